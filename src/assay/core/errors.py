@@ -1,0 +1,43 @@
+"""What Assay says when something given to it cannot be right: what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class AssayError(Exception):
+    """A request that cannot be carried out. The command line prints the text and ends with exit code 2."""
+
+
+class SpecError(AssayError):
+    """A study spec is wrong. The text holds the place, what was given, what is allowed, and the nearest valid name."""
+
+
+class DataError(AssayError):
+    """Images or their table are wrong. Every bad row is listed at once."""
+
+
+class AssociationError(AssayError):
+    """An association that the rows at hand cannot have. Names the cell that is short and its count."""
+
+
+class WeightsError(AssayError):
+    """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed."""
+
+
+class StoreError(AssayError):
+    """A run folder cannot be read or written. What was written earlier is undamaged."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name that a mistyped one most likely meant, or None when nothing is near."""
+    matches = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
+    """One sentence for an unknown name, with the nearest valid one or, failing that, what is allowed."""
+    near = nearest(given, allowed)
+    hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
+    return f"unknown {what} '{given}': {hint}"

@@ -1,0 +1,142 @@
+"""Everything that a spec can name: where it lives, what it takes, one line about it.
+
+A catalogue module declares components by name without importing what they need (no torch), so that listing them and
+refusing a wrong spec stay fast. `Params` subclasses check arguments; the implementation is imported when it is built.
+Assay's own catalogues and those of plug-in packages are found through the entry-point group `assay.catalogue`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from assay.core.errors import SpecError, unknown_name
+
+ComponentKind = Literal[
+    "phantom",
+    "intervention",
+    "architecture",
+    "initialisation",
+    "loss",
+    "optimiser",
+    "schedule",
+    "augmentation",
+    "probe",
+]
+KINDS: tuple[str, ...] = get_args(ComponentKind)
+
+
+class Params(BaseModel):
+    """The checked arguments of a component. Fields carry their default, range and unit (in the description)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NoParams(Params):
+    """For a component that takes no arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered component. `target` is `module:attribute`; `version` rises when its output changes."""
+
+    kind: ComponentKind
+    name: str
+    target: str
+    params: type[Params]
+    summary: str
+    version: int = 1
+
+    def load(self) -> Callable[..., Any]:
+        """Import the implementation."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    @property
+    def source_hash(self) -> str:
+        """The hash of the whole module file for a dotted path; empty for a registered name, which has a version."""
+        if self.name != self.target:
+            return ""
+        module = importlib.import_module(self.target.partition(":")[0])
+        return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
+
+
+_entries: dict[tuple[str, str], Entry] = {}
+
+
+def register(
+    kind: ComponentKind,
+    name: str,
+    target: str,
+    params: type[Params] = NoParams,
+    *,
+    summary: str,
+    version: int = 1,
+) -> None:
+    """Declare a component. Called by catalogue modules; a name can be declared once per kind."""
+    entry = Entry(kind, name, target, params, summary, version)
+    if _entries.setdefault((kind, name), entry) != entry:
+        raise ValueError(f"{kind} '{name}' is registered twice: {_entries[kind, name].target} and {target}")
+
+
+@cache
+def _load_catalogues() -> None:
+    for point in entry_points(group="assay.catalogue"):
+        importlib.import_module(point.value)
+
+
+def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
+    """All registered components, of one kind or of all, sorted by kind and name."""
+    _load_catalogues()
+    return tuple(_entries[key] for key in sorted(_entries) if kind in (None, key[0]))
+
+
+def lookup(kind: ComponentKind, name: str) -> Entry:
+    """The component of that name, or of a dotted path `package.module:attribute` to the user's own.
+
+    Raises SpecError with the nearest valid name.
+    """
+    _load_catalogues()
+    if (kind, name) in _entries:
+        return _entries[kind, name]
+    if ":" in name:
+        return _dotted(kind, name)
+    raise SpecError(unknown_name(kind, name, [known for of, known in _entries if of == kind]))
+
+
+def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional: Any) -> Any:
+    """Make the object that a spec names: the implementation called with its checked arguments."""
+    entry = lookup(kind, name)
+    checked = entry.params.model_validate(dict(params))
+    arguments = {field: getattr(checked, field) for field in type(checked).model_fields}
+    return entry.load()(*positional, **arguments)
+
+
+@cache
+def _dotted(kind: ComponentKind, name: str) -> Entry:
+    module_name, _, attribute = name.partition(":")
+    try:
+        target = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(f"{kind} '{name}' cannot be imported: {error}; expected package.module:attribute") from error
+    return Entry(kind, name, name, _params_of(target), inspect.getdoc(target) or "")
+
+
+def _params_of(target: Callable[..., Any]) -> type[Params]:
+    """A checked-arguments class from the keyword-only parameters of a user's function or class."""
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(target, eval_str=True).parameters.values():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        annotation = Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+        fields[parameter.name] = (annotation, ... if parameter.default is inspect.Parameter.empty else parameter.default)
+    return create_model("DottedParams", __base__=Params, **fields)

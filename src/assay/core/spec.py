@@ -1,0 +1,243 @@
+"""What a study is: a frozen, validated description in three parts, each with a hash of its own.
+
+What is trained (`data`, `environments.train`, `recipe`, `seeds`), what is probed (`environments`, `probes`) and what is
+compared (`contrasts`). `assay.core.parsing` turns YAML or Python values into these, `assay.core.axes` expands lists into
+the points of the grid. Every field here is concrete: axes are gone by the time these are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from assay.core.hashing import content_hash
+from assay.core.registry import ComponentKind, lookup
+
+Strength = Annotated[float, Field(ge=-1, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Frozen(BaseModel):
+    """Base of all parts of a spec: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain values without those equal to their default, so that a new field renames nothing."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Component(Frozen):
+    """A registered thing and its arguments: `supcon`, or `{supcon: {temperature: 0.1}}`, or a dotted path."""
+
+    kind: ComponentKind
+    name: str
+    params: Mapping[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Component:
+        checked = lookup(self.kind, self.name).params.model_validate(dict(self.params))
+        object.__setattr__(self, "params", checked.model_dump(mode="json", exclude_defaults=True))
+        return self
+
+    @model_serializer
+    def _serialise(self) -> Any:
+        entry = lookup(self.kind, self.name)
+        body: dict[str, Any] = dict(self.params)
+        if entry.version != 1:
+            body["version"] = entry.version
+        if entry.source_hash:
+            body["source"] = entry.source_hash
+        return {self.name: body} if body else self.name
+
+    @property
+    def label(self) -> str:
+        """What a figure calls it: `supcon` or `supcon(temperature=0.05)`."""
+        inside = ", ".join(f"{key}={value}" for key, value in self.params.items())
+        return f"{self.name}({inside})" if inside else self.name
+
+
+class FactorSpec(Frozen):
+    """What a column of the user's table means."""
+
+    kind: Literal["categorical", "ordinal", "continuous"] = "continuous"
+    unit: str = ""
+    levels: tuple[str, ...] = ()
+    high: tuple[str, ...] = ()
+    column: str = ""  # where the column's name differs from the factor's
+
+
+class SplitSpec(Frozen):
+    """How patients are divided. Exactly one of: folds, shares, or a column that says it.
+
+    folds: k-fold by patient, stratified by target, redrawn by every seed; each image is then tested once a seed, by a
+    model that never saw its patient. The next fold serves as validation.
+    """
+
+    folds: Annotated[int, Field(ge=3, le=20)] | None = None
+    train: Share = 0.6
+    validation: Share = 0.2
+    test: Share = 0.2
+    column: str = ""
+
+
+class DataSpec(Frozen):
+    """Where images come from: exactly one of phantom, folder, classes, medmnist.
+
+    phantom: a registered generator; `train`, `validation`, `test` are numbers of images.
+    folder: a CSV (`table`) beside images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
+        `masks/` with equal stems when `table` is empty.
+    classes: one folder per class.
+    medmnist: a MedMNIST `.npz` (2-D).
+    """
+
+    phantom: Component | None = None
+    folder: str = ""
+    classes: str = ""
+    medmnist: str = ""
+    size: Annotated[int, Field(ge=8, le=1024)] = 64
+    target: str = "malignant"
+    # phantoms
+    core: str = ""
+    train: Annotated[int, Field(ge=1)] = 2000
+    validation: Annotated[int, Field(ge=1)] = 500
+    test: Annotated[int, Field(ge=1)] = 1000
+    # images from files
+    table: str = "data.csv"
+    image: str = "image"
+    mask: str = ""
+    patient: str = ""
+    positive: tuple[str, ...] = ()  # which values of the target column are the positive class, when it is not 0/1
+    channels: Literal["auto", "grey", "colour"] = "auto"
+    factors: Mapping[str, FactorSpec] = {}
+    where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
+    split: SplitSpec = SplitSpec()
+    pixel_size: str = ""  # the column that holds mm per pixel, if any
+
+
+class AssociationSpec(Frozen):
+    """How strongly a factor is tied to the target: Somers' D, signed. `given` ties it within those rows only."""
+
+    strength: Strength
+    high: tuple[str, ...] = ()
+    given: Mapping[str, Any] = {}
+
+
+class InterventionSpec(Frozen):
+    """A change to pixels and which rows get it: by `association` when the environment ties its name, else by share.
+
+    share: the share of rows marked, or one share per class name.
+    """
+
+    component: Component
+    share: Share | Mapping[str, Share] = 0.5
+
+
+class EnvironmentSpec(Frozen):
+    """A named distribution: dataset + split + association + interventions.
+
+    where: factor -> value, list of values, or {min, max}: on a phantom the values are drawn from within, on files the
+        rows are chosen; so `where: {texture: solid}` holds a factor constant.
+    difficulty: factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
+    split: the rows it is made from. `train` also serves the validation rows of the training distribution.
+    """
+
+    split: Literal["train", "test"] = "test"
+    association: Mapping[str, AssociationSpec] = {}
+    interventions: Mapping[str, InterventionSpec] = {}
+    where: Mapping[str, Any] = {}
+    difficulty: Mapping[str, Annotated[float, Field(ge=0, le=3)]] = {}
+
+
+def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
+    return Component(kind=kind, name=name, params=params)
+
+
+class RecipeSpec(Frozen):
+    """How a model is made: the independent variable of a study. All that decides the weights but data and seed."""
+
+    architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
+    initialisation: Component = Field(default_factory=lambda: _component("initialisation", "random"))
+    loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
+    optimiser: Component = Field(default_factory=lambda: _component("optimiser", "adamw"))
+    schedule: Component = Field(default_factory=lambda: _component("schedule", "one-cycle"))
+    augmentation: tuple[Component, ...] = Field(
+        default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
+    )
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    selection: Literal["last", "best-validation-loss"] = "last"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: Annotated[int, Field(ge=1)] = 1
+
+
+class ContrastSpec(Frozen):
+    """A comparison stated beforehand: along `axis`, every value against `against`, by `measure` in `environment`.
+
+    at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
+        `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head (METHODS).
+    margin: with it, equivalence within +- margin is tested as well.
+    """
+
+    axis: str
+    against: str
+    measure: str = "auroc"
+    environment: str = ""
+    factor: str = ""
+    layer: str = ""
+    where: Mapping[str, Any] = {}
+    at: Literal["equal-budget", "matched-fit"] = "equal-budget"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    exploratory: bool = False
+
+
+class TrainingSpec(Frozen):
+    """Exactly what decides a trial's weights. Its hash names the trial.
+
+    data: canonical `DataSpec` without what only tests use, or, for files, the content hash of the rows in its place.
+    """
+
+    data: Mapping[str, Any]
+    environment: EnvironmentSpec
+    recipe: RecipeSpec
+    seed: int
+    fold: int = 0
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits."""
+        return content_hash(self.canonical())
+
+
+Coordinates = Mapping[str, str]
+"""Axis name -> label of the value at this point of the grid, for example {"loss": "supcon", "epochs": "20"}."""
+
+
+class RecipePoint(Frozen):
+    """One point of the grid: a recipe, a training environment, and where on the axes it lies."""
+
+    coordinates: Mapping[str, str]
+    recipe: RecipeSpec
+    train: EnvironmentSpec
+    tests: Mapping[str, EnvironmentSpec]  # `like: train` is resolved against this point's training environment
+
+    @property
+    def label(self) -> str:
+        """What tables call this recipe: its coordinates, joined."""
+        return " · ".join(self.coordinates.values()) or self.recipe.loss.label
+
+
+class StudySpec(Frozen):
+    """A whole study, its axes expanded into points."""
+
+    name: str
+    question: str = ""
+    data: DataSpec
+    points: tuple[RecipePoint, ...]
+    axes: Mapping[str, tuple[str, ...]] = {}  # axis name -> labels in order of the spec
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    probes: tuple[Component, ...] = ()
+    contrasts: tuple[ContrastSpec, ...] = ()
+    keep: Literal["all", "none"] = "all"

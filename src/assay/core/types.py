@@ -1,0 +1,144 @@
+"""The words that every part uses: factor, factor table, measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["categorical", "ordinal", "continuous"]
+Role = Literal["core", "associated", "nuisance", "patient"]
+Direction = Literal["higher", "lower", "none"]
+"""Which way is better: `higher`, `lower`, or `none` for a quantity that describes and does not rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A named attribute of every image.
+
+    Values of a factor with `levels` are codes into them (int64, -1 where missing); all others are numbers (float64,
+    NaN where missing). `high` names the levels that count as high when a categorical factor is tied to the target.
+    `range` is the closed range that a continuous factor may take, in `unit`.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "nuisance"
+    unit: str = ""
+    levels: tuple[str, ...] = ()
+    high: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    description: str = ""
+
+    def numbers(self, values: np.ndarray) -> np.ndarray:
+        """Values as float64 [n], higher meaning more; NaN where missing.
+
+        A factor without levels is itself; an ordinal one gives its codes; a categorical one gives 1 for its high
+        levels and 0 for the others.
+        """
+        if not self.levels:
+            return values.astype(np.float64)
+        codes = values.astype(np.int64)
+        if self.kind == "ordinal":
+            out = codes.astype(np.float64)
+        else:
+            out = np.isin(codes, [self.levels.index(level) for level in self.high]).astype(np.float64)
+        return np.where(codes < 0, np.nan, out)
+
+    def text(self, value: float) -> str:
+        """One value as a reader would write it: the level's name, or the number with its unit."""
+        if self.levels:
+            return self.levels[int(value)] if value >= 0 else "missing"
+        return "missing" if np.isnan(value) else f"{value:g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class FactorTable:
+    """One row per image: its target, its patient, and one column per factor. It survives every shift.
+
+    row: int64 [n], the image's number within its dataset, stable whatever is chosen from it.
+    target: int64 [n], index into `classes`.
+    patient: int64 [n], a code; identifiers themselves never leave the data source.
+    columns: factor name -> array [n] as `Factor` describes.
+    fold: int64 [n] or None, the fold in which a row is tested, where the split is k-fold.
+    """
+
+    row: np.ndarray
+    target: np.ndarray
+    patient: np.ndarray
+    classes: tuple[str, ...]
+    factors: tuple[Factor, ...] = ()
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    fold: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def factor(self, name: str) -> Factor:
+        """The factor of that name. Raises KeyError."""
+        for factor in self.factors:
+            if factor.name == name:
+                return factor
+        raise KeyError(name)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A factor's column as float64 [n] (see `Factor.numbers`)."""
+        return self.factor(name).numbers(self.columns[name])
+
+    def take(self, index: np.ndarray) -> FactorTable:
+        """The rows at `index` (integers or booleans), in that order."""
+        return replace(
+            self,
+            row=self.row[index],
+            target=self.target[index],
+            patient=self.patient[index],
+            columns={name: column[index] for name, column in self.columns.items()},
+            fold=None if self.fold is None else self.fold[index],
+        )
+
+    def with_column(self, factor: Factor, values: np.ndarray) -> FactorTable:
+        """The same rows with one factor added or replaced."""
+        factors = (*(f for f in self.factors if f.name != factor.name), factor)
+        return replace(self, factors=factors, columns={**self.columns, factor.name: values})
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number that a probe found, or NaN with the reason why there is none.
+
+    measure: its name, such as `auroc`, `sobol-total`, `flip-rate`, `decodability`.
+    n: how many images (or pairs) it rests on. patients: how many patients.
+    standard_error: within this model, over patients or samples; NaN where it is not defined.
+    chance: the value of a model that knows nothing, NaN where there is none.
+    """
+
+    measure: str
+    value: float
+    environment: str = ""
+    factor: str = ""
+    level: str = ""
+    layer: str = ""
+    group: str = ""
+    unit: str = ""
+    direction: Direction = "none"
+    n: int = 0
+    patients: int = 0
+    standard_error: float = float("nan")
+    chance: float = float("nan")
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if np.isnan(self.value) and not self.reason:
+            raise ValueError(f"measurement '{self.measure}' is NaN without a reason")
+
+
+def undefined(measure: str, reason: str, **where: str) -> Measurement:
+    """A measurement that has no value, and why."""
+    return Measurement(measure=measure, value=float("nan"), reason=reason, **where)  # pyright: ignore[reportArgumentType]
+
+
+def rows_of(index: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Row numbers as int64 [n]."""
+    return np.asarray(index, dtype=np.int64)

@@ -1,0 +1,137 @@
+"""The dataset protocol: images that can be read by row, a factor table, masks where there are any, and a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from assay.core.types import Factor, FactorTable
+
+
+@dataclass(frozen=True, slots=True)
+class PixelScale:
+    """What a pixel value in 0..1 means: `low` to `high` in `unit` (HU for CT), and mm per pixel where known."""
+
+    unit: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    mm_per_pixel: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a user must know of a dataset before believing a number from it."""
+
+    name: str
+    summary: str
+    licence: str = ""
+    source: str = ""
+    known_faults: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # rows that were skipped, with the reason; identifiers stay out
+
+
+@runtime_checkable
+class Images(Protocol):
+    """Pixels by position. `shape` is (channels, height, width)."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Masks(Protocol):
+    """Lesion masks by position, aligned with the images."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
+        """Masks at these positions, in this order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images from files: position i of `images` and `masks` is row i of the table (`table.row == arange(n)`).
+
+    content: a hash of pixels, targets and patients, so that a changed file is a changed dataset.
+    leakage: near-duplicate pairs that were found across patients, as sentences (exact ones are refused).
+    """
+
+    table: FactorTable
+    images: Images
+    masks: Masks | None
+    card: Card
+    scale: PixelScale
+    content: str
+    leakage: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a phantom yields: float32 images in [0, 1] and the lesion masks."""
+
+    images: Float[Tensor, "n c h w"]
+    masks: Bool[Tensor, "n 1 h w"]
+
+
+@runtime_checkable
+class Phantom(Protocol):
+    """A generator whose factors we set: (factor values, nuisance seed) -> image, mask.
+
+    The same nuisance seed with one factor changed gives the same image outside what that factor may touch, and a row's
+    pixels depend neither on its batch nor on its neighbours.
+    """
+
+    @property
+    def factors(self) -> tuple[Factor, ...]: ...
+
+    @property
+    def card(self) -> Card: ...
+
+    def scale(self, size: int) -> PixelScale:
+        """What pixels mean at this image size."""
+        ...
+
+    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
+        """The factor's neutral marginal as a quantile function: u in [0, 1) -> values (codes or numbers).
+
+        The upper half of the marginal is u >= 0.5; a categorical factor's high levels fill exactly that half.
+        """
+        ...
+
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Factors that Sobol' analysis treats as one input, such as position -> (x, y); the others stand alone."""
+        ...
+
+    def render(
+        self,
+        values: Mapping[str, np.ndarray],
+        nuisance: Int[np.ndarray, "n"],
+        size: int,
+        difficulty: Mapping[str, float],
+        device: str = "cpu",
+    ) -> Rendered:
+        """Images of `size` x `size` pixels. `values` holds every factor; `difficulty` scales visibility (1 normal)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a training step sees. Images are float32 in [0, 1]; `row` tells which images they are."""
+
+    images: Float[Tensor, "b c h w"]
+    target: Int[Tensor, "b"]
+    row: Int[Tensor, "b"]
+    masks: Bool[Tensor, "b 1 h w"] | None = None
+    factors: Mapping[str, Float[Tensor, "b"]] = field(default_factory=dict[str, Tensor])

@@ -1,0 +1,74 @@
+"""The probe protocol: what a probe asks to be read, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+from torch import nn
+
+from assay.core.types import Measurement
+from assay.shifts.environment import Environment, Scene
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is probed: any module that maps float32 images in [0, 1] to logits [b, k].
+
+    layers: dotted module names to read activations from. untrained: builds the same network before training.
+    threshold: the decision threshold on the positive probability, chosen on validation; None for several classes.
+    seed: the trial's seed, for a probe's own draws.
+    """
+
+    network: nn.Module
+    layers: tuple[str, ...] = ()
+    untrained: Callable[[], nn.Module] | None = None
+    threshold: float | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One environment a probe needs read, and from which layers beyond the logits. `untrained` reads the other net."""
+
+    environment: Environment
+    layers: tuple[str, ...] = ()
+    untrained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a model said about an environment: logits [n, k] and, per requested layer, activations [n, d]."""
+
+    logits: Float[np.ndarray, "n k"]
+    activations: dict[str, np.ndarray]
+
+
+class Reading(Protocol):
+    """One model's answers, each environment read once however many probes ask."""
+
+    model: Model
+
+    def read(self, environment: Environment, *, untrained: bool = False) -> Read:
+        """Answers for an environment that was requested."""
+        ...
+
+    def logits(self, images: object) -> Float[np.ndarray, "n k"]:
+        """Logits for images that belong to no environment, such as a Sobol' design (any `Images`)."""
+        ...
+
+
+class Probe(Protocol):
+    """Reads a model on environments and yields measurements. Never changes the model."""
+
+    def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
+        """Everything it will read, so that one pass can serve several probes."""
+        ...
+
+    def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
+        """Its measurements. What is undefined is NaN with the reason."""
+        ...

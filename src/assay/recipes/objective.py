@@ -1,0 +1,50 @@
+"""What training minimises: a module that may have parameters, buffers and a schedule of its own.
+
+The loop runs the network and hands over its outputs, so that the networks of many models can be run as one and each
+objective sees its own slice. Objectives are checkpointed with the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from assay.data.dataset import Batch
+from assay.recipes.network import Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: `step` of `steps`, counted from 0; `epoch` of `epochs`."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+
+    @property
+    def share(self) -> float:
+        """0 at the first step, 1 at the last."""
+        return self.step / max(1, self.steps - 1)
+
+
+class Objective(nn.Module):
+    """Abstract. `views` is how many augmented views of each image a step sees (stacked along the batch axis, view 1 of
+    all images first; `batch` is then repeated likewise). `fits_head` is False when the objective never trains the
+    network's head: a linear head is then fitted on the frozen features after the last step.
+    """
+
+    views: int = 1
+    fits_head: bool = True
+
+    def start(self, network: nn.Module) -> None:
+        """Called once before the first step, with freshly initialised weights. A teacher copies the network here."""
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The scalar to minimise."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss")
+
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """Called after each optimiser step. A moving average is updated here."""

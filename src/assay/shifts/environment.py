@@ -1,0 +1,112 @@
+"""An environment made real: rows with their factors, images that can be read, and the association achieved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from assay.core.types import FactorTable
+from assay.data.dataset import Images, Masks
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """The association that an environment really has.
+
+    strength: Somers' D of the factor given the target (or one class against the rest, named in `target`), with a 95 %
+    interval over patients. counts: (class name, factor level or bin) -> number of rows. kept, available: rows chosen and
+    rows there were.
+    """
+
+    factor: str
+    target: str
+    asked: float | None
+    strength: float
+    low: float
+    high: float
+    counts: dict[tuple[str, str], int]
+    kept: int
+    available: int
+
+
+class Applied(Protocol):
+    """An intervention with its parameters drawn: deterministic, batched, kept. See `shifts.intervention`."""
+
+    name: str
+
+    def apply(self, images: Float[Tensor, "b c h w"], index: Int[np.ndarray, "b"]) -> Float[Tensor, "b c h w"]:
+        """Images at these positions of the environment, changed where this row is marked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Position i of `images`, `masks` and every intervention is row i of `table`.
+
+    `images` already has the interventions applied. `table` carries one column per intervention (0/1 or its dose).
+    """
+
+    name: str
+    table: FactorTable
+    images: Images
+    masks: Masks | None
+    achieved: tuple[Achieved, ...]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+class Scene(Protocol):
+    """Everything a probe may look at besides the model: environments and their counterfactuals.
+
+    Made by `shifts.scene` from a study's data and a grid point; images are rendered or decoded once and cached.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The test environments, in the order of the spec."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def environment(self, name: str) -> Environment:
+        """A test environment. On k-fold data: the rows whose patients the model at hand never saw."""
+        ...
+
+    def neutral(self) -> Environment:
+        """Test rows in which no named factor is tied to the target (the core factor of a phantom excepted)."""
+        ...
+
+    def independent(self) -> Environment:
+        """Rows in which all factors, the core one too, are independent of each other (phantoms), else `neutral`."""
+        ...
+
+    def changeable(self) -> tuple[str, ...]:
+        """Factors and interventions that can be changed while all else is held: a phantom's, and interventions."""
+        ...
+
+    def counterfactual(self, factor: str, end: str) -> Environment:
+        """The neutral rows with this factor moved to its `low` or `high` end and everything else the same."""
+        ...
+
+    def sobol(self, samples: int) -> SobolDesign | None:
+        """Images of a Saltelli design over the phantom's factors and the nuisance seed; None without a phantom."""
+        ...
+
+
+@dataclass(frozen=True)
+class SobolDesign:
+    """Images for variance-based sensitivity, rendered once a study.
+
+    inputs: names of the d inputs (groups of factors count as one; the last is the nuisance seed).
+    images: (d + 2) * samples in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
+    """
+
+    inputs: tuple[str, ...]
+    samples: int
+    images: Images

@@ -1,0 +1,95 @@
+"""The shape of everything on disk. A run folder can be read with DuckDB or any Parquet reader, without Assay.
+
+    runs/<study>/
+      study.json                       canonical spec, name, schema version
+      trials/<id>/                     one trained model
+        weights.safetensors  curve.parquet  record.json (last: its presence means complete)  provenance.json
+        checkpoint.pt                  only while training
+      readings/<id>/                   one model on one environment
+        outputs.parquet  record.json
+      probes/<id>/                     one probe on one model
+        measurements.parquet  record.json
+      failures/<id>.json               traceback of a unit that failed, removed when it succeeds
+      tables/*.parquet                 what statistics made of it: the tables below; the report shows nothing else
+      pictures/*.png                   sample images and pairs for the page
+      report.html
+
+Times, hosts and versions stand in provenance.json alone, so that all other files are byte for byte reproducible.
+"""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+
+OUTPUTS = {
+    "row": "BIGINT",  # the image's number within its dataset
+    "patient": "BIGINT",
+    "target": "BIGINT",
+    "fold": "BIGINT",
+    "logits": "FLOAT[]",
+}
+
+MEASUREMENTS = {
+    "measure": "VARCHAR",
+    "value": "DOUBLE",
+    "environment": "VARCHAR",
+    "factor": "VARCHAR",
+    "level": "VARCHAR",
+    "layer": "VARCHAR",
+    "group": "VARCHAR",
+    "unit": "VARCHAR",
+    "direction": "VARCHAR",
+    "n": "BIGINT",
+    "patients": "BIGINT",
+    "standard_error": "DOUBLE",
+    "chance": "DOUBLE",
+    "reason": "VARCHAR",
+}
+
+# --- tables/ : one row each, all VARCHAR unless said; "coordinates" are the recipe's axis labels as JSON -------------
+
+TRIALS = (
+    # every planned trial: recipe (label), coordinates, seed, fold, status (done | failed | collapsed | pending),
+    # reason, yardstick (validation log-loss of a refitted head), seconds, epochs, train_loss, validation_loss
+    "trial", "recipe", "coordinates", "seed", "fold", "status", "reason", "yardstick", "seconds", "train_loss",
+    "validation_loss",
+)  # fmt: skip
+
+SEEDS = (
+    # one value per recipe x seed x measure: the dots of a figure (folds pooled)
+    "recipe", "coordinates", "seed", "measure", "environment", "factor", "level", "layer", "group", "value", "reason",
+)  # fmt: skip
+
+ESTIMATES = (
+    # one value per recipe x measure: mean over seeds with its interval over patients and seeds
+    "recipe", "coordinates", "measure", "environment", "factor", "level", "layer", "group", "unit", "direction",
+    "value", "low", "high", "standard_error", "df", "seeds", "patients", "images", "chance", "reason",
+)  # fmt: skip
+
+CONTRASTS = (
+    # one row per stated comparison: value = a - b
+    "id", "statement", "axis", "a", "b", "at", "measure", "environment", "factor", "layer", "where", "value", "low",
+    "high", "standard_error", "df", "p", "p_holm", "family", "seeds", "patients", "sign_flip_p", "sign_flip_min_p",
+    "margin", "equivalence_p", "conclusion", "detectable", "exploratory", "reason",
+)  # fmt: skip
+# conclusion: "a higher" | "a lower" | "equivalent" | "not shown" | "undefined"
+
+ENVIRONMENTS = (
+    # one row per environment x factor of interest: what was asked and achieved
+    "environment", "recipe", "factor", "target", "asked", "strength", "low", "high", "kept", "available", "counts",
+    "images", "patients",
+)  # fmt: skip
+
+SENTENCES = (
+    # the page's words, made by stats.verdict: part (answer | doubt | limit), text, light (ok | warn | bad | none),
+    # evidence (id of the contrast or table row the number comes from)
+    "part", "text", "light", "evidence",
+)  # fmt: skip
+
+PICTURES = (
+    # file under pictures/, kind (sheet | pair | difference | phantom), caption, alt, environment, factor, logits (JSON:
+    # recipe -> logit or [logit low, logit high]), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
+    "file", "kind", "caption", "alt", "environment", "factor", "logits", "pixel_size", "scale",
+)  # fmt: skip
+
+PROVENANCE = ("key", "value")
