@@ -1,0 +1,1 @@
+"""Named components, declared without importing what they need."""
