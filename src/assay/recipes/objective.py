@@ -16,6 +16,15 @@ from assay.recipes.network import Outputs
 
 
 @dataclass(frozen=True, slots=True)
+class LossContext:
+    """What a loss is built with, as its one positional argument: feature width, classes, training images per class."""
+
+    width: int
+    classes: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Where training stands: `step` of `steps`, counted from 0; `epoch` of `epochs`."""
 
