@@ -23,10 +23,10 @@ SCHEMA_VERSION = 1
 
 OUTPUTS = {
     "row": "BIGINT",  # the image's number within its dataset
-    "patient": "BIGINT",
+    "patient": "BIGINT",  # a code; identifiers never enter a run folder
     "target": "BIGINT",
-    "fold": "BIGINT",
-    "logits": "FLOAT[]",
+    "fold": "BIGINT",  # the fold that tested the row, 0 where the split is fixed
+    "logit_0": "FLOAT",  # one column per class
 }
 
 MEASUREMENTS = {

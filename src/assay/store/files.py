@@ -1,0 +1,167 @@
+"""Files that are there whole or not at all: written under another name, flushed, renamed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import numpy as np
+
+from assay.core.errors import StoreError
+
+Columns = Mapping[str, np.ndarray]
+Row = dict[str, Any]
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another place with --out",
+    errno.EACCES: "writing is not permitted; choose another place with --out",
+    errno.EPERM: "writing is not permitted; choose another place with --out",
+    errno.ENOTDIR: "a file stands where a folder is expected; choose another place with --out",
+    errno.EEXIST: "a file stands where a folder is expected; choose another place with --out",
+}
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk, and rename it.
+
+    Raises StoreError with one sentence when the disk is full or may not be written; what stood at `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except (OSError, duckdb.Error) as error:
+        _discard(temporary)
+        raise StoreError(f"cannot write {path}: {_reason(error)}; what was written before is undamaged") from error
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole: sorted keys and fixed indentation, so that equal values are equal bytes. NaN becomes null."""
+    write_text(path, json.dumps(_without_nan(value), sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises StoreError that names the file when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}; delete this file and run the study again") from error
+
+
+def write_parquet(path: Path, columns: Columns) -> None:
+    """Write columns of equal length as Parquet, whole. Text columns are object arrays of str."""
+    arrays = dict(columns)  # DuckDB finds the local variable of this name
+
+    def write(temporary: Path) -> None:
+        with connect() as database:
+            database.register("arrays", arrays)
+            database.execute(f"COPY (SELECT * FROM arrays) TO '{quoted(temporary)}' (FORMAT parquet)")
+
+    write_whole(path, write)
+
+
+def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write rows as Parquet with these columns in this order. A value that a row lacks is empty, NaN or false."""
+    write_parquet(path, {name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def read_parquet(path: Path) -> dict[str, np.ndarray]:
+    """All columns of a Parquet file; missing numbers are NaN."""
+    with connect() as database:
+        found = cast("dict[str, np.ndarray]", database.execute(f"SELECT * FROM '{quoted(path)}'").fetchnumpy())
+    return {name: _filled(column) for name, column in found.items()}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a Parquet file as dictionaries of Python values; missing numbers are NaN."""
+    columns = read_parquet(path)
+    lists = {name: column.tolist() for name, column in columns.items()}
+    count = len(next(iter(lists.values()), []))
+    return [{name: values[i] for name, values in lists.items()} for i in range(count)]
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB of one thread that lives in memory: it reads and writes Parquet and keeps no file of its own."""
+    return duckdb.connect(":memory:", config={"threads": "1"})
+
+
+def quoted(path: Path) -> str:
+    """A path as it may stand between single quotes in SQL."""
+    return str(path).replace("'", "''")
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    present = [value for value in values if value is not None]
+    if any(isinstance(value, str) for value in present) or not present:
+        return np.array(["" if value is None else str(value) for value in values], dtype=object)
+    if all(isinstance(value, bool) for value in present):
+        return np.array([bool(value) for value in values], dtype=bool)
+    if all(isinstance(value, (int, np.integer)) for value in present) and len(present) == len(values):
+        return np.array(values, dtype=np.int64)
+    return np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+
+
+def _filled(column: np.ndarray) -> np.ndarray:
+    if not isinstance(column, np.ma.MaskedArray):
+        return column
+    if column.dtype.kind == "f":
+        return column.filled(np.nan)
+    return column.filled("" if column.dtype.kind == "O" else 0)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in cast("Mapping[object, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in cast("Sequence[Any]", value)]
+    return value
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # the folder itself cannot be reached: nothing was left there
+        return
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    text = str(error)
+    if number is None and "No space left" in text:
+        number = errno.ENOSPC
+    if number is None and "Permission denied" in text:
+        number = errno.EACCES
+    return _REASONS.get(number or 0, text)

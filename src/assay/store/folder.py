@@ -1,0 +1,91 @@
+"""A run folder: every unit of work leaves one record, and the record's presence means that the unit is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from assay.core.errors import StoreError
+from assay.core.types import Measurement
+from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
+from assay.store.migrations import migrated
+from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
+
+UnitKind = Literal["trials", "readings", "probes"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a study's records lie. See `store.schema` for the layout."""
+
+    root: Path
+
+    def unit(self, kind: UnitKind, id: str) -> Path:
+        """The folder of one unit."""
+        return self.root / kind / id
+
+    def complete(self, kind: UnitKind, id: str) -> bool:
+        """Whether this unit's record, which is written last, is there."""
+        return (self.unit(kind, id) / "record.json").is_file()
+
+    def ids(self, kind: UnitKind) -> Iterator[str]:
+        """The complete units of a kind, sorted."""
+        return (path.parent.name for path in sorted((self.root / kind).glob("*/record.json")))
+
+    def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
+        """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten."""
+        write_json(self.unit(kind, id) / "record.json", {"schema": SCHEMA_VERSION, **record})
+        self.failure_path(id).unlink(missing_ok=True)
+
+    def record(self, kind: UnitKind, id: str) -> dict[str, Any]:
+        """The record of a complete unit, brought to the present schema."""
+        path = self.unit(kind, id) / "record.json"
+        return migrated(read_json(path), path)
+
+    def failure_path(self, id: str) -> Path:
+        """Where the traceback of a failed unit is kept."""
+        return self.root / "failures" / f"{id}.json"
+
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """Unit id -> what is known of its failure."""
+        return {path.stem: read_json(path) for path in sorted((self.root / "failures").glob("*.json"))}
+
+    def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+        """Keep what one model said about one environment: columns row, patient, target, fold, and logits [n, k]."""
+        columns = {name: outputs[name].astype(np.int64) for name in ("row", "patient", "target", "fold")}
+        logits = outputs["logits"].astype(np.float32)
+        columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
+        write_parquet(self.unit("readings", id) / "outputs.parquet", columns)
+        self.write_record("readings", id, record)
+
+    def outputs(self, id: str) -> dict[str, np.ndarray]:
+        """What `write_outputs` kept, with `logits` as float32 [n, k]."""
+        columns = read_parquet(self.unit("readings", id) / "outputs.parquet")
+        classes = sum(name.startswith("logit_") for name in columns)
+        logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
+        return {**columns, "logits": logits}
+
+    def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
+        """Keep what one probe found about one model."""
+        rows = [{name: getattr(found, name) for name in MEASUREMENTS} for found in measurements]
+        write_rows(self.unit("probes", id) / "measurements.parquet", tuple(MEASUREMENTS), rows)
+        self.write_record("probes", id, record)
+
+    def measurements(self, id: str) -> list[Row]:
+        """What `write_measurements` kept."""
+        return read_rows(self.unit("probes", id) / "measurements.parquet")
+
+    def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Replace one of the tables that the report is made of."""
+        write_rows(self.root / "tables" / f"{name}.parquet", columns, rows)
+
+    def table(self, name: str) -> list[Row]:
+        """A table as rows. Raises StoreError when the study has not been analysed."""
+        path = self.root / "tables" / f"{name}.parquet"
+        if not path.is_file():
+            raise StoreError(f"{self.root} holds no table '{name}': run the study first")
+        return read_rows(path)

@@ -1,0 +1,27 @@
+"""Old records are read by bringing them to the present schema, one version at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import StoreError
+from assay.store.schema import SCHEMA_VERSION
+
+Record = dict[str, Any]
+
+STEPS: dict[int, Callable[[Record], Record]] = {}
+"""Version -> the function that turns a record of that version into one of the next."""
+
+
+def migrated(record: Record, path: Path, steps: dict[int, Callable[[Record], Record]] = STEPS) -> Record:
+    """The record in the present schema. Raises StoreError when it was written by a later Assay, or has no version."""
+    version = record.get("schema")
+    if not isinstance(version, int):
+        raise StoreError(f"{path} has no schema version: it was not written by Assay")
+    if version > SCHEMA_VERSION:
+        raise StoreError(f"{path} has schema {version}, this Assay reads up to {SCHEMA_VERSION}: install a newer Assay")
+    for step in range(version, SCHEMA_VERSION):
+        record = {**steps[step](record), "schema": step + 1}
+    return record
