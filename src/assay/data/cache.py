@@ -1,0 +1,183 @@
+"""Decoded images on disk: built once, memory-mapped, shared by runs, safe when two processes want the same ones."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8, UInt16
+from torch import Tensor
+
+from assay.core.errors import StoreError
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the folder is read-only",
+    errno.EACCES: "the folder may not be written",
+    errno.EPERM: "the folder may not be written",
+}
+
+
+def default_cache_root() -> Path:
+    """The folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`)."""
+    named = os.environ.get("ASSAY_CACHE")
+    if named:
+        return Path(named).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".cache") / "assay"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayCache:
+    """Arrays by key, one `.npy` file each under `root`.
+
+    A file appears under its name only when it is complete and flushed. Its key must hold all that decides its content:
+    what is found under a key with the right shape and type is taken as it is.
+    """
+
+    root: Path
+
+    def get(
+        self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type, fill: Callable[[np.ndarray], None]
+    ) -> np.ndarray:
+        """The read-only, memory-mapped array of this key; `fill` writes it in place when it is not there yet.
+
+        key: letters, digits, `.`, `_`, `-`. fill: gets a zeroed array of `shape` and `dtype`; what it raises is passed
+        on and leaves nothing behind. Two processes that ask at once: the second waits and reuses. A truncated file, or
+        one of another shape or type, is built again. Raises StoreError when the file cannot be written.
+        """
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"a cache key is up to 120 letters, digits, '.', '_' and '-'; given {key!r}")
+        path = self.root / f"{key}.npy"
+        wanted = np.dtype(dtype)
+        found = _open_complete(path, shape, wanted)
+        if found is not None:
+            return found
+        with _locked(path.with_suffix(".lock")):
+            found = _open_complete(path, shape, wanted)  # another process may have built it while this one waited
+            if found is None:
+                _build(path, shape, wanted, fill)
+                found = _open_complete(path, shape, wanted)
+        if found is None:
+            raise StoreError(f"the cache file {path.name} in {self.root} was removed while it was built: run again")
+        return found
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn a failure to write `path` that its owner can mend (full disk, no permission) into one clear StoreError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REASONS:
+            raise
+        raise StoreError(
+            f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; "
+            "make room there, or let ASSAY_CACHE name another folder"
+        ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Hold a lock that the system releases when its holder dies. The lock file stays: removing it would race."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
+    """The mapped array if the file is whole and is what was asked for, else None."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    matches = array.shape == shape and array.dtype == dtype and array.flags.c_contiguous
+    return array if matches else None
+
+
+def _build(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Callable[[np.ndarray], None]) -> None:
+    # The lock is held, so a partial file that is already there was left by a process that died.
+    partial = path.with_suffix(".partial")
+    try:
+        with writing(path):
+            array = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
+            # Space is claimed before it is written: a full disk is then an error here, not a bus error in the middle.
+            with partial.open("r+b") as handle:
+                os.posix_fallocate(handle.fileno(), 0, partial.stat().st_size)
+        fill(array)
+        with writing(path):
+            array.flush()
+            with partial.open("r+b") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayImages:
+    """`Images` over an array [n, c, h, w] of uint8 or uint16; 0 reads as 0 and the type's maximum as 1.
+
+    rows: int64 positions in the array that are the images, in order; all of them when None.
+    """
+
+    array: UInt8[np.ndarray, "n c h w"] | UInt16[np.ndarray, "n c h w"]
+    rows: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 4 or self.array.dtype.name not in ("uint8", "uint16"):
+            raise ValueError(f"expected uint8 or uint16 [n, c, h, w], given {self.array.dtype} {self.array.shape}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        _, channels, height, width = self.array.shape
+        return channels, height, width
+
+    def __len__(self) -> int:
+        return len(self.array if self.rows is None else self.rows)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Float32 images in [0, 1] at these positions, in this order. Raises IndexError beyond the last."""
+        pixels = _at(self.array, self.rows, index)
+        largest = np.float32(np.iinfo(pixels.dtype).max)
+        return torch.as_tensor(np.divide(pixels, largest, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayMasks:
+    """`Masks` over an array [n, 1, h, w] of bool or uint8, where anything but 0 is lesion. `rows` as in ArrayImages."""
+
+    array: Bool[np.ndarray, "n 1 h w"] | UInt8[np.ndarray, "n 1 h w"]
+    rows: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 4 or self.array.shape[1] != 1 or self.array.dtype.name not in ("bool", "uint8"):
+            raise ValueError(f"expected bool or uint8 [n, 1, h, w], given {self.array.dtype} {self.array.shape}")
+
+    def __len__(self) -> int:
+        return len(self.array if self.rows is None else self.rows)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
+        """Masks at these positions, in this order. Raises IndexError beyond the last."""
+        return torch.as_tensor(_at(self.array, self.rows, index) != 0)
+
+
+def _at(array: np.ndarray, rows: np.ndarray | None, index: np.ndarray) -> np.ndarray:
+    """A copy of the array at these positions, as plain memory."""
+    positions = np.asarray(index, dtype=np.int64)
+    return np.asarray(array)[positions if rows is None else rows[positions]]

@@ -1,0 +1,184 @@
+"""The cache builds an array once, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from assay.core.errors import StoreError
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, default_cache_root
+from assay.data.dataset import Images, Masks
+
+SHAPE = (3, 1, 2, 2)
+
+
+def _seven(array: np.ndarray) -> None:
+    array[:] = 7
+
+
+def _never(array: np.ndarray) -> None:
+    raise AssertionError("built a second time")
+
+
+def test_an_array_is_built_once_and_read_only(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path / "deep" / "cache")
+    assert (cache.get("a", SHAPE, np.uint8, _seven) == 7).all()
+    again = cache.get("a", SHAPE, np.uint8, _never)
+    assert (again == 7).all()
+    assert not again.flags.writeable
+    assert isinstance(again, np.memmap)
+
+
+def test_a_new_array_starts_as_zeros(tmp_path: Path) -> None:
+    assert not ArrayCache(tmp_path).get("a", SHAPE, np.uint16, lambda array: None).any()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "other type", "other shape", "pickle"])
+def test_a_truncated_or_foreign_file_is_built_again(tmp_path: Path, damage: str) -> None:
+    cache = ArrayCache(tmp_path)
+    cache.get("a", SHAPE, np.uint8, _seven)
+    path = tmp_path / "a.npy"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("not an array")
+    elif damage == "other type":
+        np.save(path, np.zeros(SHAPE, dtype=np.uint16))
+    elif damage == "other shape":
+        np.save(path, np.zeros((1, *SHAPE[1:]), dtype=np.uint8))
+    else:
+        np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert (cache.get("a", SHAPE, np.uint8, _seven) == 7).all()
+
+
+def test_a_failed_build_leaves_nothing_and_passes_the_error_on(tmp_path: Path) -> None:
+    def half(array: np.ndarray) -> None:
+        array[0] = 1
+        raise PermissionError(errno.EACCES, "an image that may not be read")
+
+    with pytest.raises(PermissionError, match="an image that may not be read"):
+        ArrayCache(tmp_path).get("a", SHAPE, np.uint8, half)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError) as caught:
+        ArrayCache(tmp_path).get("a", SHAPE, np.uint8, _seven)
+    assert str(caught.value) == (
+        f"cannot write a.npy to the cache {tmp_path}: the disk is full; "
+        "make room there, or let ASSAY_CACHE name another folder"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lock"]
+
+
+def test_a_read_only_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreError, match=r"to the cache .*: the folder is read-only; make room there"):
+        ArrayCache(tmp_path / "new").get("a", SHAPE, np.uint8, _seven)
+
+
+def test_a_key_is_a_file_name_and_never_a_path(tmp_path: Path) -> None:
+    for key in ("../a", "a/b", "", "a\0", ".hidden"):
+        with pytest.raises(ValueError, match="a cache key is up to 120 letters"):
+            ArrayCache(tmp_path).get(key, SHAPE, np.uint8, _seven)
+
+
+def _build_slowly(root: str, log: str) -> None:
+    def fill(array: np.ndarray) -> None:
+        with Path(log).open("a") as handle:
+            handle.write("built\n")
+        time.sleep(0.4)
+        array[:] = 7
+
+    assert (ArrayCache(Path(root)).get("a", SHAPE, np.uint8, fill) == 7).all()
+
+
+def test_two_processes_build_one_key_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    log = tmp_path / "log"
+    both = [context.Process(target=_build_slowly, args=(str(tmp_path / "cache"), str(log))) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(30)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert log.read_text() == "built\n"
+
+
+def _build_for_ever(root: str, started: str) -> None:
+    def fill(array: np.ndarray) -> None:
+        array[:] = 3
+        Path(started).touch()
+        time.sleep(60)
+
+    ArrayCache(Path(root)).get("a", SHAPE, np.uint8, fill)
+
+
+def test_a_killed_builder_frees_its_lock_and_its_half_array_is_not_used(tmp_path: Path) -> None:
+    root, started = tmp_path / "cache", tmp_path / "started"
+    process = multiprocessing.get_context("fork").Process(target=_build_for_ever, args=(str(root), str(started)))
+    process.start()
+    while not started.exists():
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    assert (root / "a.partial").exists()
+    assert (ArrayCache(root).get("a", SHAPE, np.uint8, _seven) == 7).all()
+    assert not (root / "a.partial").exists()
+
+
+def test_the_root_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "mine"))
+    assert default_cache_root() == tmp_path / "mine"
+    monkeypatch.delenv("ASSAY_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_cache_root() == tmp_path / "xdg" / "assay"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_span_zero_to_one_exactly(dtype: type) -> None:
+    largest = np.iinfo(dtype).max
+    array = np.array([0, 1, largest - 1, largest], dtype=dtype).reshape(2, 1, 1, 2)
+    images = ArrayImages(array)
+    assert isinstance(images, Images)
+    assert images.shape == (1, 1, 2)
+    read = images.read(np.array([1, 0, 1]))
+    assert read.dtype == torch.float32
+    # Every stored level is read as the float nearest to level / maximum, the ends as 0 and 1 themselves.
+    expected = (array.astype(np.float64) / largest).astype(np.float32)
+    np.testing.assert_array_equal(read.numpy(), expected[[1, 0, 1]])
+
+
+def test_rows_choose_and_order_images_and_masks() -> None:
+    array = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    images, masks = ArrayImages(array, np.array([3, 1])), ArrayMasks(array, np.array([0, 2]))
+    assert len(images) == len(masks) == 2
+    assert (images.read(np.array([0, 1])).flatten() * 255).round().tolist() == [3, 1]
+    assert isinstance(masks, Masks)
+    assert masks.read(np.array([1, 0])).flatten().tolist() == [True, False]
+    assert masks.read(np.array([1])).dtype == torch.bool
+
+
+def test_arrays_of_another_type_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 or uint16 \[n, c, h, w\], given float64"):
+        ArrayImages(np.zeros((1, 1, 2, 2)))
+    with pytest.raises(ValueError, match=r"expected bool or uint8 \[n, 1, h, w\], given uint8 \(1, 3, 2, 2\)"):
+        ArrayMasks(np.zeros((1, 3, 2, 2), dtype=np.uint8))
