@@ -1,0 +1,272 @@
+"""Running tasks on this machine: in this process, or in worker processes of one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event as Flag
+
+from assay.core.errors import AssayError
+from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task
+
+REPORT_EVERY = 0.25
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass
+class InProcess:
+    """Runs tasks one after another in this process. For tests, debugging and notebooks."""
+
+    def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
+        """See `Executor`. An interrupt ends the run with `stopped`."""
+        queue, outcome = Queue.of(tasks), Outcome()
+        while (task := queue.take()) is not None:
+            observe(Event("started", task))
+            start = time.monotonic()
+            try:
+                task.job(Context(_reporter(task, observe), lambda: False))
+            except KeyboardInterrupt:
+                outcome.stopped = True
+                break
+            except Exception as error:
+                _failed(queue, outcome, observe, task, describe(error), time.monotonic() - start)
+                continue
+            _finished(queue, outcome, observe, task, time.monotonic() - start)
+        return outcome
+
+
+@dataclass
+class Workers:
+    """Runs tasks in `count` worker processes with `threads` threads each.
+
+    The first interrupt lets every job leave a checkpoint and stop, the second ends the workers at once. A worker that
+    dies fails its task alone and is replaced; workers end when this process dies.
+    """
+
+    count: int
+    threads: int = 1
+
+    def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
+        """See `Executor`."""
+        queue, outcome = Queue.of(tasks), Outcome()
+        context = multiprocessing.get_context("spawn")
+        stop = context.Event()
+        crew = _Crew(self.threads, stop)
+        try:
+            with _interrupts(stop, crew):
+                self._loop(queue, outcome, observe, crew, stop)
+        finally:
+            crew.dismiss()
+        outcome.stopped = stop.is_set() and bool(queue.waiting or outcome.stopped)
+        return outcome
+
+    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: _Crew, stop: Flag) -> None:
+        while True:
+            while len(crew.busy) < self.count and not stop.is_set() and (task := queue.take()) is not None:
+                crew.give(task)
+                observe(Event("started", task))
+            if not crew.busy:
+                return
+            for worker in crew.ready():
+                self._hear(worker, queue, outcome, observe, crew)
+
+    def _hear(self, worker: _Worker, queue: Queue, outcome: Outcome, observe: Observer, crew: _Crew) -> None:
+        task = worker.task
+        if task is None:
+            return
+        message = worker.receive()
+        match message:
+            case ("progress", float(share), str(text)):
+                observe(Event("progress", task, share, text))
+                return
+            case ("done", float(seconds)):
+                _finished(queue, outcome, observe, task, seconds)
+            case ("stopped",):
+                outcome.stopped = True
+            case ("failed", str(text), float(seconds)):
+                _failed(queue, outcome, observe, task, text, seconds)
+            case _:
+                if crew.killed:
+                    outcome.stopped = True
+                else:
+                    text = f"the worker process ended with exit code {worker.exit_code()} (out of memory, or killed)"
+                    _failed(queue, outcome, observe, task, text, 0.0)
+        crew.free(worker)
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    task: Task | None = None
+
+    def receive(self) -> object:
+        try:
+            return self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+
+    def exit_code(self) -> int | None:
+        self.process.join(5)
+        return self.process.exitcode
+
+
+class _Crew:
+    """The worker processes: idle ones are used again, dead ones are replaced."""
+
+    def __init__(self, threads: int, stop: Flag) -> None:
+        self.threads = threads
+        self.stop = stop
+        self.busy: list[_Worker] = []
+        self.idle: list[_Worker] = []
+        self.killed = False
+
+    def give(self, task: Task) -> None:
+        worker = self.idle.pop() if self.idle else self._hire()
+        worker.task = task
+        self.busy.append(worker)
+        worker.pipe.send(task.job)
+
+    def ready(self) -> list[_Worker]:
+        pipes = wait([worker.pipe for worker in self.busy], timeout=1.0)
+        return [worker for worker in self.busy if worker.pipe in pipes]
+
+    def free(self, worker: _Worker) -> None:
+        self.busy.remove(worker)
+        worker.task = None
+        if worker.process.is_alive():
+            self.idle.append(worker)
+
+    def kill(self) -> None:
+        self.killed = True
+        for worker in (*self.busy, *self.idle):
+            worker.process.kill()
+
+    def dismiss(self) -> None:
+        for worker in (*self.busy, *self.idle):
+            worker.pipe.close()
+        for worker in (*self.busy, *self.idle):
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+
+    def _hire(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self.stop), daemon=True)
+        with _environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))):
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def _work(pipe: Connection, stop: Flag) -> None:
+    """What a worker process does until its pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    _die_with_parent()
+    last = 0.0
+
+    def report(share: float, text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY or share >= 1:
+            last = now
+            pipe.send(("progress", float(share), text))
+
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        start = time.monotonic()
+        try:
+            job(Context(report, stop.is_set))
+        except Stopped:
+            pipe.send(("stopped",))
+        except Exception as error:
+            pipe.send(("failed", describe(error), time.monotonic() - start))
+        else:
+            pipe.send(("done", time.monotonic() - start))
+
+
+def describe(error: Exception) -> str:
+    """What is kept of a failure: the sentence of an expected error, the traceback of an unexpected one."""
+    if isinstance(error, AssayError):
+        return str(error)
+    return "".join(traceback.format_exception(error))
+
+
+def _finished(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
+    queue.finish(task.id)
+    outcome.done.append(task.id)
+    observe(Event("done", task, 1.0, "", seconds))
+
+
+def _failed(queue: Queue, outcome: Outcome, observe: Observer, task: Task, text: str, seconds: float) -> None:
+    outcome.failed[task.id] = text
+    observe(Event("failed", task, 0.0, text, seconds))
+    for lost in queue.fail(task.id):
+        outcome.skipped.append(lost.id)
+        observe(Event("skipped", lost, 0.0, f"needs {task.label}, which failed"))
+
+
+def _reporter(task: Task, observe: Observer) -> Callable[[float, str], None]:
+    def report(share: float, text: str) -> None:
+        observe(Event("progress", task, share, text))
+
+    return report
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Generator[None]:
+    """Variables that a child process inherits: thread pools read them once, when they are first loaded."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interrupts(stop: Flag, crew: _Crew) -> Generator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        if stop.is_set():
+            crew.kill()
+        stop.set()
+
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

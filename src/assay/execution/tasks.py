@@ -1,0 +1,114 @@
+"""What an executor runs: tasks that name the tasks they need. It knows nothing of what a task does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+class Stopped(Exception):
+    """A job was asked to stop and has left a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a running job may use: tell how far it is (a share of 0..1 and a word), and see whether it should stop."""
+
+    report: Callable[[float, str], None]
+    should_stop: Callable[[], bool]
+
+
+class Job(Protocol):
+    """Picklable. Leaves a complete record or raises; run again, it continues or does nothing."""
+
+    def __call__(self, context: Context) -> None:
+        """Do the work."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job with its name, what must be done before it, and its expected cost in seconds."""
+
+    id: str
+    job: Job
+    label: str
+    needs: tuple[str, ...] = ()
+    cost: float = 1.0
+
+
+Status = Literal["started", "progress", "done", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a task. `share` is 0..1; `text` is a progress word, or the traceback of a failure."""
+
+    status: Status
+    task: Task
+    share: float = 0.0
+    text: str = ""
+    seconds: float = 0.0
+
+
+Observer = Callable[[Event], None]
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `stopped` when it was interrupted before all tasks were tried."""
+
+    done: list[str] = field(default_factory=list[str])
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+    skipped: list[str] = field(default_factory=list[str])
+    stopped: bool = False
+
+
+class Executor(Protocol):
+    """Runs tasks whose needs are met until none is left. A failed task's dependants are skipped, the rest go on."""
+
+    def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
+        """Run all that can be run and tell the observer what happens."""
+        ...
+
+
+@dataclass
+class Queue:
+    """Which tasks are ready, running and blocked. Longest first, so that the last worker does not wait alone."""
+
+    tasks: dict[str, Task]
+    waiting: set[str]
+    finished: set[str]
+
+    @classmethod
+    def of(cls, tasks: Iterable[Task]) -> Queue:
+        """A queue over tasks; a need that is not among them is taken as met."""
+        table = {task.id: task for task in tasks}
+        return cls(table, set(table), set())
+
+    def take(self) -> Task | None:
+        """The next ready task, or None when none is ready now. Probes of a finished trial come before new trials."""
+        ready = [self.tasks[id] for id in self.waiting if self._met(self.tasks[id])]
+        if not ready:
+            return None
+        chosen = min(ready, key=lambda task: (not task.needs, -task.cost, task.id))
+        self.waiting.discard(chosen.id)
+        return chosen
+
+    def finish(self, id: str) -> None:
+        """A task is done; what needs it may start."""
+        self.finished.add(id)
+
+    def fail(self, id: str) -> list[Task]:
+        """A task failed: take out all that hang on it, directly or not, and return them."""
+        lost: list[Task] = []
+        gone = {id}
+        while blocked := [t for t in self.waiting if gone & set(self.tasks[t].needs)]:
+            gone |= set(blocked)
+            self.waiting -= gone
+            lost += [self.tasks[t] for t in sorted(blocked)]
+        return lost
+
+    def _met(self, task: Task) -> bool:
+        return all(need in self.finished or need not in self.tasks for need in task.needs)
