@@ -1,0 +1,329 @@
+"""What a model's answers are worth: pure functions of scores or logits, and targets.
+
+Every function returns a `Metric`: a value, or NaN with the reason why there is none. Wrong shapes and targets that are
+no class codes are mistakes of the caller and raise ValueError; answers that are not finite, or a class without images,
+are findings and give NaN with a reason.
+
+Conventions. `target` holds class codes, 1 being positive where there are two classes. `logits` are [n, k] for k
+classes (softmax) or [n, 1] for the positive class alone (sigmoid). A row is called positive when its probability is at
+least the threshold; with several classes the most probable one is called, the first among equals.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy.special import logsumexp, softmax
+from scipy.stats import rankdata
+
+CALIBRATION_BINS = 15
+
+
+class Metric(NamedTuple):
+    """A value, or NaN and the reason why there is none."""
+
+    value: float
+    reason: str = ""
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a value."""
+        return not self.reason
+
+
+def undefined(reason: str) -> Metric:
+    """No value, and why."""
+    return Metric(float("nan"), reason)
+
+
+# --- from logits to what the metrics take ---------------------------------------------------------------------------
+
+
+def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
+    """Logits with at least two columns, float64: a single sigmoid logit z becomes (0, z)."""
+    wide = np.asarray(logits, dtype=np.float64)
+    return np.concatenate([np.zeros_like(wide), wide], axis=-1) if wide.shape[-1] == 1 else wide
+
+
+def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
+    """Class probabilities in float64, rows summing to 1."""
+    return softmax(two_columns(logits), axis=-1)
+
+
+def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np.ndarray, "*s n"]:
+    """The log-odds of one class against the rest, (-inf, inf): ranks as its probability does, and never saturates."""
+    wide = two_columns(logits)
+    return wide[..., label] - logsumexp(np.delete(wide, label, axis=-1), axis=-1)
+
+
+# --- ranking --------------------------------------------------------------------------------------------------------
+
+
+def placements(
+    score: Float[np.ndarray, "*s n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, "*s n"] | None = None
+) -> tuple[Float[np.ndarray, "*s n"], Float[np.ndarray, "*s n"]]:
+    """Per row: how many rows of the other class (and the same fold) it is ordered rightly with, and how many there are.
+
+    A tie counts one half. Leading axes are batches that share the targets. These are the components of DeLong, DeLong
+    and Clarke-Pearson (1988) before division.
+    """
+    positive = np.asarray(target) == 1
+    rank = rankdata(score, axis=-1)
+    folds = np.zeros(rank.shape, dtype=np.int64) if fold is None else np.broadcast_to(fold, rank.shape)
+    # Folds laid end to end: one ranking then serves all folds, the classes' rows of earlier folds being subtracted.
+    key = folds * (2.0 * rank.shape[-1] + 2) + rank
+    overall = rankdata(key, axis=-1)
+    right, opposite = np.empty_like(rank), np.empty_like(rank)
+    for own, other in ((positive, ~positive), (~positive, positive)):
+        below = overall[..., own] - rankdata(key[..., own], axis=-1)
+        earlier, within = _counts_by_fold(folds[..., own], folds[..., other])
+        opposite[..., own] = within
+        right[..., own] = below - earlier
+    right[..., ~positive] = opposite[..., ~positive] - right[..., ~positive]
+    return right, opposite
+
+
+def _counts_by_fold(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every own row: how many rows of the other class lie in earlier folds, and how many in its own."""
+    earlier, within = np.zeros(own.shape), np.zeros(own.shape)
+    for number in np.unique(own):
+        here = own == number
+        earlier += here * (other < number).sum(axis=-1, keepdims=True)
+        within += here * (other == number).sum(axis=-1, keepdims=True)
+    return earlier, within
+
+
+def auroc(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
+) -> Metric:
+    """Area under the ROC curve: the share of (positive, negative) pairs in which the positive scores higher, ties half.
+
+    score: any order-preserving score. target: 0 or 1. Range 0..1, chance .5.
+    fold: with it only pairs within a fold count, since the scores of two folds come from two models and share no scale;
+    each pair counts once, so a fold weighs as many pairs as it has.
+    Undefined when a class has no image, or when no fold holds both classes.
+    """
+    if reason := binary_fault(score, target):
+        return undefined(reason)
+    right, opposite = placements(score, target, fold)
+    positive = target == 1
+    pairs = opposite[positive].sum()
+    if pairs == 0:
+        return undefined("no fold holds both classes")
+    return Metric(float(right[positive].sum() / pairs))
+
+
+def macro_auroc(
+    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
+) -> Metric:
+    """The unweighted mean over classes of the AUROC of that class against the rest. Range 0..1, chance .5.
+
+    Undefined when one of the classes has no image (or no other has), or no fold holds it and another.
+    """
+    if reason := class_fault(logits, target):
+        return undefined(reason)
+    values: list[float] = []
+    for label in range(two_columns(logits).shape[-1]):
+        one = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
+        if not one.defined:
+            return undefined(f"class {label} against the rest: {one.reason}")
+        values.append(one.value)
+    return Metric(float(np.mean(values)))
+
+
+def somers_d(values: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Somers' D of values given a binary target, 2 AUROC - 1. Range -1..1, 0 without association. Somers (1962)."""
+    area = auroc(values, target)
+    return Metric(2 * area.value - 1, area.reason)
+
+
+def average_precision(score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Mean over positives of the precision at their score (rows that tie enter together). Range 0..1.
+
+    Chance is the share of positives. Undefined without a positive or without a negative.
+    """
+    if reason := binary_fault(score, target):
+        return undefined(reason)
+    called, hit = calls_at(score, target)
+    positive = target == 1
+    return Metric(float((hit[positive] / called[positive]).mean()))
+
+
+def calls_at(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per row, were its score the threshold: how many rows are called positive, and how many of them rightly."""
+    ascending = np.sort(score)
+    ascending_positive = np.sort(score[target == 1])
+    called = len(score) - np.searchsorted(ascending, score, side="left")
+    hit = len(ascending_positive) - np.searchsorted(ascending_positive, score, side="left")
+    return called.astype(np.float64), hit.astype(np.float64)
+
+
+# --- decisions ------------------------------------------------------------------------------------------------------
+
+
+def predictions(
+    probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5
+) -> Int[np.ndarray, " n"]:
+    """Class codes: with two classes 1 where the positive probability is at least the threshold, else the likeliest."""
+    if probability.shape[-1] == 2:
+        return (probability[:, 1] >= threshold).astype(np.int64)
+    return probability.argmax(axis=-1)
+
+
+def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Share of rows whose class was called rightly. Range 0..1. Undefined without images."""
+    _check_same_shape(predicted, target)
+    return _share(predicted == target, np.ones(len(target), dtype=bool), "no images")
+
+
+def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Share of positives that were called positive. Range 0..1. Undefined without a positive."""
+    _check_same_shape(predicted, target)
+    return _share(predicted == 1, target == 1, "no image of the positive class")
+
+
+def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Share of negatives that were called negative. Range 0..1. Undefined without a negative."""
+    _check_same_shape(predicted, target)
+    return _share(predicted == 0, target == 0, "no image of the negative class")
+
+
+def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwise: str) -> Metric:
+    return Metric(float(right[among].mean())) if among.any() else undefined(otherwise)
+
+
+def youden_threshold(probability: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """The threshold with the greatest sensitivity + specificity. Youden (1950).
+
+    It lies midway between two neighbouring probabilities, so that rounding moves no row; among equals the one nearest
+    to .5. To be chosen on validation rows alone. Undefined when a class has no image.
+    """
+    if reason := binary_fault(probability, target):
+        return undefined(reason)
+    levels = np.unique(probability)
+    cuts = np.concatenate([[levels[0]], (levels[1:] + levels[:-1]) / 2])
+    positives, negatives = np.sort(probability[target == 1]), np.sort(probability[target == 0])
+    gain = np.searchsorted(negatives, cuts) / len(negatives) - np.searchsorted(positives, cuts) / len(positives)
+    best = cuts[gain >= gain.max() - 1e-12]
+    return Metric(float(best[np.abs(best - 0.5).argmin()]))
+
+
+def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Agreement of ordinal grades beyond chance, disagreement weighing its square. Cohen (1968). Range -1..1, chance 0.
+
+    Undefined without images, or when predictions and targets are all one and the same grade.
+    """
+    _check_same_shape(predicted, target)
+    if not len(target):
+        return undefined("no images")
+    # E of (a - b)^2 over independent draws from the two marginals, without building the table.
+    expected = predicted.var() + target.var() + (predicted.mean() - target.mean()) ** 2
+    if expected == 0:
+        return undefined("all images have and were given one grade")
+    return Metric(float(1 - ((predicted - target) ** 2).mean() / expected))
+
+
+# --- probabilities --------------------------------------------------------------------------------------------------
+
+
+def brier_losses(probability: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Per row: (p - y)^2 with two classes, 0..1; the sum over classes with several, 0..2 (Brier 1950)."""
+    if probability.shape[-1] == 2:
+        return (probability[:, 1] - target) ** 2
+    return ((probability - np.eye(probability.shape[-1])[target]) ** 2).sum(axis=-1)
+
+
+def brier(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Mean squared error of the probabilities (see `brier_losses`). 0 is perfect. Undefined without images."""
+    reason = class_fault(logits, target)
+    return undefined(reason) if reason else Metric(float(brier_losses(probabilities(logits), target).mean()))
+
+
+def log_losses(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Per row: minus the log-probability of its class, in nats, from logits and so never clipped."""
+    wide = two_columns(logits)
+    return logsumexp(wide, axis=-1) - wide[np.arange(len(target)), target]
+
+
+def log_loss(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Mean minus log-probability of the true class, in nats. 0 is perfect, ln k a uniform guess.
+
+    Undefined without images. Where only probabilities are at hand their logarithms are logits.
+    """
+    reason = class_fault(logits, target)
+    return undefined(reason) if reason else Metric(float(log_losses(logits, target).mean()))
+
+
+def calibration_pairs(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    """What is claimed and what came.
+
+    With two classes the positive probability and the outcome; with several the highest probability and whether its
+    class was right.
+    """
+    probability = probabilities(logits)
+    if probability.shape[-1] == 2:
+        return probability[:, 1], target.astype(np.float64)
+    return probability.max(axis=-1), (probability.argmax(axis=-1) == target).astype(np.float64)
+
+
+def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BINS) -> Int[np.ndarray, " n"]:
+    """A bin per row so that bins hold equally many rows; equal values share the bin of their mean rank."""
+    return np.floor((rankdata(values) - 0.5) / len(values) * bins).astype(np.int64)
+
+
+def calibration_error(
+    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], bins: int = CALIBRATION_BINS
+) -> Metric:
+    """Expected calibration error, l1, over 15 bins of equal mass: the mean over rows of |claimed - came| of their bin.
+
+    See `calibration_pairs` for what is compared. Range 0..1. Even a calibrated model has a positive value, the greater
+    the fewer images a bin has: compare it at equal n. Naeini, Cooper and Hauskrecht (2015); equal mass: Nguyen and
+    O'Connor (2015). Undefined without images.
+    """
+    if reason := class_fault(logits, target):
+        return undefined(reason)
+    claimed, came = calibration_pairs(logits, target)
+    gaps = np.bincount(equal_mass_bins(claimed, bins), claimed - came)
+    return Metric(float(np.abs(gaps).sum() / len(target)))
+
+
+# --- what makes a metric undefined or a call wrong ------------------------------------------------------------------
+
+
+def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> str:
+    """Why a ranking of two classes is undefined, or the empty string. Raises ValueError on shapes and codes."""
+    if score.ndim != 1 or score.shape != target.shape:
+        raise ValueError(f"scores have shape {score.shape} and targets {target.shape}: give one of each per image")
+    if not np.isin(target, (0, 1)).all():
+        raise ValueError(f"targets hold {sorted(set(target.tolist()) - {0, 1})[:5]}: a binary target is 0 or 1")
+    if not len(target):
+        return "no images"
+    if reason := _not_finite(score):
+        return reason
+    missing = [name for code, name in ((1, "positive"), (0, "negative")) if not (target == code).any()]
+    return f"no image of the {missing[0]} class" if missing else ""
+
+
+def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> str:
+    """Why a metric of class probabilities is undefined, or the empty string. Raises ValueError on shapes and codes."""
+    if logits.ndim != 2 or len(logits) != len(target):
+        raise ValueError(f"logits have shape {logits.shape} and targets {target.shape}: give [n, k] and [n]")
+    classes = max(logits.shape[1], 2)
+    if len(target) and not ((target >= 0) & (target < classes)).all():
+        raise ValueError(f"targets lie in {target.min()}..{target.max()}: {classes} classes are coded 0..{classes - 1}")
+    if not len(target):
+        return "no images"
+    return _not_finite(logits)
+
+
+def _check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
+    if predicted.shape != target.shape:
+        raise ValueError(f"predictions have shape {predicted.shape} and targets {target.shape}: give one per image")
+
+
+def _not_finite(values: np.ndarray) -> str:
+    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    bad = len(values) - int(np.count_nonzero(finite))
+    return f"the model's answer is not finite for {bad} of {len(values)} images" if bad else ""
