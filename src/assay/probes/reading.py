@@ -1,0 +1,186 @@
+"""One model's answers: every environment is read once per network, however many probes ask."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from assay.core.errors import AssayError
+from assay.data.dataset import Images
+from assay.probes.activations import Recorder
+from assay.probes.probe import Model, Read, Request
+from assay.shifts.environment import Environment
+
+BATCH = 256
+"""Images per forward pass: large enough to be fast, small enough that a pass at 224 px stays within 1 GB."""
+
+
+class ReadingError(AssayError):
+    """A model that cannot be read: logits of a wrong shape, not finite, or a layer that is not there."""
+
+
+class ModelReading:
+    """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b].
+
+    requests: what all probes together will read. The layers asked of an environment by different probes are collected
+    in one pass, the first time that one of them reads it.
+    known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
+    layers are all known causes no forward pass.
+
+    Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid.
+    Activations are pooled over space by the mean (`Recorder`). The module is read in eval mode and left exactly as it
+    was found: weights, buffers, gradients, hooks and the mode of each submodule. It must stand on `model.device`.
+
+    Raises ReadingError for logits of a wrong shape or with NaN or infinity, for an environment that nobody requested,
+    for two different environments of one name, for known answers that do not fit their environment.
+    """
+
+    def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
+        self.model = model
+        self._environments: dict[str, Environment] = {}
+        self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self._answers: dict[tuple[str, bool], Read] = {}
+        self._blank: nn.Module | None = None
+        for request in requests:
+            self._register(request)
+        for name, read in (known or {}).items():
+            self._remember(name, read)
+
+    def read(self, environment: Environment, *, untrained: bool = False) -> Read:
+        """Answers for an environment that was requested, with the layers that anyone asked of it."""
+        key = (environment.name, untrained)
+        if key not in self._layers:
+            what = "the untrained network on " if untrained else ""
+            asked = ", ".join(sorted({name for name, of in self._layers if of == untrained})) or "nothing"
+            raise ReadingError(f"{what}environment '{environment.name}' was not requested by any probe; asked: {asked}")
+        self._same(environment)
+        if key not in self._answers:
+            network = self._untrained() if untrained else self.model.network
+            where = f"environment '{environment.name}'"
+            read = self._pass(network, environment.images, self._layers[key], where)
+            self._answers[key] = Read(_paired(read.logits, len(environment.table.classes), where), read.activations)
+        return self._answers[key]
+
+    def logits(self, images: object) -> Float[np.ndarray, "n k"]:
+        """Logits for images that belong to no environment. Read anew by every call."""
+        if not isinstance(images, Images):
+            raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
+        logits = self._pass(self.model.network, images, (), "images of a design").logits
+        return _paired(logits, max(2, logits.shape[1]), "images of a design")
+
+    def answered(self) -> dict[str, Read]:
+        """What the trained network said about every environment read so far, by name."""
+        return {name: read for (name, untrained), read in self._answers.items() if not untrained}
+
+    def _register(self, request: Request) -> None:
+        self._environments.setdefault(request.environment.name, request.environment)
+        self._same(request.environment)
+        key = (request.environment.name, request.untrained)
+        self._layers[key] = tuple(dict.fromkeys((*self._layers.get(key, ()), *request.layers)))
+
+    def _same(self, environment: Environment) -> None:
+        """Refuse a second environment of a name that already means another one: their answers would be mixed up."""
+        first = self._environments[environment.name]
+        if first is not environment and not _same_rows(first, environment):
+            raise ReadingError(
+                f"two environments are named '{environment.name}' ({len(first)} and {len(environment)} rows): "
+                "every environment, counterfactuals too, needs a name of its own"
+            )
+
+    def _remember(self, name: str, read: Read) -> None:
+        wanted = self._layers.get((name, False))
+        if wanted is None or any(layer not in read.activations for layer in wanted):
+            return
+        environment = self._environments[name]
+        where = f"environment '{name}'"
+        if len(read.logits) != len(environment):
+            raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
+        _finite(read.logits, where)
+        classes = len(environment.table.classes)
+        self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations)
+
+    def _untrained(self) -> nn.Module:
+        if self.model.untrained is None:
+            raise ReadingError("the untrained network was asked for, but the model says nothing of how to build it")
+        if self._blank is None:
+            self._blank = self.model.untrained().to(self.model.device)
+        return self._blank
+
+    def _pass(self, network: nn.Module, images: Images, layers: tuple[str, ...], where: str) -> Read:
+        """One pass over all images, streamed by batch; only logits and pooled activations are kept."""
+        n = len(images)
+        if n == 0:
+            raise ReadingError(f"{where} holds no image")
+        logits: list[np.ndarray] = []
+        with _evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
+            for start in range(0, n, BATCH):
+                index = np.arange(start, min(start + BATCH, n))
+                recorder.at(start)
+                batch = images.read(index).to(self.model.device)
+                logits.append(_logits(network(batch), len(index), where))
+                recorder.check()
+        values = np.concatenate(logits)
+        _finite(values, where)
+        return Read(values, recorder.activations)
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Generator[None]:
+    """Eval mode, and afterwards the mode that each submodule had (some may be frozen in eval on purpose)."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _logits(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:
+    """A network's output as float32 [b, k]; [b] becomes [b, 1]."""
+    if not isinstance(output, Tensor):
+        raise ReadingError(
+            f"the model gave a {type(output).__name__} for {where}; expected a tensor of logits [b, k], [b, 1] or [b]: "
+            "wrap it in a module that returns the logits"
+        )
+    if output.ndim == 1:
+        output = output[:, None]
+    if output.ndim != 2 or len(output) != images:
+        raise ReadingError(
+            f"the model gave logits of shape {list(output.shape)} for {images} images of {where}; "
+            "expected [b, k], [b, 1] or [b]"
+        )
+    return output.float().cpu().numpy()
+
+
+def _paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
+    """One column per class: a single logit z of two classes becomes (0, z)."""
+    if logits.shape[1] == 1 and classes == 2:
+        return np.concatenate([np.zeros_like(logits), logits], axis=1)
+    if logits.shape[1] != classes:
+        raise ReadingError(f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes")
+    return logits
+
+
+def _finite(logits: np.ndarray, where: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        first = ", ".join(str(position) for position in cast("list[int]", bad[:5].tolist()))
+        raise ReadingError(
+            f"the model gave NaN or infinite logits for {len(bad)} of {len(logits)} images of {where} "
+            f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range"
+        )
+
+
+def _same_rows(a: Environment, b: Environment) -> bool:
+    """Whether two environments hold the same rows with the same factors."""
+    if len(a) != len(b) or a.table.columns.keys() != b.table.columns.keys():
+        return False
+    pairs = [(a.table.row, b.table.row), *((a.table.columns[c], b.table.columns[c]) for c in a.table.columns)]
+    return all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in pairs)
