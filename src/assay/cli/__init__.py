@@ -69,7 +69,9 @@ def preview(
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")
 def results(
     run: Run,
-    table: Annotated[str, typer.Option("--table", help="contrasts, estimates, seeds, trials or environments.")] = "contrasts",
+    table: Annotated[
+        str, typer.Option("--table", help="contrasts, estimates, seeds, trials or environments.")
+    ] = "contrasts",
     out: Out = RUNS,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -128,7 +130,7 @@ def list_(
 
 @app.command(epilog="Example: assay doctor")
 def doctor(out: Out = RUNS, json: Json = False) -> None:
-    """Say what this machine has: Python, torch, threads, GPU, disk, weights and data, and how to get what is missing."""
+    """Say what this machine has (Python, torch, GPU, disk, weights, data), and how to get what is missing."""
     from assay.cli.doctor import doctor_command
 
     doctor_command(out, json)

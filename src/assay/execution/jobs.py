@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +13,189 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
 from assay.data.cache import ArrayCache
 from assay.execution.tasks import Context, Stopped
-from assay.recipes.initialisation import initialised_network
-from assay.recipes.train import Diverged, Fitted, ProgressReport, fit
-from assay.store.files import write_json, write_parquet
+from assay.probes.probe import Model, Read
+from assay.probes.run import run_probes
+from assay.recipes.checkpoint import load_weights, save_weights
+from assay.recipes.models import build_network
+from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
+from assay.shifts.population import Population, PopulationScene, open_population
+from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
-from assay.shifts.population import Population, open_population
 
 LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "scikit-learn", "duckdb")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study's records and the shared cache lie, and how bad rows are treated."""
+
+    root: Path
+    cache: Path
+    skip_bad_rows: bool = False
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return RunFolder(self.root)
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Trains one trial: weights, curve, and last the record."""
+
+    place: Place
+    data: DataSpec
+    training: TrainingSpec
+    device: str = "cpu"
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`. A diverged training is a result and leaves a record; anything else that fails raises."""
+        folder, id = self.place.folder, self.training.id
+        if folder.complete("trials", id):
+            return
+        start = time.time()
+        try:
+            record = self._train(folder.unit("trials", id), context)
+        except Diverged as error:
+            record = {"status": "diverged", "reason": str(error)}
+        except Interrupted as error:
+            raise Stopped from error
+        write_json(folder.unit("trials", id) / "provenance.json", provenance(start))
+        folder.write_record("trials", id, {"training": self.training.canonical(), **record})
+
+    def _train(self, unit: Path, context: Context) -> dict[str, Any]:
+        population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
+        training, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
+
+        def on_progress(report: ProgressReport) -> None:
+            context.report(report.step / report.steps, f"loss {report.loss:.3f}")
+
+        fitted = fit(
+            self.training.recipe,
+            training,
+            validation,
+            classes=len(population.classes),
+            seed=self.training.seed,
+            folder=unit,
+            device=self.device,
+            on_progress=on_progress,
+            should_stop=context.should_stop,
+        )
+        save_weights(fitted.network, unit / "weights.safetensors")
+        write_rows(unit / "curve.parquet", tuple(fitted.curve[0]), list(fitted.curve))
+        return self._record(fitted, len(training), len(validation))
+
+    def _record(self, fitted: Fitted, trained_on: int, validated_on: int) -> dict[str, Any]:
+        last = fitted.curve[-1]
+        return {
+            "status": "collapsed" if fitted.collapsed else "done",
+            "reason": fitted.collapsed or "",
+            "threshold": fitted.threshold,
+            "yardstick": fitted.yardstick,
+            "selected_epoch": fitted.selected_epoch,
+            "steps": fitted.steps,
+            "train_loss": last["train_loss"],
+            "validation_loss": last["validation_loss"],
+            "images": trained_on,
+            "validation_images": validated_on,
+        }
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """Reads one trained model on environments and runs probes on it; keeps outputs per image and measurements.
+
+    probes: probe unit id -> component. readings: environment name -> reading id.
+    """
+
+    place: Place
+    data: DataSpec
+    training: TrainingSpec
+    tests: Mapping[str, EnvironmentSpec]
+    probes: Mapping[str, Component]
+    readings: Mapping[str, str]
+    device: str = "cpu"
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`. A trial that diverged has nothing to read: its probes leave records that say so."""
+        folder = self.place.folder
+        missing = {id: component for id, component in self.probes.items() if not folder.complete("probes", id)}
+        trial = folder.record("trials", self.training.id)
+        if trial["status"] == "diverged":
+            for id, component in missing.items():
+                folder.write_measurements(id, [], self._record(component, "the training diverged"))
+            return
+        context.report(0.0, "reading")
+        population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
+        scene = population.scene(self.tests, self.training.seed, self.training.fold)
+        model = self._model(folder, population, trial)
+        built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
+        result = run_probes(model, scene, built, self._known(folder))
+        self._keep_outputs(folder, scene, result.reads)
+        for id, component in missing.items():
+            folder.write_measurements(id, result.measurements[id], self._record(component, ""))
+
+    def _record(self, component: Component, reason: str) -> dict[str, Any]:
+        return {"trial": self.training.id, "probe": component.name, "params": dict(component.params), "reason": reason}
+
+    def _model(self, folder: RunFolder, population: Population, trial: Mapping[str, Any]) -> Model:
+        network = network_of(self.training, population)
+        load_weights(network, folder.unit("trials", self.training.id) / "weights.safetensors")
+        return Model(
+            network=network.to(self.device).eval(),
+            layers=network.layers,
+            untrained=lambda: network_of(self.training, population).to(self.device).eval(),
+            threshold=trial["threshold"],
+            seed=self.training.seed,
+            device=self.device,
+        )
+
+    def _known(self, folder: RunFolder) -> dict[str, Read]:
+        kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
+        return {name: Read(folder.outputs(id)["logits"], {}) for name, id in kept.items()}
+
+    def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
+        for name, id in self.readings.items():
+            if name not in reads or folder.complete("readings", id):
+                continue
+            table = scene.environment(name).table
+            fold = np.full(len(table), self.training.fold, dtype=np.int64)
+            columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": fold}
+            record = {"trial": self.training.id, "environment": name}
+            folder.write_outputs(id, {**columns, "logits": reads[name].logits}, record)
+
+
+@lru_cache(maxsize=2)
+def _population(data: str, cache: Path, skip_bad_rows: bool) -> Population:
+    return open_population(DataSpec.model_validate_json(data), ArrayCache(cache), skip_bad_rows=skip_bad_rows)
+
+
+def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False) -> Population:
+    """The population of a study, opened once per process."""
+    return _population(data.model_dump_json(), cache, skip_bad_rows)
+
+
+def network_of(training: TrainingSpec, population: Population) -> nn.Module:
+    """The network of a trial as it was before training."""
+    channels, size, _ = population.shape
+    return build_network(
+        training.recipe, channels=channels, size=size, classes=len(population.classes), seed=training.seed
+    )
+
+
+def provenance(start: float) -> dict[str, Any]:
+    """When and where a unit was made and by what. Never part of a result."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
+        "seconds": time.time() - start,
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }

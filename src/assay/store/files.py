@@ -91,7 +91,9 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
 def read_parquet(path: Path) -> dict[str, np.ndarray]:
     """All columns of a Parquet file; missing numbers are NaN."""
     with connect() as database:
-        found = cast("dict[str, np.ndarray]", database.execute(f"SELECT * FROM '{quoted(path)}'").fetchnumpy())
+        found = cast(
+            "dict[str, np.ndarray]", database.execute(f"SELECT * FROM read_parquet('{quoted(path)}')").fetchnumpy()
+        )
     return {name: _filled(column) for name, column in found.items()}
 
 

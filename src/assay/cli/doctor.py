@@ -1,0 +1,110 @@
+"""`assay doctor`: what this machine has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+Light = Literal["ok", "warn", "bad"]
+FREE_SPACE = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how it stands, and what to do when it does not stand well."""
+
+    light: Light
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def doctor_command(out: Path, json: bool) -> None:
+    """Print the findings; the exit code is 1 when something that Assay needs is missing."""
+    findings = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_extras()]
+    if json:
+        jsonlib.dump([asdict(finding) for finding in findings], sys.stdout, indent=1)
+        print()
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            print(f"{finding.light:<4}  {finding.what:<{width}}  {finding.found}")
+            if finding.remedy:
+                print(f"{'':<{width + 8}}{finding.remedy}")
+    if any(finding.light == "bad" for finding in findings):
+        sys.exit(1)
+
+
+def _python() -> Iterator[Finding]:
+    right = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    yield Finding("ok" if right else "bad", "python", platform.python_version(),
+                  "" if right else "use Python 3.11 or 3.12")  # fmt: skip
+    yield Finding("ok", "assay", version("assay"))
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("ok", "torch", torch.__version__)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    yield Finding("ok", "cores", f"{cores} (that many workers of one thread each by default)")
+    if torch.cuda.is_available():
+        yield Finding("ok", "gpu", torch.cuda.get_device_name())
+    else:
+        yield Finding("ok", "gpu", "none; everything runs on the processor")
+
+
+def _disk(out: Path) -> Iterator[Finding]:
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    enough, writable = free >= FREE_SPACE, os.access(place, os.W_OK)
+    light: Light = "ok" if enough and writable else "bad" if not writable else "warn"
+    remedy = "" if light == "ok" else "choose another place with --out" if not writable else "free at least 2 GB"
+    yield Finding(
+        light, "run folder", f"{place}: {free / 1e9:.0f} GB free{'' if writable else ', not writable'}", remedy
+    )
+
+
+def _cache() -> Iterator[Finding]:
+    from assay.data.cache import default_cache_root
+
+    root = default_cache_root()
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) if root.is_dir() else 0
+    yield Finding("ok", "cache", f"{root}: {size / 1e6:.0f} MB (ASSAY_CACHE moves it; deleting it is safe)")
+
+
+def _assets() -> Iterator[Finding]:
+    root = Path(os.environ.get("ASSAY_ASSETS", "../shared/assets"))
+    if not root.is_dir():
+        yield Finding("warn", "real images", f"none at {root}",
+                      "studies on real images need them: set ASSAY_ASSETS to the folder that holds them")  # fmt: skip
+        return
+    sets = sorted(path.parent.name for path in root.glob("*/data.csv"))
+    weights = sorted(path.name for path in root.glob("weights/*.safetensors"))
+    yield Finding("ok", "real images", ", ".join(sets) or "none")
+    yield Finding("ok" if weights else "warn", "weights", ", ".join(weights) or "none",
+                  "" if weights else "put .safetensors files into the folder weights/")  # fmt: skip
+
+
+def _extras() -> Iterator[Finding]:
+    browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
+    has_playwright = find_spec("playwright") is not None
+    found = f"{browser or 'no Chromium'}, playwright {_installed('playwright') if has_playwright else 'not installed'}"
+    yield Finding("ok" if browser and has_playwright else "warn", "page tests", found,
+                  "" if browser and has_playwright else "for developers only: apt install chromium")  # fmt: skip
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,178 @@
+"""Live progress: a few lines that redraw themselves on a terminal, plain lines elsewhere, JSON lines for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from assay.execution.tasks import Event, Task
+
+PLAIN_EVERY = 10.0
+
+
+class Display(Protocol):
+    """Shows events; used as a context manager around a run."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        ...
+
+
+def display_for(tasks: Sequence[Task], workers: int, as_json: bool) -> Display:
+    """The display that fits where the output goes."""
+    counter = Counter(tasks={task.id: task for task in tasks}, workers=workers)
+    if as_json:
+        return JsonDisplay(counter)
+    return LiveDisplay(counter) if sys.stderr.isatty() else PlainDisplay(counter)
+
+
+@dataclass
+class Counter:
+    """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far."""
+
+    tasks: dict[str, Task]
+    workers: int
+    started: float = field(default_factory=time.monotonic)
+    finished: dict[str, float] = field(default_factory=dict[str, float])  # task id -> seconds it took
+    lost: dict[str, str] = field(default_factory=dict[str, str])  # failed and skipped
+    failed: int = 0
+    running: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
+
+    def see(self, event: Event) -> None:
+        """Take an event into account."""
+        id = event.task.id
+        if event.status in ("started", "progress"):
+            self.running[id] = (event.share, event.text)
+            return
+        self.running.pop(id, None)
+        if event.status == "done":
+            self.finished[id] = event.seconds
+        else:
+            self.failed += event.status == "failed"
+            self.lost[id] = event.text
+
+    def seconds_left(self) -> float:
+        """Expected seconds until the end."""
+        expected = sum(self.tasks[id].cost for id in self.finished)
+        truth = sum(self.finished.values()) / expected if expected > 0 else 1.0
+        open_cost = sum(task.cost for id, task in self.tasks.items() if id not in self.finished and id not in self.lost)
+        begun = sum(self.tasks[id].cost * share for id, (share, _) in self.running.items())
+        return max(0.0, (open_cost - begun) * truth / max(1, self.workers))
+
+    def line(self) -> str:
+        """One line: done / running / failed, time left."""
+        parts = [f"{len(self.finished)}/{len(self.tasks)} done", f"{len(self.running)} running"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join([*parts, f"about {duration(self.seconds_left())} left"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class JsonDisplay:
+    """One JSON object a line on standard output."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """See `Display`."""
+        self.counter.see(event)
+        if event.status == "progress":
+            return
+        left = round(self.counter.seconds_left(), 1)
+        print(json.dumps({"event": event.status, "task": event.task.label, "id": event.task.id, "text": event.text,
+                          "seconds": round(event.seconds, 3), "seconds_left": left}), flush=True)  # fmt: skip
+
+
+class PlainDisplay:
+    """A line now and then, and one for every failure."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+        self.last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        print(self.counter.line(), file=sys.stderr, flush=True)
+
+    def __call__(self, event: Event) -> None:
+        """See `Display`."""
+        self.counter.see(event)
+        if event.status == "failed":
+            print(failure_line(event), file=sys.stderr, flush=True)
+        if time.monotonic() - self.last >= PLAIN_EVERY:
+            self.last = time.monotonic()
+            print(self.counter.line(), file=sys.stderr, flush=True)
+
+
+class LiveDisplay:
+    """The counts, and what each worker is doing, redrawn in place."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+        self.live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=self._draw)
+
+    def __enter__(self) -> Self:
+        self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.__exit__(kind, error, trace)
+        print(self.counter.line(), file=sys.stderr, flush=True)
+
+    def __call__(self, event: Event) -> None:
+        """See `Display`."""
+        self.counter.see(event)
+        if event.status == "failed":
+            self.live.console.print(failure_line(event), markup=False, highlight=False)
+
+    def _draw(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row(self.counter.line())
+        for id, (share, text) in self.counter.running.items():
+            table.add_row(f"  {share:4.0%}  {self.counter.tasks[id].label}  {text}")
+        return table
+
+
+def failure_line(event: Event) -> str:
+    """The task and the last line of what went wrong."""
+    last = event.text.strip().splitlines()[-1] if event.text.strip() else "no reason given"
+    return f"failed: {event.task.label}: {last}"

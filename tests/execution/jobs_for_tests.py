@@ -1,0 +1,45 @@
+"""Jobs that worker processes can import."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.core.errors import DataError
+from assay.execution.tasks import Context, Stopped
+
+
+@dataclass(frozen=True)
+class Touch:
+    path: Path
+
+    def __call__(self, context: Context) -> None:
+        context.report(1.0, "writing")
+        self.path.write_text(os.environ.get("OMP_NUM_THREADS", ""))
+
+
+@dataclass(frozen=True)
+class Refuse:
+    def __call__(self, context: Context) -> None:
+        raise DataError("row 3 is wrong")
+
+
+@dataclass(frozen=True)
+class Die:
+    def __call__(self, context: Context) -> None:
+        os._exit(9)
+
+
+@dataclass(frozen=True)
+class WaitForStop:
+    started: Path
+    left: Path
+
+    def __call__(self, context: Context) -> None:
+        self.started.touch()
+        while not context.should_stop():
+            time.sleep(0.01)
+        self.left.touch()
+        raise Stopped

@@ -1,0 +1,24 @@
+from assay.execution.explain import flatten, reasons
+
+
+def test_the_field_that_differs_from_the_nearest_record_is_named() -> None:
+    known = [
+        {"recipe": {"loss": "triplet"}, "seed": 0},
+        {"recipe": {"loss": "supcon"}, "seed": 0},
+    ]
+    new = [{"recipe": {"loss": "supcon"}, "seed": 1}, {"recipe": {"loss": "supcon"}, "seed": 1}]
+    assert reasons(new, known) == [("seed is 1 (was 0)", 2)]
+
+
+def test_first_trials_and_removed_records_are_told_apart() -> None:
+    spec = {"recipe": {"loss": "supcon"}}
+    assert reasons([spec], []) == [("nothing was trained here before", 1)]
+    assert reasons([spec], [spec]) == [("its record was removed", 1)]
+
+
+def test_values_that_appear_or_vanish_are_said() -> None:
+    assert reasons([{"epochs": 10}], [{"seed": 1}]) == [("epochs is 10 (not set before); seed is not set (was 1)", 1)]
+
+
+def test_flatten_joins_keys_with_dots() -> None:
+    assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from assay.execution.local import InProcess, Workers
+from assay.execution.tasks import Event, Executor, Queue, Task
+
+sys.path.insert(0, str(Path(__file__).parent))
+from jobs_for_tests import Die, Refuse, Touch, WaitForStop
+
+
+@pytest.fixture(params=[InProcess(), Workers(2, threads=1)], ids=["in-process", "workers"])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    return request.param
+
+
+def chain(tmp_path: Path) -> list[Task]:
+    return [
+        Task("a", Touch(tmp_path / "a"), "a"),
+        Task("b", Refuse(), "b"),
+        Task("c", Touch(tmp_path / "c"), "c", needs=("a",)),
+        Task("d", Touch(tmp_path / "d"), "d", needs=("b",)),
+        Task("e", Touch(tmp_path / "e"), "e", needs=("d",)),
+    ]
+
+
+def test_a_failure_skips_what_needs_it_and_the_rest_goes_on(executor: Executor, tmp_path: Path) -> None:
+    events: list[Event] = []
+    outcome = executor.run(chain(tmp_path), events.append)
+    assert sorted(outcome.done) == ["a", "c"]
+    assert outcome.failed == {"b": "row 3 is wrong"}
+    assert sorted(outcome.skipped) == ["d", "e"]
+    assert not outcome.stopped
+    assert Counter(event.status for event in events if event.status != "progress") == {
+        "started": 3,
+        "done": 2,
+        "failed": 1,
+        "skipped": 2,
+    }
+
+
+def test_needs_run_before_what_needs_them(executor: Executor, tmp_path: Path) -> None:
+    order: list[str] = []
+    executor.run(chain(tmp_path), lambda event: order.append(event.task.id) if event.status == "done" else None)
+    assert order.index("a") < order.index("c")
+
+
+def test_worker_threads_are_fixed_whatever_their_number(tmp_path: Path) -> None:
+    Workers(2, threads=3).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+    assert (tmp_path / "a").read_text() == "3"
+
+
+def test_a_worker_that_dies_fails_its_task_alone(tmp_path: Path) -> None:
+    tasks = [Task("dies", Die(), "dies", cost=9), *(Task(str(i), Touch(tmp_path / str(i)), str(i)) for i in range(4))]
+    outcome = Workers(1).run(tasks, lambda _: None)
+    assert sorted(outcome.done) == ["0", "1", "2", "3"]
+    assert "exit code 9" in outcome.failed["dies"]
+
+
+def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> None:
+    started, left = tmp_path / "started", tmp_path / "left"
+    tasks = [
+        Task("waits", WaitForStop(started, left), "waits", cost=9),
+        Task("later", Touch(tmp_path / "later"), "later", needs=("waits",)),
+    ]
+
+    def interrupt() -> None:
+        while not started.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    outcome = Workers(1).run(tasks, lambda _: None)
+    assert outcome.stopped
+    assert left.exists()
+    assert not (tmp_path / "later").exists()
+
+
+def test_longest_first_and_probes_of_finished_trials_before_new_trials(tmp_path: Path) -> None:
+    job = Touch(tmp_path / "x")
+    queue = Queue.of(
+        [Task("short", job, "", cost=1), Task("long", job, "", cost=5), Task("probe", job, "", ("long",), cost=0.1)]
+    )
+    assert (taken := queue.take()) is not None
+    assert taken.id == "long"
+    queue.finish("long")
+    assert [task.id for task in (queue.take(), queue.take()) if task] == ["probe", "short"]
+    assert queue.take() is None

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.core.errors import StoreError
+from assay.core.types import Measurement, undefined
+from assay.store.files import read_json, read_parquet, read_rows, write_json, write_parquet, write_rows, write_whole
+from assay.store.folder import RunFolder
+from assay.store.migrations import migrated
+
+
+def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
+    columns = {
+        "row": np.arange(3),
+        "value": np.array([1.5, math.nan, -2.0]),
+        "logit": np.array([0.1, 0.2, 0.3], dtype=np.float32),
+        "name": np.array(["a", "", "it's é"], dtype=object),
+        "marked": np.array([True, False, True]),
+    }
+    write_parquet(tmp_path / "it's a table.parquet", columns)
+    found = read_parquet(tmp_path / "it's a table.parquet")
+    assert list(found) == list(columns)
+    for name, column in columns.items():
+        np.testing.assert_array_equal(found[name], column)
+
+
+def test_equal_tables_are_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_parquet(tmp_path / name, {"x": np.linspace(0, 1, 1000), "t": np.array(["x"] * 1000, dtype=object)})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_rows_may_lack_values(tmp_path: Path) -> None:
+    write_rows(tmp_path / "t", ("text", "number", "whole"), [{"text": "a", "whole": 1}, {"number": 2.5, "whole": 2}])
+    first, second = read_rows(tmp_path / "t")
+    assert first["text"] == "a"
+    assert math.isnan(first["number"])
+    assert second == {"text": "", "number": 2.5, "whole": 2}
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    write_rows(tmp_path / "t", ("a", "b"), [])
+    assert list(read_parquet(tmp_path / "t")) == ["a", "b"]
+
+
+def test_nan_is_null_in_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"b": math.nan, "a": [1, math.inf]})
+    assert read_json(tmp_path / "x.json") == {"a": [1, None], "b": None}
+
+
+def test_a_write_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json(path, {"first": True})
+
+    def full(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="the disk is full; free some space and run the same command again; "):
+        write_whole(path, full)
+    assert read_json(path) == {"first": True}
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_full_disk_is_named_for_parquet_too() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_whole(Path("/dev/full/x"), lambda temporary: None)
+
+
+def test_a_damaged_record_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(StoreError, match=r"x\.json.*delete this file and run the study again"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_unit_is_complete_only_with_its_record(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    found = [Measurement("auroc", 0.8, n=10), undefined("auroc", "one class only", environment="same")]
+    write_json(folder.failure_path("p1"), {"text": "before"})
+    assert not folder.complete("probes", "p1")
+    folder.write_measurements("p1", found, {"probe": "performance"})
+    assert folder.complete("probes", "p1")
+    assert folder.failures() == {}
+    first, second = folder.measurements("p1")
+    assert (first["measure"], first["value"], first["n"]) == ("auroc", 0.8, 10)
+    assert (second["reason"], second["environment"]) == ("one class only", "same")
+    assert math.isnan(second["value"])
+
+
+def test_outputs_come_back_with_their_logits(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    logits = np.array([[0.5, -1.0, 2.0], [1, 2, 3]], dtype=np.float32)
+    numbers = {name: np.arange(2) for name in ("row", "patient", "target", "fold")}
+    folder.write_outputs("r", {**numbers, "logits": logits}, {})
+    np.testing.assert_array_equal(folder.outputs("r")["logits"], logits)
+    np.testing.assert_array_equal(folder.outputs("r")["row"], [0, 1])
+
+
+def test_records_of_a_later_schema_are_refused_and_older_ones_brought_up(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="schema 99, this Assay reads up to 1: install a newer Assay"):
+        migrated({"schema": 99}, tmp_path)
+    with pytest.raises(StoreError, match="no schema version"):
+        migrated({}, tmp_path)
+    assert migrated({"schema": 0, "old": 1}, tmp_path, {0: lambda r: {"new": r["old"]}}) == {"new": 1, "schema": 1}
