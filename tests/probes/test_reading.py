@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+import torch
+from tests.probes.world import Pictures, Reader, World, design, environment, table
+from torch import Tensor, nn
+
+from assay.probes.probe import Model, Read, Request
+from assay.probes.reading import BATCH, ModelReading, ReadingError
+from assay.probes.run import run_probes
+
+
+def fingerprint(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Logits(nn.Module):
+    """Gives whatever `make` makes of the images."""
+
+    def __init__(self, make) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, images: Tensor) -> object:
+        return self.make(images)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(n=300)
+
+
+def test_layers_and_logits_of_several_probes_come_from_one_pass_per_environment(world: World) -> None:
+    network = Reader({"tag": 1.0})
+    neutral, same = world.neutral(), world.environment("same")
+    requests = [
+        Request(neutral),
+        Request(neutral, ("copy",)),
+        Request(world.neutral(), ("vector", "copy")),
+        Request(same),
+    ]
+    reading = ModelReading(Model(network), requests)
+    for _ in range(3):
+        both = reading.read(neutral)
+        reading.read(same)
+    batches = -(-300 // BATCH)
+    assert network.passes == 2 * batches
+    assert both.activations.keys() == {"copy", "vector"}
+    assert both.activations["vector"].shape == (300, 4 + 8)
+    assert all(values.dtype == np.float32 for values in both.activations.values())
+
+
+def test_maps_are_averaged_over_space_tokens_over_tokens_and_vectors_kept(world: World) -> None:
+    network = nn.Sequential()
+    network.add_module("map", nn.Conv2d(1, 3, 3))
+    network.add_module("tokens", Logits(lambda maps: maps.flatten(2).transpose(1, 2)))
+    network.add_module("last", Logits(lambda tokens: tokens.mean(1)))
+    network.add_module("head", nn.Linear(3, 2))
+    environment_ = world.neutral()
+    read = ModelReading(Model(network), [Request(environment_, ("map", "tokens", "last"))]).read(environment_)
+    images = environment_.images.read(np.arange(300))
+    by_hand = network[0](images).mean(dim=(2, 3)).detach().numpy()
+    for layer in ("map", "tokens", "last"):
+        np.testing.assert_allclose(read.activations[layer], by_hand, atol=1e-6)
+
+
+def test_answers_do_not_depend_on_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(world.neutral(), ("vector",))
+    whole = ModelReading(Model(Reader({"tag": 1.0})), [request]).read(request.environment)
+    monkeypatch.setattr("assay.probes.reading.BATCH", 7)
+    parts = ModelReading(Model(Reader({"tag": 1.0})), [request]).read(request.environment)
+    np.testing.assert_array_equal(whole.logits, parts.logits)
+    np.testing.assert_array_equal(whole.activations["vector"], parts.activations["vector"])
+
+
+def test_the_module_is_left_exactly_as_found(world: World) -> None:
+    network = Reader({"tag": 1.0}).train()
+    network.norm.eval()  # a submodule that someone froze on purpose
+    images = world.neutral().images.read(np.arange(4))
+    network(images).sum().backward()
+    gradient, before = network.offset.grad, fingerprint(network)
+    assert gradient is not None
+    ModelReading(Model(network), [Request(world.neutral(), ("copy",))]).read(world.neutral())
+    assert fingerprint(network) == before
+    assert network.offset.grad is gradient
+    assert (network.training, network.norm.training, network.copy.training) == (True, False, True)
+    assert not network.copy._forward_hooks
+
+
+def test_the_module_is_left_as_found_also_when_it_fails(world: World) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2)).train()
+    with pytest.raises(RuntimeError):
+        ModelReading(Model(network), [Request(world.neutral(), ("0",))]).read(world.neutral())
+    assert network.training
+    assert not network[0]._forward_hooks
+
+
+@pytest.mark.parametrize("outputs", [0, 1, 2])
+def test_one_logit_is_the_pair_zero_and_itself(world: World, outputs: int) -> None:
+    reading = ModelReading(Model(Reader({"tag": 3.0}, outputs=outputs)), [Request(world.neutral())])
+    logits = reading.read(world.neutral()).logits
+    assert logits.shape == (300, 2)
+    tag = world.neutral().table.columns["tag"]
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], 3.0 * (tag - 0.5), atol=1e-6)
+    assert reading.logits(design(8).images).shape == (7 * 8, 2)
+
+
+def test_known_answers_are_not_read_again_unless_a_layer_is_missing(world: World) -> None:
+    network = Reader({"tag": 1.0})
+    kept = {"neutral": Read(np.ones((300, 2), np.float32), {})}
+    reading = ModelReading(Model(network), [Request(world.neutral()), Request(world.neutral(), untrained=False)], kept)
+    assert reading.read(world.neutral()).logits.max() == 1
+    assert network.passes == 0
+    ModelReading(Model(network), [Request(world.neutral(), ("copy",))], kept).read(world.neutral())
+    assert network.passes > 0
+
+
+def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> None:
+    built: list[Reader] = []
+
+    def untrained() -> nn.Module:
+        built.append(Reader({"margin": 1.0}))
+        return built[-1]
+
+    environments = (world.neutral(), world.environment("same"))
+    requests = [Request(e, ("copy",), untrained=u) for e in environments for u in (False, True)]
+    reading = ModelReading(Model(Reader({"tag": 1.0}), untrained=untrained), requests)
+    a, b = reading.read(environments[0]).logits, reading.read(environments[0], untrained=True).logits
+    reading.read(environments[1], untrained=True)
+    assert len(built) == 1
+    assert not np.array_equal(a, b)
+    assert reading.answered().keys() == {"neutral"}
+
+
+def three_dimensional(images: Tensor) -> Tensor:
+    return images.expand(-1, 2, -1, -1)
+
+
+REFUSED = {
+    "shape": (lambda x: x[:, 0, 0, :3], (), r"gave 3 logits per image, environment 'neutral' has 2 classes"),
+    "one image short": (lambda x: x[1:, 0, 0, :2], (), r"shape \[255, 2\] for 256 images of environment 'neutral'"),
+    "map": (three_dimensional, (), r"shape \[256, 2, 8, 8\].*expected \[b, k\], \[b, 1\] or \[b\]"),
+    "dict": (lambda x: {"logits": x}, (), r"gave a dict for environment 'neutral'.*wrap it in a module that returns"),
+    "NaN": (lambda x: x[:, 0, 4, :2] / 0 - x[:, 0, 0, :2] / 0, (), r"NaN or infinite logits for \d+ of 300 images"),
+    "layer": (lambda x: x[:, 0, 0, :2], ("mak",), r"unknown layer 'mak'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_read_is_refused_with_its_reason(world: World, case: str) -> None:
+    make, layers, text = REFUSED[case]
+    reading = ModelReading(Model(Logits(make)), [Request(world.neutral(), layers)])
+    with pytest.raises(Exception, match=text):
+        reading.read(world.neutral())
+
+
+def test_positions_of_non_finite_logits_are_named() -> None:
+    def diverged(images: Tensor) -> Tensor:
+        logits = images[:, 0, 0, :2].clone()
+        logits[[1, 4]] = float("nan")
+        return logits
+
+    rows = environment("x", table(10))
+    with pytest.raises(ReadingError, match=re.escape("for 2 of 10 images of environment 'x' (positions 1, 4)")):
+        ModelReading(Model(Logits(diverged)), [Request(rows)]).read(rows)
+
+
+def test_a_layer_that_runs_twice_or_never_or_gives_no_tensor_is_refused(world: World) -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.twice, self.never = nn.ReLU(), nn.ReLU()
+            self.pair = Logits(lambda x: (x, x))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.twice(self.twice(self.pair(images)[0]))[:, 0, 0, :2]
+
+    for layer, text in {"twice": "ran 2 times", "never": "ran 0 times", "pair": "gives tuple"}.items():
+        with pytest.raises(Exception, match=f"layer '{layer}' {text}"):
+            ModelReading(Model(Shared()), [Request(world.neutral(), (layer,))]).read(world.neutral())
+
+
+def test_requests_are_kept_apart_by_name(world: World) -> None:
+    reading = ModelReading(Model(Reader()), [Request(world.neutral())])
+    with pytest.raises(ReadingError, match=r"'same' was not requested by any probe; asked: neutral"):
+        reading.read(world.environment("same"))
+    with pytest.raises(ReadingError, match=r"two environments are named 'neutral' \(300 and 20 rows\)"):
+        reading.read(environment("neutral", table(20)))
+    with pytest.raises(ReadingError, match=r"known answers for environment 'neutral' have 2 rows, it has 300"):
+        ModelReading(Model(Reader()), [Request(world.neutral())], {"neutral": Read(np.zeros((2, 2), np.float32), {})})
+    with pytest.raises(ReadingError, match="says nothing of how to build it"):
+        ModelReading(Model(Reader()), [Request(world.neutral(), untrained=True)]).read(world.neutral(), untrained=True)
+    with pytest.raises(ReadingError, match="expected images that can be read by position, got list"):
+        reading.logits([1, 2])
+    empty = environment("empty", table(0))
+    with pytest.raises(ReadingError, match="environment 'empty' holds no image"):
+        ModelReading(Model(Reader()), [Request(empty)]).read(empty)
+
+
+def test_memory_holds_one_batch_of_maps(world: World) -> None:
+    sizes: list[int] = []
+
+    class Counting(Pictures):
+        def read(self, index: np.ndarray) -> Tensor:
+            sizes.append(len(index))
+            return super().read(index)
+
+    rows = table(1000)
+    images = Counting(rows.columns, rows.row)
+    ModelReading(Model(Reader()), []).logits(images)
+    assert max(sizes) == BATCH
+    assert sum(sizes) == 1000
+
+
+def test_run_probes_reads_each_environment_once_for_all_probes(world: World) -> None:
+    class Both:
+        def requests(self, model, scene):
+            return tuple(Request(scene.environment(name), ("vector",)) for name in scene.names)
+
+        def measure(self, reading, scene):
+            for name in scene.names:
+                reading.read(scene.environment(name))
+            return []
+
+    network = Reader({"tag": 1.0})
+    result = run_probes(Model(network), world, {"one": Both(), "two": Both()})
+    assert network.passes == 3 * 2
+    assert result.reads.keys() == set(world.names)
+    assert result.measurements == {"one": [], "two": []}
+    assert torch.is_grad_enabled()
