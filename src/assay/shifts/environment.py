@@ -18,8 +18,8 @@ class Achieved:
     """The association that an environment really has.
 
     strength: Somers' D of the factor given the target (or one class against the rest, named in `target`), with a 95 %
-    interval over patients. counts: (class name, factor level or bin) -> number of rows. kept, available: rows chosen and
-    rows there were.
+    interval over patients. counts: (class name, factor level or bin) -> number of rows. kept, available: rows chosen
+    and rows there were.
     """
 
     factor: str
@@ -72,7 +72,9 @@ class Scene(Protocol):
         ...
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, the positive one last."""
+        ...
 
     def environment(self, name: str) -> Environment:
         """A test environment. On k-fold data: the rows whose patients the model at hand never saw."""

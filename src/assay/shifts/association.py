@@ -1,0 +1,152 @@
+"""How strongly a factor is tied to the target, as it is found in rows: Somers' D with an interval over patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from assay.core.errors import AssociationError, SpecError, unknown_name
+from assay.core.types import Factor, FactorTable
+from assay.shifts.conditions import named, satisfies
+from assay.shifts.environment import Achieved
+
+_NORMAL_975 = 1.959963984540054
+
+
+def tied(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
+    """The factor with the high levels that an association states; those of the factor itself when it states none.
+
+    Raises SpecError for an unknown level, and for a categorical factor whose high levels are nowhere named or leave
+    no other level.
+    """
+    if high:
+        for level in high:
+            if level not in factor.levels:
+                raise SpecError(unknown_name(f"level of '{factor.name}'", level, factor.levels))
+        factor = replace(factor, high=high)
+    if factor.kind == "categorical" and not 0 < len(set(factor.high)) < len(factor.levels):
+        raise SpecError(
+            f"categorical factor '{factor.name}' is tied by its high levels: name them, leaving at least one other, "
+            f"as high: [...] from {', '.join(factor.levels)}"
+        )
+    return factor
+
+
+def positive(table: FactorTable) -> Bool[np.ndarray, "n"]:
+    """Which rows belong to the last class; associations are stated for it, against the rest when there are several."""
+    return table.target == len(table.classes) - 1
+
+
+def somers_d(values: Float[np.ndarray, "n"], of: Bool[np.ndarray, "n"]) -> float:
+    """Somers' D of values given a binary target, 2 AUROC - 1, in [-1, 1]; ties count half.
+
+    values: higher meaning more, without NaN. of: rows of the positive class. NaN when one class has no row.
+    Somers 1962, "A new asymmetric measure of association for ordinal variables".
+    """
+    return _placements(values, of)[0]
+
+
+def _placements(values: np.ndarray, of: np.ndarray) -> tuple[float, Float[np.ndarray, "n"]]:
+    """D, and each row's influence on it, whose sum over rows is 0 (DeLong, DeLong and Clarke-Pearson 1988)."""
+    influence = np.zeros(len(values))
+    ones, zeros = np.sort(values[of]), np.sort(values[~of])
+    if not len(ones) or not len(zeros):
+        return float("nan"), influence
+    above = _share_below(zeros, values[of])
+    below = _share_below(ones, values[~of])
+    d = 2 * float(above.mean()) - 1
+    influence[of] = 2 * (above - above.mean()) / len(ones)
+    influence[~of] = -2 * (below - below.mean()) / len(zeros)
+    return d, influence
+
+
+def _share_below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The share of `ordered` that lies below each value, ties counted half."""
+    both = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    return both / (2 * len(ordered))
+
+
+def over_patients(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> float:
+    """The standard error of an estimate whose rows come in patients, from the influence of each row.
+
+    Sums the influence within patients (Obuchowski 1997), with the factor C / (C - 1) for C patients; NaN for one.
+    """
+    _, code = np.unique(patient, return_inverse=True)
+    sums = np.bincount(code, weights=influence)
+    count = len(sums)
+    return float(np.sqrt(count / (count - 1) * np.sum(sums**2))) if count > 1 else float("nan")
+
+
+def achieved(
+    table: FactorTable,
+    factor: str,
+    *,
+    asked: float | None = None,
+    high: tuple[str, ...] = (),
+    given: Mapping[str, Any] | None = None,
+    available: int | None = None,
+) -> Achieved:
+    """The association of a factor with the target in these rows, with a 95 % interval over patients.
+
+    Rows with a missing value count in `counts` under "missing" and nowhere else. given: only rows that meet it.
+    available: how many rows there were to choose from. The strength and its ends are NaN when a class has no row;
+    the ends also with a single patient.
+    """
+    if given:
+        table = table.take(satisfies(table, given))
+    described = tied(named(table.factors, factor), high)
+    values = described.numbers(table.columns[factor])
+    known = ~np.isnan(values)
+    d, influence = _placements(values[known], positive(table)[known])
+    error = over_patients(influence, table.patient[known]) if not np.isnan(d) else float("nan")
+    return Achieved(
+        factor=factor,
+        target=table.classes[-1],
+        asked=asked,
+        strength=d,
+        low=max(-1.0, d - _NORMAL_975 * error),
+        high=min(1.0, d + _NORMAL_975 * error),
+        counts=_counts(table, described),
+        kept=len(table),
+        available=len(table) if available is None else available,
+    )
+
+
+def _counts(table: FactorTable, factor: Factor) -> dict[tuple[str, str], int]:
+    """Rows per class and level, or per class and quarter of a continuous factor's values."""
+    labels, code = _cells(factor, table.columns[factor.name])
+    found = np.zeros((len(table.classes), len(labels)), dtype=np.int64)
+    np.add.at(found, (table.target, code), 1)
+    return {
+        (name, label): int(found[i, j])
+        for i, name in enumerate(table.classes)
+        for j, label in enumerate(labels)
+        if label != "missing" or found[:, j].any()
+    }
+
+
+def _cells(factor: Factor, column: np.ndarray) -> tuple[list[str], np.ndarray]:
+    if factor.levels:
+        codes = column.astype(np.int64)
+        return [*factor.levels, "missing"], np.where(codes < 0, len(factor.levels), codes)
+    missing = np.isnan(column)
+    if missing.all():
+        return ["missing"], np.zeros(len(column), dtype=np.int64)
+    edges = np.unique(np.quantile(column[~missing], [0.0, 0.25, 0.5, 0.75, 1.0]))
+    code = np.clip(np.searchsorted(edges, column, side="left") - 1, 0, max(len(edges) - 2, 0))
+    labels = [f"{a:.3g} to {b:.3g} {factor.unit}".rstrip() for a, b in pairwise(edges)]
+    labels = labels or [factor.text(float(edges[0]))]
+    return [*labels, "missing"], np.where(missing, len(labels), code)
+
+
+def refuse_constant(factor: str, strength: float, target: str) -> AssociationError:
+    """For a factor that `where` holds on one side and that is tied nevertheless."""
+    return AssociationError(
+        f"'{factor}' cannot be tied to '{target}' at {strength:+g} where it is held constant: "
+        "0 rows of its other half can be drawn; the strongest strength that can be had is 0"
+    )

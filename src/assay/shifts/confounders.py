@@ -1,0 +1,87 @@
+"""Local interventions: things that lie in the image beside what the image shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from assay.core.errors import SpecError
+from assay.shifts.intervention import Draws, Parameters
+
+_R = (
+    "####.",
+    "#...#",
+    "#...#",
+    "####.",
+    "#.#..",
+    "#..#.",
+    "#...#",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
+
+    See `TagParams` for units. The centre is drawn within `jitter` of (x, y) and then moved as little as needed for the
+    tag to lie within the image. Colour images get it in every channel. A tag is 7 : 5, at least one pixel each way.
+    """
+
+    size: float
+    x: float
+    y: float
+    contrast: float
+    jitter: float
+    shape: Literal["letter", "rectangle"]
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Raises SpecError when the tag is larger than the image."""
+        _, height, width = shape
+        tall, wide = self._extent(shape)
+        if tall > height or wide > width:
+            raise SpecError(
+                f"a tag of size {self.size:g} is {tall} x {wide} px, larger than the image of {height} x {width} px: "
+                "give a size of at most 1"
+            )
+
+    def draw(self, draws: Draws, shape: tuple[int, int, int]) -> dict[str, Tensor]:
+        """`top` and `left`: the tag's first row and column, int64 [n]."""
+        _, height, width = shape
+        tall, wide = self._extent(shape)
+        reach = 2 * self.jitter * min(height, width)
+        top = self.y * height - tall / 2 + reach * (draws.uniform("y") - 0.5)
+        left = self.x * width - wide / 2 + reach * (draws.uniform("x") - 0.5)
+        return {
+            "top": top.round().clamp(0, height - tall).long(),
+            "left": left.round().clamp(0, width - wide).long(),
+        }
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The images with the tag on them."""
+        channels, height, width = images.shape[1:]
+        where = self.mask(parameters, (channels, height, width))
+        return torch.where(where, images + self.contrast * (1 - images), images)
+
+    def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
+        """The tag's pixels."""
+        _, height, width = shape
+        tall, wide = self._extent(shape)
+        top, left = parameters["top"], parameters["left"]
+        down = torch.arange(height, device=top.device) - top[:, None]
+        along = torch.arange(width, device=top.device) - left[:, None]
+        inside = ((down >= 0) & (down < tall))[:, :, None] & ((along >= 0) & (along < wide))[:, None, :]
+        if self.shape == "letter":
+            glyph = torch.tensor([[cell == "#" for cell in line] for line in _R], device=top.device)
+            line = (down.clamp(0, tall - 1) * len(_R)) // tall
+            cell = (along.clamp(0, wide - 1) * len(_R[0])) // wide
+            inside = inside & glyph[line[:, :, None], cell[:, None, :]]
+        return inside[:, None]
+
+    def _extent(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+        """Height and width in pixels."""
+        tall = self.size * min(shape[1:])
+        return max(1, round(tall)), max(1, round(tall * len(_R[0]) / len(_R)))

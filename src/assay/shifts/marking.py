@@ -1,0 +1,67 @@
+"""Which rows get an intervention: by a share, by a share per class, or by an association with the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from assay.core.errors import SpecError, unknown_name
+from assay.core.registry import build
+from assay.core.seeds import row_uniform
+from assay.core.spec import AssociationSpec, EnvironmentSpec, InterventionSpec
+from assay.core.types import FactorTable
+from assay.shifts.association import positive
+from assay.shifts.conditions import satisfies
+from assay.shifts.intervention import Drawn, Intervention, draw
+
+
+def marked_rows(
+    name: str, spec: InterventionSpec, tie: AssociationSpec | None, table: FactorTable, seed: int
+) -> Bool[np.ndarray, "n"]:
+    """Which rows of the table get the intervention `name`.
+
+    A row is marked when its named draw lies below its class's share, so the rows marked at one share are among those
+    marked at a higher one. Tied at strength s, the shares are (1 + s) / 2 in the last class and (1 - s) / 2 in the
+    others, which gives Somers' D = s at half of the rows; rows outside the association's `given` get .5.
+    """
+    share = _shares(name, spec, table) if tie is None else _tied_share(tie, table)
+    return row_uniform(seed, f"mark:{name}", table.row) < share
+
+
+def drawn(
+    environment: EnvironmentSpec, table: FactorTable, seed: int, shape: tuple[int, int, int]
+) -> tuple[tuple[Drawn, ...], FactorTable]:
+    """Every intervention of an environment, drawn in the order of the spec, and the table with a column for each.
+
+    Raises SpecError when an intervention has the name of a factor or does not fit the images.
+    """
+    changes: list[Drawn] = []
+    for name, spec in environment.interventions.items():
+        if any(factor.name == name for factor in table.factors):
+            raise SpecError(f"intervention '{name}' has the name of a factor: give it another")
+        if name in environment.association and environment.association[name].high:
+            raise SpecError(f"'{name}' is an intervention, with it being high: leave out `high`")
+        marked = marked_rows(name, spec, environment.association.get(name), table, seed)
+        intervention: Intervention = build("intervention", spec.component.name, spec.component.params)
+        changes.append(draw(name, intervention, marked, table.row, seed, shape))
+        table = table.with_column(changes[-1].factor, marked.astype(np.int64))
+    return tuple(changes), table
+
+
+def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.ndarray, "n"]:
+    if not isinstance(spec.share, Mapping):
+        return np.full(len(table), float(spec.share))
+    for given in spec.share:
+        if given not in table.classes:
+            raise SpecError(unknown_name(f"class in the share of '{name}'", given, table.classes))
+    missing = [known for known in table.classes if known not in spec.share]
+    if missing:
+        raise SpecError(f"the share of '{name}' lacks the class {', '.join(missing)}: give one share per class")
+    return np.array([spec.share[known] for known in table.classes])[table.target]
+
+
+def _tied_share(tie: AssociationSpec, table: FactorTable) -> Float[np.ndarray, "n"]:
+    sign = np.where(positive(table), 1.0, -1.0)
+    return np.where(satisfies(table, tie.given), (1 + sign * tie.strength) / 2, 0.5)

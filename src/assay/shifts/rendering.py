@@ -1,0 +1,183 @@
+"""A phantom's images, rendered at first reading, kept in the cache and shared by all who ask for the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from assay.core.hashing import content_hash
+from assay.core.registry import build
+from assay.core.spec import Component
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
+from assay.data.dataset import Images, Masks, Phantom, Rendered
+
+_CHUNK = 64  # images rendered at once: larger chunks cost more in memory traffic than they save in calls
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """A phantom at one image size, with the cache that keeps what it rendered.
+
+    device: where images are rendered; a row's pixels agree between devices within rounding.
+    """
+
+    component: Component
+    size: int
+    cache: ArrayCache
+    device: str = "cpu"
+
+    @cached_property
+    def phantom(self) -> Phantom:
+        """The generator itself."""
+        return build("phantom", self.component.name, self.component.params)
+
+    @cached_property
+    def channels(self) -> int:
+        """1 for a grey phantom, 3 for a colour one, as found by rendering one small image."""
+        values = {factor.name: self.phantom.quantile(factor.name, np.array([0.5])) for factor in self.phantom.factors}
+        return self.phantom.render(values, np.zeros(1, dtype=np.int64), self.size, {}).images.shape[1]
+
+    def images(
+        self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
+    ) -> RenderedImages:
+        """Images of these factor values and nuisance seeds; nothing is rendered before one is read."""
+        return RenderedImages(self, Rows(values, nuisance, difficulty))
+
+    def masks(
+        self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
+    ) -> RenderedMasks:
+        """Their lesion masks; nothing is rendered before one is read."""
+        return RenderedMasks(self, Rows(values, nuisance, difficulty))
+
+    def key(self, rows: Rows) -> str:
+        """The name in the cache: phantom with its version, size, and the content of the rows."""
+        return content_hash({"phantom": self.component.model_dump(), "size": self.size, "rows": rows.content}, 32)
+
+    def fill(self, rows: Rows, write: Callable[[slice, Rendered], None]) -> None:
+        """Render all rows, chunk by chunk."""
+        for start in range(0, len(rows.nuisance), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            values = {name: column[part] for name, column in rows.values.items()}
+            write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty, self.device))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What decides a phantom's pixels but for the phantom and the size."""
+
+    values: Mapping[str, np.ndarray]
+    nuisance: Int[np.ndarray, "n"]
+    difficulty: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of factor values, nuisance seeds and the difficulties that are not 1."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.nuisance, dtype=np.int64).tobytes())
+        for name in sorted(self.values):
+            digest.update(name.encode() + b"\0")
+            digest.update(np.ascontiguousarray(self.values[name], dtype=np.float64).tobytes())
+        visible: dict[str, Any] = {name: value for name, value in self.difficulty.items() if value != 1}
+        digest.update(content_hash(visible).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class RenderedImages:
+    """`Images` of a phantom, kept with 16 bits a pixel."""
+
+    renderer: Renderer
+    rows: Rows
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.renderer.channels, self.renderer.size, self.renderer.size
+
+    def __len__(self) -> int:
+        return len(self.rows.nuisance)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
+        return self._kept.read(index)
+
+    @cached_property
+    def _kept(self) -> ArrayImages:
+        shape = (len(self), *self.shape)
+        key = f"phantom-{self.renderer.key(self.rows)}"
+        return ArrayImages(self.renderer.cache.get(key, shape, np.uint16, self._render))
+
+    def _render(self, out: np.ndarray) -> None:
+        def write(part: slice, rendered: Rendered) -> None:
+            out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).cpu().numpy()
+
+        self.renderer.fill(self.rows, write)
+
+
+@dataclass(frozen=True)
+class RenderedMasks:
+    """`Masks` of a phantom. Few readers want them, so they are kept apart from the images."""
+
+    renderer: Renderer
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows.nuisance)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
+        """Masks at these positions, in this order."""
+        return self._kept.read(index)
+
+    @cached_property
+    def _kept(self) -> ArrayMasks:
+        shape = (len(self), 1, self.renderer.size, self.renderer.size)
+        key = f"phantom-mask-{self.renderer.key(self.rows)}"
+        return ArrayMasks(self.renderer.cache.get(key, shape, np.uint8, self._render))
+
+    def _render(self, out: np.ndarray) -> None:
+        def write(part: slice, rendered: Rendered) -> None:
+            out[part] = rendered.masks.cpu().numpy()
+
+        self.renderer.fill(self.rows, write)
+
+
+@dataclass(frozen=True)
+class PickedImages:
+    """Some of the images, by position."""
+
+    images: Images
+    positions: Int[np.ndarray, "n"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
+        return self.images.read(self.positions[index])
+
+
+@dataclass(frozen=True)
+class PickedMasks:
+    """Some of the masks, by position."""
+
+    masks: Masks
+    positions: Int[np.ndarray, "n"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
+        """Masks at these positions, in this order."""
+        return self.masks.read(self.positions[index])
