@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
 from assay.data.cache import ArrayCache
@@ -24,7 +24,7 @@ from assay.probes.run import run_probes
 from assay.recipes.checkpoint import load_weights, save_weights
 from assay.recipes.models import build_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
-from assay.shifts.population import Population, PopulationScene, open_population
+from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
 
@@ -145,12 +145,12 @@ class ProbeJob:
         return {"trial": self.training.id, "probe": component.name, "params": dict(component.params), "reason": reason}
 
     def _model(self, folder: RunFolder, population: Population, trial: Mapping[str, Any]) -> Model:
-        network = network_of(self.training, population)
+        network = network_of(self.training, population, self.data.size)
         load_weights(network, folder.unit("trials", self.training.id) / "weights.safetensors")
         return Model(
             network=network.to(self.device).eval(),
             layers=network.layers,
-            untrained=lambda: network_of(self.training, population).to(self.device).eval(),
+            untrained=lambda: network_of(self.training, population, self.data.size).to(self.device).eval(),
             threshold=trial["threshold"],
             seed=self.training.seed,
             device=self.device,
@@ -160,7 +160,7 @@ class ProbeJob:
         kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
         return {name: Read(folder.outputs(id)["logits"], {}) for name, id in kept.items()}
 
-    def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
+    def _keep_outputs(self, folder: RunFolder, scene: NamedScene, reads: Mapping[str, Read]) -> None:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue
@@ -171,21 +171,25 @@ class ProbeJob:
             folder.write_outputs(id, {**columns, "logits": reads[name].logits}, record)
 
 
-@lru_cache(maxsize=2)
-def _population(data: str, cache: Path, skip_bad_rows: bool) -> Population:
-    return open_population(DataSpec.model_validate_json(data), ArrayCache(cache), skip_bad_rows=skip_bad_rows)
+_populations: dict[tuple[str, Path, bool], Population] = {}
 
 
 def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False) -> Population:
     """The population of a study, opened once per process."""
-    return _population(data.model_dump_json(), cache, skip_bad_rows)
+    key = (canonical_json(data.canonical()), cache, skip_bad_rows)
+    if key not in _populations:
+        _populations[key] = open_population(data, ArrayCache(cache), skip_bad_rows=skip_bad_rows)
+    return _populations[key]
 
 
-def network_of(training: TrainingSpec, population: Population) -> nn.Module:
+def network_of(training: TrainingSpec, population: Population, size: int) -> nn.Module:
     """The network of a trial as it was before training."""
-    channels, size, _ = population.shape
     return build_network(
-        training.recipe, channels=channels, size=size, classes=len(population.classes), seed=training.seed
+        training.recipe,
+        channels=population.channels,
+        size=size,
+        classes=len(population.classes),
+        seed=training.seed,
     )
 
 

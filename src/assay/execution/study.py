@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from assay.core.hashing import content_hash
 from assay.core.registry import lookup
 from assay.core.spec import Component, RecipePoint, StudySpec, TrainingSpec
-from assay.shifts.population import Population
+from assay.shifts.population import NamedScene, Population
 from assay.store.folder import RunFolder
 
 
@@ -49,6 +48,7 @@ class Plan:
     spec: StudySpec
     trials: tuple[Trial, ...]
     probes: tuple[ProbeUnit, ...]
+    readings: Mapping[tuple[str, str], str]  # (trial id, environment name) -> reading id
 
     def missing_trials(self, folder: RunFolder) -> list[Trial]:
         """Trials without a record."""
@@ -62,13 +62,14 @@ class Plan:
 def make_plan(spec: StudySpec, population: Population) -> Plan:
     """Enumerate the units of a study: seed by seed, so that every recipe has a first result early."""
     trials = {trial.id: trial for trial in _trials(spec, population)}
-    probes = [unit for trial in trials.values() for unit in _probes(spec.probes, trial, population)]
-    return Plan(spec, tuple(trials.values()), tuple(probes))
-
-
-def reading_id(trial: Trial, identity: Any) -> str:
-    """The name of what one model said about one environment."""
-    return content_hash({"trial": trial.id, "environment": identity})
+    probes: list[ProbeUnit] = []
+    readings: dict[tuple[str, str], str] = {}
+    for trial in trials.values():
+        scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
+        probes += _probes(spec.probes, trial, scene)
+        for name in scene.names:
+            readings[trial.id, name] = content_hash({"trial": trial.id, "environment": scene.identity(name)})
+    return Plan(spec, tuple(trials.values()), tuple(probes), readings)
 
 
 def _trials(spec: StudySpec, population: Population) -> list[Trial]:
@@ -89,17 +90,14 @@ def _trials(spec: StudySpec, population: Population) -> list[Trial]:
     ]
 
 
-def _probes(components: Sequence[Component], trial: Trial, population: Population) -> list[ProbeUnit]:
-    scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
+def _probes(components: Sequence[Component], trial: Trial, scene: NamedScene) -> list[ProbeUnit]:
     looked_at = {
         "tests": {name: scene.identity(name) for name in scene.names},
         "neutral": scene.identity("neutral"),
     }
     return [
         ProbeUnit(
-            content_hash(
-                {"trial": trial.id, "probe": component.canonical_form(), "images": looked_at[_scope(component)]}
-            ),
+            content_hash({"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component)]}),
             trial,
             component,
         )

@@ -1,0 +1,101 @@
+"""`assay results`, `assay report` and `assay clean`: what a run folder holds."""
+
+from __future__ import annotations
+
+import csv as csvlib
+import json as jsonlib
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import StoreError, nearest, unknown_name
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+TABLES = ("contrasts", "estimates", "seeds", "trials", "environments")
+SHOWN = {
+    "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion"),
+    "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high"),
+    "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value"),
+    "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
+    "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
+}
+
+
+def find_run(run: str, out: Path) -> Path:
+    """The run folder that a path or a study's name means. Raises StoreError with the nearest that there is."""
+    for folder in (Path(run), out / run):
+        if (folder / "study.json").is_file():
+            return folder
+    known = sorted(path.parent.name for path in out.glob("*/study.json"))
+    near = nearest(run, known)
+    hint = f"did you mean '{near}'?" if near else f"there is: {', '.join(known) or 'nothing yet'}"
+    raise StoreError(f"no run folder '{run}', nor '{out / run}': {hint}")
+
+
+def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> None:
+    """Print a table for reading, as JSON, or as CSV."""
+    if table not in TABLES:
+        raise StoreError(unknown_name("table", table, TABLES))
+    rows = RunFolder(find_run(run, out)).table(table)
+    if json:
+        jsonlib.dump([_plain(row) for row in rows], sys.stdout, indent=1)
+        print()
+    elif csv:
+        names = list(rows[0]) if rows else list(SHOWN[table])
+        writer = csvlib.DictWriter(sys.stdout, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print_table(rows, SHOWN[table])
+
+
+def report_command(run: str, out: Path, json: bool) -> None:
+    """Statistics and page anew, from records alone."""
+    from assay.execution.run import rebuild
+
+    page = rebuild(find_run(run, out))
+    print(jsonlib.dumps({"report": str(page)}) if json else page)
+
+
+def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
+    """List, and delete when told to, the units that the run's spec does not name."""
+    from assay.execution.run import unnamed
+
+    folder = find_run(run, out)
+    paths = unnamed(folder)
+    size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
+    if yes:
+        for path in paths:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if json:
+        print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
+        return
+    for path in paths:
+        print(path)
+    verb = "deleted" if yes else "named by no spec; delete with --yes"
+    print(f"{len(paths)} units, {size / 1e6:.1f} MB: {verb}" if paths else "everything here is named by the spec")
+
+
+def _print_table(rows: list[Row], names: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="left" if not rows or isinstance(rows[0][name], str) else "right")
+    for row in rows:
+        table.add_row(*(_text(row[name]) for name in names))
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.3g}"
+    return str(value)
+
+
+def _plain(row: Row) -> Row:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}

@@ -1,0 +1,66 @@
+"""How long a study will take on this machine: a few steps of each network are timed before anything is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import torch
+from torch.nn import functional
+
+from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
+from assay.execution.jobs import network_of
+from assay.execution.study import Plan
+from assay.shifts.population import Population
+
+STEPS = 4
+OVERHEAD = 1.5  # a trial also renders or reads its images, refits a head and writes its records (measured)
+PROBE_IMAGES = 8000  # images that the probes of one model read, Sobol' design included
+
+
+def unit_seconds(plan: Plan, population: Population) -> Mapping[str, tuple[float, float]]:
+    """Trial id -> expected seconds of one worker to train it, and to probe it."""
+    timed: dict[tuple[str, int, str], tuple[float, float]] = {}
+    costs: dict[str, tuple[float, float]] = {}
+    images = _training_images(plan.spec, population)
+    shape = (population.channels, plan.spec.data.size, plan.spec.data.size)
+    for trial in plan.trials:
+        recipe = trial.training.recipe
+        key = (recipe.architecture.label, recipe.batch_size, recipe.precision)
+        if key not in timed:
+            timed[key] = _time_step(trial.training, population, shape)
+        step, forward = timed[key]
+        steps = recipe.epochs * max(1, images // recipe.batch_size)
+        costs[trial.id] = (steps * step * OVERHEAD, PROBE_IMAGES / recipe.batch_size * forward * OVERHEAD)
+    return costs
+
+
+def _training_images(spec: StudySpec, population: Population) -> int:
+    if population.dataset is None:
+        return spec.data.train
+    split = spec.data.split
+    share = (population.folds - 2) / population.folds if split.folds else split.train
+    return round(len(population.dataset.table) * share)
+
+
+def _time_step(training: TrainingSpec, population: Population, shape: tuple[int, int, int]) -> tuple[float, float]:
+    """Seconds of one training step, and of one forward pass over a batch, on one thread as a worker has it."""
+    recipe: RecipeSpec = training.recipe
+    threads = torch.get_num_threads()
+    torch.set_num_threads(recipe.threads)
+    try:
+        network = network_of(training, population, shape[1])
+        images = torch.zeros(recipe.batch_size, *shape)
+        target = torch.zeros(recipe.batch_size, dtype=torch.int64)
+        steps, forwards = [], []
+        for _ in range(STEPS):
+            start = time.perf_counter()
+            functional.cross_entropy(network(images), target).backward()
+            steps.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            with torch.inference_mode():
+                network(images)
+            forwards.append(time.perf_counter() - start)
+        return min(steps), min(forwards)
+    finally:
+        torch.set_num_threads(threads)
