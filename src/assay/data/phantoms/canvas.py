@@ -1,0 +1,100 @@
+"""Drawing many small things on a batch of images, each in a window of its own, joined by the brightest.
+
+The maximum does not depend on the order in which things are drawn, so a batch can be drawn at once and a row comes out
+the same in any batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Square images of `size` px that show `field` mm a side; the origin of coordinates is the image's centre."""
+
+    size: int
+    field: float
+    device: str
+
+    @property
+    def pixel(self) -> float:
+        """Millimetres per pixel."""
+        return self.field / self.size
+
+    def blank(self, rows: int) -> Float[Tensor, "rows pixels"]:
+        """An empty canvas, flat."""
+        return torch.zeros(rows, self.size * self.size, device=self.device)
+
+    def millimetres(self, index: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Where the centre of the pixel of this column (or line) lies."""
+        return (index.to(torch.float32) + (0.5 - 0.5 * self.size)) * self.pixel
+
+    def axes(self) -> tuple[Float[Tensor, "1 1 size"], Float[Tensor, "1 size 1"]]:
+        """x and y of all pixels, to be broadcast."""
+        line = self.millimetres(torch.arange(self.size, device=self.device))
+        return line.view(1, 1, -1), line.view(1, -1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Square windows of equal width, k per row, kept inside the image.
+
+    x: [n, k, 1, w] and y: [n, k, w, 1] in mm; index: [n, k, w, w], places on a row's flat canvas.
+    """
+
+    x: Float[Tensor, "n k 1 w"]
+    y: Float[Tensor, "n k w 1"]
+    index: Int[Tensor, "n k w w"]
+
+    @staticmethod
+    def around(x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"], radius: float, grid: Grid) -> Windows:
+        """Windows that hold every pixel of the image within `radius` mm of these points."""
+        width = min(grid.size, int(np.ceil(2 * radius / grid.pixel)) + 1)
+        steps = torch.arange(width, device=grid.device)
+        columns = _first(x - radius, width, grid)[:, :, None, None] + steps
+        lines = _first(y - radius, width, grid)[:, :, None, None] + steps[:, None]
+        return Windows(grid.millimetres(columns), grid.millimetres(lines), lines * grid.size + columns)
+
+    def draw(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "n k w w"]) -> None:
+        """Raise the canvas to these values where they are higher."""
+        rows = canvas.shape[0]
+        canvas.scatter_reduce_(1, self.index.view(rows, -1), values.reshape(rows, -1), "amax")
+
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def take(record: Record, part: slice) -> Record:
+    """Some rows of a dataclass whose fields are arrays [n, ...] or such dataclasses again."""
+    chosen: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        chosen[field.name] = value[part] if isinstance(value, np.ndarray) else take(value, part)
+    return replace(record, **chosen)
+
+
+def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*shape 1 1"]:
+    """Float64 parameters as float32 with two axes for the pixels."""
+    return torch.as_tensor(values.astype(np.float32), device=device)[..., None, None]
+
+
+def ramp(depth: Float[Tensor, "*shape"], blur: Float[Tensor, "*other"]) -> Float[Tensor, "*shape"]:
+    """Coverage 0..1 of a pixel whose centre lies `depth` mm inside an edge that the scanner blurs over `blur` mm."""
+    t = (depth / blur).add_(0.5).clamp_(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _first(edge: Float[np.ndarray, "n k"], width: int, grid: Grid) -> Int[Tensor, "n k"]:
+    """The first column (or line) whose centre is not before `edge` (mm), such that the window stays in the image."""
+    first = np.ceil(edge / grid.pixel + 0.5 * (grid.size - 1))
+    return torch.as_tensor(np.clip(first, 0, grid.size - width).astype(np.int64), device=grid.device)

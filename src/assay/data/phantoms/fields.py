@@ -1,0 +1,69 @@
+"""Smooth random fields on an image, batched, from lattices of white noise.
+
+Everything is written as element-wise steps with a fixed order, since library convolutions and interpolations choose
+their routine by the shape of the batch and so change a row's last bits with its neighbours.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def spline_zoom(lattice: Float[Tensor, "n a b"], size: int) -> Float[Tensor, "n size size"]:
+    """The quadratic B-spline surface over a lattice, read at the pixel centres of a size x size image.
+
+    The lattice needs one extra point on every side: its inner part spans the image, as cells of equal width.
+    """
+    return _zoom_axis(_zoom_axis(lattice, size, 1), size, 2)
+
+
+def zoom_gain(cells: int, size: int) -> float:
+    """The standard deviation that `spline_zoom` leaves of unit white noise on `cells` inner points per side."""
+    _, weights = _spline_weights(cells, size)
+    return float((weights * weights).sum(axis=0).mean())
+
+
+def soften(
+    field: Float[Tensor, "n a b"], along_x: Float[Tensor, "n"], along_y: Float[Tensor, "n"]
+) -> Float[Tensor, "n a-2 b-2"]:
+    """Three-tap smoothing (s, 1 - 2s, s) with a strength of each row's own per axis; the border of one is used up.
+
+    Divided by its gain, so that unit white noise keeps its variance.
+    """
+    for axis, strength in ((1, along_y), (2, along_x)):
+        side = strength[:, None, None]
+        centre = 1 - 2 * side
+        gain = torch.sqrt(centre * centre + 2 * (side * side))
+        length = field.shape[axis] - 2
+        outer = field.narrow(axis, 0, length) + field.narrow(axis, 2, length)
+        field = outer.mul_(side / gain).add_(field.narrow(axis, 1, length) * (centre / gain))
+    return field
+
+
+def _zoom_axis(lattice: Float[Tensor, "n a b"], size: int, axis: int) -> Tensor:
+    first, weights = _taps(lattice.shape[axis] - 2, size, str(lattice.device))
+    shape = (1, size, 1) if axis == 1 else (1, 1, size)
+    total = lattice.index_select(axis, first).mul_(weights[0].view(shape))
+    for tap in (1, 2):
+        total += lattice.index_select(axis, first + tap).mul_(weights[tap].view(shape))
+    return total
+
+
+@lru_cache(maxsize=64)
+def _taps(cells: int, size: int, device: str) -> tuple[Int[Tensor, "size"], Float[Tensor, "3 size"]]:
+    first, weights = _spline_weights(cells, size)
+    return torch.as_tensor(first, device=device), torch.as_tensor(weights.astype(np.float32), device=device)
+
+
+def _spline_weights(cells: int, size: int) -> tuple[Int[np.ndarray, "size"], Float[np.ndarray, "3 size"]]:
+    """For each pixel the first of its three lattice points (in the padded lattice) and their weights."""
+    position = (np.arange(size) + 0.5) * (cells / size)
+    cell = np.minimum(np.floor(position), cells - 1)
+    t = position - cell
+    weights = np.stack([0.5 * (1 - t) ** 2, 0.5 + t * (1 - t), 0.5 * t**2])
+    return cell.astype(np.int64), weights
