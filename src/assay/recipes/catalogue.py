@@ -1,1 +1,73 @@
-"""Named components, declared without importing what they need."""
+"""Named parts of a recipe, declared without importing what they need. Losses are declared beside their code."""
+
+from __future__ import annotations
+
+import assay.recipes.losses.declared  # noqa: F401 - declares the losses
+from assay.core.registry import register
+from assay.recipes import parameters as p
+
+_HERE = "assay.recipes"
+
+register(
+    "architecture",
+    "small-cnn",
+    f"{_HERE}.small_cnn:small_cnn",
+    p.SmallCnnParams,
+    summary="four strided 3x3 blocks of 16-32-48-64 channels, 47 thousand parameters; fast on a CPU",
+)
+register(
+    "architecture",
+    "resnet18",
+    f"{_HERE}.timm_models:resnet18",
+    p.Resnet18Params,
+    summary="ResNet-18 (He et al. 2016), with the usual stem or one for small images",
+)
+register(
+    "architecture",
+    "timm",
+    f"{_HERE}.timm_models:timm_network",
+    p.TimmParams,
+    summary="any classification network of the timm library, by its name there",
+)
+
+register("initialisation", "random", f"{_HERE}.initialisation:Random", summary="the library's own random weights")
+register(
+    "initialisation",
+    "timm",
+    f"{_HERE}.initialisation:PretrainedByTimm",
+    summary="the weights that timm publishes for the architecture (downloaded once)",
+)
+register(
+    "initialisation",
+    "file",
+    f"{_HERE}.initialisation:FromFile",
+    p.FileParams,
+    summary="a weights file, every key accounted for",
+)
+
+for _name, _params, _summary in (
+    ("adamw", p.AdamWParams, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)"),
+    ("adam", p.AdamParams, "Adam (Kingma and Ba 2015)"),
+    ("nadam", p.AdamParams, "Adam with Nesterov's momentum (Dozat 2016)"),
+    ("sgd", p.SgdParams, "stochastic gradient descent with momentum"),
+    ("rmsprop", p.RmspropParams, "RMSprop (Tieleman and Hinton 2012)"),
+):
+    register("optimiser", _name, f"{_HERE}.optimisers:{_name}", _params, summary=_summary)
+
+for _name, _attribute, _params, _summary in (
+    ("one-cycle", "OneCycle", p.OneCycleParams, "cosine from a 25th of the rate to its peak and down to nothing"),
+    ("cosine", "Cosine", p.DecayParams, "linear warm-up, then half a cosine down"),
+    ("linear", "Linear", p.DecayParams, "linear warm-up, then linearly down"),
+    ("constant", "Constant", p.ConstantParams, "linear warm-up, then constant"),
+    ("step", "Step", p.StepParams, "a drop by a factor at stated shares of the steps"),
+):
+    register("schedule", _name, f"{_HERE}.schedules:{_attribute}", _params, summary=_summary)
+
+for _name, _attribute, _params, _summary in (
+    ("flip", "Flip", p.FlipParams, "mirror left and right, up and down"),
+    ("shift", "Shift", p.ShiftParams, "move by whole pixels, edges repeated"),
+    ("affine", "Affine", p.AffineParams, "rotate, scale and move, edges repeated"),
+    ("intensity", "Intensity", p.IntensityParams, "change contrast and brightness"),
+    ("noise", "Noise", p.NoiseParams, "add Gaussian noise"),
+):
+    register("augmentation", _name, f"{_HERE}.augmentation:{_attribute}", _params, summary=_summary)

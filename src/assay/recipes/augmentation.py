@@ -1,0 +1,188 @@
+"""Augmentations: parameters are drawn first, from (seed, name, view, step), then applied to the batch at once.
+
+Draws are made by NumPy on the CPU, so that they are the same on every device; pixels are changed where the batch is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from assay.core import registry
+from assay.core.seeds import generator
+from assay.core.spec import Component
+from assay.data.dataset import Batch
+
+Draws = Mapping[str, np.ndarray]
+
+
+class Augmentation(Protocol):
+    """One kind of change. `geometric` ones move pixels and so are applied to masks too."""
+
+    geometric: bool
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """Parameters for `count` images, one entry each along the first axis."""
+        ...
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Changed images, float32 in [0, 1]; the input is left as it was."""
+        ...
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """All augmentations of a recipe, in order."""
+
+    steps: tuple[tuple[str, Augmentation], ...]
+
+    def __call__(self, batch: Batch, seed: int, purpose: str, step: int, view: int) -> Batch:
+        """The batch as this step and view see it."""
+        images, masks = batch.images, batch.masks
+        for name, augmentation in self.steps:
+            draws = augmentation.draw(generator(seed, purpose, name, view, step), len(images))
+            images = augmentation.apply(images, draws)
+            if masks is not None and augmentation.geometric:
+                masks = augmentation.apply(masks.float(), draws) > 0.5
+        return replace(batch, images=images, masks=masks)
+
+
+def build_augmenter(components: Sequence[Component]) -> Augmenter:
+    """The augmentations of a recipe. A second one of the same name draws from a generator of its own."""
+    steps: list[tuple[str, Augmentation]] = []
+    for component in components:
+        repeated = sum(name.partition("#")[0] == component.name for name, _ in steps)
+        name = f"{component.name}#{repeated}" if repeated else component.name
+        steps.append((name, cast(Augmentation, registry.build("augmentation", component.name, component.params))))
+    return Augmenter(tuple(steps))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """Mirror left and right, up and down, each with its probability."""
+
+    horizontal: float
+    vertical: float
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """left_right, up_down: bool [count]."""
+        u = rng.random((2, count))
+        return {"left_right": u[0] < self.horizontal, "up_down": u[1] < self.vertical}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """See the class."""
+        for name, axis in (("left_right", -1), ("up_down", -2)):
+            chosen = _to(draws[name], images).reshape(-1, 1, 1, 1)
+            images = torch.where(chosen, images.flip(axis), images)
+        return images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """Move by whole pixels, up to `pixels` along each axis; what comes into view repeats the edge."""
+
+    pixels: int
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """down, right: int64 [count] in [-pixels, pixels]."""
+        moves = rng.integers(-self.pixels, self.pixels + 1, size=(2, count))
+        return {"down": moves[0], "right": moves[1]}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Every image is one window of its padded self: a single gather of whole rows of pixels."""
+        if self.pixels == 0:
+            return images
+        height, width = images.shape[-2:]
+        padded = functional.pad(images, (self.pixels,) * 4, mode="replicate")
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        down, right = (self.pixels - _to(draws[name], images) for name in ("down", "right"))
+        return windows[torch.arange(len(images), device=images.device), :, down, right]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affine:
+    """Rotate, scale and move about the centre, bilinear; what comes into view repeats the edge."""
+
+    degrees: float
+    scale: float
+    shift: float
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """angle (radians), scale (factor), down and right (shares of the side): float64 [count]."""
+        u = rng.uniform(-1, 1, size=(4, count))
+        return {
+            "angle": u[0] * math.radians(self.degrees),
+            "scale": 1 + u[1] * self.scale,
+            "down": u[2] * self.shift,
+            "right": u[3] * self.shift,
+        }
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """The inverse map of every image is sampled; sides of unequal length keep angles."""
+        height, width = images.shape[-2:]
+        cosine = np.cos(draws["angle"]) / draws["scale"]
+        sine = np.sin(draws["angle"]) / draws["scale"]
+        right, down = 2 * draws["right"], 2 * draws["down"]
+        ratio = height / width
+        theta = np.stack(
+            [
+                np.stack([cosine, sine * ratio, -cosine * right - sine * ratio * down], axis=1),
+                np.stack([-sine / ratio, cosine, sine / ratio * right - cosine * down], axis=1),
+            ],
+            axis=1,
+        )
+        grid = functional.affine_grid(_to(theta.astype(np.float32), images), list(images.shape), align_corners=False)
+        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """Change contrast about the image's mean, then brightness; clipped to [0, 1]."""
+
+    contrast: float
+    brightness: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """gain (factor), offset: float32 [count]."""
+        u = rng.uniform(-1, 1, size=(2, count)).astype(np.float32)
+        return {"gain": 1 + u[0] * self.contrast, "offset": u[1] * self.brightness}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """See the class."""
+        gain, offset = (_to(draws[name].astype(np.float32), images).reshape(-1, 1, 1, 1) for name in ("gain", "offset"))
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        return ((images - mean) * gain + mean + offset).clamp(0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Add Gaussian noise of a standard deviation drawn from 0 to `sd`; clipped to [0, 1]."""
+
+    sd: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """sd: float32 [count]; key: int64 [count], the seed of each image's noise."""
+        return {"sd": (rng.random(count) * self.sd).astype(np.float32), "key": rng.integers(0, 2**63, size=count)}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """The batch's noise comes from the first key; drawn on the CPU, so that every device adds the same."""
+        rng = torch.Generator().manual_seed(int(draws["key"][0]))
+        noise = torch.randn(images.shape, generator=rng).to(images.device)
+        return (images + noise * _to(draws["sd"], images).reshape(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def _to(values: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)

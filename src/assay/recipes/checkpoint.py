@@ -1,0 +1,90 @@
+"""What training leaves on disk: written whole or not at all, read back without running any code in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from assay.recipes.weights import load_into, read_weights
+
+_NAME = "checkpoint.pt"
+_FORMAT = "assay-network-1"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write tensors, numbers, strings and plain containers: to a temporary file, flushed, then renamed."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(folder / _NAME, buffer.getvalue())
+
+
+def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
+    """The kept state, or None when there is none, it is of another training, or it cannot be read.
+
+    Training is deterministic: starting again costs time and changes no result, so an unreadable file is no error.
+    """
+    path = folder / _NAME
+    if not path.is_file():
+        return None
+    try:
+        state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        return None
+    return state if state.get("identity") == identity else None
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Once the trial's record is complete."""
+    (folder / _NAME).unlink(missing_ok=True)
+
+
+def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a network as safetensors: to a temporary file, flushed, then renamed.
+
+    Epsilons of batch norms are kept in the metadata, since a start from a file may have set them.
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    own = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
+    write_atomically(path, save(state, {**own, **(metadata or {})}))
+
+
+def load_weights(network: nn.Module, path: Path) -> Mapping[str, str]:
+    """Load what `save_weights` wrote into a network of the same recipe (`empty_network`); returns the metadata."""
+    file = read_weights(path)
+    load_into(network, file)
+    for name, eps in cast(dict[str, float], json.loads(file.metadata.get("batch_norm_eps", "{}"))).items():
+        cast(nn.BatchNorm2d, network.get_submodule(name)).eps = eps
+    return file.metadata
+
+
+def batch_norm_eps(network: nn.Module) -> dict[str, float]:
+    """The epsilon of every batch norm that differs from torch's 1e-5, by name."""
+    layers = ((name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d))
+    return {name: layer.eps for name, layer in layers if layer.eps != 1e-5}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary file beside, flush it to the disk, rename it, flush the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,81 @@
+"""Collapse, found by what a model does: it is then called so, counted, and kept out of means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CONSTANT_LOGIT = 1e-4  # range of a logit over the images, in logits
+ONE_POINT = 1e-3  # spread of the embedding about its mean, as a share of the mean's length
+RANK_ONE = 1.01  # effective rank
+EQUAL_DISTANCES = 5e-3  # coefficient of variation of the pairwise distances
+NO_BETTER = 0.01  # distance of each batch's loss from a constant embedding's, as a share of that
+_PAIRED = 512  # images whose pairwise distances are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class LossBeside:
+    """A training batch's loss, and what the same loss gives when every image has the batch's mean embedding."""
+
+    actual: float
+    constant: float
+
+
+def collapse_reason(
+    features: Float[Tensor, "n d"], logits: Float[Tensor, "n k"], losses: Sequence[LossBeside] = ()
+) -> str | None:
+    """Why a model counts as collapsed, or None.
+
+    features, logits: of the validation images. losses: over some training batches. The signs, in this order: the same
+    output for every image; one embedding for every image; an embedding of effective rank one (Roy and Vetterli 2007);
+    all pairwise distances equal; a loss that no training batch brings below that of a constant embedding.
+    """
+    spread = float((logits.amax(0) - logits.amin(0)).max())
+    if spread < CONSTANT_LOGIT:
+        return f"constant output: the logits of the validation images differ by at most {spread:.1e}"
+    embedding = features.double()
+    mean = embedding.mean(0)
+    scatter = float((embedding - mean).square().sum(1).mean().sqrt())
+    if scatter <= ONE_POINT * float(mean.norm()):
+        return f"one embedding for all: it varies by {scatter / max(float(mean.norm()), 1e-300):.1e} of its length"
+    rank = effective_rank(embedding)
+    if embedding.shape[1] > 1 and rank < RANK_ONE:
+        return f"embedding of rank one: its effective rank is {rank:.3f}"
+    variation = distance_variation(embedding)
+    if variation < EQUAL_DISTANCES:
+        return f"all distances equal: between validation images they vary by {variation:.1e} of their mean"
+    return _stuck(losses)
+
+
+def effective_rank(features: Float[Tensor, "n d"]) -> float:
+    """exp of the entropy of the singular values' shares, of the centred features (Roy and Vetterli 2007).
+
+    From 1 to min(n - 1, d); 0 when nothing varies.
+    """
+    singular = torch.linalg.svdvals(features.double() - features.double().mean(0))
+    total = float(singular.sum())
+    if total == 0:
+        return 0.0
+    share = singular / total
+    return math.exp(float(-torch.xlogy(share, share).sum()))
+
+
+def distance_variation(features: Float[Tensor, "n d"]) -> float:
+    """Standard deviation over mean of the Euclidean distances between the images; 0 when all are at one point."""
+    distances = torch.pdist(features[:_PAIRED].double())
+    mean = float(distances.mean()) if len(distances) else 0.0
+    return float(distances.std(correction=0)) / mean if mean > 0 else 0.0
+
+
+def _stuck(losses: Sequence[LossBeside]) -> str | None:
+    """Losses that mine their triplets can be 0 for a constant and 0 for a good embedding: those tell nothing."""
+    telling = [pair for pair in losses if pair.constant > 0]
+    if not telling or any(abs(pair.actual - pair.constant) > NO_BETTER * pair.constant for pair in telling):
+        return None
+    mean = sum(pair.actual for pair in telling) / len(telling)
+    return f"no better than a constant in training: the loss stands at {mean:.4f}, as for one embedding for all"

@@ -1,0 +1,96 @@
+"""Batches of an environment: small sets live on the device as one tensor, large ones are read batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.core.seeds import generator
+from assay.data.dataset import Batch
+from assay.shifts.environment import Environment
+
+PRELOADED_BYTES = 512 * 2**20
+"""Sets up to this size as float32 are kept on the device; larger ones are read from where they are."""
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches by position. `whole` and `whole_masks` are the preloaded tensors, or None when read from disk."""
+
+    environment: Environment
+    device: torch.device
+    target: Tensor
+    row: Tensor
+    whole: Tensor | None
+    whole_masks: Tensor | None
+    masks: bool
+
+    def __len__(self) -> int:
+        return len(self.environment)
+
+    def batch(self, index: np.ndarray) -> Batch:
+        """The images at these positions, in this order, on the device."""
+        at = torch.from_numpy(index).to(self.device)
+        return Batch(
+            images=self._images(index, at),
+            target=self.target[at],
+            row=self.row[at],
+            masks=self._masks(index, at) if self.masks else None,
+        )
+
+    def in_order(self, size: int) -> Iterator[Batch]:
+        """All images once, in the order of the table."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))))
+
+    def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
+        if self.whole is not None:
+            return self.whole.index_select(0, at)
+        return self.environment.images.read(index).to(self.device)
+
+    def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
+        if self.whole_masks is not None:
+            return self.whole_masks.index_select(0, at)
+        assert self.environment.masks is not None
+        return self.environment.masks.read(index).to(self.device)
+
+
+def make_feed(environment: Environment, device: torch.device, masks: bool) -> Feed:
+    """A feed of an environment; masks are carried when asked for and there."""
+    table = environment.table
+    channels, height, width = environment.images.shape
+    small = 4 * len(environment) * channels * height * width <= PRELOADED_BYTES
+    carried = masks and environment.masks is not None
+    return Feed(
+        environment=environment,
+        device=device,
+        target=torch.from_numpy(table.target.astype(np.int64)).to(device),
+        row=torch.from_numpy(table.row.astype(np.int64)).to(device),
+        whole=_whole(environment, device) if small else None,
+        whole_masks=_whole_masks(environment, device) if small and carried else None,
+        masks=carried,
+    )
+
+
+def batch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    """The order in which an epoch sees the rows: int64 [rows], from (seed, epoch) alone."""
+    return generator(seed, "batch-order", epoch).permutation(rows)
+
+
+def _whole(environment: Environment, device: torch.device) -> Tensor:
+    """Read in chunks, so that no second copy of the set stands in memory."""
+    whole = torch.empty((len(environment), *environment.images.shape), device=device)
+    for start in range(0, len(environment), _CHUNK):
+        index = np.arange(start, min(start + _CHUNK, len(environment)))
+        whole[start : start + len(index)] = environment.images.read(index).to(device)
+    return whole
+
+
+def _whole_masks(environment: Environment, device: torch.device) -> Tensor:
+    assert environment.masks is not None
+    return environment.masks.read(np.arange(len(environment))).to(device)

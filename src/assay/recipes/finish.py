@@ -1,0 +1,103 @@
+"""What follows the last step: selected weights, a head on frozen features, threshold, yardstick, collapse."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from assay.recipes.collapse import LossBeside, collapse_reason
+from assay.recipes.feed import Feed
+from assay.recipes.head import fit_head
+from assay.recipes.models import as_network
+from assay.recipes.network import Outputs
+from assay.recipes.run import Run
+from assay.recipes.selection import youden_threshold
+
+_BATCHES_LOOKED_AT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a training comes to; see `Fitted`. finite is False when the network says NaN or infinity."""
+
+    selected_epoch: int
+    threshold: float | None
+    yardstick: float
+    collapsed: str | None
+    finite: bool = True
+
+
+@torch.no_grad()
+def finish(run: Run) -> Verdict:
+    """Select weights, fit the head where the objective trained none, and judge by validation rows alone."""
+    selected = run.plan.epochs
+    if run.best is not None:
+        run.network.load_state_dict(run.best["network"])
+        selected = cast(int, run.best["epoch"])
+    run.network.eval()
+    run.objective.eval()
+    seen = read_all(run.network, run.validation, run.recipe.batch_size)
+    if not bool(seen.logits.isfinite().all() and seen.features.isfinite().all()):
+        return Verdict(selected, None, math.nan, None, finite=False)
+    if seen.logits.ndim > 2:
+        return Verdict(selected, None, math.nan, _dense_collapse(seen.logits))
+    return _judge(run, seen, selected)
+
+
+def read_all(network: nn.Module, feed: Feed, size: int) -> Outputs:
+    """Features and logits of a whole set, without augmentation, in the order of its table, on the CPU."""
+    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size)]
+    return Outputs(
+        features=torch.cat([part.features.float().cpu() for part in parts]),
+        logits=torch.cat([part.logits.float().cpu() for part in parts]),
+    )
+
+
+def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
+    network = as_network(run.network)
+    trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
+    if not bool(trained_on.isfinite().all()):
+        return Verdict(selected, None, math.nan, None, finite=False)
+    head = fit_head(trained_on, run.training.target, network.head.out_features)
+    collapsed_by_loss = _losses_beside(run)
+    logits = seen.logits
+    if not run.objective.fits_head:
+        head.fold_into(network.head)
+        logits = network.head(seen.features.to(run.device)).cpu()
+    targets = run.validation.target.cpu()
+    return Verdict(
+        selected_epoch=selected,
+        threshold=youden_threshold(logits, targets),
+        yardstick=head.log_loss(seen.features, targets),
+        collapsed=collapse_reason(seen.features, logits, collapsed_by_loss),
+    )
+
+
+def _losses_beside(run: Run) -> list[LossBeside]:
+    """Training batches' losses, and those of the same batches with their mean in every image's place."""
+    progress = run.plan.progress(run.plan.steps - 1)
+    pairs: list[LossBeside] = []
+    for index in run.batches_beside(run.training, "training", _BATCHES_LOOKED_AT):
+        batch = run.training.batch(index)
+        if run.objective.views > 1:
+            batch = run.views(batch, "collapse", len(pairs))
+        outputs = run.outputs(batch)
+        constant = Outputs(features=_mean(outputs.features), logits=_mean(outputs.logits))
+        actual, beside = (float(run.objective.loss(given, batch, progress)) for given in (outputs, constant))
+        pairs.append(LossBeside(actual=actual, constant=beside))
+    return pairs
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.mean(0, keepdim=True).expand_as(values)
+
+
+def _dense_collapse(logits: Tensor) -> str | None:
+    """A dense network that says the same everywhere on every image."""
+    flat = logits.transpose(0, 1).flatten(1)
+    spread = float((flat.amax(1) - flat.amin(1)).max())
+    return f"constant output: the logits differ by at most {spread:.1e} between places" if spread < 1e-4 else None

@@ -1,0 +1,166 @@
+"""The checked arguments of everything a recipe names but losses. Imports no torch: a refused spec answers at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from assay.core.registry import Params
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+WeightDecay = Annotated[float, Field(ge=0, le=10)]
+
+# --- architectures ----------------------------------------------------------------------------------------------------
+
+
+class SmallCnnParams(Params):
+    """Four strided blocks."""
+
+    width: int = Field(16, ge=4, le=256, multiple_of=4, description="channels of the first block (16: 16-32-48-64)")
+
+
+class Resnet18Params(Params):
+    """ResNet-18."""
+
+    stem: Literal["imagenet", "small"] = Field(
+        "imagenet", description="7x7 stride 2 and max-pooling, or 3x3 stride 1 without pooling for small images"
+    )
+    in_chans: Literal[1, 3] = Field(3, description="input channels; grey images are repeated to fill 3")
+
+
+class TimmParams(Params):
+    """Any network of the timm library."""
+
+    model: str = Field(description="timm's name of the network, such as tf_efficientnet_lite0")
+    in_chans: Literal[1, 3] = Field(3, description="input channels; grey images are repeated to fill 3")
+
+
+# --- initialisations --------------------------------------------------------------------------------------------------
+
+
+class FileParams(Params):
+    """Weights from a file."""
+
+    path: str = Field(
+        min_length=1, description="a .safetensors file, or a .pt/.pth that holds tensors and nothing else"
+    )
+    prefix: str = Field("", description="text to strip from the start of every key, such as module.")
+    input: Literal["auto", "imagenet", "symmetric", "unit"] = Field(
+        "auto",
+        description=(
+            "how images in [0, 1] are scaled: ImageNet mean and deviation; 2x - 1; unchanged; auto: what the file's "
+            "metadata say, else timm's own configuration of the architecture"
+        ),
+    )
+    sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="when given, a file with another checksum is refused"
+    )
+
+
+# --- optimisers -------------------------------------------------------------------------------------------------------
+
+
+class AdamParams(Params):
+    """Adam and its kin."""
+
+    lr: LearningRate = Field(2e-3, description="peak learning rate")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
+    eps: float = Field(1e-8, gt=0, le=1, description="added to the denominator")
+    weight_decay: WeightDecay = Field(0.0, description="L2 penalty, added to the gradient")
+
+
+class AdamWParams(AdamParams):
+    """Adam with decoupled weight decay."""
+
+    weight_decay: WeightDecay = Field(0.01, description="decoupled weight decay, times the learning rate")
+
+
+class SgdParams(Params):
+    """Stochastic gradient descent."""
+
+    lr: LearningRate = Field(0.1, description="peak learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum")
+    nesterov: bool = Field(False, description="Nesterov's momentum; needs momentum above 0")
+    weight_decay: WeightDecay = Field(0.0, description="L2 penalty, added to the gradient")
+
+
+class RmspropParams(Params):
+    """RMSprop."""
+
+    lr: LearningRate = Field(1e-3, description="peak learning rate")
+    alpha: float = Field(0.99, ge=0, lt=1, description="decay of the squared gradient")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
+    weight_decay: WeightDecay = Field(0.0, description="L2 penalty, added to the gradient")
+
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+class OneCycleParams(Params):
+    """Cosine up, cosine down."""
+
+    warmup: float = Field(0.3, ge=0, lt=1, description="share of the steps on the way up")
+    start: float = Field(0.04, gt=0, le=1, description="first learning rate as a share of the peak")
+    end: float = Field(4e-6, ge=0, le=1, description="last learning rate as a share of the peak")
+
+
+class DecayParams(Params):
+    """A warm-up and a way down."""
+
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps of linear warm-up from 0")
+    end: float = Field(0.0, ge=0, le=1, description="last learning rate as a share of the peak")
+
+
+class ConstantParams(Params):
+    """A warm-up, then constant."""
+
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps of linear warm-up from 0")
+
+
+class StepParams(Params):
+    """A drop by a factor at stated shares of the steps."""
+
+    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.5, 0.75), description="shares of the steps")
+    factor: float = Field(0.1, gt=0, lt=1, description="what the rate is multiplied by at each")
+
+
+# --- augmentations ----------------------------------------------------------------------------------------------------
+
+
+class FlipParams(Params):
+    """Mirror images."""
+
+    horizontal: Probability = Field(0.5, description="probability of swapping left and right")
+    vertical: Probability = Field(0.5, description="probability of swapping up and down; 0 where up is up")
+
+
+class ShiftParams(Params):
+    """Move images."""
+
+    pixels: int = Field(4, ge=0, le=512, description="largest shift along each axis, in pixels; edges are repeated")
+
+
+class AffineParams(Params):
+    """Rotate, scale and move images."""
+
+    degrees: float = Field(10.0, ge=0, le=180, description="largest rotation either way, in degrees")
+    scale: float = Field(0.1, ge=0, lt=1, description="largest change of scale either way, as a share")
+    shift: float = Field(0.05, ge=0, lt=1, description="largest shift either way, as a share of the side")
+
+
+class IntensityParams(Params):
+    """Change contrast and brightness."""
+
+    contrast: float = Field(
+        0.1, ge=0, lt=1, description="largest change of contrast about the image's mean, as a share"
+    )
+    brightness: float = Field(0.1, ge=0, le=1, description="largest change of brightness, in units of the pixel range")
+
+
+class NoiseParams(Params):
+    """Add Gaussian noise."""
+
+    sd: float = Field(0.02, gt=0, le=1, description="largest standard deviation, in units of the pixel range")

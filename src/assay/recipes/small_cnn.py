@@ -1,0 +1,43 @@
+"""The small strided network that studies on a CPU use."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+from assay.core.errors import SpecError
+from assay.recipes.models import ArchitectureContext, Classifier, InputScaling, initialise_by_name
+
+SMALLEST_SIDE = 16
+
+
+def small_cnn(context: ArchitectureContext, *, width: int) -> Classifier:
+    """Four blocks of a 3x3 convolution with stride 2, batch norm and ReLU; then the mean over places.
+
+    The blocks have 1, 2, 3 and 4 times `width` channels; 46,674 parameters for grey images and 2 classes. Weights
+    follow torch's own law. Probed layers: block1 to block4, and the pooled features.
+    """
+    if context.size < SMALLEST_SIDE:
+        raise SpecError(
+            f"architecture 'small-cnn' cannot take images of {context.size} x {context.size} pixels: its four strides "
+            f"leave nothing; choose a size of at least {SMALLEST_SIDE}"
+        )
+    widths = [context.channels, *(width * (block + 1) for block in range(4))]
+    trunk = nn.Sequential()
+    for number, (before, after) in enumerate(pairwise(widths), start=1):
+        trunk.add_module(f"block{number}", _block(before, after))
+    trunk.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    trunk.add_module("flat", nn.Flatten())
+    layers = ("block1", "block2", "block3", "block4")
+    network = Classifier(trunk, widths[-1], layers, InputScaling(context.channels), context.classes)
+    initialise_by_name(network, context.seed)
+    return network
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )

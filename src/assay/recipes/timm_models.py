@@ -1,0 +1,98 @@
+"""The adapter to timm: networks by name, as trunks without a classifier. Nothing is downloaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import timm
+from torch import nn
+
+from assay.core.errors import SpecError, unknown_name
+from assay.recipes.models import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialise_by_name
+from assay.recipes.randomness import library_draws
+
+
+def timm_network(context: ArchitectureContext, *, model: str, in_chans: Literal[1, 3]) -> Classifier:
+    """A timm network with its pooling, its classifier replaced by Assay's head. Input scaling is timm's for the name.
+
+    All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
+    of its own, so that networks that differ in their number of classes share the trunk.
+    """
+    return _classifier(_trunk(model, in_chans, context), in_chans, context)
+
+
+def resnet18(
+    context: ArchitectureContext, *, stem: Literal["imagenet", "small"], in_chans: Literal[1, 3]
+) -> Classifier:
+    """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling."""
+    trunk = _trunk("resnet18", in_chans, context)
+    if stem == "small":
+        convolution = nn.Conv2d(in_chans, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        initialise_by_name(convolution, context.seed, "trunk.conv1")
+        trunk.conv1 = convolution
+        trunk.maxpool = nn.Identity()
+    return _classifier(trunk, in_chans, context)
+
+
+def default_configuration(trunk: nn.Module) -> Mapping[str, Any]:
+    """timm's description of a network's weights: input mean and sd, the classifier's name, where they are published."""
+    return cast(Mapping[str, Any], getattr(trunk, "pretrained_cfg", {}))
+
+
+def classifier_names(trunk: nn.Module) -> tuple[str, ...]:
+    """Names of the layers that timm would have on top of the pooled features."""
+    named: str | Sequence[str] | None = default_configuration(trunk).get("classifier")
+    if named is None:
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
+    """The tensors that timm publishes for this trunk, its classifier left out; downloaded when not in the cache."""
+    configuration = default_configuration(trunk)
+    name = ".".join(filter(None, (configuration.get("architecture"), configuration.get("tag"))))
+    model = timm.create_model(name, pretrained=True, num_classes=0, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
+    return cast(nn.Module, model).state_dict()
+
+
+def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module:
+    if not timm.is_model(model):
+        raise SpecError(unknown_name("timm network", model, timm.list_models()))
+    if context.channels not in (1, in_chans):
+        raise SpecError(
+            f"timm network '{model}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
+            f"set in_chans: {context.channels}"
+        )
+    fixed = bool(_configuration_of(model).get("fixed_input_size", False))
+    extra: dict[str, Any] = {"img_size": context.size} if fixed else {}
+    try:
+        with library_draws(context.seed, WEIGHTS, "trunk"):
+            trunk = timm.create_model(model, pretrained=False, num_classes=0, in_chans=in_chans, **extra)  # pyright: ignore[reportUnknownMemberType]
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise SpecError(
+            f"timm network '{model}' cannot be built for images of {context.size} x {context.size} pixels: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+    return cast(nn.Module, trunk)
+
+
+def _configuration_of(model: str) -> Mapping[str, Any]:
+    configuration = timm.get_pretrained_cfg(model)  # pyright: ignore[reportUnknownMemberType]
+    return {} if configuration is None else cast(Mapping[str, Any], configuration.to_dict())
+
+
+def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -> Classifier:
+    configuration = default_configuration(trunk)
+    scaling = InputScaling(in_chans, configuration.get("mean", (0.5,)), configuration.get("std", (0.5,)))
+    network = Classifier(trunk, int(cast(Any, trunk).num_features), _stages(trunk), scaling, context.classes)
+    initialise_by_name(network.head, context.seed, "head")
+    return network
+
+
+def _stages(trunk: nn.Module) -> tuple[str, ...]:
+    """Names of timm's feature stages, from shallow to deep; empty where timm does not describe them."""
+    information = cast(list[dict[str, Any]], getattr(trunk, "feature_info", None) or [])
+    names = [str(stage["module"]) for stage in information]
+    known = {name for name, _ in trunk.named_modules()}
+    return tuple(dict.fromkeys(name for name in names if name in known))
