@@ -1,0 +1,166 @@
+"""What only the parts of a study together can show to be wrong: factors that the data lacks, contrasts that nothing in
+the grid answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from assay.core.axes import Axis, resolve
+from assay.core.document import Keys
+from assay.core.errors import nearest
+from assay.core.factors import core_factor
+from assay.core.grid import selection
+from assay.core.measures import MEASURES
+from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec
+from assay.core.types import Factor
+
+
+def check_environment(
+    name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], problems: Problems
+) -> None:
+    """Every factor that an environment names exists, and has the levels that are named."""
+    keys: Keys = ("environments", name)
+    core = core_factor(data, factors) if data.phantom else ""
+    known = [factor for factor in factors if factor != core]
+    for factor, tie in environment.association.items():
+        at = (*keys, "association", factor)
+        if factor == core and core:
+            problems.add(at, tie.strength, f"'{factor}' is the core factor: it defines the target", _tie_others(known))
+        elif factor not in factors and factor not in environment.interventions:
+            _unknown_factor(at, factor, known, data, problems)
+        elif factor in factors:
+            _check_levels((*at, "high"), factors[factor], list(tie.high), problems)
+        _check_conditions((*at, "given"), tie.given, data, factors, problems)
+    _check_conditions((*keys, "where"), environment.where, data, factors, problems)
+    for factor, visibility in environment.difficulty.items():
+        at = (*keys, "difficulty", factor)
+        if data.phantom is None:
+            problems.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
+        elif factor not in factors:
+            _unknown_factor(at, factor, list(factors), data, problems)
+
+
+def _tie_others(known: Sequence[str]) -> str:
+    return f"tie one of the others: {shorten(known)}"
+
+
+def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, problems: Problems) -> None:
+    near = nearest(factor, known)
+    origin = f"the phantom '{data.phantom.name}'" if data.phantom else "data.factors"
+    meant = f": did you mean '{near}'?" if near else ""
+    remedy = (
+        f"factors: {shorten(known)}" if known else "declare the column, such as data: {factors: {age: {unit: years}}}"
+    )
+    problems.add(keys, "", f"no factor '{factor}' in {origin}{meant}", remedy)
+
+
+def _check_conditions(
+    keys: Keys, where: Mapping[str, Any], data: DataSpec, factors: Mapping[str, Factor], problems: Problems
+) -> None:
+    for name, wanted in where.items():
+        if name not in factors:
+            _unknown_factor((*keys, name), name, list(factors), data, problems)
+            continue
+        bounds = mapping_of(wanted)
+        values = list(bounds.values()) if bounds is not None else cast(list[Any], wanted)
+        _check_levels((*keys, name), factors[name], values, problems)
+        if bounds is not None and factors[name].levels and factors[name].kind == "categorical":
+            problems.add((*keys, name), bounds, f"'{name}' is categorical and has no range", "list the levels wanted")
+
+
+def _check_levels(keys: Keys, factor: Factor, values: Iterable[Any], problems: Problems) -> None:
+    """Values of a factor with levels are among them, by name; those of other factors are numbers."""
+    for value in values:
+        if factor.levels and _text(value) not in factor.levels:
+            near = nearest(str(value), factor.levels)
+            meant = f"did you mean '{near}'?" if near else ""
+            problems.add(keys, value, f"not a level of '{factor.name}': {shorten(factor.levels)}", meant)
+        elif not factor.levels and factor.kind == "continuous" and isinstance(value, (str, bool)):
+            unit = f" in {factor.unit}" if factor.unit else ""
+            problems.add(keys, value, f"'{factor.name}' takes numbers{unit}")
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_contrasts(
+    contrasts: Sequence[ContrastSpec | None],
+    axes: Sequence[Axis],
+    tests: Iterable[str],
+    factors: Iterable[str],
+    probes: Sequence[Component],
+    problems: Problems,
+) -> None:
+    """Every contrast can be computed: its axis, value, measure, environment and factor exist."""
+    environments, names = list(tests), list(factors)
+    for i, contrast in enumerate(contrasts):
+        if contrast is None:
+            continue
+        keys: Keys = ("contrasts", i)
+        _check_axis(contrast, axes, keys, problems)
+        _check_measure(contrast, probes, keys, problems)
+        for key, given, known in (
+            ("environment", contrast.environment, environments),
+            ("factor", contrast.factor, names),
+        ):
+            if given and given not in known:
+                near = nearest(given, known)
+                hint = f"did you mean '{near}'?" if near else ""
+                problems.add((*keys, key), given, f"no such {key}: {shorten(known)}", hint)
+        if contrast in contrasts[:i]:
+            problems.add(keys, "", "this contrast is stated twice; keep one")
+
+
+def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> None:
+    axis = resolve(contrast.axis, axes)
+    known = [other.name for other in axes]
+    if axis is None:
+        near = nearest(contrast.axis, known)
+        hint = f"did you mean '{near}'?" if near else "a list in recipe or environments.train makes an axis"
+        problems.add(
+            (*keys, "axis"), contrast.axis, f"no such axis; axes of this study: {shorten(known) or 'none'}", hint
+        )
+    else:
+        if contrast.against not in axis.labels:
+            near = nearest(contrast.against, axis.labels)
+            hint = f"did you mean '{near}'?" if near else ""
+            problems.add(
+                (*keys, "against"), contrast.against, f"not on axis '{axis.name}': {shorten(axis.labels)}", hint
+            )
+        elif len(axis.labels) < 2:
+            problems.add(
+                (*keys, "against"), contrast.against, f"axis '{axis.name}' has no other value to compare with it"
+            )
+    fixed = selection(contrast.where, axes, (*keys, "where"), problems)
+    if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
+        problems.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
+    if contrast.at == "matched-fit":
+        budget = resolve("epochs", axes)
+        if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
+            problems.add((*keys, "at"), contrast.at, "matched-fit compares along several budgets", "give recipe.epochs a list, and leave it out of this contrast's `where`")  # fmt: skip
+
+
+def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, problems: Problems) -> None:
+    measure = MEASURES.get(contrast.measure)
+    listed = [probe.name for probe in probes]
+    if measure is None:
+        if any(":" in name for name in listed):
+            return  # a probe of the user's own may yield measures of any name
+        near = nearest(contrast.measure, MEASURES)
+        hint = f"did you mean '{near}'?" if near else ""
+        problems.add((*keys, "measure"), contrast.measure, f"no such measure: {shorten(list(MEASURES))}", hint)
+        return
+    if measure.probe not in listed:
+        given = shorten(listed) or "none"
+        problems.add(
+            (*keys, "measure"),
+            contrast.measure,
+            f"comes from probe '{measure.probe}', which this study does not list (probes: {given})",
+            f"add {measure.probe} to probes",
+        )
+    for field in measure.needs:
+        if not getattr(contrast, field):
+            problems.add(keys, "", f"measure '{measure.name}' needs '{field}' said")

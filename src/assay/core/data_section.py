@@ -1,0 +1,159 @@
+"""The `data:` part of a study: a phantom, or images from files whose place and columns are checked here."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from assay.core.document import Keys
+from assay.core.errors import SpecError, nearest
+from assay.core.explain import checked
+from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.spec import DataSpec, FactorSpec
+from assay.core.surface import component, conditions, section
+
+SOURCES = ("phantom", "folder", "classes", "medmnist")
+PHANTOM_ONLY = ("core", "train", "validation", "test")
+FILES_ONLY = (
+    "table", "image", "mask", "patient", "positive", "channels", "factors", "where", "split", "pixel_size",
+)  # fmt: skip
+
+
+def data_section(value: Any, problems: Problems) -> DataSpec | None:
+    """Where images come from, with paths made absolute and the table's header checked against the columns named."""
+    keys: Keys = ("data",)
+    given = dict(section(value, keys, problems, "`key: value` pairs such as {phantom: nodule, size: 64}"))
+    named = [name for name in SOURCES if given.get(name)]
+    if len(named) != 1:
+        also = "only one of them" if named else "one of them"
+        problems.add(
+            keys, "", f"images come from {' or '.join(named) or 'nowhere'}; expected {also}: {', '.join(SOURCES)}"
+        )
+        return None
+    before = len(problems.found)
+    _check_belonging(given, named[0], keys, problems)
+    if named[0] == "phantom":
+        given["phantom"] = component("phantom", given["phantom"], (*keys, "phantom"), problems)
+    else:
+        given[named[0]] = _located(given[named[0]], (*keys, named[0]), problems) or ""
+    if "where" in given:
+        given["where"] = conditions(given["where"], (*keys, "where"), problems)
+    if isinstance(given.get("positive"), (str, int, float)):
+        given["positive"] = [str(given["positive"])]
+    if mapping_of(given.get("factors")) is not None:
+        given["factors"] = _factors(given["factors"], (*keys, "factors"), problems)
+    data = checked(DataSpec, given, keys, problems)
+    if data is not None and data.folder and len(problems.found) == before:
+        check_table(data, problems)
+    return data
+
+
+def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, problems: Problems) -> None:
+    wrong = FILES_ONLY if source == "phantom" else PHANTOM_ONLY
+    for name in wrong:
+        if name in given:
+            why = "is for images from files" if source == "phantom" else "is for phantoms; `split` divides files"
+            problems.add((*keys, name), given[name], f"'{name}' {why}, and this study takes its images from {source}")
+
+
+def _factors(value: dict[str, Any], keys: Keys, problems: Problems) -> dict[str, FactorSpec]:
+    """`sex: categorical` is short for `sex: {kind: categorical}`; levels are text as the table has them."""
+    made: dict[str, FactorSpec] = {}
+    for name, item in value.items():
+        fields = {"kind": item} if isinstance(item, str) else section(item, (*keys, name), problems, "{kind: ordinal}")
+        fields = {key: _texts(part) if key in ("levels", "high") else part for key, part in fields.items()}
+        at = keys if isinstance(item, str) else (*keys, name)
+        spec = checked(FactorSpec, fields, (*at, name) if isinstance(item, str) else at, problems)
+        if spec is not None:
+            stray = [level for level in spec.high if spec.levels and level not in spec.levels]
+            for level in stray:
+                problems.add((*keys, name, "high"), level, f"not a level of '{name}': {shorten(spec.levels)}")
+            made[name] = spec
+    return made
+
+
+def _texts(value: Any) -> Any:
+    items = cast(list[Any], value if isinstance(value, list) else [value])
+    return [str(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else item for item in items]
+
+
+def _located(value: Any, keys: Keys, problems: Problems) -> str | None:
+    """The path as the data sources are to read it: from the study file's folder on, `${NAME}` kept as written."""
+    if not isinstance(value, str):
+        problems.add(keys, value, "expected a path")
+        return None
+    unset = [name for name in _variables(value) if _variable(name) is None]
+    for name in unset:
+        problems.add(
+            keys, value, f"the variable {name} is not set", f"export {name}=<folder>, or write the path itself"
+        )
+    if unset:
+        return None
+    path = filled(value, problems.document.folder)
+    if not path.exists():
+        near = nearest(path.name, [item.name for item in path.parent.iterdir()]) if path.parent.is_dir() else None
+        problems.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
+        return None
+    return value if _variables(value) else str(path)
+
+
+def filled(text: str, folder: str = "") -> Path:
+    """The absolute path that a spec means: `${NAME}` and `~` filled in, relative paths from `folder`."""
+    text = re.sub(r"\$\{(\w+)\}", lambda found: str(_variable(found[1])), text)
+    return Path(folder or ".", Path(text).expanduser()).absolute()
+
+
+def _variables(text: str) -> list[str]:
+    return re.findall(r"\$\{(\w+)\}", text)
+
+
+def _variable(name: str) -> str | None:
+    """An environment variable; the folder of the project's image sets is also looked for beside the working folder."""
+    beside = Path("../shared/assets")
+    fallback = str(beside.absolute()) if name == "ASSAY_ASSETS" and beside.is_dir() else None
+    return os.environ.get(name) or fallback
+
+
+def check_table(data: DataSpec, problems: Problems) -> None:
+    """Every column that the spec names stands in the header of the table."""
+    if not data.table:
+        return
+    path = filled(data.folder, problems.document.folder) / data.table
+    if not path.is_file():
+        near = nearest(path.name, [item.name for item in path.parent.glob("*.csv")]) if path.parent.is_dir() else None
+        hint = f"did you mean '{near}'?" if near else "images and masks without a table: table: ''"
+        problems.add(("data", "table"), data.table, f"there is no {path}", hint)
+        return
+    header = read_header(path)
+    for keys, column in _columns(data):
+        if column and column not in header:
+            near = nearest(column, header)
+            hint = f"did you mean '{near}'?" if near else f"columns: {shorten(header)}"
+            problems.add(keys, column, f"{path.name} has no column '{column}'", hint)
+
+
+def _columns(data: DataSpec) -> list[tuple[Keys, str]]:
+    named = [(("data", name), getattr(data, name)) for name in ("image", "mask", "target", "patient", "pixel_size")]
+    factors = [(("data", "factors", name), factor.column or name) for name, factor in data.factors.items()]
+    where = [(("data", "where", name), _column(data, name)) for name in data.where]
+    return [*named, *factors, *where, (("data", "split", "column"), data.split.column)]
+
+
+def _column(data: DataSpec, name: str) -> str:
+    factor = data.factors.get(name)
+    return (factor.column if factor else "") or name
+
+
+def read_header(path: Path) -> list[str]:
+    """The column names of a CSV file with commas, semicolons or tabs. Raises SpecError when it is not text."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline(100_000)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read as a UTF-8 table: {error}") from None
+    delimiter = max(",;\t", key=first.count)
+    return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]

@@ -1,0 +1,79 @@
+"""`like:` between environments: one inherits another at each point of the grid, then overrides parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from assay.core.document import Keys
+from assay.core.errors import nearest
+from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.surface import open_association, open_intervention
+
+_OPEN: Mapping[str, Callable[[Any], Any]] = {
+    "association": open_association,
+    "interventions": open_intervention,
+    "where": lambda value: value,
+    "difficulty": lambda value: value,
+}
+
+
+def resolve_environments(
+    environments: Mapping[str, Any], problems: Problems
+) -> tuple[dict[str, Any], dict[Keys, Keys]]:
+    """Environments without `like`, and where inherited parts were written.
+
+    An environment inherits the other's association, interventions, `where` and difficulty by factor or name, and
+    overrides those it names itself: {like: train, association: {texture: -0.9}} keeps every other association. Of an
+    association or intervention that both name, only the arguments given here change. `split` is not inherited.
+    """
+    made: dict[str, Any] = {}
+    origins: dict[Keys, Keys] = {}
+    for name in environments:
+        chain = _chain(name, environments, problems)
+        merged: Any = environments[chain[-1]]
+        for heir, parent in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
+            merged = _inherit(merged, environments[heir], name, parent, origins)
+        made[name] = merged
+    return made, origins
+
+
+def _chain(name: str, environments: Mapping[str, Any], problems: Problems) -> list[str]:
+    """The environment, the one it is like, the one that is like, and so on."""
+    chain = [name]
+    while (like := (mapping_of(environments[chain[-1]]) or {}).get("like")) is not None:
+        keys: Keys = ("environments", chain[-1], "like")
+        if not isinstance(like, str) or like not in environments:
+            near = nearest(str(like), environments)
+            hint = f"did you mean '{near}'?" if near else ""
+            problems.add(keys, like, f"no such environment: {shorten(list(environments))}", hint)
+            break
+        if like in chain:
+            problems.add(keys, like, "environments are like each other in a circle: " + " -> ".join([*chain, like]))
+            break
+        chain.append(like)
+    return chain
+
+
+def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Keys]) -> Any:
+    before, after = mapping_of(base), mapping_of(own)
+    if before is None or after is None:
+        return own
+    merged = {key: value for key, value in after.items() if key != "like"}
+    for part, opened in _OPEN.items():
+        inherited, given = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
+        if inherited is None or given is None:
+            continue
+        merged[part] = {key: _entry(inherited.get(key), given.get(key), opened) for key in {**inherited, **given}}
+        for key in inherited:
+            if key not in given:
+                origins.setdefault(("environments", name, part, key), ("environments", parent, part, key))
+    return merged
+
+
+def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
+    if given is None or inherited is None:
+        return inherited if given is None else given
+    before, after = opened(inherited), opened(given)
+    both = isinstance(before, dict) and isinstance(after, dict) and opened in (open_association, open_intervention)
+    return {**before, **after} if both else given

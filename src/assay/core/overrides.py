@@ -1,0 +1,109 @@
+"""Dotted overrides: what `--set a.b=c`, a `scales:` entry and `--seeds` change in a study before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from assay.core.document import Document, Keys, dotted, plain
+from assay.core.errors import SpecError, unknown_name
+from assay.core.problems import mapping_of, show, shorten
+from assay.core.yaml import parse_yaml
+
+
+def apply_scale(document: Document, scale: str | None) -> Document:
+    """The study at one of its `scales`; None or `default` is the study as written."""
+    scales = mapping_of(document.values.get("scales", {}))
+    if scales is None:
+        raise SpecError(f"{document.place(('scales',))}: scales: expected `name: {{dotted.key: value}}` entries")
+    if scale is None or scale == "default":
+        return document
+    if scale not in scales:
+        raise SpecError(unknown_name("scale", scale, ["default", *scales]))
+    changes = mapping_of(scales[scale])
+    if changes is None:
+        raise SpecError(
+            f"{document.place(('scales', scale))}: scales.{scale} = {show(scales[scale])}\n"
+            "  expected dotted overrides, such as {seeds: 2, recipe.epochs: 5}"
+        )
+    for key, value in changes.items():
+        source: Keys = ("scales", scale, key)
+        document = put(document, key, value, document.place(source), _below(document.places, source))
+    return document
+
+
+def apply_sets(document: Document, overrides: Sequence[str]) -> Document:
+    """The study with each `a.b=c` of the command line, in order; values are read as YAML."""
+    for text in overrides:
+        key, equals, written = text.partition("=")
+        if not equals or not key.strip():
+            raise SpecError(f"--set {text}: expected a dotted key, `=` and a value, such as --set recipe.epochs=10")
+        value, _ = parse_yaml(written, f"--set {key.strip()}")
+        document = put(document, key.strip(), value, "--set")
+    return document
+
+
+def put(document: Document, key: str, value: Any, place: str, places: Mapping[Keys, str] | None = None) -> Document:
+    """The document with one value replaced. A component named by a word alone becomes a mapping when an argument of it
+    is set; an item of a list is named by its number or, for components, by its name.
+    """
+    values = plain(document.values)
+    keys = _walk(values, key.split("."), place)
+    target: Any = values
+    for part in keys[:-1]:
+        target = target[part]
+    target[keys[-1]] = plain(value)
+    kept = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
+    below = {(*keys, *at): where for at, where in (places or {}).items()}
+    return Document(values, {**kept, keys: place, **below}, document.folder, document.stem)
+
+
+def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
+    """The keys that a dotted path means; mappings on the way are made where they are missing."""
+    keys: list[str | int] = []
+    here: Any = values
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+        named = isinstance(here, list) and not part.isdigit()
+        key = _item(here, part, tuple(keys), place) if isinstance(here, list) else part
+        keys.append(key)
+        if not following:
+            break
+        here = _opened(here, key, part if named else following, tuple(keys), place)
+        if named:  # `probes.reliance.samples`: the item is found by the component's name, which is then its key
+            keys.append(part)
+            here = _opened(here, part, following, tuple(keys), place)
+    return tuple(keys)
+
+
+def _opened(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
+    """What `holder` has at `key` as a mapping or list to go on in: `loss: supcon` becomes `loss: {supcon: {}}`."""
+    inside = holder[key] if isinstance(holder, list) else holder.get(key)
+    if inside is None:
+        inside = {}
+    elif isinstance(inside, str) and inside == following:
+        inside = {inside: {}}
+    elif not isinstance(inside, (dict, list)):
+        raise SpecError(f"{place}: {dotted(keys)} is {show(inside)}, in which there is no '{following}' to set")
+    holder[key] = inside
+    return cast(Any, inside)
+
+
+def _item(items: Any, part: str, keys: Keys, place: str) -> int:
+    names = [_item_name(item) for item in cast(list[Any], items)]
+    if part.isdigit() and int(part) < len(names):
+        return int(part)
+    if part in names:
+        return names.index(part)
+    known = shorten([name for name in names if name]) or f"0 to {len(names) - 1}"
+    raise SpecError(f"{place}: {dotted(keys)} has no item '{part}'; items: {known}")
+
+
+def _item_name(item: Any) -> str:
+    mapping = mapping_of(item)
+    if mapping is not None:
+        return next(iter(mapping)) if len(mapping) == 1 else ""
+    return item if isinstance(item, str) else ""
+
+
+def _below(places: Mapping[Keys, str], source: Keys) -> dict[Keys, str]:
+    return {at[len(source) :]: where for at, where in places.items() if at[: len(source)] == source and at != source}

@@ -1,0 +1,125 @@
+"""From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
+
+Everything that can be wrong is told before anything runs: place, what was given, what is allowed, the nearest name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from assay.core.builtin import study_files
+from assay.core.checks import check_contrasts
+from assay.core.data_section import data_section
+from assay.core.document import Document, leaves, plain
+from assay.core.errors import SpecError, unknown_name
+from assay.core.explain import checked
+from assay.core.factors import known_factors
+from assay.core.grid import expand
+from assay.core.overrides import apply_scale, apply_sets, put
+from assay.core.points import grid_points, marked
+from assay.core.problems import Problems
+from assay.core.spec import Frozen, StudySpec
+from assay.core.surface import components, contrast
+from assay.core.yaml import read_yaml
+
+SECTIONS = (
+    "name", "question", "data", "environments", "recipe", "grid", "seeds", "probes", "contrasts", "keep", "scales",
+)  # fmt: skip
+
+
+def parse_study(
+    source: Path | str | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    scale: str | None = None,
+    seeds: int | None = None,
+) -> StudySpec:
+    """The study that a built-in name, a YAML file or a mapping describes.
+
+    scale: one of its `scales`; `overrides` (`a.b=c`) come after it and `seeds` last.
+    Raises SpecError that tells up to five independent problems, each in at most three lines.
+    """
+    document = apply_sets(apply_scale(read_study(source), scale), overrides)
+    if seeds is not None:
+        document = put(document, "seeds", seeds, "--seeds")
+    return check_study(document)
+
+
+def read_study(source: Path | str | Mapping[str, Any]) -> Document:
+    """The study's values as written, with their places; a text is a built-in name unless it looks like a path."""
+    if isinstance(source, Mapping):
+        return Document(cast(dict[str, Any], plain(source)))
+    text = str(source)
+    if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or Path(text).is_file():
+        return read_yaml(Path(source).expanduser())
+    files = study_files()
+    if text not in files:
+        raise SpecError(unknown_name("study", text, list(files)) + "; or give the path of a YAML file")
+    return read_yaml(files[text], files[text].name)
+
+
+def check_study(document: Document) -> StudySpec:
+    """The study that a document describes, its axes expanded. Raises SpecError with all that is wrong."""
+    problems, values = Problems(document), document.values
+    for keys, value in leaves(values):
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.add(keys, value, "expected a finite number")
+    for key in values:
+        if key not in SECTIONS:
+            problems.unknown_key((key,), SECTIONS)
+    problems.stop()  # the rest would be told of values that no spec can hold
+    header = _header(document, problems)
+    data = data_section(values.get("data"), problems)
+    probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
+    axes, grid = expand(values, problems)
+    points = grid_points(values, grid, data, problems)
+    contrasts = [
+        contrast(item, ("contrasts", i), problems) for i, item in enumerate(_list(values, "contrasts", problems))
+    ]
+    if data is not None and probes is not None and points:
+        check_contrasts(contrasts, axes, points[0].tests, [*known_factors(data), *marked(points)], probes, problems)
+    problems.stop()
+    assert header is not None and data is not None and probes is not None  # else a problem was noted
+    return StudySpec(
+        name=header.name,
+        question=header.question,
+        data=data,
+        points=tuple(points),
+        axes={axis.name: axis.labels for axis in axes},
+        seeds=header.seeds,
+        probes=probes,
+        contrasts=tuple(item for item in contrasts if item is not None),
+        keep=header.keep,
+    )
+
+
+class _Header(Frozen):
+    """The fields of a study that stand alone."""
+
+    name: str
+    question: str = ""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    keep: Literal["all", "none"] = "all"
+
+
+def _header(document: Document, problems: Problems) -> _Header | None:
+    given = {key: document.values[key] for key in _Header.model_fields if key in document.values}
+    if "name" not in given and document.stem:
+        given["name"] = document.stem
+    header = checked(_Header, given, (), problems)
+    if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
+        problems.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
+    return header
+
+
+def _list(values: Mapping[str, Any], key: str, problems: Problems) -> list[Any]:
+    given = values.get(key)
+    if given is not None and not isinstance(given, list):
+        problems.add((key,), given, f"expected a list; each of the {key} begins with `- `")
+    return cast(list[Any], given) if isinstance(given, list) else []

@@ -1,0 +1,104 @@
+"""What is wrong with a spec, gathered and told at once: place, what was given, what is allowed, the nearest valid name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from assay.core.document import Document, Keys, dotted
+from assay.core.errors import SpecError, nearest
+
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. Up to three lines: `place: key = given`, what is expected, and what to do."""
+
+    keys: Keys
+    given: str
+    expected: str
+    hint: str = ""
+
+    def text(self, document: Document) -> str:
+        """The lines, without a place where none is known."""
+        place = document.place(self.keys)
+        head = ": ".join(part for part in (place, dotted(self.keys)) if part) or "the study"
+        lines = [f"{head} = {self.given}" if self.given else head, f"  {self.expected}"]
+        return "\n".join([*lines, f"  {self.hint}"] if self.hint else lines)
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Collects problems of one document. `origins` says where the values of a grid point were written."""
+
+    document: Document
+    found: list[Problem] = field(default_factory=list[Problem])
+    origins: Mapping[Keys, Keys] = field(default_factory=dict[Keys, Keys])
+
+    def at(self, origins: Mapping[Keys, Keys]) -> Problems:
+        """The same collection for one point of the grid."""
+        return Problems(self.document, self.found, origins)
+
+    def source(self, keys: Keys) -> Keys:
+        """Where the value at `keys` of the grid point was written in the document."""
+        for end in range(len(keys), 0, -1):
+            if keys[:end] in self.origins:
+                return (*self.origins[keys[:end]], *keys[end:])
+        return keys
+
+    def add(self, keys: Keys, given: Any, expected: str, hint: str = "") -> None:
+        """Note a problem of the value at `keys`, once however many grid points share it."""
+        problem = Problem(self.source(keys), show(given), expected, hint)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def unknown_key(self, keys: Keys, allowed: Iterable[str], what: str = "") -> None:
+        """Note a key that means nothing here."""
+        names = list(allowed)
+        inside = what or (dotted(keys[:-1]) or "a study")
+        near = nearest(str(keys[-1]), names)
+        meant = f": did you mean '{near}'?" if near else ""
+        problem = Problem(
+            (*self.source(keys[:-1]), keys[-1]),
+            "",
+            f"unknown key '{keys[-1]}' in {inside}{meant}",
+            f"allowed: {shorten(sorted(names))}",
+        )
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def stop(self) -> None:
+        """Raise SpecError when anything was found."""
+        if not self.found:
+            return
+        texts = [problem.text(self.document) for problem in self.found[:MOST_TOLD]]
+        more = len(self.found) - MOST_TOLD
+        raise SpecError("\n".join([*texts, f"and {more} more"] if more > 0 else texts))
+
+
+def show(value: Any) -> str:
+    """A value on one short line, as YAML would have it."""
+    if isinstance(value, str):
+        return value if value == "" else f"'{_cut(value)}'"
+    if isinstance(value, float):
+        return repr(value)
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def shorten(names: Sequence[str], most: int = 14) -> str:
+    """Names joined by commas, the first ones when there are many."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def mapping_of(value: Any) -> dict[str, Any] | None:
+    """The value as a mapping when it is one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+
+
+def _cut(text: str, longest: int = 60) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,250 @@
+"""From the words of a study file to the models of `core.spec`: components, data, environments, recipe.
+
+Each function notes what is wrong under its keys and returns None, so that independent mistakes are told together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from assay.core.axes import label
+from assay.core.document import Keys
+from assay.core.errors import SpecError
+from assay.core.explain import checked, hint
+from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.registry import KINDS, ComponentKind, Entry, entries, lookup
+from assay.core.spec import (
+    AssociationSpec,
+    Component,
+    ContrastSpec,
+    EnvironmentSpec,
+    InterventionSpec,
+    RecipeSpec,
+)
+
+ENVIRONMENT_KEYS = ("association", "interventions", "where", "difficulty", "split", "like")
+
+
+def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -> Component | None:
+    """`supcon`, `{supcon: {temperature: 0.1}}` or a dotted path, with its arguments checked."""
+    mapping = mapping_of(value)
+    if isinstance(value, str) and value:
+        name, given, inside = value, {}, keys
+    elif mapping is not None and len(mapping) == 1:
+        ((name, given),) = mapping.items()
+        inside = (*keys, name)
+    else:
+        shape = f"expected the name of one {kind}, or {{name: {{argument: value}}}}"
+        problems.add(keys, value, shape, hint(value))
+        return None
+    entry = entry_of(kind, name, value, keys, problems)
+    arguments = {} if given is None else mapping_of(given)
+    if entry is None:
+        return None
+    if arguments is None:
+        known = shorten(list(entry.params.model_fields)) or "none"
+        problems.add(inside, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}")
+        return None
+    if checked(entry.params, arguments, inside, problems) is None:
+        return None
+    return Component(kind=kind, name=name, params=arguments)
+
+
+def entry_of(kind: ComponentKind, name: str, value: Any, keys: Keys, problems: Problems) -> Entry | None:
+    """The registered component of that name, or the user's own at a dotted path."""
+    try:
+        return lookup(kind, name)
+    except SpecError as error:
+        names = [entry.name for entry in entries(kind)]
+        own = "" if ":" in name else f"allowed: {shorten(names)}; your own as package.module:name"
+        problems.add(keys, name, str(error), own)
+    except Exception as error:  # a user's module may fail in any way when it is imported
+        problems.add(keys, name, f"importing it failed: {type(error).__name__}: {error}")
+    return None
+
+
+def components(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -> tuple[Component, ...] | None:
+    """A list of components, each at most once."""
+    if not isinstance(value, list):
+        problems.add(keys, value, f"expected a list of {kind}s, such as [{_example(kind)}]")
+        return None
+    made = [component(kind, item, (*keys, i), problems) for i, item in enumerate(cast(list[Any], value))]
+    for i, one in enumerate(made):
+        if one is not None and one in made[:i]:
+            problems.add((*keys, i), one.label, f"this {kind} stands twice; keep one")
+    return tuple(one for one in made if one is not None)
+
+
+def _example(kind: ComponentKind) -> str:
+    return ", ".join(entry.name for entry in entries(kind)[:2])
+
+
+def section(value: Any, keys: Keys, problems: Problems, what: str) -> dict[str, Any]:
+    """A mapping; anything else is noted, nothing is an empty one."""
+    mapping = {} if value is None else mapping_of(value)
+    if mapping is None:
+        problems.add(keys, value, f"expected {what}", hint(value))
+        return {}
+    return mapping
+
+
+def recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
+    """A recipe at one point of the grid."""
+    given = section(value, keys, problems, "`key: value` pairs such as {loss: cross-entropy, epochs: 20}")
+    made: dict[str, Any] = {}
+    for name, item in given.items():
+        if name == "augmentation":
+            made[name] = components("augmentation", item, (*keys, name), problems)
+        elif name in KINDS and name in RecipeSpec.model_fields:
+            made[name] = component(cast(ComponentKind, name), item, (*keys, name), problems)
+        else:
+            made[name] = item
+    present = {name: item for name, item in made.items() if item is not None or given[name] is None}
+    parsed = checked(RecipeSpec, present, keys, problems)
+    return parsed if len(present) == len(made) else None
+
+
+def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec | None:
+    """One environment, its `like` already resolved."""
+    given = section(value, keys, problems, "`key: value` pairs such as {association: {texture: 0.9}}")
+    made: dict[str, Any] = {}
+    for name, item in given.items():
+        at = (*keys, name)
+        if name == "association":
+            made[name] = _associations(item, at, problems)
+        elif name == "interventions":
+            made[name] = _interventions(item, at, problems)
+        elif name == "where":
+            made[name] = conditions(item, at, problems)
+        elif name in ENVIRONMENT_KEYS:
+            made[name] = item
+        else:
+            problems.unknown_key(at, ENVIRONMENT_KEYS)
+    return checked(EnvironmentSpec, made, keys, problems)
+
+
+def _associations(value: Any, keys: Keys, problems: Problems) -> dict[str, AssociationSpec]:
+    given = section(value, keys, problems, "{factor: strength}, each strength a number from -1 to 1")
+    made: dict[str, AssociationSpec] = {}
+    for factor, item in given.items():
+        at = (*keys, factor)
+        fields = dict(open_association(item))
+        if "given" in fields:
+            fields["given"] = conditions(fields["given"], (*at, "given"), problems)
+        short = mapping_of(item) is None
+        spec = _strength(item, at, problems) if short else checked(AssociationSpec, fields, at, problems)
+        if spec is not None:
+            made[factor] = spec
+    return made
+
+
+def _strength(value: Any, keys: Keys, problems: Problems) -> AssociationSpec | None:
+    """`texture: 0.9`, whose problems are told of `texture` and not of a `strength` that was not written."""
+    number = as_number(value)
+    if number is None or not -1 <= number <= 1:
+        problems.add(
+            keys, value, "expected a number from -1 to 1 (Somers' D of the factor given the target)", hint(value)
+        )
+        return None
+    return AssociationSpec(strength=number)
+
+
+def open_association(value: Any) -> dict[str, Any]:
+    """`0.9` as `{strength: 0.9}`."""
+    mapping = mapping_of(value)
+    return {"strength": value} if mapping is None else mapping
+
+
+def _interventions(value: Any, keys: Keys, problems: Problems) -> dict[str, InterventionSpec]:
+    given = section(value, keys, problems, "{intervention: {argument: value, share: 0.5}}")
+    made: dict[str, InterventionSpec] = {}
+    for name, item in given.items():
+        at = (*keys, name)
+        fields = dict(section(open_intervention(item), at, problems, "{argument: value, share: 0.5}"))
+        share = _share(fields.pop("share", 0.5), (*at, "share"), problems)
+        if "component" in fields:
+            what = component("intervention", fields.pop("component"), (*at, "component"), problems)
+            for extra in fields:
+                problems.unknown_key((*at, extra), ("component", "share"))
+        else:
+            entry = entry_of("intervention", name, item, at, problems)
+            known = entry is not None and checked(entry.params, fields, at, problems) is not None
+            what = Component(kind="intervention", name=name, params=fields) if known else None
+        if what is not None and share is not None:
+            made[name] = InterventionSpec(component=what, share=share)
+    return made
+
+
+def open_intervention(value: Any) -> Any:
+    """`0.5` as `{share: 0.5}`; nothing as no arguments."""
+    if value is None:
+        return {}
+    return {"share": value} if as_number(value) is not None else value
+
+
+def _share(value: Any, keys: Keys, problems: Problems) -> float | dict[str, float] | None:
+    mapping = mapping_of(value)
+    if mapping is not None:
+        made = {name: _share(item, (*keys, name), problems) for name, item in mapping.items()}
+        return {name: item for name, item in made.items() if isinstance(item, float)}
+    number = as_number(value)
+    if number is None or not 0 <= number <= 1:
+        problems.add(
+            keys, value, "expected a number from 0 to 1, or one per class such as {0: 0.1, 1: 0.9}", hint(value)
+        )
+        return None
+    return number
+
+
+def as_number(value: Any) -> float | None:
+    """A number, or text that is one (`1e-3` in quotes); None for all else, truth values included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def conditions(value: Any, keys: Keys, problems: Problems) -> dict[str, Any]:
+    """Row conditions as `factor -> list of values` or `factor -> {min, max}`; one value is a list of one."""
+    given = section(value, keys, problems, "{factor: value, factor: [values] or factor: {min: 0, max: 1}}")
+    made: dict[str, Any] = {}
+    for name, item in given.items():
+        bounds = mapping_of(item)
+        if bounds is None:
+            made[name] = item if isinstance(item, list) else [item]
+            if item is None or made[name] == []:
+                problems.add((*keys, name), item, "expected a value, a list of values, or {min: 0, max: 1}")
+            continue
+        made[name] = _bounds(bounds, (*keys, name), problems)
+    return made
+
+
+def _bounds(given: Mapping[str, Any], keys: Keys, problems: Problems) -> dict[str, Any]:
+    """{min, max} with numbers, or with level names of an ordinal factor."""
+    for name, item in given.items():
+        if name not in ("min", "max"):
+            problems.unknown_key((*keys, name), ("min", "max"))
+        elif isinstance(item, bool) or not isinstance(item, (int, float, str)):
+            problems.add((*keys, name), item, "expected a number, or a level of an ordinal factor", hint(item))
+    least, most = as_number(given.get("min")), as_number(given.get("max"))
+    if least is not None and most is not None and least > most:
+        problems.add(keys, dict(given), "min lies above max, so that no row is left")
+    return {name: item if as_number(item) is None else as_number(item) for name, item in given.items()}
+
+
+def contrast(value: Any, keys: Keys, problems: Problems) -> ContrastSpec | None:
+    """One stated comparison; labels may be written as the values they are."""
+    given = dict(section(value, keys, problems, "{axis: loss, against: cross-entropy, measure: auroc}"))
+    if "against" in given:
+        given["against"] = label(given["against"])
+    if "where" in given:
+        where = section(given["where"], (*keys, "where"), problems, "{axis: value}")
+        given["where"] = {name: _labels(item) for name, item in where.items()}
+    return checked(ContrastSpec, given, keys, problems)
+
+
+def _labels(value: Any) -> str | list[str]:
+    return [label(item) for item in cast(list[Any], value)] if isinstance(value, list) else label(value)
