@@ -1,0 +1,226 @@
+"""What every loss must do. A plug-in's tests inherit `LossConformance`, name their loss, and are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from assay.core.registry import build
+from assay.core.spec import Component
+from assay.data.dataset import Batch
+from assay.recipes.network import Outputs
+from assay.recipes.objective import LossContext, Objective, Progress
+
+WIDTH, CLASSES = 6, 2
+PROGRESS = Progress(step=0, steps=1, epoch=0, epochs=1)
+
+
+def batch_of(target: Tensor) -> Batch:
+    """A batch whose images nobody looks at."""
+    return Batch(images=torch.zeros(len(target), 1, 1, 1), target=target, row=torch.arange(len(target)))
+
+
+def random_outputs(rows: int, classes: int = CLASSES, width: int = WIDTH, seed: int = 0) -> Outputs:
+    draws = torch.Generator().manual_seed(seed)
+    return Outputs(
+        torch.randn(rows, width, generator=draws, requires_grad=True),
+        torch.randn(rows, classes, generator=draws, requires_grad=True),
+    )
+
+
+class LossConformance:
+    """Inherit, set `name` (registered, or a dotted path), and say what the loss promises.
+
+    needs_positive, needs_negative: the loss is 0 on a batch without two images of one class, without two classes.
+    needs_distance: it is 0 when all features are equal. permutation_invariant: the order of a batch does not matter.
+    differentiable: autograd's gradient is that of the value (False where a part is held constant in a step).
+    """
+
+    name: ClassVar[str]
+    params: ClassVar[Mapping[str, Any]] = {}
+    needs_positive: ClassVar[bool] = False
+    needs_negative: ClassVar[bool] = False
+    needs_distance: ClassVar[bool] = False
+    permutation_invariant: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = True
+
+    def make(self, counts: tuple[int, ...] = (30, 20)) -> Objective:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return build("loss", self.name, self.params, LossContext(WIDTH, len(counts), counts))
+
+    def value(self, objective: Objective, outputs: Outputs, target: Tensor) -> Tensor:
+        return objective.loss(outputs, batch_of(target), PROGRESS)
+
+    def example(self, objective: Objective, images: int = 12) -> tuple[Outputs, Tensor]:
+        target = torch.arange(images) % CLASSES
+        return random_outputs(images * objective.views), target.repeat(objective.views)
+
+    def test_is_an_objective(self) -> None:
+        objective = self.make()
+        assert isinstance(objective, Objective)
+        assert objective.views >= 1
+        assert isinstance(objective.fits_head, bool)
+
+    def test_gives_one_finite_number_and_finite_gradients(self) -> None:
+        objective = self.make()
+        outputs, target = self.example(objective)
+        loss = self.value(objective, outputs, target)
+        loss.backward()
+        assert loss.shape == ()
+        assert loss.dtype == torch.float32
+        assert_finite(objective, outputs, loss)
+
+    def test_trains_the_head_just_when_it_says_so(self) -> None:
+        objective = self.make()
+        outputs, target = self.example(objective)
+        self.value(objective, outputs, target).backward()
+        reached = outputs.logits.grad is not None and bool(outputs.logits.grad.any())
+        assert reached == objective.fits_head
+
+    def test_draws_nothing_at_random(self) -> None:
+        objective = self.make()
+        outputs, target = self.example(objective)
+        before = torch.random.get_rng_state()
+        first, second = (self.value(objective, outputs, target) for _ in range(2))
+        assert torch.equal(first, second)
+        assert torch.equal(torch.random.get_rng_state(), before)
+
+    def test_does_not_depend_on_the_order_of_the_batch(self) -> None:
+        if not self.permutation_invariant:
+            return
+        objective = self.make().double()
+        outputs, target = self.example(objective)
+        images = len(target) // objective.views
+        order = torch.randperm(images, generator=torch.Generator().manual_seed(3))
+        stacked = torch.cat([order + view * images for view in range(objective.views)])
+        wide = Outputs(outputs.features.double(), outputs.logits.double())
+        turned = Outputs(wide.features[stacked], wide.logits[stacked])
+        expected = self.value(objective, wide, target)
+        torch.testing.assert_close(self.value(objective, turned, target[stacked]), expected, rtol=1e-10, atol=1e-12)
+
+    def test_gradient_is_that_of_the_value(self) -> None:
+        if not self.differentiable:
+            return
+        objective = self.make().double()
+        outputs, target = self.example(objective, images=6)
+
+        def value(features: Tensor, logits: Tensor) -> Tensor:
+            return self.value(objective, Outputs(features, logits), target)
+
+        wide = (t.detach().double().requires_grad_() for t in (outputs.features, outputs.logits))
+        assert torch.autograd.gradcheck(value, tuple(wide))
+
+    @pytest.mark.parametrize("images", [1, 2, 5])
+    def test_single_class(self, images: int) -> None:
+        objective = self.make()
+        rows = images * objective.views
+        outputs = random_outputs(rows)
+        self.check_odd_batch(objective, outputs, torch.zeros(rows, dtype=torch.int64), zero=self.needs_negative)
+
+    @pytest.mark.parametrize("images", [2, 5])
+    def test_no_positive_pair(self, images: int) -> None:
+        objective = self.make(counts=(9,) * images)
+        target = torch.arange(images).repeat(objective.views)
+        outputs = random_outputs(len(target), classes=images)
+        self.check_odd_batch(objective, outputs, target, zero=self.needs_positive)
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_all_features_equal(self, value: float) -> None:
+        objective = self.make()
+        outputs, target = self.example(objective)
+        equal = Outputs(torch.full_like(outputs.features, value).requires_grad_(), outputs.logits)
+        self.check_odd_batch(objective, equal, target, zero=self.needs_distance)
+
+    def check_odd_batch(self, objective: Objective, outputs: Outputs, target: Tensor, *, zero: bool) -> None:
+        loss = self.value(objective, outputs, target)
+        assert loss.requires_grad
+        loss.backward()
+        assert_finite(objective, outputs, loss)
+        if zero:
+            assert loss.item() == 0
+            assert outputs.features.grad is not None
+            assert not outputs.features.grad.any()
+
+    def test_is_computed_in_float32_under_autocast(self) -> None:
+        objective = self.make()
+        outputs, target = self.example(objective)
+        half = Outputs(outputs.features.detach().bfloat16(), outputs.logits.detach().bfloat16())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = self.value(objective, half, target)
+        expected = self.value(objective, Outputs(half.features.float(), half.logits.float()), target)
+        assert loss.dtype == torch.float32
+        assert torch.equal(loss, expected)
+
+    def test_every_parameter_can_be_initialised_anew(self) -> None:
+        for path, module in self.make().named_modules():
+            if any(True for _ in module.parameters(recurse=False)):
+                assert callable(getattr(module, "reset_parameters", None)), f"'{path}' has no reset_parameters()"
+
+    def test_is_rebuilt_from_its_spec_and_its_state(self) -> None:
+        component = Component(kind="loss", name=self.name, params=self.params)
+        again = build("loss", component.name, component.params, LossContext(WIDTH, CLASSES, (30, 20)))
+        objective = self.make()
+        again.load_state_dict(objective.state_dict())
+        outputs, target = self.example(objective)
+        assert torch.equal(self.value(again, outputs, target), self.value(objective, outputs, target))
+
+    def test_teaches_a_network_to_separate_two_blobs(self) -> None:
+        objective = self.make()
+        network = Tiny()
+        before = network.accuracy(by_head=objective.fits_head)
+        optimiser = torch.optim.Adam([*network.parameters(), *objective.parameters()], lr=0.01)
+        draws = torch.Generator().manual_seed(1)
+        for step in range(100):
+            x, target = blobs(64, objective.views, draws)
+            loss = objective.loss(network.read(x), batch_of(target), Progress(step, 100, 0, 1))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            objective.after_step(network, Progress(step, 100, 0, 1))
+        assert before < 0.9 < 0.95 < network.accuracy(by_head=objective.fits_head)
+
+
+def assert_finite(objective: Objective, outputs: Outputs, loss: Tensor) -> None:
+    assert loss.isfinite()
+    for tensor in (outputs.features, outputs.logits, *objective.parameters()):
+        assert tensor.grad is None or tensor.grad.isfinite().all()
+        assert tensor.grad is None or tensor.grad.abs().max() < 1e6
+
+
+def blobs(images: int, views: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points 5 standard deviations apart by class, beside a nuisance 10 times as wide, which each view draws anew."""
+    target = torch.arange(images) % CLASSES
+    signal = torch.randn(images, generator=draws) + 5.0 * target - 2.5
+    seen = [torch.stack([signal, 10 * torch.randn(images, generator=draws)], dim=1) for _ in range(views)]
+    return torch.cat(seen), target.repeat(views)
+
+
+class Tiny(nn.Module):
+    """Two layers of features and a linear head, the same weights each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, WIDTH))
+            self.head = nn.Linear(WIDTH, CLASSES)
+
+    def read(self, x: Tensor) -> Outputs:
+        features = self.body(x)
+        return Outputs(features, self.head(features))
+
+    @torch.no_grad()
+    def accuracy(self, *, by_head: bool) -> float:
+        """On fresh points: of the logits, or of the nearer class centre among feature directions."""
+        x, target = blobs(1000, 1, torch.Generator().manual_seed(2))
+        outputs = self.read(x)
+        if by_head:
+            return (outputs.logits.argmax(dim=1) == target).double().mean().item()
+        z = nn.functional.normalize(outputs.features)
+        centres = torch.stack([z[target == k].mean(dim=0) for k in range(CLASSES)])
+        return (torch.cdist(z, centres).argmin(dim=1) == target).double().mean().item()
