@@ -15,7 +15,7 @@ from assay.probes.groups import groups_of
 from assay.probes.performance import Performance
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
-from assay.probes.uncertainty import auroc_influence, clustered_error, mean_with_error
+from assay.probes.uncertainty import clustered_error, mean_with_error
 
 
 def found(measurements: list[Measurement], measure: str, **where: str) -> Measurement:
@@ -119,7 +119,7 @@ def test_several_classes_stand_each_and_as_stated_mean() -> None:
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     target = world.tables["same"].target
     each = [roc_auc_score(target == c, p[:, c]) for c in range(3)]
-    assert found(measurements, "auroc", environment="same").value == pytest.approx(np.mean(each))
+    assert found(measurements, "auroc-macro", environment="same").value == pytest.approx(np.mean(each))
     for c, name in enumerate("abc"):
         assert found(measurements, "auroc", environment="same", level=name).value == pytest.approx(each[c])
         precision = found(measurements, "average-precision", environment="same", level=name)
@@ -137,15 +137,38 @@ def test_nothing_is_read_that_is_known() -> None:
 # --- standard errors ------------------------------------------------------------------------------------------------
 
 
-def test_auroc_error_is_delongs() -> None:
+def test_auroc_error_is_delongs_where_a_patient_has_one_image() -> None:
     """DeLong, DeLong and Clarke-Pearson (1988) by their definition, pair by pair."""
-    draw = np.random.default_rng(1)
-    target = (np.arange(80) < 30).astype(np.int64)
+    world, draw = World(n=80), np.random.default_rng(1)
+    target = world.tables["same"].target
     score = draw.normal(size=80) + target
+    known = {"same": Read(np.stack([np.zeros(80), score], axis=1), {})}
+    measurements = run_probes(Model(Reader()), world, {"p": Performance()}, known).measurements["p"]
     pairs = (score[target == 1][:, None] > score[target == 0][None]).astype(float)
-    by_hand = np.sqrt(pairs.mean(1).var(ddof=1) / 30 + pairs.mean(0).var(ddof=1) / 50)
-    ours = clustered_error(auroc_influence(score, target), np.arange(80))
-    assert ours == pytest.approx(by_hand, rel=0.02)  # P / (P - 1) against a class's own n / (n - 1)
+    by_hand = np.sqrt(sum(pairs.mean(axis).var(ddof=1) / pairs.shape[1 - axis] for axis in (0, 1)))
+    assert found(measurements, "auroc", environment="same").standard_error == pytest.approx(by_hand)
+
+
+def test_errors_are_over_patients() -> None:
+    """Every patient's image four times over: the errors are those of one image each."""
+    once = World(n=100)
+    draw = np.random.default_rng(2)
+    logits = {name: draw.normal(size=(100, 2)) for name in once.names}
+    often = World(tables={name: rows.take(np.repeat(np.arange(100), 4)) for name, rows in once.tables.items()})
+    results = [
+        run_probes(
+            Model(Reader()),
+            world,
+            {"p": Performance()},
+            {k: Read(np.repeat(v, copies, axis=0), {}) for k, v in logits.items()},
+        )
+        for world, copies in ((once, 1), (often, 4))
+    ]
+    for measure in ("auroc", "accuracy", "brier", "log-loss", "sensitivity"):
+        one, four = (found(r.measurements["p"], measure, environment="same") for r in results)
+        assert four.value == pytest.approx(one.value)
+        assert four.standard_error == pytest.approx(one.standard_error, rel=1e-6)
+        assert (one.patients, four.patients, four.n) == (100, 100, 400)
 
 
 def test_a_mean_with_one_image_per_patient_has_the_usual_error() -> None:

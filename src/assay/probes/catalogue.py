@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from assay.core.registry import Params, register
 
@@ -13,10 +13,36 @@ class PerformanceParams(Params):
     smallest_group: int = Field(20, ge=1, description="images that a group needs to count for the worst group")
 
 
+class RelianceParams(Params):
+    """Arguments of `reliance`."""
+
+    samples: int = Field(1024, ge=64, le=65536, description="rows of a Saltelli design; a power of two")
+    tolerance: float = Field(
+        0.05, gt=0, le=1, description="standard error of an index above which it has not converged"
+    )
+
+    @field_validator("samples")
+    @classmethod
+    def _power_of_two(cls, samples: int) -> int:
+        if samples & (samples - 1):
+            below = 1 << (samples.bit_length() - 1)
+            raise ValueError(
+                f"{samples} samples: a Sobol' sequence is balanced at powers of two, {below} or {2 * below}"
+            )
+        return samples
+
+
 register(
     "probe",
     "performance",
     "assay.probes.performance:Performance",
     PerformanceParams,
     summary="AUROC, accuracy, calibration and their like per environment, worst environment and worst group",
+)
+register(
+    "probe",
+    "reliance",
+    "assay.probes.reliance:Reliance",
+    RelianceParams,
+    summary="what the output depends on: Sobol' indices on phantoms, flips and effects of changing one factor",
 )

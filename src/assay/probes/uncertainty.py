@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.stats.metrics import placements
-
 
 def patients(patient: Int[np.ndarray, "n"]) -> int:
     """How many patients there are."""
@@ -31,15 +29,3 @@ def mean_with_error(values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"
     """A mean over images and its standard error over patients (a ratio estimate: patients may differ in images)."""
     mean = float(values.mean())
     return mean, clustered_error((values - mean) / len(values), patient)
-
-
-def auroc_influence(score: Float[np.ndarray, "n"], target: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """Each image's influence on the AUROC of these scores (DeLong's components, centred and divided by class size).
-
-    Summed over a patient's images they give the clustered variance of Obuchowski (1997). Both classes must be there.
-    """
-    right, opposite = placements(score, target)
-    share = right / opposite
-    positive = target == 1
-    count = int(positive.sum())
-    return (share - share[positive].mean()) / np.where(positive, count, len(positive) - count).astype(np.float64)
