@@ -2,20 +2,19 @@
 
 In `recipe` and `environments.train` a list is an axis where one value is expected. A field that is a list by nature
 (`augmentation`, `high`, the values of `where` and `given`, a component's list argument) takes `{axis: [...]}`. Lists
-inside the values of an axis are part of it: `loss: [cross-entropy, {supcon: {temperature: [0.05, 0.1]}}]` is one axis of
-three values.
+inside the values of an axis are part of it: `loss: [cross-entropy, {supcon: {temperature: [0.05, 0.1]}}]` is one axis
+of three values.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args, get_origin
 
-from assay.core.document import Keys, dotted
-from assay.core.problems import Problems, mapping_of
+from assay.core.document import Keys, dotted, mapping_of
+from assay.core.problems import Problems
 from assay.core.registry import KINDS, ComponentKind, lookup
 
 REGIONS: tuple[Keys, ...] = (("recipe",), ("environments", "train"))

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from assay.core.axes import Axis, resolve
-from assay.core.document import Keys
+from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
 from assay.core.factors import core_factor
 from assay.core.grid import selection
 from assay.core.measures import MEASURES
-from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.problems import Problems, shorten
 from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor
 
@@ -90,12 +90,12 @@ def check_contrasts(
     contrasts: Sequence[ContrastSpec | None],
     axes: Sequence[Axis],
     tests: Iterable[str],
-    factors: Iterable[str],
+    factors: Iterable[str] | None,
     probes: Sequence[Component],
     problems: Problems,
 ) -> None:
     """Every contrast can be computed: its axis, value, measure, environment and factor exist."""
-    environments, names = list(tests), list(factors)
+    environments, names = list(tests), None if factors is None else list(factors)
     for i, contrast in enumerate(contrasts):
         if contrast is None:
             continue
@@ -106,7 +106,7 @@ def check_contrasts(
             ("environment", contrast.environment, environments),
             ("factor", contrast.factor, names),
         ):
-            if given and given not in known:
+            if given and known is not None and given not in known:
                 near = nearest(given, known)
                 hint = f"did you mean '{near}'?" if near else ""
                 problems.add((*keys, key), given, f"no such {key}: {shorten(known)}", hint)
@@ -140,7 +140,8 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
     if contrast.at == "matched-fit":
         budget = resolve("epochs", axes)
         if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
-            problems.add((*keys, "at"), contrast.at, "matched-fit compares along several budgets", "give recipe.epochs a list, and leave it out of this contrast's `where`")  # fmt: skip
+            remedy = "give recipe.epochs a list, and leave it out of this contrast's `where`"
+            problems.add((*keys, "at"), contrast.at, "matched-fit compares along several budgets", remedy)
 
 
 def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, problems: Problems) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.document import Keys
+from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError, nearest
 from assay.core.explain import checked
-from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.problems import Problems, shorten
 from assay.core.spec import DataSpec, FactorSpec
 from assay.core.surface import component, conditions, section
 
@@ -156,4 +156,5 @@ def read_header(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as a UTF-8 table: {error}") from None
     delimiter = max(",;\t", key=first.count)
-    return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    rows = list(csv.reader([first], delimiter=delimiter))
+    return [name.strip() for row in rows for name in row]

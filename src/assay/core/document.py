@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, cast
+
+import numpy as np
 
 from assay.core.errors import SpecError
 
@@ -60,7 +61,7 @@ def plain(value: Any, keys: Keys = ()) -> Any:
         return str(value)
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}:{value.__qualname__}"
-    if callable(getattr(value, "item", None)):  # NumPy scalars
+    if isinstance(value, np.generic):
         return plain(value.item(), keys)
     raise SpecError(
         f"{dotted(keys)} = {value!r}\n  expected text, a number, true or false, a list or a mapping; "
@@ -87,6 +88,6 @@ def leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
         yield keys, value
 
 
-def not_finite(values: Any) -> list[Keys]:
-    """Where a tree holds NaN or infinity, which no spec may."""
-    return [keys for keys, value in leaves(values) if isinstance(value, float) and not math.isfinite(value)]
+def mapping_of(value: Any) -> dict[str, Any] | None:
+    """The value as a mapping when it is one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from assay.core.document import Keys
+from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
-from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.problems import Problems, shorten
 from assay.core.surface import open_association, open_intervention
 
 _OPEN: Mapping[str, Callable[[Any], Any]] = {
@@ -74,6 +74,7 @@ def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Ke
 def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
     if given is None or inherited is None:
         return inherited if given is None else given
-    before, after = opened(inherited), opened(given)
-    both = isinstance(before, dict) and isinstance(after, dict) and opened in (open_association, open_intervention)
-    return {**before, **after} if both else given
+    before, after = mapping_of(opened(inherited)), mapping_of(opened(given))
+    if before is None or after is None or opened not in (open_association, open_intervention):
+        return given
+    return {**before, **after}

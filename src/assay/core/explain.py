@@ -1,11 +1,11 @@
-"""Pydantic's findings in Assay's words: what was given, what is allowed with its range and unit, what to write instead."""
+"""Pydantic's findings in Assay's words: what was given, what is allowed with range and unit, what to write instead."""
 
 from __future__ import annotations
 
 import re
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types as bound
 from pydantic import BaseModel, ValidationError
@@ -49,9 +49,7 @@ def _explain(
     elif kind == "missing":
         what = f": {expected(field)}" if field else ""
         problems.add((*keys, *loc[:-1]), "", f"'{loc[-1]}' is missing{what}")
-    elif field is None:
-        problems.add((*keys, *loc), given, message.removeprefix("Value error, "))
-    elif kind == "value_error":
+    elif field is None or kind == "value_error":
         problems.add((*keys, *loc), given, message.removeprefix("Value error, "))
     else:
         wanted = expected(field, inside=_inner(field.annotation, len(loc) - _depth(model, loc)))
@@ -64,6 +62,9 @@ def expected(field: FieldInfo, inside: Any = None) -> str:
     metadata = list(field.metadata) if inside is None else []
     text = describe(annotation, metadata)
     return f"{text} ({field.description})" if field.description else text
+
+
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 def describe(annotation: Any, metadata: list[Any] | None = None) -> str:
@@ -84,8 +85,7 @@ def describe(annotation: Any, metadata: list[Any] | None = None) -> str:
         return "`key: value` pairs with " + ", ".join(annotation.model_fields)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"`name: value` pairs, each value {describe(arguments[1])}"
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return words.get(annotation, "a value") + _range(extra)
+    return _WORDS.get(annotation, "a value") + _range(extra)
 
 
 def _range(metadata: list[Any]) -> str:
@@ -138,7 +138,7 @@ def _takes_bool(annotation: Any) -> bool:
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return cast(type[BaseModel], annotation)
+        return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 

@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from assay.core.registry import build, lookup
-from assay.core.spec import DataSpec
+from assay.core.spec import Component, DataSpec
 from assay.core.types import Factor
 
 
-def known_factors(data: DataSpec) -> dict[str, Factor]:
-    """Factor name -> factor. A phantom's Params class declares them as `FACTORS`, which imports nothing; of a phantom
-    that does not, the phantom itself is asked.
+def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
+    """Factor name -> factor, as far as nothing heavy need be imported: the columns that `factors:` declares, or what a
+    phantom's Params class holds as `FACTORS`. None for a phantom that does not declare them there.
     """
     if data.phantom is None:
         return {
             name: Factor(name, spec.kind, unit=spec.unit, levels=spec.levels, high=spec.high)
             for name, spec in data.factors.items()
         }
-    declared: Any = getattr(lookup("phantom", data.phantom.name).params, "FACTORS", None)
-    if declared is None:
-        declared = build("phantom", data.phantom.name, data.phantom.params).factors
-    return {factor.name: factor for factor in cast(tuple[Factor, ...], tuple(declared))}
+    declared: tuple[Factor, ...] | None = getattr(lookup("phantom", data.phantom.name).params, "FACTORS", None)
+    return None if declared is None else {factor.name: factor for factor in declared}
+
+
+def imported_factors(phantom: Component) -> dict[str, Factor]:
+    """Factor name -> factor of a phantom, from the phantom itself."""
+    made: Any = build("phantom", phantom.name, phantom.params)
+    return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
 
 
 def core_factor(data: DataSpec, factors: Mapping[str, Factor]) -> str:

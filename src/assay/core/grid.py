@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from assay.core.axes import Axis, Choice, find_axes, label, resolve
-from assay.core.document import Keys
+from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError
-from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.problems import Problems, shorten
 
 MOST_POINTS = 20_000
 

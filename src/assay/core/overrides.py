@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from assay.core.document import Document, Keys, dotted, plain
+from assay.core.document import Document, Keys, dotted, mapping_of, plain
 from assay.core.errors import SpecError, unknown_name
-from assay.core.problems import mapping_of, show, shorten
+from assay.core.problems import shorten, show
 from assay.core.yaml import parse_yaml
 
 
@@ -77,15 +77,12 @@ def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
 
 def _opened(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
     """What `holder` has at `key` as a mapping or list to go on in: `loss: supcon` becomes `loss: {supcon: {}}`."""
-    inside = holder[key] if isinstance(holder, list) else holder.get(key)
-    if inside is None:
-        inside = {}
-    elif isinstance(inside, str) and inside == following:
-        inside = {inside: {}}
+    inside: Any = holder[key] if isinstance(key, int) else holder.get(key)
+    if inside is None or inside == following:
+        holder[key] = {} if inside is None else {following: {}}
     elif not isinstance(inside, (dict, list)):
         raise SpecError(f"{place}: {dotted(keys)} is {show(inside)}, in which there is no '{following}' to set")
-    holder[key] = inside
-    return cast(Any, inside)
+    return holder[key]
 
 
 def _item(items: Any, part: str, keys: Keys, place: str) -> int:

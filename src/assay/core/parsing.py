@@ -13,18 +13,19 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
+from assay.core.axes import Axis
 from assay.core.builtin import study_files
-from assay.core.checks import check_contrasts
+from assay.core.checks import check_contrasts, check_environment
 from assay.core.data_section import data_section
 from assay.core.document import Document, leaves, plain
 from assay.core.errors import SpecError, unknown_name
 from assay.core.explain import checked
-from assay.core.factors import known_factors
+from assay.core.factors import declared_factors, imported_factors
 from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
 from assay.core.problems import Problems
-from assay.core.spec import Frozen, StudySpec
+from assay.core.spec import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
 from assay.core.surface import components, contrast
 from assay.core.yaml import read_yaml
 
@@ -78,25 +79,47 @@ def check_study(document: Document) -> StudySpec:
     data = data_section(values.get("data"), problems)
     probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
     axes, grid = expand(values, problems)
-    points = grid_points(values, grid, data, problems)
+    placed = grid_points(values, grid, problems)
     contrasts = [
         contrast(item, ("contrasts", i), problems) for i, item in enumerate(_list(values, "contrasts", problems))
     ]
-    if data is not None and probes is not None and points:
-        check_contrasts(contrasts, axes, points[0].tests, [*known_factors(data), *marked(points)], probes, problems)
+    if data is not None and probes is not None and placed:
+        _check_together(data, placed, contrasts, axes, probes, problems)
     problems.stop()
-    assert header is not None and data is not None and probes is not None  # else a problem was noted
+    if header is None or data is None or probes is None:
+        raise AssertionError("a part of the study is missing, and no problem was noted")
     return StudySpec(
         name=header.name,
         question=header.question,
         data=data,
-        points=tuple(points),
+        points=tuple(point for point, _ in placed),
         axes={axis.name: axis.labels for axis in axes},
         seeds=header.seeds,
         probes=probes,
         contrasts=tuple(item for item in contrasts if item is not None),
         keep=header.keep,
     )
+
+
+def _check_together(
+    data: DataSpec,
+    placed: Sequence[tuple[RecipePoint, Problems]],
+    contrasts: Sequence[ContrastSpec | None],
+    axes: Sequence[Axis],
+    probes: Sequence[Component],
+    problems: Problems,
+) -> None:
+    """What depends on the data's factors; a phantom is imported for it only when nothing else is wrong."""
+    factors = declared_factors(data)
+    if factors is None and data.phantom is not None and not problems.found:
+        factors = imported_factors(data.phantom)
+    if factors is not None:
+        for point, here in placed:
+            for name, made in (("train", point.train), *point.tests.items()):
+                check_environment(name, made, data, factors, here)
+    points = [point for point, _ in placed]
+    names = None if factors is None else [*factors, *marked(points)]
+    check_contrasts(contrasts, axes, points[0].tests, names, probes, problems)
 
 
 class _Header(Frozen):

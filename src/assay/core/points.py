@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.core.checks import check_environment
+from assay.core.document import mapping_of
 from assay.core.environments import resolve_environments
-from assay.core.factors import known_factors
 from assay.core.grid import Point, settle
-from assay.core.problems import Problems, mapping_of
-from assay.core.spec import DataSpec, RecipePoint
+from assay.core.problems import Problems
+from assay.core.spec import RecipePoint
 from assay.core.surface import environment, recipe
 
 
 def grid_points(
-    values: Mapping[str, Any], grid: Sequence[Point], data: DataSpec | None, problems: Problems
-) -> list[RecipePoint]:
-    """The points in order. Those with a problem are left out; the problem is noted."""
+    values: Mapping[str, Any], grid: Sequence[Point], problems: Problems
+) -> list[tuple[RecipePoint, Problems]]:
+    """The points in order, each with a collection of problems that knows where its values were written. Those with a
+    problem are left out; the problem is noted.
+    """
     environments = mapping_of(values.get("environments"))
     if environments is None or "train" not in environments or len(environments) < 2:
         expected = "expected `train` and at least one environment to test on, such as {train: {}, same: {like: train}}"
         problems.add(("environments",), values.get("environments", ""), expected)
         return []
-    made = [_point(settle(values, point.settings), point, data, problems) for point in grid]
-    points = [point for point in made if point is not None]
-    _refuse_twins(points, problems)
+    made = [_point(settle(values, point.settings), point, problems) for point in grid]
+    points = [placed for placed in made if placed is not None]
+    _refuse_twins([point for point, _ in points], problems)
     return points
 
 
-def _point(values: Mapping[str, Any], point: Point, data: DataSpec | None, problems: Problems) -> RecipePoint | None:
+def _point(values: Mapping[str, Any], point: Point, problems: Problems) -> tuple[RecipePoint, Problems] | None:
     here = problems.at(point.origins)
     made_from, inherited = resolve_environments(values["environments"], here)
     here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
@@ -37,13 +38,10 @@ def _point(values: Mapping[str, Any], point: Point, data: DataSpec | None, probl
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
     _check_train(made_from["train"], here)
     whole = {name: made for name, made in environments.items() if made is not None}
-    if data is not None:
-        for name, made in whole.items():
-            check_environment(name, made, data, known_factors(data), here)
     if how is None or len(whole) < len(environments):
         return None
     train = whole.pop("train").model_copy(update={"split": "train"})
-    return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole)
+    return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole), here
 
 
 def _check_train(given: Any, problems: Problems) -> None:

@@ -1,11 +1,11 @@
-"""What is wrong with a spec, gathered and told at once: place, what was given, what is allowed, the nearest valid name."""
+"""What is wrong with a spec, gathered and told at once: place, what was given, what is allowed, the nearest name."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from assay.core.document import Document, Keys, dotted
 from assay.core.errors import SpecError, nearest
@@ -92,11 +92,6 @@ def shorten(names: Sequence[str], most: int = 14) -> str:
     """Names joined by commas, the first ones when there are many."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def mapping_of(value: Any) -> dict[str, Any] | None:
-    """The value as a mapping when it is one."""
-    return cast(dict[str, Any], value) if isinstance(value, dict) else None
 
 
 def _cut(text: str, longest: int = 60) -> str:

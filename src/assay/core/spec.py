@@ -1,8 +1,8 @@
 """What a study is: a frozen, validated description in three parts, each with a hash of its own.
 
 What is trained (`data`, `environments.train`, `recipe`, `seeds`), what is probed (`environments`, `probes`) and what is
-compared (`contrasts`). `assay.core.parsing` turns YAML or Python values into these, `assay.core.axes` expands lists into
-the points of the grid. Every field here is concrete: axes are gone by the time these are built.
+compared (`contrasts`). `assay.core.parsing` turns YAML or Python values into these, `assay.core.axes` and `grid` expand
+lists into the points of the grid. Every field here is concrete: axes are gone by the time these are built.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
 from assay.core.hashing import content_hash
 from assay.core.registry import ComponentKind, lookup
@@ -119,6 +127,10 @@ class DataSpec(Frozen):
     split: SplitSpec = SplitSpec()
     pixel_size: str = ""  # the column that holds mm per pixel, if any
 
+    def for_training(self) -> dict[str, Any]:
+        """The canonical form without what only test images depend on."""
+        return {name: value for name, value in self.canonical().items() if name != "test"}
+
 
 class AssociationSpec(Frozen):
     """How strongly a factor is tied to the target: Somers' D, signed. `given` ties it within those rows only."""
@@ -137,6 +149,11 @@ class InterventionSpec(Frozen):
     component: Component
     share: Share | Mapping[str, Share] = 0.5
 
+    @property
+    def marks_rows(self) -> bool:
+        """Whether any row gets it by share."""
+        return any(self.share.values()) if isinstance(self.share, Mapping) else self.share > 0
+
 
 class EnvironmentSpec(Frozen):
     """A named distribution: dataset + split + association + interventions.
@@ -152,6 +169,13 @@ class EnvironmentSpec(Frozen):
     interventions: Mapping[str, InterventionSpec] = {}
     where: Mapping[str, Any] = {}
     difficulty: Mapping[str, Annotated[float, Field(ge=0, le=3)]] = {}
+
+    def for_training(self) -> dict[str, Any]:
+        """The canonical form without what changes no image: interventions on no rows, difficulties of 1."""
+        marking = self.interventions.items()
+        active = {name: item for name, item in marking if item.marks_rows or name in self.association}
+        harder = {name: value for name, value in self.difficulty.items() if value != 1}
+        return self.model_copy(update={"interventions": active, "difficulty": harder}).canonical()
 
 
 def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
@@ -208,6 +232,12 @@ class TrainingSpec(Frozen):
     seed: int
     fold: int = 0
 
+    @field_serializer("environment")
+    def _environment(self, environment: EnvironmentSpec, info: SerializationInfo) -> dict[str, Any]:
+        if info.context and info.context.get("complete"):
+            return environment.model_dump(mode="json", context=info.context, exclude_defaults=info.exclude_defaults)
+        return environment.for_training()
+
     @property
     def id(self) -> str:
         """16 hexadecimal digits."""
@@ -244,3 +274,23 @@ class StudySpec(Frozen):
     probes: tuple[Component, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
     keep: Literal["all", "none"] = "all"
+
+    @property
+    def trained(self) -> str:
+        """The hash of what is trained; the order of grid points leaves it alone."""
+        points = [{"recipe": point.recipe.canonical(), "train": point.train.for_training()} for point in self.points]
+        seen = sorted(content_hash(point) for point in points)
+        return content_hash({"data": self.data.for_training(), "points": seen, "seeds": self.seeds})
+
+    @property
+    def probed(self) -> str:
+        """The hash of what trained models are asked: probes, and the environments and images they are tested on."""
+        tests = [{name: made.canonical() for name, made in point.tests.items()} for point in self.points]
+        seen = sorted({content_hash(environments) for environments in tests})
+        probes = sorted(content_hash(probe.canonical()) for probe in self.probes)
+        return content_hash({"data": self.data.canonical(), "tests": seen, "probes": probes})
+
+    @property
+    def compared(self) -> str:
+        """The hash of the comparisons stated; Holm's family is all of them, in any order."""
+        return content_hash(sorted(content_hash(contrast.canonical()) for contrast in self.contrasts))

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from assay.core.axes import label
-from assay.core.document import Keys
+from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError
 from assay.core.explain import checked, hint
-from assay.core.problems import Problems, mapping_of, shorten
+from assay.core.problems import Problems, shorten
 from assay.core.registry import KINDS, ComponentKind, Entry, entries, lookup
 from assay.core.spec import (
     AssociationSpec,

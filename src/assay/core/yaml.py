@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from assay.core.document import Document, Keys, dotted
+from assay.core.document import Document, Keys, dotted, mapping_of
 from assay.core.errors import SpecError, nearest
 
 LONGEST = 1_000_000  # characters of a study file
@@ -35,11 +35,17 @@ _SCALARS = (
 )
 for _tag, _pattern, _first in _SCALARS:
     _starts = [*_first, ""] if _tag == "null" else list(_first)
-    _Loader.add_implicit_resolver(_PREFIX + _tag, re.compile(rf"(?:{_pattern})\Z"), _starts)
+    for _start in _starts:
+        _Loader.yaml_implicit_resolvers.setdefault(_start, []).append(
+            (_PREFIX + _tag, re.compile(rf"(?:{_pattern})\Z"))
+        )
 
 
 def read_yaml(path: Path, called: str = "") -> Document:
-    """The document in a file, which messages call `called` or else by its path. Raises SpecError, naming file and line, when it cannot be read or is not one mapping."""
+    """The document in a file, which messages call `called` or else by its path.
+
+    Raises SpecError, naming file and line, when the file cannot be read or is not one mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -51,11 +57,12 @@ def read_yaml(path: Path, called: str = "") -> Document:
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
     values, places = parse_yaml(text, called or str(path))
-    if not isinstance(values, dict):
+    tree = mapping_of(values)
+    if tree is None:
         raise SpecError(
             f"{path}: holds {_kind(values)}; expected a study: `key: value` lines from `name:` to `contrasts:`"
         )
-    return Document(values, places, folder=str(path.parent.absolute()), stem=path.stem)
+    return Document(tree, places, folder=str(path.parent.absolute()), stem=path.stem)
 
 
 def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
