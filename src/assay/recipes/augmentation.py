@@ -20,6 +20,7 @@ from assay.core import registry
 from assay.core.seeds import generator
 from assay.core.spec import Component
 from assay.data.dataset import Batch
+from assay.recipes.untyped import tensor_of
 
 Draws = Mapping[str, np.ndarray]
 
@@ -185,4 +186,4 @@ class Noise:
 
 
 def _to(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)
+    return tensor_of(np.ascontiguousarray(values)).to(like.device)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import assay.recipes.losses.declared  # noqa: F401 - declares the losses
 from assay.core.registry import register
 from assay.recipes import parameters as p
+from assay.recipes.losses import declared
+
+__all__ = ["declared"]  # importing it declares the losses
 
 _HERE = "assay.recipes"
 
@@ -34,7 +36,7 @@ register("initialisation", "random", f"{_HERE}.initialisation:Random", summary="
 register(
     "initialisation",
     "timm",
-    f"{_HERE}.initialisation:PretrainedByTimm",
+    f"{_HERE}.pretrained:PretrainedByTimm",
     summary="the weights that timm publishes for the architecture (downloaded once)",
 )
 register(

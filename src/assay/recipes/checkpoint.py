@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from assay.recipes.untyped import named_layers
 from assay.recipes.weights import load_into, read_weights
 
 _NAME = "checkpoint.pt"
@@ -68,7 +69,7 @@ def load_weights(network: nn.Module, path: Path) -> Mapping[str, str]:
 
 def batch_norm_eps(network: nn.Module) -> dict[str, float]:
     """The epsilon of every batch norm that differs from torch's 1e-5, by name."""
-    layers = ((name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d))
+    layers = ((name, layer) for name, layer in named_layers(network) if isinstance(layer, nn.BatchNorm2d))
     return {name: layer.eps for name, layer in layers if layer.eps != 1e-5}
 
 

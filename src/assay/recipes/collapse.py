@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from assay.recipes.untyped import singular_values
+
 CONSTANT_LOGIT = 1e-4  # range of a logit over the images, in logits
 ONE_POINT = 1e-3  # spread of the embedding about its mean, as a share of the mean's length
 RANK_ONE = 1.01  # effective rank
@@ -41,8 +43,9 @@ def collapse_reason(
     embedding = features.double()
     mean = embedding.mean(0)
     scatter = float((embedding - mean).square().sum(1).mean().sqrt())
-    if scatter <= ONE_POINT * float(mean.norm()):
-        return f"one embedding for all: it varies by {scatter / max(float(mean.norm()), 1e-300):.1e} of its length"
+    length = float(mean.square().sum().sqrt())
+    if scatter <= ONE_POINT * length:
+        return f"one embedding for all: it varies by {scatter / max(length, 1e-300):.1e} of its length"
     rank = effective_rank(embedding)
     if embedding.shape[1] > 1 and rank < RANK_ONE:
         return f"embedding of rank one: its effective rank is {rank:.3f}"
@@ -57,7 +60,7 @@ def effective_rank(features: Float[Tensor, "n d"]) -> float:
 
     From 1 to min(n - 1, d); 0 when nothing varies.
     """
-    singular = torch.linalg.svdvals(features.double() - features.double().mean(0))
+    singular = singular_values(features.double() - features.double().mean(0))
     total = float(singular.sum())
     if total == 0:
         return 0.0

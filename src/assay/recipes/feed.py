@@ -11,6 +11,7 @@ from torch import Tensor
 
 from assay.core.seeds import generator
 from assay.data.dataset import Batch
+from assay.recipes.untyped import tensor_of
 from assay.shifts.environment import Environment
 
 PRELOADED_BYTES = 512 * 2**20
@@ -35,7 +36,7 @@ class Feed:
 
     def batch(self, index: np.ndarray) -> Batch:
         """The images at these positions, in this order, on the device."""
-        at = torch.from_numpy(index).to(self.device)
+        at = tensor_of(index).to(self.device)
         return Batch(
             images=self._images(index, at),
             target=self.target[at],
@@ -69,8 +70,8 @@ def make_feed(environment: Environment, device: torch.device, masks: bool) -> Fe
     return Feed(
         environment=environment,
         device=device,
-        target=torch.from_numpy(table.target.astype(np.int64)).to(device),
-        row=torch.from_numpy(table.row.astype(np.int64)).to(device),
+        target=tensor_of(table.target.astype(np.int64)).to(device),
+        row=tensor_of(table.row.astype(np.int64)).to(device),
         whole=_whole(environment, device) if small else None,
         whole_masks=_whole_masks(environment, device) if small and carried else None,
         masks=carried,

@@ -11,6 +11,8 @@ from scipy import optimize
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.recipes.untyped import tensor_of
+
 L2 = 1.0
 """Penalty on the weights of standardised features: L2 / 2 times their squared norm, beside the summed log-loss."""
 
@@ -34,8 +36,7 @@ class LinearHead:
         """Make a linear layer compute the same logits, to the precision of its own numbers."""
         with torch.no_grad():
             layer.weight.copy_(self.weight)
-            if layer.bias is not None:
-                layer.bias.copy_(self.bias)
+            layer.bias.copy_(self.bias)
 
 
 def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes: int) -> LinearHead:
@@ -53,7 +54,7 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
     width = raw.shape[1]
 
     def loss_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = torch.from_numpy(flat).reshape(classes, width + 1)
+        theta = tensor_of(flat).reshape(classes, width + 1)
         weight, bias = theta[:, :-1], theta[:, -1]
         log_p = functional.log_softmax(standard @ weight.T + bias, dim=1)
         loss = functional.nll_loss(log_p, goal, reduction="sum") + L2 / 2 * weight.square().sum()
@@ -68,6 +69,6 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
         method="L-BFGS-B",
         options={"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-7},
     )
-    theta = torch.from_numpy(found.x).reshape(classes, width + 1)
+    theta = tensor_of(found.x).reshape(classes, width + 1)
     weight = theta[:, :-1] * scale
     return LinearHead(weight=weight, bias=theta[:, -1] - weight @ mean)

@@ -15,6 +15,7 @@ from assay.core.errors import SpecError
 from assay.core.spec import RecipeSpec
 from assay.recipes.network import Network, Outputs
 from assay.recipes.randomness import library_draws
+from assay.recipes.untyped import named_layers
 
 WEIGHTS = "initial-weights"
 """The purpose under which all initial weights are drawn."""
@@ -66,13 +67,21 @@ class Classifier(nn.Module):
     """A `Network` made of input scaling, a trunk (images -> pooled features [b, width]) and a linear head.
 
     layers: names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
-    features, is added as the last.
+    features, is added as the last. replaced: names of the classifier layers that published weights of this architecture
+    hold on top of the trunk, and that the head stands in for.
     """
 
     def __init__(
-        self, trunk: nn.Module, width: int, layers: Sequence[str], scaling: InputScaling, classes: int
+        self,
+        trunk: nn.Module,
+        width: int,
+        layers: Sequence[str],
+        scaling: InputScaling,
+        classes: int,
+        replaced: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self.replaced = tuple(replaced)
         self.width = width
         self.layers = (*(f"trunk.{layer}" for layer in layers), "trunk")
         self.scaling = scaling
@@ -116,7 +125,7 @@ def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
 
 def initialise_by_name(module: nn.Module, seed: int, prefix: str = "") -> None:
     """Redraw every layer's weights by the library's own law, from a generator keyed by the layer's name."""
-    for name, layer in module.named_modules(prefix=prefix):
+    for name, layer in named_layers(module, prefix):
         reset = getattr(layer, "reset_parameters", None)
         if callable(reset):
             with library_draws(seed, WEIGHTS, name):

@@ -25,6 +25,7 @@ from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
 from assay.recipes.randomness import library_draws, reseed
 from assay.recipes.schedules import Schedule
+from assay.recipes.untyped import channels_last, go_back
 from assay.shifts.environment import Environment
 
 
@@ -90,7 +91,7 @@ class Run:
             group["lr"] = group["initial_lr"] * self.schedule(self.step, self.plan.steps)
         outputs = self.outputs(batch)
         loss = self.objective.loss(outputs, batch, progress)
-        loss.backward()
+        go_back(loss)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.after_step(self.network, progress)
@@ -191,7 +192,7 @@ def begin(
     _check_targets(training, validation, classes)
     channels, size, _ = training.images.shape
     network = build_network(recipe, channels=channels, size=size, classes=classes, seed=seed)
-    network = network.to(device=device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue, reportUnknownMemberType]
+    network = channels_last(network, device).train()
     counts = tuple(int(count) for count in np.bincount(training.table.target, minlength=classes))
     objective = _objective(recipe, LossContext(as_network(network).width, classes, counts), seed).to(device).train()
     with library_draws(seed, "objective-start"):

@@ -11,6 +11,7 @@ from torch import nn
 from assay.core.errors import SpecError, unknown_name
 from assay.recipes.models import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialise_by_name
 from assay.recipes.randomness import library_draws
+from assay.recipes.untyped import named_layers
 
 
 def timm_network(context: ArchitectureContext, *, model: str, in_chans: Literal[1, 3]) -> Classifier:
@@ -40,9 +41,9 @@ def default_configuration(trunk: nn.Module) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], getattr(trunk, "pretrained_cfg", {}))
 
 
-def classifier_names(trunk: nn.Module) -> tuple[str, ...]:
+def _classifier_names(configuration: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the layers that timm would have on top of the pooled features."""
-    named: str | Sequence[str] | None = default_configuration(trunk).get("classifier")
+    named: str | Sequence[str] | None = configuration.get("classifier")
     if named is None:
         return ()
     return (named,) if isinstance(named, str) else tuple(named)
@@ -53,7 +54,7 @@ def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
     configuration = default_configuration(trunk)
     name = ".".join(filter(None, (configuration.get("architecture"), configuration.get("tag"))))
     model = timm.create_model(name, pretrained=True, num_classes=0, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
-    return cast(nn.Module, model).state_dict()
+    return model.state_dict()
 
 
 def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module:
@@ -74,7 +75,7 @@ def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module
             f"timm network '{model}' cannot be built for images of {context.size} x {context.size} pixels: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from error
-    return cast(nn.Module, trunk)
+    return trunk
 
 
 def _configuration_of(model: str) -> Mapping[str, Any]:
@@ -85,7 +86,14 @@ def _configuration_of(model: str) -> Mapping[str, Any]:
 def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -> Classifier:
     configuration = default_configuration(trunk)
     scaling = InputScaling(in_chans, configuration.get("mean", (0.5,)), configuration.get("std", (0.5,)))
-    network = Classifier(trunk, int(cast(Any, trunk).num_features), _stages(trunk), scaling, context.classes)
+    network = Classifier(
+        trunk,
+        int(cast(Any, trunk).num_features),
+        _stages(trunk),
+        scaling,
+        context.classes,
+        _classifier_names(configuration),
+    )
     initialise_by_name(network.head, context.seed, "head")
     return network
 
@@ -94,5 +102,5 @@ def _stages(trunk: nn.Module) -> tuple[str, ...]:
     """Names of timm's feature stages, from shallow to deep; empty where timm does not describe them."""
     information = cast(list[dict[str, Any]], getattr(trunk, "feature_info", None) or [])
     names = [str(stage["module"]) for stage in information]
-    known = {name for name, _ in trunk.named_modules()}
+    known = {name for name, _ in named_layers(trunk)}
     return tuple(dict.fromkeys(name for name in names if name in known))

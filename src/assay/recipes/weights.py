@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from assay.core.errors import WeightsError
+from assay.recipes.untyped import safetensors_of
 
 _LISTED = 8
 
@@ -81,8 +82,7 @@ def _check_sum(path: Path, sha256: str) -> None:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        return safetensors_of(path)
     except SafetensorError as error:
         raise WeightsError(f"weights file '{path}' is truncated or not a safetensors file: {error}") from error
 
