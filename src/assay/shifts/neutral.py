@@ -1,34 +1,97 @@
-"""What a scene derives from its test environments: the neutral environment, and the ends of a factor."""
+"""What every scene derives from its test environments: the neutral one, and interventions put on and taken off."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from assay.core.spec import AssociationSpec, EnvironmentSpec
+import numpy as np
+
+from assay.core.errors import SpecError, unknown_name
+from assay.core.spec import AssociationSpec, EnvironmentSpec, InterventionSpec
+from assay.shifts.environment import Environment
+from assay.shifts.intervention import ChangedImages
+from assay.shifts.marking import drawn
+
+NEUTRAL = "(neutral)"
+INDEPENDENT = "(independent)"
+"""Names of what a scene makes by itself; in parentheses, so that no environment of a spec has them."""
 
 ENDS = ("low", "high")
 
 
-def neutral_spec(tests: Mapping[str, EnvironmentSpec]) -> EnvironmentSpec:
-    """The environment in which nothing is tied and no intervention is on.
+@dataclass(frozen=True)
+class Tests:
+    """The test environments of a scene, by name."""
 
-    What all test environments agree on stays: a difficulty, or a restriction to some values, that every one of them
-    has is a property of the study and not a shift. Files choose rows, so every factor that any test ties is stated
-    with strength 0.
-    """
-    named = {name: tie for test in tests.values() for name, tie in test.association.items()}
-    return EnvironmentSpec(
-        association={name: AssociationSpec(strength=0.0, high=tie.high) for name, tie in sorted(named.items())},
-        where=_common([test.where for test in tests.values()]),
-        difficulty=_common([test.difficulty for test in tests.values()]),
+    specs: Mapping[str, EnvironmentSpec]
+
+    def named(self, name: str) -> EnvironmentSpec:
+        """The environment of that name. Raises SpecError."""
+        if name not in self.specs:
+            raise SpecError(unknown_name("environment", name, tuple(self.specs)))
+        return self.specs[name]
+
+    @property
+    def interventions(self) -> dict[str, InterventionSpec]:
+        """Interventions of the test environments, each as the first environment that has it states it."""
+        found: dict[str, InterventionSpec] = {}
+        for test in self.specs.values():
+            for name, spec in test.interventions.items():
+                found.setdefault(name, spec)
+        return found
+
+    @property
+    def neutral(self) -> EnvironmentSpec:
+        """The environment in which nothing is tied and no intervention is on.
+
+        What all test environments agree on stays: a difficulty, or a restriction to some values, that every one of
+        them has is a property of the study and not a shift. Every factor that any test ties is stated with strength 0,
+        since files need it to choose rows.
+        """
+        tests = list(self.specs.values())
+        ties = {name: tie for test in tests for name, tie in test.association.items() if name not in self.interventions}
+        return EnvironmentSpec(
+            association={name: AssociationSpec(strength=0.0, high=ties[name].high) for name in sorted(ties)},
+            where=_common([test.where for test in tests]),
+            difficulty=_common([test.difficulty for test in tests]),
+        )
+
+    def agreed(self, factor: str) -> dict[str, AssociationSpec]:
+        """The association of a factor when every test environment states the same one, else nothing."""
+        return _common(
+            [{factor: test.association[factor]} if factor in test.association else {} for test in self.specs.values()]
+        )
+
+    def described(self, name: str) -> dict[str, Any]:
+        """The part of an environment's identity that the spec decides; for `(neutral)` with what can be changed."""
+        if name in self.specs:
+            return {"environment": self.specs[name].canonical()}
+        if name not in (NEUTRAL, "neutral"):
+            raise SpecError(unknown_name("environment", name, tuple(self.specs)))
+        changes = {key: spec.component.model_dump() for key, spec in self.interventions.items()}
+        return {"environment": self.neutral.canonical(), "changes": changes}
+
+    def check_change(self, factor: str, end: str, changeable: Sequence[str]) -> None:
+        """Raises SpecError when a factor cannot be changed alone, or an end is neither low nor high."""
+        if end not in ENDS:
+            raise SpecError(unknown_name("end of a factor", end, ENDS))
+        if factor not in changeable:
+            raise SpecError(unknown_name("changeable factor", factor, changeable))
+
+
+def switched(clean: Environment, name: str, spec: InterventionSpec, end: str, seed: int) -> Environment:
+    """The same rows without (`low`) or with (`high`) an intervention, whose parameters are those that tests have."""
+    (change,), _ = drawn(EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})}), clean.table,
+                         seed, clean.images.shape)  # fmt: skip
+    change = change.on(end == "high")
+    return replace(
+        clean,
+        name=f"({name} {end})",
+        table=clean.table.with_column(change.factor, change.marked.astype(np.int64)),
+        images=ChangedImages(clean.images, [change]),
     )
-
-
-def without(environment: EnvironmentSpec, names: frozenset[str]) -> EnvironmentSpec:
-    """The environment without the associations of these names."""
-    kept = {name: tie for name, tie in environment.association.items() if name not in names}
-    return environment.model_copy(update={"association": kept})
 
 
 def _common(parts: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from assay.core.errors import SpecError
+from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.seeds import derive, row_seed
 from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
@@ -17,13 +17,12 @@ from assay.data.cache import ArrayCache
 from assay.data.dataset import Card, Phantom, PixelScale
 from assay.shifts.association import achieved
 from assay.shifts.drawing import Question, draw_rows, ties
-from assay.shifts.environment import Achieved, Environment
+from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
 from assay.shifts.phantom_scene import PhantomScene
 from assay.shifts.rendering import Renderer
 
-_TEST_PATIENTS = 0
 _PATIENTS_PER_SPLIT = 2**31
 
 
@@ -98,50 +97,56 @@ class PhantomPopulation:
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
         """Training and validation images, drawn anew for every seed. Raises as `draw_rows` and `drawn` do."""
         first = (2 * seed + 1) * _PATIENTS_PER_SPLIT
+        data = self.data
         return (
-            self.make("train", environment, self.data.train, derive(seed, "train"), first),
-            self.make("validation", environment, self.data.validation, derive(seed, "validation"),
-                      first + _PATIENTS_PER_SPLIT),
-        )  # fmt: skip
+            self.make("train", environment, data.train, derive(seed, "train"), first),
+            self.make(
+                "validation", environment, data.validation, derive(seed, "validation"), first + _PATIENTS_PER_SPLIT
+            ),
+        )
 
     def scene(self, tests: Mapping[str, EnvironmentSpec], seed: int, fold: int = 0) -> PhantomScene:
         """The test environments; the same rows for every seed."""
-        return PhantomScene(self, dict(tests))
+        return PhantomScene(self, dict(tests), seed)
 
-    def test(self, name: str, environment: EnvironmentSpec) -> Environment:
-        """A test environment. All of them share targets, nuisance and every factor that they do not change."""
-        return self.make(name, environment, self.data.test, derive(0, "test"), _TEST_PATIENTS)
-
-    def make(self, name: str, environment: EnvironmentSpec, count: int, seed: int, first_patient: int) -> Environment:
-        """An environment of `count` images, drawn from `seed`."""
-        table = self.draw(environment, count, seed, first_patient)
-        return self.render(name, environment, table, seed)
-
-    def draw(self, environment: EnvironmentSpec, count: int, seed: int, first_patient: int) -> FactorTable:
-        """Its factor table, without interventions."""
+    def make(
+        self, name: str, environment: EnvironmentSpec, count: int, seed: int, first_patient: int = 0
+    ) -> Environment:
+        """An environment of `count` images drawn from `seed`, whose patients are numbered from `first_patient`."""
         rows = np.arange(count, dtype=np.int64)
-        table = draw_rows(self.phantom, self.question, environment, rows, seed)
-        return FactorTable(rows, table.target, rows + first_patient, table.classes, table.factors, table.columns)
+        try:
+            table = draw_rows(self.phantom, self.question, environment, rows, seed)
+        except AssociationError as error:
+            raise AssociationError(f"environment '{name}': {error}") from error
+        table = replace(table, patient=rows + first_patient)
+        marks = {key: tie for key, tie in environment.association.items() if key in environment.interventions}
+        return self.show(name, environment, table, seed, {**ties(self.phantom, self.data.core, environment), **marks})
 
-    def render(self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int) -> Environment:
-        """The environment of these rows: images are rendered when read, then changed by its interventions."""
+    def show(
+        self,
+        name: str,
+        environment: EnvironmentSpec,
+        table: FactorTable,
+        seed: int,
+        stated: Mapping[str, AssociationSpec],
+    ) -> Environment:
+        """The environment of these rows: images are rendered when read, then changed by its interventions.
+
+        stated: the associations whose achieved strength is reported.
+        """
         unknown = set(environment.difficulty) - {factor.name for factor in self.factors}
         if unknown:
-            raise SpecError(f"difficulty of '{min(unknown)}', which is no factor of the phantom")
+            raise SpecError(unknown_name("factor", min(unknown), [factor.name for factor in self.factors]))
         nuisance = row_seed(seed, "nuisance", table.row)
-        values = dict(table.columns)
-        images = self.renderer.images(values, nuisance, environment.difficulty)
-        masks = self.renderer.masks(values, nuisance, environment.difficulty)
+        images = self.renderer.images(table.columns, nuisance, environment.difficulty)
+        masks = self.renderer.masks(table.columns, nuisance, environment.difficulty)
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
-        return Environment(name, table, shown, masks, self._achieved(environment, table))
-
-    def _achieved(self, environment: EnvironmentSpec, table: FactorTable) -> tuple[Achieved, ...]:
-        marks = {name: tie for name, tie in environment.association.items() if name in environment.interventions}
-        stated: dict[str, AssociationSpec] = {**ties(self.phantom, self.data.core, environment), **marks}
-        return tuple(
-            achieved(table, name, asked=tie.strength, high=tie.high, given=tie.given) for name, tie in stated.items()
+        found = tuple(
+            achieved(table, factor, asked=tie.strength, high=tie.high, given=tie.given)
+            for factor, tie in stated.items()
         )
+        return Environment(name, table, shown, masks, found)
 
     @property
     def _component(self) -> Component:

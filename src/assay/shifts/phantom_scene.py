@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.core.errors import SpecError, unknown_name
 from assay.core.seeds import derive
-from assay.core.spec import AssociationSpec, EnvironmentSpec, InterventionSpec
+from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.core.types import Factor
 from assay.shifts.environment import Environment, SobolDesign
-from assay.shifts.intervention import ChangedImages
 from assay.shifts.marginal import Marginal, marginal
-from assay.shifts.marking import drawn
-from assay.shifts.neutral import ENDS, neutral_spec, without
+from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
 from assay.shifts.sobol import saltelli
 
 if TYPE_CHECKING:
@@ -24,6 +21,9 @@ if TYPE_CHECKING:
 
 NUISANCE = "nuisance seed"
 """The name of the last Sobol' input."""
+
+TEST_SEED = derive(0, "test")
+"""Test rows are common to all seeds."""
 
 _ENDS_U = {"low": 0.1, "high": 0.9}
 
@@ -37,38 +37,54 @@ class PhantomScene:
     """
 
     population: PhantomPopulation
-    tests: Mapping[str, EnvironmentSpec]
+    specs: Mapping[str, EnvironmentSpec]
+    seed: int
+    _made: dict[str, Environment] = field(default_factory=dict[str, Environment])
 
     @property
     def names(self) -> tuple[str, ...]:
         """The test environments, in the order of the spec."""
-        return tuple(self.tests)
+        return tuple(self.specs)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The two classes, the positive one last."""
         return self.population.classes
 
+    @property
+    def tests(self) -> Tests:
+        """The test environments' specs."""
+        return Tests(self.specs)
+
     def identity(self, name: str) -> dict[str, Any]:
-        """What decides a test environment: the phantom, the question, the number of images, the environment."""
-        return {**self.population.test_identity(), "environment": self._test(name).canonical()}
+        """What decides an environment's images: the phantom, the question, the number of images, the environment.
+
+        `(neutral)`, or `neutral` where no test environment has that name: all that the scene derives from its tests.
+        """
+        described = self.tests.described(name)
+        if name in self.specs and self.specs[name].split == "train":
+            return {**self.population.identity(self.specs[name]), "seed": self.seed, **described}
+        return {**self.population.test_identity(), **described}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for a name that the spec lacks."""
-        return self.population.test(name, self._test(name))
+        spec = self.tests.named(name)
+        if spec.split == "train" and name not in self._made:
+            self._made[name] = replace(self.population.training(spec, self.seed)[0], name=name)
+        return self._make(name, spec)
 
     def neutral(self) -> Environment:
         """Test rows in which the core factor alone is tied to the target, without interventions."""
-        return self.population.test("(neutral)", self._neutral)
+        return self._make(NEUTRAL, self._neutral)
 
     def independent(self) -> Environment:
         """Test rows in which no factor is tied to the target, nor to another; the target is then a coin's."""
         core = {self.population.data.core: AssociationSpec(strength=0.0)}
-        return self.population.test("(independent)", self._neutral.model_copy(update={"association": core}))
+        return self._make(INDEPENDENT, self._neutral.model_copy(update={"association": core}))
 
     def changeable(self) -> tuple[str, ...]:
         """Every factor of the phantom, then every intervention of the test environments."""
-        return (*(factor.name for factor in self.population.factors), *self._interventions)
+        return (*(factor.name for factor in self.population.factors), *self.tests.interventions)
 
     def counterfactual(self, factor: str, end: str) -> Environment:
         """The neutral rows with one factor at its `low` or `high` end and everything else the same.
@@ -77,20 +93,14 @@ class PhantomScene:
         first or last level; a continuous one to the 10th or 90th percentile of its neutral marginal; an intervention
         is on nowhere or everywhere. The target stays what it was. Raises SpecError for another factor or end.
         """
-        if end not in ENDS:
-            raise SpecError(unknown_name("end of a factor", end, ENDS))
-        if factor in self._interventions:
-            return self._with_intervention(factor, end)
-        if factor not in self.changeable():
-            raise SpecError(unknown_name("changeable factor", factor, self.changeable()))
-        seed = derive(0, "test")
-        table = self.population.draw(self._neutral, self.population.data.test, seed, 0)
+        self.tests.check_change(factor, end, self.changeable())
+        if factor in self.tests.interventions:
+            return switched(self.neutral(), factor, self.tests.interventions[factor], end, TEST_SEED)
+        table = self.neutral().table
         described = table.factor(factor)
         value = end_value(described, marginal(self.population.phantom, described, self._neutral.where), end)
-        column = np.full_like(table.columns[factor], value)
-        table = replace(table, columns={**table.columns, factor: column})
-        plain = without(self._neutral, frozenset({factor, self.population.data.core}))
-        return replace(self.population.render(f"({factor} {end})", plain, table, seed), achieved=())
+        moved = table.with_column(described, np.full_like(table.columns[factor], value))
+        return self.population.show(f"({factor} {end})", self._neutral, moved, TEST_SEED, {})
 
     def sobol(self, samples: int) -> SobolDesign:
         """A Saltelli design over the phantom's groups, its other factors and the nuisance seed; interventions are off.
@@ -113,16 +123,8 @@ class PhantomScene:
 
     @property
     def _neutral(self) -> EnvironmentSpec:
-        return without(neutral_spec(self.tests), frozenset({*self._interventions, self.population.data.core}))
-
-    @property
-    def _interventions(self) -> dict[str, InterventionSpec]:
-        """Interventions of the test environments by name, as the first that has it states it."""
-        found: dict[str, InterventionSpec] = {}
-        for test in self.tests.values():
-            for name, spec in test.interventions.items():
-                found.setdefault(name, spec)
-        return found
+        """On a phantom nothing is tied unless it is said; the core factor is, as all tests agree or else fully."""
+        return self.tests.neutral.model_copy(update={"association": self.tests.agreed(self.population.data.core)})
 
     def _inputs(self) -> dict[str, tuple[str, ...]]:
         """Sobol' inputs: name -> the factors that move together."""
@@ -131,18 +133,10 @@ class PhantomScene:
         alone = {factor.name: (factor.name,) for factor in self.population.factors if factor.name not in taken}
         return {**grouped, **alone, NUISANCE: (NUISANCE,)}
 
-    def _with_intervention(self, name: str, end: str) -> Environment:
-        clean = self.neutral()
-        only = EnvironmentSpec(interventions={name: self._interventions[name]})
-        (change,), _ = drawn(only, clean.table, derive(0, "test"), clean.images.shape)
-        change = change.on(end == "high")
-        table = clean.table.with_column(change.factor, change.marked.astype(np.int64))
-        return replace(clean, name=f"({name} {end})", table=table, images=ChangedImages(clean.images, [change]))
-
-    def _test(self, name: str) -> EnvironmentSpec:
-        if name not in self.tests:
-            raise SpecError(unknown_name("environment", name, self.names))
-        return self.tests[name]
+    def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
+        if name not in self._made:
+            self._made[name] = self.population.make(name, spec, self.population.data.test, TEST_SEED)
+        return self._made[name]
 
 
 def end_value(factor: Factor, source: Marginal, end: str) -> float:

@@ -17,7 +17,7 @@ from assay.core.hashing import content_hash
 from assay.core.registry import build
 from assay.core.spec import Component
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
-from assay.data.dataset import Images, Masks, Phantom, Rendered
+from assay.data.dataset import Phantom, Rendered
 
 _CHUNK = 64  # images rendered at once: larger chunks cost more in memory traffic than they save in calls
 
@@ -146,38 +146,3 @@ class RenderedMasks:
             out[part] = rendered.masks.cpu().numpy()
 
         self.renderer.fill(self.rows, write)
-
-
-@dataclass(frozen=True)
-class PickedImages:
-    """Some of the images, by position."""
-
-    images: Images
-    positions: Int[np.ndarray, "n"]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
-        """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
-        return self.images.read(self.positions[index])
-
-
-@dataclass(frozen=True)
-class PickedMasks:
-    """Some of the masks, by position."""
-
-    masks: Masks
-    positions: Int[np.ndarray, "n"]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
-        """Masks at these positions, in this order."""
-        return self.masks.read(self.positions[index])

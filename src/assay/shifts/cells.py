@@ -1,0 +1,194 @@
+"""The counting behind a choice of rows: cells of target x bins, and the largest counts that give the strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from assay.shifts.programme import maximise
+
+
+@dataclass(frozen=True)
+class Column:
+    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and the strength asked."""
+
+    name: str
+    numbers: Float[np.ndarray, "n"]
+    levels: Int[np.ndarray, "n"] | None
+    strength: float
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows counted by class and by cell, a cell being one bin of every factor.
+
+    counts: rows by class and cell. share: each class's share of all rows. bins: the bin of every factor, by cell.
+    upper: whether that bin lies in the upper half, by factor and cell. weight: what the rule gives a class in a cell.
+    target, cell: class and cell of every row.
+    """
+
+    counts: Int[np.ndarray, "k cells"]
+    share: Float[np.ndarray, "k"]
+    bins: Int[np.ndarray, "f cells"]
+    upper: Bool[np.ndarray, "f cells"]
+    weight: Float[np.ndarray, "k cells"]
+    target: Int[np.ndarray, "n"]
+    cell: Int[np.ndarray, "n"]
+
+    @cached_property
+    def capacity(self) -> Float[np.ndarray, "cells"]:
+        """The most mass that a cell can have: no class may be asked for more rows than it has there."""
+        return _capacity(self.counts, self.share, self.weight)
+
+    def smallest_class(self, mass: Float[np.ndarray, "cells"]) -> int:
+        """How many rows the smallest class would keep."""
+        return int(np.floor(self.share.min() * mass.sum() + 1e-6))
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """The class and the halves where rows are fewest for what is asked."""
+
+    target: int
+    upper: tuple[bool, ...]
+    there: int
+    needed: int
+
+
+def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int) -> Cells:
+    """Cut every factor into at most `bins` quantile bins (a categorical one into its levels) and count the cells.
+
+    The halves of a factor meet at the edge that would keep the most rows if it were tied alone. The last class is the
+    positive one.
+    """
+    sign = np.where(np.arange(classes) == classes - 1, 1.0, -1.0)
+    share = np.bincount(target, minlength=classes) / len(target)
+    coded = [_bin(column, bins) for column in columns]
+    upper_bins = [_upper_half(column, code, target, share, sign) for column, code in zip(columns, coded, strict=True)]
+    sizes = [len(upper) for upper in upper_bins]
+    cell = np.ravel_multi_index(tuple(coded), sizes)
+    counts = np.zeros((classes, int(np.prod(sizes))), dtype=np.int64)
+    np.add.at(counts, (target, cell), 1)
+    per_cell = np.array(list(product(*(range(size) for size in sizes)))).T
+    upper = np.stack([upper_bins[f][per_cell[f]] for f in range(len(columns))])
+    weight = np.ones(counts.shape)
+    for f, column in enumerate(columns):
+        weight *= 1 + column.strength * sign[:, None] * np.where(upper[f], 1.0, -1.0)
+    return Cells(counts, share, per_cell, upper, weight, target, cell)
+
+
+def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
+    """The mass of every cell that keeps the most rows; all 0 when the strengths cannot be had.
+
+    Class k then has share_k x weight x mass rows in a cell. Mass is balanced so that each factor's strength comes out
+    as asked: equal halves for one factor, and for several, within every bin of each, equal mass in all quadrants of
+    the others. Beyond that, cells are thinned as evenly as can be.
+    """
+    if len(cells.upper) == 1:
+        upper = cells.upper[0]
+        low, high = cells.capacity[~upper].sum(), cells.capacity[upper].sum()
+        kept = min(low, high)
+        return cells.capacity * np.where(upper, kept / max(high, 1.0e-300), kept / max(low, 1.0e-300))
+    return maximise(cells.capacity, _balance(cells))
+
+
+def quotas(cells: Cells, mass: Float[np.ndarray, "cells"]) -> Int[np.ndarray, "k cells"]:
+    """Whole numbers of rows by class and cell, each within one of share x weight x mass and never above the count.
+
+    Fractions are carried from cell to cell, so that sums over neighbouring bins are kept too.
+    """
+    exact = cells.share[:, None] * cells.weight * mass
+    carried = np.floor(np.cumsum(exact, axis=1) + 0.5 + 1e-9)
+    return np.minimum(np.diff(carried, axis=1, prepend=0.0).astype(np.int64), cells.counts)
+
+
+def short_cell(cells: Cells, least: int) -> Short:
+    """Where rows are fewest compared with what `least` rows of the smallest class would need."""
+    patterns = list(product((False, True), repeat=len(cells.upper)))
+    found: list[tuple[float, Short]] = []
+    for pattern in patterns:
+        within = np.all(cells.upper == np.array(pattern)[:, None], axis=0)
+        if not within.any():
+            found.append((0.0, Short(len(cells.share) - 1, pattern, 0, least)))
+            continue
+        there = cells.counts[:, within].sum(axis=1)
+        weight = cells.weight[:, within][:, 0]
+        needed = np.ceil(least * cells.share / cells.share.min() * weight / len(patterns) - 1e-9)
+        for k in np.flatnonzero(needed > 0).tolist():
+            found.append((there[k] / needed[k], Short(k, pattern, int(there[k]), int(needed[k]))))
+    return min(found, key=lambda item: item[0])[1]
+
+
+def strength_to_be_had(
+    target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int, least: int
+) -> str:
+    """In words, how strongly the factors can be tied: the nearest possible strength, or share of all of them."""
+
+    def possible(strengths: Sequence[float]) -> bool:
+        asked = [replace(column, strength=s) for column, s in zip(columns, strengths, strict=True)]
+        cells = cut(target, classes, asked, bins)
+        return cells.smallest_class(largest_mass(cells)) >= least
+
+    if len(columns) == 1:
+        wanted = columns[0].strength
+        nearest = sorted((s / 20 for s in range(-20, 21)), key=lambda s: abs(s - wanted))
+        had = next((s for s in nearest if possible([s])), None)
+        word = "strongest" if had is not None and abs(had) < abs(wanted) else "nearest"
+        return "no strength can be had" if had is None else f"the {word} strength that can be had is {had:+g}"
+    for percent in range(95, -1, -5):
+        if possible([column.strength * percent / 100 for column in columns]):
+            return f"all of them can be had at {percent} % of these strengths"
+    return "together they can be had at no strength"
+
+
+def _capacity(counts: np.ndarray, share: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    wanted = share[:, None] * weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limits = np.where(wanted > 1e-12, counts / wanted, float(counts.sum()))
+    return np.min(limits, axis=0)
+
+
+def _bin(column: Column, bins: int) -> Int[np.ndarray, "n"]:
+    """The bin of every row: 0 .. at most bins - 1, higher meaning more; the levels that occur for a categorical one."""
+    if column.levels is not None:
+        key = column.numbers * (column.levels.max() + 1) + column.levels  # low levels first
+        return np.unique(key, return_inverse=True)[1]
+    edges = np.unique(np.quantile(column.numbers, np.arange(1, bins) / bins, method="lower"))
+    code = np.searchsorted(edges, column.numbers, side="right")
+    return np.unique(code, return_inverse=True)[1]
+
+
+def _upper_half(
+    column: Column, code: Int[np.ndarray, "n"], target: Int[np.ndarray, "n"], share: np.ndarray, sign: np.ndarray
+) -> Bool[np.ndarray, "bins"]:
+    """Which bins form the upper half: the high levels, or the cut that keeps the most rows."""
+    size = int(code.max()) + 1
+    if column.levels is not None:
+        upper = np.zeros(size, dtype=bool)
+        upper[code[column.numbers > 0.5]] = True
+        return upper
+    counts = np.zeros((len(share), size), dtype=np.int64)
+    np.add.at(counts, (target, code), 1)
+    below = np.cumsum(_capacity(counts, share, np.tile((1 - sign * column.strength)[:, None], size)))
+    above = np.cumsum(_capacity(counts, share, np.tile((1 + sign * column.strength)[:, None], size))[::-1])[::-1]
+    kept = np.minimum(below[:-1], above[1:])
+    return np.arange(size) > (int(np.argmax(kept)) if size > 1 else 0)
+
+
+def _balance(cells: Cells) -> Float[np.ndarray, "equations cells"]:
+    """Rows of coefficients whose product with the mass must be 0: see `largest_mass`."""
+    equations: list[np.ndarray] = []
+    for f in range(len(cells.upper)):
+        others = np.delete(cells.upper, f, axis=0)
+        quadrant = (others * (1 << np.arange(len(others)))[:, None]).sum(axis=0)
+        for bin_ in range(int(cells.bins[f].max()) + 1):
+            within = cells.bins[f] == bin_
+            first = within & (quadrant == 0)
+            for other in range(1, 1 << len(others)):
+                equations.append(first.astype(float) - (within & (quadrant == other)))
+    return np.array(equations)

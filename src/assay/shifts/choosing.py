@@ -1,0 +1,146 @@
+"""Rows of real data, chosen so that factors are tied to the target at stated strengths, with as many rows as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from assay.core.errors import AssociationError
+from assay.core.seeds import row_uniform
+from assay.core.spec import AssociationSpec
+from assay.core.types import FactorTable
+from assay.shifts.association import positive, somers_d, tied
+from assay.shifts.cells import Cells, Column, cut, largest_mass, quotas, short_cell, strength_to_be_had
+from assay.shifts.conditions import named, satisfies
+
+LEAST_ROWS = 10
+"""A class that an association leaves fewer rows than this makes it impossible."""
+
+_CLOSE = 0.015
+_BINS = {1: (4, 8, 16, 32, 64), 2: (2, 4, 6, 8, 12)}
+_FEW_BINS = (2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which rows an association leaves.
+
+    positions: int64 [kept], ascending positions in the table. available: rows there were. missing: factor -> rows
+    that were left out because its value is missing.
+    """
+
+    positions: Int[np.ndarray, "kept"]
+    available: int
+    missing: Mapping[str, int]
+
+
+def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed: int, purpose: str = "") -> Chosen:
+    """Choose rows in which every named factor is tied to the target at its strength, keeping as many as possible.
+
+    The chosen rows follow the phantom's rule: in the half of a factor's values that belongs to a class the class has
+    weight 1 + s, in the other 1 - s; where exactly the halves meet is chosen with the rows. Within a half, and for
+    s = 0 altogether, classes are alike in their values, bin by bin, and tied factors are independent of each other
+    within a class. Classes keep the ratio that they have among the available rows, so that an environment differs in
+    its association and not in its prevalence. A continuous factor is cut into ever finer quantile bins until the
+    achieved strength is within .015 of the asked one, or as near as it gets.
+
+    Which rows of a cell are taken is a named draw of (seed, purpose, row): it depends neither on the order of the
+    table nor on the strengths. Rows with a missing value of a factor tied to them are left out. `given` splits the
+    table: rows that meet no association's `given` are all kept.
+
+    Raises AssociationError when a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
+    """
+    factors = {name: tied(named(table.factors, name), tie.high) for name, tie in associations.items()}
+    numbers = {name: factor.numbers(table.columns[name]) for name, factor in factors.items()}
+    applies = {name: satisfies(table, tie.given) for name, tie in associations.items()}
+    lacking = {name: applies[name] & np.isnan(numbers[name]) for name in associations}
+    usable = ~np.any([*lacking.values(), np.zeros(len(table), dtype=bool)], axis=0)
+    keep = np.zeros(len(table), dtype=bool)
+    draw = row_uniform(seed, f"choose:{purpose}", table.row)
+    for names, rows in _groups(applies, usable):
+        if not names:
+            keep[rows] = True
+            continue
+        part = table.take(rows)
+        columns = [
+            Column(name, numbers[name][rows], _levels(part, name), associations[name].strength) for name in names
+        ]
+        keep[rows[_choose(part, columns, draw[rows])]] = True
+    missing = {name: int(rows.sum()) for name, rows in lacking.items()}
+    return Chosen(np.flatnonzero(keep), len(table), missing)
+
+
+def _levels(table: FactorTable, name: str) -> Int[np.ndarray, "n"] | None:
+    """Level codes of a categorical factor: classes are then alike in levels too, not only in high and low."""
+    return table.columns[name].astype(np.int64) if table.factor(name).kind == "categorical" else None
+
+
+def _groups(
+    applies: Mapping[str, Bool[np.ndarray, "n"]], usable: Bool[np.ndarray, "n"]
+) -> list[tuple[tuple[str, ...], Int[np.ndarray, "m"]]]:
+    """Usable rows by the set of associations that apply to them."""
+    names = list(applies)
+    code = np.zeros(len(usable), dtype=np.int64)
+    for i, name in enumerate(names):
+        code += applies[name].astype(np.int64) << i
+    return [
+        (tuple(name for i, name in enumerate(names) if pattern >> i & 1), np.flatnonzero(usable & (code == pattern)))
+        for pattern in np.unique(code[usable]).tolist()
+    ]
+
+
+def _choose(table: FactorTable, columns: Sequence[Column], draw: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Which rows to keep, bool [n]: from coarse bins to fine ones, until every strength is as asked."""
+    of = positive(table)
+    best, best_error = None, np.inf
+    order = np.lexsort((table.row, draw))
+    for bins in _BINS.get(len(columns), _FEW_BINS):
+        cells = cut(table.target, len(table.classes), columns, bins)
+        mass = largest_mass(cells)
+        if cells.smallest_class(mass) < LEAST_ROWS:
+            continue
+        keep = _take(cells, quotas(cells, mass), order)
+        error = max(abs(somers_d(column.numbers[keep], of[keep]) - column.strength) for column in columns)
+        if error < best_error:
+            best, best_error = keep, error
+        if error <= _CLOSE:
+            break
+    if best is None:
+        raise _refusal(table, columns)
+    return best
+
+
+def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """The first rows of each class and cell, in the given order of rows, up to its quota."""
+    group = (cells.target * quota.shape[1] + cells.cell)[order]
+    sorted_by_group = np.argsort(group, kind="stable")
+    sizes = np.bincount(group, minlength=quota.size)
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(len(group)) - starts[group[sorted_by_group]]
+    keep = np.zeros(len(group), dtype=bool)
+    keep[order[sorted_by_group[rank < quota.ravel()[group[sorted_by_group]]]]] = True
+    return keep
+
+
+def _refusal(table: FactorTable, columns: Sequence[Column]) -> AssociationError:
+    asked = ", ".join(f"'{column.name}' at {column.strength:+g}" for column in columns)
+    bins = _BINS.get(len(columns), _FEW_BINS)[0]
+    present = np.bincount(table.target, minlength=len(table.classes))
+    if present.min() < LEAST_ROWS:
+        scarce = table.classes[int(present.argmin())]
+        return AssociationError(
+            f"{asked} cannot be tied to '{table.classes[-1]}': there are {present.min()} rows of '{scarce}' to choose "
+            f"from, and {LEAST_ROWS} a class are needed"
+        )
+    short = short_cell(cut(table.target, len(table.classes), columns, bins), LEAST_ROWS)
+    sides = " and ".join(
+        f"{'high' if up else 'low'} {column.name}" for column, up in zip(columns, short.upper, strict=True)
+    )
+    had = strength_to_be_had(table.target, len(table.classes), columns, bins, LEAST_ROWS)
+    return AssociationError(
+        f"{asked} cannot be tied to '{table.classes[-1]}': rows of '{table.classes[short.target]}' with {sides}: "
+        f"{short.there} there, {short.needed} needed to keep {LEAST_ROWS} a class; {had}"
+    )

@@ -1,0 +1,162 @@
+"""A population that is read from files: environments are chosen from its rows, by patient."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import AssociationError, DataError, SpecError, unknown_name
+from assay.core.seeds import derive
+from assay.core.spec import AssociationSpec, DataSpec, EnvironmentSpec
+from assay.core.types import Factor, FactorTable
+from assay.data.dataset import Card, Dataset, PixelScale
+from assay.data.splits import split
+from assay.shifts.association import achieved
+from assay.shifts.choosing import choose
+from assay.shifts.conditions import satisfies
+from assay.shifts.environment import Achieved, Environment
+from assay.shifts.file_scene import FileScene
+from assay.shifts.intervention import ChangedImages
+from assay.shifts.marking import drawn
+from assay.shifts.picking import PickedImages, PickedMasks
+
+
+@dataclass(frozen=True)
+class FilePopulation:
+    """See `Population`. `load` reads the dataset, once, when it is first needed."""
+
+    data: DataSpec
+    load: Callable[[], Dataset]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The decoded files. Raises DataError and SpecError as the loader does."""
+        return self.load()
+
+    @property
+    def phantom(self) -> None:
+        """There is no generator."""
+        return
+
+    @property
+    def table(self) -> FactorTable:
+        """All rows."""
+        return self.dataset.table
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; associations are stated for the last one."""
+        return self.table.classes
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+        return self.dataset.images.shape[0]
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """The table's factors."""
+        return self.table.factors
+
+    @property
+    def card(self) -> Card:
+        """What to know of the data before believing a number from it."""
+        return self.dataset.card
+
+    @property
+    def scale(self) -> PixelScale:
+        """What pixels mean."""
+        return self.dataset.scale
+
+    @property
+    def folds(self) -> int:
+        """In how many folds every seed trains; 1 when the split is not k-fold."""
+        return self.data.split.folds or 1
+
+    def identity(self, environment: EnvironmentSpec) -> dict[str, Any]:
+        """What of the data decides training: content, decoding, split, and the columns that the environment uses."""
+        used = {*environment.association, *environment.where}
+        used |= {name for tie in environment.association.values() for name in tie.given}
+        used |= {self.data.split.column} - {""}
+        columns = sorted(used & {factor.name for factor in self.factors})
+        return {
+            "content": self.dataset.content,
+            "shape": list(self.dataset.images.shape),
+            "target": self.data.target,
+            "classes": list(self.classes),
+            "patient": self.data.patient,
+            "split": self.data.split.canonical(),
+            "columns": {name: _column_hash(self.table, name) for name in columns},
+        }
+
+    def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
+        """Training and validation rows of a seed and fold, both with the environment's associations.
+
+        Raises AssociationError when the rows cannot have them, DataError when no row is left.
+        """
+        parts = split(self.table, self.data.split, seed, fold)
+        return (
+            self.make("train", environment, parts.train, derive(seed, "train")),
+            self.make("validation", environment, parts.validation, derive(seed, "validation")),
+        )
+
+    def scene(self, tests: Mapping[str, EnvironmentSpec], seed: int, fold: int = 0) -> FileScene:
+        """The test environments, of patients that this seed and fold never trained on."""
+        return FileScene(self, dict(tests), seed, fold)
+
+    def make(self, name: str, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> Environment:
+        """An environment made of some of these rows: those that it allows, chosen for its associations."""
+        try:
+            table = self.choose(environment, positions, seed)
+        except AssociationError as error:
+            raise AssociationError(f"environment '{name}': {error}") from error
+        return self.show(name, environment, table, seed, len(positions))
+
+    def choose(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> FactorTable:
+        """The rows that the environment leaves of these. Raises SpecError, AssociationError, DataError."""
+        known = [*(factor.name for factor in self.factors), *environment.interventions]
+        for name in environment.association:
+            if name not in known:
+                raise SpecError(unknown_name("factor", name, known))
+        if environment.difficulty:
+            raise SpecError("`difficulty` is for phantoms: what is in a photograph cannot be made fainter")
+        part = self.table.take(positions)
+        allowed = part.take(satisfies(part, environment.where))
+        if not len(allowed):
+            raise DataError(f"none of {len(part)} rows has {dict(environment.where)}: loosen `where`")
+        chosen = choose(allowed, _row_ties(environment), seed)
+        return allowed.take(chosen.positions)
+
+    def show(
+        self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int, available: int
+    ) -> Environment:
+        """The environment of these rows, with its interventions on them."""
+        images = PickedImages(self.dataset.images, table.row)
+        masks = None if self.dataset.masks is None else PickedMasks(self.dataset.masks, table.row)
+        changes, table = drawn(environment, table, seed, images.shape)
+        shown = ChangedImages(images, changes) if changes else images
+        return Environment(name, table, shown, masks, _achieved(environment, table, available))
+
+
+def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
+    """The associations that are had by choosing rows; those of interventions are had by marking rows."""
+    return {name: tie for name, tie in environment.association.items() if name not in environment.interventions}
+
+
+def _achieved(environment: EnvironmentSpec, table: FactorTable, available: int) -> tuple[Achieved, ...]:
+    return tuple(
+        achieved(table, name, asked=tie.strength, high=tie.high, given=tie.given, available=available)
+        for name, tie in environment.association.items()
+    )
+
+
+def _column_hash(table: FactorTable, name: str) -> str:
+    described = f"{table.factor(name)!r}".encode()
+    values = np.ascontiguousarray(table.columns[name], dtype=np.float64).tobytes()
+    return hashlib.sha256(described + values).hexdigest()[:16]

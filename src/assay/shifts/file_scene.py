@@ -1,0 +1,126 @@
+"""What a probe may look at on images from files: test environments, and interventions put on and taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import DataError
+from assay.core.seeds import derive
+from assay.core.spec import EnvironmentSpec
+from assay.core.types import FactorTable
+from assay.data.splits import Split, assign_folds, split
+from assay.shifts.environment import Environment
+from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
+
+if TYPE_CHECKING:
+    from assay.shifts.file_population import FilePopulation
+
+_TEST_SEED = derive(0, "test")
+
+
+@dataclass(frozen=True)
+class FileScene:
+    """See `Scene`. On k-fold data an environment's rows are chosen once, over all rows and for all seeds; what is
+    shown of them are the rows whose patients this seed and fold never trained on.
+    """
+
+    population: FilePopulation
+    specs: Mapping[str, EnvironmentSpec]
+    seed: int
+    fold: int
+    _made: dict[str, Environment] = field(default_factory=dict[str, Environment])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The test environments, in the order of the spec."""
+        return tuple(self.specs)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, the positive one last."""
+        return self.population.classes
+
+    @property
+    def tests(self) -> Tests:
+        """The test environments' specs."""
+        return Tests(self.specs)
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """What decides an environment's images: the data, the split and its seed, the environment.
+
+        `(neutral)`, or `neutral` where no test environment has that name: all that the scene derives from its tests.
+        """
+        described = self.tests.described(name)
+        spec = self.specs.get(name, self.tests.neutral)
+        return {**self.population.identity(spec), "seed": self.seed, "fold": self.fold, **described}
+
+    def environment(self, name: str) -> Environment:
+        """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""
+        return self._make(name, self.tests.named(name))
+
+    def neutral(self) -> Environment:
+        """Test rows in which no factor that any test ties is tied to the target, without interventions."""
+        return self._make(NEUTRAL, self.tests.neutral)
+
+    def independent(self) -> Environment:
+        """The neutral rows: on files no factor can be set."""
+        return self._make(INDEPENDENT, self.tests.neutral)
+
+    def changeable(self) -> tuple[str, ...]:
+        """The interventions of the test environments."""
+        return tuple(self.tests.interventions)
+
+    def counterfactual(self, factor: str, end: str) -> Environment:
+        """The neutral rows without (`low`) or with (`high`) an intervention. Raises SpecError for another name."""
+        self.tests.check_change(factor, end, self.changeable())
+        return switched(self.neutral(), factor, self.tests.interventions[factor], end, _TEST_SEED)
+
+    def sobol(self, samples: int) -> None:
+        """None: there is no phantom to draw from."""
+        return
+
+    def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
+        if name not in self._made:
+            self._made[name] = self._of_training(name, spec) if spec.split == "train" else self._of_test(name, spec)
+        return self._made[name]
+
+    def _of_training(self, name: str, spec: EnvironmentSpec) -> Environment:
+        return self.population.make(name, spec, self._parts().train, derive(self.seed, "train"))
+
+    def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
+        population, folds = self.population, self.population.data.split.folds
+        if folds is None:
+            shown = population.make(name, spec, self._parts().test, _TEST_SEED)
+        else:
+            everywhere = population.make(name, spec, np.arange(len(population.table)), _TEST_SEED)
+            shown = self._tested(name, spec, everywhere.table, folds)
+        self._refuse_leak(name, shown.table)
+        return shown
+
+    def _tested(self, name: str, spec: EnvironmentSpec, chosen: FactorTable, folds: int) -> Environment:
+        """The part of the chosen rows that this fold tests."""
+        population = self.population
+        fold: Int[np.ndarray, "n"] = assign_folds(population.table, folds, self.seed)
+        here = population.table.take(chosen.row[fold[chosen.row] == self.fold])
+        if not len(here):
+            raise DataError(f"environment '{name}' has no row in fold {self.fold} of {folds}: use fewer folds")
+        return population.show(name, spec, here, _TEST_SEED, int((fold == self.fold).sum()))
+
+    def _parts(self) -> Split:
+        return split(self.population.table, self.population.data.split, self.seed, self.fold)
+
+    def _refuse_leak(self, name: str, table: FactorTable) -> None:
+        parts = self._parts()
+        seen = self.population.table.patient[np.concatenate([parts.train, parts.validation])]
+        both = np.intersect1d(table.patient, seen)
+        if len(both):
+            rows = int(np.isin(table.patient, both).sum())
+            raise DataError(
+                f"environment '{name}' shares {len(both)} patients ({rows} of its {len(table)} rows) with training or "
+                "validation: divide the data by patient"
+            )

@@ -1,0 +1,46 @@
+"""Some of a dataset's images and masks, by position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from assay.data.dataset import Images, Masks
+
+
+@dataclass(frozen=True)
+class PickedImages:
+    """Some of the images, by position."""
+
+    images: Images
+    positions: Int[np.ndarray, "n"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
+        return self.images.read(self.positions[index])
+
+
+@dataclass(frozen=True)
+class PickedMasks:
+    """Some of the masks, by position."""
+
+    masks: Masks
+    positions: Int[np.ndarray, "n"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
+        """Masks at these positions, in this order."""
+        return self.masks.read(self.positions[index])
