@@ -52,10 +52,12 @@ def _time_step(training: TrainingSpec, population: Population, shape: tuple[int,
         network = network_of(training, population, shape[1])
         images = torch.zeros(recipe.batch_size, *shape)
         target = torch.zeros(recipe.batch_size, dtype=torch.int64)
-        steps, forwards = [], []
+        steps: list[float] = []
+        forwards: list[float] = []
         for _ in range(STEPS):
             start = time.perf_counter()
-            functional.cross_entropy(network(images), target).backward()
+            loss: torch.Tensor = functional.cross_entropy(network(images), target)
+            loss.backward()  # pyright: ignore[reportUnknownMemberType]
             steps.append(time.perf_counter() - start)
             start = time.perf_counter()
             with torch.inference_mode():

@@ -21,9 +21,9 @@ from assay.data.cache import ArrayCache
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
-from assay.recipes.checkpoint import load_weights, save_weights
-from assay.recipes.models import build_network
+from assay.recipes.models import as_network, build_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
+from assay.recipes.checkpoint import load_weights, save_weights
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
@@ -88,7 +88,7 @@ class TrainJob:
             should_stop=context.should_stop,
         )
         save_weights(fitted.network, unit / "weights.safetensors")
-        write_rows(unit / "curve.parquet", tuple(fitted.curve[0]), list(fitted.curve))
+        write_rows(unit / "curve.parquet", tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
         return self._record(fitted, len(training), len(validation))
 
     def _record(self, fitted: Fitted, trained_on: int, validated_on: int) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class ProbeJob:
         load_weights(network, folder.unit("trials", self.training.id) / "weights.safetensors")
         return Model(
             network=network.to(self.device).eval(),
-            layers=network.layers,
+            layers=as_network(network).layers,
             untrained=lambda: network_of(self.training, population, self.data.size).to(self.device).eval(),
             threshold=trial["threshold"],
             seed=self.training.seed,

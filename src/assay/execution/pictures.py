@@ -1,0 +1,108 @@
+"""Pictures for the page and the preview: sheets of every environment, and pairs that differ in one factor alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from assay.data.dataset import PixelScale
+from assay.shifts.environment import Environment, Scene
+from assay.store.files import Row, write_whole
+
+COLUMNS = 8  # images a row of a sheet, one row per class
+SHOWN_PAIRS = 3
+SHEET_WIDTH = 1100  # screen pixels that a sheet may take
+GAP = 2
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Where pictures go, and what a pixel is worth."""
+
+    folder: Path
+    scale: PixelScale
+
+    def sheet(self, environment: Environment, name: str) -> Row:
+        """A sheet of one environment: one row of images per class, chosen as the first of each class."""
+        classes = environment.table.classes
+        chosen = [np.flatnonzero(environment.table.target == k)[:COLUMNS] for k in range(len(classes))]
+        rows = [_pixels(environment, index) for index in chosen if len(index)]
+        shown = [label for label, index in zip(classes, chosen, strict=True) if len(index)]
+        counts = ", ".join(f"{np.sum(environment.table.target == k)} {label}" for k, label in enumerate(classes))
+        text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
+        return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
+
+    def pairs(self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]]) -> list[Row]:
+        """Pairs of one factor: the same images with it low, with it high, and the difference.
+
+        logits: recipe -> row -> (logit when low, logit when high), where models have been read.
+        """
+        low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
+        index = np.arange(min(SHOWN_PAIRS, len(low)))
+        before, after = _pixels(low, index), _pixels(high, index)
+        pairs: list[Row] = []
+        for i in index.tolist():
+            images = [before[i], after[i], _difference(before[i], after[i])]
+            ends = [_value(environment, factor, i) for environment in (low, high)]
+            text = f"{factor}: {ends[0]}, {ends[1]}, and the difference (grey: none). All else is the same."
+            row = int(low.table.row[i])
+            said = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
+            name = f"pair-{_safe(factor)}-{i}.png"
+            pairs.append(self._write(name, _grid([images]), "pair", text, factor=factor, logits=said))
+        return pairs
+
+    def _write(self, name: str, image: np.ndarray, kind: str, caption: str, **more: Any) -> Row:
+        scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
+        big = image.repeat(scale, axis=0).repeat(scale, axis=1)
+        write_whole(self.folder / name, lambda path: Image.fromarray(big).save(path, format="PNG", optimize=True))
+        return {
+            "file": name,
+            "kind": kind,
+            "caption": caption,
+            "alt": caption,
+            "environment": more.get("environment", ""),
+            "factor": more.get("factor", ""),
+            "logits": json.dumps(more.get("logits", {}), sort_keys=True),
+            "pixel_size": self.scale.mm_per_pixel or 0.0,
+            "scale": scale,
+        }
+
+
+def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
+    """Images at these positions as uint8 [h, w] or [h, w, 3]."""
+    images = environment.images.read(index).mul(255).round().byte().numpy().transpose(0, 2, 3, 1)
+    return [image[..., 0] if image.shape[-1] == 1 else image for image in images]
+
+
+def _difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What changed, around mid-grey, stretched so that the largest change is black or white."""
+    change = after.astype(np.float64) - before.astype(np.float64)
+    largest = np.abs(change).max() or 1.0
+    return (128 + 127 * change / largest).astype(np.uint8)
+
+
+def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Rows of equally sized images as one, with a white gap between them."""
+    first = rows[0][0]
+    height, width = first.shape[:2]
+    columns = max(len(row) for row in rows)
+    canvas = np.full((len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, *first.shape[2:]), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            y, x = r * (height + GAP), c * (width + GAP)
+            canvas[y : y + height, x : x + width] = image
+    return canvas
+
+
+def _value(environment: Environment, factor: str, i: int) -> str:
+    return environment.table.factor(factor).text(float(environment.table.columns[factor][i]))
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()
