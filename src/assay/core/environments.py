@@ -25,7 +25,8 @@ def resolve_environments(
 
     An environment inherits the other's association, interventions, `where` and difficulty by factor or name, and
     overrides those it names itself: {like: train, association: {texture: -0.9}} keeps every other association. Of an
-    association or intervention that both name, only the arguments given here change. `split` is not inherited.
+    association or intervention that both name, only the arguments given here change; null drops it. `split` is not
+    inherited.
     """
     made: dict[str, Any] = {}
     origins: dict[Keys, Keys] = {}
@@ -64,7 +65,11 @@ def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Ke
         inherited, given = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
         if inherited is None or given is None:
             continue
-        merged[part] = {key: _entry(inherited.get(key), given.get(key), opened) for key in {**inherited, **given}}
+        merged[part] = {
+            key: _entry(inherited.get(key), given.get(key), opened)
+            for key in {**inherited, **given}
+            if given.get(key, "inherited") is not None  # `texture: null` drops what is inherited
+        }
         for key in inherited:
             if key not in given:
                 origins.setdefault(("environments", name, part, key), ("environments", parent, part, key))

@@ -16,16 +16,18 @@ class MeasureName:
 
 _PERFORMANCE = (
     "auroc",
+    "auroc-macro",
+    "somers-d",
     "average-precision",
     "accuracy",
-    "balanced-accuracy",
     "sensitivity",
     "specificity",
     "brier",
     "calibration-error",
     "log-loss",
+    "quadratic-weighted-kappa",
 )
-_RELIANCE = ("sobol-first", "sobol-total", "flip-rate", "logit-effect")
+_RELIANCE = ("sobol-first", "sobol-total", "flip-rate", "logit-effect", "logit-effect-absolute")
 
 MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "performance", ("environment",)) for name in _PERFORMANCE},

@@ -177,9 +177,7 @@ def _interventions(value: Any, keys: Keys, problems: Problems) -> dict[str, Inte
 
 
 def open_intervention(value: Any) -> Any:
-    """`0.5` as `{share: 0.5}`; nothing as no arguments."""
-    if value is None:
-        return {}
+    """`0.5` as `{share: 0.5}`."""
     return {"share": value} if as_number(value) is not None else value
 
 
