@@ -10,11 +10,11 @@ from assay.core.registry import Params, register
 class NoduleParams(Params):
     """How the patches around and of the nodule look, apart from its factors."""
 
-    noise: float = Field(25.0, ge=0, le=200, description="HU, standard deviation of the scanner's noise at middle dose")
-    dose: float = Field(0.6, ge=0, le=3, description="spread of dose: noise lies between 1/(1+dose) and 1+dose times")
+    noise: float = Field(22.0, ge=0, le=200, description="HU, standard deviation of the scanner's noise at middle dose")
+    dose: float = Field(0.8, ge=0, le=3, description="spread of dose: noise lies between 1/(1+dose) and 1+dose times")
     vessels: float = Field(1.0, ge=0, le=2, description="density of vessels, 1 normal, 0 none")
-    parenchyma: float = Field(25.0, ge=0, le=100, description="HU, standard deviation of the lung's own texture")
-    wall: float = Field(0.4, ge=0, le=1, description="share of patches that show the chest wall")
+    parenchyma: float = Field(20.0, ge=0, le=100, description="HU, standard deviation of the lung's own texture")
+    wall: float = Field(0.6, ge=0, le=1, description="share of patches that show the chest wall")
 
 
 register(

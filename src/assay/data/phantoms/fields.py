@@ -22,10 +22,27 @@ def spline_zoom(lattice: Float[Tensor, "n a b"], size: int) -> Float[Tensor, "n 
     return _zoom_axis(_zoom_axis(lattice, size, 1), size, 2)
 
 
-def zoom_gain(cells: int, size: int) -> float:
-    """The standard deviation that `spline_zoom` leaves of unit white noise on `cells` inner points per side."""
-    _, weights = _spline_weights(cells, size)
-    return float((weights * weights).sum(axis=0).mean())
+def zoom_gain(
+    cells: int, size: int, along_x: Float[np.ndarray, "n"] | float = 0.0, along_y: Float[np.ndarray, "n"] | float = 0.0
+) -> Float[np.ndarray, "n"]:
+    """The standard deviation that `spline_zoom` leaves of unit noise on `cells` inner points per side, over all pixels.
+
+    along_x, along_y: strengths with which the noise had been softened, per row; 0 for white noise.
+    """
+    return np.sqrt(_axis_gain(cells, size, along_x) * _axis_gain(cells, size, along_y))
+
+
+def _axis_gain(cells: int, size: int, side: Float[np.ndarray, "n"] | float) -> Float[np.ndarray, "n"]:
+    """The variance left along one axis: the spline's weights against the correlation at one and two steps."""
+    a, b, c = _spline_weights(cells, size)[1]
+    centre = 1 - 2 * np.asarray(side)
+    variance = centre * centre + 2 * side * np.asarray(side)
+    next_one, next_two = 2 * side * centre / variance, side * np.asarray(side) / variance
+    return (
+        float((a * a + b * b + c * c).mean())
+        + next_one * float(2 * (a * b + b * c).mean())
+        + next_two * float(2 * (a * c).mean())
+    )
 
 
 def soften(

@@ -19,14 +19,18 @@ OUTER = np.array([1.0, 0.5, 0.45])
 """Opacity of a nodule's outer part by code of texture: solid, part-solid, ground-glass."""
 CORE = np.array([1.0, 1.0, 0.45])
 """Opacity of its core."""
-SHORTEST, SPICULE = 1.1, 4.5
-"""Lengths of the shortest and the longest spicule at margin 1, in mm."""
+SPICULE = (1.5, 5.0)
+"""Length of a spicule at margin 1, in mm: the shortest and the longest."""
+SPICULE_RADIUS = (0.5, 0.85)
+"""Radius of a spicule at its root, in mm."""
 FEEDER = 4.5
 """Length of the longest of the three pieces of the feeding vessel, in mm."""
 FEEDER_HU = 750.0
 """HU of the feeding vessel over parenchyma."""
 
 _SPICULES, _FEEDERS = 12, 3
+_UNEVEN = 0.085
+_BULGE = 1 + 1.6 * 2 * _UNEVEN  # the outline nowhere lies farther out than this, in half axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,10 @@ class Visible:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The ellipse: centre, direction and half lengths of its axes (mm), its unevenness, its core, its HU. [n, 1] each.
+    """The ellipse: centre, direction and half lengths of its axes (mm), unevenness, core, HU, softness. [n, 1] each.
 
-    The outline lies at 1 + the sum of harmonics 3 and 5 of the polar angle, in units of the half axes.
+    The outline lies at 1 + the sum of harmonics 3 and 5 of the polar angle, in units of the half axes. Its edge is
+    `softness` times as wide as the scanner's blur: ground glass fades out, solid tissue ends.
     """
 
     x: np.ndarray
@@ -66,6 +71,7 @@ class Body:
     core_radius: np.ndarray
     outer_hu: np.ndarray
     core_hu: np.ndarray
+    softness: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Lesion:
 def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
     """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
 
-    At difficulty 0 every image has the reference: centred, 10 mm, round, 700 HU, smooth, solid, no vessel.
+    At difficulty 0 every image has the reference: centred, 10 mm, round, 750 HU, smooth, solid, no vessel.
     """
 
     def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
@@ -92,7 +98,7 @@ def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -
         y=scaled("position_y", 0, -20, 20),
         diameter=scaled("size", 10, 3, 30),
         elongation=scaled("elongation", 1, 1, 3),
-        contrast=scaled("contrast", 700, 50, 1200),
+        contrast=scaled("contrast", 750, 50, 1200),
         spiculation=scaled("margin", 0, 0, 3),
         outer=np.clip(1 + opaque * (OUTER[values["texture"]] - 1), 0.1, 1),
         core=np.clip(1 + opaque * (CORE[values["texture"]] - 1), 0.1, 1),
@@ -114,7 +120,7 @@ def draw_lesion(
     The mask holds the body and the spicules, not the feeding vessel.
     """
     body = lesion.body
-    extent = 1.2 * float(body.half_long.max()) + float(blur.max())
+    extent = _BULGE * float(body.half_long.max()) + 0.5 * float((body.softness[:, 0] * blur).max())
     windows = Windows.around(body.x, body.y, extent, grid)
     coverage, hu = _paint(body, blur, windows, grid.device)
     windows.draw(canvas, hu)
@@ -136,7 +142,7 @@ def _body(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Body:
     stretch = np.sqrt(seen.elongation)
     long, short = 0.5 * seen.diameter * stretch, 0.5 * seen.diameter / stretch
     cosine, sine = direction(uniforms(nuisance, "axis", 1))
-    uneven = spread(nuisance, "uneven", -0.07, 0.07, 4)
+    uneven = spread(nuisance, "uneven", -_UNEVEN, _UNEVEN, 4)
     core = spread(nuisance, "core", -0.25, 0.25, 2)
     core_radius = spread(nuisance, "core-radius", 0.4, 0.65)
     cosine3, sine3, cosine5, sine5 = np.split(uneven, 4, axis=1)
@@ -156,6 +162,7 @@ def _body(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Body:
         core_radius=core_radius,
         outer_hu=(seen.contrast * seen.outer)[:, None],
         core_hu=(seen.contrast * seen.core)[:, None],
+        softness=(1 + 1.2 * (1 - seen.outer))[:, None],
     )
 
 
@@ -175,11 +182,11 @@ def _paint(
     radius = (x * x + y * y).sqrt_().mul_(inverse)  # mm per unit of rho along this direction
     outline = _outline(u * inverse, v * inverse, *map(put, (body.cosine3, body.sine3, body.cosine5, body.sine5)))
     edge = put(blur[:, None])
-    coverage = ramp((outline - rho).mul_(radius), edge)
+    coverage = ramp((outline - rho).mul_(radius), edge * put(body.softness))
     core_u, core_v = u - put(body.core_x), v - put(body.core_y)
     core_rho = core_u.mul_(core_u).add_(core_v.mul_(core_v)).sqrt_()
     # The core's edge is measured by the short half axis: a little too sharp along the long one, nowhere negative.
-    core = ramp((put(body.core_radius) - core_rho).mul_(put(body.half_short)), 2 * edge)
+    core = ramp((put(body.core_radius) - core_rho).mul_(put(body.half_short)), 1.4 * edge)
     hu = core.mul_(put(body.core_hu - body.outer_hu)).add_(put(body.outer_hu)).mul_(coverage)
     return coverage, hu
 
@@ -220,10 +227,10 @@ def _spicules(seen: Visible, body: Body, nuisance: Int[np.ndarray, "n"]) -> Caps
     tilt_c, tilt_s = direction(spread(nuisance, "spicule-tilt", -0.06, 0.06, _SPICULES))
     out_x, out_y = out_x * tilt_c - out_y * tilt_s, out_x * tilt_s + out_y * tilt_c
     amount = seen.spiculation[:, None]
-    length = amount * spread(nuisance, "spicule-length", SHORTEST, SPICULE, _SPICULES)
-    width = np.minimum(1, 2 * amount) * spread(nuisance, "spicule-width", 0.35, 0.65, _SPICULES)
+    length = amount * spread(nuisance, "spicule-length", *SPICULE, _SPICULES)
+    width = np.minimum(1, 2 * amount) * spread(nuisance, "spicule-width", *SPICULE_RADIUS, _SPICULES)
     # Strands are of tissue denser than ground glass, so that the margin is as visible in every texture but for a share.
-    strength = (amount > 0) * (seen.contrast * (0.5 + 0.5 * seen.outer))[:, None] * np.ones_like(length)
+    strength = (amount > 0) * (seen.contrast * (0.7 + 0.3 * seen.outer))[:, None] * np.ones_like(length)
     start = 0.1 * body.half_short
     return Capsules(
         x, y, x + (length + start) * out_x, y + (length + start) * out_y, width, 0.3 * width, strength, 0.8 * strength
@@ -234,11 +241,12 @@ def _feeder(seen: Visible, body: Body, nuisance: Int[np.ndarray, "n"]) -> Capsul
     """A vessel that enters the nodule: three bent pieces outward from just under its outline."""
     n = len(nuisance)
     x, y, out_x, out_y = _rim(body, uniforms(nuisance, "feeder-angle", 1), 0.9)
-    turn_c, turn_s = direction(np.cumsum(spread(nuisance, "feeder-turn", -0.06, 0.06, _FEEDERS), axis=1))
+    turn_c, turn_s = direction(np.cumsum(spread(nuisance, "feeder-turn", -0.09, 0.09, _FEEDERS), axis=1))
     lengths = spread(nuisance, "feeder-length", 0.6 * FEEDER, FEEDER, _FEEDERS)
     x1 = x + np.cumsum(lengths * (out_x * turn_c - out_y * turn_s), axis=1)
     y1 = y + np.cumsum(lengths * (out_x * turn_s + out_y * turn_c), axis=1)
     x0, y0 = np.concatenate([x, x1[:, :-1]], axis=1), np.concatenate([y, y1[:, :-1]], axis=1)
-    radii = spread(nuisance, "feeder-radius", 0.8, 1.3) * np.array([1.0, 0.88, 0.76, 0.64])
-    strength = FEEDER_HU * seen.feeder[:, None] * np.ones((n, _FEEDERS))
-    return Capsules(x0, y0, x1, y1, radii[:, :-1], radii[:, 1:], strength, strength)
+    radii = spread(nuisance, "feeder-radius", 0.6, 1.2) * np.array([1.0, 0.88, 0.76, 0.64])
+    fading = np.cumsum(spread(nuisance, "feeder-fading", -0.3, 0.0, _FEEDERS), axis=1)
+    strength = FEEDER_HU * seen.feeder[:, None] * (1 + np.concatenate([np.zeros((n, 1)), fading], axis=1))
+    return Capsules(x0, y0, x1, y1, radii[:, :-1], radii[:, 1:], strength[:, :-1], strength[:, 1:])

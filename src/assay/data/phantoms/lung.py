@@ -15,20 +15,30 @@ from assay.data.phantoms.fields import soften, spline_zoom, zoom_gain
 
 FINEST = 64
 """Cells of the finest lattice of noise over the field: CT noise has no structure finer than some 0.7 mm."""
+SOLID = 900.0
+"""HU over parenchyma of tissue without air."""
 
 
-def parenchyma(nuisance: Int[np.ndarray, "n"], texture: float, grid: Grid) -> Float[Tensor, "n size size"]:
-    """HU of aerated lung: a level per patch, slow changes over centimetres and fine ones over 2 mm.
+def parenchyma(
+    nuisance: Int[np.ndarray, "n"], texture: float, tissue: Float[Tensor, "n size size"], grid: Grid
+) -> Float[Tensor, "n size size"]:
+    """HU of the lung with the tissue in it: a level per patch, slow changes over centimetres and fine ones over 2 mm.
 
-    texture: standard deviation of the fine changes in HU; the slow ones have half of it.
+    texture: standard deviation of the fine changes in aerated lung, in HU; the slow ones have half of it. They are
+    strongest where air and tissue mix, as in ground glass, and vanish in solid tissue.
+    tissue: HU over parenchyma of what lies in the lung.
     """
     coarse = white_noise(nuisance, "parenchyma-coarse", 8, 8, grid.device)
     fine = white_noise(nuisance, "parenchyma-fine", 26, 26, grid.device)
-    level = column(spread(nuisance, "parenchyma-level", -900, -830)[:, 0], grid.device)
     lattice = (
-        spline_zoom(coarse, 26).mul_(0.5 * texture / zoom_gain(6, 26)).add_(fine.mul_(texture / zoom_gain(24, 64)))
+        spline_zoom(coarse, 26)
+        .mul_(0.5 * texture / float(zoom_gain(6, 26)))
+        .add_(fine.mul_(texture / float(zoom_gain(24, 64))))
     )
-    return spline_zoom(lattice, grid.size).add_(level)
+    solid = (tissue * (1 / SOLID)).clamp_(max=1)
+    mixed = (solid * 10 + 1).mul_(1 - solid)
+    level = column(spread(nuisance, "parenchyma-level", -910, -800)[:, 0], grid.device)
+    return spline_zoom(lattice, grid.size).mul_(mixed).add_(tissue).add_(level)
 
 
 def scanner_noise(
@@ -41,12 +51,12 @@ def scanner_noise(
     """
     cells = min(grid.size, FINEST)
     white = white_noise(nuisance, "noise", cells + 4, cells + 4, grid.device)
-    kernel = spread(nuisance, "kernel", 0.05, 0.28, 2)
+    kernel = spread(nuisance, "kernel", 0.12, 0.32, 2)
     shaped = soften(white, *(column(kernel[:, axis], grid.device)[:, 0, 0] for axis in (0, 1)))
     t = spread(nuisance, "dose", -1, 1)[:, 0]
     level = np.where(t < 0, 1 / (1 - dose_range * t), 1 + dose_range * t) * deviation
     if grid.size > FINEST:
-        shaped, level = spline_zoom(shaped, grid.size), level / zoom_gain(cells, grid.size)
+        shaped, level = spline_zoom(shaped, grid.size), level / zoom_gain(cells, grid.size, *kernel.T)
     else:
         shaped, level = shaped[:, 1:-1, 1:-1], level * (cells / FINEST) ** 0.5
     return shaped * column(level, grid.device)
@@ -78,9 +88,9 @@ def has_wall(nuisance: Int[np.ndarray, "n"], share: float) -> Int[np.ndarray, "m
 
 
 def chest_wall(nuisance: Int[np.ndarray, "n"]) -> Wall:
-    """Where the wall runs in each of these patches: 10 to 22 mm from the middle of the patch."""
+    """Where the wall runs in each of these patches: 9 to 20 mm from the middle of the patch."""
     out_x, out_y = direction(uniforms(nuisance, "wall-side", 1)[:, 0])
-    distance = spread(nuisance, "wall-distance", 10, 22)[:, 0]
+    distance = spread(nuisance, "wall-distance", 9, 20)[:, 0]
     radius = spread(nuisance, "wall-radius", 35, 110)[:, 0]
     ribs = uniforms(nuisance, "rib", 1)[:, 0]
     place, length, thickness, depth, fat = (spread(nuisance, name, low, high)[:, 0] for name, low, high in _RIB)

@@ -42,7 +42,7 @@ FACTORS = (
         description="how dense the nodule is",
     ),
     Factor("size", "continuous", unit="mm", range=(6.0, 18.0), description="diameter of the circle of equal area"),
-    Factor("contrast", "continuous", unit="HU", range=(500.0, 900.0), description="solid part over parenchyma"),
+    Factor("contrast", "continuous", unit="HU", range=(550.0, 950.0), description="solid part over parenchyma"),
     Factor("position_x", "continuous", unit="mm", range=(-6.0, 6.0), description="to the right of the middle"),
     Factor("position_y", "continuous", unit="mm", range=(-6.0, 6.0), description="below the middle"),
     Factor("elongation", "continuous", range=(1.0, 1.6), description="long over short axis, at equal area"),
@@ -53,7 +53,7 @@ MARGINALS: Mapping[str, Marginal] = MappingProxyType(
         "margin": Uniform(0.0, 1.0),
         "texture": Levels((0.5, 0.25, 0.25)),
         "size": Skewed(6.0, 18.0),
-        "contrast": Uniform(500.0, 900.0),
+        "contrast": Uniform(550.0, 950.0),
         "position_x": Uniform(-6.0, 6.0),
         "position_y": Uniform(-6.0, 6.0),
         "elongation": Uniform(1.0, 1.6),
@@ -78,11 +78,11 @@ class NodulePhantom:
     def __init__(
         self,
         *,
-        noise: float = 25.0,
-        dose: float = 0.6,
+        noise: float = 22.0,
+        dose: float = 0.8,
         vessels: float = 1.0,
-        parenchyma: float = 25.0,
-        wall: float = 0.4,
+        parenchyma: float = 20.0,
+        wall: float = 0.6,
     ) -> None:
         self._noise = noise
         self._dose = dose
@@ -166,8 +166,7 @@ class NodulePhantom:
             draw_capsules(tissue, tubes, blur, grid)
         mask = draw_lesion(tissue, lesion, blur, grid)
         shape = (-1, grid.size, grid.size)
-        lung = parenchyma(nuisance, self._parenchyma, grid)
-        hu = lung.add_(tissue.view(shape))
+        hu = parenchyma(nuisance, self._parenchyma, tissue.view(shape), grid)
         self._add_wall(hu, nuisance, blur, grid)
         hu.add_(scanner_noise(nuisance, self._noise, self._dose, grid))
         return hu.sub_(LOW).mul_(1 / (HIGH - LOW)).clamp_(0, 1), mask.view(shape)
@@ -186,7 +185,7 @@ class NodulePhantom:
 
 def _blur(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[np.ndarray, "n"]:
     """Width of an edge in mm: the scanner's own, which differs from patch to patch, and that of a pixel."""
-    own = spread(nuisance, "blur", 1.2, 2.2)[:, 0]
+    own = spread(nuisance, "blur", 1.2, 2.4)[:, 0]
     return np.sqrt(own * own + grid.pixel * grid.pixel)
 
 

@@ -22,13 +22,13 @@ def branching_vessels(nuisance: Int[np.ndarray, "n"], density: float, field: flo
     """
     n = len(nuisance)
     shape = (n, _TREES, 1)
-    there = (uniforms(nuisance, "tree", _TREES) < 0.45 * density).reshape(shape)
+    there = (uniforms(nuisance, "tree", _TREES) < 0.6 * density).reshape(shape)
     half = 0.55 * field
     x = spread(nuisance, "tree-x", -half, half, _TREES).reshape(shape)
     y = spread(nuisance, "tree-y", -half, half, _TREES).reshape(shape)
     heading = uniforms(nuisance, "tree-heading", _TREES).reshape(shape)
     u = uniforms(nuisance, "tree-radius", _TREES).reshape(shape)
-    radius = 0.35 + 0.85 * u * u
+    radius = 0.45 + 1.2 * u * u
     trunk, tips = _path(nuisance, "trunk", (x, y, heading, radius), _TRUNK)
     side = np.where(uniforms(nuisance, "side", _TREES).reshape(shape) < 0.5, -0.12, 0.12)
     start = tuple(value[:, :, 1:2] for value in tips)
@@ -42,14 +42,14 @@ def branching_vessels(nuisance: Int[np.ndarray, "n"], density: float, field: flo
 def cut_vessels(nuisance: Int[np.ndarray, "n"], density: float, field: float) -> Capsules:
     """Vessels across the slice: dots and short strokes, most of them small and dim."""
     half = 0.5 * field
-    there = uniforms(nuisance, "dot", _DOTS) < 0.5 * density
+    there = uniforms(nuisance, "dot", _DOTS) < 0.65 * density
     x, y = spread(nuisance, "dot-x", -half, half, _DOTS), spread(nuisance, "dot-y", -half, half, _DOTS)
     cosine, sine = direction(uniforms(nuisance, "dot-heading", _DOTS))
     u = uniforms(nuisance, "dot-length", _DOTS)
     length = 2.5 * u * u * u
     v = uniforms(nuisance, "dot-radius", _DOTS)
-    radius = 0.3 + 0.7 * v * v * v
-    strength = spread(nuisance, "dot-strength", 0.3, 1.0, _DOTS) * (_HU * there)
+    radius = 0.4 + 0.9 * v * v * v
+    strength = spread(nuisance, "dot-strength", 0.35, 1.0, _DOTS) * (_HU * there)
     return Capsules(x, y, x + length * cosine, y + length * sine, radius, 0.8 * radius, strength, 0.7 * strength)
 
 
@@ -70,7 +70,7 @@ def _path(
     x1, y1 = x + np.cumsum(lengths * cosine, axis=2), y + np.cumsum(lengths * sine, axis=2)
     x0, y0 = np.concatenate([x, x1[:, :, :-1]], axis=2), np.concatenate([y, y1[:, :, :-1]], axis=2)
     taper = 1 - 0.14 * np.arange(steps + 1)
-    bright = spread(nuisance, f"{stream}-strength", 0.25, 1.0, trees * (steps + 1)).reshape(n, trees, steps + 1)
+    bright = spread(nuisance, f"{stream}-strength", 0.3, 1.1, trees * (steps + 1)).reshape(n, trees, steps + 1)
     radii = radius * taper
     pieces = [x0, y0, x1, y1, radii[:, :, :-1], radii[:, :, 1:], bright[:, :, :-1], bright[:, :, 1:]]
     return pieces, (x1, y1, headings, radii[:, :, 1:])
