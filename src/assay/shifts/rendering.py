@@ -19,7 +19,7 @@ from assay.core.spec import Component
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import Phantom, Rendered
 
-_CHUNK = 64  # images rendered at once: larger chunks cost more in memory traffic than they save in calls
+_PIXELS = 2**22  # pixels of a call: a phantom divides them further as suits it, this bounds the memory
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class Renderer:
 
     def fill(self, rows: Rows, write: Callable[[slice, Rendered], None]) -> None:
         """Render all rows, chunk by chunk."""
-        for start in range(0, len(rows.nuisance), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        step = max(1, _PIXELS // self.size**2)
+        for start in range(0, len(rows.nuisance), step):
+            part = slice(start, start + step)
             values = {name: column[part] for name, column in rows.values.items()}
             write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty, self.device))
 

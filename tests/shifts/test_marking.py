@@ -1,0 +1,94 @@
+"""Which rows get an intervention."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.core.errors import SpecError
+from assay.core.spec import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
+from assay.core.types import Factor, FactorTable
+from assay.shifts.marking import drawn, marked_rows
+
+
+def table(count=4000, seed=0):
+    rows = np.arange(count)
+    draws = np.random.default_rng(seed)
+    site = Factor("site", "categorical", levels=("a", "b"), high=("b",))
+    columns = {"site": draws.integers(0, 2, count)}
+    return FactorTable(rows, draws.integers(0, 2, count), rows, ("no", "yes"), (site,), columns)
+
+
+def tag(share=0.5):
+    return InterventionSpec(component=Component(kind="intervention", name="tag"), share=share)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_rows_marked_at_a_share_are_among_those_marked_at_a_higher_one(a, b, seed):
+    low, high = sorted((a, b))
+    rows = table()
+    fewer, more = (marked_rows("tag", tag(share), None, rows, seed) for share in (low, high))
+    assert not (fewer & ~more).any()
+    assert abs(more.mean() - high) < 4.5 * np.sqrt(0.25 / len(rows))
+
+
+def test_shares_of_0_and_1_mark_none_and_all_and_shares_per_class_keep_to_their_class():
+    rows = table()
+    assert not marked_rows("tag", tag(0.0), None, rows, 0).any()
+    assert marked_rows("tag", tag(1.0), None, rows, 0).all()
+    only = marked_rows("tag", tag({"no": 0.0, "yes": 1.0}), None, rows, 0)
+    assert np.array_equal(only, rows.target == 1)
+
+
+@pytest.mark.parametrize("strength", [-1.0, -0.6, 0.0, 0.8, 1.0])
+def test_a_tied_mark_has_its_strength_and_half_of_the_rows(strength):
+    rows = table(20000)
+    marked = marked_rows("tag", tag(), AssociationSpec(strength=strength), rows, 3)
+    d = marked[rows.target == 1].mean() - marked[rows.target == 0].mean()  # D of a binary factor
+    assert abs(d - strength) < 0.02
+    assert abs(marked.mean() - 0.5) < 0.02
+
+
+def test_given_ties_marks_in_those_rows_only():
+    rows = table(20000)
+    tie = AssociationSpec(strength=1.0, given={"site": "b"})
+    marked = marked_rows("tag", tag(), tie, rows, 3)
+    inside = rows.columns["site"] == 1
+    assert np.array_equal(marked[inside], rows.target[inside] == 1)
+    outside = marked[~inside]
+    assert abs(outside[rows.target[~inside] == 1].mean() - outside[rows.target[~inside] == 0].mean()) < 0.04
+
+
+def test_a_row_is_marked_alike_whatever_rows_stand_beside_it():
+    rows = table()
+    whole = marked_rows("tag", tag(0.3), None, rows, 0)
+    some = np.array([5, 17, 3000, 12])
+    assert np.array_equal(marked_rows("tag", tag(0.3), None, rows.take(some), 0), whole[some])
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        ({"interventions": {"site": tag()}}, "intervention 'site' has the name of a factor: give it another"),
+        (
+            {"interventions": {"tag": tag({"no": 0.1})}},
+            "the share of 'tag' lacks the class yes: give one share per class",
+        ),
+        (
+            {"interventions": {"tag": tag({"no": 0.1, "yess": 1.0})}},
+            "unknown class in the share of 'tag' 'yess': did you mean 'yes'?",
+        ),
+        (
+            {
+                "interventions": {"tag": tag()},
+                "association": {"tag": AssociationSpec(strength=0.5, high=("with",))},
+            },
+            "'tag' is an intervention, with it being high: leave out `high`",
+        ),
+    ],
+)
+def test_refusals(environment, text):
+    with pytest.raises(SpecError) as refused:
+        drawn(EnvironmentSpec(**environment), table(), 0, (1, 32, 32))
+    assert str(refused.value) == text
