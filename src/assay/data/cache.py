@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import re
 from collections.abc import Callable, Generator
@@ -49,29 +50,59 @@ class ArrayCache:
     root: Path
 
     def get(
-        self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type, fill: Callable[[np.ndarray], None]
+        self,
+        key: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any] | type,
+        fill: Callable[[np.ndarray], None],
+        beside: str = "",
     ) -> np.ndarray:
         """The read-only, memory-mapped array of this key; `fill` writes it in place when it is not there yet.
 
         key: letters, digits, `.`, `_`, `-`. fill: gets a zeroed array of `shape` and `dtype`; what it raises is passed
-        on and leaves nothing behind. Two processes that ask at once: the second waits and reuses. A truncated file, or
-        one of another shape or type, is built again. Raises StoreError when the file cannot be written.
+        on and leaves nothing behind. beside: a file of notes under `root` that `fill` leaves (see `write_notes`),
+        without which the array does not count as built. Two processes that ask at once: the second waits and reuses.
+        A truncated file, or one of another shape or type, is built again. Raises StoreError when it cannot be written.
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"a cache key is up to 120 letters, digits, '.', '_' and '-'; given {key!r}")
         path = self.root / f"{key}.npy"
         wanted = np.dtype(dtype)
-        found = _open_complete(path, shape, wanted)
+        found = self._open(path, shape, wanted, beside)
         if found is not None:
             return found
         with _locked(path.with_suffix(".lock")):
-            found = _open_complete(path, shape, wanted)  # another process may have built it while this one waited
+            found = self._open(path, shape, wanted, beside)  # another process may have built it meanwhile
             if found is None:
                 _build(path, shape, wanted, fill)
-                found = _open_complete(path, shape, wanted)
+                found = self._open(path, shape, wanted, beside)
         if found is None:
             raise StoreError(f"the cache file {path.name} in {self.root} was removed while it was built: run again")
         return found
+
+    def _open(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], beside: str) -> np.ndarray | None:
+        if beside and self.read_notes(beside) is None:
+            return None
+        return _open_complete(path, shape, dtype)
+
+    def read_notes(self, name: str) -> Any:
+        """The value kept under `name`, or None when there is none or it cannot be read."""
+        try:
+            return json.loads((self.root / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def write_notes(self, name: str, value: Any) -> None:
+        """Keep a JSON value under `name`, whole or not at all; the last of several writers wins."""
+        path = self.root / name
+        partial = path.with_name(f"{name}.{os.getpid()}.partial")
+        try:
+            with writing(path):
+                self.root.mkdir(parents=True, exist_ok=True)
+                partial.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
+                partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

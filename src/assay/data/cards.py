@@ -1,0 +1,170 @@
+"""What must be known of a set before a number from it is believed: counts computed, licence and faults stated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.core.types import Factor, FactorTable
+from assay.data.dataset import Card, PixelScale
+
+
+_PLAIN = PixelScale()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSet:
+    """A public set that Assay knows: recognised by its folder's name together with columns of its table."""
+
+    columns: tuple[str, ...]
+    summary: str
+    licence: str
+    source: str
+    faults: tuple[str, ...]
+    scale: PixelScale = _PLAIN
+
+
+KNOWN: dict[str, KnownSet] = {
+    "lung-nodule": KnownSet(
+        ("malignant", "diameter_mm", "spiculation"),
+        "CT crops around lung nodules of LIDC-IDRI, 71 px at native resolution, HU -1000 to 400 as 8 bit, with masks",
+        "CC BY 3.0",
+        "LIDC-IDRI (Armato et al. 2011)",
+        (
+            "malignant is the readers' mean rating (under or over 3), not pathology; 459 rows have a single reader",
+            "diameter alone tells the label with AUROC .90, lobulation with .80: size is a shortcut in all of it",
+            "mask_exact 0: the contour is slightly off",
+        ),
+        PixelScale("HU", -1000.0, 400.0),
+    ),
+    "chest-xray": KnownSet(
+        ("finding", "view", "origin"),
+        "chest radiographs from NIH ChestX-ray14, 256 px grey",
+        "free use with attribution",
+        "NIH ChestX-ray14 (Wang et al. 2017)",
+        (
+            "labels were mined from reports, not read from the images",
+            "origin and view are tied to finding; origin a alone allows balanced designs by view and sex",
+        ),
+    ),
+    "dermoscopy": KnownSet(
+        ("melanoma", "lesion", "site"),
+        "dermoscopic photographs of melanomas and naevi from HAM10000, one a lesion, 192 px",
+        "CC BY-NC 4.0",
+        "HAM10000 (Tschandl et al. 2018)",
+        ("patients are not given: lesions of one patient may lie on both sides of a split",),
+    ),
+    "fundus": KnownSet(
+        ("grade", "eye", "origin", "repeat_of"),
+        "fundus photographs of Messidor-2, 224 px, both eyes of a patient",
+        "for research, never to be passed on",
+        "Messidor-2 (Decenciere et al. 2014)",
+        (
+            "patient and eye are inferred from the order of file names",
+            "46 rows repeat an eye (repeat_of), 13 of them with another grade",
+            "the two origins differ in look and in severity: origin predicts the grade",
+        ),
+    ),
+    "foot-ulcer": KnownSet(
+        ("mask", "split", "lesion_fraction"),
+        "photographs of foot ulcers with masks from FUSeg, 256 px; exact duplicates were taken out",
+        "see the FUSeg challenge",
+        "FUSeg (Wang et al.)",
+        ("images carry black padding at the right or the bottom", "patients are not given", "few are lesion-free"),
+    ),
+    "polyp": KnownSet(
+        ("mask", "kind", "lesion_fraction"),
+        "endoscopic frames with and without polyps from EndoTect, 320 x 256 px, with masks",
+        "research and education (HyperKvasir)",
+        "EndoTect 2020 / HyperKvasir (Borgli et al. 2020)",
+        (
+            "many frames carry a green inset of the scope's position and burnt-in text",
+            "lesion-free frames are framed tighter and come from another disease",
+            "patients are not given",
+        ),
+    ),
+}
+
+
+def card_of(
+    title: str,
+    header: Sequence[str],
+    table: FactorTable,
+    *,
+    native: np.ndarray,
+    shape: tuple[int, int, int],
+    deep: bool,
+    facts: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    left_out: tuple[str, ...] = (),
+) -> Card:
+    """The card of a set from files.
+
+    title: the folder's name. header: its table's columns. native: int64 [n, 2], width and height before decoding.
+    shape: (channels, height, width) after. deep: 16 bit. facts end the summary; warnings join the known faults.
+    """
+    known = _known(title, header)
+    computed = f"{_counts(table)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
+    about = [known.summary] if known else []
+    summary = ". ".join([*about, computed, *facts])
+    faults = (*(known.faults if known else ()), *warnings, *_missing(table), *_aspects(native, table))
+    return Card(
+        name=title,
+        summary=summary,
+        licence=known.licence if known else "not stated",
+        source=known.source if known else "the user's own",
+        known_faults=faults,
+        left_out=left_out,
+    )
+
+
+def pixel_range(title: str, header: Sequence[str]) -> PixelScale:
+    """What pixel values mean in a known set; 0 to 1 without a unit elsewhere."""
+    known = _known(title, header)
+    return known.scale if known else _PLAIN
+
+
+def _known(title: str, header: Sequence[str]) -> KnownSet | None:
+    known = KNOWN.get(title)
+    return known if known is not None and set(known.columns) <= set(header) else None
+
+
+def _counts(table: FactorTable) -> str:
+    classes = ", ".join(f"{name} {int((table.target == code).sum()):,}" for code, name in enumerate(table.classes))
+    return f"{len(table):,} images of {len(np.unique(table.patient)):,} patients: {classes}"
+
+
+def _sizes(native: np.ndarray) -> str:
+    low, high = native.min(axis=0), native.max(axis=0)
+    if (low == high).all():
+        return f"{low[0]} x {low[1]} px"
+    return f"{low[0]} to {high[0]} px wide and {low[1]} to {high[1]} px high"
+
+
+def _shape(shape: tuple[int, int, int], deep: bool) -> str:
+    colour = "colour" if shape[0] == 3 else "grey"
+    return f"{shape[2]} x {shape[1]} px {colour}, {16 if deep else 8} bit"
+
+
+def _missing(table: FactorTable) -> list[str]:
+    counted = [(factor.name, _absent(factor, table.columns[factor.name])) for factor in table.factors]
+    return [f"{name} is missing in {count:,} of {len(table):,} rows" for name, count in counted if count]
+
+
+def _absent(factor: Factor, values: np.ndarray) -> int:
+    return int((values < 0).sum() if factor.levels else np.isnan(values).sum())
+
+
+def _aspects(native: np.ndarray, table: FactorTable) -> list[str]:
+    """A network can read the black padding: where its amount differs between images, say so, by class."""
+    aspect = native[:, 0] / native[:, 1]
+    if np.ptp(aspect) < 0.02:
+        return []
+    means = [
+        f"{name} {float(aspect[table.target == code].mean()):.2f}"
+        for code, name in enumerate(table.classes)
+        if (table.target == code).any()
+    ]
+    return [f"images differ in aspect, so in black padding: mean width / height {', '.join(means)}"]

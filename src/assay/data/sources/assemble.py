@@ -1,0 +1,219 @@
+"""From a listing to a dataset: decode, leave out or refuse what is bad, look for copies, write the card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from assay.core.errors import DataError
+from assay.core.spec import DataSpec
+from assay.core.types import FactorTable, rows_of
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
+from assay.data.cards import card_of, pixel_range
+from assay.data.dataset import Dataset, PixelScale
+from assay.data.leakage import LIKENESS, exact_groups, near_pairs, row_hashes
+from assay.data.sources.decode import Decoded, decode_images, decode_masks
+from assay.data.sources.files import Fact, facts_of, file_source
+from assay.data.sources.listing import Listing
+from assay.data.sources.problems import Problem, left_out, refuse
+
+_SENTENCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2]."""
+
+    images: Decoded
+    masks: Decoded | None
+    native: np.ndarray
+
+
+def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+    """The dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
+    facts = facts_of(listing.images, cache)
+    masks = None if listing.masks is None else facts_of(listing.masks, cache)
+    whole, kept = listing.drop(_unusable(listing, facts, masks))
+    facts = [facts[at] for at in kept]
+    masks = None if masks is None else [masks[at] for at in kept]
+    if not len(whole):
+        _none_left(whole)
+    pixels = _decoded(whole, facts, masks, spec, cache)
+    return assemble(whole, pixels, spec, cache, skip_bad_rows)
+
+
+def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+    """The dataset of decoded images. Position i is row i of the table, in the order of the listing."""
+    hashes = _hashes(pixels.images, cache)
+    listing, decoded = listing.drop(_undecoded(listing, pixels))
+    kept = rows_of(decoded)
+    if len(listing) and listing.target is None and pixels.masks is not None:
+        listing = _target_from_masks(listing, pixels.masks.array[kept])
+    listing, again = listing.drop(_copies(listing, hashes[kept]))
+    kept = kept[rows_of(again)]
+    if not skip_bad_rows:
+        refuse(listing.where, listing.problems, listing.word)
+    if not len(listing):
+        _none_left(listing)
+    table = _table(listing)
+    images = ArrayImages(pixels.images.array, kept)
+    masks = None if pixels.masks is None else ArrayMasks(pixels.masks.array, kept)
+    mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
+    content = _content(table, hashes[kept], mask_hashes)
+    leakage = _near_copies(listing, table, images, content, cache)
+    card = card_of(
+        listing.title,
+        listing.header,
+        table,
+        native=pixels.native[kept],
+        shape=images.shape,
+        deep=pixels.images.array.dtype == np.uint16,
+        facts=listing.facts,
+        warnings=(
+            *listing.warnings,
+            *(f"{note} ({count} images)" for note, count in sorted(pixels.images.notes.items())),
+        ),
+        left_out=left_out(listing.problems, listing.word),
+    )
+    scale = _scale(spec, table, pixels.native[kept], pixel_range(listing.title, listing.header))
+    return Dataset(table, images, masks, card, scale, content, leakage)
+
+
+def _none_left(listing: Listing) -> None:
+    refuse(listing.where, listing.problems, listing.word)
+    raise DataError(f"{listing.where} gives no images")
+
+
+def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact] | None) -> list[Problem]:
+    """Files whose header already shows that they cannot be used."""
+    problems: list[Problem] = []
+    for at, fact in enumerate(facts):
+        mask = masks[at] if masks is not None else None
+        if fact.header is None:
+            problems.append(listing.problem(at, fact.what, fact.remedy))
+        elif mask is not None and mask.header is None:
+            problems.append(listing.problem(at, f"mask: {mask.what}", mask.remedy))
+        elif mask is not None and mask.header is not None:
+            image, other = ((h.width, h.height) for h in (fact.header, mask.header))
+            if image != other:
+                what = f"its mask is {other[0]} x {other[1]} px, the image {image[0]} x {image[1]}"
+                problems.append(listing.problem(at, what, "export the mask at the image's size"))
+    return problems
+
+
+def _decoded(
+    listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact] | None, spec: DataSpec, cache: ArrayCache
+) -> Pixels:
+    headers = [fact.header for fact in facts if fact.header is not None]
+    native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
+    digests = [fact.digest for fact in facts]
+    deep = any(header.deep for header in headers)
+    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache)
+    if masks is None or listing.masks is None:
+        return Pixels(images, None, native)
+    decoded = decode_masks(_sources(listing.masks), [fact.digest for fact in masks], spec.size, cache)
+    return Pixels(images, decoded, native)
+
+
+def _sources(paths: Sequence[Path]) -> list[Callable[[], bytes]]:
+    return [file_source(path) for path in paths]
+
+
+def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
+    problems = [listing.problem(at, what, remedy) for at, (what, remedy) in pixels.images.failures.items()]
+    bad = set(pixels.images.failures)
+    masks = pixels.masks.failures if pixels.masks is not None else {}
+    return problems + [
+        listing.problem(at, what if what.startswith("the mask") else f"mask: {what}", remedy)
+        for at, (what, remedy) in masks.items()
+        if at not in bad
+    ]
+
+
+def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:
+    return replace(listing, target=masks.reshape(len(masks), -1).any(axis=1).astype(np.int64))
+
+
+def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
+    """All but the first of identical images that are called different patients; all of them if labels contradict."""
+    problems: list[Problem] = []
+    for group in exact_groups(hashes, listing.patient):
+        agree = listing.target is None or len(np.unique(listing.target[group])) == 1
+        first = int(group[0])
+        for at in (group[1:] if agree else group).tolist():
+            other = int(group[1]) if at == first else first
+            label = "" if agree else " under another label"
+            what = f"its pixels are those of {listing.word} {listing.numbers[other]}, another patient's{label}"
+            problems.append(listing.problem(at, what, "keep one of them, or give both the same patient"))
+    return problems
+
+
+def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
+    """Row hashes, kept in the cache under the name of what they were taken from."""
+    array = decoded.array
+    name = f"{_origin(array)}-hashes"
+
+    def fill(out: np.ndarray) -> None:
+        out[:] = row_hashes(array)
+
+    return cache.get(name, (len(array),), np.uint64, fill)
+
+
+def _origin(array: np.ndarray) -> str:
+    if not isinstance(array, np.memmap) or array.filename is None:
+        raise TypeError("decoded images lie in the cache")
+    return Path(str(array.filename)).stem
+
+
+def _table(listing: Listing) -> FactorTable:
+    if listing.target is None:
+        raise TypeError("a listing without masks has a target")
+    return FactorTable(
+        row=np.arange(len(listing), dtype=np.int64),
+        target=listing.target,
+        patient=np.unique(listing.patient, return_inverse=True)[1].astype(np.int64),
+        classes=listing.classes,
+        factors=listing.factors,
+        columns=listing.columns,
+    )
+
+
+def _content(table: FactorTable, images: np.ndarray, masks: np.ndarray | None) -> str:
+    """A hash over pixels (masks too), targets and patients, in order."""
+    digest = hashlib.sha256()
+    for part in (images, masks, table.target, table.patient):
+        digest.update(b"|" if part is None else np.ascontiguousarray(part).tobytes() + b"|")
+    digest.update("\n".join(table.classes).encode())
+    return digest.hexdigest()[:16]
+
+
+def _near_copies(
+    listing: Listing, table: FactorTable, images: ArrayImages, content: str, cache: ArrayCache
+) -> tuple[str, ...]:
+    """Sentences on near copies across patients; found once per content."""
+    notes = f"near-{content}-{_origin(images.array)[-8:]}-{LIKENESS}.json"
+    kept: list[tuple[int, int, float]] | None = cache.read_notes(notes)
+    if kept is None:
+        pairs = near_pairs(images.array, table.patient, images.rows)
+        kept = [(pair.first, pair.second, pair.likeness) for pair in pairs]
+        cache.write_notes(notes, kept)
+    sentences = [
+        f"{listing.word}s {listing.numbers[first]} and {listing.numbers[second]} of different patients are nearly the "
+        f"same image (likeness {likeness:.3f})"
+        for first, second, likeness in kept[:_SENTENCES]
+    ]
+    more = [f"and {len(kept) - _SENTENCES} such pairs more"] if len(kept) > _SENTENCES else []
+    return (*sentences, *more)
+
+
+def _scale(spec: DataSpec, table: FactorTable, native: np.ndarray, known: PixelScale) -> PixelScale:
+    """Millimetres per pixel at study resolution: the median over images that say theirs."""
+    if not spec.pixel_size or "pixel_size" not in table.columns:
+        return known
+    size = table.numbers("pixel_size") * native.max(axis=1) / spec.size
+    present = size[np.isfinite(size)]
+    return replace(known, mm_per_pixel=float(np.median(present)) if len(present) else None)

@@ -1,0 +1,70 @@
+"""Where a spec's files are, and whether a row's file lies inside its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from assay.core.errors import SpecError
+from assay.data.sources.problems import Unreadable
+
+ASSETS = "ASSAY_ASSETS"
+
+
+def expand(text: str, place: str) -> Path:
+    """A path of a spec: `~` and `${VAR}` replaced, relative to the current folder.
+
+    `${ASSAY_ASSETS}` falls back to `../shared/assets` where that exists. place: the spec's key, for the error.
+    Raises SpecError for a variable that is not set and for a path that does not exist.
+    """
+    filled = re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], place), text)
+    path = Path(filled).expanduser()
+    if not path.exists():
+        raise SpecError(f"{place}: '{text}' does not exist (looked for {path.absolute()}); give an existing path")
+    return path.absolute()
+
+
+def _variable(name: str, place: str) -> str:
+    value = os.environ.get(name)
+    if value:
+        return value
+    beside = Path("../shared/assets")
+    if name == ASSETS and beside.is_dir():
+        return str(beside)
+    extra = " to the folder that holds the image sets, such as lung-nodule/" if name == ASSETS else ""
+    raise SpecError(f"{place}: the variable {name} is not set; set it{extra}, or write the path itself")
+
+
+def inside(folder: Path, text: str) -> Path:
+    """The file that a row names, relative to the table's folder.
+
+    The name is tried as written, with `\\` as `/`, and in both Unicode normal forms (macOS writes NFD). Raises
+    Unreadable when it is absolute, climbs out of the folder (also by a symbolic link), is missing or is no file.
+    """
+    if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
+        raise Unreadable("its path is absolute", f"give it relative to {folder.name}/")
+    for form in dict.fromkeys((text, text.replace("\\", "/"))):
+        if ".." in PurePosixPath(form).parts:
+            raise Unreadable("its path climbs out of the folder", f"keep all images under {folder.name}/")
+        for normal in dict.fromkeys((form, unicodedata.normalize("NFC", form), unicodedata.normalize("NFD", form))):
+            path = folder / normal
+            if os.path.isfile(path):  # noqa: PTH113 (unlike Path.is_file it says no to a name too long for the system)
+                return _contained(folder, path)
+            if os.path.isdir(path):  # noqa: PTH112
+                raise Unreadable("it is a folder", "name an image file")
+    raise Unreadable("the file is missing", "put it there, or take the row out of the table")
+
+
+def _contained(folder: Path, path: Path) -> Path:
+    real = path.resolve() if path.is_symlink() else _real_folder(path.parent) / path.name
+    if not real.is_relative_to(_real_folder(folder)):
+        raise Unreadable("its path leads out of the folder by a link", f"copy the file under {folder.name}/")
+    return path
+
+
+@cache
+def _real_folder(folder: Path) -> Path:
+    return folder.resolve()

@@ -1,0 +1,177 @@
+"""Divide patients into training, validation and test: never an image, always all of a patient's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.seeds import row_uniform
+from assay.core.spec import SplitSpec
+from assay.core.types import FactorTable
+
+PARTS = ("train", "validation", "test")
+_MEANING = {
+    "train": 0, "training": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2, "testing": 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Positions in the table that was split, int64, ascending."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split(table: FactorTable, spec: SplitSpec, seed: int, fold: int = 0) -> Split:
+    """Training, validation and test rows; no patient is in two of them.
+
+    By `folds`: fold `fold` is tested, the next one (cyclically) is validation, the others train. By `column`: as the
+    table says; where it names no validation, patients are drawn from training for it. Else by the shares. What is
+    drawn depends on the seed and on the patients' codes and labels, not on the order of rows. Raises SpecError for a
+    wrong spec, DataError when there are too few patients or a patient lies across the column's values.
+    """
+    if spec.column:
+        part = _given(table, spec, seed)
+    elif spec.folds is not None:
+        if not 0 <= fold < spec.folds:
+            raise SpecError(f"fold {fold} of {spec.folds} folds: expected 0 to {spec.folds - 1}")
+        tested_in = assign_folds(table, spec.folds, seed)
+        part = np.select([tested_in == fold, tested_in == (fold + 1) % spec.folds], [2, 1], 0)
+    else:
+        part = _by_shares(table, (spec.train, spec.validation, spec.test), seed)
+    return Split(*(np.flatnonzero(part == code).astype(np.int64) for code in range(3)))
+
+
+def assign_folds(table: FactorTable, k: int, seed: int) -> np.ndarray:
+    """The fold in which each row is tested, int64 [n] in 0..k-1: whole patients, stratified by target.
+
+    Raises DataError when some fold would hold none of a class, as with fewer than k patients that have it.
+    """
+    part = _deal(table, np.full(k, 1.0 / k), seed, "folds")
+    _complete(table, part, [f"fold {fold}" for fold in range(k)], f"ask for fewer than {k} folds")
+    return part
+
+
+def _by_shares(table: FactorTable, shares: Sequence[float], seed: int) -> np.ndarray:
+    if abs(sum(shares) - 1) > 1e-6:
+        raise SpecError(
+            f"data.split: the shares add up to {sum(shares):g}; train, validation and test must add up to 1"
+        )
+    if shares[0] == 0:
+        raise SpecError("data.split.train is 0; give training a share")
+    part = _deal(table, np.array(shares, dtype=np.float64), seed, "split")
+    names = [name if share > 0 else "" for name, share in zip(PARTS, shares, strict=True)]
+    _complete(table, part, names, "raise the smallest share, or add patients")
+    return part
+
+
+def _complete(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy: str) -> None:
+    """Every part with a name holds every class that the table has."""
+    for code, name in enumerate(table.classes):
+        of_class = table.target == code
+        for at, where in enumerate(names):
+            if where and of_class.any() and not (of_class & (part == at)).any():
+                patients = len(np.unique(table.patient[of_class]))
+                raise DataError(f"{where} would hold no '{name}', which {patients} patients have in all; {remedy}")
+
+
+def _deal(table: FactorTable, shares: np.ndarray, seed: int, purpose: str) -> np.ndarray:
+    """Which part each row falls into, int64 [n].
+
+    Patients alike in their counts per class are shuffled and dealt out in whole rounds, so that each part gets its
+    share of every kind of patient exactly; those left over go, the largest first, where they bring images per class
+    and patients per kind (which classes a patient has) nearest to the shares.
+    """
+    patients, member, counts = _patients(table)
+    order = np.argsort(row_uniform(seed, purpose, patients), kind="stable")
+    kinds, kind = np.unique(counts, axis=0, return_inverse=True)
+    part = np.full(len(patients), -1, dtype=np.int64)
+    left: list[np.ndarray] = []
+    for code in range(len(kinds)):
+        alike = order[kind.reshape(-1)[order] == code]
+        whole = np.floor(len(alike) * shares + 1e-9).astype(np.int64)
+        part[alike[: whole.sum()]] = np.repeat(np.arange(len(shares)), whole)
+        left.append(alike[whole.sum() :])
+    _place(np.concatenate(left), counts, shares, part)
+    return part[member]
+
+
+def _patients(table: FactorTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Patient codes [p], each row's position among them [n], and their image counts per class [p, k]."""
+    patients, member = np.unique(table.patient, return_inverse=True)
+    counts = np.zeros((len(patients), len(table.classes)), dtype=np.int64)
+    np.add.at(counts, (member, table.target), 1)
+    return patients.astype(np.int64), member, counts
+
+
+def _place(left: np.ndarray, counts: np.ndarray, shares: np.ndarray, part: np.ndarray) -> None:
+    """Give each patient in `left` a part, in place, keeping the sum of squared departures from the shares small."""
+    kinds, kind = np.unique(counts > 0, axis=0, return_inverse=True)
+    features = np.concatenate([counts, np.eye(len(kinds))[kind.reshape(-1)]], axis=1)
+    features = features / np.maximum(features.sum(axis=0), 1)
+    have = np.zeros((len(shares), features.shape[1]))
+    dealt = part >= 0
+    np.add.at(have, part[dealt], features[dealt])
+    open_parts = np.flatnonzero(shares > 0)
+    # Patients with several classes are few and weigh on all of them, so they are placed while there is most room.
+    largest_first = np.lexsort((-counts[left].sum(axis=1), -(counts[left] > 0).sum(axis=1)))
+    for patient in left[largest_first].tolist():
+        short = have[open_parts] - shares[open_parts, None]
+        cost = ((2 * short + features[patient]) * features[patient]).sum(axis=1)
+        chosen = int(open_parts[np.argmin(cost)])
+        part[patient] = chosen
+        have[chosen] += features[patient]
+
+
+def _given(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
+    names = [factor.name for factor in table.factors]
+    if spec.column not in names:
+        raise SpecError(f"data.split.column: {unknown_name('factor', spec.column, names or ['(none)'])}")
+    factor, values = table.factor(spec.column), table.columns[spec.column]
+    unknown = [level for level in factor.levels if level.casefold() not in _MEANING]
+    if unknown or not factor.levels:
+        found = ", ".join(factor.levels[:6]) or "numbers"
+        raise SpecError(
+            f"data.split.column: '{spec.column}' holds {found}; its values must be train, validation (or val) and test"
+        )
+    if (values < 0).any():
+        rows = ", ".join(str(row) for row in table.row[values < 0][:8])
+        raise DataError(
+            f"column '{spec.column}' is missing in {int((values < 0).sum())} rows (first: {rows}); fill it in"
+        )
+    part = np.array([_MEANING[level.casefold()] for level in factor.levels], dtype=np.int64)[values]
+    _refuse_shared(table, part, spec.column)
+    for code in (0, 2):
+        if not (part == code).any():
+            raise SpecError(f"data.split.column: '{spec.column}' never says {PARTS[code]}; use folds or shares instead")
+    return part if (part == 1).any() else _with_validation(table, part, spec, seed)
+
+
+def _with_validation(table: FactorTable, part: np.ndarray, spec: SplitSpec, seed: int) -> np.ndarray:
+    """Draw validation patients from training, in the ratio that the shares give the two."""
+    training = np.flatnonzero(part == 0)
+    share = spec.validation / max(spec.train + spec.validation, 1e-9)
+    drawn = _by_shares(table.take(training), (1 - share, share, 0.0), seed)
+    out = part.copy()
+    out[training[drawn == 1]] = 1
+    return out
+
+
+def _refuse_shared(table: FactorTable, part: np.ndarray, column: str) -> None:
+    patients, member = np.unique(table.patient, return_inverse=True)
+    lies_in = np.zeros((len(patients), 3), dtype=bool)
+    lies_in[member, part] = True
+    shared = lies_in.sum(axis=1) > 1
+    if not shared.any():
+        return
+    rows = table.row[shared[member]]
+    first = ", ".join(str(row) for row in rows[:8])
+    raise DataError(
+        f"column '{column}' puts {int(shared.sum())} patients on several sides ({len(rows)} rows, first: {first}); "
+        "move each patient to one side, or use folds or shares, which split by patient"
+    )
