@@ -1,0 +1,78 @@
+"""The pages on losses say what the code does, and their examples run."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.conformance.loss import LossConformance
+from tests.recipes.losses.test_declared import NAMES
+
+from assay.core import registry
+from assay.core.registry import lookup
+from assay.recipes.objective import LossContext
+
+ROOT = Path(__file__).parents[3]
+REFERENCE = (ROOT / "docs/reference/losses.md").read_text(encoding="utf-8")
+HOW_TO = (ROOT / "docs/how-to/add-a-loss.md").read_text(encoding="utf-8")
+SHARED = ("head", "weight", "projection", "embedding")
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def told(value: object) -> str:
+    """A default as the tables write it."""
+    return {"None": "as features", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
+    section = REFERENCE.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
+    common = REFERENCE.split("## On an embedding", 1)[1].split("\n### ", 1)[0]
+    written = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
+    inherited = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", common, flags=re.MULTILINE))
+    for argument, field in lookup("loss", name).params.model_fields.items():
+        known = {**inherited, **written} if argument in SHARED else written
+        assert known[argument] == told(field.default), argument
+
+
+def run_suite(suite: LossConformance) -> int:
+    """Every test of a conformance suite, with each of its parameters; how many there were."""
+    done = 0
+    for name in (name for name in dir(suite) if name.startswith("test_")):
+        method = getattr(suite, name)
+        marks = getattr(method, "pytestmark", [])
+        for arguments in [(value,) for mark in marks for value in mark.args[1]] or [()]:
+            method(*arguments)
+            done += 1
+    return done
+
+
+def test_the_loss_of_the_how_to_passes_its_conformance_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("my_losses", "test_my_losses", "my_catalogue")
+    for name, block in zip(names, blocks(HOW_TO), strict=True):
+        (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run_suite(importlib.import_module("test_my_losses").TestLogitAdjusted()) > 15
+
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    importlib.import_module("my_catalogue")
+    objective = registry.build("loss", "logit-adjusted", {}, LossContext(width=2, classes=2, counts=(3, 1)))
+    assert objective.shift.tolist() == pytest.approx([math.log(3 / 4), math.log(1 / 4)])
+
+
+def test_the_timing_of_the_reference_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    threads = torch.get_num_threads()
+    try:
+        exec(blocks(REFERENCE)[0], {})
+    finally:
+        torch.set_num_threads(threads)
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == set(NAMES)
