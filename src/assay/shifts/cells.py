@@ -91,9 +91,10 @@ def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
     """
     if len(cells.upper) == 1:
         upper = cells.upper[0]
-        low, high = cells.capacity[~upper].sum(), cells.capacity[upper].sum()
+        low, high = float(cells.capacity[~upper].sum()), float(cells.capacity[upper].sum())
         kept = min(low, high)
-        return cells.capacity * np.where(upper, kept / max(high, 1.0e-300), kept / max(low, 1.0e-300))
+        thinned: np.ndarray = np.where(upper, kept / max(high, 1e-300), kept / max(low, 1e-300))
+        return cells.capacity * thinned
     return maximise(cells.capacity, _balance(cells))
 
 

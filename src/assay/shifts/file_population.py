@@ -16,7 +16,6 @@ from assay.core.seeds import derive
 from assay.core.spec import AssociationSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
-from assay.data.splits import split
 from assay.shifts.association import achieved
 from assay.shifts.choosing import choose
 from assay.shifts.conditions import satisfies
@@ -24,6 +23,7 @@ from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
+from assay.shifts.parts import parts
 from assay.shifts.picking import PickedImages, PickedMasks
 
 
@@ -34,10 +34,10 @@ class FilePopulation:
     data: DataSpec
     load: Callable[[], Dataset]
 
-    @cached_property
+    @property
     def dataset(self) -> Dataset:
         """The decoded files. Raises DataError and SpecError as the loader does."""
-        return self.load()
+        return self._loaded
 
     @property
     def phantom(self) -> None:
@@ -100,10 +100,10 @@ class FilePopulation:
 
         Raises AssociationError when the rows cannot have them, DataError when no row is left.
         """
-        parts = split(self.table, self.data.split, seed, fold)
+        mine = parts(self.table, self.data.split, seed, fold)
         return (
-            self.make("train", environment, parts.train, derive(seed, "train")),
-            self.make("validation", environment, parts.validation, derive(seed, "validation")),
+            self.make("train", environment, mine.train, derive(seed, "train")),
+            self.make("validation", environment, mine.validation, derive(seed, "validation")),
         )
 
     def scene(self, tests: Mapping[str, EnvironmentSpec], seed: int, fold: int = 0) -> FileScene:
@@ -142,6 +142,10 @@ class FilePopulation:
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
         return Environment(name, table, shown, masks, _achieved(environment, table, available))
+
+    @cached_property
+    def _loaded(self) -> Dataset:
+        return self.load()
 
 
 def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:

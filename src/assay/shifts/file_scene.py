@@ -13,14 +13,13 @@ from assay.core.errors import DataError
 from assay.core.seeds import derive
 from assay.core.spec import EnvironmentSpec
 from assay.core.types import FactorTable
-from assay.data.splits import Split, assign_folds, split
+from assay.data.splits import Split, assign_folds
 from assay.shifts.environment import Environment
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
+from assay.shifts.parts import TEST_SEED, parts
 
 if TYPE_CHECKING:
     from assay.shifts.file_population import FilePopulation
-
-_TEST_SEED = derive(0, "test")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class FileScene:
     def counterfactual(self, factor: str, end: str) -> Environment:
         """The neutral rows without (`low`) or with (`high`) an intervention. Raises SpecError for another name."""
         self.tests.check_change(factor, end, self.changeable())
-        return switched(self.neutral(), factor, self.tests.interventions[factor], end, _TEST_SEED)
+        return switched(self.neutral(), factor, self.tests.interventions[factor], end, TEST_SEED)
 
     def sobol(self, samples: int) -> None:
         """None: there is no phantom to draw from."""
@@ -95,9 +94,9 @@ class FileScene:
     def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
         population, folds = self.population, self.population.data.split.folds
         if folds is None:
-            shown = population.make(name, spec, self._parts().test, _TEST_SEED)
+            shown = population.make(name, spec, self._parts().test, TEST_SEED)
         else:
-            everywhere = population.make(name, spec, np.arange(len(population.table)), _TEST_SEED)
+            everywhere = population.make(name, spec, np.arange(len(population.table)), TEST_SEED)
             shown = self._tested(name, spec, everywhere.table, folds)
         self._refuse_leak(name, shown.table)
         return shown
@@ -109,14 +108,14 @@ class FileScene:
         here = population.table.take(chosen.row[fold[chosen.row] == self.fold])
         if not len(here):
             raise DataError(f"environment '{name}' has no row in fold {self.fold} of {folds}: use fewer folds")
-        return population.show(name, spec, here, _TEST_SEED, int((fold == self.fold).sum()))
+        return population.show(name, spec, here, TEST_SEED, int((fold == self.fold).sum()))
 
     def _parts(self) -> Split:
-        return split(self.population.table, self.population.data.split, self.seed, self.fold)
+        return parts(self.population.table, self.population.data.split, self.seed, self.fold)
 
     def _refuse_leak(self, name: str, table: FactorTable) -> None:
-        parts = self._parts()
-        seen = self.population.table.patient[np.concatenate([parts.train, parts.validation])]
+        here = self._parts()
+        seen = self.population.table.patient[np.concatenate([here.train, here.validation])]
         both = np.intersect1d(table.patient, seen)
         if len(both):
             rows = int(np.isin(table.patient, both).sum())

@@ -14,6 +14,7 @@ from assay.core.types import Factor
 from assay.shifts.environment import Environment, SobolDesign
 from assay.shifts.marginal import Marginal, marginal
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
+from assay.shifts.parts import TEST_SEED
 from assay.shifts.sobol import saltelli
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 NUISANCE = "nuisance seed"
 """The name of the last Sobol' input."""
-
-TEST_SEED = derive(0, "test")
-"""Test rows are common to all seeds."""
 
 _ENDS_U = {"low": 0.1, "high": 0.9}
 

@@ -91,7 +91,7 @@ def open_population(data: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = 
         from assay.shifts.phantom_population import PhantomPopulation
 
         return PhantomPopulation(data, cache)
-    from assay.data.sources.load import load_dataset
+    from assay.data.sources import load_dataset
     from assay.shifts.file_population import FilePopulation
 
     return FilePopulation(data, lambda: load_dataset(data, cache, skip_bad_rows=skip_bad_rows))
