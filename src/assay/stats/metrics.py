@@ -133,31 +133,41 @@ def macro_auroc(
     return Metric(float(np.mean(values)))
 
 
-def somers_d(values: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+def somers_d(
+    values: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
+) -> Metric:
     """Somers' D of values given a binary target, 2 AUROC - 1. Range -1..1, 0 without association. Somers (1962)."""
-    area = auroc(values, target)
+    area = auroc(values, target, fold)
     return Metric(2 * area.value - 1, area.reason)
 
 
-def average_precision(score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+def average_precision(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
+) -> Metric:
     """Mean over positives of the precision at their score (rows that tie enter together). Range 0..1.
 
-    Chance is the share of positives. Undefined without a positive or without a negative.
+    fold: with it a positive is ranked among the rows of its fold only. Chance is the share of positives. Undefined
+    without a positive or without a negative.
     """
     if reason := binary_fault(score, target):
         return undefined(reason)
-    called, hit = calls_at(score, target)
+    called, hit = calls_at(score, target, fold)
     positive = target == 1
     return Metric(float((hit[positive] / called[positive]).mean()))
 
 
-def calls_at(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per row, were its score the threshold: how many rows are called positive, and how many of them rightly."""
-    ascending = np.sort(score)
-    ascending_positive = np.sort(score[target == 1])
-    called = len(score) - np.searchsorted(ascending, score, side="left")
-    hit = len(ascending_positive) - np.searchsorted(ascending_positive, score, side="left")
-    return called.astype(np.float64), hit.astype(np.float64)
+def calls_at(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Per row, were its score the threshold of its fold: how many rows are called positive, and how many rightly."""
+    folds = np.zeros(len(score), dtype=np.int64) if fold is None else fold
+    called, hit = np.zeros(len(score)), np.zeros(len(score))
+    for number in np.unique(folds):
+        here = folds == number
+        scores, positives = np.sort(score[here]), np.sort(score[here & (target == 1)])
+        called[here] = len(scores) - np.searchsorted(scores, score[here], side="left")
+        hit[here] = len(positives) - np.searchsorted(positives, score[here], side="left")
+    return called, hit
 
 
 # --- decisions ------------------------------------------------------------------------------------------------------

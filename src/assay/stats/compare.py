@@ -1,0 +1,225 @@
+"""Contrasts between recipes: paired in seeds and patients, with what the interval's model says of the difference.
+
+A difference is judged on the plain scale with Student's t, by the same variance as an estimate. The sign-flip test over
+seeds stands beside with the smallest p it could have reached, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+
+from assay.core.seeds import generator
+from assay.stats.estimate import Uncertainty, interval, uncertainty, uncertainty_seeds
+from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
+
+ALPHA = 0.05
+EXACT_FLIPS = 14
+"""Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
+
+Conclusion = Literal["a higher", "a lower", "equivalent", "not shown", "undefined"]
+Scale = Literal["plain", "probit"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference, or another linear combination of panels, with its interval and tests.
+
+    p: two-sided, by the t distribution that made the interval. equivalence_p: two one-sided tests within +- margin,
+    NaN without a margin. sign_flip_p: two-sided, over seeds alone, sign_flip_min_p being the least it can be.
+    seeds: those that all panels kept. left_out: seeds that some panels kept and others did not. paired_patients: those
+    that all panels share. per_seed: [seeds]. reason: why there is no value or no test; empty where there are both.
+    """
+
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    df: float
+    p: float
+    sign_flip_p: float
+    sign_flip_min_p: float
+    margin: float
+    equivalence_p: float
+    seeds: int
+    left_out: int
+    patients: int
+    paired_patients: int
+    images: int
+    per_seed: Float[np.ndarray, " s"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a contrast amounts to within its family; both p-values are Holm's."""
+
+    p_holm: float
+    equivalence_p_holm: float
+    conclusion: Conclusion
+
+
+@dataclass(frozen=True)
+class SeedValues:
+    """One number per seed of a recipe, with its standard error within the model where there is one."""
+
+    values: Float[np.ndarray, " s"]
+    seeds: Int[np.ndarray, " s"]
+    standard_errors: Float[np.ndarray, " s"] | None = None
+
+
+def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
+    """How far recipe a lies above recipe b by a measure: a - b.
+
+    Paired by seed number and by patient code. Where the panels show different patients (two environments) these stand
+    alone and only the seeds are paired. Under 3 common seeds nothing is tested.
+    """
+    return combination([a, b], np.array([1.0, -1.0]), name, margin)
+
+
+def combination(
+    panels: Sequence[Panel],
+    weights: Float[np.ndarray, " m"],
+    name: str,
+    margin: float | None = None,
+    scale: Scale = "plain",
+) -> Contrast:
+    """The linear combination sum_m weights[m] measure(panels[m]), such as a difference of differences (1, -1, -1, 1).
+
+    scale: `probit` puts the measure, held within .005 .. .995, on the probit scale first.
+    """
+    parts = [evaluate(panel, name) for panel in panels]
+    return compare([probit(part) for part in parts] if scale == "probit" else parts, weights, margin)
+
+
+def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
+    """The contrast of what has been evaluated already; weights [m], or [m, s] where they differ by seed."""
+    whole = combine(parts, weights)
+    seeds = {int(seed) for part in parts for seed in part.seeds}
+    shared = reduce(np.intersect1d, [part.patients for part in parts])
+    return tested(
+        whole,
+        uncertainty(whole),
+        margin,
+        left_out=len(seeds) - len(whole.seeds),
+        paired_patients=len(shared),
+    )
+
+
+def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) -> Contrast:
+    """The contrast a - b of a number per seed that has no patients behind it, paired by seed.
+
+    Within-model standard errors are taken as independent between a and b: on shared samples that errs on the wide side.
+    """
+    seeds = np.intersect1d(a.seeds, b.seeds)
+    rows = [np.array([np.flatnonzero(side.seeds == seed)[0] for seed in seeds], dtype=np.int64) for side in (a, b)]
+    difference = a.values[rows[0]] - b.values[rows[1]]
+    errors = [
+        side.standard_errors[row] for side, row in zip((a, b), rows, strict=True) if side.standard_errors is not None
+    ]
+    within = np.sqrt(sum(np.square(error) for error in errors)) if errors else None
+    empty = np.zeros((len(seeds), 0))
+    whole = Evaluated(difference, empty, np.zeros(0, dtype=np.int64), seeds, 0, (-np.inf, np.inf))
+    left_out = len(np.union1d(a.seeds, b.seeds)) - len(seeds)
+    return tested(whole, uncertainty_seeds(difference, within), margin, left_out=left_out, paired_patients=0)
+
+
+def tested(
+    whole: Evaluated, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
+) -> Contrast:
+    """A combination with its uncertainty, interval and tests."""
+    value = float(whole.values.mean()) if len(whole.values) and not whole.reason else float("nan")
+    error, df = sure.standard_error, sure.df
+    # The plain interval, cut where the difference cannot be: on any other scale it would disagree with p.
+    low, high = (float(np.clip(end, *whole.bounds)) for end in interval(value, error, df))
+    flips = sign_flip(whole.values) if not sure.reason else (float("nan"), float("nan"))
+    return Contrast(
+        value,
+        low,
+        high,
+        error,
+        df,
+        two_sided(value, error, df),
+        flips[0],
+        flips[1],
+        float("nan") if margin is None else margin,
+        float("nan") if margin is None else equivalence(value, error, df, margin),
+        len(whole.values),
+        left_out,
+        len(whole.patients),
+        paired_patients,
+        whole.images,
+        whole.values,
+        sure.reason,
+    )
+
+
+def two_sided(value: float, standard_error: float, df: float) -> float:
+    """The p-value of no difference, by Student's t; NaN where the standard error is."""
+    return float(2 * stats.t.sf(abs(value) / standard_error, df))
+
+
+def equivalence(value: float, standard_error: float, df: float, margin: float) -> float:
+    """The p-value of a difference of at least the margin: the greater of two one-sided tests (Schuirmann 1987)."""
+    if margin <= 0:
+        raise ValueError(f"the margin of equivalence is {margin}: give a positive difference that would not matter")
+    return float(stats.t.sf((margin - abs(value)) / standard_error, df))
+
+
+def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
+    """The two-sided sign-flip test of the mean over seeds: its p, and the smallest p that so many seeds can reach.
+
+    All 2^S flips up to 14 seeds, then 2^14 random ones. Smallest: 2 / 2^S, .0625 for 5 seeds.
+    """
+    seeds = len(differences)
+    if seeds <= EXACT_FLIPS:
+        negative = (np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1
+    else:
+        negative = generator(0, "sign-flip", seeds).integers(0, 2, (2**EXACT_FLIPS, seeds))
+        negative[0] = 0  # the differences as they are: no p of exactly zero
+    flipped = np.abs(np.where(negative == 1, -differences, differences).sum(axis=1))
+    reached = flipped >= abs(differences.sum()) * (1 - 1e-12)
+    return float(reached.mean()), 2.0 / min(2**seeds, 2 ** (EXACT_FLIPS + 1))
+
+
+def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Holm's (1979) adjusted p-values of a family.
+
+    NaN stays NaN, but counts: the family is what was stated, not what could be computed.
+    """
+    order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
+    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    adjusted = np.empty(len(p))
+    adjusted[order] = stepped
+    return np.where(np.isnan(p), np.nan, adjusted)
+
+
+def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
+    """What each contrast of a stated family amounts to, differences and equivalences each corrected by Holm.
+
+    A difference that is shown is called one even where it also lies within the margin. What is neither shown to differ
+    nor shown to be equivalent is `not shown`; what could not be tested is `undefined`.
+    """
+    p = holm(np.array([one.p for one in family]))
+    # A family's equivalence tests are those that were stated with a margin.
+    asked = [position for position, one in enumerate(family) if not np.isnan(one.margin)]
+    within = np.full(len(family), np.nan)
+    within[asked] = holm(np.array([family[position].equivalence_p for position in asked]))
+    return [
+        Decision(float(own), float(equal), _conclusion(one, float(own), float(equal), alpha))
+        for one, own, equal in zip(family, p, within, strict=True)
+    ]
+
+
+def _conclusion(one: Contrast, p: float, equivalence_p: float, alpha: float) -> Conclusion:
+    if np.isnan(p):
+        return "undefined"
+    if p < alpha:
+        return "a higher" if one.value > 0 else "a lower"
+    return "equivalent" if equivalence_p < alpha else "not shown"

@@ -1,0 +1,154 @@
+"""One value over seeds and patients, with the interval that both allow.
+
+Intervals of a bounded measure are made on the logit of its place within its range (the log where only one end is
+finite) and carried back, so that they cannot leave it: near an end the plain interval runs over the edge, and covers
+.79 where it should cover .95 (docs/statistics.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from assay.stats.panel import Evaluated, Panel, evaluate
+from assay.stats.variance import degrees, two_way
+
+CONFIDENCE = 0.95
+MINIMUM_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % interval over seeds and patients.
+
+    reason: why there is no value, or no interval; empty where there are both. per_seed: [seeds], the dots of a figure.
+    """
+
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    df: float
+    seeds: int
+    patients: int
+    images: int
+    per_seed: Float[np.ndarray, " s"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """The standard error of a mean over seeds and its degrees of freedom, or NaN and why there is none."""
+
+    standard_error: float
+    df: float
+    reason: str = ""
+
+
+def estimate(panel: Panel, name: str) -> Estimate:
+    """A measure of one recipe in one environment: its mean over seeds, with an interval over seeds and patients.
+
+    No interval under 3 seeds, nor where nothing varied, nor from a single patient (or a single one of a class).
+    """
+    return summarise(evaluate(panel, name))
+
+
+def summarise(part: Evaluated) -> Estimate:
+    """The estimate of what was evaluated per seed and patient."""
+    sure = uncertainty(part)
+    value = float("nan") if part.reason else float(part.values.mean())
+    low, high = interval(value, sure.standard_error, sure.df, part.bounds)
+    return Estimate(
+        value,
+        low,
+        high,
+        sure.standard_error,
+        sure.df,
+        len(part.values),
+        len(part.patients),
+        part.images,
+        part.values,
+        sure.reason,
+    )
+
+
+def uncertainty(part: Evaluated) -> Uncertainty:
+    """How sure the mean over seeds is, by the two-way variance."""
+    if reason := part.reason or _too_few(len(part.values)):
+        return Uncertainty(float("nan"), float("nan"), reason)
+    spread = two_way(part.values, part.contributions)
+    variance = float(spread.variance)
+    if np.isnan(variance) or len(part.patients) < 2:
+        return Uncertainty(float("nan"), float("nan"), "it rests on a single patient: no variance over patients")
+    return _from_variance(variance, float(spread.df))
+
+
+def estimate_seeds(
+    values: Float[np.ndarray, " s"],
+    standard_errors: Float[np.ndarray, " s"] | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """A number per seed that has no patients behind it (a Sobol' index, a decodability), its mean and 95 % interval.
+
+    standard_errors: within each model. The models are read on the same samples, so their errors do not average out over
+    seeds: the square of their mean is added to the variance between seeds. That is the most it can be (errors wholly
+    shared), so that the interval errs on the wide side.
+    """
+    sure = uncertainty_seeds(values, standard_errors)
+    value = float(values.mean()) if len(values) else float("nan")
+    low, high = interval(value, sure.standard_error, sure.df, bounds)
+    return Estimate(value, low, high, sure.standard_error, sure.df, len(values), 0, 0, values, sure.reason)
+
+
+def uncertainty_seeds(
+    values: Float[np.ndarray, " s"], standard_errors: Float[np.ndarray, " s"] | None = None
+) -> Uncertainty:
+    """How sure the mean of one number per seed is (see `estimate_seeds`)."""
+    missing = int(np.isnan(values).sum())
+    reason = f"undefined for {missing} of {len(values)} seeds" if missing else _too_few(len(values))
+    if reason:
+        return Uncertainty(float("nan"), float("nan"), reason)
+    between = float(values.var(ddof=1)) / len(values)
+    within = 0.0 if standard_errors is None else float(standard_errors.mean()) ** 2
+    if np.isnan(within):
+        return Uncertainty(float("nan"), float("nan"), "the standard error of a seed is not known")
+    df = degrees(np.array(between), np.array(between + within), len(values) - 1, np.inf)
+    return _from_variance(between + within, float(df))
+
+
+def _too_few(seeds: int) -> str:
+    if not seeds:
+        return "no seed was kept"
+    plural = "s" if seeds > 1 else ""
+    return f"{seeds} seed{plural}: no interval is drawn under {MINIMUM_SEEDS}" if seeds < MINIMUM_SEEDS else ""
+
+
+def _from_variance(variance: float, df: float) -> Uncertainty:
+    if variance <= 0:
+        return Uncertainty(float("nan"), float("nan"), "nothing varied over seeds or patients: no interval can be made")
+    return Uncertainty(float(np.sqrt(variance)), df)
+
+
+def interval(
+    value: float, standard_error: float, df: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
+    """The 95 % interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds."""
+    low, high = bounds
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * standard_error
+    if np.isnan(half):
+        return float("nan"), float("nan")
+    if not low < value < high or (np.isinf(low) and np.isinf(high)):
+        return max(low, value - half), min(high, value + half)
+    if np.isinf(high):
+        factor = float(np.exp(half / (value - low)))
+        return low + (value - low) / factor, low + (value - low) * factor
+    if np.isinf(low):
+        mirrored = interval(-value, standard_error, df, (-high, np.inf))
+        return -mirrored[1], -mirrored[0]
+    share = (value - low) / (high - low)
+    centre, reach = np.log(share / (1 - share)), half / (high - low) / (share * (1 - share))
+    ends = [low + (high - low) / (1 + float(np.exp(-end))) for end in (centre - reach, centre + reach)]
+    return ends[0], ends[1]

@@ -1,0 +1,190 @@
+"""How much each image moves a metric: the ground on which variances over patients stand.
+
+A contribution is the derivative of the metric with respect to the image's weight (the infinitesimal jackknife, Jaeckel
+1972): the error of an estimate is nearly the sum of its contributions, and its variance over patients the sum of the
+squares of the patients' contributions. Contributions of one metric on one model sum to zero.
+
+Each function takes a model's `Answers`, the metric's value on them and the patients, and returns contributions per
+image, already widened for small samples by sqrt(g / (g - 1)), g being the number of patients that a mean in the metric
+runs over. For AUROC with one image a patient their squares then sum to the variance of DeLong et al. (1988); with
+several images a patient, to that of Obuchowski (1997) up to the order of 1 / g. They are NaN where g is 1: no variance
+can be had from one patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from assay.stats.metrics import (
+    brier_losses,
+    calibration_pairs,
+    calls_at,
+    class_score,
+    equal_mass_bins,
+    log_losses,
+    placements,
+    predictions,
+    probabilities,
+    two_columns,
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model said about n images: logits [n, k], class codes [n], and how its calls are made.
+
+    threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
+    """
+
+    logits: Float[np.ndarray, "n k"]
+    target: Int[np.ndarray, " n"]
+    threshold: float | Float[np.ndarray, " n"] = 0.5
+    fold: Int[np.ndarray, " n"] | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes the model tells apart."""
+        return max(self.logits.shape[-1], 2)
+
+    @property
+    def probability(self) -> Float[np.ndarray, "n c"]:
+        """Class probabilities."""
+        return probabilities(self.logits)
+
+    @property
+    def score(self) -> Float[np.ndarray, " n"]:
+        """Log-odds of the positive class."""
+        return class_score(self.logits)
+
+    @property
+    def predicted(self) -> Int[np.ndarray, " n"]:
+        """Class codes as called."""
+        return predictions(self.probability, self.threshold)
+
+
+Rows = Float[np.ndarray, " n"]
+Patients = Int[np.ndarray, " n"]
+
+
+def auroc(answers: Answers, value: float, patient: Patients) -> Rows:
+    """AUROC: how far the row's share of rightly ordered partners lies from the mean, over the pairs (Hajek, DeLong)."""
+    return _auroc(answers.score, answers.target, answers.fold, value, patient)
+
+
+def macro_auroc(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Macro AUROC: the mean of the classes' contributions."""
+    total = np.zeros(len(patient))
+    for label in range(answers.classes):
+        score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
+        total += _auroc(score, target, answers.fold, None, patient)
+    return total / answers.classes
+
+
+def somers_d(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Somers' D: twice those of AUROC."""
+    return 2 * auroc(answers, (value + 1) / 2, patient)
+
+
+def _auroc(
+    score: np.ndarray, target: np.ndarray, fold: np.ndarray | None, value: float | None, patient: np.ndarray
+) -> np.ndarray:
+    return widened(auroc_rows(*placements(score, target, fold), target, value), target, patient)
+
+
+def auroc_rows(
+    right: Float[np.ndarray, "*s n"],
+    opposite: Float[np.ndarray, "*s n"],
+    target: Int[np.ndarray, " n"],
+    value: float | Float[np.ndarray, "*s 1"] | None = None,
+) -> Float[np.ndarray, "*s n"]:
+    """Contributions to AUROC from placements, before widening; leading axes are batches."""
+    positive = target == 1
+    pairs = opposite[..., positive].sum(axis=-1, keepdims=True)
+    area = right[..., positive].sum(axis=-1, keepdims=True) / pairs if value is None else value
+    return (right - area * opposite) / pairs
+
+
+def average_precision(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Average precision: a positive brings its own precision, and every row bears on the precision at lower scores."""
+    score, positive = answers.score, answers.target == 1
+    called, hit = calls_at(score, answers.target, answers.fold)
+    folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
+    rows = np.where(positive, hit / called - value, 0.0)
+    for number in np.unique(folds):
+        here, among = folds == number, (folds == number) & positive
+        order = np.argsort(score[among], kind="stable")
+        below = np.searchsorted(score[among][order], score[here], side="right")
+        gain = np.concatenate([[0.0], np.cumsum((1 / called[among])[order])])
+        loss = np.concatenate([[0.0], np.cumsum((hit[among] / called[among] ** 2)[order])])
+        rows[here] += positive[here] * gain[below] - loss[below]
+    return widened(rows / positive.sum(), np.zeros_like(folds), patient)
+
+
+def accuracy(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Accuracy: residuals over n."""
+    return _mean(answers.predicted == answers.target, value, np.ones(len(patient), dtype=bool), patient)
+
+
+def sensitivity(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Sensitivity: residuals of the positives over their number."""
+    return _mean(answers.predicted == 1, value, answers.target == 1, patient)
+
+
+def specificity(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Specificity: residuals of the negatives over their number."""
+    return _mean(answers.predicted == 0, value, answers.target == 0, patient)
+
+
+def brier(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Brier score: residuals over n."""
+    losses = brier_losses(answers.probability, answers.target)
+    return _mean(losses, value, np.ones(len(patient), dtype=bool), patient)
+
+
+def log_loss(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Log-loss: residuals over n."""
+    losses = log_losses(two_columns(answers.logits), answers.target)
+    return _mean(losses, value, np.ones(len(patient), dtype=bool), patient)
+
+
+def _mean(values: Shaped[np.ndarray, " n"], mean: float, among: np.ndarray, patient: np.ndarray) -> np.ndarray:
+    rows = np.where(among, values - mean, 0.0) / among.sum()
+    return widened(rows, among.astype(np.int64), patient)
+
+
+def calibration_error(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Calibration error: the row's gap, signed as its bin's, with the bins held where they are."""
+    claimed, came = calibration_pairs(answers.logits, answers.target)
+    bins = equal_mass_bins(claimed)
+    sign = np.sign(np.bincount(bins, claimed - came))[bins]
+    return _mean(sign * (claimed - came), value, np.ones(len(patient), dtype=bool), patient)
+
+
+def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) -> Rows:
+    """Kappa 1 - D / E: from the derivatives of the observed (D) and the expected (E) squared disagreement."""
+    a, b = answers.predicted.astype(np.float64), answers.target.astype(np.float64)
+    observed = ((a - b) ** 2).mean()
+    squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
+    expected = squares - 2 * product
+    by_observed = (a - b) ** 2 - observed
+    by_expected = a**2 + b**2 - squares - 2 * (a * b.mean() + b * a.mean() - 2 * product)
+    rows = (observed * by_expected / expected - by_observed) / expected / len(a)
+    return widened(rows, np.zeros(len(a), dtype=np.int64), patient)
+
+
+def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
+    """Contributions times sqrt(g / (g - 1)), g being the number of patients in the row's stratum; NaN where g is 1.
+
+    Rows of a stratum that the metric does not use contribute zero, and zero they stay.
+    """
+    factor = np.zeros(rows.shape[-1])
+    used = (rows != 0).any(axis=tuple(range(rows.ndim - 1)))
+    for code in np.unique(stratum):
+        here = stratum == code
+        patients = len(np.unique(patient[here]))
+        if used[here].any():
+            factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
+    return rows * factor

@@ -1,0 +1,187 @@
+"""What one recipe's seeds said about one environment, and a measure of it per seed and patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import ndtri
+
+from assay.stats.influence import Answers
+from assay.stats.measures import influence_of, measure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Seeds x images of one recipe in one environment; row i is the same image for every seed.
+
+    scores: float64 [s, n, k] logits; k = 1 is the positive class alone. target: int64 [n], class codes.
+    patient: int64 [n], codes that mean the same patient in every panel of a study.
+    fold: int64 [s, n], which fold's model answered; pairs of an AUROC are then taken within a fold only.
+    tested: bool [s, n], which rows a seed answered at all (all of them when None).
+    thresholds: [s], or [s, n] where folds have their own, on the positive probability (.5 when None).
+    seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
+    """
+
+    scores: Float[np.ndarray, "s n k"]
+    target: Int[np.ndarray, " n"]
+    patient: Int[np.ndarray, " n"]
+    fold: Int[np.ndarray, "s n"] | None = None
+    tested: Bool[np.ndarray, "s n"] | None = None
+    thresholds: Float[np.ndarray, "s *n"] | None = None
+    seeds: Int[np.ndarray, " s"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 3:
+            raise ValueError(f"scores have shape {self.scores.shape}: give [seeds, images, classes]")
+        seeds, images, _ = self.scores.shape
+        for name, array, shapes in (
+            ("target", self.target, [(images,)]),
+            ("patient", self.patient, [(images,)]),
+            ("fold", self.fold, [(seeds, images)]),
+            ("tested", self.tested, [(seeds, images)]),
+            ("thresholds", self.thresholds, [(seeds,), (seeds, images)]),
+            ("seeds", self.seeds, [(seeds,)]),
+        ):
+            if array is not None and array.shape not in shapes:
+                allowed = " or ".join(map(str, shapes))
+                raise ValueError(
+                    f"{name} has shape {array.shape}: expected {allowed} beside scores {self.scores.shape}"
+                )
+        if len(set(self.numbers.tolist())) != seeds:
+            raise ValueError(f"seeds {self.numbers.tolist()} name one seed twice: give each seed once")
+
+    @property
+    def numbers(self) -> Int[np.ndarray, " s"]:
+        """The seeds' numbers."""
+        return np.arange(len(self.scores)) if self.seeds is None else self.seeds
+
+    def rows(self, index: np.ndarray) -> Panel:
+        """The panel of some images only (integers or booleans), such as a group of patients."""
+        thresholds = self.thresholds
+        return replace(
+            self,
+            scores=self.scores[:, index],
+            target=self.target[index],
+            patient=self.patient[index],
+            fold=None if self.fold is None else self.fold[:, index],
+            tested=None if self.tested is None else self.tested[:, index],
+            thresholds=thresholds[:, index] if thresholds is not None and thresholds.ndim == 2 else thresholds,
+        )
+
+    def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
+        """What the seed at this position said about the rows it answered, and their patients."""
+        here = np.ones(len(self.target), dtype=bool) if self.tested is None else self.tested[position]
+        threshold: float | np.ndarray = 0.5
+        if self.thresholds is not None:
+            own = self.thresholds[position]
+            threshold = own[here] if own.ndim else float(own)
+        fold = None if self.fold is None else self.fold[position][here]
+        return Answers(self.scores[position][here], self.target[here], threshold, fold), self.patient[here]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A measure per seed, with the contribution of each patient to each.
+
+    values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted.
+    bounds: what the values cannot leave. reason: why the measure is undefined, or empty.
+    """
+
+    values: Float[np.ndarray, " s"]
+    contributions: Float[np.ndarray, "s p"]
+    patients: Int[np.ndarray, " p"]
+    seeds: Int[np.ndarray, " s"]
+    images: int
+    bounds: tuple[float, float]
+    reason: str = ""
+
+
+def evaluate(panel: Panel, name: str) -> Evaluated:
+    """The measure of that name for each seed of a panel. Raises SpecError for an unknown measure.
+
+    Undefined for one seed is undefined for all: a mean over the seeds that happen to have a value would flatter.
+    """
+    chosen = measure(name)
+    patients = np.unique(panel.patient)
+    values = np.full(len(panel.scores), np.nan)
+    contributions = np.zeros((len(values), len(patients)))
+    reasons: list[str] = []
+    for position in range(len(values)):
+        answers, patient = panel.answers(position)
+        result, moved = influence_of(name, answers, patient)
+        values[position] = result.value
+        contributions[position, np.searchsorted(patients, np.unique(patient))] = moved
+        reasons += [result.reason] if result.reason else []
+    return Evaluated(
+        values,
+        contributions,
+        patients,
+        panel.numbers,
+        len(panel.target),
+        (chosen.low, chosen.high),
+        _undefined_seeds(reasons, len(values)),
+    )
+
+
+def _undefined_seeds(reasons: list[str], seeds: int) -> str:
+    if not seeds:
+        return "no seed was kept"
+    if not reasons or len(reasons) == seeds:
+        return reasons[0] if reasons else ""
+    return f"undefined for {len(reasons)} of {seeds} seeds: {reasons[0]}"
+
+
+def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> Evaluated:
+    """The linear combination sum_m weights[m] part[m], per seed, over the seeds that all parts have.
+
+    weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers. Patients are matched
+    by code: those in common are paired, the others stand alone.
+    """
+    seeds = common_seeds(parts)
+    patients = np.unique(np.concatenate([part.patients for part in parts]))
+    spread = np.broadcast_to(weights.reshape(len(parts), -1), (len(parts), len(seeds)))
+    values, contributions = np.zeros(len(seeds)), np.zeros((len(seeds), len(patients)))
+    for part, weight in zip(parts, spread, strict=True):
+        rows = np.array([np.flatnonzero(part.seeds == seed)[0] for seed in seeds], dtype=np.int64)
+        values += weight * part.values[rows]
+        contributions[:, np.searchsorted(patients, part.patients)] += weight[:, None] * part.contributions[rows]
+    reasons = [part.reason for part in parts if part.reason]
+    return Evaluated(
+        values,
+        contributions,
+        patients,
+        seeds,
+        max(part.images for part in parts),
+        _bounds(parts, spread),
+        reasons[0] if reasons else "",
+    )
+
+
+def common_seeds(parts: Sequence[Evaluated]) -> Int[np.ndarray, " s"]:
+    """The numbers of the seeds that every part has, ascending."""
+    return reduce(np.intersect1d, [np.unique(part.seeds) for part in parts])
+
+
+def _bounds(parts: Sequence[Evaluated], weights: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest that a mean over seeds of the combination can be."""
+    low = high = 0.0
+    for part, weight in zip(parts, weights.mean(axis=1) if weights.size else np.zeros(len(parts)), strict=True):
+        ends = [float(weight) * end for end in part.bounds] if weight else [0.0, 0.0]
+        low, high = low + min(ends), high + max(ends)
+    return low, high
+
+
+def probit(part: Evaluated, clip: float = 0.005) -> Evaluated:
+    """The same measure on the probit scale, values in 0..1 held within clip .. 1 - clip first (METHODS, dose-response).
+
+    A held value no longer moves with its patients.
+    """
+    held = np.clip(part.values, clip, 1 - clip)
+    z = ndtri(held)
+    slope = np.where(held == part.values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)
+    ends = (float(ndtri(clip)), float(ndtri(1 - clip)))
+    return replace(part, values=z, contributions=part.contributions * slope[:, None], bounds=ends)
