@@ -13,6 +13,19 @@ class PerformanceParams(Params):
     smallest_group: int = Field(20, ge=1, description="images that a group needs to count for the worst group")
 
 
+class DecodabilityParams(Params):
+    """Arguments of `decodability`."""
+
+    folds: int = Field(
+        5, ge=2, le=10, description="parts that patients are dealt into; each is decoded from the others"
+    )
+    environment: str = Field(
+        "independent",
+        min_length=1,
+        description="where decoders are fitted and tested: 'independent' or the name of a test environment",
+    )
+
+
 class RelianceParams(Params):
     """Arguments of `reliance`."""
 
@@ -45,4 +58,11 @@ register(
     "assay.probes.reliance:Reliance",
     RelianceParams,
     summary="what the output depends on: Sobol' indices on phantoms, flips and effects of changing one factor",
+)
+register(
+    "probe",
+    "decodability",
+    "assay.probes.decodability:Decodability",
+    DecodabilityParams,
+    summary="which factors a linear decoder reads from each layer, beside the untrained network, chance and raw pixels",
 )
