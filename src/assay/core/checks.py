@@ -91,7 +91,7 @@ def check_contrasts(
     axes: Sequence[Axis],
     tests: Iterable[str],
     factors: Iterable[str] | None,
-    probes: Sequence[Component],
+    probes: Sequence[Component] | None,
     problems: Problems,
 ) -> None:
     """Every contrast can be computed: its axis, value, measure, environment and factor exist."""
@@ -101,7 +101,8 @@ def check_contrasts(
             continue
         keys: Keys = ("contrasts", i)
         _check_axis(contrast, axes, keys, problems)
-        _check_measure(contrast, probes, keys, problems)
+        if probes is not None:
+            _check_measure(contrast, probes, keys, problems)
         for key, given, known in (
             ("environment", contrast.environment, environments),
             ("factor", contrast.factor, names),
@@ -164,4 +165,4 @@ def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Ke
         )
     for field in measure.needs:
         if not getattr(contrast, field):
-            problems.add(keys, "", f"measure '{measure.name}' needs '{field}' said")
+            problems.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")

@@ -29,17 +29,17 @@ def data_section(value: Any, problems: Problems) -> DataSpec | None:
     given = dict(section(value, keys, problems, "`key: value` pairs such as {phantom: nodule, size: 64}"))
     named = [name for name in SOURCES if given.get(name)]
     if len(named) != 1:
-        also = "only one of them" if named else "one of them"
-        problems.add(
-            keys, "", f"images come from {' or '.join(named) or 'nowhere'}; expected {also}: {', '.join(SOURCES)}"
-        )
+        what = f"images come from {' and '.join(named)}" if named else "nothing says where images come from"
+        problems.add(keys, "", f"{what}; expected one of {', '.join(SOURCES)}")
         return None
     before = len(problems.found)
     _check_belonging(given, named[0], keys, problems)
     if named[0] == "phantom":
         given["phantom"] = component("phantom", given["phantom"], (*keys, "phantom"), problems)
     else:
-        given[named[0]] = _located(given[named[0]], (*keys, named[0]), problems) or ""
+        given[named[0]] = _located(given[named[0]], (*keys, named[0]), problems)
+    if given[named[0]] is None:
+        return None
     if "where" in given:
         given["where"] = conditions(given["where"], (*keys, "where"), problems)
     if isinstance(given.get("positive"), (str, int, float)):
@@ -54,10 +54,11 @@ def data_section(value: Any, problems: Problems) -> DataSpec | None:
 
 def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, problems: Problems) -> None:
     wrong = FILES_ONLY if source == "phantom" else PHANTOM_ONLY
-    for name in wrong:
-        if name in given:
-            why = "is for images from files" if source == "phantom" else "is for phantoms; `split` divides files"
-            problems.add((*keys, name), given[name], f"'{name}' {why}, and this study takes its images from {source}")
+    named = [name for name in wrong if name in given]
+    if named:
+        kind, also = ("images from files", "") if source == "phantom" else ("phantoms", ", which `split` divides")
+        text = f"{', '.join(named)}: for {kind} only; images of this study come from {source}{also}"
+        problems.add((*keys, named[0]), "", text)
 
 
 def _factors(value: dict[str, Any], keys: Keys, problems: Problems) -> dict[str, FactorSpec]:
@@ -126,7 +127,7 @@ def check_table(data: DataSpec, problems: Problems) -> None:
     if not path.is_file():
         near = nearest(path.name, [item.name for item in path.parent.glob("*.csv")]) if path.parent.is_dir() else None
         hint = f"did you mean '{near}'?" if near else "images and masks without a table: table: ''"
-        problems.add(("data", "table"), data.table, f"there is no {path}", hint)
+        problems.add(("data", "table"), data.table, "there is no such file in the folder", hint)
         return
     header = read_header(path)
     for keys, column in _columns(data):

@@ -32,7 +32,7 @@ def resolve_environments(
     origins: dict[Keys, Keys] = {}
     for name in environments:
         chain = _chain(name, environments, problems)
-        merged: Any = environments[chain[-1]]
+        merged = _without_like(environments[chain[-1]])
         for heir, parent in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
             merged = _inherit(merged, environments[heir], name, parent, origins)
         made[name] = merged
@@ -50,17 +50,24 @@ def _chain(name: str, environments: Mapping[str, Any], problems: Problems) -> li
             problems.add(keys, like, f"no such environment: {shorten(list(environments))}", hint)
             break
         if like in chain:
-            problems.add(keys, like, "environments are like each other in a circle: " + " -> ".join([*chain, like]))
+            if name == min(chain):  # told once, not by every environment of the circle
+                circle = " -> ".join([*chain, like])
+                problems.add(keys, like, f"environments are like each other in a circle: {circle}")
             break
         chain.append(like)
     return chain
+
+
+def _without_like(value: Any) -> Any:
+    mapping = mapping_of(value)
+    return value if mapping is None else {key: item for key, item in mapping.items() if key != "like"}
 
 
 def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Keys]) -> Any:
     before, after = mapping_of(base), mapping_of(own)
     if before is None or after is None:
         return own
-    merged = {key: value for key, value in after.items() if key != "like"}
+    merged = _without_like(after)
     for part, opened in _OPEN.items():
         inherited, given = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
         if inherited is None or given is None:

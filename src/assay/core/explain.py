@@ -47,7 +47,7 @@ def _explain(
     if kind == "extra_forbidden":
         problems.unknown_key((*keys, *loc), owner.model_fields)
     elif kind == "missing":
-        what = f": {expected(field)}" if field else ""
+        what = f": expected {expected(field)}" if field and expected(field) != "text" else ""
         problems.add((*keys, *loc[:-1]), "", f"'{loc[-1]}' is missing{what}")
     elif field is None or kind == "value_error":
         problems.add((*keys, *loc), given, message.removeprefix("Value error, "))
@@ -98,9 +98,9 @@ def _range(metadata: list[Any]) -> str:
                     limits[name] = f"{getattr(part, name):g}"
     if "ge" in limits and "le" in limits:
         return f" from {limits['ge']} to {limits['le']}"
-    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     parts = [f"{words[name]} {limit}" for name, limit in limits.items()]
-    return " " + " and ".join(parts) if parts else ""
+    return (" of " if parts and parts[0].startswith("at") else " " if parts else "") + ", ".join(parts)
 
 
 def hint(given: Any, field: FieldInfo | None = None) -> str:

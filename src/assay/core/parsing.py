@@ -78,12 +78,13 @@ def check_study(document: Document) -> StudySpec:
     header = _header(document, problems)
     data = data_section(values.get("data"), problems)
     probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
+    before = len(problems.found)
     axes, grid = expand(values, problems)
-    placed = grid_points(values, grid, problems)
+    placed = grid_points(values, axes, grid, problems) if len(problems.found) == before else []
     contrasts = [
         contrast(item, ("contrasts", i), problems) for i, item in enumerate(_list(values, "contrasts", problems))
     ]
-    if data is not None and probes is not None and placed:
+    if data is not None and placed:
         _check_together(data, placed, contrasts, axes, probes, problems)
     problems.stop()
     if header is None or data is None or probes is None:
@@ -106,7 +107,7 @@ def _check_together(
     placed: Sequence[tuple[RecipePoint, Problems]],
     contrasts: Sequence[ContrastSpec | None],
     axes: Sequence[Axis],
-    probes: Sequence[Component],
+    probes: Sequence[Component] | None,
     problems: Problems,
 ) -> None:
     """What depends on the data's factors; a phantom is imported for it only when nothing else is wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assay.core.axes import Axis
 from assay.core.document import mapping_of
 from assay.core.environments import resolve_environments
 from assay.core.grid import Point, settle
@@ -14,7 +15,7 @@ from assay.core.surface import environment, recipe
 
 
 def grid_points(
-    values: Mapping[str, Any], grid: Sequence[Point], problems: Problems
+    values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[Point], problems: Problems
 ) -> list[tuple[RecipePoint, Problems]]:
     """The points in order, each with a collection of problems that knows where its values were written. Those with a
     problem are left out; the problem is noted.
@@ -26,7 +27,7 @@ def grid_points(
         return []
     made = [_point(settle(values, point.settings), point, problems) for point in grid]
     points = [placed for placed in made if placed is not None]
-    _refuse_twins([point for point, _ in points], problems)
+    _refuse_twins([point for point, _ in points], axes, problems)
     return points
 
 
@@ -36,7 +37,7 @@ def _point(values: Mapping[str, Any], point: Point, problems: Problems) -> tuple
     here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = recipe(values.get("recipe"), ("recipe",), here)
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
-    _check_train(made_from["train"], here)
+    _check_train(values["environments"]["train"], here)
     whole = {name: made for name, made in environments.items() if made is not None}
     if how is None or len(whole) < len(environments):
         return None
@@ -54,16 +55,16 @@ def _check_train(given: Any, problems: Problems) -> None:
         problems.add(("environments", "train", "like"), fields["like"], "others are like 'train'; it stands by itself")
 
 
-def _refuse_twins(points: Sequence[RecipePoint], problems: Problems) -> None:
+def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], problems: Problems) -> None:
     """Two points that are the same but for the spelling, such as `supcon` and `supcon` with its default temperature."""
     seen: dict[str, RecipePoint] = {}
     for point in points:
         what = point.recipe.model_dump_json() + point.train.model_dump_json()
         twin = seen.setdefault(what, point)
         if twin is not point:
-            axis = next(name for name, text in point.coordinates.items() if twin.coordinates[name] != text)
-            same = f"'{twin.coordinates[axis]}' and '{point.coordinates[axis]}'"
-            problems.add((), "", f"values {same} of axis '{axis}' are the same; keep one")
+            axis = next(axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name])
+            same = f"'{twin.coordinates[axis.name]}' and '{point.coordinates[axis.name]}'"
+            problems.add(axis.paths[0], "", f"the values {same} of this axis are the same; keep one")
 
 
 def marked(points: Sequence[RecipePoint]) -> list[str]:

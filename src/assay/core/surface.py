@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from assay.core.axes import label
 from assay.core.document import Keys, mapping_of
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, nearest
 from assay.core.explain import checked, hint
 from assay.core.problems import Problems, shorten
 from assay.core.registry import KINDS, ComponentKind, Entry, entries, lookup
@@ -38,7 +38,7 @@ def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -
         shape = f"expected the name of one {kind}, or {{name: {{argument: value}}}}"
         problems.add(keys, value, shape, hint(value))
         return None
-    entry = entry_of(kind, name, value, keys, problems)
+    entry = entry_of(kind, name, name, keys, problems)
     arguments = {} if given is None else mapping_of(given)
     if entry is None:
         return None
@@ -51,16 +51,21 @@ def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -
     return Component(kind=kind, name=name, params=arguments)
 
 
-def entry_of(kind: ComponentKind, name: str, value: Any, keys: Keys, problems: Problems) -> Entry | None:
+def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, problems: Problems) -> Entry | None:
     """The registered component of that name, or the user's own at a dotted path."""
     try:
         return lookup(kind, name)
     except SpecError as error:
         names = [entry.name for entry in entries(kind)]
-        own = "" if ":" in name else f"allowed: {shorten(names)}; your own as package.module:name"
-        problems.add(keys, name, str(error), own)
+        near = nearest(name, names)
+        meant = f": did you mean '{near}'?" if near else ""
+        if ":" in name:
+            problems.add(keys, given, str(error))
+        else:
+            own = f"allowed: {shorten(names, 20)}; your own as package.module:name"
+            problems.add(keys, given, f"unknown {kind} '{name}'{meant}", own)
     except Exception as error:  # a user's module may fail in any way when it is imported
-        problems.add(keys, name, f"importing it failed: {type(error).__name__}: {error}")
+        problems.add(keys, given, f"importing it failed: {type(error).__name__}: {error}")
     return None
 
 
@@ -73,7 +78,8 @@ def components(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) 
     for i, one in enumerate(made):
         if one is not None and one in made[:i]:
             problems.add((*keys, i), one.label, f"this {kind} stands twice; keep one")
-    return tuple(one for one in made if one is not None)
+    whole = tuple(one for one in made if one is not None)
+    return whole if len(whole) == len(made) else None
 
 
 def _example(kind: ComponentKind) -> str:
@@ -168,7 +174,7 @@ def _interventions(value: Any, keys: Keys, problems: Problems) -> dict[str, Inte
             for extra in fields:
                 problems.unknown_key((*at, extra), ("component", "share"))
         else:
-            entry = entry_of("intervention", name, item, at, problems)
+            entry = entry_of("intervention", name, "", at, problems)
             known = entry is not None and checked(entry.params, fields, at, problems) is not None
             what = Component(kind="intervention", name=name, params=fields) if known else None
         if what is not None and share is not None:
@@ -189,7 +195,10 @@ def _share(value: Any, keys: Keys, problems: Problems) -> float | dict[str, floa
     number = as_number(value)
     if number is None or not 0 <= number <= 1:
         problems.add(
-            keys, value, "expected a number from 0 to 1, or one per class such as {0: 0.1, 1: 0.9}", hint(value)
+            keys,
+            value,
+            "expected a number from 0 to 1, or one per class such as {malignant: 0.9, not malignant: 0.1}",
+            hint(value),
         )
         return None
     return number

@@ -1,0 +1,158 @@
+"""Wrong studies, one mistake each: what is changed in a right one. Their texts stand in `wrong_specs.txt`."""
+
+from __future__ import annotations
+
+RIGHT = """\
+name: right
+data: {phantom: nodule, size: 64, train: 200, validation: 50, test: 100, target: malignant, core: margin}
+environments:
+  train: {association: {texture: 0.9}}
+  same: {like: train}
+  reversed: {association: {texture: -0.9}}
+recipe:
+  loss: [cross-entropy, supcon]
+  epochs: [10, 20]
+  batch_size: 64
+seeds: 3
+probes: [performance]
+contrasts:
+  - {axis: loss, against: cross-entropy, measure: auroc, environment: reversed, where: {epochs: 20}}
+scales:
+  quick: {seeds: 2}
+"""
+
+DATA = "{phantom: nodule, size: 64, train: 200, validation: 50, test: 100, target: malignant, core: margin}"
+FILES = "{folder: images, target: ill, patient: who, factors: {texture: {unit: HU}, sex: categorical}}"
+"""A folder whose `data.csv` has the columns image, ill, who, texture, age and sex."""
+
+EDITS: dict[str, tuple[str, str]] = {
+    "unknown key at the top": ("recipe:\n", "recepie:\n"),
+    "unknown key in recipe": ("batch_size: 64", "batchsize: 64"),
+    "unknown key in data": ("core: margin", "cor: margin"),
+    "unknown key in an environment": ("{like: train}", "{lik: train}"),
+    "unknown key in a contrast": ("measure: auroc", "metric: auroc"),
+    "unknown key in grid": ("seeds: 3", "seeds: 3\ngrid: {zipped: []}"),
+    "unknown loss": ("supcon]", "supcn]"),
+    "unknown phantom": ("phantom: nodule", "phantom: noduel"),
+    "unknown probe": ("[performance]", "[performence]"),
+    "unknown argument of a loss": ("supcon]", "{supcon: {temprature: 0.1}}]"),
+    "unknown intervention": ("{association: {texture: 0.9}}", "{interventions: {tga: {size: 0.1}}}"),
+    "unknown optimiser": ("batch_size: 64", "optimiser: adamm"),
+    "unknown choice": ("batch_size: 64", "selection: best"),
+    "unknown factor": ("{texture: -0.9}", "{textur: -0.9}"),
+    "the core factor tied": ("{texture: -0.9}", "{margin: -0.9}"),
+    "unknown level": ("{association: {texture: -0.9}}", "{where: {texture: sold}}"),
+    "unknown level as high": ("{texture: -0.9}", "{texture: {strength: -0.9, high: [ground]}}"),
+    "a range of a categorical factor": ("{association: {texture: -0.9}}", "{where: {texture: {min: solid}}}"),
+    "a range upside down": ("{association: {texture: -0.9}}", "{where: {size: {min: 9, max: 7}}}"),
+    "a word for a number of a factor": ("{association: {texture: -0.9}}", "{where: {size: large}}"),
+    "difficulty of an unknown factor": ("{association: {texture: -0.9}}", "{difficulty: {margn: 0.5}}"),
+    "strength above 1": ("{texture: 0.9}", "{texture: 1.9}"),
+    "strength in per cent": ("{texture: 0.9}", "{texture: 90%}"),
+    "strength missing": ("{texture: 0.9}", "{texture: {high: [solid]}}"),
+    "share above 1": ("{association: {texture: 0.9}}", "{interventions: {tag: {share: 1.5}}}"),
+    "share of a class above 1": ("{association: {texture: 0.9}}", "{interventions: {tag: {share: {benign: 7}}}}"),
+    "empty axis": ("[10, 20]", "[]"),
+    "a value twice on an axis": ("[10, 20]", "[10, 20, 10]"),
+    "the same value in two spellings": ("supcon]", "supcon, {supcon: {temperature: 0.1}}]"),
+    "a list within an axis": ("[10, 20]", "[10, [20, 40]]"),
+    "an axis where none may be": ("nodule, size: 64", "nodule, size: [32, 64]"),
+    "an axis in a test environment": ("{texture: -0.9}", "{texture: [-0.9, -0.5]}"),
+    "zip of no axis": ("seeds: 3", "seeds: 3\ngrid: {zip: [[loss, nothing]]}"),
+    "zip of unequal axes": (
+        "  epochs: [10, 20]\n  batch_size: 64\n",
+        "  epochs: [10, 20, 30]\ngrid: {zip: [[loss, recipe.epochs]]}\n",
+    ),
+    "only what is not there": ("seeds: 3", "seeds: 3\ngrid: {only: [{loss: triplet}]}"),
+    "size too small": ("nodule, size: 64", "nodule, size: 3"),
+    "size with a unit": ("nodule, size: 64", "nodule, size: 64px"),
+    "size as a truth value": ("nodule, size: 64", "nodule, size: true"),
+    "no training images": ("train: 200", "train: 0"),
+    "negative learning rate": ("batch_size: 64", "optimiser: {adamw: {lr: -0.001}}"),
+    "learning rate with a decimal comma": ("batch_size: 64", "optimiser: {adamw: {lr: '0,001'}}"),
+    "epochs not whole": ("[10, 20]", "[10, 20, 2.5]"),
+    "epochs as a word": ("[10, 20]", "[10, 20, many]"),
+    "no seeds": ("seeds: 3", "seeds: 0"),
+    "seeds as a word": ("seeds: 3", "seeds: three"),
+    "not a number": ("{texture: 0.9}", "{texture: .nan}"),
+    "infinite": ("batch_size: 64", "optimiser: {adamw: {lr: .inf}}"),
+    "like an environment that is not there": ("like: train", "like: trian"),
+    "like each other": (
+        "{like: train}\n  reversed: {association: {texture: -0.9}}",
+        "{like: reversed}\n  reversed: {like: same}",
+    ),
+    "train like another": ("train: {association: {texture: 0.9}}", "train: {like: reversed}"),
+    "no training environment": ("  train: {association", "  training: {association"),
+    "no environments": (
+        "environments:\n  train: {association: {texture: 0.9}}\n  same: {like: train}\n"
+        "  reversed: {association: {texture: -0.9}}\n",
+        "",
+    ),
+    "environment not a mapping": ("{association: {texture: -0.9}}", "turned round"),
+    "a contrast along no axis": ("axis: loss", "axis: los"),
+    "a contrast against no value": ("against: cross-entropy", "against: cross_entropy"),
+    "a contrast where nothing is": ("where: {epochs: 20}", "where: {epochs: 30}"),
+    "a contrast by no measure": ("measure: auroc", "measure: aucroc"),
+    "a contrast by a measure of no probe": ("measure: auroc", "measure: flip-rate, factor: texture"),
+    "a contrast in no environment": ("environment: reversed", "environment: reverse"),
+    "a contrast without an environment": (", environment: reversed", ""),
+    "a contrast without an axis": ("axis: loss, ", ""),
+    "matched fit at one budget": ("where: {epochs: 20}", "where: {epochs: 20}, at: matched-fit"),
+    "a margin of nothing": ("where: {epochs: 20}", "margin: 0"),
+    "a dotted path to no module": ("supcon]", "'my_losses:Mine']"),
+    "a dotted path to no class": ("supcon]", "'json:Mine']"),
+    "a dotted path without a colon": ("supcon]", "my.losses.Mine]"),
+    "two components in one": ("supcon]", "{supcon: {}, triplet: {}}]"),
+    "arguments that are none": ("supcon]", "{supcon: 0.1}]"),
+    "a probe twice": ("[performance]", "[performance, performance]"),
+    "one probe, not in a list": ("[performance]", "performance"),
+    "no source of images": ("phantom: nodule, ", ""),
+    "two sources of images": ("phantom: nodule, ", "phantom: nodule, folder: /, "),
+    "a folder that is not there": (DATA, "{folder: nowhere}"),
+    "a variable that is not set": (DATA, "{folder: '${NO_SUCH_VARIABLE}/a'}"),
+    "a table that is not there": (DATA, FILES.replace("{folder: images", "{folder: images, table: dat.csv")),
+    "a target that is no column": (DATA, FILES.replace("target: ill", "target: il")),
+    "a patient that is no column": (DATA, FILES.replace("patient: who", "patient: nobody")),
+    "a factor that is no column": (DATA, FILES.replace("sex: cat", "sexe: cat")),
+    "rows by no column": (DATA, FILES.replace("patient: who", "patient: who, where: {sexes: F}")),
+    "a factor of no kind": (DATA, FILES.replace("sex: categorical", "sex: category")),
+    "a high level that is no level": (
+        DATA,
+        FILES.replace("sex: categorical", "sex: {kind: categorical, levels: [F, M], high: [male]}"),
+    ),
+    "two folds": (DATA, FILES.replace("patient: who", "patient: who, split: {folds: 2}")),
+    "a phantom's key with files": (DATA, FILES.replace("patient: who", "core: sex, train: 100")),
+    "an association with no declared factor": (DATA, FILES.replace("texture", "age")),
+    "difficulty of real images": (
+        RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
+        f"{FILES}\nenvironments: {{train: {{difficulty: {{sex: 0.5}}}}, same: {{}}, reversed: {{}}}}\n",
+    ),
+    "a table's key with a phantom": ("core: margin", "patient: id"),
+    "a name that is no name": ("name: right", "name: a/b"),
+    "a tab": ("  epochs", "\tepochs"),
+    "a key twice": ("seeds: 3", "seeds: 3\nseeds: 4"),
+    "brackets left open": ("[10, 20]", "[10, 20"),
+    "an endless alias": ("seeds: 3", "seeds: &a [*a]"),
+    "a Python object": ("seeds: 3", "seeds: !!python/object/apply:os.system [ls]"),
+    "two documents": ("seeds: 3", "---\nseeds: 3"),
+    "a list for a study": (RIGHT, "- name: right\n"),
+    "nothing": (RIGHT, "# nothing\n"),
+}
+
+REQUESTS: dict[str, dict[str, object]] = {
+    "a built-in study that is not there": {"source": "nodul-loss"},
+    "a file that is not there": {"source": "stude.yaml"},
+    "a scale that is not there": {"scale": "quik"},
+    "an override without a value": {"overrides": ["recipe.epochs"]},
+    "an override of an unknown key": {"overrides": ["recipe.epoch=3"]},
+    "an override of a wrong value": {"overrides": ["recipe.epochs=[5, ten]", "contrasts=[]"]},
+    "an override of no item": {"overrides": ["probes.reliance.samples=64"]},
+    "an override inside a number": {"overrides": ["seeds.many=3"]},
+    "an override that is no YAML": {"overrides": ["recipe.epochs=[3"]},
+    "seeds of the command line": {"seeds": 0},
+    "a complex number from Python": {"source": {"name": "mine", "data": {"size": 3 + 4j}}},
+    "two mistakes and more": {
+        "overrides": ["data.size=3", "seeds=0", "recipe.batch_size=1", "probes=[nothing]", "keep=some", "name=a b"]
+    },
+}
+"""What else `parse_study` may be asked, of the right study unless it says otherwise."""
