@@ -10,7 +10,6 @@ import numpy as np
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, PixelScale
 
-
 _PLAIN = PixelScale()
 
 

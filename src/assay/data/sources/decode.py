@@ -25,6 +25,7 @@ from assay.data.sources.readers import read_mask, read_picture
 VERSION = 1
 """Rises when the same files decode to other pixels."""
 _AHEAD = 256
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 Channels = Literal["auto", "grey", "colour"]
 Failures = dict[int, tuple[str, str]]
@@ -168,18 +169,16 @@ def is_coloured(pixels: np.ndarray) -> bool:
 
 def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above."""
-    if pixels.ndim == 3 and channels == 1:
-        weights = np.array([0.299, 0.587, 0.114])
-        pixels = np.round(pixels @ weights).astype(pixels.dtype)
     box = _placed(pixels.shape[0], pixels.shape[1], size)
-    planes = [pixels] if pixels.ndim == 2 else [pixels[..., at] for at in range(3)]
-    out = np.zeros((len(planes), size, size), dtype=dtype)
-    for plane, target in zip(planes, out, strict=True):
-        resized = _resized(plane, box.width, box.height)
+    small = _resized(pixels, box.width, box.height)
+    if small.ndim == 3 and channels == 1:
+        small = np.round(small @ _LUMINANCE).astype(small.dtype)
+    if dtype == np.uint16 and small.dtype == np.uint8:
         # 255 * 257 = 65535: an 8-bit image in a 16-bit set keeps its levels exactly.
-        deeper = dtype == np.uint16 and resized.dtype == np.uint8
-        target[box.rows, box.columns] = resized.astype(np.uint16) * np.uint16(257) if deeper else resized
-    return np.repeat(out, channels, axis=0) if len(out) < channels else out
+        small = small.astype(np.uint16) * np.uint16(257)
+    out = np.zeros((channels, size, size), dtype=dtype)
+    out[:, box.rows, box.columns] = small if small.ndim == 2 else np.moveaxis(small, -1, 0)
+    return out
 
 
 def fit_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -217,10 +216,15 @@ def _placed(height: int, width: int, size: int) -> _Box:
     return _Box((size - tall) // 2, (size - wide) // 2, tall, wide)
 
 
-def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:
-    if plane.shape == (height, width):
-        return plane
-    if plane.dtype == np.uint8:
-        return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
-    image = Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    return np.round(np.clip(np.asarray(image), 0, 65535)).astype(np.uint16)
+def _resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+    planes = [pixels] if pixels.ndim == 2 else [pixels[..., at] for at in range(3)]
+    small = [
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
+        for plane in planes
+    ]
+    whole = np.round(np.clip(np.stack(small, axis=-1), 0, 65535)).astype(np.uint16)
+    return whole[..., 0] if pixels.ndim == 2 else whole

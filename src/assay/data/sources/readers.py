@@ -89,24 +89,20 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
         return step(data)
     except (Unreadable, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        raise Unreadable(
+            "it is far too large for an image (a decompression bomb?)", "save a smaller version"
+        ) from error
     except Exception as error:
         text = " ".join(str(error).split())[:80] or type(error).__name__
         raise Unreadable(f"the file is damaged or cut short ({text})", "copy or export it again") from error
 
 
 def _is_raster(data: bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS):
-            return True
-    except Image.DecompressionBombError as error:
-        raise Unreadable(f"it is far too large ({error})"[:90], "save a smaller version") from error
-    except Exception:
-        return _looks_like_raster(data)
-
-
-def _looks_like_raster(data: bytes) -> bool:
-    """A file that starts like a picture but cannot be opened is a damaged one, not one of an unknown kind."""
-    return data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF"))
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return webp or data.startswith(
+        (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+    )
 
 
 def _raster_header(data: bytes) -> Header:
