@@ -1,0 +1,25 @@
+"""Assay finds out what a medical-imaging model has learned, and whether that holds elsewhere.
+
+>>> import assay
+>>> study = assay.load("nodule-loss", scale="quick").set("recipe.epochs", [10, 20])
+>>> run = study.run()                     # doctest: +SKIP
+>>> run.table("contrasts")                # doctest: +SKIP
+>>> run.report()                          # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.api import Run, Study, load, load_model, open_run
+
+__all__ = ["Run", "Study", "load", "load_model", "open_run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `assay --help` need not wait for PyTorch."""
+    if name in __all__:
+        return getattr(import_module("assay.api"), name)
+    raise AttributeError(f"module 'assay' has no attribute '{name}'")

@@ -50,7 +50,7 @@ def preview_command(
             print(_association(found))
     print("\nWhat a contrast can detect with 80 % power (assumptions: docs/statistics.md)")
     for row in power:
-        print(f"  {row['statement']}: {row['detectable']}")
+        print(f"  {row['statement']}: {row['reason'] or row['detectable']}")
     print(f"\n{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: about "
           f"{duration(prepared.seconds(crew))} with {crew} workers")  # fmt: skip
     print(f"pictures: {root / 'preview'} ({len(preview.pictures)} files)")
@@ -58,7 +58,8 @@ def preview_command(
 
 def _association(found: Achieved) -> str:
     asked = "as found" if found.asked is None else f"asked {found.asked:+.2f}"
-    line = f"  {found.factor} with {found.target}: {asked}, achieved {found.strength:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    interval = f"[{found.low:+.2f}, {found.high:+.2f}]"
+    line = f"  {found.factor} with {found.target}: {asked}, achieved {found.strength:+.2f} {interval}"
     if found.kept < found.available:
         line += f", {found.kept} of {found.available} rows kept"
     levels = list(dict.fromkeys(level for _, level in found.counts))

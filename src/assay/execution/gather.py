@@ -147,11 +147,11 @@ def _key(row: Row) -> Key:
 
 
 def _mean(rows: list[Row]) -> Row:
-    """One row for several folds: the mean of their values, undefined where one of them is."""
+    """One row for several folds: the mean of their values, NaN where one of them is; every reason is kept."""
     if len(rows) == 1:
         return rows[0]
-    reasons = [row["reason"] for row in rows if row["reason"]]
-    value = math.nan if reasons else float(np.mean([row["value"] for row in rows]))
+    reasons = "; ".join(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    value = float(np.mean([row["value"] for row in rows]))
     images = sum(row["n"] for row in rows)
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
-    return {**rows[0], "value": value, "reason": reasons[0] if reasons else "", "n": images, "standard_error": error}
+    return {**rows[0], "value": value, "reason": reasons, "n": images, "standard_error": error}

@@ -21,9 +21,9 @@ from assay.data.cache import ArrayCache
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
+from assay.recipes.checkpoint import load_weights, save_weights
 from assay.recipes.models import as_network, build_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
-from assay.recipes.checkpoint import load_weights, save_weights
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
@@ -134,7 +134,7 @@ class ProbeJob:
         context.report(0.0, "reading")
         population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
         scene = population.scene(self.tests, self.training.seed, self.training.fold)
-        model = self._model(folder, population, trial)
+        model = trained_model(folder, self.training, self.data, population, self.device)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
         result = run_probes(model, scene, built, self._known(folder))
         self._keep_outputs(folder, scene, result.reads)
@@ -143,18 +143,6 @@ class ProbeJob:
 
     def _record(self, component: Component, reason: str) -> dict[str, Any]:
         return {"trial": self.training.id, "probe": component.name, "params": dict(component.params), "reason": reason}
-
-    def _model(self, folder: RunFolder, population: Population, trial: Mapping[str, Any]) -> Model:
-        network = network_of(self.training, population, self.data.size)
-        load_weights(network, folder.unit("trials", self.training.id) / "weights.safetensors")
-        return Model(
-            network=network.to(self.device).eval(),
-            layers=as_network(network).layers,
-            untrained=lambda: network_of(self.training, population, self.data.size).to(self.device).eval(),
-            threshold=trial["threshold"],
-            seed=self.training.seed,
-            device=self.device,
-        )
 
     def _known(self, folder: RunFolder) -> dict[str, Read]:
         kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
@@ -190,6 +178,26 @@ def network_of(training: TrainingSpec, population: Population, size: int) -> nn.
         size=size,
         classes=len(population.classes),
         seed=training.seed,
+    )
+
+
+def trained_model(
+    folder: RunFolder, training: TrainingSpec, data: DataSpec, population: Population, device: str = "cpu"
+) -> Model:
+    """A trained model as probes take it, from its kept weights."""
+
+    def untrained() -> nn.Module:
+        return network_of(training, population, data.size).to(device).eval()
+
+    network = untrained()
+    load_weights(network, folder.unit("trials", training.id) / "weights.safetensors")
+    return Model(
+        network=network,
+        layers=as_network(network).layers,
+        untrained=untrained,
+        threshold=folder.record("trials", training.id)["threshold"],
+        seed=training.seed,
+        device=device,
     )
 
 

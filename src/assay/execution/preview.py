@@ -28,28 +28,30 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     """
     gallery = Gallery(folder, population.scale)
     environments = distinct_environments(spec.points, population)
-    pictures = [gallery.sheet(environment, name) for name, environment in environments]
+    pictures = [gallery.sheet(environment, name) for name, _, environment in environments]
     point = spec.points[0]
     scene = population.scene(point.tests, 0)
     for factor in scene.changeable():
         pictures += gallery.pairs(scene, factor, {})
-    facts = tuple((name, len(environment), environment.achieved) for name, environment in environments)
+    facts = tuple((name, len(environment), environment.achieved) for name, _, environment in environments)
     return Preview(tuple(pictures), facts)
 
 
-def distinct_environments(points: Sequence[RecipePoint], population: Population) -> list[tuple[str, Environment]]:
-    """Every training and test environment of the grid once, named with the coordinates where one name means several."""
-    found: list[tuple[str, Environment]] = []
-    seen: set[str] = set()
+def distinct_environments(points: Sequence[RecipePoint], population: Population) -> list[tuple[str, str, Environment]]:
+    """Every training and test environment of the grid once: (name, recipe, environment).
+
+    Where one name means several environments along an axis, the first recipe that has each is named, and the name says
+    which; else the recipe is empty. Training environments are those of the first seed and fold.
+    """
+    wanted: dict[str, tuple[str, RecipePoint]] = {}
     for point in points:
-        specs = {"train": point.train, **point.tests}
+        for name, environment in {"train": point.train, **point.tests}.items():
+            wanted.setdefault(f"{name} {environment.model_dump_json()}", (name, point))
+    names = [name for name, _ in wanted.values()]
+    found: list[tuple[str, str, Environment]] = []
+    for name, point in wanted.values():
+        several = names.count(name) > 1
         scene = population.scene(point.tests, 0)
-        for name, environment in specs.items():
-            key = f"{name} {environment.model_dump_json()}"
-            if key in seen:
-                continue
-            seen.add(key)
-            named = name if not any(name == other for other, _ in found) else f"{name} ({point.label})"
-            made = population.training(environment, 0)[0] if name == "train" else scene.environment(name)
-            found.append((named, made))
+        made = population.training(point.train, 0)[0] if name == "train" else scene.environment(name)
+        found.append((f"{name} ({point.label})" if several else name, point.label if several else "", made))
     return found

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.core.errors import StoreError
 from assay.core.spec import StudySpec
 from assay.data.cache import default_cache_root
 from assay.execution.analysis import analyse
 from assay.execution.estimate import unit_seconds
 from assay.execution.explain import reasons
-from assay.execution.jobs import Place, ProbeJob, TrainJob, population_of
+from assay.execution.jobs import Place, ProbeJob, TrainJob, population_of, trained_model
 from assay.execution.local import Workers
+from assay.execution.stated import state
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
 from assay.execution.tasks import Event, Executor, Observer, Task
+from assay.probes.probe import Model
 from assay.report.page import write_page
 from assay.shifts.population import Population
 from assay.store.files import read_json, write_json
+from assay.store.folder import RunFolder
 
 Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 """Given the tasks of a run, something to enter that then sees every event."""
@@ -85,6 +89,12 @@ def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
         analyse(prepared.plan, prepared.place, prepared.population)
         page = write_page(folder.root)
     return Result(folder.root, trained, len(outcome.done) - trained, len(outcome.failed), outcome.stopped, page)
+
+
+@contextmanager
+def quietly(_: Sequence[Task]) -> Generator[Observer]:
+    """A `Watch` that shows nothing."""
+    yield lambda _: None
 
 
 def local_executor(workers: int | None) -> Workers:
@@ -155,11 +165,27 @@ def unnamed(root: Path) -> list[Path]:
     return [path for path in (*folders, *failures) if path.stem not in named]
 
 
+def stored_model(trial: Path) -> Model:
+    """A trained model from the folder of its trial. Raises StoreError when it holds no complete trial."""
+    root, id = trial.parent.parent, trial.name
+    spec, place = _stored(root)
+    if not place.folder.complete("trials", id):
+        raise StoreError(f"{trial} holds no complete trial: choose a folder of trials/ with a record.json")
+    plan = make_plan(spec, population_of(spec.data, place.cache, place.skip_bad_rows))
+    training = next((planned.training for planned in plan.trials if planned.id == id), None)
+    if training is None:
+        raise StoreError(f"trial {id} is named by no spec of {root}: run the study that made it again")
+    population = population_of(spec.data, place.cache, place.skip_bad_rows)
+    return trained_model(place.folder, training, spec.data, population)
+
+
 def _store(spec: StudySpec, place: Place) -> None:
+    state(place.root, spec.contrasts, results_exist=any(place.folder.ids("probes")))
     complete = spec.model_dump(mode="json", context={"complete": True})
     write_json(place.root / "study.json", {"spec": complete, "skip_bad_rows": place.skip_bad_rows})
 
 
 def _stored(root: Path) -> tuple[StudySpec, Place]:
+    RunFolder(root).require_study()
     stored = read_json(root / "study.json")
     return StudySpec.model_validate(stored["spec"]), Place(root, default_cache_root(), stored["skip_bad_rows"])

@@ -24,6 +24,11 @@ class RunFolder:
 
     root: Path
 
+    def require_study(self) -> None:
+        """Raises StoreError when no study has been run here."""
+        if not (self.root / "study.json").is_file():
+            raise StoreError(f"{self.root} is no run folder: it holds no study.json")
+
     def unit(self, kind: UnitKind, id: str) -> Path:
         """The folder of one unit."""
         return self.root / kind / id

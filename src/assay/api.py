@@ -1,0 +1,105 @@
+"""What a Python user needs: load a study, change it, run it, get tables and models."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.core.parsing import parse_study
+from assay.core.spec import StudySpec
+from assay.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from assay.probes.probe import Model
+
+
+def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) -> Study:
+    """A study by built-in name, YAML file, or plain values, at one of its scales.
+
+    Raises SpecError that names the place of what is wrong.
+    """
+    study = Study(source if isinstance(source, Mapping) else str(source), scale=scale)
+    _ = study.spec
+    return study
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that can be changed, looked at and run. Changing it gives a new one.
+
+    source: as for `load`. changes: dotted place -> value, as `--set` has them.
+    """
+
+    source: str | Mapping[str, Any]
+    changes: tuple[tuple[str, Any], ...] = ()
+    scale: str | None = None
+
+    @property
+    def spec(self) -> StudySpec:
+        """The checked study with its grid. The same study from YAML has the same trial ids."""
+        source = copy.deepcopy(dict(self.source)) if isinstance(self.source, Mapping) else self.source
+        overrides = [f"{place}={json.dumps(value)}" for place, value in self.changes]
+        return parse_study(source, overrides=overrides, scale=self.scale)
+
+    def set(self, place: str, value: Any) -> Study:
+        """The study with one field changed, for example `set("recipe.epochs", [10, 20])`."""
+        return Study(self.source, (*self.changes, (place, value)), self.scale)
+
+    def run(self, out: str | Path = "runs", *, workers: int | None = None, progress: bool = True) -> Run:
+        """Train and probe what is missing, compare, write the page. Trials that fail are kept in the tables.
+
+        workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
+        """
+        from assay.cli.progress import display_for
+        from assay.cli.run import run_folder
+        from assay.execution.local import InProcess
+        from assay.execution.run import local_executor, prepare, quietly, run_study
+
+        root = run_folder(self.spec, self.scale, Path(out))
+        executor = InProcess() if workers == 0 else local_executor(workers)
+        prepared = prepare(self.spec, root)
+        watch = quietly if not progress else lambda tasks: display_for(tasks, workers or 1, as_json=False)
+        run_study(prepared, watch, executor)
+        return Run(root)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The records of a study that has been run."""
+
+    folder: Path
+
+    def table(self, name: str = "contrasts") -> pd.DataFrame:
+        """contrasts, estimates, seeds, trials, environments, sentences, pictures or provenance (see `store.schema`)."""
+        import pandas as pd
+
+        return pd.DataFrame(RunFolder(self.folder).table(name))
+
+    def report(self) -> Path:
+        """Statistics and page anew from the records; the path of the page."""
+        from assay.execution.run import rebuild
+
+        return rebuild(self.folder)
+
+
+def open_run(folder: str | Path) -> Run:
+    """A run folder. Raises StoreError when it holds no study."""
+    RunFolder(Path(folder)).require_study()
+    return Run(Path(folder))
+
+
+def load_model(trial: str | Path) -> Model:
+    """A trained model with its preprocessing, from the folder of its trial (`runs/<study>/trials/<id>`).
+
+    `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits; scaling is inside it.
+    Raises StoreError when the folder holds no complete trial.
+    """
+    from assay.execution.run import stored_model
+
+    return stored_model(Path(trial))

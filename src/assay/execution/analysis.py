@@ -1,0 +1,182 @@
+"""From records to the tables that the page shows: estimates, contrasts, associations, sentences. Reads no model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.core.spec import RecipePoint
+from assay.execution.contrasts import contrast_rows
+from assay.execution.gather import KEY_FIELDS, Gathered
+from assay.execution.illustrate import illustrate
+from assay.execution.jobs import Place
+from assay.execution.preview import distinct_environments
+from assay.execution.stated import exploratory
+from assay.execution.study import Plan, Trial
+from assay.shifts.environment import Achieved
+from assay.shifts.population import Population
+from assay.stats.estimate import Estimate, estimate, estimate_seeds
+from assay.stats.measures import MEASURES
+from assay.stats.verdict import sentences
+from assay.store import schema
+from assay.store.files import Row, read_json
+
+SHOWN_MEASURES = tuple(MEASURES)
+
+
+def analyse(plan: Plan, place: Place, population: Population) -> None:
+    """Make every table under `tables/` and every picture under `pictures/` anew."""
+    folder = place.folder
+    gathered = Gathered(plan, folder)
+    trials = [_trial_row(trial, gathered) for trial in plan.trials]
+    seeds, estimates = _estimates(gathered)
+    contrasts = contrast_rows(gathered, exploratory(place.root, plan.spec.contrasts))
+    environments = _environment_rows(plan, population)
+    folder.write_table("trials", schema.TRIALS, trials)
+    folder.write_table("seeds", schema.SEEDS, seeds)
+    folder.write_table("estimates", schema.ESTIMATES, estimates)
+    folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("environments", schema.ENVIRONMENTS, environments)
+    said = sentences(contrasts, estimates, trials, environments)
+    folder.write_table("sentences", schema.SENTENCES, said)
+    folder.write_table("pictures", schema.PICTURES, illustrate(gathered, population))
+    folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(plan, gathered, population))
+
+
+def _trial_row(trial: Trial, gathered: Gathered) -> Row:
+    record = gathered.records.get(trial.id)
+    failure = gathered.failures.get(trial.id, {})
+    provenance = gathered.folder.unit("trials", trial.id) / "provenance.json"
+    status = record["status"] if record else "failed" if failure else "pending"
+    reason = (record or {}).get("reason") or str(failure.get("text", ""))
+    return {
+        "trial": trial.id,
+        "recipe": trial.point.label,
+        "coordinates": json.dumps(dict(trial.point.coordinates)),
+        "seed": trial.training.seed,
+        "fold": trial.training.fold,
+        "status": "failed" if record and failure else status,
+        "reason": reason,
+        "seconds": read_json(provenance)["seconds"] if record else math.nan,
+        **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
+    }
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
+    seeds: list[Row] = []
+    estimates: list[Row] = []
+    for point in gathered.plan.spec.points:
+        for environment in point.tests:
+            panel = gathered.panel(point, environment)
+            for measure in SHOWN_MEASURES if panel else ():
+                found = estimate(panel, measure)
+                where = _where(point, {"measure": measure, "environment": environment})
+                per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
+                seeds += [{**where, "seed": seed, "value": value, "reason": ""} for seed, value in per_seed]
+                entry = MEASURES[measure]
+                chance = entry.chance(panel.target, panel.scores.shape[2])
+                estimates.append(_row(where, found, entry.unit, entry.direction, chance))
+        for key, by_seed in gathered.scalars[point.label].items():
+            where = _where(point, dict(zip(KEY_FIELDS, key, strict=True)))
+            seeds += [
+                {**where, "seed": seed, "value": row["value"], "reason": row["reason"]} for seed, row in by_seed.items()
+            ]
+            estimates.append(_scalar_row(where, list(by_seed.values())))
+    return seeds, estimates
+
+
+def _scalar_row(where: Row, rows: Sequence[Row]) -> Row:
+    """One probe's measurement over seeds. What a probe says of single seeds (undefined, not converged) is kept."""
+    defined = [row for row in rows if not math.isnan(row["value"])]
+    errors = np.array([row["standard_error"] for row in defined], dtype=np.float64)
+    values = np.array([row["value"] for row in defined], dtype=np.float64)
+    found = estimate_seeds(values, None if np.isnan(errors).any() else errors)
+    row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
+    said = dict.fromkeys(text for text in (row["reason"], *(one["reason"] for one in rows)) if text)
+    return {**row, "reason": "; ".join(said), "patients": rows[0]["patients"], "images": rows[0]["n"]}
+
+
+def _where(point: RecipePoint, key: Mapping[str, str]) -> Row:
+    empty = dict.fromkeys(KEY_FIELDS, "")
+    return {"recipe": point.label, "coordinates": json.dumps(dict(point.coordinates)), **empty, **key}
+
+
+def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
+    return {
+        **where,
+        "unit": unit,
+        "direction": direction,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "standard_error": found.standard_error,
+        "df": found.df,
+        "seeds": found.seeds,
+        "patients": found.patients,
+        "images": found.images,
+        "chance": chance,
+        "reason": found.reason,
+    }
+
+
+def _environment_rows(plan: Plan, population: Population) -> list[Row]:
+    """What every distinct environment asked for and has; training ones as the first seed and fold drew them."""
+    rows: list[Row] = []
+    for name, recipe, environment in distinct_environments(plan.spec.points, population):
+        shared = {
+            "environment": name,
+            "recipe": recipe,
+            "images": len(environment),
+            "patients": len(np.unique(environment.table.patient)),
+        }
+        rows += [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+    return rows
+
+
+def _achieved_row(found: Achieved) -> Row:
+    return {
+        "factor": found.factor,
+        "target": found.target,
+        "asked": math.nan if found.asked is None else found.asked,
+        "strength": found.strength,
+        "low": found.low,
+        "high": found.high,
+        "kept": found.kept,
+        "available": found.available,
+        "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
+    }
+
+
+def _provenance_rows(plan: Plan, gathered: Gathered, population: Population) -> list[Row]:
+    """Spec, hashes, versions and kinds of machine: what a reviewer needs to find this again."""
+    spec = plan.spec
+    records = [read_json(gathered.folder.unit("trials", id) / "provenance.json") for id in gathered.records]
+    facts: dict[str, str] = {
+        "study": spec.name,
+        "question": spec.question,
+        "seeds": str(spec.seeds),
+        "data": population.card.name,
+        "data summary": population.card.summary,
+        "licence": population.card.licence,
+        "known faults": " ".join(population.card.known_faults),
+        "rows left out": "; ".join(population.card.left_out),
+        "hash of what is trained": spec.trained,
+        "hash of what is probed": spec.probed,
+        "hash of what is compared": spec.compared,
+        "trained from": min((record["started"] for record in records), default=""),
+        "trained to": max((record["started"] for record in records), default=""),
+        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
+        "python": ", ".join(sorted({record["python"] for record in records})),
+    }
+    for name in sorted({name for record in records for name in record["libraries"]}):
+        facts[name] = ", ".join(sorted({record["libraries"][name] for record in records}))
+    facts["spec"] = json.dumps(spec.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False, indent=1)
+    return [{"key": key, "value": value} for key, value in facts.items() if value]

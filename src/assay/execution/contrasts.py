@@ -1,0 +1,166 @@
+"""The stated contrasts of a study, carried out on what was gathered."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.core.spec import ContrastSpec, RecipePoint
+from assay.execution.gather import Gathered
+from assay.execution.stated import contrast_id
+from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide
+from assay.stats.matched import Budget, matched_fit
+from assay.stats.measures import MEASURES
+from assay.stats.power import detectable
+from assay.store.files import Row
+
+BUDGET_AXIS = "epochs"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One comparison: recipes a and b, which differ along one axis; along the budgets when they are matched by fit."""
+
+    stated: ContrastSpec
+    a: tuple[RecipePoint, ...]
+    b: tuple[RecipePoint, ...]
+    level_a: str
+    where: tuple[tuple[str, str], ...]
+
+    @property
+    def statement(self) -> str:
+        """What is compared, in words."""
+        parts = [f"{self.level_a} against {self.stated.against}", self.stated.measure]
+        parts += [f"of {self.stated.factor}"] if self.stated.factor else []
+        parts += [f"in {self.stated.environment}"] if self.stated.environment else []
+        parts += [f"at {self.stated.layer}"] if self.stated.layer else []
+        held = ", ".join(f"{axis} {value}" for axis, value in self.where)
+        at = "at matched fit" if self.stated.at == "matched-fit" else ""
+        return ", ".join(part for part in (" ".join(parts), held, at) if part)
+
+
+def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
+    """Every comparison that a stated contrast means: each level of its axis against the one named, per other axes."""
+    matched = stated.at == "matched-fit"
+    others = [axis for axis in axes if axis != stated.axis and not (matched and axis == BUDGET_AXIS)]
+    held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
+    groups: dict[tuple[tuple[str, str], ...], dict[str, list[RecipePoint]]] = {}
+    for point in held:
+        where = tuple((axis, point.coordinates[axis]) for axis in others if axis in point.coordinates)
+        groups.setdefault(where, {}).setdefault(point.coordinates[stated.axis], []).append(point)
+    for where, by_level in groups.items():
+        for level, recipes in by_level.items():
+            if level != stated.against and stated.against in by_level:
+                yield Pair(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
+
+
+def contrast_rows(gathered: Gathered, exploratory: Sequence[bool]) -> list[Row]:
+    """One row per comparison, corrected by Holm within its family.
+
+    The stated contrasts of a study are one family, the exploratory ones another.
+    """
+    spec = gathered.plan.spec
+    found = [
+        (pair, *_carry_out(gathered, pair), later)
+        for stated, later in zip(spec.contrasts, exploratory, strict=True)
+        for pair in pairs(stated, spec.points, tuple(spec.axes))
+    ]
+    rows: list[Row] = []
+    for family, later in (("stated", False), ("exploratory", True)):
+        members = [(pair, result, reason) for pair, result, reason, when in found if when is later]
+        decisions = iter(decide([result for _, result, _ in members if result is not None]))
+        for pair, result, reason in members:
+            base = {**_base(pair), "family": family, "exploratory": later, "reason": reason}
+            rows.append({**base, **(_tested(result, next(decisions), len(members)) if result else _undefined())})
+    return rows
+
+
+def _carry_out(gathered: Gathered, pair: Pair) -> tuple[Contrast | None, str]:
+    stated = pair.stated
+    if stated.at == "matched-fit":
+        curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
+        if any(curve is None for curve in curves):
+            return None, "no seed was kept by both recipes at every budget"
+        matched = matched_fit(curves[0] or [], curves[1] or [], stated.measure, stated.margin)
+        return matched.contrast, matched.reason or (matched.contrast.reason if matched.contrast else "")
+    a, b = pair.a[0], pair.b[0]
+    if stated.measure in MEASURES and not stated.factor:
+        panels = [gathered.panel(point, stated.environment) for point in (a, b)]
+        if panels[0] is None or panels[1] is None:
+            return None, f"no seed of {(a if panels[0] is None else b).label} was kept"
+        result = contrast(panels[0], panels[1], stated.measure, stated.margin)
+    else:
+        result = contrast_seeds(_seed_values(gathered, a, stated), _seed_values(gathered, b, stated), stated.margin)
+    return result, result.reason
+
+
+def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
+    budgets: list[Budget] = []
+    for point in sorted(recipes, key=lambda recipe: recipe.recipe.epochs):
+        panel = gathered.panel(point, environment)
+        if panel is None:
+            return None
+        budgets.append(Budget(panel, gathered.yardsticks(point, panel.numbers)))
+    return budgets
+
+
+def _seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
+    """A probe's measurement per seed. Where a probe measures in groups, the trained network's is meant."""
+    wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
+    for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
+        if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
+            kept = {seed: row for seed, row in by_seed.items() if not math.isnan(row["value"])}
+            errors = np.array([row["standard_error"] for row in kept.values()], dtype=np.float64)
+            return SeedValues(
+                np.array([row["value"] for row in kept.values()], dtype=np.float64),
+                np.array(list(kept), dtype=np.int64),
+                None if np.isnan(errors).any() else errors,
+            )
+    return SeedValues(np.zeros(0), np.zeros(0, dtype=np.int64))
+
+
+def _base(pair: Pair) -> Row:
+    stated = pair.stated
+    return {
+        "id": f"{contrast_id(stated)}-{pair.level_a}" + "".join(f"-{value}" for _, value in pair.where),
+        "statement": pair.statement,
+        "axis": stated.axis,
+        "a": pair.level_a,
+        "b": stated.against,
+        "at": stated.at,
+        "measure": stated.measure,
+        "environment": stated.environment,
+        "factor": stated.factor,
+        "layer": stated.layer,
+        "where": json.dumps(dict(pair.where)),
+    }
+
+
+def _tested(result: Contrast, decision: Decision, family: int) -> Row:
+    return {
+        "value": result.value,
+        "low": result.low,
+        "high": result.high,
+        "standard_error": result.standard_error,
+        "df": result.df,
+        "p": result.p,
+        "p_holm": decision.p_holm,
+        "seeds": result.seeds,
+        "patients": result.patients,
+        "sign_flip_p": result.sign_flip_p,
+        "sign_flip_min_p": result.sign_flip_min_p,
+        "margin": result.margin,
+        "equivalence_p": decision.equivalence_p_holm,
+        "conclusion": decision.conclusion,
+        "detectable": detectable(result.standard_error, result.df, alpha=0.05 / family),
+    }
+
+
+def _undefined() -> Row:
+    numbers = ("value", "low", "high", "standard_error", "df", "p", "p_holm", "sign_flip_p", "sign_flip_min_p",
+               "margin", "equivalence_p", "detectable")  # fmt: skip
+    return {**dict.fromkeys(numbers, math.nan), "seeds": 0, "patients": 0, "conclusion": "undefined"}

@@ -1,0 +1,46 @@
+"""What each stated contrast of a study could detect, before anything has run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from assay.core.spec import StudySpec
+from assay.execution.contrasts import Pair, pairs
+from assay.shifts.population import Population
+from assay.stats.measures import MEASURES
+from assay.stats.power import Assumptions, planned
+
+
+def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
+    """One entry per comparison: its statement and the difference that it finds with 80 % power.
+
+    `detectable` is a number, or None with `reason` where the plan cannot say: a measure without patients behind it, or
+    fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
+    """
+    family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
+    return [_entry(pair, spec, population, len(family)) for pair in family]
+
+
+def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> dict[str, str | float | None]:
+    stated = pair.stated
+    entry: dict[str, str | float | None] = {"statement": pair.statement, "detectable": None, "reason": ""}
+    if stated.measure not in MEASURES:
+        return {**entry, "reason": "a measure without patients behind it: known once it has run"}
+    counts = _test_patients(pair, population, stated.environment)
+    difference = planned(spec.seeds, counts[-1], sum(counts[:-1]), stated.measure, Assumptions(), family)
+    if math.isnan(difference):
+        return {**entry, "reason": f"{spec.seeds} seeds, {counts} patients by class: too few for an interval"}
+    return {**entry, "detectable": round(difference, 3)}
+
+
+def _test_patients(pair: Pair, population: Population, environment: str) -> Sequence[int]:
+    """Patients per class in the test environment, all folds together."""
+    tests = pair.a[0].tests
+    tables = [population.scene(tests, 0, fold).environment(environment).table for fold in range(population.folds)]
+    return [
+        sum(len(np.unique(table.patient[table.target == k])) for table in tables)
+        for k in range(len(population.classes))
+    ]
