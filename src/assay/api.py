@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,16 +56,21 @@ class Study:
 
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
         """
-        from assay.cli.progress import display_for
+        from assay.cli.progress import Display, display_for
         from assay.cli.run import run_folder
         from assay.execution.local import InProcess
-        from assay.execution.run import local_executor, prepare, quietly, run_study
+        from assay.execution.run import default_workers, local_executor, prepare, quietly, run_study
+        from assay.execution.tasks import Task
 
         root = run_folder(self.spec, self.scale, Path(out))
         executor = InProcess() if workers == 0 else local_executor(workers)
         prepared = prepare(self.spec, root)
-        watch = quietly if not progress else lambda tasks: display_for(tasks, workers or 1, as_json=False)
-        run_study(prepared, watch, executor)
+        crew = workers or default_workers()
+
+        def shown(tasks: Sequence[Task]) -> Display:
+            return display_for(tasks, crew, as_json=False)
+
+        run_study(prepared, shown if progress else quietly, executor)
         return Run(root)
 
 

@@ -36,9 +36,8 @@ def run_command(
     root = run_folder(spec, scale, out)
     crew = workers or default_workers()
     prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows)
-    say(
-        f"{spec.name}: {len(prepared.plan.trials)} trials, {len(spec.points)} recipes, {spec.seeds} seeds; records in {root}"
-    )
+    size = f"{len(prepared.plan.trials)} trials, {len(spec.points)} recipes, {spec.seeds} seeds"
+    say(f"{spec.name}: {size}; records in {root}")
     if not prepared.tasks:
         say("every trial and probe is done: nothing to train, comparisons are made anew")
     else:

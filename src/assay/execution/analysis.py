@@ -25,8 +25,6 @@ from assay.stats.verdict import sentences
 from assay.store import schema
 from assay.store.files import Row, read_json
 
-SHOWN_MEASURES = tuple(MEASURES)
-
 
 def analyse(plan: Plan, place: Place, population: Population) -> None:
     """Make every table under `tables/` and every picture under `pictures/` anew."""
@@ -76,7 +74,9 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
     for point in gathered.plan.spec.points:
         for environment in point.tests:
             panel = gathered.panel(point, environment)
-            for measure in SHOWN_MEASURES if panel else ():
+            if panel is None:
+                continue
+            for measure in MEASURES:
                 found = estimate(panel, measure)
                 where = _where(point, {"measure": measure, "environment": environment})
                 per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
