@@ -34,9 +34,9 @@ class TestPairwiseContrastive(LossConformance):
     name = "pairwise-contrastive"
 
 
-class TestPairwiseContrastiveOnDirections(LossConformance):
+class TestPairwiseContrastiveOnFeatures(LossConformance):
     name = "pairwise-contrastive"
-    params: ClassVar[dict[str, Any]] = {"normalise": True}
+    params: ClassVar[dict[str, Any]] = {"normalise": False}
 
 
 class TestTripletSemiHard(LossConformance):

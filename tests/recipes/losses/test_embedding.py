@@ -81,7 +81,7 @@ def test_projection(params: dict[str, Any], kinds: list[tuple[int, int]], out: i
 
 
 def test_the_loss_sees_the_projected_features() -> None:
-    objective = make("pairwise-contrastive", projection="linear", embedding=2)
+    objective = make("pairwise-contrastive", projection="linear", embedding=2, normalise=False)
     z = objective.projection(random_outputs(len(Y)).features)
     expected = pairs.pairwise_contrastive(z, Y, margin=1.0, normalise=False).item()
     assert value(objective) == pytest.approx(expected, rel=1e-6)

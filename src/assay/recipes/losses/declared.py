@@ -67,8 +67,20 @@ class NTXentParams(EmbeddingParams):
     )
 
 
-class DistanceParams(EmbeddingParams):
-    """Arguments of the losses on Euclidean distances with a margin: `pairwise-contrastive`, `lifted-structure`."""
+class PairwiseParams(EmbeddingParams):
+    """Arguments of `pairwise-contrastive`.
+
+    On directions unless said: on raw features a network with random weights tends to stop at equal distances for all.
+    """
+
+    margin: float = Field(default=1.0, gt=0, description="Euclidean distance in the embedding")
+    normalise: bool = Field(
+        default=True, description="scale embeddings to length 1 first (distances are then at most 2)"
+    )
+
+
+class LiftedParams(EmbeddingParams):
+    """Arguments of `lifted-structure`."""
 
     margin: float = Field(default=1.0, gt=0, description="Euclidean distance in the embedding")
     normalise: bool = Field(
@@ -123,7 +135,7 @@ class CircleParams(EmbeddingParams):
     """Arguments of `circle`."""
 
     margin: float = Field(default=0.4, ge=0, lt=1, description="relaxation of the optima in cosine, no unit")
-    scale: float = Field(default=80.0, gt=0, le=512, description="multiplies weighted cosines, no unit")
+    scale: float = Field(default=16.0, gt=0, le=512, description="multiplies weighted cosines, no unit")
 
 
 class CrossEntropySupConParams(Params):
@@ -172,7 +184,7 @@ register(
     "loss",
     "pairwise-contrastive",
     f"{_EMBEDDING}:pairwise_contrastive",
-    DistanceParams,
+    PairwiseParams,
     summary="pulls pairs of a class together, pushes others a margin apart (Hadsell, Chopra and LeCun 2006)",
 )
 register(
@@ -193,7 +205,7 @@ register(
     "loss",
     "lifted-structure",
     f"{_EMBEDDING}:lifted_structure",
-    DistanceParams,
+    LiftedParams,
     summary="every positive pair against the negatives of both its ends (Song et al. 2016)",
 )
 register(
