@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import csv
+import doctest
+import json
+from pathlib import Path
+
+import pytest
+
+import assay.studies
+from assay.core.errors import SpecError
+from assay.core.parsing import parse_study
+from assay.core.yaml import read_yaml
+from assay.studies import builtin_studies, load_builtin, load_study_mapping, study_yaml
+
+COLUMNS = {
+    "lung-nodule": "image mask malignant patient diameter_mm pixel_mm margin lobulation spiculation texture "
+    "manufacturer",
+    "chest-xray": "image finding labels patient sex age view origin",
+    "dermoscopy": "image melanoma lesion sex age site",
+}
+
+
+@pytest.fixture(autouse=True)
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables with the columns of the real sets and no rows, so that examples can be checked without them."""
+    for name, columns in COLUMNS.items():
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "data.csv").open("w", newline="") as file:
+            csv.writer(file).writerow(columns.split())
+    monkeypatch.setenv("ASSAY_ASSETS", str(tmp_path))
+
+
+def every_scale() -> list[tuple[str, str]]:
+    return [
+        (name, scale)
+        for name in builtin_studies()
+        for scale in ("default", *load_study_mapping(name).get("scales", {}))
+    ]
+
+
+@pytest.mark.parametrize(("name", "scale"), every_scale())
+def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> None:
+    spec = load_builtin(name, scale=scale)
+    assert spec.name == name
+    assert spec.points
+
+
+def test_the_default_study_compares_losses_at_equal_budget_and_at_matched_fit() -> None:
+    spec = load_builtin("nodule-loss")
+    assert len(spec.points) == 15
+    assert spec.seeds == 5
+    assert [(contrast.at, contrast.environment) for contrast in spec.contrasts] == [
+        ("equal-budget", "reversed"),
+        ("matched-fit", "reversed"),
+    ]
+
+
+def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:
+    for name, line in builtin_studies().items():
+        assert 20 < len(line) < 120, name
+        assert line.endswith("."), name
+        assert len(study_yaml(name).splitlines()) <= 75, name
+        assert max(map(len, study_yaml(name).splitlines())) <= 125, name
+
+
+def test_a_study_can_be_changed_and_parsed_again() -> None:
+    study = load_study_mapping("nodule-loss")
+    study["recipe"]["epochs"] = [1, 2]
+    study["contrasts"] = []
+    assert parse_study(study).axes["epochs"] == ("1", "2")
+    assert load_study_mapping("nodule-loss")["recipe"]["epochs"] == [10, 20, 40]
+    assert doctest.testmod(assay.studies).failed == 0
+
+
+def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:
+    (tmp_path / "copy.yaml").write_text(study_yaml("nodule-loss"))
+    assert (
+        parse_study("nodule-loss")
+        == parse_study(tmp_path / "copy.yaml")
+        == parse_study(load_study_mapping("nodule-loss"))
+    )
+
+
+def test_a_study_survives_json() -> None:
+    values = json.loads(json.dumps(load_study_mapping("nodule-loss")))
+    assert parse_study(values) == parse_study("nodule-loss")
+
+
+def test_an_unknown_name_is_told() -> None:
+    with pytest.raises(SpecError) as caught:
+        study_yaml("dermatoscopy")
+    assert str(caught.value) == "unknown study 'dermatoscopy': did you mean 'dermoscopy'?"
+
+
+def test_a_relative_folder_starts_at_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = study_yaml("dermoscopy").replace("${ASSAY_ASSETS}/dermoscopy", "dermoscopy")
+    (tmp_path / "mine.yaml").write_text(text)
+    monkeypatch.chdir("/")
+    assert parse_study(tmp_path / "mine.yaml").data.folder == str(tmp_path / "dermoscopy")
+    assert load_builtin("dermoscopy").data.folder == "${ASSAY_ASSETS}/dermoscopy"
+
+
+def test_examples_name_columns_as_the_tables_do() -> None:
+    values = read_yaml(Path(assay.studies.__file__).parent / "examples" / "nodule-loss-lidc.yaml").values
+    assert set(values["data"]["factors"]) <= set(COLUMNS["lung-nodule"].split())

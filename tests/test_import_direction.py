@@ -1,0 +1,115 @@
+"""One direction of imports: core <- data <- shifts <- recipes <- probes; what stands beside them; what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "assay"
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "core": {"core"},
+    "data": {"core", "data"},
+    "shifts": {"core", "data", "shifts"},
+    "recipes": {"core", "data", "shifts", "recipes"},
+    "probes": {"core", "data", "shifts", "recipes", "probes", "stats"},
+    "stats": {"core", "stats"},
+    "store": {"core", "store"},
+    "report": {"core", "stats", "store", "report"},
+    "studies": {"core", "studies"},
+}
+"""Part -> the parts it may import. `execution`, `cli` and the modules at the top may import all."""
+
+HEAVY = {
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "pandas",
+    "scipy",
+    "timm",
+    "monai",
+    "sklearn",
+    "pytorch_metric_learning",
+}
+
+
+def imports(file: Path) -> set[tuple[int, str]]:
+    """Every module that a file imports, wherever in it, as (line, dotted name); `from a import b` gives both."""
+    module = ".".join(("assay", *file.relative_to(SOURCE).with_suffix("").parts))
+    found: set[tuple[int, str]] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {(node.lineno, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = module.rsplit(".", node.level)[0] + "." if node.level else ""
+            base = (above + (node.module or "")).rstrip(".")
+            found |= {(node.lineno, base)} | {(node.lineno, f"{base}.{alias.name}") for alias in node.names}
+    return found
+
+
+def files(part: str) -> list[Path]:
+    return sorted((SOURCE / part).rglob("*.py"))
+
+
+def parts() -> list[str]:
+    return sorted(path.name for path in SOURCE.iterdir() if path.is_dir() and list(path.rglob("*.py")))
+
+
+def test_every_part_is_known() -> None:
+    assert set(parts()) <= {*MAY_IMPORT, "execution", "cli"}
+
+
+@pytest.mark.parametrize("part", sorted(MAY_IMPORT))
+def test_imports_go_one_way(part: str) -> None:
+    wrong: list[str] = []
+    for file in files(part):
+        for line, name in sorted(imports(file)):
+            names = name.split(".")
+            if names[0] == "assay" and len(names) > 1 and names[1] not in MAY_IMPORT[part] | {"__version__"}:
+                wrong.append(f"{file.relative_to(SOURCE)}:{line} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_probes_take_only_metrics_from_statistics() -> None:
+    """What is claimed is not for a probe to know: it may use how a number is computed, never how it is compared."""
+    compared = ("assay.stats.compare", "assay.stats.verdict", "assay.stats.estimate")
+    wrong = [
+        f"{file.name}:{line}" for file in files("probes") for line, name in imports(file) if name.startswith(compared)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("part", ["core", "stats"])
+def test_parts_without_torch(part: str) -> None:
+    heavy = {"torch", "torchvision", "timm", "torchmetrics", "monai"} if part == "stats" else HEAVY
+    wrong = [
+        f"{file.relative_to(SOURCE)}:{line} imports {name}"
+        for file in files(part)
+        for line, name in sorted(imports(file))
+        if name.split(".")[0] in heavy
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_declaring_what_a_spec_can_name_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom assay.core.registry import entries\nimport assay.core.parsing, assay.studies\n"
+        "assert entries()\nassay.studies.builtin_studies()\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_relative_and_nested_imports_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
+    (tmp_path / "stats").mkdir()
+    file = tmp_path / "stats" / "a.py"
+    file.write_text("def f():\n    from ..data import cards\n    import torch.nn\nfrom . import b\n")
+    assert {name for _, name in imports(file)} == {
+        "assay.data", "assay.data.cards", "torch.nn", "assay.stats", "assay.stats.b",
+    }  # fmt: skip
