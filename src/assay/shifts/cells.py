@@ -22,23 +22,35 @@ class Column:
     levels: Int[np.ndarray, "n"] | None
     strength: float
 
+    @cached_property
+    def rank(self) -> Float[np.ndarray, "n"]:
+        """The share of rows below each row, ties counted half: in (0, 1), whatever the scale of the numbers."""
+        _, code, count = np.unique(self.numbers, return_inverse=True, return_counts=True)
+        return ((np.cumsum(count) - count / 2) / len(code))[code]
+
 
 @dataclass(frozen=True)
 class Cells:
     """Rows counted by class and by cell, a cell being one bin of every factor.
 
-    counts: rows by class and cell. share: each class's share of all rows. bins: the bin of every factor, by cell.
-    upper: whether that bin lies in the upper half, by factor and cell. weight: what the rule gives a class in a cell.
-    target, cell: class and cell of every row.
+    counts: rows by class and cell. share: each class's share of all rows. sign: 1 for the positive class, -1 for the
+    others. strengths: what is asked of every factor. bins: the bin of every factor, by cell. upper: whether that bin
+    lies in the upper half, by factor and cell. target, cell: class and cell of every row.
     """
 
     counts: Int[np.ndarray, "k cells"]
     share: Float[np.ndarray, "k"]
+    sign: Float[np.ndarray, "k"]
+    strengths: tuple[float, ...]
     bins: Int[np.ndarray, "f cells"]
     upper: Bool[np.ndarray, "f cells"]
-    weight: Float[np.ndarray, "k cells"]
     target: Int[np.ndarray, "n"]
     cell: Int[np.ndarray, "n"]
+
+    @cached_property
+    def weight(self) -> Float[np.ndarray, "k cells"]:
+        """What the rule gives a class in a cell."""
+        return rule_weight(self.strengths, self.sign, self.upper)
 
     @cached_property
     def capacity(self) -> Float[np.ndarray, "cells"]:
@@ -76,10 +88,18 @@ def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], b
     np.add.at(counts, (target, cell), 1)
     per_cell = np.array(list(product(*(range(size) for size in sizes)))).T
     upper = np.stack([upper_bins[f][per_cell[f]] for f in range(len(columns))])
-    weight = np.ones(counts.shape)
-    for f, column in enumerate(columns):
-        weight *= 1 + column.strength * sign[:, None] * np.where(upper[f], 1.0, -1.0)
-    return Cells(counts, share, per_cell, upper, weight, target, cell)
+    strengths = tuple(column.strength for column in columns)
+    return Cells(counts, share, sign, strengths, per_cell, upper, target, cell)
+
+
+def rule_weight(
+    strengths: Sequence[float], sign: Float[np.ndarray, "k"], upper: Bool[np.ndarray, "f cells"]
+) -> Float[np.ndarray, "k cells"]:
+    """The phantom's rule: the product over factors of 1 + s in the half that belongs to a class, 1 - s in the other."""
+    out = np.ones((len(sign), upper.shape[1]))
+    for strength, above in zip(strengths, upper, strict=True):
+        out *= 1 + strength * sign[:, None] * np.where(above, 1.0, -1.0)
+    return out
 
 
 def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
@@ -114,11 +134,8 @@ def short_cell(cells: Cells, least: int) -> Short:
     found: list[tuple[float, Short]] = []
     for pattern in patterns:
         within = np.all(cells.upper == np.array(pattern)[:, None], axis=0)
-        if not within.any():
-            found.append((0.0, Short(len(cells.share) - 1, pattern, 0, least)))
-            continue
         there = cells.counts[:, within].sum(axis=1)
-        weight = cells.weight[:, within][:, 0]
+        weight = rule_weight(cells.strengths, cells.sign, np.array(pattern)[:, None])[:, 0]
         needed = np.ceil(least * cells.share / cells.share.min() * weight / len(patterns) - 1e-9)
         for k in np.flatnonzero(needed > 0).tolist():
             found.append((there[k] / needed[k], Short(k, pattern, int(there[k]), int(needed[k]))))
@@ -159,9 +176,7 @@ def _bin(column: Column, bins: int) -> Int[np.ndarray, "n"]:
     if column.levels is not None:
         key = column.numbers * (column.levels.max() + 1) + column.levels  # low levels first
         return np.unique(key, return_inverse=True)[1]
-    edges = np.unique(np.quantile(column.numbers, np.arange(1, bins) / bins, method="lower"))
-    code = np.searchsorted(edges, column.numbers, side="right")
-    return np.unique(code, return_inverse=True)[1]
+    return np.unique((bins * column.rank).astype(np.int64), return_inverse=True)[1]
 
 
 def _upper_half(

@@ -20,7 +20,7 @@ LEAST_ROWS = 10
 """A class that an association leaves fewer rows than this makes it impossible."""
 
 _CLOSE = 0.015
-_BINS = {1: (4, 8, 16, 32, 64), 2: (2, 4, 6, 8, 12)}
+_BINS = ((1,), (4, 8, 16, 32, 64), (2, 4, 6, 8, 12))  # by number of continuous factors; cells are their product
 _FEW_BINS = (2, 3, 4)
 
 
@@ -93,24 +93,29 @@ def _groups(
 
 
 def _choose(table: FactorTable, columns: Sequence[Column], draw: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """Which rows to keep, bool [n]: from coarse bins to fine ones, until every strength is as asked."""
+    """Which rows to keep, bool [n]: of all finenesses that come close enough the one that keeps most, else the closest.
+
+    Fine bins make classes alike within a half; they also let the halves meet where most rows can be kept.
+    """
     of = positive(table)
-    best, best_error = None, np.inf
     order = np.lexsort((table.row, draw))
-    for bins in _BINS.get(len(columns), _FEW_BINS):
+    found: list[tuple[tuple[float, int], Bool[np.ndarray, "n"]]] = []
+    for bins in _finenesses(columns):
         cells = cut(table.target, len(table.classes), columns, bins)
         mass = largest_mass(cells)
         if cells.smallest_class(mass) < LEAST_ROWS:
             continue
         keep = _take(cells, quotas(cells, mass), order)
         error = max(abs(somers_d(column.numbers[keep], of[keep]) - column.strength) for column in columns)
-        if error < best_error:
-            best, best_error = keep, error
-        if error <= _CLOSE:
-            break
-    if best is None:
+        found.append(((max(error, _CLOSE), -int(keep.sum())), keep))
+    if not found:
         raise _refusal(table, columns)
-    return best
+    return min(found, key=lambda item: item[0])[1]
+
+
+def _finenesses(columns: Sequence[Column]) -> tuple[int, ...]:
+    continuous = sum(column.levels is None for column in columns)
+    return _BINS[continuous] if continuous < len(_BINS) else _FEW_BINS
 
 
 def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
@@ -127,7 +132,7 @@ def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray
 
 def _refusal(table: FactorTable, columns: Sequence[Column]) -> AssociationError:
     asked = ", ".join(f"'{column.name}' at {column.strength:+g}" for column in columns)
-    bins = _BINS.get(len(columns), _FEW_BINS)[0]
+    bins = _finenesses(columns)[0]
     present = np.bincount(table.target, minlength=len(table.classes))
     if present.min() < LEAST_ROWS:
         scarce = table.classes[int(present.argmin())]

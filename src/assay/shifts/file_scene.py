@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,9 @@ class FileScene:
         """
         described = self.tests.described(name)
         spec = self.specs.get(name, self.tests.neutral)
-        return {**self.population.identity(spec), "seed": self.seed, "fold": self.fold, **described}
+        drawn_anew = self.population.data.split.folds is not None or spec.split == "train"
+        here = {"seed": self.seed, "fold": self.fold} if drawn_anew else {}
+        return {**self.population.identity(spec), **here, **described}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""
@@ -89,32 +92,33 @@ class FileScene:
         return self._made[name]
 
     def _of_training(self, name: str, spec: EnvironmentSpec) -> Environment:
-        return self.population.make(name, spec, self._parts().train, derive(self.seed, "train"))
+        return self.population.make(name, spec, self._parts.train, derive(self.seed, "train"))
 
     def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
         population, folds = self.population, self.population.data.split.folds
         if folds is None:
-            shown = population.make(name, spec, self._parts().test, TEST_SEED)
+            shown = population.make(name, spec, self._parts.test, TEST_SEED)
         else:
-            everywhere = population.make(name, spec, np.arange(len(population.table)), TEST_SEED)
-            shown = self._tested(name, spec, everywhere.table, folds)
+            whole = population.make(name, spec, np.arange(len(population.table)), TEST_SEED)
+            shown = self._tested(name, spec, whole, folds)
         self._refuse_leak(name, shown.table)
         return shown
 
-    def _tested(self, name: str, spec: EnvironmentSpec, chosen: FactorTable, folds: int) -> Environment:
-        """The part of the chosen rows that this fold tests."""
-        population = self.population
-        fold: Int[np.ndarray, "n"] = assign_folds(population.table, folds, self.seed)
-        here = population.table.take(chosen.row[fold[chosen.row] == self.fold])
+    def _tested(self, name: str, spec: EnvironmentSpec, whole: Environment, folds: int) -> Environment:
+        """The part that this fold tests; what was achieved is said of the whole, since folds are pooled."""
+        fold: Int[np.ndarray, "n"] = assign_folds(self.population.table, folds, self.seed)
+        here = whole.table.row[fold[whole.table.row] == self.fold]
         if not len(here):
             raise DataError(f"environment '{name}' has no row in fold {self.fold} of {folds}: use fewer folds")
-        return population.show(name, spec, here, TEST_SEED, int((fold == self.fold).sum()))
+        table = replace(self.population.table.take(here), fold=fold[here])
+        return replace(self.population.show(name, spec, table, TEST_SEED, len(here)), achieved=whole.achieved)
 
+    @cached_property
     def _parts(self) -> Split:
         return parts(self.population.table, self.population.data.split, self.seed, self.fold)
 
     def _refuse_leak(self, name: str, table: FactorTable) -> None:
-        here = self._parts()
+        here = self._parts
         seen = self.population.table.patient[np.concatenate([here.train, here.validation])]
         both = np.intersect1d(table.patient, seen)
         if len(both):
