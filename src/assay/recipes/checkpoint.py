@@ -38,7 +38,7 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
         return None
     try:
         state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError):
         return None
     return state if state.get("identity") == identity else None
 

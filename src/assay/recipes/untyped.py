@@ -34,8 +34,13 @@ def go_back(loss: Tensor) -> None:
 
 
 def seed_torch(value: int) -> None:
-    """Set torch's global generators."""
-    torch.manual_seed(value)  # pyright: ignore[reportUnknownMemberType]
+    """Set torch's global generators, of the CPU and of the GPUs in use.
+
+    `torch.manual_seed` would also note, with a stack trace each time, what to do should a GPU be used later.
+    """
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(value)
 
 
 def fork_generators(devices: Sequence[int]) -> AbstractContextManager[None]:

@@ -95,7 +95,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"weights file '{path}' is a pickle that holds more than tensors and could run code: refused. Save its "
             "state_dict as .safetensors and give that"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(f"weights file '{path}' is truncated or not a weights file: {_first_line(error)}") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(cast(dict[str, Any], content).get(key), dict):
