@@ -2,6 +2,7 @@
 
     python benchmarks/phantom_realism.py            # the phantom beside the LIDC crops, if they are found
     python benchmarks/phantom_realism.py --markdown # the table as it stands in docs/phantom-nodule.md
+    python benchmarks/phantom_realism.py --sheet docs/images/phantom-nodule.png
 
 Real crops are looked for in ASSAY_ASSETS or ../shared/assets; those at least as wide as the phantom's field are cut to
 it and resampled to the same 64 px. Every figure is the 10th, 50th and 90th percentile over images.
@@ -170,11 +171,32 @@ def summary(images: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.nanpercentile(found, [10, 50, 90]) for name, found in values.items()}
 
 
+def contact_sheet(columns: int = 10, random_rows: int = 4) -> Image.Image:
+    """A row per factor from low to high, all else held; then patches with every factor drawn from its marginal."""
+    phantom = NodulePhantom()
+    middle = {factor.name: phantom.quantile(factor.name, np.full(columns, 0.4)) for factor in phantom.factors}
+    rows: list[np.ndarray] = []
+    for number, factor in enumerate(phantom.factors):
+        steps = phantom.quantile(factor.name, np.linspace(0, 0.999, columns))
+        values = {**middle, "margin": np.full(columns, 0.2), factor.name: steps}
+        rows.append(phantom.render(values, np.full(columns, 100 + number), 96, {}).images[:, 0].numpy())
+    draws, count = generator(0, "sheet"), columns * random_rows
+    values = {factor.name: phantom.quantile(factor.name, draws.random(count)) for factor in phantom.factors}
+    drawn = phantom.render(values, draws.integers(0, 2**31, count), 96, {}).images[:, 0].numpy()
+    rows.extend(drawn.reshape(random_rows, columns, 96, 96))
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+    return Image.fromarray(np.round(sheet * 63).astype(np.uint8) * 4)  # 64 greys: half the file
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--count", type=int, default=800)
+    parser.add_argument("--sheet", type=Path, help="write the phantom's contact sheet here and end")
     options = parser.parse_args()
+    if options.sheet:
+        contact_sheet().save(options.sheet, optimize=True)
+        return
     assets = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[2] / "shared" / "assets")) / "lung-nodule"
     columns = {"phantom": summary(*phantom_crops(options.count))}
     if assets.exists():

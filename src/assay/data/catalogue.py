@@ -14,7 +14,7 @@ class NoduleParams(Params):
     dose: float = Field(0.8, ge=0, le=3, description="spread of dose: noise lies between 1/(1+dose) and 1+dose times")
     vessels: float = Field(1.0, ge=0, le=2, description="density of vessels, 1 normal, 0 none")
     parenchyma: float = Field(20.0, ge=0, le=100, description="HU, standard deviation of the lung's own texture")
-    wall: float = Field(0.6, ge=0, le=1, description="share of patches that show the chest wall")
+    wall: float = Field(0.5, ge=0, le=1, description="share of patches that show the chest wall")
 
 
 register(

@@ -47,28 +47,34 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Square windows of equal width, k per row, kept inside the image.
+    """Square windows of equal width, each on the image of some row, kept inside it.
 
-    x: [n, k, 1, w] and y: [n, k, w, 1] in mm; index: [n, k, w, w], places on a row's flat canvas.
+    x: [m, 1, w] and y: [m, w, 1] in mm; index: [m, w, w], places on the flat canvas of all rows.
     """
 
-    x: Float[Tensor, "n k 1 w"]
-    y: Float[Tensor, "n k w 1"]
-    index: Int[Tensor, "n k w w"]
+    x: Float[Tensor, "m 1 w"]
+    y: Float[Tensor, "m w 1"]
+    index: Int[Tensor, "m w w"]
 
     @staticmethod
-    def around(x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"], radius: float, grid: Grid) -> Windows:
-        """Windows that hold every pixel of the image within `radius` mm of these points."""
+    def around(
+        row: Int[np.ndarray, "m"],
+        x: Float[np.ndarray, "m"],
+        y: Float[np.ndarray, "m"],
+        radius: float,
+        grid: Grid,
+    ) -> Windows:
+        """Windows that hold every pixel of a row's image within `radius` mm of these points."""
         width = min(grid.size, int(np.ceil(2 * radius / grid.pixel)) + 1)
         steps = torch.arange(width, device=grid.device)
-        columns = _first(x - radius, width, grid)[:, :, None, None] + steps
-        lines = _first(y - radius, width, grid)[:, :, None, None] + steps[:, None]
-        return Windows(grid.millimetres(columns), grid.millimetres(lines), lines * grid.size + columns)
+        columns = _first(x - radius, width, grid)[:, None, None] + steps
+        lines = _first(y - radius, width, grid)[:, None, None] + steps[:, None]
+        above = torch.as_tensor(row * grid.size, device=grid.device)[:, None, None]
+        return Windows(grid.millimetres(columns), grid.millimetres(lines), (lines + above) * grid.size + columns)
 
-    def draw(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "n k w w"]) -> None:
+    def draw(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"]) -> None:
         """Raise the canvas to these values where they are higher."""
-        rows = canvas.shape[0]
-        canvas.scatter_reduce_(1, self.index.view(rows, -1), values.reshape(rows, -1), "amax")
+        canvas.view(-1).scatter_reduce_(0, self.index.view(-1), values.reshape(-1), "amax")
 
 
 Record = TypeVar("Record", bound="DataclassInstance")
@@ -91,10 +97,10 @@ def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*
 def ramp(depth: Float[Tensor, "*shape"], blur: Float[Tensor, "*other"]) -> Float[Tensor, "*shape"]:
     """Coverage 0..1 of a pixel whose centre lies `depth` mm inside an edge that the scanner blurs over `blur` mm."""
     t = (depth / blur).add_(0.5).clamp_(0, 1)
-    return t * t * (3 - 2 * t)
+    return (t * -2).add_(3).mul_(t).mul_(t)
 
 
-def _first(edge: Float[np.ndarray, "n k"], width: int, grid: Grid) -> Int[Tensor, "n k"]:
+def _first(edge: Float[np.ndarray, "m"], width: int, grid: Grid) -> Int[Tensor, "m"]:
     """The first column (or line) whose centre is not before `edge` (mm), such that the window stays in the image."""
     first = np.ceil(edge / grid.pixel + 0.5 * (grid.size - 1))
     return torch.as_tensor(np.clip(first, 0, grid.size - width).astype(np.int64), device=grid.device)

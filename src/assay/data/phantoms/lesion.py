@@ -19,9 +19,9 @@ OUTER = np.array([1.0, 0.5, 0.45])
 """Opacity of a nodule's outer part by code of texture: solid, part-solid, ground-glass."""
 CORE = np.array([1.0, 1.0, 0.45])
 """Opacity of its core."""
-SPICULE = (1.5, 5.0)
+SPICULE = (2.0, 6.0)
 """Length of a spicule at margin 1, in mm: the shortest and the longest."""
-SPICULE_RADIUS = (0.5, 0.85)
+SPICULE_RADIUS = (0.6, 0.95)
 """Radius of a spicule at its root, in mm."""
 FEEDER = 4.5
 """Length of the longest of the three pieces of the feeding vessel, in mm."""
@@ -121,7 +121,7 @@ def draw_lesion(
     """
     body = lesion.body
     extent = _BULGE * float(body.half_long.max()) + 0.5 * float((body.softness[:, 0] * blur).max())
-    windows = Windows.around(body.x, body.y, extent, grid)
+    windows = Windows.around(np.arange(len(blur)), body.x[:, 0], body.y[:, 0], extent, grid)
     coverage, hu = _paint(body, blur, windows, grid.device)
     windows.draw(canvas, hu)
     covered = grid.blank(canvas.shape[0])
@@ -168,11 +168,11 @@ def _body(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Body:
 
 def _paint(
     body: Body, blur: Float[np.ndarray, "n"], windows: Windows, device: str
-) -> tuple[Float[Tensor, "n 1 w w"], Float[Tensor, "n 1 w w"]]:
+) -> tuple[Float[Tensor, "n w w"], Float[Tensor, "n w w"]]:
     """Coverage by the body, and its HU over parenchyma, in its windows."""
 
-    def put(values: Float[np.ndarray, "n 1"]) -> Float[Tensor, "n 1 1 1"]:
-        return column(values, device)
+    def put(values: Float[np.ndarray, "n 1"]) -> Float[Tensor, "n 1 1"]:
+        return column(values[:, 0], device)
 
     x, y = windows.x - put(body.x), windows.y - put(body.y)
     u = x * put(body.cosine / body.half_long) + y * put(body.sine / body.half_long)

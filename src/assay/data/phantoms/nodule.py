@@ -82,7 +82,7 @@ class NodulePhantom:
         dose: float = 0.8,
         vessels: float = 1.0,
         parenchyma: float = 20.0,
-        wall: float = 0.6,
+        wall: float = 0.5,
     ) -> None:
         self._noise = noise
         self._dose = dose
