@@ -139,7 +139,7 @@ def short_cell(cells: Cells, least: int) -> Short:
         needed = np.ceil(least * cells.share / cells.share.min() * weight / len(patterns) - 1e-9)
         for k in np.flatnonzero(needed > 0).tolist():
             found.append((there[k] / needed[k], Short(k, pattern, int(there[k]), int(needed[k]))))
-    return min(found, key=lambda item: item[0])[1]
+    return min(found, key=lambda item: (item[0], -item[1].needed))[1]
 
 
 def strength_to_be_had(
