@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +190,27 @@ def test_labels_name_contrasts_whatever_their_spelling(study: Study) -> None:
     spec = parse_study(study)
     assert spec.axes["epochs"] == ("5", "10")
     assert [contrast.against for contrast in spec.contrasts] == ["supcon(temperature=0.5)", "5"]
+
+
+def test_a_contrast_is_settled_to_the_short_names_and_to_the_rows_that_its_probe_looks_at(study: Study) -> None:
+    study["probes"] = ["performance", "reliance", "decodability"]
+    study["contrasts"] = [
+        {"axis": "recipe.loss", "against": "supcon", "measure": measure, "factor": "texture", "layer": layer}
+        for measure, layer in (("flip-rate", ""), ("sobol-total", ""), ("decodability", "features"))
+    ]
+    study["contrasts"][0]["where"] = {"recipe.loss": "supcon"}
+    contrasts = parse_study(study).contrasts
+    assert [contrast.axis for contrast in contrasts] == ["loss"] * 3
+    assert contrasts[0].where == {"loss": "supcon"}
+    assert [contrast.environment for contrast in contrasts] == ["(neutral)", "", "(independent)"]
+
+
+def test_names_of_measures_are_those_that_statistics_and_probes_use() -> None:
+    from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
+    from assay.shifts import neutral
+    from assay.stats.measures import MEASURES as COMPUTED
+
+    assert {name for name, measure in MEASURES.items() if measure.probe == "performance"} == set(COMPUTED)
+    assert (NEUTRAL, INDEPENDENT) == (neutral.NEUTRAL, neutral.INDEPENDENT)
+    source = "".join(path.read_text() for path in (Path(neutral.__file__).parent.parent / "probes").glob("*.py"))
+    assert all(f'"{name}"' in source for name, measure in MEASURES.items() if measure.probe != "performance")

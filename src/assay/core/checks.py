@@ -9,12 +9,22 @@ from typing import Any, cast
 from assay.core.axes import Axis, resolve
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
-from assay.core.factors import core_factor
 from assay.core.grid import selection
-from assay.core.measures import MEASURES
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
 from assay.core.problems import Problems, shorten
 from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor
+
+
+def check_core(data: DataSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
+    """A phantom's target is defined by one of its factors."""
+    if data.phantom is None or data.core in factors:
+        return
+    near = nearest(data.core, factors)
+    meant = f": did you mean '{near}'?" if near else ""
+    what = f"no factor '{data.core}' in the phantom '{data.phantom.name}'{meant}" if data.core else "'core' is missing"
+    keys: Keys = ("data", "core") if data.core else ("data",)
+    problems.add(keys, "", what, f"the factor that defines the target, one of {shorten(list(factors))}")
 
 
 def check_environment(
@@ -22,14 +32,10 @@ def check_environment(
 ) -> None:
     """Every factor that an environment names exists, and has the levels that are named."""
     keys: Keys = ("environments", name)
-    core = core_factor(data, factors) if data.phantom else ""
-    known = [factor for factor in factors if factor != core]
     for factor, tie in environment.association.items():
         at = (*keys, "association", factor)
-        if factor == core and core:
-            problems.add(at, tie.strength, f"'{factor}' is the core factor: it defines the target", _tie_others(known))
-        elif factor not in factors and factor not in environment.interventions:
-            _unknown_factor(at, factor, known, data, problems)
+        if factor not in factors and factor not in environment.interventions:
+            _unknown_factor(at, factor, list(factors), data, problems)
         elif factor in factors:
             _check_levels((*at, "high"), factors[factor], list(tie.high), problems)
         _check_conditions((*at, "given"), tie.given, data, factors, problems)
@@ -40,10 +46,6 @@ def check_environment(
             problems.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
         elif factor not in factors:
             _unknown_factor(at, factor, list(factors), data, problems)
-
-
-def _tie_others(known: Sequence[str]) -> str:
-    return f"tie one of the others: {shorten(known)}"
 
 
 def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, problems: Problems) -> None:
@@ -95,7 +97,7 @@ def check_contrasts(
     problems: Problems,
 ) -> None:
     """Every contrast can be computed: its axis, value, measure, environment and factor exist."""
-    environments, names = list(tests), None if factors is None else list(factors)
+    environments, names = [*tests, NEUTRAL, INDEPENDENT], None if factors is None else list(factors)
     for i, contrast in enumerate(contrasts):
         if contrast is None:
             continue
@@ -113,6 +115,22 @@ def check_contrasts(
                 problems.add((*keys, key), given, f"no such {key}: {shorten(known)}", hint)
         if contrast in contrasts[:i]:
             problems.add(keys, "", "this contrast is stated twice; keep one")
+
+
+def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:
+    """The contrast with axes by their short names, and the environment that its probe looks at where none is named."""
+    names = {name: axis.name for name in (contrast.axis, *contrast.where) if (axis := resolve(name, axes))}
+    measure = MEASURES.get(contrast.measure)
+    own = measure.environment if measure else ""
+    arguments = [probe.params for probe in probes if measure and own and probe.name == measure.probe]
+    chosen = [str(params["environment"]) for params in arguments if "environment" in params]
+    return contrast.model_copy(
+        update={
+            "axis": names[contrast.axis],
+            "where": {names[name]: value for name, value in contrast.where.items()},
+            "environment": contrast.environment or (chosen[0] if chosen else own),
+        }
+    )
 
 
 def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, cast
 
 from assay.core.registry import build, lookup
@@ -29,6 +29,6 @@ def imported_factors(phantom: Component) -> dict[str, Factor]:
     return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
 
 
-def core_factor(data: DataSpec, factors: Mapping[str, Factor]) -> str:
-    """The factor that defines a phantom's target: the one the study names, else the one that the phantom declares."""
-    return data.core or next((name for name, factor in factors.items() if factor.role == "core"), "")
+def grouped(factors: Iterable[str]) -> list[str]:
+    """What a variance-based measure names besides factors: coordinates as one input, and the nuisance seed."""
+    return [*(name.removesuffix("_x") for name in factors if name.endswith("_x")), "nuisance seed"]

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MeasureName:
-    """A measure as a spec names it. `needs` lists the contrast's fields without which it is ambiguous."""
+    """A measure as a spec names it.
+
+    needs: the fields of a contrast without which it is ambiguous. environment: the rows that its probe looks at of its
+    own accord, where the contrast names no other.
+    """
 
     name: str
     probe: str
     needs: tuple[str, ...] = ()
+    environment: str = ""
 
 
 _PERFORMANCE = (
@@ -27,10 +32,13 @@ _PERFORMANCE = (
     "log-loss",
     "quadratic-weighted-kappa",
 )
-_RELIANCE = ("sobol-first", "sobol-total", "flip-rate", "logit-effect", "logit-effect-absolute")
+_BY_VARIANCE = ("sobol-first", "sobol-total")
+_BY_CHANGE = ("flip-rate", "logit-effect", "logit-effect-absolute")
+NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "performance", ("environment",)) for name in _PERFORMANCE},
-    **{name: MeasureName(name, "reliance", ("factor",)) for name in _RELIANCE},
-    "decodability": MeasureName("decodability", "decodability", ("factor", "layer")),
+    **{name: MeasureName(name, "reliance", ("factor",)) for name in _BY_VARIANCE},
+    **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL) for name in _BY_CHANGE},
+    "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT),
 }

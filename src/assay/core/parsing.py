@@ -15,12 +15,12 @@ from pydantic import Field
 
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
-from assay.core.checks import check_contrasts, check_environment
+from assay.core.checks import check_contrasts, check_core, check_environment, settle_contrast
 from assay.core.data_section import data_section
 from assay.core.document import Document, leaves, plain
 from assay.core.errors import SpecError, unknown_name
 from assay.core.explain import checked
-from assay.core.factors import declared_factors, imported_factors
+from assay.core.factors import declared_factors, grouped, imported_factors
 from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
@@ -97,7 +97,7 @@ def check_study(document: Document) -> StudySpec:
         axes={axis.name: axis.labels for axis in axes},
         seeds=header.seeds,
         probes=probes,
-        contrasts=tuple(item for item in contrasts if item is not None),
+        contrasts=tuple(settle_contrast(item, axes, probes) for item in contrasts if item is not None),
         keep=header.keep,
     )
 
@@ -115,11 +115,12 @@ def _check_together(
     if factors is None and data.phantom is not None and not problems.found:
         factors = imported_factors(data.phantom)
     if factors is not None:
+        check_core(data, factors, problems)
         for point, here in placed:
             for name, made in (("train", point.train), *point.tests.items()):
                 check_environment(name, made, data, factors, here)
     points = [point for point, _ in placed]
-    names = None if factors is None else [*factors, *marked(points)]
+    names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
     check_contrasts(contrasts, axes, points[0].tests, names, probes, problems)
 
 

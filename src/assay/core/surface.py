@@ -249,9 +249,8 @@ def contrast(value: Any, keys: Keys, problems: Problems) -> ContrastSpec | None:
         given["against"] = label(given["against"])
     if "where" in given:
         where = section(given["where"], (*keys, "where"), problems, "{axis: value}")
-        given["where"] = {name: _labels(item) for name, item in where.items()}
+        for name, item in where.items():
+            if isinstance(item, list):
+                problems.add((*keys, "where", name), item, "expected one value; leave it out to compare at every value")
+        given["where"] = {name: label(item) for name, item in where.items() if not isinstance(item, list)}
     return checked(ContrastSpec, given, keys, problems)
-
-
-def _labels(value: Any) -> str | list[str]:
-    return [label(item) for item in cast(list[Any], value)] if isinstance(value, list) else label(value)
