@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.probes.test_performance import found
-from tests.probes.world import FACTORS, Pictures, Reader, World, table, with_missing
+from tests.probes.world import FACTORS, Pictures, Reader, World, table
 from torch import nn
 
 from assay.core.registry import build
@@ -15,6 +15,7 @@ from assay.probes.decodability import Decodability, low_resolution
 from assay.probes.decoding import Space, scored
 from assay.probes.probe import Model
 from assay.probes.questions import folds_by_patient, tasks_of
+from assay.probes.reading import BATCH
 from assay.probes.reliance import Reliance
 from assay.probes.run import run_probes
 
@@ -140,9 +141,7 @@ def test_constant_factor_and_constant_layer_give_nan_with_the_reason() -> None:
 
 
 def test_missing_values_are_left_out_and_counted() -> None:
-    world = World()
-    world.tables["independent"] = with_missing(with_missing(world.tables["independent"], "size", 0.25), "tag", 1.0)
-    measurements = decodability(Reader(), world)
+    measurements = decodability(Reader(), World(missing={"size": 0.25, "tag": 1.0}))
     assert at(measurements, "size").n == 300
     assert at(measurements, "size").value > 0.999
     assert at(measurements, "margin").n == 400
@@ -291,4 +290,4 @@ def test_one_pass_for_each_network() -> None:
     networks = [Reader(), Reader()]
     model = Model(networks[0], layers=("vector", "copy"), untrained=lambda: networks[1])
     run_probes(model, World(n=200), {"a": Decodability(), "b": Decodability(folds=2)})
-    assert [network.passes for network in networks] == [1, 1]
+    assert [network.passes for network in networks] == [-(-200 // BATCH)] * 2

@@ -124,32 +124,28 @@ def test_directions_differ_where_the_model_is_not_symmetric() -> None:
 
 
 def test_an_intervention_that_neutral_rows_lack_is_off_in_all_of_them() -> None:
-    world = World()
-    world.tables["neutral"] = replace(table(400, 0, {}), factors=tuple(f for f in table(1).factors if f.name != "tag"))
-    rows = world.tables["neutral"]
-    with_tag = {**rows.columns, "tag": np.zeros(400, np.int64)}
+    class Clean(World):
+        """Neutral rows have no tag, in the images or as a column."""
 
-    class Off(World):
         def neutral(self):
-            bare = {name: column for name, column in with_tag.items() if name != "tag"}
-            return replace(super().neutral(), table=replace(rows, columns=bare))
+            off = self.counterfactual("tag", "low")
+            columns = {name: column for name, column in off.table.columns.items() if name != "tag"}
+            return replace(off, name="neutral", table=replace(off.table, columns=columns))
 
-        def counterfactual(self, factor, end):
-            tagged = replace(rows, columns=with_tag, factors=table(1).factors)
-            return Pair(tagged).counterfactual(factor, end)
-
-    class Pair(World):
-        def __init__(self, tagged) -> None:
-            super().__init__()
-            self.tables["neutral"] = tagged
-
-    measurements = reliance(
-        Reader({"tag": 3.0, "noise": 0.1}), Off(tables={"neutral": replace(rows, columns=with_tag)})
-    )
-    assert effect(measurements, "flip-rate", "tag", LOW_TO_HIGH).n == 400
+    measurements = reliance(Reader({"tag": 3.0, "noise": 0.1}), Clean())
+    up, both = (effect(measurements, "logit-effect", "tag", group) for group in (LOW_TO_HIGH, ""))
+    assert up.n == 400
+    assert up.value == both.value
     none = effect(measurements, "flip-rate", "tag", HIGH_TO_LOW)
     assert np.isnan(none.value)
     assert none.reason == "no neutral image is on that side"
+
+
+def test_rows_without_a_value_are_on_neither_side() -> None:
+    measurements = reliance(Reader({"tag": 3.0, "noise": 0.1}), World(missing={"tag": 0.5}))
+    sides = [effect(measurements, "flip-rate", "tag", group).n for group in (LOW_TO_HIGH, HIGH_TO_LOW)]
+    assert sum(sides) == 200
+    assert effect(measurements, "flip-rate", "tag").n == 400
 
 
 def test_a_constant_model_relies_on_nothing_that_can_be_named() -> None:

@@ -82,13 +82,17 @@ def environment(name: str, rows: FactorTable) -> Environment:
 
 @dataclass
 class World:
-    """A `Scene`: `same` ties texture and tag to the target, `neutral` nothing, `reversed` the other way round."""
+    """A `Scene`: `same` ties texture and tag to the target, `neutral` nothing, `reversed` the other way round.
+
+    missing: factor -> share of rows, the first ones, whose value is not known (their images have one all the same).
+    """
 
     n: int = 400
     per_patient: int = 1
     changes: tuple[str, ...] = ("margin", "texture", "size", "tag")
     has_phantom: bool = True
     tables: dict[str, FactorTable] = field(default_factory=dict)
+    missing: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for strength, name in ((0.9, "same"), (0.0, "neutral"), (-0.9, "reversed")):
@@ -105,7 +109,10 @@ class World:
         return self.tables["neutral"].classes
 
     def environment(self, name: str) -> Environment:
-        return environment(name, self.tables[name])
+        made = environment(name, self.tables[name])
+        for factor, share in self.missing.items():
+            made = replace(made, table=with_missing(made.table, factor, share))
+        return made
 
     def neutral(self) -> Environment:
         return self.environment("neutral")

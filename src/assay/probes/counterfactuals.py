@@ -72,10 +72,10 @@ def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[Change]:
     ends = {end: scene.counterfactual(factor, end) for end in ("low", "high")}
     logits = {end: reading.read(environment).logits for end, environment in ends.items()}
     own = reading.read(neutral).logits
-    high_side = _on_high_side(neutral.table, ends["low"].table, ends["high"].table, factor)
+    low_side, high_side = _sides(neutral.table, ends["low"].table, ends["high"].table, factor)
     every = np.ones(len(neutral), dtype=bool)
     yield _change(reading, factor, "", logits["low"], logits["high"], every)
-    yield _change(reading, factor, LOW_TO_HIGH, own, logits["high"], ~high_side)
+    yield _change(reading, factor, LOW_TO_HIGH, own, logits["high"], low_side)
     yield _change(reading, factor, HIGH_TO_LOW, own, logits["low"], high_side)
 
 
@@ -87,14 +87,16 @@ def _change(
     return Change(factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows)
 
 
-def _on_high_side(own: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> np.ndarray:
-    """Rows [n] whose own value is nearer to the high end. A factor that the neutral rows lack is an intervention that
-    is off in all of them.
+def _sides(own: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [n] whose own value is nearer to the low end (or as near), and nearer to the high end.
+
+    A row without a value is on neither. A factor that the neutral rows lack is an intervention that is off in all.
     """
     if factor not in own.columns:
-        return np.zeros(len(own), dtype=bool)
+        return np.ones(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
     value = own.numbers(factor)
-    return np.abs(value - high.numbers(factor)) < np.abs(value - low.numbers(factor))
+    to_low, to_high = (np.abs(value - end.numbers(factor)) for end in (low, high))
+    return to_low <= to_high, to_high < to_low
 
 
 def _measured(change: Change, spread: Spread, neutral: Environment, classes: tuple[str, ...]) -> list[Measurement]:

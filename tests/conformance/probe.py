@@ -1,0 +1,139 @@
+"""What every probe must do. A plug-in's tests inherit `ProbeConformance`, name their probe, and are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from tests.probes.world import Reader, World
+from torch import Tensor, nn
+
+from assay.core.registry import build, lookup
+from assay.core.types import Measurement
+from assay.probes.probe import Model, Probe
+from assay.probes.reading import ReadingError
+from assay.probes.run import run_probes
+
+WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}
+
+
+class Watched(nn.Module):
+    """A network of known answers that counts its passes and looks at how it is run."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.vector = nn.Identity()
+        self.passes = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled(), "a probe read the model with gradients on; read it through the reading"
+        assert not self.training, "a probe read the model in training mode; read it through the reading"
+        self.passes += 1
+        logits = self.network(images)
+        self.vector(torch.cat([logits, images.flatten(1)[:, :20]], dim=1))
+        return logits
+
+
+class ProbeConformance:
+    """Inherit, and set `name` (registered, or a dotted path) and `params`.
+
+    design_passes: forward passes over images of no environment, such as a Sobol' design (`Reading.logits`): none
+    unless said.
+    """
+
+    name: ClassVar[str]
+    params: ClassVar[Mapping[str, Any]] = {}
+    design_passes: ClassVar[int] = 0
+
+    def make(self) -> Probe:
+        return build("probe", self.name, self.params)
+
+    def model(self, network: nn.Module, seed: int = 0) -> Model:
+        def untrained() -> nn.Module:
+            return Watched(Reader())
+
+        return Model(Watched(network), layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
+
+    def measured(self, network: nn.Module, world: World | None = None, seed: int = 0) -> list[Measurement]:
+        result = run_probes(self.model(network, seed), world or World(n=120), {self.name: self.make()})
+        return result.measurements[self.name]
+
+    def test_is_registered_with_a_line_about_it(self) -> None:
+        assert lookup("probe", self.name).summary.strip()
+
+    def test_measures_something_and_says_why_where_it_cannot(self) -> None:
+        self.check(self.measured(Reader(WEIGHTS)))
+
+    def check(self, measurements: list[Measurement]) -> None:
+        """Every measurement is a number of something, or NaN with the reason."""
+        assert measurements
+        for m in measurements:
+            assert isinstance(m, Measurement)
+            assert isinstance(m.value, float)
+            assert isinstance(m.n, int)
+            assert m.measure
+            assert not np.isinf(m.value)
+            assert not np.isnan(m.value) or m.reason
+
+    def test_no_two_measurements_have_one_name(self) -> None:
+        names = [
+            (m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in self.measured(Reader(WEIGHTS))
+        ]
+        assert len(set(names)) == len(names)
+
+    def test_a_second_probe_of_the_kind_causes_no_second_reading(self) -> None:
+        once, twice = self.passes(1), self.passes(2)
+        assert twice == once + self.design_passes
+
+    def passes(self, copies: int) -> int:
+        """Forward passes of the trained network when so many copies of the probe run together, on 50 images each."""
+        model = self.model(Reader(WEIGHTS))
+        run_probes(model, World(n=50), {str(copy): self.make() for copy in range(copies)})
+        assert isinstance(model.network, Watched)
+        return model.network.passes
+
+    def test_keeps_nothing_from_one_model_to_the_next(self) -> None:
+        probe, world = self.make(), World(n=50)
+        run_probes(self.model(Reader({"size": 9.0})), world, {"p": probe})
+        second = run_probes(self.model(Reader(WEIGHTS)), world, {"p": probe}).measurements["p"]
+        assert_equal(second, self.measured(Reader(WEIGHTS), world))
+
+    def test_is_repeatable_and_draws_nothing_from_the_global_state(self) -> None:
+        torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        assert_equal(self.measured(Reader(WEIGHTS)), self.measured(Reader(WEIGHTS)))
+        assert torch.equal(torch.random.get_rng_state(), torch_state)
+        assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+    def test_changes_nothing_of_the_model(self) -> None:
+        network = Reader(WEIGHTS).train()
+        model = self.model(network)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        run_probes(model, World(n=50), {self.name: self.make()})
+        assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+        assert all(parameter.grad is None for parameter in network.parameters())
+        assert network.training
+        assert not any(module._forward_hooks for module in model.network.modules())
+
+    @pytest.mark.parametrize("factor", ["size", "tag"])
+    def test_lives_with_a_factor_that_has_no_value(self, factor: str) -> None:
+        self.check(self.measured(Reader(WEIGHTS), World(n=60, missing={factor: 1.0})))
+        self.check(self.measured(Reader(WEIGHTS), World(n=60, missing={factor: 0.3})))
+
+    def test_lives_with_a_single_class_and_a_constant_model(self) -> None:
+        world = World(n=60)
+        rows = world.tables["same"]
+        world.tables["same"] = rows.take(rows.target == 1)
+        self.check(self.measured(Reader(), world))
+
+    def test_a_diverged_model_is_refused_by_name(self) -> None:
+        with pytest.raises(ReadingError, match="NaN or infinite logits"):
+            self.measured(Reader({"tag": float("nan")}))
+
+
+def assert_equal(one: list[Measurement], two: list[Measurement]) -> None:
+    """The same measurements, NaN equal to NaN."""
+    assert [repr(m) for m in one] == [repr(m) for m in two]
