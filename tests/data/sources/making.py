@@ -55,11 +55,11 @@ def small_set(folder: Path, n: int = 8, *, extra: Mapping[str, Sequence[object]]
     return folder
 
 
-def spec_of(folder: Path, **fields: Any) -> DataSpec:
+def spec_of(folder: Path, /, **fields: Any) -> DataSpec:
     return DataSpec(**{"folder": str(folder), "target": "label", "size": 16, **fields})
 
 
-def load(folder: Path, *, skip_bad_rows: bool = False, **fields: Any) -> Dataset:
+def load(folder: Path, /, *, skip_bad_rows: bool = False, **fields: Any) -> Dataset:
     """Load a folder with a cache of its own beside it."""
     cache = ArrayCache(folder.parent / f"{folder.name}-cache")
     return load_dataset(spec_of(folder, **fields), cache, skip_bad_rows=skip_bad_rows)

@@ -145,5 +145,5 @@ def _nifti(data: bytes) -> Any:
 
 
 def _rescaled(image: Any) -> bool:
-    slope, intercept = image.header.get_slope_inter()
-    return (slope, intercept) not in ((None, None), (1.0, 0.0), (None, 0.0), (1.0, None))
+    """Whether stored values are scaled on reading; nibabel keeps that with the array and clears it in the header."""
+    return (float(image.dataobj.slope), float(image.dataobj.inter)) != (1.0, 0.0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.data.sources.medical import dicom_header, dicom_pixels, is_dicom, is_nifti, nifti_header, nifti_pixels
 from assay.data.sources.pictures import SMALLEST, Header, Picture, stored
@@ -94,7 +94,8 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
             "it is far too large for an image (a decompression bomb?)", "save a smaller version"
         ) from error
     except Exception as error:
-        text = " ".join(str(error).split())[:80] or type(error).__name__
+        unknown = isinstance(error, UnidentifiedImageError)  # its text holds an address in memory
+        text = "no image can be made of it" if unknown else " ".join(str(error).split())[:80] or type(error).__name__
         raise Unreadable(f"the file is damaged or cut short ({text})", "copy or export it again") from error
 
 
