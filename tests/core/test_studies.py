@@ -10,7 +10,7 @@ import pytest
 import assay.studies
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
-from assay.core.yaml import read_yaml
+from assay.core.yaml import parse_yaml, read_yaml
 from assay.studies import builtin_studies, load_builtin, load_study_mapping, study_yaml
 
 COLUMNS = {
@@ -104,3 +104,16 @@ def test_a_relative_folder_starts_at_the_study_file(tmp_path: Path, monkeypatch:
 def test_examples_name_columns_as_the_tables_do() -> None:
     values = read_yaml(Path(assay.studies.__file__).parent / "examples" / "nodule-loss-lidc.yaml").values
     assert set(values["data"]["factors"]) <= set(COLUMNS["lung-nodule"].split())
+
+
+def test_the_examples_of_the_reference_are_right() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "spec.md").read_text()
+    blocks = [block.partition("\n")[::2] for block in text.split("```")[1::2]]
+    whole = parse_yaml(blocks[0][1], "spec.md")[0]
+    assert parse_study(whole).axes == {"loss": ("cross-entropy", "supcon")}
+    recipe = {**whole["recipe"], "epochs": [10, 20], "batch_size": [32, 64]}
+    for kind, body in blocks[1:]:
+        if kind == "yaml":
+            parse_study({**whole, "recipe": recipe, **parse_yaml(body, "spec.md")[0]})
+        else:
+            exec(body, {})  # the lines that a user copies
