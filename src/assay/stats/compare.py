@@ -179,11 +179,11 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
     """
     seeds = len(differences)
     if seeds <= EXACT_FLIPS:
-        negative = (np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1
+        negative = np.indices((2,) * seeds).reshape(seeds, 2**seeds).T == 1
     else:
-        negative = generator(0, "sign-flip", seeds).integers(0, 2, (2**EXACT_FLIPS, seeds))
-        negative[0] = 0  # the differences as they are: no p of exactly zero
-    flipped = np.abs(np.where(negative == 1, -differences, differences).sum(axis=1))
+        negative = generator(0, "sign-flip", seeds).random((2**EXACT_FLIPS, seeds)) < 0.5
+        negative[0] = False  # the differences as they are: no p of exactly zero
+    flipped = np.abs(np.where(negative, -differences, differences).sum(axis=1))
     reached = flipped >= abs(differences.sum()) * (1 - 1e-12)
     return float(reached.mean()), 2.0 / min(2**seeds, 2 ** (EXACT_FLIPS + 1))
 

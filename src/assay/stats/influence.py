@@ -22,14 +22,12 @@ from assay.stats.metrics import (
     brier_losses,
     calibration_pairs,
     calls_at,
-    class_score,
     equal_mass_bins,
     log_losses,
     placements,
     predictions,
-    probabilities,
-    two_columns,
 )
+from assay.stats.scores import class_score, probabilities, two_columns
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.types import Direction
 from assay.stats import influence, metrics
 from assay.stats.influence import Answers
-from assay.stats.metrics import Metric
+from assay.stats.scores import Metric, undefined
 
 Chance = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
@@ -151,9 +151,9 @@ def value(name: str, answers: Answers) -> Metric:
     chosen = measure(name)
     if not np.isfinite(answers.logits).all():
         bad = int((~np.isfinite(answers.logits)).any(axis=1).sum())
-        return metrics.undefined(f"the model's answer is not finite for {bad} of {len(answers.target)} images")
+        return undefined(f"the model's answer is not finite for {bad} of {len(answers.target)} images")
     if chosen.binary and answers.classes != 2:
-        return metrics.undefined(f"{name} is for two classes, and there are {answers.classes}")
+        return undefined(f"{name} is for two classes, and there are {answers.classes}")
     return chosen.value(answers)
 
 

@@ -11,51 +11,23 @@ least the threshold; with several classes the most probable one is called, the f
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
-from scipy.special import logsumexp, softmax
+from jaxtyping import Bool, Float, Int
+from scipy.special import logsumexp
 from scipy.stats import rankdata
 
+from assay.stats.scores import (
+    Metric,
+    binary_fault,
+    check_same_shape,
+    class_fault,
+    class_score,
+    probabilities,
+    two_columns,
+    undefined,
+)
+
 CALIBRATION_BINS = 15
-
-
-class Metric(NamedTuple):
-    """A value, or NaN and the reason why there is none."""
-
-    value: float
-    reason: str = ""
-
-    @property
-    def defined(self) -> bool:
-        """Whether there is a value."""
-        return not self.reason
-
-
-def undefined(reason: str) -> Metric:
-    """No value, and why."""
-    return Metric(float("nan"), reason)
-
-
-# --- from logits to what the metrics take ---------------------------------------------------------------------------
-
-
-def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
-    """Logits with at least two columns, float64: a single sigmoid logit z becomes (0, z)."""
-    wide = np.asarray(logits, dtype=np.float64)
-    return np.concatenate([np.zeros_like(wide), wide], axis=-1) if wide.shape[-1] == 1 else wide
-
-
-def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
-    """Class probabilities in float64, rows summing to 1."""
-    return softmax(two_columns(logits), axis=-1)
-
-
-def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np.ndarray, "*s n"]:
-    """The log-odds of one class against the rest, (-inf, inf): ranks as its probability does, and never saturates."""
-    wide = two_columns(logits)
-    return wide[..., label] - logsumexp(np.delete(wide, label, axis=-1), axis=-1)
 
 
 # --- ranking --------------------------------------------------------------------------------------------------------
@@ -70,15 +42,19 @@ def placements(
     and Clarke-Pearson (1988) before division.
     """
     positive = np.asarray(target) == 1
-    rank = rankdata(score, axis=-1)
-    folds = np.zeros(rank.shape, dtype=np.int64) if fold is None else np.broadcast_to(fold, rank.shape)
-    # Folds laid end to end: one ranking then serves all folds, the classes' rows of earlier folds being subtracted.
-    key = folds * (2.0 * rank.shape[-1] + 2) + rank
-    overall = rankdata(key, axis=-1)
-    right, opposite = np.empty_like(rank), np.empty_like(rank)
+    key = overall = np.asarray(rankdata(score, axis=-1))
+    folds = np.zeros_like(key) if fold is None else np.broadcast_to(fold, key.shape)
+    if fold is not None:
+        # Folds laid end to end: one ranking then serves all folds, the classes' rows of earlier folds being subtracted.
+        key = folds * (2.0 * key.shape[-1] + 2) + key
+        overall = np.asarray(rankdata(key, axis=-1))
+    right, opposite = np.empty_like(key), np.empty_like(key)
     for own, other in ((positive, ~positive), (~positive, positive)):
         below = overall[..., own] - rankdata(key[..., own], axis=-1)
-        earlier, within = _counts_by_fold(folds[..., own], folds[..., other])
+        if fold is None:
+            earlier, within = 0.0, float(np.count_nonzero(other))
+        else:
+            earlier, within = _counts_by_fold(folds[..., own], folds[..., other])
         opposite[..., own] = within
         right[..., own] = below - earlier
     right[..., ~positive] = opposite[..., ~positive] - right[..., ~positive]
@@ -184,19 +160,19 @@ def predictions(
 
 def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Share of rows whose class was called rightly. Range 0..1. Undefined without images."""
-    _check_same_shape(predicted, target)
+    check_same_shape(predicted, target)
     return _share(predicted == target, np.ones(len(target), dtype=bool), "no images")
 
 
 def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Share of positives that were called positive. Range 0..1. Undefined without a positive."""
-    _check_same_shape(predicted, target)
+    check_same_shape(predicted, target)
     return _share(predicted == 1, target == 1, "no image of the positive class")
 
 
 def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Share of negatives that were called negative. Range 0..1. Undefined without a negative."""
-    _check_same_shape(predicted, target)
+    check_same_shape(predicted, target)
     return _share(predicted == 0, target == 0, "no image of the negative class")
 
 
@@ -225,7 +201,7 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
 
     Undefined without images, or when predictions and targets are all one and the same grade.
     """
-    _check_same_shape(predicted, target)
+    check_same_shape(predicted, target)
     if not len(target):
         return undefined("no images")
     # E of (a - b)^2 over independent draws from the two marginals, without building the table.
@@ -297,43 +273,3 @@ def calibration_error(
     claimed, came = calibration_pairs(logits, target)
     gaps = np.bincount(equal_mass_bins(claimed, bins), claimed - came)
     return Metric(float(np.abs(gaps).sum() / len(target)))
-
-
-# --- what makes a metric undefined or a call wrong ------------------------------------------------------------------
-
-
-def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> str:
-    """Why a ranking of two classes is undefined, or the empty string. Raises ValueError on shapes and codes."""
-    if score.ndim != 1 or score.shape != target.shape:
-        raise ValueError(f"scores have shape {score.shape} and targets {target.shape}: give one of each per image")
-    if not np.isin(target, (0, 1)).all():
-        raise ValueError(f"targets hold {sorted(set(target.tolist()) - {0, 1})[:5]}: a binary target is 0 or 1")
-    if not len(target):
-        return "no images"
-    if reason := _not_finite(score):
-        return reason
-    missing = [name for code, name in ((1, "positive"), (0, "negative")) if not (target == code).any()]
-    return f"no image of the {missing[0]} class" if missing else ""
-
-
-def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> str:
-    """Why a metric of class probabilities is undefined, or the empty string. Raises ValueError on shapes and codes."""
-    if logits.ndim != 2 or len(logits) != len(target):
-        raise ValueError(f"logits have shape {logits.shape} and targets {target.shape}: give [n, k] and [n]")
-    classes = max(logits.shape[1], 2)
-    if len(target) and not ((target >= 0) & (target < classes)).all():
-        raise ValueError(f"targets lie in {target.min()}..{target.max()}: {classes} classes are coded 0..{classes - 1}")
-    if not len(target):
-        return "no images"
-    return _not_finite(logits)
-
-
-def _check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
-    if predicted.shape != target.shape:
-        raise ValueError(f"predictions have shape {predicted.shape} and targets {target.shape}: give one per image")
-
-
-def _not_finite(values: np.ndarray) -> str:
-    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    bad = len(values) - int(np.count_nonzero(finite))
-    return f"the model's answer is not finite for {bad} of {len(values)} images" if bad else ""

@@ -1,0 +1,317 @@
+"""Do 95 % intervals cover, and do tests cry wolf? Simulated worlds in which the truth is known.
+
+    python benchmarks/interval_simulation.py --worlds 4000 --out docs/results/interval-simulation.csv
+
+Every cell draws whole experiments (worlds): seeds x patients x recipes with effects of patients, of seeds, and of both,
+and applies the functions that Assay applies to real records. What a cell reports stands in `COLUMNS`; what the worlds
+are, and what the figures mean, in docs/statistics.md. One core, about ten minutes at 4,000 worlds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from assay.core.seeds import generator
+from assay.stats.estimate import interval
+from assay.stats.influence import auroc_rows, widened
+from assay.stats.metrics import placements
+from assay.stats.variance import Spread, two_way
+
+COLUMNS = (
+    "design", "measure", "truth", "seeds", "seed_sd", "patients", "positives", "worlds", "quantity", "rate", "mc_error",
+    "target_low", "target_high", "met", "rate_satterthwaite", "rate_plain", "seeds_share", "mean_df", "mean_width",
+)  # fmt: skip
+SEEDS = (3, 5, 10)
+RATIOS = (0.1, 1.0, 3.0)
+"""Standard deviation between seeds over the standard error over patients of one seed's value."""
+CHUNK = 250
+UNBOUNDED = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class World:
+    """A kind of experiment. draw(rng, worlds, recipes, seeds, seed_sd) -> values [w, r, s], contributions [w, r, s, p].
+
+    truth(seed_sd): the value that every recipe has. slope: how the value moves with a seed's effect, for scaling it.
+    """
+
+    name: str
+    design: str
+    draw: Callable[..., tuple[np.ndarray, np.ndarray]]
+    truth: Callable[[float], float]
+    slope: float
+    bounds: tuple[float, float]
+    patients: int
+    positives: int
+    promised: bool = True  # whether the target holds for it; k-fold is reported only
+
+
+def effects(
+    rng: np.random.Generator, shape: tuple[int, int, int, int], seed_sd: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Seed effects [w, r, s, 1] and patient noise [w, r, s, p] of variance 2: half of the patient part is everyone's.
+
+    Of a seed's variance half is shared by the recipes (same initial weights, same rows), as is most of a patient's.
+    """
+    worlds, recipes, seeds, patients = shape
+    between = np.sqrt(0.5) * (rng.normal(size=(worlds, 1, seeds, 1)) + rng.normal(size=(worlds, recipes, seeds, 1)))
+    noise = (
+        np.sqrt(1.0) * rng.normal(size=(worlds, 1, 1, patients))
+        + np.sqrt(0.25) * rng.normal(size=(worlds, recipes, 1, patients))
+        + np.sqrt(0.25) * rng.normal(size=(worlds, 1, seeds, patients))
+        + np.sqrt(0.5) * rng.normal(size=shape)
+    )
+    return seed_sd * between, noise
+
+
+def auroc_world(area: float, patients: int, positives: int, images: int = 1) -> World:
+    """Binormal scores whose separation a seed shifts: AUROC is Phi(d / sqrt(4 + sd^2)) over seeds and patients.
+
+    images: of each patient, sharing the patient's effect and its class.
+    """
+    target = np.repeat((np.arange(patients) < positives).astype(np.int64), images)
+    patient = np.repeat(np.arange(patients), images)
+    distance = 2.0 * float(stats.norm.ppf(area))
+
+    def draw(rng: np.random.Generator, worlds: int, recipes: int, seeds: int, seed_sd: float):
+        between, noise = effects(rng, (worlds, recipes, seeds, patients), seed_sd)
+        if images > 1:
+            own = rng.normal(size=(worlds, 1, 1, patients * images))
+            noise = np.sqrt(0.5) * (np.repeat(noise, images, axis=-1) + np.sqrt(2.0) * own)
+        right, opposite = placements((distance + between) * target + noise, target)
+        values = right[..., target == 1].sum(axis=-1) / opposite[..., target == 1].sum(axis=-1)
+        rows = widened(auroc_rows(right, opposite, target), target, patient)
+        return values, rows.reshape(*rows.shape[:-1], patients, images).sum(axis=-1)
+
+    def truth(seed_sd: float) -> float:
+        return float(stats.norm.cdf(distance / np.sqrt(4 + seed_sd**2)))
+
+    slope = float(stats.norm.pdf(distance / 2)) / 2
+    design = "one image a patient" if images == 1 else f"{images} images a patient"
+    return World(f"auroc {area:g}", design, draw, truth, slope, (0.0, 1.0), patients, positives)
+
+
+def mean_world(patients: int) -> World:
+    """The plain mean of a normal quantity."""
+
+    def draw(rng: np.random.Generator, worlds: int, recipes: int, seeds: int, seed_sd: float):
+        between, noise = effects(rng, (worlds, recipes, seeds, patients), seed_sd)
+        return _means(between + noise)
+
+    return World("mean", "one image a patient", draw, lambda seed_sd: 0.0, 1.0, UNBOUNDED, patients, 0)
+
+
+def accuracy_world(share: float, patients: int) -> World:
+    """A share of right calls: right where a latent normal exceeds 0, so that its mean is Phi(m / sqrt(2 + sd^2))."""
+    level = float(np.sqrt(2) * stats.norm.ppf(share))
+
+    def draw(rng: np.random.Generator, worlds: int, recipes: int, seeds: int, seed_sd: float):
+        between, noise = effects(rng, (worlds, recipes, seeds, patients), seed_sd)
+        return _means((level + between + noise > 0).astype(np.float64))
+
+    def truth(seed_sd: float) -> float:
+        return float(stats.norm.cdf(level / np.sqrt(2 + seed_sd**2)))
+
+    slope = float(stats.norm.pdf(level / np.sqrt(2))) / float(np.sqrt(2))
+    return World(f"accuracy {share:g}", "one image a patient", draw, truth, slope, (0.0, 1.0), patients, 0)
+
+
+def _means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, patients = values.mean(axis=-1), values.shape[-1]
+    everyone, each = np.zeros(patients, dtype=np.int64), np.arange(patients)
+    return mean, widened((values - mean[..., None]) / patients, everyone, each)
+
+
+def kfold_world(patients: int, positives: int, noise: float, folds: int = 5, features: int = 8) -> World:
+    """Repeated k-fold with models that are really fitted: ridge discriminants on the other folds, AUROC within folds.
+
+    Training sets overlap between folds and between seeds, which redraw the folds only. A recipe sees a block of
+    features of its own, equal in law, so that recipes differ by nothing but chance. noise: random turns of a fitted
+    direction, in units of its length, standing for initial weights and batch order. The truth is the mean over
+    training sets.
+    """
+    target = (np.arange(patients) < positives).astype(np.int64)
+    signal = np.full(features, 0.35)
+    size = patients // folds
+
+    def fold_of(rng: np.random.Generator, count: int) -> np.ndarray:
+        ranks = [
+            rng.random((count, int((target == label).sum()))).argsort(axis=-1).argsort(axis=-1) % folds
+            for label in (1, 0)
+        ]
+        return np.concatenate(ranks, axis=-1)
+
+    def directions(rng: np.random.Generator, x: np.ndarray, train: np.ndarray) -> np.ndarray:
+        """x [w, r, p, f], train [w, s, k, p] -> directions [w, r, s, k, f]."""
+        design = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
+        weight = train.astype(np.float64)
+        moments = design[..., :, None] * design[..., None, :]
+        gram = np.einsum("wskp,wrpe->wrske", weight, moments.reshape(*x.shape[:3], -1), optimize=True)
+        gram = gram.reshape(*gram.shape[:-1], features + 1, features + 1) + np.eye(features + 1)
+        right = np.einsum("wskp,wrpf->wrskf", weight * (2.0 * target - 1), design, optimize=True)
+        found = np.linalg.solve(gram, right[..., None])[..., :features, 0]
+        length = np.linalg.norm(found, axis=-1, keepdims=True)
+        return found + noise * length / np.sqrt(features) * rng.normal(size=found.shape)
+
+    def draw(rng: np.random.Generator, worlds: int, recipes: int, seeds: int, seed_sd: float):
+        x = rng.normal(size=(worlds, recipes, patients, features)) + signal * target[:, None]
+        fold = np.stack([fold_of(rng, worlds) for _ in range(seeds)], axis=1)
+        train = fold[:, :, None, :] != np.arange(folds)[:, None]
+        scores = np.einsum("wrpf,wrskf->wrskp", x, directions(rng, x, train), optimize=True)
+        chosen = np.broadcast_to(fold[:, None, :, None, :], (worlds, recipes, seeds, 1, patients))
+        own = np.take_along_axis(scores, chosen, axis=3)[..., 0, :]
+        right, opposite = placements(own, target, np.broadcast_to(fold[:, None], own.shape))
+        values = right[..., target == 1].sum(axis=-1) / opposite[..., target == 1].sum(axis=-1)
+        return values, widened(auroc_rows(right, opposite, target), target, np.arange(patients))
+
+    @cache
+    def truth(seed_sd: float) -> float:
+        rng = generator(0, "interval-simulation", "k-fold truth", int(noise * 10))
+        areas: list[float] = []
+        for _ in range(40):
+            x = rng.normal(size=(500, 1, patients, features)) + signal * target[:, None]
+            train = (fold_of(rng, 500) != 0)[:, None, None, :]
+            w = directions(rng, x, train)[:, 0, 0, 0]
+            areas += stats.norm.cdf((w @ signal) / np.sqrt(2) / np.linalg.norm(w, axis=-1)).tolist()
+        return float(np.mean(areas))
+
+    design = f"{folds}-fold, {size} tested a fold, noise {noise:g}"
+    return World("auroc within folds", design, draw, truth, 0.0, (0.0, 1.0), patients, positives, promised=False)
+
+
+def satterthwaite(spread: Spread, seeds: int, patients: int) -> np.ndarray:
+    """The degrees of freedom that were rejected, for comparison."""
+    noise = spread.seeds**2 / (seeds - 1) + spread.patients**2 / (patients - 1)
+    return spread.variance**2 / (noise + spread.residual**2 / ((seeds - 1) * (patients - 1)))
+
+
+def seed_sd_of(world: World, ratio: float, recipes: int) -> float:
+    """The latent standard deviation of seeds that is `ratio` patient standard errors, of a value or of a difference."""
+    if world.slope == 0:
+        return 0.0
+    values, _ = world.draw(generator(0, "interval-simulation", "scale", world.name), 1000, recipes, 1, 0.0)
+    # Half of a seed's variance is shared by two recipes: a difference has the variance of one recipe.
+    spread = (values[:, 0, 0] - values[:, 1, 0]).std() if recipes == 2 else values.std()
+    return ratio * float(spread) / world.slope
+
+
+def estimates(world: World, worlds: int, seeds: int, seed_sd: float) -> dict[str, float]:
+    """Coverage of the interval of a single recipe's value, and of what was rejected."""
+    rng, truth = (
+        generator(0, "interval-simulation", world.name, world.design, seeds, int(seed_sd * 1e6)),
+        world.truth(seed_sd),
+    )
+    hits: list[tuple[bool, bool, bool]] = []
+    spreads: list[tuple[float, float, float]] = []
+    for _ in range(worlds // CHUNK):
+        values, contributions = world.draw(rng, CHUNK, 1, seeds, seed_sd)
+        spread = two_way(values[:, 0], contributions[:, 0])
+        error, usual = np.sqrt(spread.variance), satterthwaite(spread, seeds, world.patients)
+        for i, value in enumerate(values[:, 0].mean(axis=-1).tolist()):
+            made = interval(value, float(error[i]), float(spread.df[i]), world.bounds)
+            other = interval(value, float(error[i]), float(usual[i]), world.bounds)
+            plain = interval(value, float(error[i]), float(spread.df[i]))
+            hits.append(tuple(low <= truth <= high for low, high in (made, other, plain)))
+            spreads.append((float(spread.seeds[i] / spread.variance[i]), float(spread.df[i]), made[1] - made[0]))
+    rate, rate_satterthwaite, rate_plain = np.mean(hits, axis=0).tolist()
+    share, df, width = np.mean(spreads, axis=0).tolist()
+    return {
+        "truth": truth, "rate": rate, "rate_satterthwaite": rate_satterthwaite, "rate_plain": rate_plain,
+        "seeds_share": share, "mean_df": df, "mean_width": width,
+    }  # fmt: skip
+
+
+def false_positives(world: World, worlds: int, seeds: int, seed_sd: float, family: int) -> dict[str, float]:
+    """How often a family of true null hypotheses (each recipe against the first) yields a finding after Holm."""
+    rng = generator(0, "interval-simulation", world.name, world.design, seeds, int(seed_sd * 1e6), "null", family)
+    found: list[np.ndarray] = []
+    spreads: list[tuple[float, float]] = []
+    for _ in range(worlds // CHUNK):
+        values, contributions = world.draw(rng, CHUNK, family + 1, seeds, seed_sd)
+        spread = two_way(values[:, 1:] - values[:, :1], contributions[:, 1:] - contributions[:, :1])
+        t = np.abs((values[:, 1:] - values[:, :1]).mean(axis=-1)) / np.sqrt(spread.variance)
+        usual = satterthwaite(spread, seeds, world.patients)
+        # Holm rejects something exactly where the least p lies under alpha / m.
+        found.append(np.stack([(2 * stats.t.sf(t, df)).min(axis=1) < 0.05 / family for df in (spread.df, usual)], 1))
+        spreads.append((float((spread.seeds / spread.variance).mean()), float(spread.df.mean())))
+    rate, rate_satterthwaite = np.concatenate(found).mean(axis=0).tolist()
+    share, df = np.mean(spreads, axis=0).tolist()
+    return {"truth": 0.0, "rate": rate, "rate_satterthwaite": rate_satterthwaite, "seeds_share": share, "mean_df": df}
+
+
+def target(quantity: str, seeds: int) -> tuple[float, float]:
+    """What was promised: coverage .93 .. .97 (.92 .. .98 at 3 seeds), false positives up to .07 (.08 at 3 seeds)."""
+    if quantity == "coverage":
+        return (0.92, 0.98) if seeds == 3 else (0.93, 0.97)
+    return (0.0, 0.08) if seeds == 3 else (0.0, 0.07)
+
+
+QUANTITIES: dict[str, tuple[int, Callable[[World, int, int, float], dict[str, float]]]] = {
+    "coverage": (1, estimates),
+    "false positives, 1 contrast": (2, lambda *cell: false_positives(*cell, family=1)),
+    "false positives, Holm of 4": (2, lambda *cell: false_positives(*cell, family=4)),
+}
+
+
+def cells() -> Iterator[tuple[World, str, float]]:
+    """Every (world, quantity, ratio) that is simulated."""
+    single = [auroc_world(area, 200, 80) for area in (0.65, 0.8, 0.95)]
+    small, clustered = auroc_world(0.8, 60, 20), auroc_world(0.8, 100, 40, images=2)
+    for world in (*single, small, clustered, mean_world(200), accuracy_world(0.8, 200)):
+        for ratio in RATIOS:
+            yield world, "coverage", ratio
+    for world in (single[1], single[2], mean_world(200)):
+        for quantity in list(QUANTITIES)[1:]:
+            for ratio in RATIOS:
+                yield world, quantity, ratio
+    for world in [kfold_world(200, 80, noise) for noise in (0.0, 0.5, 1.5)]:
+        for quantity in list(QUANTITIES)[:2]:
+            yield world, quantity, float("nan")
+
+
+def simulate(world: World, quantity: str, ratio: float, seeds: int, worlds: int) -> dict[str, object]:
+    """One row of the table."""
+    recipes, run = QUANTITIES[quantity]
+    result = run(world, worlds, seeds, 0.0 if np.isnan(ratio) else seed_sd_of(world, ratio, recipes))
+    low, high = target(quantity, seeds) if world.promised else (0.0, 1.0)
+    done = worlds // CHUNK * CHUNK
+    error = float(np.sqrt(result["rate"] * (1 - result["rate"]) / done))
+    return {
+        "design": world.design, "measure": world.name, "seeds": seeds, "seed_sd": ratio, "patients": world.patients,
+        "positives": world.positives, "worlds": done, "quantity": quantity, "mc_error": error, "target_low": low,
+        "target_high": high, "met": low - 2 * error <= result["rate"] <= high + 2 * error, **result,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, default=4000, help=f"experiments per cell, a multiple of {CHUNK}")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/interval-simulation.csv"))
+    given = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    started = time.monotonic()
+    for world, quantity, ratio in cells():
+        for seeds in SEEDS:
+            row = simulate(world, quantity, ratio, seeds, given.worlds)
+            rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
+            print(f"{time.monotonic() - started:5.0f} s", *(rows[-1].get(key, "") for key in COLUMNS), flush=True)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    with given.out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    missed = [row for row in rows if not row["met"]]
+    print(f"{len(rows)} cells, {len(missed)} outside their target")
+
+
+if __name__ == "__main__":
+    main()

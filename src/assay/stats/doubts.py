@@ -1,0 +1,88 @@
+"""The reasons to doubt a study, each a light in words: trials, collapses, leakage, associations, seeds, gaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from assay.stats.format import count, listed, number
+from assay.stats.rows import Row, Sentence, numeric, text_of
+
+WIDE_UNDER_SEEDS = 8
+ASSOCIATION_TOLERANCE = 0.05
+
+
+def doubts(
+    contrasts: Sequence[Row], trials: Sequence[Row], environments: Sequence[Row], leakage: Sequence[str] | None
+) -> list[Sentence]:
+    """The lights of the first screen, each in words, in the order in which they are read."""
+    return [
+        *_trials(trials),
+        *_leakage(leakage),
+        *_associations(environments),
+        *_few_seeds(contrasts),
+        *_undefined(contrasts),
+    ]
+
+
+def _trials(trials: Sequence[Row]) -> list[Sentence]:
+    if not trials:
+        return []
+    by_status = {
+        status: [row for row in trials if row.get("status") == status] for status in ("failed", "pending", "collapsed")
+    }
+    missing = [f"{len(by_status[status])} {status}" for status in ("failed", "pending") if by_status[status]]
+    finished = (
+        Sentence("doubt", f"{listed(missing)} of {count(len(trials), 'trial')}: left out", "bad", "trials")
+        if missing
+        else Sentence("doubt", f"all {count(len(trials), 'trial')} finished", "ok", "trials")
+    )
+    collapsed = by_status["collapsed"]
+    if not collapsed:
+        return [finished, Sentence("doubt", "none collapsed", "ok", "trials")]
+    of = listed(sorted({text_of(row, "recipe") for row in collapsed}))
+    return [finished, Sentence("doubt", f"{len(collapsed)} collapsed ({of}): left out of means", "warn", "trials")]
+
+
+def _leakage(leakage: Sequence[str] | None) -> list[Sentence]:
+    if leakage is None:
+        return [Sentence("doubt", "leakage was not checked", "warn")]
+    if not leakage:
+        return [Sentence("doubt", "no leakage found", "ok")]
+    return [Sentence("doubt", f"{count(len(leakage), 'sign')} of leakage: {leakage[0]}", "bad")]
+
+
+def _associations(environments: Sequence[Row]) -> list[Sentence]:
+    asked = [row for row in environments if not math.isnan(numeric(row, "asked"))]
+    if not asked:
+        return []
+    off = [row for row in asked if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE]
+    if not off:
+        return [Sentence("doubt", "associations achieved as asked", "ok", "environments")]
+    worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
+    text = (
+        f"{len(off)} of {count(len(asked), 'association')} not achieved within {number(ASSOCIATION_TOLERANCE)}: "
+        f"{text_of(worst, 'factor')} in {text_of(worst, 'environment')} is {number(numeric(worst, 'strength'))}, "
+        f"asked {number(numeric(worst, 'asked'))}"
+    )
+    return [Sentence("doubt", text, "warn", "environments")]
+
+
+def _few_seeds(contrasts: Sequence[Row]) -> list[Sentence]:
+    kept = [int(numeric(row, "seeds")) for row in contrasts if not math.isnan(numeric(row, "seeds"))]
+    if not kept:
+        return []
+    fewest = min(kept)
+    if fewest < 3:
+        return [Sentence("doubt", f"{count(fewest, 'seed')}: nothing is ranked under 3", "bad")]
+    if fewest < WIDE_UNDER_SEEDS:
+        return [Sentence("doubt", f"{count(fewest, 'seed')}: the intervals are wide", "warn")]
+    return [Sentence("doubt", f"{count(fewest, 'seed')} in every comparison", "ok")]
+
+
+def _undefined(contrasts: Sequence[Row]) -> list[Sentence]:
+    lost = [row for row in contrasts if row.get("conclusion") == "undefined"]
+    if not lost:
+        return []
+    text = f"{len(lost)} of {count(len(contrasts), 'comparison')} undefined: {text_of(lost[0], 'reason') or 'no value'}"
+    return [Sentence("doubt", text, "warn", text_of(lost[0], "id"))]

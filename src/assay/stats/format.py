@@ -1,0 +1,53 @@
+"""Numbers as a reader sees them: as many digits as the uncertainty allows, .84 for a share, p < .001."""
+
+from __future__ import annotations
+
+import math
+
+
+def decimals(half_width: float) -> int:
+    """How many decimals a value with this uncertainty deserves: two significant digits of the uncertainty.
+
+    Between .01 and .1 two decimals do, so that an AUROC reads .84. Two where the uncertainty is unknown or zero.
+    """
+    if not math.isfinite(half_width) or half_width <= 0:
+        return 2
+    digits = 1 - math.floor(math.log10(half_width))
+    return max(0, min(digits, 2 if half_width >= 0.01 else 6))
+
+
+def number(value: float, places: int = 2) -> str:
+    """A number with so many decimals and no leading zero: .84, -.02, 1.30, 12; an undefined one is `undefined`."""
+    if not math.isfinite(value):
+        return "undefined" if math.isnan(value) else ("-" if value < 0 else "") + "infinite"
+    text = f"{abs(value):.{places}f}"
+    sign = "-" if value < 0 and float(text) != 0 else ""
+    return sign + (text[1:] if text.startswith("0.") else text)
+
+
+def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
+    """A value with its 95 % interval, `.48 [.43, .53]`, or the value alone where there is none."""
+    places = decimals((high - low) / 2)
+    tail = f" {unit}" if unit else ""
+    if math.isnan(low) or math.isnan(high):
+        return number(value, places) + tail
+    return f"{number(value, places)} [{number(low, places)}, {number(high, places)}]{tail}"
+
+
+def p_value(p: float) -> str:
+    """`p = .03`, `p = .004`, `p < .001`; three decimals near .05, so that rounding decides nothing."""
+    if math.isnan(p):
+        return "p undefined"
+    if p < 0.001:
+        return "p < .001"
+    return f"p = {number(p, 3 if p < 0.01 or 0.045 <= p < 0.055 else 2)}"
+
+
+def count(n: int, thing: str) -> str:
+    """`1 trial`, `90 trials`, `2,000 images`."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,109 @@
+"""Reading rows of the store's tables, and the sentence that is made of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from assay.stats.format import count, listed, with_interval
+
+Row = Mapping[str, Any]
+Part = Literal["answer", "doubt", "limit"]
+Light = Literal["ok", "warn", "bad", "none"]
+
+LABELS = {
+    "auroc": "AUROC",
+    "auroc-macro": "macro AUROC",
+    "average-precision": "average precision",
+    "log-loss": "log-loss",
+    "brier": "Brier score",
+    "calibration-error": "calibration error",
+    "quadratic-weighted-kappa": "quadratic-weighted kappa",
+    "sobol-total": "total Sobol' index",
+    "flip-rate": "flip rate",
+    "decodability": "decodability",
+    "attribution-mass": "share of the attribution",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A row of the table of sentences. evidence: the id of the contrast, or `estimates`, `trials`, `environments`."""
+
+    part: Part
+    text: str
+    light: Light = "none"
+    evidence: str = ""
+
+
+def numeric(row: Row, key: str) -> float:
+    """A number of a row, NaN where it has none."""
+    value = row.get(key)
+    return float("nan") if value is None or value == "" else float(value)
+
+
+def text_of(row: Row, key: str) -> str:
+    """A text of a row, empty where it has none."""
+    value = row.get(key)
+    return "" if value is None else str(value)
+
+
+def label(row: Row) -> str:
+    """What a reader calls the measure of a row."""
+    name = text_of(row, "measure")
+    factor = text_of(row, "factor")
+    label = LABELS.get(name, name.replace("-", " "))
+    return f"{label} of {factor}" if factor and "a" in row else label
+
+
+def value_of(row: Row) -> str:
+    """The value of a row with its interval."""
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), text_of(row, "unit"))
+
+
+def seeds_of(row: Row) -> str:
+    """How many seeds a row rests on."""
+    return count(int(numeric(row, "seeds")), "seed") if not math.isnan(numeric(row, "seeds")) else "no seed"
+
+
+def where(row: Row) -> str:
+    """` in reversed`, or nothing."""
+    environment = text_of(row, "environment")
+    return f" in {environment}" if environment else ""
+
+
+def place(row: Row) -> str:
+    """What a contrast held equal, to open a sentence."""
+    if row.get("at") == "matched-fit":
+        return "At matched fit"
+    fixed = [f"{axis} {value}" for axis, value in mapping(row.get("where")).items()]
+    return "At equal budget" + (f" ({listed(fixed)})" if fixed else "")
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A column that holds JSON."""
+    found: Mapping[str, Any] = json.loads(value) if isinstance(value, str) and value else value or {}
+    return found
+
+
+def belongs(estimate: Row, contrast: Row, side: str) -> bool:
+    """Whether an estimate belongs to the recipe on that side of a contrast."""
+    wanted = {text_of(contrast, "axis"): text_of(contrast, side), **mapping(contrast.get("where"))}
+    at = mapping(estimate.get("coordinates"))
+    return all(str(at.get(axis)) == str(value) for axis, value in wanted.items())
+
+
+def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
+    """The estimate of one side of a contrast; None when none, or more than one, fits."""
+    keys = ("measure", "environment", "factor", "layer")
+    fitting = [
+        row
+        for row in estimates
+        if all(text_of(row, key) == text_of(contrast, key) for key in keys)
+        and not text_of(row, "group")
+        and belongs(row, contrast, side)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
