@@ -21,7 +21,7 @@ from assay.shifts.environment import Achieved
 from assay.shifts.population import Population
 from assay.stats.estimate import Estimate, estimate, estimate_seeds
 from assay.stats.measures import MEASURES
-from assay.stats.verdict import sentences
+from assay.stats.verdict import verdict
 from assay.store import schema
 from assay.store.files import Row, read_json
 
@@ -39,7 +39,8 @@ def analyse(plan: Plan, place: Place, population: Population) -> None:
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
-    said = sentences(contrasts, estimates, trials, environments)
+    leakage = population.dataset.leakage if population.dataset else ()
+    said = verdict(contrasts, estimates, trials, environments, leakage)
     folder.write_table("sentences", schema.SENTENCES, said)
     folder.write_table("pictures", schema.PICTURES, illustrate(gathered, population))
     folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(plan, gathered, population))
