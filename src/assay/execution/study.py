@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from assay.core.hashing import content_hash
-from assay.core.registry import lookup
 from assay.core.spec import Component, RecipePoint, StudySpec, TrainingSpec
 from assay.shifts.population import NamedScene, Population
 from assay.store.folder import RunFolder
@@ -91,21 +90,10 @@ def _trials(spec: StudySpec, population: Population) -> list[Trial]:
 
 
 def _probes(components: Sequence[Component], trial: Trial, scene: NamedScene) -> list[ProbeUnit]:
-    looked_at = {
-        "tests": {name: scene.identity(name) for name in scene.names},
-        "neutral": scene.identity("neutral"),
-    }
+    looked_at = {name: scene.identity(name) for name in scene.names}
     return [
         ProbeUnit(
-            content_hash({"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component)]}),
-            trial,
-            component,
+            content_hash({"trial": trial.id, "probe": component.model_dump(), "images": looked_at}), trial, component
         )
         for component in components
     ]
-
-
-def _scope(component: Component) -> str:
-    """Whether a probe looks at the study's test environments, or only at neutral images (then a new environment to
-    test on leaves its records valid)."""
-    return getattr(lookup("probe", component.name).load(), "scope", "tests")
