@@ -53,7 +53,8 @@ def _explain(
         problems.add((*keys, *loc), given, message.removeprefix("Value error, "))
     else:
         wanted = expected(field, inside=_inner(field.annotation, len(loc) - _depth(model, loc)))
-        problems.add((*keys, *loc), given, f"expected {wanted}", hint(given, field))
+        also = message if kind in _SAID_BY_PYDANTIC else hint(given, field)
+        problems.add((*keys, *loc), given, f"expected {wanted}", also)
 
 
 def expected(field: FieldInfo, inside: Any = None) -> str:
@@ -64,6 +65,9 @@ def expected(field: FieldInfo, inside: Any = None) -> str:
     return f"{text} ({field.description})" if field.description else text
 
 
+_SAID_BY_PYDANTIC = frozenset(
+    {"multiple_of", "too_short", "too_long", "string_too_short", "string_too_long", "string_pattern_mismatch"}
+)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
