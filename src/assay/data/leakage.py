@@ -13,10 +13,12 @@ from assay.core.types import FactorTable
 _BLOCK = 2048
 _GRID = 16
 _STANDARDISE_FROM = 50  # images below which the spread at a pixel is not known well enough to divide by
-LIKENESS = 0.94
-"""Above it two images are called near copies. On six real sets, recompressed, rescaled, brightened and gamma-corrected
-copies nearly all lie above it (95 of 100 above .98, gamma on fundus photographs .92) and different patients below .92,
-but for a few foot-ulcer photographs of .94 to .96."""
+_FARTHEST = 2.0  # spreads
+VERSION = 1
+"""Rises when the same images give other pairs."""
+LIKENESS = 0.92
+"""Above it two images are called near copies. On six real sets different patients lie below .91; recompressed,
+rescaled, brightened and gamma-corrected copies lie above .97, but for gamma-corrected fundus photographs (.90 up)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def descriptors(array: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray
 
     The mean over channels on a grid of 16 x 16, less its 3 x 3 mean and brought to length 1, so that overall shading
     and contrast do not count; then, from 50 images on, less the set's mean and over its spread at each place, so that
-    what all images share (the round field of a fundus camera, the thorax) does not count either.
+    what all images share (the round field of a fundus camera, the thorax) does not count either; no place counts more
+    than two spreads, so that the edge of black padding does not decide.
     """
     positions = np.arange(len(array)) if rows is None else rows
     n, (height, width) = len(positions), array.shape[2:]
@@ -91,6 +94,7 @@ def descriptors(array: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray
         has_detail = detail.any(axis=1, keepdims=True)
         spread = detail.std(axis=0)
         detail = (detail - detail.mean(axis=0)) / (spread + 0.1 * spread.mean() + 1e-12) * has_detail
+        detail = np.clip(detail, -_FARTHEST, _FARTHEST)
     return _unit(detail - detail.mean(axis=1, keepdims=True))
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from assay.core.errors import DataError
 from assay.core.spec import DataSpec
 from assay.core.types import FactorTable, rows_of
+from assay.data import leakage
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, pixel_range
 from assay.data.dataset import Dataset, PixelScale
-from assay.data.leakage import LIKENESS, exact_groups, near_pairs, row_hashes
+from assay.data.leakage import exact_groups, near_pairs, row_hashes
 from assay.data.sources.decode import Decoded, decode_images, decode_masks
 from assay.data.sources.files import Fact, facts_of, file_source
 from assay.data.sources.listing import Listing
@@ -64,7 +65,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     masks = None if pixels.masks is None else ArrayMasks(pixels.masks.array, kept)
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
     content = _content(table, hashes[kept], mask_hashes)
-    leakage = _near_copies(listing, table, images, content, cache)
+    copies = _near_copies(listing, table, images, content, cache)
     card = card_of(
         listing.title,
         listing.header,
@@ -80,7 +81,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         left_out=left_out(listing.problems, listing.word),
     )
     scale = _scale(spec, table, pixels.native[kept], pixel_range(listing.title, listing.header))
-    return Dataset(table, images, masks, card, scale, content, leakage)
+    return Dataset(table, images, masks, card, scale, content, copies)
 
 
 def _none_left(listing: Listing) -> None:
@@ -195,7 +196,7 @@ def _near_copies(
     listing: Listing, table: FactorTable, images: ArrayImages, content: str, cache: ArrayCache
 ) -> tuple[str, ...]:
     """Sentences on near copies across patients; found once per content."""
-    notes = f"near-{content}-{_origin(images.array)[-8:]}-{LIKENESS}.json"
+    notes = f"near-{leakage.VERSION}-{leakage.LIKENESS}-{content}-{_origin(images.array)[-8:]}.json"
     kept: list[tuple[int, int, float]] | None = cache.read_notes(notes)
     if kept is None:
         pairs = near_pairs(images.array, table.patient, images.rows)
