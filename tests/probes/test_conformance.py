@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 from tests.conformance.probe import ProbeConformance
 
 from assay.core.registry import entries
@@ -49,3 +52,11 @@ class TestUsersOwn(ProbeConformance):
 def test_none_of_the_catalogue_is_left_out() -> None:
     tested = {case.name for case in (TestPerformance, TestReliance, TestDecodability)}
     assert {entry.name for entry in entries("probe")} == tested
+
+
+def test_the_how_to_shows_the_probe_that_is_tested_here() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/add-a-probe.md").read_text()
+    code = page.split("```python")[1].split("```")[0]
+    shown = [line.strip() for line in code.split("class ShareOfPositives:")[1].splitlines() if line.strip()]
+    tested = [line.strip() for line in inspect.getsource(ShareOfPositives).splitlines() if line.strip()]
+    assert shown[1:] == tested[2:]

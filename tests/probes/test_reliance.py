@@ -246,6 +246,11 @@ def test_without_a_phantom_there_are_interventions_only() -> None:
     assert {m.factor for m in measurements} == {"tag"}
 
 
+def test_images_of_which_nothing_can_be_changed_say_so() -> None:
+    (one,) = reliance(Reader({"tag": 1.0}), World(has_phantom=False, changes=()))
+    assert one.reason == "no phantom and no intervention: nothing can be changed alone"
+
+
 def test_too_few_samples_say_that_they_have_not_converged() -> None:
     few = run_probes(Model(Reader(ADDITIVE["all"])), World(), {"r": Reliance(samples=64)}).measurements["r"]
     m = index(few, "sobol-first", "margin")

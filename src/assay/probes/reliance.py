@@ -24,7 +24,8 @@ class Reliance:
     `reason`. See `sobol_indices`.
     `flip-rate`, `logit-effect`, `logit-effect-absolute`: see `counterfactual_measurements`.
 
-    A constant model gives NaN with the reason. Conflict environments are read from `performance`.
+    A constant model gives NaN with the reason, and so do images of which nothing can be changed while all else is held.
+    Conflict environments are read from `performance`.
     """
 
     def __init__(self, *, samples: int = 1024, tolerance: float = 0.05) -> None:
@@ -40,7 +41,8 @@ class Reliance:
         """Variance-based measures where there is a phantom, then interventions."""
         design = scene.sobol(self.samples)
         by_variance = [] if design is None else self._by_variance(reading, design, scene.classes)
-        return by_variance + counterfactual_measurements(reading, scene)
+        found = by_variance + counterfactual_measurements(reading, scene)
+        return found or [undefined("logit-effect", "no phantom and no intervention: nothing can be changed alone")]
 
     def _by_variance(self, reading: Reading, design: SobolDesign, classes: tuple[str, ...]) -> list[Measurement]:
         scores = log_odds(reading.logits(design.images))

@@ -30,8 +30,9 @@ def sobol_indices(values: Float[np.ndarray, " rows"], samples: int) -> SobolIndi
     values: (d + 2) x samples, in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
     First order after Saltelli et al. (2010), total order after Jansen (1999), on values centred by the mean of A and B,
     as SciPy computes them. Standard errors are of the delta method over samples, the variance in the denominator
-    included; they are right for independent draws and err on the wide side for a scrambled Sobol' sequence of some
-    hundred samples. Values that vary by less than a millionth of their size count as constant.
+    included; they are right for independent draws and err on the wide side for a scrambled Sobol' sequence of 512
+    samples or more (with fewer it may be the other way round). Values that vary by less than a millionth of their size
+    count as constant.
     """
     a, b, *pages = values.reshape(-1, samples).astype(np.float64)
     ab = np.stack(pages)
