@@ -12,6 +12,7 @@ from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpe
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.data.dataset import Card, Dataset, PixelScale
+from assay.shifts.association import somers_d
 from assay.shifts.file_population import FilePopulation
 
 COUNT = 900
@@ -115,6 +116,14 @@ def test_folds_test_every_chosen_row_once_a_seed_and_the_choice_is_the_same_for_
         assert part.achieved[0].strength == pytest.approx(-0.5, abs=0.02)
         assert part.achieved[0].kept == len(found[0])
     assert rows(parts[0]) != rows(files.scene(TESTS, 1, 0).environment("reversed"))
+
+
+def test_the_association_as_found_stands_where_none_is_asked():
+    found = population(folds=4).scene(TESTS, 0).environment("found")
+    (size,) = found.achieved
+    assert (size.factor, size.asked, size.kept) == ("size", None, COUNT)
+    table = dataset().table
+    assert size.strength == somers_d(table.columns["size"], table.target == 1)
 
 
 def test_training_and_validation_both_have_the_association():

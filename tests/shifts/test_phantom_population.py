@@ -120,7 +120,8 @@ def test_what_is_achieved_is_said_for_the_core_and_for_every_tie(population):
     scene = population.scene(TESTS, 0)
     assert [(a.factor, a.asked) for a in scene.environment("same").achieved] == [("margin", 1.0), ("texture", 0.9)]
     tagged = scene.environment("tagged")
-    assert [(a.factor, a.asked, a.strength) for a in tagged.achieved] == [("margin", 1, 1), ("tag", 1, 1)]
+    assert [(a.factor, a.asked) for a in tagged.achieved] == [("margin", 1), ("tag", 1), ("texture", None)]
+    assert tagged.achieved[1].strength == 1
     assert np.array_equal(tagged.table.columns["tag"], tagged.table.target)
 
 
@@ -134,8 +135,8 @@ def test_an_intervention_changes_marked_rows_within_its_place_alone(population):
 
 def test_neutral_is_clean_and_ties_the_core_alone_and_independent_ties_nothing(population):
     scene = population.scene(TESTS, 0)
-    assert isinstance(scene.neutral().achieved, tuple)
-    assert [(a.factor, a.strength) for a in scene.neutral().achieved] == [("margin", 1.0)]
+    assert [(a.factor, a.asked) for a in scene.neutral().achieved] == [("margin", 1.0), ("texture", None)]
+    assert scene.neutral().achieved[0].strength == 1
     assert "tag" not in scene.neutral().table.columns
     assert np.array_equal(
         scene.neutral().table.columns["texture"], scene.environment("neutral").table.columns["texture"]

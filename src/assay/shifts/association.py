@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.types import Factor, FactorTable
 from assay.shifts.conditions import named, satisfies
-from assay.shifts.environment import Achieved
+from assay.shifts.environment import Achieved, Environment
 
 _NORMAL_975 = 1.959963984540054
 
@@ -115,6 +115,22 @@ def achieved(
         kept=len(table),
         available=len(table) if available is None else available,
     )
+
+
+def also_achieved(environment: Environment, named: Mapping[str, tuple[str, ...]]) -> Environment:
+    """The same environment, which also says how strongly these factors are tied to the target as it is found.
+
+    named: factor -> high levels, such as all that any environment of a study ties. Those that the environment states
+    itself, and interventions that it lacks, are passed over.
+    """
+    stated = {found.factor for found in environment.achieved}
+    known = {factor.name for factor in environment.table.factors}
+    more = [
+        achieved(environment.table, name, high=high)
+        for name, high in named.items()
+        if name in known and name not in stated
+    ]
+    return replace(environment, achieved=(*environment.achieved, *more))
 
 
 def _counts(table: FactorTable, factor: Factor) -> dict[tuple[str, str], int]:

@@ -12,6 +12,10 @@ from jaxtyping import Bool, Float, Int
 
 from assay.shifts.programme import maximise
 
+_CUTS = 64
+_ROWS_PER_CUT = 16
+"""In how many steps, and with how many rows a step, the place is sought where the halves of a factor meet."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -73,21 +77,24 @@ class Short:
 
 
 def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int) -> Cells:
-    """Cut every factor into at most `bins` quantile bins (a categorical one into its levels) and count the cells.
+    """Cut every factor into its two halves and each half into at most `bins` quantile bins, and count the cells.
 
-    The halves of a factor meet at the edge that would keep the most rows if it were tied alone. The last class is the
-    positive one.
+    A categorical factor is cut into its levels. The halves of another meet where the most rows would be kept if it
+    were tied alone. The last class is the positive one.
     """
     sign = np.where(np.arange(classes) == classes - 1, 1.0, -1.0)
     share = np.bincount(target, minlength=classes) / len(target)
-    coded = [_bin(column, bins) for column in columns]
-    upper_bins = [_upper_half(column, code, target, share, sign) for column, code in zip(columns, coded, strict=True)]
-    sizes = [len(upper) for upper in upper_bins]
+    above = [_above(column, target, share, sign) for column in columns]
+    coded = [_bin(column, upper, bins) for column, upper in zip(columns, above, strict=True)]
+    sizes = [int(code.max()) + 1 for code in coded]
     cell = np.ravel_multi_index(tuple(coded), sizes)
     counts = np.zeros((classes, int(np.prod(sizes))), dtype=np.int64)
     np.add.at(counts, (target, cell), 1)
     per_cell = np.array(list(product(*(range(size) for size in sizes)))).T
-    upper = np.stack([upper_bins[f][per_cell[f]] for f in range(len(columns))])
+    lowest_upper = [
+        int(code[upper].min()) if upper.any() else size for code, upper, size in zip(coded, above, sizes, strict=True)
+    ]
+    upper = per_cell >= np.array(lowest_upper)[:, None]
     strengths = tuple(column.strength for column in columns)
     return Cells(counts, share, sign, strengths, per_cell, upper, target, cell)
 
@@ -171,29 +178,32 @@ def _capacity(counts: np.ndarray, share: np.ndarray, weight: np.ndarray) -> np.n
     return np.min(limits, axis=0)
 
 
-def _bin(column: Column, bins: int) -> Int[np.ndarray, "n"]:
-    """The bin of every row: 0 .. at most bins - 1, higher meaning more; the levels that occur for a categorical one."""
+def _above(column: Column, target: Int[np.ndarray, "n"], share: np.ndarray, sign: np.ndarray) -> Bool[np.ndarray, "n"]:
+    """Which rows lie in the upper half: the high levels, or those above the cut that keeps the most rows."""
     if column.levels is not None:
-        key = column.numbers * (column.levels.max() + 1) + column.levels  # low levels first
-        return np.unique(key, return_inverse=True)[1]
-    return np.unique((bins * column.rank).astype(np.int64), return_inverse=True)[1]
-
-
-def _upper_half(
-    column: Column, code: Int[np.ndarray, "n"], target: Int[np.ndarray, "n"], share: np.ndarray, sign: np.ndarray
-) -> Bool[np.ndarray, "bins"]:
-    """Which bins form the upper half: the high levels, or the cut that keeps the most rows."""
-    size = int(code.max()) + 1
-    if column.levels is not None:
-        upper = np.zeros(size, dtype=bool)
-        upper[code[column.numbers > 0.5]] = True
-        return upper
-    counts = np.zeros((len(share), size), dtype=np.int64)
+        return column.numbers > 0.5
+    cuts = int(np.clip(len(target) // _ROWS_PER_CUT, 2, _CUTS))
+    code = (cuts * column.rank).astype(np.int64)
+    counts = np.zeros((len(share), cuts), dtype=np.int64)
     np.add.at(counts, (target, code), 1)
-    below = np.cumsum(_capacity(counts, share, np.tile((1 - sign * column.strength)[:, None], size)))
-    above = np.cumsum(_capacity(counts, share, np.tile((1 + sign * column.strength)[:, None], size))[::-1])[::-1]
+    below = np.cumsum(_capacity(counts, share, np.tile((1 - sign * column.strength)[:, None], cuts)))
+    above = np.cumsum(_capacity(counts, share, np.tile((1 + sign * column.strength)[:, None], cuts))[::-1])[::-1]
     kept = np.minimum(below[:-1], above[1:])
-    return np.arange(size) > (int(np.argmax(kept)) if size > 1 else 0)
+    best = np.flatnonzero(kept >= kept.max() * (1 - 1e-9))
+    return code > best[np.abs(best - (cuts / 2 - 1)).argmin()]  # of equals, the cut nearest to the median
+
+
+def _bin(column: Column, above: Bool[np.ndarray, "n"], bins: int) -> Int[np.ndarray, "n"]:
+    """The bin of every row, those of the lower half first; a categorical factor's are the levels that occur."""
+    if column.levels is not None:
+        within = column.levels
+    else:
+        low = 1 - float(above.mean())  # ranks are shares of all rows: stretched, they are shares of a half
+        inside = np.empty(len(above))
+        inside[~above] = column.rank[~above] / max(low, 1e-300)
+        inside[above] = (column.rank[above] - low) / max(1 - low, 1e-300)
+        within = np.minimum(bins * inside, bins - 1).astype(np.int64)
+    return np.unique(above * (int(within.max()) + 1) + within, return_inverse=True)[1]
 
 
 def _balance(cells: Cells) -> Float[np.ndarray, "equations cells"]:

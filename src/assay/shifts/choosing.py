@@ -19,9 +19,9 @@ from assay.shifts.conditions import named, satisfies
 LEAST_ROWS = 10
 """A class that an association leaves fewer rows than this makes it impossible."""
 
-_CLOSE = 0.015
-_BINS = ((1,), (4, 8, 16, 32, 64), (2, 4, 6, 8, 12))  # by number of continuous factors; cells are their product
-_FEW_BINS = (2, 3, 4)
+_CLOSE = 0.02
+_BINS = ((1,), (2, 4, 8, 16, 32), (1, 2, 3, 4, 6, 8))  # a half, by number of continuous factors
+_FEW_BINS = (1, 2)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from assay.core.seeds import derive
 from assay.core.spec import EnvironmentSpec
 from assay.core.types import FactorTable
 from assay.data.splits import Split, assign_folds
+from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
 from assay.shifts.parts import TEST_SEED, parts
@@ -92,14 +93,17 @@ class FileScene:
         return self._made[name]
 
     def _of_training(self, name: str, spec: EnvironmentSpec) -> Environment:
-        return self.population.make(name, spec, self._parts.train, derive(self.seed, "train"))
+        return self._from(name, spec, self._parts.train, derive(self.seed, "train"))
+
+    def _from(self, name: str, spec: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> Environment:
+        return also_achieved(self.population.make(name, spec, positions, seed), self.tests.ties)
 
     def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
         population, folds = self.population, self.population.data.split.folds
         if folds is None:
-            shown = population.make(name, spec, self._parts.test, TEST_SEED)
+            shown = self._from(name, spec, self._parts.test, TEST_SEED)
         else:
-            whole = population.make(name, spec, np.arange(len(population.table)), TEST_SEED)
+            whole = self._from(name, spec, np.arange(len(population.table)), TEST_SEED)
             shown = self._tested(name, spec, whole, folds)
         self._refuse_leak(name, shown.table)
         return shown

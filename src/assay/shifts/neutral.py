@@ -43,6 +43,11 @@ class Tests:
         return found
 
     @property
+    def ties(self) -> dict[str, tuple[str, ...]]:
+        """Every factor and intervention that any test environment ties, with the high levels stated for it."""
+        return {name: tie.high for test in self.specs.values() for name, tie in test.association.items()}
+
+    @property
     def neutral(self) -> EnvironmentSpec:
         """The environment in which nothing is tied and no intervention is on.
 
@@ -51,9 +56,9 @@ class Tests:
         since files need it to choose rows.
         """
         tests = list(self.specs.values())
-        ties = {name: tie for test in tests for name, tie in test.association.items() if name not in self.interventions}
+        factors = sorted(set(self.ties) - set(self.interventions))
         return EnvironmentSpec(
-            association={name: AssociationSpec(strength=0.0, high=ties[name].high) for name in sorted(ties)},
+            association={name: AssociationSpec(strength=0.0, high=self.ties[name]) for name in factors},
             where=_common([test.where for test in tests]),
             difficulty=_common([test.difficulty for test in tests]),
         )

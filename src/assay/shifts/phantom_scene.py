@@ -11,6 +11,7 @@ import numpy as np
 from assay.core.seeds import derive
 from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.core.types import Factor
+from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, SobolDesign
 from assay.shifts.marginal import Marginal, marginal
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
@@ -133,7 +134,8 @@ class PhantomScene:
 
     def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
         if name not in self._made:
-            self._made[name] = self.population.make(name, spec, self.population.data.test, TEST_SEED)
+            made = self.population.make(name, spec, self.population.data.test, TEST_SEED)
+            self._made[name] = also_achieved(made, self.tests.ties)
         return self._made[name]
 
 

@@ -24,15 +24,11 @@ _PIXELS = 2**22  # pixels of a call: a phantom divides them further as suits it,
 
 @dataclass(frozen=True)
 class Renderer:
-    """A phantom at one image size, with the cache that keeps what it rendered.
-
-    device: where images are rendered; a row's pixels agree between devices within rounding.
-    """
+    """A phantom at one image size, with the cache that keeps what it rendered."""
 
     component: Component
     size: int
     cache: ArrayCache
-    device: str = "cpu"
 
     @cached_property
     def phantom(self) -> Phantom:
@@ -67,7 +63,7 @@ class Renderer:
         for start in range(0, len(rows.nuisance), step):
             part = slice(start, start + step)
             values = {name: column[part] for name, column in rows.values.items()}
-            write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty, self.device))
+            write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty))
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ class RenderedImages:
 
     def _render(self, out: np.ndarray) -> None:
         def write(part: slice, rendered: Rendered) -> None:
-            out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).cpu().numpy()
+            out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).numpy()
 
         self.renderer.fill(self.rows, write)
 
@@ -144,6 +140,6 @@ class RenderedMasks:
 
     def _render(self, out: np.ndarray) -> None:
         def write(part: slice, rendered: Rendered) -> None:
-            out[part] = rendered.masks.cpu().numpy()
+            out[part] = rendered.masks.numpy()
 
         self.renderer.fill(self.rows, write)

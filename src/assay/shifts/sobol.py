@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import qmc
 
 
 def saltelli(samples: int, inputs: Sequence[Sequence[int]], seed: int) -> Float[np.ndarray, "rows columns"]:
@@ -16,6 +15,8 @@ def saltelli(samples: int, inputs: Sequence[Sequence[int]], seed: int) -> Float[
     0 .. columns - 1. Returns [(len(inputs) + 2) * samples, columns] in [0, 1). A and B are the two halves of the
     columns of one scrambled Sobol' sequence (Saltelli et al. 2010, Owen 1998).
     """
+    from scipy.stats import qmc  # here, since importing it takes a second that planning a study need not wait for
+
     columns = sum(len(members) for members in inputs)
     sequence = qmc.Sobol(2 * columns, scramble=True, rng=np.random.default_rng(seed))
     # The whole power of two is drawn and then cut: SciPy warns where balance is lost, and the caller knows.
