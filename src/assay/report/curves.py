@@ -1,0 +1,147 @@
+"""Curves: a value along budgets or layers, one curve per level, seeds as dots, intervals as bars, means as ticks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from assay.report.axes import Scale, tick_text, ticks
+from assay.report.marks import Mark, Panel, Plot, Reference, bar, key, panel_grid, seed_words
+from assay.report.svg import NARROW, Drawing, breadth, line, marker, polyline, shortened, text
+
+LEAST_PANEL = 190.0
+HEIGHT = 168.0
+GAP = 40.0
+DIRECT = 6
+"""Up to so many curves are labelled where they end; more get a key."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A panel's scale down the page and where its positions stand across."""
+
+    scale: Scale
+    across: dict[str, float]
+    left: float
+    right: float
+    spread: float
+
+
+def draw_curves(plot: Plot, width: float) -> Drawing:
+    """The plot at a width in pixels."""
+    direct = len(plot.levels) <= DIRECT
+    names = [*plot.levels, *(reference.name for panel in plot.panels for reference in panel.references)]
+    room = min(max(breadth(name, NARROW) for name in names) + 18, width * 0.3)
+    left = 34.0
+    columns, rows = panel_grid(len(plot.panels), width - left - room + GAP, LEAST_PANEL + GAP)
+    each = (width - left - room - GAP * (columns - 1)) / columns
+    shapes, top = ("", 0.0) if direct else key(plot.levels, plot.styles, width)
+    body = [shapes]
+    for i, panel in enumerate(plot.panels):
+        r, c = divmod(i, columns)
+        x, y = left + c * (each + GAP), top + 24 + r * (HEIGHT + 58)
+        place = _place(plot, x, x + each, y)
+        last = c == columns - 1 or i == len(plot.panels) - 1
+        body += [_frame(plot, panel, place), _marks(plot, panel, place)]
+        body.append(_ends(plot, panel, place, room if last else 0.0, direct))
+    bottom = top + 24 + rows * (HEIGHT + 58)
+    body.append(text(left, bottom - 8, f"{plot.axis}, by {plot.position_name}", colour="var(--soft)"))
+    return Drawing(width, bottom, "".join(body))
+
+
+def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
+    step = (right - left) / len(plot.positions)
+    across = {position: left + step * (i + 0.5) for i, position in enumerate(plot.positions)}
+    return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, min(step * 0.66, 60.0))
+
+
+def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
+    top, base = place.scale.end, place.scale.start
+    title = shortened(panel.title, place.right - place.left + 20)
+    parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
+    for value in ticks(*plot.limits, 6):
+        y = place.scale(value)
+        parts += [
+            line(place.left, y, place.right, y, "var(--grid)"),
+            text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
+        ]
+    step = (place.right - place.left) / len(plot.positions)
+    for position, x in place.across.items():
+        words = shortened(position, step, NARROW)
+        parts.append(text(x, base + 15, words, size=NARROW, anchor="middle", colour="var(--soft)", full=position))
+    parts.append(line(place.left, base, place.right, base, "var(--line)"))
+    return "".join(parts + [_reference(reference, place) for reference in panel.references])
+
+
+def _reference(reference: Reference, place: _Place) -> str:
+    if reference.values[0][0] == "":
+        y = place.scale(reference.values[0][1])
+        return line(place.left, y, place.right, y, "var(--reference)")
+    points = [(place.across[at], place.scale(value)) for at, value in reference.values if not math.isnan(value)]
+    return polyline(points, "var(--reference)", dash="4 3")
+
+
+def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
+    parts: list[str] = []
+    for i, level in enumerate(plot.levels):
+        shift = place.spread * ((i + 0.5) / len(plot.levels) - 0.5)
+        marks = [mark for mark in panel.marks if mark.level == level and not math.isnan(mark.value)]
+        points = [(place.across[mark.at] + shift, place.scale(mark.value)) for mark in marks]
+        parts.append(polyline(points, plot.styles[level].colour, 1.2))
+        parts += [_mark(plot, mark, place, x) for mark, (x, _) in zip(marks, points, strict=True)]
+    return "".join(parts)
+
+
+def _mark(plot: Plot, mark: Mark, place: _Place, x: float) -> str:
+    style, scale = plot.styles[mark.level], place.scale
+    parts: list[str] = []
+    if not math.isnan(mark.low):
+        cut = (scale.beyond(mark.low), scale.beyond(mark.high))
+        parts.append(bar(scale(mark.low), scale(mark.high), x, style.colour, 1.4, cut, flat=False))
+    parts += [
+        marker(style.marker, x, scale(value), 2.0, style.colour, seed_words(mark.level, seed, value), 0.5)
+        for seed, value in mark.seeds
+        if not math.isnan(value)
+    ]
+    y = scale(mark.value)
+    return "".join([*parts, line(x - 5, y, x + 5, y, style.colour, 2.6)])
+
+
+def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
+    """Names at the right: of every curve beside its last value, and of the references; moved apart where they touch."""
+    if not room:
+        return ""
+    ends: list[tuple[float, str, str]] = []
+    for level in plot.levels if direct else ():
+        marks = [mark for mark in panel.marks if mark.level == level and not math.isnan(mark.value)]
+        if marks:
+            ends.append((place.scale(marks[-1].value), level, level))
+    for reference in panel.references:
+        known = [value for _, value in reference.values if not math.isnan(value)]
+        if known:
+            ends.append((place.scale(known[-1]), reference.name, ""))
+    parts: list[str] = []
+    for y, name, level in _apart(ends, place.scale.end, place.scale.start):
+        x = place.right + 6
+        words = shortened(name, room - 16, NARROW)
+        if level:
+            parts.append(marker(plot.styles[level].marker, x + 3, y, 3.4, plot.styles[level].colour))
+        colour = "var(--ink)" if level else "var(--soft)"
+        parts.append(text(x + 10, y + 4, words, size=NARROW, colour=colour, full=name))
+    return "".join(parts)
+
+
+def _apart(ends: list[tuple[float, str, str]], top: float, base: float) -> list[tuple[float, str, str]]:
+    """Labels in order down the page, at least a line apart, within the panel as far as they fit."""
+    least = 13.5
+    placed: list[tuple[float, str, str]] = []
+    y = top - least
+    for wanted, name, level in sorted(ends):
+        y = max(wanted, y + least)
+        placed.append((y, name, level))
+    limit = base + 4
+    for i in range(len(placed) - 1, -1, -1):
+        y, name, level = placed[i]
+        placed[i] = (min(y, limit), name, level)
+        limit = placed[i][0] - least
+    return placed

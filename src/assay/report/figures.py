@@ -1,0 +1,140 @@
+"""Which figures a study gets: chosen, titled and described from its tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from assay.report.axes import limits
+from assay.report.curves import draw_curves
+from assay.report.downloads import Download, as_csv, as_svg
+from assay.report.evidence import Evidence
+from assay.report.marks import Panel, Plot, Reference
+from assay.report.outline import SHOWN
+from assay.report.strips import draw_strips
+from assay.report.svg import Drawing
+from assay.report.tables import distinct, numeric
+from assay.report.wording import axis_name, bounds, held_words
+from assay.store.files import Row
+
+HALF, FULL, NARROW = 540.0, 720.0, 350.0
+"""Widths in pixels: beside another figure, alone, and on a phone."""
+
+COLUMNS = (
+    "recipe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "seeds",
+    "patients", "images", "chance", "unit", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as the page shows it: two layouts, words for those who do not see it, its rows and its files."""
+
+    id: str
+    title: str
+    note: str
+    alternative: str
+    wide: str
+    narrow: str
+    rows: tuple[Row, ...]
+    csv: Download
+    svg: Download
+
+
+def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
+    """A figure of strips."""
+    return _figure(id, title, note, plot, rows, draw_strips, width)
+
+
+def curves(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row]) -> Figure:
+    """A figure of curves."""
+    return _figure(id, title, note, plot, rows, draw_curves, FULL)
+
+
+def _figure(
+    id: str,
+    title: str,
+    note: str,
+    plot: Plot,
+    rows: Sequence[Row],
+    draw: Callable[[Plot, float], Drawing],
+    width: float,
+) -> Figure:
+    alternative = f"{title}. {plot.axis}. " + " ".join(plot.words())
+    wide = draw(plot, width)
+    columns = COLUMNS if rows and "recipe" in rows[0] else tuple(rows[0]) if rows else COLUMNS
+    return Figure(
+        id,
+        title,
+        note,
+        alternative,
+        wide.inline(alternative, "wide"),
+        draw(plot, NARROW).inline(alternative, "narrow"),
+        tuple(rows),
+        as_csv(id, columns, rows),
+        as_svg(id, wide.standalone(title, alternative)),
+    )
+
+
+def plot_of(
+    evidence: Evidence,
+    measure: str,
+    groups: Sequence[tuple[str, Sequence[Row]]],
+    levels: Sequence[str],
+    along: tuple[str, tuple[str, ...], Callable[[Row], str]] | None = None,
+    references: Callable[[Sequence[Row]], tuple[Reference, ...]] = lambda _: (),
+) -> Plot:
+    """Panels of estimates of one measure that share their limits.
+
+    along: name, positions and where a row stands, for curves. references: the grey levels of a panel's rows.
+    """
+    where = along[2] if along else lambda _: ""
+    panels = tuple(
+        Panel(title, tuple(mark for mark in evidence.marks(rows, where) if mark.level in levels), references(rows))
+        for title, rows in groups
+    )
+    marks = [mark for panel in panels for mark in panel.marks]
+    points = [value for mark in marks for value in mark.points]
+    points += [value for panel in panels for one in panel.references for _, value in one.values]
+    ends = [end for mark in marks for end in (mark.low, mark.high)]
+    name, positions = (along[0], along[1]) if along else ("", ())
+    span = limits(points, ends, bounds(measure))
+    return Plot(panels, tuple(levels), evidence.outline.styles, axis_name(measure), span, positions, name)
+
+
+def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
+    """The level of a model that knows nothing, where it is the same for all rows."""
+    values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
+    return (Reference.level("chance", values.pop()),) if len(values) == 1 else ()
+
+
+def some_levels(evidence: Evidence, rows: Sequence[Row], most: int = SHOWN) -> tuple[tuple[str, ...], str]:
+    """At most so many levels: those compared against, then the ends of the ranking; and a note if any lack."""
+    levels = evidence.outline.levels
+    if len(levels) <= most:
+        return levels, ""
+    against = distinct(row["b"] for row in evidence.tables.contrasts if row["b"] in levels)
+    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    ranked = distinct(evidence.outline.level(row) for row in sorted(known, key=lambda row: numeric(row, "value")))
+    outside_in = [level for pair in zip(ranked, reversed(ranked), strict=True) for level in pair]
+    chosen = set(distinct([*against, *outside_in, *levels])[:most])
+    note = f"{most} of {len(levels)} shown: the ends of the ranking. The table has all."
+    return tuple(level for level in levels if level in chosen), note
+
+
+def extremes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, str] | None:
+    """The levels with the lowest and the highest value among rows; None when fewer than two are defined."""
+    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    if len({evidence.outline.level(row) for row in known}) < 2:
+        return None
+    low = min(known, key=lambda row: numeric(row, "value"))
+    high = max(known, key=lambda row: numeric(row, "value"))
+    return evidence.outline.level(low), evidence.outline.level(high)
+
+
+def slice_note(evidence: Evidence, *more: str, budget: bool = True) -> str:
+    """What is held in a figure, and whatever else is to be said, as sentences."""
+    held = evidence.outline.held if budget else evidence.outline.held_elsewhere
+    words = f"At {held_words(dict(held))}." if held else ""
+    return " ".join(part for part in (words, *more) if part)

@@ -1,0 +1,90 @@
+"""Figures of performance: by environment with seeds and intervals, and along the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from assay.report.evidence import Evidence
+from assay.report.figures import HALF, Figure, chance, curves, extremes, plot_of, slice_note, some_levels, strips
+from assay.report.outline import BUDGET
+from assay.report.tables import coordinates, distinct, numeric
+from assay.report.wording import higher_is_better, measure_name
+from assay.store.files import Row
+
+FIRST_SCREEN = 3
+
+
+def cost(evidence: Evidence) -> Figure | None:
+    """For the first screen: performance in up to three environments, the compared ones among them."""
+    rows = _overall(evidence)
+    if not rows:
+        return None
+    compared = [row["environment"] for row in evidence.tables.contrasts if row["measure"] == evidence.outline.measure]
+    there = [name for name in evidence.outline.environments if any(row["environment"] == name for row in rows)]
+    first = distinct([*there[:1], *(name for name in compared if name in there), *there[1:]])[:FIRST_SCREEN]
+    chosen = [name for name in there if name in first]
+    decisive = next((name for name in compared if name in chosen), chosen[-1])
+    levels, note = some_levels(evidence, [row for row in rows if row["environment"] == decisive])
+    groups = [(name, [row for row in rows if row["environment"] == name]) for name in chosen]
+    plot = plot_of(evidence, evidence.outline.measure, groups, levels, references=chance)
+    shown = [row for _, group in groups for row in group]
+    return strips("cost", _title(evidence, rows, decisive), slice_note(evidence, note), plot, shown, HALF)
+
+
+def by_environment(evidence: Evidence) -> Figure | None:
+    """Every environment and every level, at the slice shown."""
+    rows = _overall(evidence)
+    if not rows:
+        return None
+    names = distinct(row["environment"] for row in rows)
+    groups = [(name, [row for row in rows if row["environment"] == name]) for name in names]
+    plot = plot_of(evidence, evidence.outline.measure, groups, evidence.outline.levels, references=chance)
+    title = f"{measure_name(evidence.outline.measure)} in every environment"
+    worst = _worst(evidence, rows)
+    title = f"{title}: worst in {worst}" if worst else title
+    return strips("environments-performance", title, slice_note(evidence), plot, rows)
+
+
+def by_budget(evidence: Evidence) -> Figure | None:
+    """Along the budget, a panel per environment."""
+    outline = evidence.outline
+    if not outline.budgets:
+        return None
+    rows = evidence.estimates(outline.measure, lambda row: _is_overall(row) and outline.shown(row, BUDGET))
+    if not rows:
+        return None
+    levels, note = some_levels(evidence, [row for row in rows if outline.shown(row)])
+    names = distinct(row["environment"] for row in rows)
+    groups = [(name, [row for row in rows if row["environment"] == name]) for name in names]
+    along = (BUDGET, outline.budgets, lambda row: coordinates(row).get(BUDGET, ""))
+    plot = plot_of(evidence, outline.measure, groups, levels, along, chance)
+    title = f"{measure_name(outline.measure)} from {outline.budgets[0]} to {outline.budgets[-1]} {BUDGET}"
+    return curves("budgets", title, slice_note(evidence, note, budget=False), plot, rows)
+
+
+def _overall(evidence: Evidence) -> list[Row]:
+    return evidence.estimates(evidence.outline.measure, lambda row: _is_overall(row) and evidence.outline.shown(row))
+
+
+def _is_overall(row: Row) -> bool:
+    return bool(row["environment"]) and not (row["factor"] or row["level"] or row["group"])
+
+
+def _title(evidence: Evidence, rows: Sequence[Row], environment: str) -> str:
+    """Which level is best and worst where it matters: an order that is seen, not one that is claimed."""
+    there = [row for row in rows if row["environment"] == environment]
+    ends = extremes(evidence, there)
+    name = measure_name(evidence.outline.measure)
+    if ends is None:
+        return f"{name} in {environment}"
+    worst, best = ends if higher_is_better(evidence.outline.measure) else ends[::-1]
+    return f"In {environment}, {worst} does worst and {best} best"
+
+
+def _worst(evidence: Evidence, rows: Sequence[Row]) -> str:
+    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    if not known:
+        return ""
+    pick = min if higher_is_better(evidence.outline.measure) else max
+    return str(pick(known, key=lambda row: numeric(row, "value"))["environment"])

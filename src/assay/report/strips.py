@@ -1,0 +1,115 @@
+"""Strips: one row per level, its seeds as dots beneath its interval, the mean as a tick; panels side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from assay.report.axes import Scale, tick_text, ticks
+from assay.report.marks import Mark, Panel, Plot, bar, panel_grid, seed_words
+from assay.report.svg import NARROW, WIDE, Drawing, breadth, element, line, marker, shortened, text
+
+LEAST_PANEL = 104.0
+GAP = 18.0
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Where one panel lies."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def draw_strips(plot: Plot, width: float) -> Drawing:
+    """The plot at a width in pixels; panels wrap to further lines where they would be too narrow."""
+    row = 27.0 if len(plot.levels) <= 8 else 21.0 if len(plot.levels) <= 16 else 16.0
+    label = min(max(breadth(level) for level in plot.levels) + 22, width * 0.34)
+    columns, rows = panel_grid(len(plot.panels), width - label + GAP, LEAST_PANEL + GAP)
+    each = (width - label - 10 - GAP * (columns - 1)) / columns
+    head = _head(plot)
+    height = row * len(plot.levels)
+    body: list[str] = []
+    for r in range(rows):
+        top = r * (head + height + 34)
+        body.append(_labels(plot, label, top + head, row))
+        for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
+            body.append(_panel(plot, panel, _Box(label + c * (each + GAP), top + head, each, height), row))
+    bottom = rows * (head + height + 34)
+    body.append(text(label, bottom + 6, plot.axis, colour="var(--soft)"))
+    return Drawing(width, bottom + 14, "".join(body))
+
+
+def _head(plot: Plot) -> float:
+    named = any(reference.name for panel in plot.panels for reference in panel.references)
+    return 22.0 + (14.0 if named else 0.0)
+
+
+def _labels(plot: Plot, width: float, top: float, row: float) -> str:
+    found: list[str] = []
+    for i, level in enumerate(plot.levels):
+        y, style = top + row * (i + 0.5), plot.styles[level]
+        words = shortened(level, width - 22)
+        found += [marker(style.marker, 6, y, 4.2, style.colour), text(16, y + 4, words, full=level)]
+    return "".join(found)
+
+
+def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
+    scale = Scale(*plot.limits, box.x, box.x + box.width)
+    parts = [_frame(panel, box, scale, _head(plot))]
+    by_level = {mark.level: mark for mark in panel.marks}
+    for i, level in enumerate(plot.levels):
+        y = box.y + row * (i + 0.5)
+        if level in by_level:
+            parts.append(_mark(plot, by_level[level], scale, y, row))
+    return "".join(parts)
+
+
+def _frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
+    base = box.y + box.height
+    title = shortened(panel.title, box.width + GAP - 4, WIDE)
+    parts = [text(box.x, box.y - head + 13, title, weight="600", full=panel.title)]
+    if panel.band:
+        low, high = (scale(end) for end in panel.band)
+        parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
+    for value in ticks(scale.low, scale.high, max(2, int(box.width // 44))):
+        x = scale(value)
+        parts += [
+            line(x, box.y, x, base, "var(--grid)"),
+            text(x, base + 14, tick_text(value), size=NARROW, anchor="middle", colour="var(--soft)"),
+        ]
+    parts.append(line(box.x, base, box.x + box.width, base, "var(--line)"))
+    for reference in panel.references:
+        x = scale(reference.values[0][1])
+        half = breadth(reference.name, 10.5) / 2
+        at = min(max(x, box.x + half), box.x + box.width - half)
+        parts += [
+            line(x, box.y - 2, x, base, "var(--reference)"),
+            text(at, box.y - 6, reference.name, size=10.5, anchor="middle", colour="var(--soft)"),
+        ]
+    return "".join(parts)
+
+
+def _mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
+    style = plot.styles[mark.level]
+    if math.isnan(mark.value):
+        return text(scale.start + 2, y + 4, "undefined", size=NARROW, colour="var(--soft)", full=mark.said)
+    above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
+    parts: list[str] = []
+    if not math.isnan(mark.low):
+        cut = (scale.beyond(mark.low), scale.beyond(mark.high))
+        parts.append(bar(scale(mark.low), scale(mark.high), y + above, style.colour, 2.0, cut, flat=True))
+    parts += [
+        marker(style.marker, scale(value), y + below, radius, style.colour, seed_words(mark.level, seed, value), 0.6)
+        for seed, value in mark.seeds
+        if not math.isnan(value)
+    ]
+    x = scale(mark.value)
+    tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
+    return element("g", element("title", _escaped(mark.said)) + "".join(parts) + tick)
+
+
+def _escaped(words: str) -> str:
+    return words.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,129 @@
+"""Scalable drawings as text. Everything that comes from data is escaped here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+
+from assay.report.palette import on_paper
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+WIDE, NARROW = 12.0, 11.0
+"""Sizes of text: labels, and the numbers of an axis."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Shapes on a canvas of width x height pixels. Colours are CSS variables of `palette`."""
+
+    width: float
+    height: float
+    body: str
+
+    def inline(self, alternative: str, kind: str) -> str:
+        """For a page: takes its colours from it. kind is a CSS class."""
+        return (
+            f'<svg class="{kind}" role="img" aria-label="{escape(alternative)}" {self._box(0)} '
+            f'width="{_n(self.width)}" height="{_n(self.height)}">{self.body}</svg>'
+        )
+
+    def standalone(self, title: str, alternative: str) -> str:
+        """A file of its own, on white paper, under its title."""
+        top = 30.0
+        head = text(8, 20, title, size=14, weight="600")
+        paper = element("rect", width=self.width, height=self.height + top, fill="var(--paper)")
+        shapes = f'{paper}{head}<g transform="translate(0 {_n(top)})">{self.body}</g>'
+        return on_paper(
+            f'<svg xmlns="http://www.w3.org/2000/svg" {self._box(top)} width="{_n(self.width)}" '
+            f'height="{_n(self.height + top)}" font-family="{escape(FONT)}">'
+            f"<title>{escape(title)}</title><desc>{escape(alternative)}</desc>{shapes}</svg>"
+        )
+
+    def _box(self, more: float) -> str:
+        return f'viewBox="0 0 {_n(self.width)} {_n(self.height + more)}"'
+
+
+def element(name: str, content: str = "", **attributes: str | float) -> str:
+    """One SVG element. `content` is markup already; attribute values are escaped; `stroke_width` is stroke-width."""
+    pairs = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_n(value) if isinstance(value, int | float) else escape(value)}"'
+        for key, value in attributes.items()
+    )
+    return f"<{name}{pairs}>{content}</{name}>" if content else f"<{name}{pairs}/>"
+
+
+def text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    size: float = WIDE,
+    anchor: str = "start",
+    colour: str = "var(--ink)",
+    weight: str = "",
+    full: str = "",
+) -> str:
+    """Words with their base line at y; `full` is shown on hovering where words were cut."""
+    more = {"font_weight": weight} if weight else {}
+    inside = escape(words) + (element("title", escape(full)) if full and full != words else "")
+    return element("text", inside, x=x, y=y, font_size=size, text_anchor=anchor, fill=colour, **more)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0, dash: str = "") -> str:
+    """A straight line."""
+    more = {"stroke_dasharray": dash} if dash else {}
+    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=colour, stroke_width=width, **more)
+
+
+def polyline(points: Iterable[tuple[float, float]], colour: str, width: float = 1.0, dash: str = "") -> str:
+    """A line through points, without fill."""
+    path = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
+    more = {"stroke_dasharray": dash} if dash else {}
+    return element("path", d=f"M{path}", stroke=colour, stroke_width=width, fill="none", **more) if path else ""
+
+
+def marker(shape: str, x: float, y: float, radius: float, colour: str, said: str = "", opacity: float = 1.0) -> str:
+    """A mark of one of the shapes of `palette.MARKERS`; what it says is shown on hovering."""
+    title = element("title", escape(said)) if said else ""
+    more = {"fill_opacity": opacity} if opacity < 1 else {}
+    if shape == "circle":
+        return element("circle", title, cx=x, cy=y, r=radius, fill=colour, **more)
+    points = [(x + radius * dx, y + radius * dy) for dx, dy in _SHAPES[shape]]
+    path = "M" + "L".join(f"{_n(px)} {_n(py)}" for px, py in points) + "Z"
+    return element("path", title, d=path, fill=colour, **more)
+
+
+def shortened(words: str, width: float, size: float = WIDE) -> str:
+    """Words cut to a width, with an ellipsis where anything was cut."""
+    most = max(3, int(width / (size * 0.55)))
+    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
+
+
+def breadth(words: str, size: float = WIDE) -> float:
+    """About how wide words are, a little on the wide side."""
+    return len(words) * size * 0.56
+
+
+def _star() -> list[tuple[float, float]]:
+    turns = [(math.pi * i / 5, 1.25 if i % 2 == 0 else 0.55) for i in range(10)]
+    return [(r * math.sin(angle), -r * math.cos(angle)) for angle, r in turns]
+
+
+_SHAPES: dict[str, list[tuple[float, float]]] = {
+    "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+    "triangle": [(0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
+    "wedge": [(0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
+    "diamond": [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
+    "cross": [
+        (-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4),
+        (0.4, 1.1), (-0.4, 1.1), (-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4),
+    ],
+    "star": _star(),
+}  # fmt: skip
+
+
+def _n(value: float) -> str:
+    """A number with at most one decimal: a tenth of a pixel is finer than any eye."""
+    return f"{value:.1f}".removesuffix(".0")

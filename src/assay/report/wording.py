@@ -1,0 +1,87 @@
+"""What a reader calls things: measures, their axes, environments, places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.core.measures import MEASURES as NAMED
+from assay.report.tables import numeric
+from assay.stats.format import with_interval
+from assay.stats.measures import MEASURES
+from assay.stats.rows import LABELS
+from assay.store.files import Row
+
+_MORE = {
+    "sobol-first": "first-order Sobol' index",
+    "logit-effect": "effect on the logit",
+    "logit-effect-absolute": "absolute effect on the logit",
+}
+_BOUNDS = {
+    "sobol-first": (float("-inf"), 1.0),
+    "sobol-total": (float("-inf"), 1.0),
+    "flip-rate": (0.0, 1.0),
+    "decodability": (0.0, 1.0),
+    "logit-effect-absolute": (0.0, float("inf")),
+}
+_AXES = {
+    "sobol-first": "share of the logit's variance, first order",
+    "sobol-total": "share of the logit's variance, with interactions",
+    "flip-rate": "share of images whose class flips",
+    "logit-effect": "change of the logit, in within-class sd",
+    "logit-effect-absolute": "absolute change of the logit, in within-class sd",
+    "decodability": "AUROC of a linear decoder",
+}
+
+
+def measure_name(measure: str) -> str:
+    """`AUROC`, `flip rate`."""
+    return LABELS.get(measure) or _MORE.get(measure) or measure.replace("-", " ")
+
+
+def axis_name(measure: str) -> str:
+    """What stands along an axis that shows the measure, with its unit and which way is better."""
+    if measure in _AXES:
+        return _AXES[measure]
+    described = MEASURES.get(measure)
+    if described is None:
+        return measure_name(measure)
+    unit = f" in {described.unit}" if described.unit else ""
+    return f"{measure_name(measure)}{unit} ({described.direction} is better)"
+
+
+def bounds(measure: str) -> tuple[float, float]:
+    """The range that a measure cannot leave."""
+    if measure in _BOUNDS:
+        return _BOUNDS[measure]
+    described = MEASURES.get(measure)
+    return (float("-inf"), float("inf")) if described is None else (described.low, described.high)
+
+
+def higher_is_better(measure: str) -> bool:
+    """Which end of a measure is the good one; True where there is none."""
+    return measure not in MEASURES or MEASURES[measure].direction == "higher"
+
+
+def is_performance(measure: str) -> bool:
+    """Whether a measure is one of performance."""
+    return measure in MEASURES or (measure in NAMED and NAMED[measure].probe == "performance")
+
+
+def valued(row: Row) -> str:
+    """A row's value with its interval; `undefined` where there is none."""
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
+
+
+def held_words(held: dict[str, str]) -> str:
+    """`epochs 20, texture .9`: what is held while something else is compared."""
+    return ", ".join(f"{axis} {value}" for axis, value in held.items())
+
+
+def plural(count: int, thing: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def most_common(values: Sequence[str]) -> str:
+    """The value that occurs most often, the first of several; empty of none."""
+    return max(dict.fromkeys(values), key=values.count, default="")

@@ -1,0 +1,270 @@
+"""A run folder with every table, as a study would leave it; the numbers are drawn, not measured."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from assay.core.seeds import generator
+from assay.stats.verdict import verdict
+from assay.store import schema
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+NAN = math.nan
+LEVELS = {"cross-entropy": 0.78, "supcon": 0.75, "triplet": 0.62, "pairwise-contrastive": 0.55, "arcface": 0.46}
+SHIFTS = {"same": 0.22, "neutral": 0.12, "reversed": 0.0, "conflict": 0.08, "faint": -0.02, "origin-b": 0.05}
+FACTORS = {
+    "margin": 0.5, "texture": 0.35, "size": 0.08, "contrast": 0.05, "position": 0.02, "elongation": 0.01,
+    "vessel attachment": 0.03, "nuisance seed": 0.09,
+}  # fmt: skip
+LAYERS = ("stem", "stage 1", "stage 2", "stage 3", "pooled")
+MEASURES = ("auroc", "auroc-macro", "average-precision", "accuracy", "sensitivity", "specificity", "brier",
+            "log-loss", "calibration-error", "somers-d")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a made-up study has: its losses, its budgets, its seeds, and which probes were run."""
+
+    losses: tuple[str, ...] = tuple(LEVELS)
+    budgets: tuple[str, ...] = ("10", "20", "40")
+    seeds: int = 5
+    environments: tuple[str, ...] = tuple(SHIFTS)
+    probes: tuple[str, ...] = ("performance", "reliance", "decodability")
+    classes: tuple[str, ...] = ("",)
+    question: str = "Which feature does each loss make a network learn, and what does that cost under shift?"
+    contrasts: bool = True
+    pictures: bool = True
+    all_failed: bool = False
+
+    @property
+    def recipes(self) -> list[tuple[str, dict[str, str]]]:
+        """Label and coordinates of every recipe."""
+        axes = {"loss": self.losses, "epochs": self.budgets}
+        wide = {axis: values for axis, values in axes.items() if len(values) > 1}
+        found = [dict(zip(wide, values, strict=True)) for values in itertools.product(*wide.values())]
+        return [(" · ".join(at.values()) or self.losses[0], at) for at in found]
+
+
+def make_run(root: Path, made: Made = Made()) -> Path:  # noqa: B008
+    """Write every table and picture of a made-up study and return its folder."""
+    folder = RunFolder(root)
+    trials = list(_trials(made))
+    seeds, estimates = _measured(made, trials)
+    contrasts = list(_contrasts(made)) if made.contrasts else []
+    environments = list(_environments(made))
+    folder.write_table("trials", schema.TRIALS, trials)
+    folder.write_table("seeds", schema.SEEDS, seeds)
+    folder.write_table("estimates", schema.ESTIMATES, estimates)
+    folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("environments", schema.ENVIRONMENTS, environments)
+    folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
+    folder.write_table("pictures", schema.PICTURES, list(_pictures(root, made)) if made.pictures else [])
+    folder.write_table("provenance", schema.PROVENANCE, _provenance(made))
+    return root
+
+
+def _trials(made: Made) -> Iterator[Row]:
+    for number, (recipe, at) in enumerate(made.recipes):
+        for seed in range(made.seeds):
+            status, reason = "done", ""
+            if made.all_failed or (number == 1 and seed == 0):
+                status, reason = "failed", 'Traceback:\n  File "x.py", line 3\nValueError: the loss is <not> finite'
+            elif number == len(made.recipes) - 1 and len(made.recipes) > 2:
+                status, reason = "collapsed", "all embeddings are equal: distances spread by 1e-9"
+            yield {
+                "trial": f"{number:04x}{seed:04x}",
+                "recipe": recipe,
+                "coordinates": json.dumps(at),
+                "seed": seed,
+                "fold": 0,
+                "status": status,
+                "reason": reason,
+                "yardstick": 0.3 + 0.02 * seed,
+                "seconds": 9.0 + seed,
+                "train_loss": 0.2,
+                "validation_loss": 0.31,
+            }
+
+
+def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Seeds and estimates of every probe; a recipe without a kept seed has none."""
+    seeds: list[Row] = []
+    estimates: list[Row] = []
+    for recipe, at in made.recipes:
+        kept = [row["seed"] for row in trials if row["recipe"] == recipe and row["status"] == "done"]
+        if not kept:
+            continue
+        for centre, spread, row in _places(made, at):
+            draw = generator(7, "made", recipe, *map(str, row.values()))
+            values = centre + spread * draw.standard_normal(len(kept))
+            where = {"recipe": recipe, "coordinates": json.dumps(at), **_blank(), **row}
+            reason = row.get("reason", "")
+            seeds += [{**where, "seed": s, "value": v} for s, v in zip(kept, values.tolist(), strict=True)]
+            estimates.append({**where, **_summary(values, centre, reason, where["group"])})
+    return seeds, estimates
+
+
+def _blank() -> Row:
+    return {name: "" for name in ("measure", "environment", "factor", "level", "layer", "group", "unit", "direction",
+                                  "reason")} | {"chance": NAN}  # fmt: skip
+
+
+def _summary(values: np.ndarray, centre: float, reason: str, group: str) -> Row:
+    found = {"seeds": len(values), "patients": 1000, "images": 1000, "df": 6.0}
+    if math.isnan(centre):
+        return {**found, "value": NAN, "low": NAN, "high": NAN, "standard_error": NAN, "reason": reason}
+    error = float(values.std(ddof=1)) / math.sqrt(len(values)) + 0.006 if len(values) > 2 else NAN
+    mean = float(values.mean())
+    few = "" if len(values) > 2 else f"{len(values)} seeds: no interval is drawn under 3"
+    where = "in reversed" if group == "worst environment" else "in texture part-solid benign" if group else ""
+    said = reason or few or (where if group.startswith("worst") else "")
+    return {**found, "value": mean, "low": mean - 2.6 * error, "high": mean + 2.6 * error, "standard_error": error,
+            "reason": said}  # fmt: skip
+
+
+def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]]:
+    """(centre, spread over seeds, where) of everything measured for a recipe."""
+    loss = at.get("loss", made.losses[0])
+    level = LEVELS.get(loss, 0.4 + 0.4 * (made.losses.index(loss) / len(made.losses)))
+    gain = 0.06 * made.budgets.index(at["epochs"]) if "epochs" in at else 0.06
+    if "performance" in made.probes:
+        yield from _performance(made, level + gain)
+    if "reliance" in made.probes:
+        yield from _reliance(made, level)
+    if "decodability" in made.probes:
+        yield from _decodability(level)
+
+
+def _performance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
+    for environment in made.environments:
+        value = min(0.985, level + SHIFTS[environment])
+        for measure in MEASURES:
+            row = {"measure": measure, "environment": environment, "direction": "higher", "chance": 0.5}
+            if measure in ("brier", "log-loss", "calibration-error"):
+                row |= {"direction": "lower", "chance": NAN}
+                yield 0.5 * (1 - value) + 0.05, 0.01, row
+            elif measure == "sensitivity" and environment == "conflict":
+                yield NAN, 0.0, {**row, "reason": "no image is of class 'malignant'"}
+            else:
+                yield value, 0.012 + 0.06 * (1 - value), row
+        yield value - 0.1, 0.03, {"measure": "accuracy", "environment": environment, "group": "worst group"}
+    yield level, 0.04, {"measure": "auroc", "group": "worst environment", "chance": 0.5}
+
+
+def _reliance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
+    for factor, share in FACTORS.items():
+        tilt = {"margin": level, "texture": 1.1 - level}.get(factor, 0.5)
+        for name in made.classes:
+            place = {"factor": factor, "level": name, "chance": 0.0}
+            value = share * 2 * tilt
+            doubt = "not converged: standard error 0.061 exceeds 0.05" if factor == "contrast" else ""
+            unit = "share of variance"
+            yield value, 0.03, {**place, "measure": "sobol-total", "unit": unit, "reason": doubt}
+            yield 0.8 * value, 0.03, {**place, "measure": "sobol-first", "unit": unit}
+            if factor != "nuisance seed":
+                yield 0.6 * value, 0.02, {**place, "measure": "flip-rate"}
+                sign = -1 if factor == "size" else 1
+                effect = {**place, "measure": "logit-effect", "unit": "within-class sd"}
+                yield sign * 4 * value, 0.2, effect
+                yield sign * 3 * value, 0.2, {**effect, "group": "low to high"}
+
+
+def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
+    for factor, share in list(FACTORS.items())[:7]:
+        place = {"measure": "decodability", "environment": "independent", "factor": factor, "chance": 0.5,
+                 "unit": "AUROC"}  # fmt: skip
+        for depth, layer in enumerate(LAYERS):
+            trained = 0.6 + 0.3 * share + 0.06 * depth * (level if factor == "margin" else 0.4)
+            yield min(0.98, trained), 0.015, {**place, "layer": layer, "group": "trained"}
+            yield 0.5, 0.01, {**place, "layer": layer, "group": "shuffled"}
+            yield 0.58 + 0.02 * depth, 0.012, {**place, "layer": layer, "group": "untrained"}
+        yield 0.62, 0.0, {**place, "group": "pixels"}
+
+
+def _contrasts(made: Made) -> Iterator[Row]:
+    for at, where in (("equal-budget", {"epochs": made.budgets[1 % len(made.budgets)]}), ("matched-fit", {})):
+        for number, loss in enumerate(made.losses[1:]):
+            share = 0.4 if at == "matched-fit" else 1.0
+            value = share * (LEVELS.get(loss, 0.5) - 0.78)
+            undefined = at == "matched-fit" and number == 1
+            held = f", epochs {where['epochs']}" if where else ", at matched fit"
+            p = min(1.0, math.exp(-abs(value) * 30))
+            verdict = "a lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "not shown"
+            yield {
+                "id": f"c0ffee-{at}-{loss}",
+                "statement": f"{loss} against {made.losses[0]} auroc in reversed{held}",
+                "axis": "loss", "a": loss, "b": made.losses[0], "at": at, "measure": "auroc",
+                "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
+                "value": NAN if undefined else value, "low": NAN if undefined else value - 0.07,
+                "high": NAN if undefined else value + 0.07, "standard_error": 0.03, "df": 6.1,
+                "p": NAN if undefined else p / 2, "p_holm": NAN if undefined else p, "family": "stated",
+                "seeds": made.seeds, "patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
+                "margin": 0.05, "equivalence_p": 0.4, "conclusion": "undefined" if undefined else verdict,
+                "detectable": 0.11, "exploratory": loss == "supcon" and at == "matched-fit",
+                "reason": "the two recipes reach no common fit" if undefined else "",
+            }  # fmt: skip
+
+
+def _environments(made: Made) -> Iterator[Row]:
+    asked = {"train": 0.9, "same": 0.9, "neutral": 0.0, "reversed": -0.9}
+    for name in ("train", *made.environments):
+        want = asked.get(name, NAN)
+        got = 0.0 if math.isnan(want) else want - 0.01
+        counts = [["benign", "solid", 430], ["benign", "part-solid", 40], ["malignant", "solid", 30]]
+        yield {
+            "environment": name, "recipe": "", "factor": "texture", "target": "malignant", "asked": want,
+            "strength": got, "low": got - 0.03, "high": got + 0.03, "kept": 500, "available": 1000,
+            "counts": json.dumps(counts), "images": 1000, "patients": 1000,
+        }  # fmt: skip
+
+
+def _pictures(root: Path, made: Made) -> Iterator[Row]:
+    common = {"pixel_size": 0.7, "environment": "", "factor": "", "logits": "{}"}
+    for name in ("train", *made.environments):
+        text = f"{name}: rows are benign, then malignant. 1000 images (500 benign, 500 malignant)."
+        scale = _picture(root / "pictures" / f"sheet-{name}.png", [[64] * 8] * 2, 2)
+        yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "caption": text, "alt": text, "scale": scale,
+               "environment": name}  # fmt: skip
+    for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
+        text = f"{factor}: 0.1, 0.9, and the difference (grey: none). All else is the same."
+        logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
+        scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
+        yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "caption": text, "alt": text,
+               "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
+
+
+def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:
+    """A grid of grey squares with a disc each, enlarged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [np.concatenate([_disc(size, r * 8 + c) for c, size in enumerate(row)], 1) for r, row in enumerate(tiles)]
+    image = np.concatenate(rows).repeat(scale, 0).repeat(scale, 1)
+    Image.fromarray(image).save(path)
+    return scale
+
+
+def _disc(size: int, number: int) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] - size / 2
+    noise = generator(3, "disc", number).normal(0, 12, (size, size))
+    tile = 60 + noise + 130 * (np.hypot(x, y) < 5 + number % 5)
+    tile[:, -2:] = tile[-2:] = 255
+    return tile.clip(0, 255).astype(np.uint8)
+
+
+def _provenance(made: Made) -> list[Row]:
+    facts = {
+        "study": "nodule-loss", "question": made.question, "seeds": str(made.seeds), "data": "nodule phantom",
+        "data summary": "lung nodules drawn by a phantom", "licence": "Apache-2.0",
+        "known faults": "vessels are straighter than in patients", "rows left out": "row 17: no label",
+        "hash of what is trained": "0123456789abcdef", "machine": "x86_64 made-up processor", "python": "3.11.9",
+        "torch": "2.15.0", "spec": json.dumps({"name": "nodule-loss", "seeds": made.seeds}, indent=1),
+    }  # fmt: skip
+    return [{"key": key, "value": value} for key, value in facts.items()]
