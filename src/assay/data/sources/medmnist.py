@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -90,11 +91,13 @@ def _open(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list[np.ndar
                 raise DataError(f"{path.name} is no MedMNIST file: it has no array '{missing[0]}'")
             images = [_mapped(archive, f"{part}_images", digest, cache) for part in PARTS]
             labels = [_mapped(archive, f"{part}_labels", digest, cache) for part in PARTS]
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise DataError(f"{path.name} is damaged or no .npz file ({error}); download it again") from error
     for array in images:
         _check_images(path.name, array)
-    return images, [_check_labels(path.name, array) for array in labels], digest
+    flat = [_check_labels(path.name, array) for array in labels]
+    _check_alike(path.name, images, flat)
+    return images, flat, digest
 
 
 def _check_images(name: str, array: np.ndarray) -> None:
@@ -114,6 +117,17 @@ def _check_labels(name: str, array: np.ndarray) -> np.ndarray:
             "choose a set with one label, such as pneumoniamnist"
         )
     return labels.reshape(-1).astype(np.int64)
+
+
+def _check_alike(name: str, images: list[np.ndarray], labels: list[np.ndarray]) -> None:
+    for part, array, codes in zip(PARTS, images, labels, strict=True):
+        if array.shape[1:] != images[0].shape[1:]:
+            here, first = (" x ".join(str(side) for side in item.shape[1:]) for item in (array, images[0]))
+            raise DataError(f"{name}: {part}_images are {here} and train_images {first}; all parts must be alike")
+        if len(array) != len(codes):
+            raise DataError(
+                f"{name}: {part} has {len(array)} images and {len(codes)} labels; it needs one label an image"
+            )
 
 
 def _digest(path: Path) -> str:

@@ -1,0 +1,65 @@
+"""The real sets load, count what their card states, and hold no copies across patients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.core.spec import DataSpec, FactorSpec
+from assay.data.cache import ArrayCache
+from assay.data.cards import KNOWN
+from assay.data.dataset import Dataset
+from assay.data.sources import load_dataset
+from assay.data.splits import assign_folds
+
+ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
+
+pytestmark = [
+    pytest.mark.assets,
+    pytest.mark.skipif(not ASSETS.is_dir(), reason="no real images: set ASSAY_ASSETS"),
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> ArrayCache:
+    return ArrayCache(tmp_path_factory.mktemp("cache"))
+
+
+SETS: dict[str, tuple[dict[str, object], str]] = {
+    "lung-nodule": (
+        {"target": "malignant", "mask": "mask", "patient": "patient", "pixel_size": "pixel_mm"},
+        "1,990 images of 788 patients: not malignant 1,336, malignant 654",
+    ),
+    "chest-xray": ({"target": "finding", "patient": "patient"}, "1,605 images of 1,281 patients"),
+    "dermoscopy": ({"target": "melanoma"}, "1,491 images of 1,491 patients: not melanoma 1,000, melanoma 491"),
+    "fundus": ({"target": "grade", "patient": "patient"}, "1,740 images of 846 patients: 0 1,017, 1 268, 2 345, 3 75"),
+    "foot-ulcer": ({"target": "", "mask": "mask"}, "985 images of 985 patients: lesion-free 23, lesion 962"),
+    "polyp": ({"target": "kind", "mask": "mask"}, "220 images of 220 patients: lesion-free 20, polyp 200"),
+}
+
+
+def load(name: str, cache: ArrayCache, **fields: object) -> Dataset:
+    spec = {"folder": str(ASSETS / name), "size": 32, **SETS[name][0], **fields}
+    return load_dataset(DataSpec.model_validate(spec), cache)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_real_set_is_what_its_card_says(name: str, cache: ArrayCache) -> None:
+    dataset = load(name, cache)
+    assert SETS[name][1] in dataset.card.summary
+    assert dataset.card.licence == KNOWN[name].licence
+    assert set(KNOWN[name].faults) <= set(dataset.card.known_faults)
+    assert dataset.card.left_out == ()
+
+
+def test_every_lung_nodule_keeps_its_lesion_and_is_tested_once(cache: ArrayCache) -> None:
+    dataset = load("lung-nodule", cache, factors={"diameter_mm": FactorSpec(unit="mm")})
+    assert dataset.masks is not None
+    assert dataset.masks.read(np.arange(1990)).flatten(1).any(dim=1).all()
+    assert (dataset.scale.unit, dataset.scale.low, dataset.scale.high) == ("HU", -1000, 400)
+    folds = assign_folds(dataset.table, 5, 0)
+    malignant = [int(dataset.table.target[folds == fold].sum()) for fold in range(5)]
+    assert max(malignant) - min(malignant) <= 2  # 654 over 5
