@@ -172,6 +172,14 @@ def test_positions_of_non_finite_logits_are_named() -> None:
         ModelReading(Model(Logits(diverged)), [Request(rows)]).read(rows)
 
 
+def test_a_layer_that_overflows_is_named_though_the_logits_are_finite(world: World) -> None:
+    network = nn.Sequential(Logits(lambda x: x.flatten(1) / 0), Logits(lambda x: torch.zeros(len(x), 2)))
+    with pytest.raises(
+        ReadingError, match=r"infinite activations of '0' for 300 of 300 images .*\(positions 0, 1, 2, 3, 4, \.\.\.\)"
+    ):
+        ModelReading(Model(network), [Request(world.neutral(), ("0",))]).read(world.neutral())
+
+
 def test_a_layer_that_runs_twice_or_never_or_gives_no_tensor_is_refused(world: World) -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:

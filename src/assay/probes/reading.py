@@ -39,8 +39,8 @@ class ModelReading:
     Activations are pooled over space by the mean (`Recorder`). The module is read in eval mode and left exactly as it
     was found: weights, buffers, gradients, hooks and the mode of each submodule. It must stand on `model.device`.
 
-    Raises ReadingError for logits of a wrong shape or with NaN or infinity, for an environment that nobody requested,
-    for two different environments of one name, for known answers that do not fit their environment.
+    Raises ReadingError for logits of a wrong shape, for NaN or infinity in logits or layers, for an environment that
+    nobody requested, for two different environments of one name, for known answers that do not fit their environment.
     """
 
     def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
@@ -103,7 +103,7 @@ class ModelReading:
         where = f"environment '{name}'"
         if len(read.logits) != len(environment):
             raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
-        _finite(read.logits, where)
+        _finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
         self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations)
 
@@ -129,7 +129,9 @@ class ModelReading:
                 logits.append(_logits(network(batch), len(index), where))
                 recorder.check()
         values = np.concatenate(logits)
-        _finite(values, where)
+        _finite(values, "logits", where)
+        for layer, activations in recorder.activations.items():
+            _finite(activations, f"activations of '{layer}'", where)
         return Read(values, recorder.activations)
 
 
@@ -171,12 +173,12 @@ def _paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "
     return logits
 
 
-def _finite(logits: np.ndarray, where: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+def _finite(values: np.ndarray, what: str, where: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         first = ", ".join(str(position) for position in cast("list[int]", bad[:5].tolist()))
         raise ReadingError(
-            f"the model gave NaN or infinite logits for {len(bad)} of {len(logits)} images of {where} "
+            f"the model gave NaN or infinite {what} for {len(bad)} of {len(values)} images of {where} "
             f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range"
         )
 
