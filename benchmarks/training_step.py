@@ -1,0 +1,140 @@
+"""Assay's training step against a bare PyTorch loop: same network, images, batch, optimiser and thread.
+
+    python benchmarks/training_step.py [--rounds 15] [--steps 10] [--size 64] [--batch 128]
+
+Blocks of steps alternate between the two in one run, so that what else the machine does falls on both. Time is the
+processor's. The ratio is Assay's speed over the bare loop's: above 1, Assay is faster. The bare loop has its images as
+one tensor and sets nothing for determinism; its augmentation is flips and shifts written plainly, image by image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.core.spec import RecipeSpec
+from assay.core.types import FactorTable
+from assay.recipes.models import build_network
+from assay.recipes.randomness import deterministic, library_draws
+from assay.recipes.run import begin
+from assay.shifts.environment import Environment
+
+
+class Pictures:
+    """Images in memory."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+        self.shape = (int(pixels.shape[1]), int(pixels.shape[2]), int(pixels.shape[3]))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, index: np.ndarray) -> Tensor:
+        return self.pixels[torch.from_numpy(index)]
+
+
+def environment(rows: int, size: int, seed: int) -> Environment:
+    rng = np.random.default_rng(seed)
+    pixels = torch.from_numpy(rng.random((rows, 1, size, size), dtype=np.float32))
+    target = rng.integers(0, 2, rows)
+    table = FactorTable(row=np.arange(rows), target=target, patient=np.arange(rows), classes=("a", "b"))
+    return Environment("noise", table, Pictures(pixels), None, ())
+
+
+def augment_plainly(images: Tensor) -> Tensor:
+    padded = functional.pad(images, (4, 4, 4, 4), mode="replicate")
+    size, out = images.shape[-1], []
+    for image in padded:
+        top, left = torch.randint(0, 9, (2,)).tolist()
+        view = image[:, top : top + size, left : left + size]
+        if torch.rand(()) < 0.5:
+            view = view.flip(-1)
+        if torch.rand(()) < 0.5:
+            view = view.flip(-2)
+        out.append(view)
+    return torch.stack(out)
+
+
+def bare(recipe: RecipeSpec, training: Environment, batch: int, size: int) -> Callable[[], None]:
+    """The usual loop, with its best-known switches: channels last and a fused optimiser."""
+    network = build_network(recipe, channels=1, size=size, classes=2, seed=0).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, fused=True)
+    pixels, target = training.images.pixels, torch.from_numpy(training.table.target)
+    loss_of, augmented = nn.CrossEntropyLoss(), bool(recipe.augmentation)
+
+    def step() -> None:
+        chosen = torch.randint(0, len(pixels), (batch,))
+        images = pixels[chosen]
+        if augmented:
+            images = augment_plainly(images)
+        loss = loss_of(network(images), target[chosen])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def assays(recipe: RecipeSpec, training: Environment, validation: Environment, folder: Path) -> Callable[[], None]:
+    run = begin(recipe, training, validation, 2, 0, torch.device("cpu"), folder)
+    return run.train_step
+
+
+def seconds(step: Callable[[], None], steps: int) -> float:
+    begun = time.process_time()
+    for _ in range(steps):
+        step()
+    return (time.process_time() - begun) / steps
+
+
+def compare(name: str, recipe: RecipeSpec, options: argparse.Namespace) -> None:
+    training, validation = environment(2000, options.size, 0), environment(options.batch, options.size, 1)
+    plain = bare(recipe, training, options.batch, options.size)
+    with tempfile.TemporaryDirectory() as folder:
+        with deterministic(1), library_draws(0, "fit"):
+            ours = assays(recipe, training, validation, Path(folder))
+        ratios: list[float] = []
+        times: list[float] = []
+        for number in range(options.rounds + 1):
+            if number % 2:
+                theirs = seconds(plain, options.steps)
+            with deterministic(1), library_draws(0, "fit"):
+                mine = seconds(ours, options.steps)
+            if not number % 2:
+                theirs = seconds(plain, options.steps)
+            if number:  # the first round warms up
+                ratios.append(theirs / mine)
+                times.append(mine)
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    print(
+        f"{name}: speed ratio min {low:.2f} median {middle:.2f} max {high:.2f}; Assay "
+        f"{options.batch / statistics.median(times):.0f} images/s (best {options.batch / min(times):.0f})"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, 1 thread, small-cnn at {options.size} px, batch {options.batch}, float32")
+    common = {"batch_size": options.batch, "epochs": 1000}
+    compare("without augmentation", RecipeSpec(augmentation=(), **common), options)
+    compare("with flips and shifts", RecipeSpec(**common), options)
+
+
+if __name__ == "__main__":
+    main()

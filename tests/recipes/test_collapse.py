@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.recipes.world import part, recipe, squares
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.data.dataset import Batch
+from assay.recipes.collapse import LossBeside, collapse_reason, distance_variation, effective_rank
+from assay.recipes.models import ArchitectureContext, Classifier, InputScaling, initialise_by_name
+from assay.recipes.network import Outputs
+from assay.recipes.objective import LossContext, Objective, Progress
+from assay.recipes.train import fit
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_healthy_embedding_has_not_collapsed():
+    healthy = [LossBeside(0.3, 0.69), LossBeside(0.69, 0.69)]
+    assert collapse_reason(normal(200, 16), normal(200, 2), healthy) is None
+
+
+def test_the_same_output_for_every_image():
+    reason = collapse_reason(normal(50, 8), torch.ones(50, 2) + 1e-6 * normal(50, 2))
+    assert reason is not None
+    assert reason.startswith("constant output: the logits of the validation images differ by at most")
+
+
+def test_one_embedding_for_every_image():
+    """Every feature is 5 plus or minus 1e-4: a spread of 2e-5 of the length."""
+    signs = torch.tensor([1.0, -1.0]).repeat(25)[:, None] * torch.tensor([1.0, -1.0]).repeat(4)
+    reason = collapse_reason((5 + 1e-4 * signs.double()), normal(50, 2))
+    assert reason == "one embedding for all: it varies by 2.0e-05 of its length"
+
+
+def test_an_embedding_on_a_line():
+    line = normal(50, 1) * torch.arange(1.0, 9.0)
+    assert str(collapse_reason(line, normal(50, 2))).startswith("embedding of rank one: its effective rank is 1.000")
+
+
+def test_a_single_feature_is_not_called_rank_one():
+    assert collapse_reason(normal(50, 1), normal(50, 2)) is None
+
+
+def test_all_distances_equal():
+    """The corners of a regular simplex."""
+    assert str(collapse_reason(torch.eye(40), normal(40, 2))).startswith("all distances equal")
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_effective_rank_of_equal_directions_is_their_number(rank):
+    """Orthonormal columns, each with its negative so that they are centred, in equal shares."""
+    basis = torch.linalg.qr(normal(12, 12).double()).Q[:, :rank].T
+    assert effective_rank(torch.cat([basis, -basis])) == pytest.approx(rank)
+
+
+def test_effective_rank_ignores_place_scale_and_rotation():
+    x, rotation = normal(30, 6).double(), torch.linalg.qr(normal(6, 6, seed=1).double()).Q
+    assert effective_rank(3 * x @ rotation + 7) == pytest.approx(effective_rank(x))
+    assert effective_rank(torch.ones(5, 3)) == 0
+
+
+def test_distance_variation_by_hand():
+    """Points 0, 1, 3 on a line: distances 1, 2, 3 with mean 2 and sd sqrt(2/3)."""
+    assert distance_variation(torch.tensor([[0.0], [1.0], [3.0]])) == pytest.approx(math.sqrt(2 / 3) / 2)
+    assert distance_variation(torch.ones(4, 2)) == 0
+
+
+def test_a_loss_that_mines_nothing_from_a_constant_says_nothing():
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.0, 0.0)]) is None
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.1, math.nan)]) is None
+
+
+def test_stuck_only_when_every_batch_is():
+    stuck, moving = LossBeside(0.69, 0.6931), LossBeside(0.6, 0.6931)
+    assert str(collapse_reason(normal(50, 8), normal(50, 2), [stuck, stuck])) == (
+        "no better than a constant in training: the loss stands at 0.6900, as for one embedding for all"
+    )
+    assert collapse_reason(normal(50, 8), normal(50, 2), [stuck, moving]) is None
+
+
+class SoftMarginHard(Objective):
+    """Soft-margin batch-hard triplet (Hermans et al. 2017): ln 2 when the hardest distances are equal."""
+
+    fits_head = False
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Tensor:
+        x = outputs.features
+        distances = ((x[:, None] - x[None]).square().sum(-1) + 1e-12).sqrt()
+        same = batch.target[:, None] == batch.target
+        hardest = torch.where(same, distances, distances.new_tensor(-1.0)).amax(1)
+        nearest = torch.where(same, distances.new_tensor(math.inf), distances).amin(1)
+        return functional.softplus(hardest - nearest).mean()
+
+
+def linear(context: ArchitectureContext) -> Classifier:
+    """Features linear in 16 means of pixels: nothing keeps them apart, and little can be learned by heart."""
+    trunk = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 4))
+    network = Classifier(trunk, 4, (), InputScaling(1), context.classes)
+    initialise_by_name(network, context.seed)
+    return network
+
+
+def test_a_triplet_loss_at_ln_2_is_called_collapsed(tmp_path):
+    """With labels that the pixels do not tell, the best embedding is a single point: every batch is at ln 2."""
+    training = squares(512)
+    shuffled = replace(training, table=replace(training.table, target=np.arange(512) % 2))
+    chosen = recipe(
+        "tests.recipes.test_collapse:SoftMarginHard",
+        architecture=part("architecture", "tests.recipes.test_collapse:linear"),
+        optimiser=part("optimiser", "adamw", lr=0.01),
+        epochs=20,
+        batch_size=32,
+        augmentation=(),
+    )
+    fitted = fit(chosen, shuffled, squares(40, seed=1), classes=2, seed=0, folder=tmp_path)
+    assert fitted.curve[-1]["train_loss"] == pytest.approx(math.log(2), abs=0.01)
+    known = ("one embedding for all", "no better than a constant in training: the loss stands at 0.69")
+    assert str(fitted.collapsed).startswith(known)
+
+
+def test_a_network_that_learns_is_not_called_collapsed(tmp_path):
+    fitted = fit(recipe(epochs=12), squares(128), squares(60, seed=1), classes=2, seed=0, folder=tmp_path)
+    assert fitted.collapsed is None
