@@ -19,9 +19,9 @@ OUTER = np.array([1.0, 0.5, 0.45])
 """Opacity of a nodule's outer part by code of texture: solid, part-solid, ground-glass."""
 CORE = np.array([1.0, 1.0, 0.45])
 """Opacity of its core."""
-SPICULE = (2.0, 6.0)
+SPICULE = (2.5, 6.5)
 """Length of a spicule at margin 1, in mm: the shortest and the longest."""
-SPICULE_RADIUS = (0.6, 0.95)
+SPICULE_RADIUS = (0.65, 1.0)
 """Radius of a spicule at its root, in mm."""
 FEEDER = 4.5
 """Length of the longest of the three pieces of the feeding vessel, in mm."""
@@ -230,7 +230,7 @@ def _spicules(seen: Visible, body: Body, nuisance: Int[np.ndarray, "n"]) -> Caps
     length = amount * spread(nuisance, "spicule-length", *SPICULE, _SPICULES)
     width = np.minimum(1, 2 * amount) * spread(nuisance, "spicule-width", *SPICULE_RADIUS, _SPICULES)
     # Strands are of tissue denser than ground glass, so that the margin is as visible in every texture but for a share.
-    strength = (amount > 0) * (seen.contrast * (0.7 + 0.3 * seen.outer))[:, None] * np.ones_like(length)
+    strength = (amount > 0) * (seen.contrast * (0.8 + 0.2 * seen.outer))[:, None] * np.ones_like(length)
     start = 0.1 * body.half_short
     return Capsules(
         x, y, x + (length + start) * out_x, y + (length + start) * out_y, width, 0.3 * width, strength, 0.8 * strength

@@ -22,7 +22,7 @@ def branching_vessels(nuisance: Int[np.ndarray, "n"], density: float, field: flo
     """
     n = len(nuisance)
     shape = (n, _TREES, 1)
-    there = (uniforms(nuisance, "tree", _TREES) < 0.6 * density).reshape(shape)
+    there = (uniforms(nuisance, "tree", _TREES) < 0.5 * density).reshape(shape)
     half = 0.55 * field
     x = spread(nuisance, "tree-x", -half, half, _TREES).reshape(shape)
     y = spread(nuisance, "tree-y", -half, half, _TREES).reshape(shape)
