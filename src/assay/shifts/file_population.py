@@ -23,7 +23,7 @@ from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
-from assay.shifts.parts import parts
+from assay.shifts.parts import ROWS_VERSION, parts
 from assay.shifts.picking import PickedImages, PickedMasks
 
 
@@ -87,6 +87,7 @@ class FilePopulation:
         columns = sorted(used & {factor.name for factor in self.factors})
         return {
             "content": self.dataset.content,
+            "rows": ROWS_VERSION,
             "shape": list(self.dataset.images.shape),
             "target": self.data.target,
             "classes": list(self.classes),

@@ -12,6 +12,9 @@ from assay.data.splits import Split, split
 TEST_SEED = derive(0, "test")
 """What decides the test rows, whatever the seed of a trial."""
 
+ROWS_VERSION = 1
+"""Enters every identity: raised when the rows that a spec and a seed lead to are others than before."""
+
 
 def parts(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Split:
     """Positions in the table. By patient always; raises as `split` does.

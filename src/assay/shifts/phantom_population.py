@@ -20,6 +20,7 @@ from assay.shifts.drawing import Question, draw_rows, ties
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
+from assay.shifts.parts import ROWS_VERSION
 from assay.shifts.phantom_scene import PhantomScene
 from assay.shifts.rendering import Renderer
 
@@ -158,6 +159,7 @@ class PhantomPopulation:
     def _identity(self) -> dict[str, Any]:
         return {
             "phantom": self._component.model_dump(),
+            "rows": ROWS_VERSION,
             "size": self.data.size,
             "target": self.data.target,
             "core": self.data.core,
