@@ -15,7 +15,7 @@ from assay.shifts.population import Population
 
 STEPS = 4
 OVERHEAD = 1.5  # a trial also renders or reads its images, refits a head and writes its records (measured)
-PROBE_IMAGES = 8000  # images that the probes of one model read, Sobol' design included
+PROBE_IMAGES = 12_000  # that one probe reads of one model, about: reliance more, performance less
 
 
 def unit_seconds(plan: Plan, population: Population) -> Mapping[str, tuple[float, float]]:
@@ -31,7 +31,11 @@ def unit_seconds(plan: Plan, population: Population) -> Mapping[str, tuple[float
             timed[key] = _time_step(trial.training, population, shape)
         step, forward = timed[key]
         steps = recipe.epochs * max(1, images // recipe.batch_size)
-        costs[trial.id] = (steps * step * OVERHEAD, PROBE_IMAGES / recipe.batch_size * forward * OVERHEAD)
+        probing = len(plan.spec.probes) * PROBE_IMAGES / recipe.batch_size * forward
+        costs[trial.id] = (steps * step * OVERHEAD, probing * OVERHEAD)
+            steps * step * OVERHEAD,
+            len(plan.spec.probes) * PROBE_IMAGES / recipe.batch_size * forward * OVERHEAD,
+        )
     return costs
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 from assay.core.hashing import content_hash
+from assay.core.registry import lookup
 from assay.core.spec import Component, RecipePoint, StudySpec, TrainingSpec
+from assay.probes.probe import Probe, Scope
+from assay.shifts.neutral import NEUTRAL
 from assay.shifts.population import NamedScene, Population
 from assay.store.folder import RunFolder
 
@@ -90,10 +94,21 @@ def _trials(spec: StudySpec, population: Population) -> list[Trial]:
 
 
 def _probes(components: Sequence[Component], trial: Trial, scene: NamedScene) -> list[ProbeUnit]:
-    looked_at = {name: scene.identity(name) for name in scene.names}
+    looked_at = {
+        "tests": {name: scene.identity(name) for name in scene.names},
+        "neutral": scene.identity(NEUTRAL),
+    }
     return [
         ProbeUnit(
-            content_hash({"trial": trial.id, "probe": component.model_dump(), "images": looked_at}), trial, component
+            content_hash(
+                {"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
+            ),
+            trial,
+            component,
         )
         for component in components
     ]
+
+
+def _scope(probe: str) -> Scope:
+    return cast("type[Probe]", lookup("probe", probe).load()).scope

@@ -16,6 +16,8 @@ from assay.stats.metrics import predictions, probabilities
 
 LOW_TO_HIGH, HIGH_TO_LOW = "low to high", "high to low"
 UNIT = "within-class sd"
+PAIRS = 3
+"""How many pairs have their logits kept one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Spread:
 
 
 def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurement]:
-    """`flip-rate`, `logit-effect` and `logit-effect-absolute` of every factor that can be changed.
+    """`flip-rate`, `logit-effect` and `logit-effect-absolute` of every factor that can be changed, and `pair-logit`.
 
     Without `group`: the neutral images with the factor at its high end against the same images with it at its low end.
     `group="low to high"` (or the reverse): images whose own value is nearer to the low end, moved to the high end from
@@ -55,6 +57,18 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
     for factor in scene.changeable():
         for change in _changes(reading, scene, factor):
             found += _measured(change, spread, neutral, scene.classes)
+        found += _pairs(reading, scene, factor)
+    return found
+
+
+def _pairs(reading: Reading, scene: Scene, factor: str) -> list[Measurement]:
+    """The logits of the first few pairs, to stand beside their pictures: `group` names the row, `level` the end."""
+    found: list[Measurement] = []
+    for end in ("low", "high"):
+        environment = scene.counterfactual(factor, end)
+        scores = log_odds(reading.read(environment).logits)[:PAIRS, 0]
+        for row, score in zip(environment.table.row[:PAIRS].tolist(), scores.tolist(), strict=True):
+            found.append(Measurement("pair-logit", score, factor=factor, level=end, group=f"row {row}", n=1))
     return found
 
 

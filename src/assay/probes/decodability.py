@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from assay.core.types import Measurement, undefined
 from assay.data.dataset import Images
 from assay.probes.decoding import Score, Space, scored
-from assay.probes.probe import Model, Reading, Request
+from assay.probes.probe import Model, Reading, Request, Scope
 from assay.probes.questions import Task, folds_by_patient, tasks_of
 from assay.shifts.environment import Environment, Scene
 
@@ -40,6 +41,8 @@ class Decodability:
 
     NaN with the reason: a factor that is constant or that fewer patients have than folds, a constant layer.
     """
+
+    scope: ClassVar[Scope] = "neutral"
 
     def __init__(self, *, folds: int = 5, environment: str = INDEPENDENT) -> None:
         self.folds = folds

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.probes.groups import Group, groups_of
-from assay.probes.probe import Model, Reading, Request
+from assay.probes.probe import Model, Reading, Request, Scope
 from assay.shifts.environment import Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
@@ -38,6 +39,8 @@ class Performance:
     Standard errors are over patients. An environment in which a class has no image gives NaN with the reason for what
     needs both; such values are left out of the worst.
     """
+
+    scope: ClassVar[Scope] = "tests"
 
     def __init__(self, *, smallest_group: int = 20) -> None:
         self.smallest_group = smallest_group

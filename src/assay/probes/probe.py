@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -62,8 +62,18 @@ class Reading(Protocol):
         ...
 
 
+Scope = Literal["tests", "neutral"]
+"""What a probe looks at: the study's test environments, or only what a scene derives from them when their ties are cut.
+A new environment to test on leaves the records of the latter valid."""
+
+
 class Probe(Protocol):
-    """Reads a model on environments and yields measurements. Never changes the model."""
+    """Reads a model on environments and yields measurements. Never changes the model.
+
+    scope: a class attribute, see `Scope`.
+    """
+
+    scope: ClassVar[Scope]
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Everything it will read, so that one pass can serve several probes."""

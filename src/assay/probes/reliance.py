@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from assay.core.types import Measurement, undefined
 from assay.probes.counterfactuals import counterfactual_measurements
 from assay.probes.outputs import log_odds, score_names
-from assay.probes.probe import Model, Reading, Request
+from assay.probes.probe import Model, Reading, Request, Scope
 from assay.probes.sobol import SobolIndices, sobol_indices
 from assay.shifts.environment import Scene, SobolDesign
 
@@ -27,6 +29,8 @@ class Reliance:
     A constant model gives NaN with the reason, and so do images of which nothing can be changed while all else is held.
     Conflict environments are read from `performance`.
     """
+
+    scope: ClassVar[Scope] = "neutral"
 
     def __init__(self, *, samples: int = 1024, tolerance: float = 0.05) -> None:
         self.samples = samples
