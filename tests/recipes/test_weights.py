@@ -165,6 +165,21 @@ def test_published_weights_are_refused_at_once_without_a_connection(monkeypatch)
         network(part("initialisation", "timm"))
 
 
+def test_published_weights_are_loaded_and_must_fit(monkeypatch):
+    theirs = network(seed=1).trunk.state_dict()
+    monkeypatch.setattr(pretrained, "_cached", lambda configuration: True)
+    monkeypatch.setattr(pretrained, "published", lambda trunk, channels: theirs)
+    loaded = network(part("initialisation", "timm")).trunk.state_dict()
+    assert all(torch.equal(loaded[key], theirs[key]) for key in theirs)
+    with pytest.raises(WeightsError, match="weights file 'timm/resnet18' does not fit the architecture; "):
+        network(part("initialisation", "timm"), part("architecture", "resnet18", stem="small"))
+
+
+def test_an_architecture_of_ours_has_no_published_weights():
+    with pytest.raises(WeightsError, match="timm publishes no weights for this architecture; use initialisation:"):
+        network(part("initialisation", "timm"), part("architecture", "small-cnn"))
+
+
 def test_a_name_that_never_resolves_is_not_waited_for(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(pretrained, "_PATIENCE", 0.05)

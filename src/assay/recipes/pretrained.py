@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, cast
 from urllib.parse import urlparse
@@ -17,6 +18,7 @@ from torch import nn
 from assay.core.errors import WeightsError
 from assay.recipes.initialisation import with_trunk
 from assay.recipes.timm_models import default_configuration, published
+from assay.recipes.weights import WeightsFile, load_into
 
 _PATIENCE = 1.5  # seconds to wait for a connection before saying that there is none
 
@@ -36,7 +38,8 @@ class PretrainedByTimm:
                 f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
                 "cannot be reached; connect once to fetch them, or give a file: initialisation: {file: {path: ...}}"
             )
-        target.trunk.load_state_dict(published(target.trunk, target.scaling.channels))
+        tensors = published(target.trunk, target.scaling.channels)
+        load_into(target.trunk, WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors))
 
 
 def _cached(configuration: Mapping[str, Any]) -> bool:
