@@ -180,10 +180,23 @@ class Changed(nn.Module):
         return self.change(self.network(images))
 
 
+def without_pairs(measurements: list[Measurement]) -> list[Measurement]:
+    """Raw logits of single pairs are kept for pictures; they are no effects."""
+    return [m for m in measurements if m.measure != "pair-logit"]
+
+
+def test_the_pictured_pairs_keep_their_raw_logits() -> None:
+    pairs = [m for m in reliance(Reader({"tag": 2.0})) if m.measure == "pair-logit" and m.factor == "tag"]
+    by_end = {end: {m.group: m.value for m in pairs if m.level == end} for end in ("low", "high")}
+    assert list(by_end["low"]) == ["row 0", "row 1", "row 2"]
+    for row, low in by_end["low"].items():
+        assert by_end["high"][row] > low
+
+
 def test_the_logits_scale_changes_no_effect() -> None:
     weights = {"tag": 1.0, "size": 0.7, "noise": 1.0}
-    one = reliance(Reader(weights))
-    two = reliance(Changed(Reader(weights), lambda logits: 8 * logits))
+    one = without_pairs(reliance(Reader(weights)))
+    two = without_pairs(reliance(Changed(Reader(weights), lambda logits: 8 * logits)))
     assert [m.measure for m in one] == [m.measure for m in two]
     for a, b in zip(one, two, strict=True):
         assert a.value == pytest.approx(b.value, abs=1e-6, nan_ok=True), a
@@ -192,7 +205,8 @@ def test_the_logits_scale_changes_no_effect() -> None:
 
 def test_swapping_the_classes_turns_the_sign_of_effects_and_nothing_else() -> None:
     weights = {"tag": 1.0, "size": 0.7, "noise": 1.0}
-    one, two = reliance(Reader(weights)), reliance(Changed(Reader(weights), lambda logits: logits.flip(1)))
+    one = without_pairs(reliance(Reader(weights)))
+    two = without_pairs(reliance(Changed(Reader(weights), lambda logits: logits.flip(1))))
     for a, b in zip(one, two, strict=True):
         sign = -1 if a.measure == "logit-effect" else 1
         assert a.value == pytest.approx(sign * b.value, abs=1e-6), a
@@ -229,7 +243,7 @@ def test_errors_of_effects_are_those_of_repetition() -> None:
     network = Reader({"tag": 1.0, "size": 2.0, "noise": 3.0}, product=("tag", "texture"))
     for seed in range(150):
         world = World(has_phantom=False, changes=("tag",), tables={"neutral": table(200, seed, per_patient=2)})
-        for m in reliance(network, world):
+        for m in without_pairs(reliance(network, world)):
             runs.setdefault(f"{m.measure} {m.group}", []).append(m)
     for name, repeats in runs.items():
         spread = np.std([m.value for m in repeats])
@@ -242,7 +256,7 @@ def test_errors_of_effects_are_those_of_repetition() -> None:
 
 def test_without_a_phantom_there_are_interventions_only() -> None:
     measurements = reliance(Reader({"tag": 1.0, "noise": 1.0}), World(has_phantom=False, changes=("tag",)))
-    assert {m.measure for m in measurements} == {"flip-rate", "logit-effect", "logit-effect-absolute"}
+    assert {m.measure for m in without_pairs(measurements)} == {"flip-rate", "logit-effect", "logit-effect-absolute"}
     assert {m.factor for m in measurements} == {"tag"}
 
 

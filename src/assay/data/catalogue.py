@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from assay.core.registry import Params, register
+from assay.core.types import Factor
+from assay.data.phantoms.factors import NODULE
 
 
 class NoduleParams(Params):
     """How the patches around and of the nodule look, apart from its factors."""
+
+    FACTORS: ClassVar[tuple[Factor, ...]] = NODULE
 
     noise: float = Field(22.0, ge=0, le=200, description="HU, standard deviation of the scanner's noise at middle dose")
     dose: float = Field(0.8, ge=0, le=3, description="spread of dose: noise lies between 1/(1+dose) and 1+dose times")

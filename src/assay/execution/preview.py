@@ -8,7 +8,9 @@ from pathlib import Path
 
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.pictures import Gallery
+from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
+from assay.shifts.neutral import Tests
 from assay.shifts.population import Population
 from assay.store.files import Row
 
@@ -53,5 +55,6 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population)
         several = names.count(name) > 1
         scene = population.scene(point.tests, 0)
         made = population.training(point.train, 0)[0] if name == "train" else scene.environment(name)
+        made = also_achieved(made, Tests(point.tests).ties)
         found.append((f"{name} ({point.label})" if several else name, point.label if several else "", made))
     return found

@@ -16,6 +16,7 @@ from assay.data.dataset import Card, PixelScale, Rendered
 from assay.data.phantoms.canvas import Grid, take
 from assay.data.phantoms.capsules import Capsules, draw_capsules
 from assay.data.phantoms.counter import spread
+from assay.data.phantoms.factors import NODULE as FACTORS
 from assay.data.phantoms.lesion import Lesion, draw_lesion, shape, visible
 from assay.data.phantoms.lung import chest_wall, has_wall, parenchyma, scanner_noise, wall_tissue
 from assay.data.phantoms.marginals import Levels, Marginal, Skewed, Uniform
@@ -32,22 +33,6 @@ _BLOCK = 2048  # rows whose geometry is held at once
 _PIXELS = {"cpu": 64 * 64 * 64}  # pixels drawn at once: what fits a core's cache; larger chunks halve the speed
 _PIXELS_ELSEWHERE = 2**24
 
-FACTORS = (
-    Factor("margin", "continuous", "core", range=(0.0, 1.0), description="0 smooth to 1 spiculated"),
-    Factor(
-        "texture",
-        "categorical",
-        levels=("solid", "part-solid", "ground-glass"),
-        high=("part-solid", "ground-glass"),
-        description="how dense the nodule is",
-    ),
-    Factor("size", "continuous", unit="mm", range=(6.0, 18.0), description="diameter of the circle of equal area"),
-    Factor("contrast", "continuous", unit="HU", range=(550.0, 950.0), description="solid part over parenchyma"),
-    Factor("position_x", "continuous", unit="mm", range=(-6.0, 6.0), description="to the right of the middle"),
-    Factor("position_y", "continuous", unit="mm", range=(-6.0, 6.0), description="below the middle"),
-    Factor("elongation", "continuous", range=(1.0, 1.6), description="long over short axis, at equal area"),
-    Factor("vessel", "categorical", levels=("none", "attached"), high=("attached",), description="a feeding vessel"),
-)
 MARGINALS: Mapping[str, Marginal] = MappingProxyType(
     {
         "margin": Uniform(0.0, 1.0),

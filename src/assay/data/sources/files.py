@@ -36,12 +36,12 @@ def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
     paths: existing files. What is remembered lies in the cache, one file of notes per folder; to lose it costs only
     time.
     """
-    by_folder: dict[Path, list[int]] = {}
+    by_folder: dict[str, list[int]] = {}
     for at, path in enumerate(paths):
-        by_folder.setdefault(path.parent, []).append(at)
+        by_folder.setdefault(str(path).rpartition("/")[0], []).append(at)
     found: dict[int, Fact] = {}
     for folder, positions in by_folder.items():
-        found.update(zip(positions, _in_folder(folder, [paths[at] for at in positions], cache), strict=True))
+        found.update(zip(positions, _in_folder(Path(folder), [paths[at] for at in positions], cache), strict=True))
     return [found[at] for at in range(len(paths))]
 
 
