@@ -33,9 +33,6 @@ def unit_seconds(plan: Plan, population: Population) -> Mapping[str, tuple[float
         steps = recipe.epochs * max(1, images // recipe.batch_size)
         probing = len(plan.spec.probes) * PROBE_IMAGES / recipe.batch_size * forward
         costs[trial.id] = (steps * step * OVERHEAD, probing * OVERHEAD)
-            steps * step * OVERHEAD,
-            len(plan.spec.probes) * PROBE_IMAGES / recipe.batch_size * forward * OVERHEAD,
-        )
     return costs
 
 
