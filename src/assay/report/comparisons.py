@@ -51,7 +51,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], numb
 
 
 def _panel(title: str, rows: list[Row], against: str) -> Panel:
-    marks = tuple(Mark(row["a"], *(numeric(row, name) for name in ("value", "low", "high"))) for row in rows)
+    marks = tuple(Mark(row["a"], numeric(row, "value"), numeric(row, "low"), numeric(row, "high")) for row in rows)
     margins = [margin for row in rows if not math.isnan(margin := numeric(row, "margin"))]
     band = (-margins[0], margins[0]) if margins else None
     return Panel(title, marks, (Reference.level(against, 0.0),), band)

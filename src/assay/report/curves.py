@@ -9,8 +9,8 @@ from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import Mark, Panel, Plot, Reference, bar, key, panel_grid, seed_words
 from assay.report.svg import NARROW, Drawing, breadth, line, marker, polyline, shortened, text
 
-LEAST_PANEL = 190.0
-HEIGHT = 168.0
+LEAST_PANEL = 170.0
+HEIGHT = 160.0
 GAP = 40.0
 DIRECT = 6
 """Up to so many curves are labelled where they end; more get a key."""
@@ -33,7 +33,8 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     names = [*plot.levels, *(reference.name for panel in plot.panels for reference in panel.references)]
     room = min(max(breadth(name, NARROW) for name in names) + 18, width * 0.3)
     left = 34.0
-    columns, rows = panel_grid(len(plot.panels), width - left - room + GAP, LEAST_PANEL + GAP)
+    least = max(LEAST_PANEL, len(plot.positions) * max(breadth(at, NARROW) + 6 for at in plot.positions))
+    columns, rows = panel_grid(len(plot.panels), width - left - room + GAP, least + GAP)
     each = (width - left - room - GAP * (columns - 1)) / columns
     shapes, top = ("", 0.0) if direct else key(plot.levels, plot.styles, width)
     body = [shapes]
@@ -103,8 +104,8 @@ def _mark(plot: Plot, mark: Mark, place: _Place, x: float) -> str:
         for seed, value in mark.seeds
         if not math.isnan(value)
     ]
-    y = scale(mark.value)
-    return "".join([*parts, line(x - 5, y, x + 5, y, style.colour, 2.6)])
+    y, half = scale(mark.value), min(5.0, max(2.5, place.spread / len(plot.levels) * 0.6))
+    return "".join([*parts, line(x - half, y, x + half, y, style.colour, 2.6)])
 
 
 def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:

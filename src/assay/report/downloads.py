@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from assay.store.files import Row
 
-PLAIN_LIMIT = 200_000
-"""A CSV of more characters is compressed."""
+MOST_ROWS = 60_000
+PLAIN, MOST = 60_000, 400_000
+"""A CSV of more characters than PLAIN is compressed; one that would still take more than MOST is not carried."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,22 @@ class Download:
     uri: str
 
 
-def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download:
-    """Rows as CSV, gzipped where long. Text that a spreadsheet would run as a formula gets an apostrophe."""
+def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download | None:
+    """Rows as CSV, gzipped where long; None where it is too long to be carried by a page.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+    if len(rows) > MOST_ROWS:
+        return None
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([_harmless(column) for column in columns])
     writer.writerows([[_cell(row.get(column)) for column in columns] for row in rows])
     content = buffer.getvalue()
-    if len(content) <= PLAIN_LIMIT:
+    if len(content) <= PLAIN:
         return Download(f"{name}.csv", _base64("text/csv", content.encode()))
-    return Download(f"{name}.csv.gz", _base64("application/gzip", gzip.compress(content.encode(), 9, mtime=0)))
+    uri = _base64("application/gzip", gzip.compress(content.encode(), 9, mtime=0))
+    return Download(f"{name}.csv.gz", uri) if len(uri) <= MOST else None
 
 
 def as_svg(name: str, drawing: str) -> Download:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from assay.report.evidence import Evidence
@@ -23,16 +24,28 @@ def by_layer(evidence: Evidence) -> Figure | None:
     levels, note = some_levels(evidence, [row for row in trained if row["layer"] == layers[-1]])
     factors = distinct(row["factor"] for row in trained)
     groups = [(factor, [row for row in trained if row["factor"] == factor]) for factor in factors]
-    along = ("layer", layers, lambda row: str(row["layer"]))
+    along = ("layer", layers, _layer)
 
     def references(panel: Sequence[Row]) -> tuple[Reference, ...]:
         factor = panel[0]["factor"] if panel else ""
         return _references([row for row in rows if row["factor"] == factor], evidence)
 
     plot = plot_of(evidence, "decodability", groups, levels, along, references)
-    title = "What each layer encodes, against the network untrained and the bare pixels"
     first = f"Grey: the references of {evidence.outline.level(trained[0])}."
-    return curves("decodability", title, slice_note(evidence, first, note), plot, rows)
+    return curves("decodability", _title(trained, layers[-1]), slice_note(evidence, first, note), plot, rows)
+
+
+def _layer(row: Row) -> str:
+    return str(row["layer"])
+
+
+def _title(rows: Sequence[Row], layer: str) -> str:
+    """Which factors the last layer gives away most and least: an order that is seen, not one that is claimed."""
+    known = [row for row in rows if row["layer"] == layer and not math.isnan(numeric(row, "value"))]
+    if len({row["factor"] for row in known}) < 2:
+        return f"What each layer encodes, up to {layer}"
+    ranked = sorted(known, key=lambda row: numeric(row, "value"))
+    return f"At {layer}, {ranked[-1]['factor']} is read best and {ranked[0]['factor']} worst"
 
 
 def _references(rows: Sequence[Row], evidence: Evidence) -> tuple[Reference, ...]:

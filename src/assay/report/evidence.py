@@ -29,7 +29,7 @@ class Evidence:
             found.setdefault(place, []).append((whole(row, "seed"), numeric(row, "value")))
         return found
 
-    def estimates(self, measure: str, keep: Callable[[Row], bool] = lambda _: True) -> list[Row]:
+    def estimates(self, measure: str, keep: Callable[[Row], bool]) -> list[Row]:
         """Estimates of a measure that satisfy a condition."""
         return [row for row in self._by_measure.get(measure, []) if keep(row)]
 

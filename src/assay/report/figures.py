@@ -14,11 +14,11 @@ from assay.report.marks import Panel, Plot, Reference
 from assay.report.outline import SHOWN
 from assay.report.strips import draw_strips
 from assay.report.svg import Drawing
-from assay.report.tables import distinct, numeric
-from assay.report.wording import axis_name, bounds, held_words
+from assay.report.tables import distinct, numeric, whole
+from assay.report.wording import axis_name, bounds, held_words, plural
 from assay.store.files import Row
 
-HALF, FULL, NARROW = 540.0, 720.0, 350.0
+HALF, FULL, NARROW = 540.0, 800.0, 350.0
 """Widths in pixels: beside another figure, alone, and on a phone."""
 
 COLUMNS = (
@@ -38,7 +38,7 @@ class Figure:
     wide: str
     narrow: str
     rows: tuple[Row, ...]
-    csv: Download
+    csv: Download | None
     svg: Download
 
 
@@ -61,7 +61,8 @@ def _figure(
     draw: Callable[[Plot, float], Drawing],
     width: float,
 ) -> Figure:
-    alternative = f"{title}. {plot.axis}. " + " ".join(plot.words())
+    alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
+    note = " ".join(part for part in (note, counted(rows)) if part)
     wide = draw(plot, width)
     columns = COLUMNS if rows and "recipe" in rows[0] else tuple(rows[0]) if rows else COLUMNS
     return Figure(
@@ -89,7 +90,7 @@ def plot_of(
 
     along: name, positions and where a row stands, for curves. references: the grey levels of a panel's rows.
     """
-    where = along[2] if along else lambda _: ""
+    where = along[2] if along else _nowhere
     panels = tuple(
         Panel(title, tuple(mark for mark in evidence.marks(rows, where) if mark.level in levels), references(rows))
         for title, rows in groups
@@ -101,6 +102,10 @@ def plot_of(
     name, positions = (along[0], along[1]) if along else ("", ())
     span = limits(points, ends, bounds(measure))
     return Plot(panels, tuple(levels), evidence.outline.styles, axis_name(measure), span, positions, name)
+
+
+def _nowhere(_: Row) -> str:
+    return ""
 
 
 def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
@@ -124,13 +129,26 @@ def some_levels(evidence: Evidence, rows: Sequence[Row], most: int = SHOWN) -> t
 
 
 def extremes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, str] | None:
-    """The levels with the lowest and the highest value among rows; None when fewer than two are defined."""
+    """The levels whose values are the least and the greatest in size; None when fewer than two are defined."""
     known = [row for row in rows if not math.isnan(numeric(row, "value"))]
     if len({evidence.outline.level(row) for row in known}) < 2:
         return None
-    low = min(known, key=lambda row: numeric(row, "value"))
-    high = max(known, key=lambda row: numeric(row, "value"))
-    return evidence.outline.level(low), evidence.outline.level(high)
+    ranked = sorted(known, key=lambda row: abs(numeric(row, "value")))
+    return evidence.outline.level(ranked[0]), evidence.outline.level(ranked[-1])
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """How many seeds and patients the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`"""
+    parts = [_range([whole(row, name) for row in rows], name) for name in ("seeds", "patients")]
+    return ", ".join(part for part in parts if part) + "." if any(parts) else ""
+
+
+def _range(found: Sequence[int], name: str) -> str:
+    some = sorted(value for value in found if value)
+    if not some:
+        return ""
+    low, high = some[0], some[-1]
+    return plural(low, name.removesuffix("s")) if low == high else f"{low:,} to {high:,} {name}"
 
 
 def slice_note(evidence: Evidence, *more: str, budget: bool = True) -> str:

@@ -5,29 +5,30 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from markupsafe import Markup
 from PIL import Image
 
 from assay.core.errors import StoreError
-from assay.report.axes import Scale
-from assay.report.palette import Style
-from assay.report.svg import NARROW, Drawing, breadth, line, marker, shortened, text
-from assay.report.tables import whole
+from assay.report.evidence import Evidence
+from assay.report.outline import SHOWN
+from assay.report.pairs import logit_drawing, logit_words
+from assay.report.tables import numeric, whole
 from assay.stats.format import number
 from assay.store.files import Row
 
-BUDGET = 2_500_000
+BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
+SHEET_ROOM, PAIR_ROOM, LOGIT_WIDTH = 1120, 620, 440.0
 
 
 @dataclass(frozen=True)
 class Picture:
-    """uri: the picture. width, height: in CSS pixels, `scale` times its own. said: the scale in words."""
+    """uri: the picture. width, height: its own pixels. scale: CSS pixels for each. logits: what levels made of it."""
 
     uri: str
     width: int
@@ -35,26 +36,38 @@ class Picture:
     scale: int
     caption: str
     alt: str
+    logits: Markup
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """sheets: one per environment. pairs: factor -> its pictures. said: scale and losses in words."""
+
+    sheets: tuple[Picture, ...]
+    pairs: Mapping[str, tuple[Picture, ...]]
     said: str
-    factor: str
-    environment: str
-    logits: dict[str, tuple[float, ...]]
 
 
-def pictures(root: Path, rows: Sequence[Row], room: int) -> tuple[list[Picture], str]:
-    """Every picture no wider than `room` CSS pixels where a whole multiple allows, and a note when loss was needed."""
+def gallery(root: Path, evidence: Evidence) -> Gallery:
+    """Every picture of a run. Raises StoreError that names a file which is missing or no picture."""
+    rows = evidence.tables.pictures
     natural = [_natural(root, row) for row in rows]
     encoded = [_encoded(image, lossless=True) for image in natural]
-    note = ""
-    if sum(map(len, encoded)) > BUDGET:
+    loss = sum(map(len, encoded)) > BUDGET
+    if loss:
         encoded = [_encoded(image, lossless=False) for image in natural]
-        note = "The pictures here are compressed with loss; the exact ones are in the run folder, under pictures/."
-    made = [_picture(row, image, uri, room) for row, image, uri in zip(rows, natural, encoded, strict=True)]
-    return made, note
+    made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
+    pairs: dict[str, tuple[Picture, ...]] = {}
+    for picture, row in zip(made, rows, strict=True):
+        if row["kind"] != "sheet":
+            name = row["factor"] or row["kind"]
+            pairs[name] = (*pairs.get(name, ()), picture)
+    sheets = tuple(picture for picture, row in zip(made, rows, strict=True) if row["kind"] == "sheet")
+    return Gallery(sheets, pairs, _scales(rows, loss))
 
 
 def _natural(root: Path, row: Row) -> Image.Image:
-    """The picture with one pixel per pixel. Raises StoreError that names a file which is missing or no picture."""
+    """The picture with one pixel per pixel."""
     path = root / "pictures" / Path(row["file"]).name
     try:
         with Image.open(path) as opened:
@@ -70,65 +83,39 @@ def _encoded(image: Image.Image, *, lossless: bool) -> str:
     if lossless:
         image.save(buffer, format="PNG", optimize=True)
     else:
-        image.convert("RGB").save(buffer, format="WEBP", quality=70, method=4)
+        image.convert("RGB").save(buffer, format="WEBP", quality=60, method=4)
     kind = "png" if lossless else "webp"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _picture(row: Row, image: Image.Image, uri: str, room: int) -> Picture:
+def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
+    room = SHEET_ROOM if row["kind"] == "sheet" else PAIR_ROOM
     scale = max(1, min(4, room // image.width))
-    size = float(row["pixel_size"] or 0)
-    pixel = f"1 image pixel is {number(size, 2)} mm" if size > 0 else "the size of a pixel in mm is not known"
-    said = f"{scale} × {scale} screen pixels per image pixel; {pixel}"
-    logits = {
-        recipe: tuple(float(one) for one in (value if isinstance(value, list) else [value]))
-        for recipe, value in cast("dict[str, Any]", json.loads(row["logits"] or "{}")).items()
+    logits = _logits(row["logits"], evidence)
+    return Picture(uri, image.width, image.height, scale, row["caption"], row["alt"] or row["caption"], logits)
+
+
+def _logits(said: str, evidence: Evidence) -> Markup:
+    """What the levels of the shown slice made of a pair, drawn; empty where nothing is known."""
+    view = evidence.outline
+    level_of = {row["recipe"]: view.level(row) for row in evidence.tables.trials if view.shown(row)}
+    found = cast("dict[str, Any]", json.loads(said or "{}"))
+    ends = {
+        level_of[recipe]: (float(values[0]), float(values[1]))
+        for recipe, values in found.items()
+        if recipe in level_of and isinstance(values, list) and len(cast("list[float]", values)) == 2
     }
-    return Picture(
-        uri,
-        image.width * scale,
-        image.height * scale,
-        scale,
-        row["caption"],
-        row["alt"] or row["caption"],
-        said,
-        row["factor"],
-        row["environment"],
-        logits,
-    )
+    ordered = {level: ends[level] for level in view.levels if level in ends}
+    shown = dict(list(ordered.items())[:SHOWN])
+    if not shown:
+        return Markup()
+    return Markup(logit_drawing(shown, view.styles, LOGIT_WIDTH).inline(logit_words(shown), "logits"))
 
 
-def logit_drawing(values: dict[str, tuple[float, float]], styles: dict[str, Style], width: float) -> Drawing:
-    """What each level made of a pair: its logit with the factor low (hollow end) and high (marked end), beside zero."""
-    row = 20.0
-    label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.34)
-    said = 92.0
-    known = [value for pair in values.values() for value in pair if math.isfinite(value)] or [0.0]
-    low, high = min(0.0, *known), max(0.0, *known)
-    scale = Scale(low, high if high > low else low + 1, label + 8, width - said - 8)
-    bottom = 18 + row * len(values)
-    zero = scale(0.0)
-    parts = [
-        text(label + 8, 11, "logit", size=NARROW, colour="var(--soft)"),
-        text(width, 11, "low → high", size=NARROW, anchor="end", colour="var(--soft)"),
-        line(zero, 16, zero, bottom, "var(--reference)"),
-    ]
-    for i, (level, (before, after)) in enumerate(values.items()):
-        y, style = 18 + row * (i + 0.5), styles[level]
-        parts.append(text(0, y + 4, shortened(level, label, NARROW), size=NARROW, full=level))
-        if math.isfinite(before) and math.isfinite(after):
-            parts += [
-                line(scale(before), y, scale(after), y, style.colour, 2.0),
-                line(scale(before), y - 4, scale(before), y + 4, style.colour, 2.0),
-                marker(style.marker, scale(after), y, 4.2, style.colour),
-            ]
-        words = f"{number(before, 1)} → {number(after, 1)}"
-        parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
-    return Drawing(width, bottom + 4, "".join(parts))
-
-
-def logit_words(values: dict[str, tuple[float, float]]) -> str:
-    """The same in words."""
-    return "Logit with the factor low, then high: " + "; ".join(
-        f"{level} {number(before, 1)}, {number(after, 1)}" for level, (before, after) in values.items()
-    )
+def _scales(rows: Sequence[Row], loss: bool) -> str:
+    """What a pixel is worth, and whether any was lost."""
+    sizes = sorted({numeric(row, "pixel_size") for row in rows if numeric(row, "pixel_size") > 0})
+    known = " or ".join(f"{number(size)} mm" for size in sizes)
+    worth = f"One image pixel is {known}." if known else "The size of a pixel in mm is not known."
+    more = " Compressed with loss; the exact pictures are in the run folder, under pictures/." if loss else ""
+    return f"Every image pixel is shown as a square of screen pixels, without smoothing. {worth}{more}"

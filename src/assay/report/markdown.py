@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from assay.report.figures import Figure
+from assay.report.collect import Content
 from assay.report.sheets import Sheet
 
-if TYPE_CHECKING:
-    from assay.report.page import Content
+MOST_ROWS = 60
+"""Longer tables are left to their files."""
 
 
 def as_text(content: Content) -> str:
@@ -25,33 +24,37 @@ def _lines(content: Content) -> Iterator[str]:
         yield from ("## Can it be trusted?", "")
         yield from (f"- {said.word or 'note'}: {_plain(said.text)}" for said in content.said["doubt"])
         yield ""
-    figures = [*content.first, *content.differences, *content.performance, *content.reliance]
-    yield from _figures([*figures, *([content.encoding] if content.encoding else [])])
-    sheets = (content.contrasts, content.environments, content.statuses, content.lost, content.undefined)
-    for sheet in (*sheets, content.provenance):
+    for section in content.sections:
+        yield from (f"## {section.title}", "", *([section.words, ""] if section.words else []))
+        for figure in section.figures:
+            yield from (f"- {_plain(f'{figure.alternative} {figure.note}')}", "")
+        for sheet in section.sheets:
+            yield from _table(sheet)
+        if not section.sheets and section.otherwise:
+            yield from (section.otherwise, "")
+    yield from ("## What failed, collapsed or is undefined", "")
+    for sheet in (*content.lost, content.environments, content.provenance):
         if sheet is not None:
             yield from _table(sheet)
 
 
-def _figures(figures: list[Figure]) -> Iterator[str]:
-    yield from ("## Figures in words", "")
-    for figure in figures:
-        yield from (f"- {_plain(' '.join((figure.alternative, figure.note)))}", "")
-
-
 def _table(sheet: Sheet) -> Iterator[str]:
-    yield from (f"## {sheet.caption}", "", _row(sheet.heads), _row(["---"] * len(sheet.heads)))
-    for row in sheet.rows:
-        yield _row([cell.text for cell in row])
+    yield from (f"### {sheet.caption}", "")
+    if len(sheet.lines) > MOST_ROWS:
+        yield from (f"{len(sheet.lines)} rows: see the file of the table in the page.", "")
+        return
+    yield from (_row(sheet.heads), _row(["---"] * len(sheet.heads)))
+    for line in sheet.lines:
+        yield _row([cell.text for cell in line.cells])
     yield from ("", *([sheet.note, ""] if sheet.note else []))
 
 
-def _row(cells: tuple[str, ...] | list[str]) -> str:
-    return f"| {' | '.join(_plain(cell) for cell in cells)} |"
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell if cell == '---' else _plain(cell) for cell in cells)} |"
 
 
 def _plain(text: str) -> str:
-    """Text in which Markdown and HTML find nothing to obey."""
-    for sign in "\\`*_<>|[]#":
-        text = text.replace(sign, "\\" + sign) if sign not in "[]#" else text
+    """Text on one line in which Markdown and HTML find nothing to obey."""
+    for sign in "\\`*_<>|":
+        text = text.replace(sign, "\\" + sign)
     return " ".join(text.split())

@@ -7,7 +7,7 @@ each stands out from its ground by at least 3 : 1 (WCAG 1.4.11; a test computes 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SERIES_LIGHT = ("#0072b2", "#d55e00", "#008a65", "#b5578f", "#b07400", "#2a8fc7", "#1d1d1b", "#7d7500")
@@ -21,6 +21,9 @@ LIGHT = {
     "line": "#d9dcdf",
     "grid": "#e9ebed",
     "reference": "#7a8087",
+    "ok": "#00684a",
+    "warn": "#8a5200",
+    "bad": "#b3261e",
     **{f"s{i}": colour for i, colour in enumerate(SERIES_LIGHT)},
 }
 DARK = {
@@ -30,6 +33,9 @@ DARK = {
     "line": "#3a4047",
     "grid": "#262b30",
     "reference": "#868e96",
+    "ok": "#4fd1a5",
+    "warn": "#f0b429",
+    "bad": "#ff8a80",
     **{f"s{i}": colour for i, colour in enumerate(SERIES_DARK)},
 }
 
@@ -49,7 +55,7 @@ def styles(levels: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def declarations(colours: dict[str, str]) -> str:
+def declarations(colours: Mapping[str, str]) -> str:
     """The colours as CSS custom properties."""
     return "".join(f"--{name}:{colour};" for name, colour in colours.items())
 

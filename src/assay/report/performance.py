@@ -20,16 +20,15 @@ def cost(evidence: Evidence) -> Figure | None:
     rows = _overall(evidence)
     if not rows:
         return None
-    compared = [row["environment"] for row in evidence.tables.contrasts if row["measure"] == evidence.outline.measure]
     there = [name for name in evidence.outline.environments if any(row["environment"] == name for row in rows)]
-    first = distinct([*there[:1], *(name for name in compared if name in there), *there[1:]])[:FIRST_SCREEN]
+    first = distinct([*there[:1], *(name for name in _compared(evidence) if name in there), *there[1:]])[:FIRST_SCREEN]
     chosen = [name for name in there if name in first]
-    decisive = next((name for name in compared if name in chosen), chosen[-1])
-    levels, note = some_levels(evidence, [row for row in rows if row["environment"] == decisive])
+    main = decisive(evidence, chosen)
+    levels, note = some_levels(evidence, [row for row in rows if row["environment"] == main])
     groups = [(name, [row for row in rows if row["environment"] == name]) for name in chosen]
     plot = plot_of(evidence, evidence.outline.measure, groups, levels, references=chance)
     shown = [row for _, group in groups for row in group]
-    return strips("cost", _title(evidence, rows, decisive), slice_note(evidence, note), plot, shown, HALF)
+    return strips("cost", _title(evidence, rows, main), slice_note(evidence, note), plot, shown, HALF)
 
 
 def by_environment(evidence: Evidence) -> Figure | None:
@@ -57,10 +56,39 @@ def by_budget(evidence: Evidence) -> Figure | None:
     levels, note = some_levels(evidence, [row for row in rows if outline.shown(row)])
     names = distinct(row["environment"] for row in rows)
     groups = [(name, [row for row in rows if row["environment"] == name]) for name in names]
-    along = (BUDGET, outline.budgets, lambda row: coordinates(row).get(BUDGET, ""))
+    along = (BUDGET, outline.budgets, _budget)
     plot = plot_of(evidence, outline.measure, groups, levels, along, chance)
-    title = f"{measure_name(outline.measure)} from {outline.budgets[0]} to {outline.budgets[-1]} {BUDGET}"
+    title = _gain(evidence, rows, decisive(evidence, names))
     return curves("budgets", title, slice_note(evidence, note, budget=False), plot, rows)
+
+
+def decisive(evidence: Evidence, names: Sequence[str]) -> str:
+    """The environment that the first contrast is about, the last one where there is none."""
+    return next((name for name in _compared(evidence) if name in names), names[-1])
+
+
+def _compared(evidence: Evidence) -> list[str]:
+    return [row["environment"] for row in evidence.tables.contrasts if row["measure"] == evidence.outline.measure]
+
+
+def _gain(evidence: Evidence, rows: Sequence[Row], environment: str) -> str:
+    """With how many levels the last budget does better than the first: what is seen, not what is claimed."""
+    first, last = evidence.outline.budgets[0], evidence.outline.budgets[-1]
+    at: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["environment"] == environment and not math.isnan(numeric(row, "value")):
+            at.setdefault(evidence.outline.level(row), {})[coordinates(row).get(BUDGET, "")] = numeric(row, "value")
+    both = [found for found in at.values() if first in found and last in found]
+    sign = 1 if higher_is_better(evidence.outline.measure) else -1
+    better = sum(sign * (found[last] - found[first]) > 0 for found in both)
+    name = measure_name(evidence.outline.measure)
+    if not both:
+        return f"{name} from {first} to {last} {BUDGET}"
+    return f"In {environment}, {name} is better at {last} than at {first} {BUDGET} with {better} of {len(both)}"
+
+
+def _budget(row: Row) -> str:
+    return coordinates(row).get(BUDGET, "")
 
 
 def _overall(evidence: Evidence) -> list[Row]:

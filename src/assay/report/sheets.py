@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from assay.report.downloads import Download, as_csv
 from assay.report.tables import numeric
 from assay.report.wording import valued
 from assay.stats.format import number
 from assay.store.files import Row
+
+MOST = 300
+"""Rows that a page shows of one table; the file has all."""
+SHORT = 36
+"""Texts of up to so many letters are not broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,43 +27,56 @@ class Cell:
     numeric: bool = False
     hint: str = ""
 
+    @property
+    def kind(self) -> str:
+        """Its CSS class: a number, a short text that is not broken, or a text."""
+        return "n" if self.numeric else "s" if len(self.text) <= SHORT else ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table. anchor: its id in the page. first: whether it is among those kept when there are too many."""
+
+    cells: tuple[Cell, ...]
+    anchor: str = ""
+    first: bool = True
+
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: heads, rows of cells, an anchor per row ("" for none), a note beneath, its file."""
+    """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried)."""
 
     id: str
     caption: str
     heads: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    csv: Download
+    lines: tuple[Line, ...]
+    csv: Download | None
     note: str = ""
-    anchors: tuple[str, ...] = field(default=())
 
     @property
     def long(self) -> bool:
         """Whether it deserves a filter and a box to scroll in."""
-        return len(self.rows) > 12
+        return len(self.lines) > 12
 
     @property
     def numbers(self) -> tuple[bool, ...]:
         """Which columns hold numbers."""
-        return tuple(any(row[i].numeric for row in self.rows) for i in range(len(self.heads)))
+        return tuple(any(line.cells[i].numeric for line in self.lines) for i in range(len(self.heads)))
 
 
 def sheet(
     id: str,
     caption: str,
     heads: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
-    source: Sequence[Row],
-    columns: Sequence[str],
+    lines: Sequence[Line],
+    source: tuple[Sequence[Row], Sequence[str]],
     note: str = "",
-    anchors: Sequence[str] = (),
 ) -> Sheet:
-    """A table whose file holds `columns` of the rows that it was made from."""
-    made = tuple(tuple(row) for row in rows)
-    return Sheet(id, caption, tuple(heads), made, as_csv(id, columns, source), note, tuple(anchors))
+    """A table whose file holds the rows it was made from and those of their columns: `source`."""
+    shown = lines if len(lines) <= MOST else [line for line in lines if line.first][:MOST]
+    cut = f"{len(shown):,} of {len(lines):,} rows are shown; the file has all." if len(shown) < len(lines) else ""
+    words = " ".join(part for part in (note, cut) if part)
+    return Sheet(id, caption, tuple(heads), tuple(shown), as_csv(id, source[1], source[0]), words)
 
 
 def words(text: str, hint: str = "") -> Cell:

@@ -62,8 +62,7 @@ def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
     by_level = {mark.level: mark for mark in panel.marks}
     for i, level in enumerate(plot.levels):
         y = box.y + row * (i + 0.5)
-        if level in by_level:
-            parts.append(_mark(plot, by_level[level], scale, y, row))
+        parts.append(_mark(plot, by_level.get(level, Mark(level, math.nan)), scale, y, row))
     return "".join(parts)
 
 
@@ -74,7 +73,7 @@ def _frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
-    for value in ticks(scale.low, scale.high, max(2, int(box.width // 44))):
+    for value in ticks(scale.low, scale.high, max(3, int(box.width // 40))):
         x = scale(value)
         parts += [
             line(x, box.y, x, base, "var(--grid)"),

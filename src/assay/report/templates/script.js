@@ -1,5 +1,6 @@
 "use strict";
-for (const table of document.querySelectorAll("table")) {
+// Tables can be sorted and filtered, the text copied. Everything is there without this script.
+function sortable(table) {
   const body = table.tBodies[0];
   table.querySelectorAll("thead th").forEach((head, column) => {
     const button = document.createElement("button");
@@ -15,34 +16,42 @@ for (const table of document.querySelectorAll("table")) {
         const x = key(a), y = key(b);
         return x !== "" && y !== "" && !isNaN(x) && !isNaN(y) ? x - y : x.localeCompare(y, "en", { numeric: true });
       };
-      const sorted = [...body.rows].sort((a, b) => (down ? compare(b, a) : compare(a, b)));
-      body.append(...sorted);
+      body.append(...[...body.rows].sort((a, b) => (down ? compare(b, a) : compare(a, b))));
     });
   });
-  if (!("long" in table.dataset)) continue;
+}
+function filterable(table) {
   const label = document.createElement("label");
   const input = document.createElement("input");
+  const found = document.createElement("span");
   label.className = "filter";
-  label.textContent = `Show rows of “${table.dataset.name}” with`;
+  label.textContent = `${table.caption.textContent}: show rows with `;
   input.type = "search";
-  label.append(input);
+  found.setAttribute("role", "status");
+  label.append(input, " ", found);
   table.closest(".sheet").prepend(label);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of body.rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    let shown = 0;
+    for (const row of table.tBodies[0].rows) {
+      row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+      shown += row.hidden ? 0 : 1;
+    }
+    found.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length}` : "";
   });
 }
+document.querySelectorAll("table").forEach(sortable);
+document.querySelectorAll("table[data-long]").forEach(filterable);
 const copy = document.getElementById("copy");
 copy.hidden = false;
 copy.addEventListener("click", async () => {
-  const words = document.getElementById("words");
   const done = document.getElementById("copied");
+  const uri = document.getElementById("words").href;
   try {
-    await navigator.clipboard.writeText(words.value);
+    await navigator.clipboard.writeText(decodeURIComponent(uri.slice(uri.indexOf(",") + 1)));
     done.textContent = "Copied.";
   } catch {
-    words.hidden = false;
-    words.select();
-    done.textContent = "Selected below: copy it with the keyboard.";
+    done.textContent = "This browser does not let a page copy: save it instead.";
   }
 });
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));

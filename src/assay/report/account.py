@@ -1,0 +1,124 @@
+"""Tables that account for a study: trials and their ends, what is undefined, environments, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from assay.report.contents import WORST
+from assay.report.sheets import Line, Sheet, amount, estimated, figure, sheet, words
+from assay.report.tables import Tables, distinct, numeric, whole
+from assay.report.wording import measure_name
+from assay.store import schema
+from assay.store.files import Row
+
+
+def environments(tables: Tables) -> Sheet | None:
+    """What was asked of each environment and what it has."""
+    several = any(row["recipe"] for row in tables.environments)
+    lines = [
+        Line(
+            (
+                words(row["environment"]),
+                *([words(row["recipe"] or "all")] if several else []),
+                words(f"{row['factor']} with {row['target']}" if row["factor"] else "none"),
+                figure(numeric(row, "asked")),
+                estimated({**row, "value": row["strength"], "reason": ""}) if row["factor"] else words("–"),
+                words(_share(row)),
+                words(_cells(row["counts"])),
+                amount(whole(row, "images")),
+                amount(whole(row, "patients")),
+            )
+        )
+        for row in tables.environments
+    ]
+    heads = ("environment", *(["recipe"] if several else []), "association", "asked", "achieved", "rows kept",
+             "images per cell", "images", "patients")  # fmt: skip
+    note = "Associations are Somers' D of the factor given the target, from -1 to 1."
+    source = (tables.environments, schema.ENVIRONMENTS)
+    caption = "Environments, as asked and as achieved"
+    return sheet("environments", caption, heads, lines, source, note) if lines else None
+
+
+def statuses(tables: Tables) -> Sheet | None:
+    """How many trials of each recipe came to what end."""
+    there = {row["status"] for row in tables.trials}
+    kinds = [kind for kind in ("done", "collapsed", "failed", "pending") if kind in there]
+    kinds += sorted(there - set(kinds))
+    ends: dict[str, list[str]] = {}
+    for row in tables.trials:
+        ends.setdefault(row["recipe"], []).append(row["status"])
+    lines = [
+        Line(
+            (words(recipe), *(amount(own.count(kind)) for kind in kinds), amount(len(own))),
+            first=own.count("done") < len(own),
+        )
+        for recipe, own in ends.items()
+    ]
+    source = (tables.trials, schema.TRIALS)
+    return sheet("trials", "Trials of each recipe", ("recipe", *kinds, "all"), lines, source) if lines else None
+
+
+def lost(tables: Tables) -> Sheet | None:
+    """Every trial that was not trained to a sound end, and why."""
+    chosen = [row for row in tables.trials if row["status"] != "done"]
+    lines = [
+        Line((words(row["recipe"]), amount(whole(row, "seed")), words(row["status"]), words(_why(row["reason"]))))
+        for row in chosen
+    ]
+    heads = ("recipe", "seed", "status", "why")
+    return sheet("lost", "Trials that were left out", heads, lines, (chosen, schema.TRIALS)) if lines else None
+
+
+def undefined(tables: Tables) -> Sheet | None:
+    """What was said of estimates beside their value, by reason: undefined, no interval, not converged."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in tables.estimates:
+        if row["reason"] and row["group"] not in WORST:
+            value = numeric(row, "value")
+            kind = "undefined" if value != value else "has a value"
+            found.setdefault((measure_name(row["measure"]), kind, row["reason"]), []).append(row)
+    lines = [
+        Line((words(measure), words(kind), words(reason), words(_places(rows)), amount(len(rows))))
+        for (measure, kind, reason), rows in sorted(found.items(), key=lambda item: -len(item[1]))
+    ]
+    source = [row for rows in found.values() for row in rows]
+    heads = ("measure", "value", "why", "where", "estimates")
+    caption = "Undefined or doubtful estimates"
+    return sheet("reasons", caption, heads, lines, (source, schema.ESTIMATES)) if lines else None
+
+
+def provenance(tables: Tables) -> Sheet:
+    """Key and value, but for the spec, which has a place of its own."""
+    lines = [Line((words(row["key"]), words(row["value"]))) for row in tables.provenance if row["key"] != "spec"]
+    source = (tables.provenance, schema.PROVENANCE)
+    return sheet("provenance", "Provenance", ("what", "value"), lines, source)
+
+
+def _share(row: Row) -> str:
+    kept, available = whole(row, "kept"), whole(row, "available")
+    return f"{kept:,} of {available:,}" if available else "–"
+
+
+def _cells(counts: str) -> str:
+    """`benign: solid 500, part-solid 20; malignant: solid 30`."""
+    cells: list[list[Any]] = json.loads(counts) if counts else []
+    by_label: dict[str, list[str]] = {}
+    for label, level, count in cells:
+        by_label.setdefault(str(label), []).append(f"{level} {count:,}")
+    return "; ".join(f"{label}: {', '.join(levels)}" for label, levels in by_label.items())
+
+
+def _places(rows: Sequence[Row]) -> str:
+    """Where a reason holds, the first few by name."""
+    keys = ("recipe", "environment", "factor", "level", "layer", "group")
+    names = distinct(" ".join(row[key] for key in keys if row[key]) for row in rows)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return "; ".join(names[:3]) + more
+
+
+def _why(reason: str) -> str:
+    """The last line of a traceback, or the reason itself."""
+    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason was recorded"

@@ -1,0 +1,142 @@
+"""Everything that the page shows, gathered from the tables and pictures of a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from assay.report import account, comparisons, contents, encoding, performance, reliance
+from assay.report.downloads import Download, as_csv
+from assay.report.evidence import Evidence
+from assay.report.figures import Figure
+from assay.report.images import Gallery, gallery
+from assay.report.outline import outline
+from assay.report.said import Said, anchors_of, sentences
+from assay.report.sheets import Sheet
+from assay.report.tables import Tables, distinct, read_tables
+from assay.report.wording import plural
+from assay.store import schema
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its title, what its word means, its figures, its tables, what is said when it has none."""
+
+    id: str
+    title: str
+    words: str
+    figures: tuple[Figure, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
+    otherwise: str = ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the template shows. facts: the provenance. first: the figures of the first screen. measures: those there
+    are estimates of. folds: whether images were tested in folds. files: every table whole.
+    """
+
+    name: str
+    question: str
+    meta: str
+    facts: dict[str, str]
+    said: dict[str, list[Said]]
+    first: tuple[Figure, ...]
+    gallery: Gallery
+    sections: tuple[Section, ...]
+    lost: tuple[Sheet, ...]
+    environments: Sheet | None
+    provenance: Sheet
+    measures: frozenset[str]
+    folds: bool
+    files: tuple[tuple[str, Download | None], ...]
+
+
+def collect(root: Path) -> Content:
+    """What the page shows. Raises StoreError when a table, a column or a picture is missing."""
+    tables = read_tables(root)
+    evidence = Evidence(tables, outline(tables))
+    anchors = anchors_of(tables)
+    sections = _sections(evidence, anchors)
+    lost = there(account.statuses(tables), account.lost(tables), account.undefined(tables))
+    environments = account.environments(tables)
+    ids = {sheet.id for section in sections for sheet in section.sheets} | {sheet.id for sheet in lost}
+    ids |= {environments.id} if environments else set()
+    facts = dict(tables.facts)
+    name = facts.get("study", root.name)
+    return Content(
+        name=name,
+        question=facts.get("question", "") or name,
+        meta=_meta(name, tables),
+        facts=facts,
+        said=sentences(tables, anchors, {key: id for key, id in contents.EVIDENCE.items() if id in ids}),
+        first=_first(evidence),
+        gallery=gallery(root, evidence),
+        sections=sections,
+        lost=lost,
+        environments=environments,
+        provenance=account.provenance(tables),
+        measures=frozenset(row["measure"] for row in tables.estimates),
+        folds=any(row["fold"] for row in tables.trials),
+        files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
+    )
+
+
+_WHOLE = ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "provenance")
+
+
+def there(*found: T | None) -> tuple[T, ...]:
+    """Those that are."""
+    return tuple(one for one in found if one is not None)
+
+
+def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
+    """Comparisons always; what a probe measured where it has."""
+    used = ("sobol-total", "flip-rate", "logit-effect")
+    parts = (
+        Section(
+            "comparisons",
+            "Every comparison",
+            "",
+            tuple(comparisons.differences(evidence)),
+            there(contents.contrasts(evidence.tables, anchors)),
+            "No comparison was stated in this study, so nothing is claimed about differences.",
+        ),
+        Section(
+            "how-well",
+            "How well it does, and where",
+            "",
+            there(performance.by_environment(evidence), performance.by_budget(evidence)),
+            there(contents.performance(evidence), contents.worst(evidence)),
+        ),
+        Section(
+            "relies",
+            "What it relies on",
+            "A recipe relies on a factor when changing that factor, and nothing else, changes the output.",
+            there(*(reliance.by_factor(evidence, measure) for measure in used)),
+            there(contents.reliance(evidence)),
+        ),
+        Section(
+            "encodes",
+            "What it encodes",
+            "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
+            there(encoding.by_layer(evidence)),
+            there(contents.decodability(evidence)),
+        ),
+    )
+    return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
+
+
+def _meta(name: str, tables: Tables) -> str:
+    """`nodule-loss · 15 recipes · 75 trials · 5 seeds`."""
+    seeds = len({row["seed"] for row in tables.trials})
+    recipes = len(distinct(row["recipe"] for row in tables.trials))
+    return f"{name} · {plural(recipes, 'recipe')} · {plural(len(tables.trials), 'trial')} · {plural(seeds, 'seed')}"
+
+
+def _first(evidence: Evidence) -> tuple[Figure, ...]:
+    """The two figures of the first screen: what is relied on and what it costs, those that there are."""
+    return there(reliance.relied_on(evidence), performance.cost(evidence))
