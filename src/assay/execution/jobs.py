@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +21,8 @@ from assay.data.cache import ArrayCache
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
-from assay.recipes.checkpoint import load_weights, save_weights
-from assay.recipes.models import as_network, build_network
+from assay.recipes.checkpoint import load_weights, remove_checkpoint, save_weights
+from assay.recipes.models import as_network, build_network, empty_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
@@ -68,6 +68,7 @@ class TrainJob:
             raise Stopped from error
         write_json(folder.unit("trials", id) / "provenance.json", provenance(start))
         folder.write_record("trials", id, {"training": self.training.canonical(), **record})
+        remove_checkpoint(folder.unit("trials", id))
 
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
         population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
@@ -170,15 +171,12 @@ def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False) -> P
     return _populations[key]
 
 
-def network_of(training: TrainingSpec, population: Population, size: int) -> nn.Module:
-    """The network of a trial as it was before training."""
-    return build_network(
-        training.recipe,
-        channels=population.channels,
-        size=size,
-        classes=len(population.classes),
-        seed=training.seed,
-    )
+def network_of(
+    training: TrainingSpec, population: Population, size: int, make: Callable[..., nn.Module] = build_network
+) -> nn.Module:
+    """The network of a trial as it was before training; with `empty_network`, before its start was loaded too."""
+    shape = {"channels": population.channels, "size": size, "classes": len(population.classes)}
+    return make(training.recipe, seed=training.seed, **shape)
 
 
 def trained_model(
@@ -189,10 +187,10 @@ def trained_model(
     def untrained() -> nn.Module:
         return network_of(training, population, data.size).to(device).eval()
 
-    network = untrained()
+    network = network_of(training, population, data.size, empty_network)
     load_weights(network, folder.unit("trials", training.id) / "weights.safetensors")
     return Model(
-        network=network,
+        network=network.to(device).eval(),
         layers=as_network(network).layers,
         untrained=untrained,
         threshold=folder.record("trials", training.id)["threshold"],
