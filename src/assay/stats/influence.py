@@ -150,7 +150,7 @@ def log_loss(answers: Answers, value: float, patient: Patients) -> Rows:
 
 def _mean(values: Shaped[np.ndarray, " n"], mean: float, among: np.ndarray, patient: np.ndarray) -> np.ndarray:
     rows = np.where(among, values - mean, 0.0) / among.sum()
-    return widened(rows, among.astype(np.int64), patient)
+    return widened(rows, np.where(among, 0, -1), patient)
 
 
 def calibration_error(answers: Answers, value: float, patient: Patients) -> Rows:
@@ -176,13 +176,11 @@ def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) 
 def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
     """Contributions times sqrt(g / (g - 1)), g being the number of patients in the row's stratum; NaN where g is 1.
 
-    Rows of a stratum that the metric does not use contribute zero, and zero they stay.
+    Rows of a negative stratum are none that the metric uses: they contribute zero.
     """
     factor = np.zeros(rows.shape[-1])
-    used = (rows != 0).any(axis=tuple(range(rows.ndim - 1)))
-    for code in np.unique(stratum):
+    for code in np.unique(stratum[stratum >= 0]):
         here = stratum == code
         patients = len(np.unique(patient[here]))
-        if used[here].any():
-            factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
+        factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
     return rows * factor

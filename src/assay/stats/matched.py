@@ -72,8 +72,8 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None, leve
 
 def common_level(yardsticks: Sequence[Float[np.ndarray, "b s"]], level: float | None = None) -> tuple[float, str]:
     """The lowest level that every seed of every recipe comes down to (or the given one), and why not, if not."""
-    deepest = max(float(table.min(axis=0).max()) for table in yardsticks)
-    shallowest = min(float(table[0].min()) for table in yardsticks)
+    deepest = float(np.max([table.min(axis=0).max() for table in yardsticks]))
+    shallowest = float(np.min([table[0].min() for table in yardsticks]))
     if not np.isfinite([deepest, shallowest]).all():
         return float("nan"), "a yardstick is missing"
     wanted = deepest if level is None else level

@@ -1,0 +1,260 @@
+"""Contrasts: pairing, tests against SciPy and statsmodels, families, matched fit, collapse, power."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from assay.stats.collapse import collapse_rate, contrast_collapse
+from assay.stats.compare import (
+    Contrast,
+    SeedValues,
+    combination,
+    contrast,
+    contrast_seeds,
+    decide,
+    equivalence,
+    holm,
+    sign_flip,
+)
+from assay.stats.estimate import estimate
+from assay.stats.matched import Budget, common_level, crossing, matched_fit
+from assay.stats.panel import evaluate, probit
+from assay.stats.power import Assumptions, detectable, patient_variance, planned
+
+from .worlds import panel
+
+
+def test_a_contrast_is_the_difference_of_the_estimates_and_changes_sign() -> None:
+    a, b = panel(0, distance=1.5, noise=9), panel(1, distance=1.0, noise=9)
+    there, back = contrast(a, b, "auroc"), contrast(b, a, "auroc")
+    assert there.value == pytest.approx(estimate(a, "auroc").value - estimate(b, "auroc").value)
+    assert (back.value, back.low, back.high, back.p) == pytest.approx((-there.value, -there.high, -there.low, there.p))
+
+
+def test_interval_and_p_agree() -> None:
+    for seed in range(20):
+        found = contrast(panel(seed, distance=1.5), panel(seed + 100, distance=1.1, first_patient=60), "auroc")
+        assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+
+
+def test_shared_patients_are_paired_and_others_stand_alone() -> None:
+    a, b = panel(0, noise=9, seed_sd=0.0), panel(1, noise=9, seed_sd=0.0)
+    paired = contrast(a, b, "auroc")
+    apart = contrast(a, replace(b, patient=b.patient + 1000), "auroc")
+    assert (paired.patients, paired.paired_patients, apart.patients, apart.paired_patients) == (60, 60, 120, 0)
+    assert paired.standard_error < apart.standard_error
+    alone = [estimate(one, "auroc") for one in (a, b)]
+    sides = [evaluate(one, "auroc").contributions.mean(axis=0) for one in (a, b)]
+    assert apart.value == pytest.approx(alone[0].value - alone[1].value)
+    # Between patients the unpaired variance is the sum of the two.
+    assert sum((side**2).sum() for side in sides) <= apart.standard_error**2 * 1.3
+
+
+def test_only_seeds_that_both_kept_are_compared() -> None:
+    a, b = panel(0), panel(1)
+    fewer = replace(b, scores=b.scores[[4, 0, 2]], seeds=np.array([4, 0, 2]))
+    found = contrast(a, fewer, "auroc")
+    assert (found.seeds, found.left_out) == (3, 2)
+    kept = replace(a, scores=a.scores[[0, 2, 4]], seeds=np.array([0, 2, 4]))
+    assert found.value == pytest.approx(contrast(kept, fewer, "auroc").value)
+
+
+def test_under_three_common_seeds_nothing_is_tested() -> None:
+    a = panel(0, seeds=2)
+    found = contrast(a, panel(1), "auroc")
+    assert found.reason == "2 seeds: no interval is drawn under 3"
+    assert math.isnan(found.p)
+    assert decide([found])[0].conclusion == "undefined"
+    none = contrast(replace(a, seeds=np.array([8, 9])), panel(1), "auroc")
+    assert math.isnan(none.value)
+    assert none.reason == "no seed was kept"
+
+
+def test_a_recipe_does_not_differ_from_itself() -> None:
+    found = contrast(panel(0), panel(0), "auroc")
+    assert found.value == 0
+    assert found.reason == "nothing varied over seeds or patients: no interval can be made"
+
+
+def test_difference_of_differences_is_that_of_contrasts() -> None:
+    panels = [panel(seed, distance=1 + seed / 10, noise=5) for seed in range(4)]
+    both = combination(panels, np.array([1.0, -1, -1, 1]), "auroc")
+    first, second = contrast(panels[0], panels[1], "auroc"), contrast(panels[2], panels[3], "auroc")
+    np.testing.assert_allclose(both.per_seed, first.per_seed - second.per_seed)
+
+
+def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
+    # With scores of unit variance the probit of AUROC is distance / sqrt(2 x 2); contributions follow by the slope.
+    big = panel(0, distance=1.2, patients=20_000, seeds=3, seed_sd=0.0)
+    plain = evaluate(big, "auroc")
+    bent = probit(plain)
+    np.testing.assert_allclose(bent.values, 0.6, atol=0.03)
+    slope = 1 / stats.norm.pdf(bent.values)
+    np.testing.assert_allclose(bent.contributions, plain.contributions * slope[:, None])
+    held = probit(replace(plain, values=np.ones(3)))
+    np.testing.assert_allclose(held.values, stats.norm.ppf(0.995))
+    assert (held.contributions == 0).all()
+
+
+def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
+    a, b = np.array([0.5, 0.6, 0.7, 0.55]), np.array([0.4, 0.55, 0.5, 0.5])
+    seeds = np.arange(4)
+    found = contrast_seeds(SeedValues(a, seeds), SeedValues(b[::-1], seeds[::-1]))
+    assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
+    np.testing.assert_allclose(holm(np.array(p)), multipletests(p, method="holm")[1], atol=1e-12)
+
+
+def test_holm_counts_what_was_stated_and_could_not_be_tested() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04])), [0.03, np.nan, 0.08])
+
+
+def test_sign_flip_by_hand_and_against_scipy() -> None:
+    assert sign_flip(np.array([1.0, 2, 3, 4, 5])) == (0.0625, 0.0625)
+    assert sign_flip(np.array([1.0, -2, 3])) == (1.0 * 6 / 8, 0.25)
+    values = np.random.default_rng(0).normal(0.4, 1, 9)
+    test = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip(values)[0] == pytest.approx(test.pvalue)
+    many = np.random.default_rng(1).normal(0.1, 1, 20)
+    exact = stats.permutation_test((many,), np.mean, permutation_type="samples", n_resamples=50_000, rng=1)
+    assert sign_flip(many)[0] == pytest.approx(exact.pvalue, abs=0.02)
+
+
+def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:
+    lower, upper = stats.t.sf((0.03 + 0.1) / 0.04, 6), stats.t.cdf((0.03 - 0.1) / 0.04, 6)
+    assert equivalence(0.03, 0.04, 6, 0.1) == pytest.approx(max(lower, upper))
+    with pytest.raises(ValueError, match="the margin of equivalence is 0: give a positive difference"):
+        equivalence(0.0, 0.1, 5, 0)
+
+
+def made(p: float, value: float = 0.1, margin: float = math.nan, equivalence_p: float = math.nan) -> Contrast:
+    found = contrast(panel(0), panel(1), "auroc")
+    return replace(found, p=p, value=value, margin=margin, equivalence_p=equivalence_p)
+
+
+def test_conclusions() -> None:
+    family = [made(0.001), made(0.002, -0.2), made(0.6, 0.01, 0.1, 0.01), made(0.5), made(math.nan)]
+    assert [one.conclusion for one in decide(family)] == ["a higher", "a lower", "equivalent", "not shown", "undefined"]
+    # .02 alone would do; as one of three it does not.
+    assert decide([made(0.02), made(0.5), made(0.5)])[0].conclusion == "not shown"
+    assert decide([made(0.02)])[0].conclusion == "a higher"
+
+
+# --- matched fit ----------------------------------------------------------------------------------------------------
+
+
+def test_crossing_interpolates_to_the_first_place() -> None:
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.4, 0.2]), 0.35), [0, 0.75, 0.25])
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.3), [0, 1, 0, 0])
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.45), [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.3]), 0.6), [1, 0])
+
+
+def test_common_level_is_the_lowest_that_all_come_down_to() -> None:
+    a, b = np.array([[0.7, 0.6], [0.2, 0.3]]), np.array([[0.65, 0.8], [0.4, 0.1]])
+    assert common_level([a, b]) == (0.4, "")
+    assert common_level([a, b], 0.5) == (0.5, "")
+    level, reason = common_level([a, b], 0.3)
+    assert math.isnan(level)
+    assert reason.endswith("comes down to 0.4 at best (asked for 0.3)")
+    assert common_level([a, b + 1])[1].startswith("no log-loss is reached by all: one seed starts at 0.6")
+    assert common_level([a, b * np.nan])[1] == "a yardstick is missing"
+
+
+def test_matched_fit_at_a_budgets_own_level_is_the_contrast_of_those_budgets() -> None:
+    early, late = panel(0, distance=0.5, noise=3), panel(1, distance=1.5, noise=3)
+    other = panel(2, distance=1.0, noise=3)
+    a = [Budget(early, np.full(5, 0.6)), Budget(late, np.full(5, 0.3))]
+    b = [Budget(early, np.full(5, 0.7)), Budget(other, np.full(5, 0.3))]
+    found = matched_fit(a, b, "auroc")
+    direct = contrast(late, other, "auroc")
+    assert found.level == pytest.approx(0.3)
+    assert found.contrast is not None
+    assert (found.contrast.value, found.contrast.standard_error) == pytest.approx((direct.value, direct.standard_error))
+
+
+def test_recipes_that_differ_only_in_speed_do_not_differ_at_matched_fit() -> None:
+    # The same three models, reached by b one budget later: its curve is a's, shifted.
+    stages = [panel(0, distance=d, noise=3) for d in (0.4, 0.9, 1.4, 1.9)]
+    a = [Budget(one, np.full(5, level)) for one, level in zip(stages[1:], (0.5, 0.4, 0.3), strict=True)]
+    b = [Budget(one, np.full(5, level)) for one, level in zip(stages[:3], (0.6, 0.5, 0.4), strict=True)]
+    found = matched_fit(a, b, "auroc")
+    assert found.level == pytest.approx(0.4)
+    assert found.contrast is not None
+    assert found.contrast.value == pytest.approx(0, abs=1e-12)
+
+
+def test_matched_fit_uses_seeds_kept_at_every_budget_and_says_when_none_is_reached() -> None:
+    one = panel(0)
+    fewer = replace(one, scores=one.scores[:4], seeds=np.arange(4))
+    a = [Budget(one, np.full(5, 0.6)), Budget(fewer, np.full(4, 0.3))]
+    b = [Budget(panel(1), np.full(5, 0.7)), Budget(panel(2), np.full(5, 0.2))]
+    found = matched_fit(a, b, "auroc")
+    assert found.contrast is not None
+    assert (found.contrast.seeds, found.contrast.left_out) == (4, 1)
+    apart = matched_fit(a, [Budget(panel(1), np.full(5, 0.2))], "auroc")
+    assert apart.contrast is None
+    assert apart.reason.startswith("no log-loss is reached by all")
+    with pytest.raises(ValueError, match=r"give one log-loss for each of 5 seeds"):
+        Budget(one, np.zeros(3))
+
+
+# --- collapse and power ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("collapsed", "trials"), [(0, 5), (1, 5), (5, 5), (3, 20)])
+def test_collapse_rate_has_the_exact_interval(collapsed: int, trials: int) -> None:
+    found = collapse_rate(collapsed, trials)
+    assert (found.low, found.high) == pytest.approx(proportion_confint(collapsed, trials, method="beta"), abs=1e-12)
+
+
+def test_collapse_of_two_recipes_against_statsmodels() -> None:
+    a, b = np.array([1, 1, 1, 1, 0, 0, 0, 1], bool), np.array([1, 0, 0, 0, 0, 1, 0, 0], bool)
+    found = contrast_collapse(a, b)
+    table = [[int((a & b).sum()), int((a & ~b).sum())], [int((b & ~a).sum()), int((~a & ~b).sum())]]
+    assert found.p == pytest.approx(mcnemar(table, exact=True).pvalue)
+    ends = confint_proportions_2indep(5, 8, 2, 8, method="newcomb", compare="diff")
+    assert (found.low, found.high) == pytest.approx(ends)
+    assert contrast_collapse(b, b).p == 1
+    with pytest.raises(ValueError, match="5 of 3 trials collapsed"):
+        collapse_rate(5, 3)
+
+
+def test_detectable_difference_is_found_with_the_power_asked_for() -> None:
+    effect = detectable(1 / math.sqrt(12), 11)
+    assert effect == pytest.approx(TTestPower().solve_power(nobs=12, alpha=0.05, power=0.8), rel=1e-4)
+    rng = np.random.default_rng(0)
+    draws = rng.normal(detectable(1 / math.sqrt(3), 2), 1, (20_000, 3))
+    assert (stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
+    assert math.isnan(detectable(math.nan, 5))
+
+
+def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions() -> None:
+    assert planned(10, 100, 100, "auroc") < planned(5, 100, 100, "auroc") < planned(3, 100, 100, "auroc")
+    assert planned(5, 400, 400, "auroc") < planned(5, 100, 100, "auroc") < planned(5, 100, 100, "auroc", family=4)
+    assert math.isnan(planned(2, 100, 100, "auroc"))
+    assert Assumptions().sentence.startswith("assuming a value near 0.8")
+
+
+def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:
+    # Hanley and McNeil's formula is exact for exponential scores: positives of scale 4 against 1 have AUROC .8.
+    rng, positive = np.random.default_rng(0), np.repeat([1, 0], [30, 50])
+    scores = rng.exponential(size=(4000, 80)) * np.where(positive == 1, 4.0, 1.0)
+    areas = (scores[:, :30, None] > scores[:, None, 30:]).mean(axis=(1, 2))
+    assert patient_variance(0.8, 30, 50, "auroc") == pytest.approx(areas.var(), rel=0.08)
+    assert patient_variance(0.8, 30, 50, "sensitivity") == pytest.approx(0.16 / 30)

@@ -1,0 +1,182 @@
+"""The two-way variance against random-effects mean squares and statsmodels, intervals, and when there is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.anova import anova_lm
+
+from assay.stats.estimate import estimate, estimate_seeds, interval
+from assay.stats.panel import Panel, evaluate
+from assay.stats.variance import two_way
+
+from .worlds import panel
+
+
+def mean_parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Seeds' means of a table [s, p] and patients' contributions to them."""
+    patients = table.shape[1]
+    widening = np.sqrt(patients / (patients - 1))
+    return table.mean(axis=1), widening * (table - table.mean(axis=1, keepdims=True)) / patients
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(3, 8), st.integers(5, 30))
+def test_variance_of_a_mean_is_that_of_the_two_way_mean_squares(seed: int, seeds: int, patients: int) -> None:
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(seeds, 1)) + rng.normal(size=patients) + rng.normal(size=(seeds, patients))
+    s, p = (grid.ravel() for grid in np.indices(table.shape))
+    frame = pd.DataFrame({"y": table.ravel(), "s": s, "p": p})
+    squares = anova_lm(sm.OLS.from_formula("y ~ C(s) + C(p)", frame).fit())["mean_sq"]
+    a, b, e = squares["C(s)"], squares["C(p)"], squares["Residual"]
+    found = two_way(*mean_parts(table))
+    assert float(found.variance) == pytest.approx(max(a + b - e, a, b) / (seeds * patients))
+    assert float(found.residual) == pytest.approx(e / (seeds * patients))
+
+
+def test_degrees_of_freedom_lie_between_those_of_seeds_and_of_patients() -> None:
+    rng = np.random.default_rng(0)
+    only_seeds = two_way(*mean_parts(rng.normal(size=(4, 1)) + 1e-9 * rng.normal(size=(4, 50))))
+    only_patients = two_way(*mean_parts(rng.normal(size=50) + 1e-9 * rng.normal(size=(4, 1))))
+    assert float(only_seeds.df) == pytest.approx(3, abs=1e-3)
+    assert float(only_patients.df) == pytest.approx(49, abs=1e-3)
+
+
+def test_seeds_alone_give_students_interval() -> None:
+    values = np.array([0.61, 0.68, 0.66, 0.71])
+    found = estimate_seeds(values)
+    low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_standard_errors_within_models_widen_the_interval_and_raise_its_degrees_of_freedom() -> None:
+    values = np.array([0.61, 0.68, 0.66, 0.71])
+    found = estimate_seeds(values, np.full(4, 0.03))
+    assert found.standard_error == pytest.approx(math.hypot(stats.sem(values), 0.03))
+    assert found.df > 3
+    assert math.isnan(estimate_seeds(values, np.array([0.1, np.nan, 0.1, 0.1])).low)
+
+
+def test_an_estimate_is_the_mean_over_seeds_with_what_it_rests_on() -> None:
+    found = estimate(panel(0, patients=60, images=2), "auroc")
+    assert found.value == pytest.approx(found.per_seed.mean())
+    assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, "")
+    assert found.low < found.value < found.high
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["auroc", "brier", "accuracy"]))
+def test_order_of_seeds_images_and_names_of_patients_change_nothing(seed: int, name: str) -> None:
+    plain, rng = panel(seed, images=2), np.random.default_rng(seed)
+    rows, seeds = rng.permutation(len(plain.target)), rng.permutation(5)
+    names = rng.permutation(1000)[:60]
+    shuffled = replace(plain, scores=plain.scores[seeds], patient=names[plain.patient]).rows(rows)
+    one, other = estimate(plain, name), estimate(shuffled, name)
+    assert (other.value, other.low, other.high) == pytest.approx((one.value, one.low, one.high))
+
+
+def test_seeds_that_agree_leave_the_variance_over_patients() -> None:
+    single = panel(3, seeds=1)
+    copies = replace(single, scores=np.repeat(single.scores, 4, axis=0))
+    moved = evaluate(single, "auroc").contributions[0]
+    assert estimate(copies, "auroc").standard_error == pytest.approx(np.sqrt((moved**2).sum()))
+
+
+def test_images_of_one_patient_are_not_independent() -> None:
+    single = panel(4, patients=60)
+    rows = np.repeat(np.arange(60), 4)
+    copies = single.rows(rows)
+    assert estimate(copies, "auroc").standard_error == pytest.approx(estimate(single, "auroc").standard_error)
+    as_if_independent = replace(copies, patient=np.arange(240))
+    assert estimate(as_if_independent, "auroc").standard_error < estimate(single, "auroc").standard_error
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.001, 0.999), st.floats(1e-6, 2), st.floats(1, 100))
+def test_intervals_of_bounded_measures_stay_within(value: float, error: float, df: float) -> None:
+    low, high = interval(value, error, df, (0.0, 1.0))
+    assert 0 <= low <= value <= high <= 1
+    mirrored = interval(1 - value, error, df, (0.0, 1.0))
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    assert interval(value, error, df, (0.0, math.inf))[0] >= 0
+
+
+def test_a_narrow_interval_is_the_plain_one() -> None:
+    assert interval(0.7, 1e-5, 8, (0.0, 1.0)) == pytest.approx(interval(0.7, 1e-5, 8), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "reason", "has_value"),
+    [
+        (panel(0, seeds=2), "auroc", "2 seeds: no interval is drawn under 3", True),
+        (panel(0, seeds=1), "auroc", "1 seed: no interval is drawn under 3", True),
+        (panel(0, seeds=0), "auroc", "no seed was kept", False),
+        (panel(0).rows(panel(0).target == 1), "auroc", "no image of the negative class", False),
+        (
+            panel(0, images=4).rows(np.arange(4)),
+            "accuracy",
+            "it rests on a single patient: no variance over patients",
+            True,
+        ),
+        (
+            replace(panel(0), scores=np.zeros((5, 60, 1))),
+            "auroc",
+            "nothing varied over seeds or patients: no interval can be made",
+            True,
+        ),
+        (
+            replace(panel(0), scores=np.where(np.arange(5)[:, None, None] == 2, np.nan, panel(0).scores)),
+            "auroc",
+            "undefined for 1 of 5 seeds: the model's answer is not finite for 60 of 60 images",
+            False,
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_nan_with_the_reason(given: Panel, name: str, reason: str, has_value: bool) -> None:
+    found = estimate(given, name)
+    assert found.reason == reason
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert math.isnan(found.value) != has_value
+
+
+def test_untested_rows_count_for_nothing() -> None:
+    plain = panel(5)
+    noise = np.concatenate([plain.scores, np.full((5, 3, 1), np.nan)], axis=1)
+    longer = Panel(
+        noise,
+        np.append(plain.target, [0, 1, 1]),
+        np.append(plain.patient, [0, 1, 3]),
+        tested=np.broadcast_to(np.arange(63) < 60, (5, 63)),
+    )
+    assert estimate(longer, "auroc").standard_error == pytest.approx(estimate(plain, "auroc").standard_error)
+
+
+def test_thresholds_are_each_seeds_own() -> None:
+    plain = panel(6)
+    never = replace(plain, thresholds=np.array([0.5, 2.0, 0.5, 0.5, 0.5]))
+    assert evaluate(never, "sensitivity").values[1] == 0
+    by_row = replace(plain, thresholds=np.repeat(never.thresholds[:, None], 60, axis=1))
+    np.testing.assert_array_equal(evaluate(by_row, "sensitivity").values, evaluate(never, "sensitivity").values)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"target": np.zeros(3, dtype=int)}, r"target has shape \(3,\): expected \(60,\) beside scores \(5, 60, 1\)"),
+        ({"thresholds": np.zeros(3)}, r"thresholds has shape \(3,\): expected \(5,\) or \(5, 60\)"),
+        ({"seeds": np.array([0, 1, 1, 2, 3])}, r"name one seed twice"),
+        ({"scores": np.zeros((5, 60))}, r"give \[seeds, images, classes\]"),
+    ],
+)
+def test_wrong_panels_say_what_was_expected(change: dict[str, np.ndarray], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        replace(panel(0), **change)

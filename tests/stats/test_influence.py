@@ -1,0 +1,183 @@
+"""Contributions against deletion of patients, plain variance formulas, and invariances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from assay.stats.influence import Answers
+from assay.stats.measures import MEASURES, influence_of, measure, value
+
+from .worlds import answers
+
+seeds = st.integers(0, 10_000)
+BINARY = list(MEASURES)
+# Leaving a row out moves the bins of the calibration error, so that a jackknife of it is not one of the same thing.
+SEVERAL = [name for name, one in MEASURES.items() if not one.binary and name != "calibration-error"]
+
+
+def without(given_: Answers, keep: np.ndarray) -> Answers:
+    fold = None if given_.fold is None else given_.fold[keep]
+    return Answers(given_.logits[keep], given_.target[keep], given_.threshold, fold)
+
+
+def jackknife(name: str, model: Answers, patient: np.ndarray) -> np.ndarray:
+    """Contributions by leaving out each patient in turn, with nothing in common with the code under test."""
+    whole = value(name, model).value
+    codes = np.unique(patient)
+    left = np.array([value(name, without(model, patient != code)).value for code in codes])
+    return (whole - left) * (len(codes) - 1) / len(codes)
+
+
+@pytest.mark.parametrize("name", [name for name in MEASURES if name != "calibration-error"])
+@pytest.mark.parametrize("folds", [0, 4])
+def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds: int) -> None:
+    model = answers(1, n=400, folds=folds)
+    patient = np.arange(400) // 2
+    _, ours = influence_of(name, model, patient)
+    theirs = jackknife(name, model, patient)
+    # Average precision bends most at its highest scores, where one patient is a large share of those called.
+    loose = name == "average-precision"
+    jackknifed = np.sqrt(((theirs - theirs.mean()) ** 2).sum())
+    assert np.sqrt((ours**2).sum()) == pytest.approx(jackknifed, rel=0.08 if loose else 0.02)
+    assert np.corrcoef(ours, theirs)[0, 1] > (0.98 if loose else 0.995)
+
+
+@pytest.mark.parametrize(
+    ("name", "weighted"),
+    [
+        ("auroc", lambda m, w: reference.roc_auc_score(m.target, m.score, sample_weight=w)),
+        ("average-precision", lambda m, w: reference.average_precision_score(m.target, m.score, sample_weight=w)),
+        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.predicted, sample_weight=w)),
+        ("brier", lambda m, w: reference.brier_score_loss(m.target, m.probability[:, 1], sample_weight=w)),
+        ("log-loss", lambda m, w: reference.log_loss(m.target, m.probability, sample_weight=w)),
+        (
+            "quadratic-weighted-kappa",
+            lambda m, w: reference.cohen_kappa_score(m.target, m.predicted, weights="quadratic", sample_weight=w),
+        ),
+    ],
+)
+def test_contributions_are_derivatives_of_scikit_learns_weighted_metrics(name: str, weighted) -> None:
+    model, step = answers(3, ties=True), 1e-5
+    rows = measure(name).rows(model, value(name, model).value, np.arange(80))
+    bumps = np.ones(80) + step * np.eye(80)
+    derivative = np.array([weighted(model, up) - weighted(model, 2 - up) for up in bumps]) / (2 * step)
+    patients = np.array([np.sum(model.target == code) for code in model.target]) if name == "auroc" else 80
+    np.testing.assert_allclose(rows, derivative * np.sqrt(patients / (patients - 1)), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_classes_agree_with_the_jackknife(name: str) -> None:
+    model = answers(2, n=400, k=4)
+    _, ours = influence_of(name, model, np.arange(400))
+    theirs = jackknife(name, model, np.arange(400))
+    assert np.sqrt((ours**2).sum()) == pytest.approx(np.sqrt((theirs**2).sum()), rel=0.02)
+
+
+def test_standard_error_of_the_calibration_error_is_its_spread_over_samples() -> None:
+    rng, values, errors = np.random.default_rng(0), [], []
+    for _ in range(400):
+        logit = rng.normal(size=(300, 1)) * 2
+        target = (rng.random(300) < 1 / (1 + np.exp(-logit[:, 0] / 3))).astype(np.int64)
+        result, moved = influence_of("calibration-error", Answers(logit, target), np.arange(300))
+        values.append(result.value)
+        errors.append((moved**2).sum())
+    # Signs of near-calibrated bins are noise, which the contributions count: they err on the wide side.
+    assert 1 <= np.sqrt(np.mean(errors)) / np.std(values) <= 1.25
+
+
+def test_calibration_error_within_fixed_bins_moves_by_the_signed_gap() -> None:
+    # One bin's worth of rows at one probability: the error is |claimed - came|, its variance that of the outcome.
+    target = np.repeat([1, 0], [30, 70])
+    model = Answers(np.full((100, 1), np.log(0.6 / 0.4)), target)
+    result, ours = influence_of("calibration-error", model, np.arange(100))
+    assert result.value == pytest.approx(0.3)
+    assert (ours**2).sum() == pytest.approx(target.var(ddof=1) / 100)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_auroc_variance_is_that_of_delong(seed: int) -> None:
+    model = answers(seed, ties=True)
+    x, y = model.score[model.target == 1], model.score[model.target == 0]
+    kernel = (x[:, None] > y).astype(float) + 0.5 * (x[:, None] == y)
+    delong = kernel.mean(axis=1).var(ddof=1) / len(x) + kernel.mean(axis=0).var(ddof=1) / len(y)
+    result, moved = influence_of("auroc", model, np.arange(80))
+    assert result.value == pytest.approx(kernel.mean())
+    assert (moved**2).sum() == pytest.approx(delong, abs=1e-14)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
+    model = answers(seed)
+    right = (model.predicted == model.target).astype(float)
+    for name, part in (("accuracy", right), ("sensitivity", right[model.target == 1])):
+        _, moved = influence_of(name, model, np.arange(80))
+        assert (moved**2).sum() == pytest.approx(part.var(ddof=1) / len(part), abs=1e-14)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.sampled_from(BINARY), st.sampled_from([0, 4]))
+def test_contributions_sum_to_zero_and_follow_their_patients(seed: int, name: str, folds: int) -> None:
+    model = answers(seed, folds=folds)
+    patient = np.random.default_rng(seed).permutation(80) // 2
+    result, moved = influence_of(name, model, patient)
+    assert moved.sum() == pytest.approx(0, abs=1e-12)
+    order = np.random.default_rng(seed + 1).permutation(80)
+    again, permuted = influence_of(name, without(model, order), patient[order])
+    assert again.value == pytest.approx(result.value, abs=1e-12)
+    np.testing.assert_allclose(permuted, moved, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_images_copied_within_their_patients_change_nothing(name: str) -> None:
+    model, patient = answers(5), np.arange(80)
+    twice = without(model, np.tile(np.arange(80), 2))
+    result, moved = influence_of(name, model, patient)
+    doubled, moved_twice = influence_of(name, twice, np.tile(patient, 2))
+    if name == "calibration-error":  # its bins may not be cut where the copies lie
+        return
+    assert doubled.value == pytest.approx(result.value, abs=1e-12)
+    np.testing.assert_allclose(moved_twice, moved, atol=1e-12)
+
+
+def test_auroc_ignores_a_monotone_transform() -> None:
+    model = answers(6)
+    single = model.logits[:, 1:] - model.logits[:, :1]
+    _, moved = influence_of("auroc", replace(model, logits=single), np.arange(80))
+    _, bent = influence_of("auroc", replace(model, logits=np.sinh(single)), np.arange(80))
+    np.testing.assert_allclose(moved, bent, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["auroc", "sensitivity"])
+def test_one_patient_of_a_class_has_no_variance(name: str) -> None:
+    model = Answers(np.array([[0.4], [0.5], [0.3], [0.6]]), np.array([1, 1, 0, 0]))
+    result, moved = influence_of(name, model, np.array([7, 7, 8, 9]))
+    assert result.defined
+    assert np.isnan(moved).any()
+
+
+def test_undefined_measures_carry_their_reason() -> None:
+    model = answers(1, k=3, n=30)
+    assert value("auroc", model).reason == "auroc is for two classes, and there are 3"
+    broken = replace(model, logits=np.where(np.arange(30)[:, None] < 2, np.nan, model.logits))
+    assert value("accuracy", broken).reason == "the model's answer is not finite for 2 of 30 images"
+    assert np.isnan(influence_of("accuracy", broken, np.arange(30))[1]).all()
+
+
+def test_unknown_measure_names_the_nearest() -> None:
+    with pytest.raises(Exception, match="unknown measure 'aurocc': did you mean 'auroc'"):
+        measure("aurocc")
+
+
+def test_chance_is_what_knowing_only_frequencies_reaches() -> None:
+    target = np.repeat([0, 1], [75, 25])
+    prior = Answers(np.tile(np.log([0.75, 0.25]), (100, 1)), target)
+    for name in ("auroc", "auroc-macro", "average-precision", "accuracy", "brier", "log-loss", "calibration-error"):
+        assert measure(name).chance(target, 2) == pytest.approx(value(name, prior).value, abs=1e-9)

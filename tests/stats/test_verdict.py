@@ -1,0 +1,180 @@
+"""Sentences say what rows say: their words, numbers and lights."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.stats.format import count, decimals, listed, number, p_value, with_interval
+from assay.stats.verdict import verdict
+from assay.store.schema import SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (number(0.842), ".84"),
+        (number(-0.016), "-.02"),
+        (number(-0.001), ".00"),
+        (number(1.0), "1.00"),
+        (number(12.3, 0), "12"),
+        (number(math.nan), "undefined"),
+        (with_interval(0.48, 0.43, 0.53), ".48 [.43, .53]"),
+        (with_interval(0.7, math.nan, math.nan), ".70"),
+        (with_interval(0.9871, 0.9852, 0.9889), ".9871 [.9852, .9889]"),
+        (with_interval(31.24, 18.0, 45.0, "mm"), "31 [18, 45] mm"),
+        (p_value(0.0004), "p < .001"),
+        (p_value(0.004), "p = .004"),
+        (p_value(0.0301), "p = .03"),
+        (p_value(0.0496), "p = .050"),
+        (p_value(math.nan), "p undefined"),
+        (count(1, "trial"), "1 trial"),
+        (count(2000, "image"), "2,000 images"),
+        (listed(["a"]), "a"),
+        (listed(["a", "b", "c"]), "a, b and c"),
+    ],
+)
+def test_numbers_as_a_reader_sees_them(text: str, expected: str) -> None:
+    assert text == expected
+
+
+@given(st.floats(1e-4, 1e4))
+def test_decimals_show_two_digits_of_the_uncertainty(half: float) -> None:
+    places = decimals(half)
+    assert 0 <= places <= 6
+    if half < 0.0099:
+        assert round(half, places) == pytest.approx(half, rel=0.06)
+
+
+def estimate(
+    loss: str, measure: str, value: float, half: float, environment: str = "", factor: str = ""
+) -> dict[str, Any]:
+    coordinates = json.dumps({"loss": loss, "epochs": "20"})
+    low, high = value - half, value + half
+    return {
+        "recipe": loss, "coordinates": coordinates, "measure": measure, "environment": environment, "factor": factor,
+        "layer": "", "group": "", "unit": "", "value": value, "low": low, "high": high,
+    }  # fmt: skip
+
+
+def contrast(**changes: Any) -> dict[str, Any]:
+    row = {
+        "id": "c1", "axis": "loss", "a": "arcface", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
+        "environment": "reversed", "factor": "", "layer": "", "where": '{"epochs": "20"}', "value": -0.22, "low": -0.33,
+        "high": -0.11, "p": 0.003, "p_holm": 0.01, "seeds": 5, "margin": None, "conclusion": "a lower",
+        "detectable": 0.12, "exploratory": False, "reason": "",
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+ESTIMATES = [
+    estimate("arcface", "auroc", 0.48, 0.05, "reversed"),
+    estimate("cross-entropy", "auroc", 0.70, 0.11, "reversed"),
+    estimate("arcface", "sobol-total", 0.68, 0.07, factor="texture"),
+    estimate("arcface", "sobol-total", 0.10, 0.05, factor="margin"),
+    estimate("cross-entropy", "sobol-total", 0.55, 0.07, factor="margin"),
+    estimate("cross-entropy", "sobol-total", 0.50, 0.07, factor="texture"),
+]
+MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, conclusion="not shown")
+
+
+def texts(part: str, *args: Any) -> list[str]:
+    return [row["text"] for row in verdict(*args) if row["part"] == part]
+
+
+def test_the_answer_in_three_sentences() -> None:
+    assert texts("answer", [contrast(), MATCHED], ESTIMATES) == [
+        "arcface relied most on texture (total Sobol' index .68 [.61, .75]); which of these cross-entropy relied on "
+        "most could not be told (total Sobol' index: margin .55 [.48, .62] and texture .50 [.43, .57]).",
+        "At equal budget (epochs 20), arcface had a lower AUROC than cross-entropy in reversed: .48 [.43, .53] against "
+        ".70 [.59, .81] (difference -.22 [-.33, -.11], p = .01, 5 seeds).",
+        "At matched fit the difference in AUROC between arcface and cross-entropy was .03 [-.02, .08] "
+        "(p = .20): not shown.",
+    ]
+
+
+def test_rows_are_those_of_the_schema_and_point_to_their_evidence() -> None:
+    rows = verdict([contrast(), MATCHED], ESTIMATES)
+    assert all(tuple(row) == SENTENCES for row in rows)
+    assert [row["evidence"] for row in rows if row["part"] == "answer"] == ["estimates", "c1", "c2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"conclusion": "a higher", "value": 0.2}, "arcface had a higher AUROC than cross-entropy in reversed"),
+        (
+            {"conclusion": "not shown"},
+            "a difference in AUROC between arcface and cross-entropy in reversed was not",
+        ),
+        (
+            {"conclusion": "equivalent", "margin": 0.05},
+            "arcface and cross-entropy were equivalent in AUROC in reversed within .05",
+        ),
+        (
+            {"conclusion": "undefined", "reason": "2 seeds: no interval is drawn under 3", "p_holm": None},
+            "the comparison of arcface with cross-entropy in AUROC in reversed is undefined: 2 seeds",
+        ),
+    ],
+)
+def test_each_conclusion_has_its_words(changes: dict[str, Any], words: str) -> None:
+    assert words in texts("answer", [contrast(**changes)], ESTIMATES)[1]
+
+
+def test_not_shown_is_never_called_no_difference() -> None:
+    found = texts("limit", [MATCHED, contrast()], [])
+    assert found[0] == (
+        "What this does not show: that there is no difference where none was shown (1 of 2 comparisons); only one of "
+        ".12 or more was likely to be found."
+    )
+    assert not any("no difference" in text for text in texts("answer", [MATCHED, contrast()], []))
+
+
+def test_the_answer_leads_with_a_stated_contrast() -> None:
+    explored = contrast(id="x", p_holm=0.0001, exploratory=True)
+    rows = verdict([explored, contrast()], ESTIMATES)
+    assert "x" not in [row["evidence"] for row in rows if row["part"] == "answer"]
+    assert any("1 comparison added after results were known" in row["text"] for row in rows)
+    assert texts("answer", [], []) == ["No comparison was stated, so nothing is claimed about differences."]
+
+
+def test_encoded_attended_and_used_are_kept_apart() -> None:
+    decoded = [estimate("arcface", "decodability", 0.9, 0.02, factor="texture")]
+    assert not any("relied" in text for text in texts("answer", [contrast()], decoded))
+    assert any("decoding is not use" in text for text in texts("limit", [contrast()], decoded))
+
+
+def lights(*args: Any) -> dict[str, str]:
+    return {row["text"]: row["light"] for row in verdict([contrast()], ESTIMATES, *args) if row["part"] == "doubt"}
+
+
+def test_lights_when_all_is_well() -> None:
+    trials = [{"status": "done", "recipe": "arcface"}] * 90
+    environments = [{"asked": 0.9, "strength": 0.88}, {"asked": None, "strength": 0.3}]
+    assert lights(trials, environments, []) == {
+        "all 90 trials finished": "ok",
+        "none collapsed": "ok",
+        "no leakage found": "ok",
+        "associations achieved as asked": "ok",
+        "5 seeds: the intervals are wide": "warn",
+    }
+
+
+def test_lights_when_it_is_not() -> None:
+    trials = [
+        {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")
+    ]
+    environments = [{"asked": 0.9, "strength": 0.7, "factor": "texture", "environment": "train"}]
+    assert lights(trials, environments, ["rows 3 and 9 show one image"]) == {
+        "2 failed and 1 pending of 5 trials: left out": "bad",
+        "1 collapsed (triplet): left out of means": "warn",
+        "1 sign of leakage: rows 3 and 9 show one image": "bad",
+        "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
+        "5 seeds: the intervals are wide": "warn",
+    }
+    assert lights()["leakage was not checked"] == "warn"
