@@ -28,7 +28,7 @@ from assay.stats.compare import (
     sign_flip,
 )
 from assay.stats.estimate import estimate
-from assay.stats.matched import Budget, common_level, crossing, matched_fit
+from assay.stats.matched import Budget, crossing, matched_fit, seed_levels
 from assay.stats.panel import evaluate, probit
 from assay.stats.power import Assumptions, detectable, patient_variance, planned
 
@@ -165,15 +165,22 @@ def test_crossing_interpolates_to_the_first_place() -> None:
     np.testing.assert_allclose(crossing(np.array([0.6, 0.3]), 0.6), [1, 0])
 
 
-def test_common_level_is_the_lowest_that_all_come_down_to() -> None:
+def test_each_seed_has_the_lowest_level_that_both_come_down_to() -> None:
     a, b = np.array([[0.7, 0.6], [0.2, 0.3]]), np.array([[0.65, 0.8], [0.4, 0.1]])
-    assert common_level([a, b]) == (0.4, "")
-    assert common_level([a, b], 0.5) == (0.5, "")
-    level, reason = common_level([a, b], 0.3)
-    assert math.isnan(level)
-    assert reason.endswith("comes down to 0.4 at best (asked for 0.3)")
-    assert common_level([a, b + 1])[1].startswith("no log-loss is reached by all: one seed starts at 0.6")
-    assert common_level([a, b * np.nan])[1] == "a yardstick is missing"
+    np.testing.assert_allclose(seed_levels([a, b]), [0.4, 0.3])
+    np.testing.assert_allclose(seed_levels([a, b], 0.5), [0.5, 0.5])
+    np.testing.assert_allclose(seed_levels([a, b], 0.35), [np.nan, 0.35])
+    np.testing.assert_allclose(seed_levels([a, b + 1]), [np.nan, np.nan])
+    np.testing.assert_allclose(seed_levels([a, b * [1, np.nan]]), [0.4, np.nan])
+
+
+def test_seeds_that_reach_no_common_level_are_left_out() -> None:
+    a = [Budget(panel(0), np.full(5, 0.6)), Budget(panel(1), np.array([0.3, 0.3, 0.3, 0.3, 0.5]))]
+    b = [Budget(panel(2), np.array([0.6, 0.6, 0.6, 0.6, 0.4])), Budget(panel(3), np.full(5, 0.2))]
+    found = matched_fit(a, b, "auroc")
+    assert found.contrast is not None
+    assert (found.contrast.seeds, found.contrast.left_out) == (4, 1)
+    assert found.level == pytest.approx(0.3)
 
 
 def test_matched_fit_at_a_budgets_own_level_is_the_contrast_of_those_budgets() -> None:
@@ -209,7 +216,10 @@ def test_matched_fit_uses_seeds_kept_at_every_budget_and_says_when_none_is_reach
     assert (found.contrast.seeds, found.contrast.left_out) == (4, 1)
     apart = matched_fit(a, [Budget(panel(1), np.full(5, 0.2))], "auroc")
     assert apart.contrast is None
-    assert apart.reason.startswith("no log-loss is reached by all")
+    assert (
+        apart.reason
+        == "no log-loss is reached by both: they start at 0.6, 0.2 with the smallest budget and come down to 0.3, 0.2"
+    )
     with pytest.raises(ValueError, match=r"give one log-loss for each of 5 seeds"):
         Budget(one, np.zeros(3))
 

@@ -4,9 +4,11 @@ Each recipe was trained at several budgets, each with its own full schedule, and
 log-loss of a refitted logistic head on validation rows of the training distribution. Seed by seed the measure is read
 off at one level of the yardstick, by linear interpolation between the two neighbouring budgets, and compared there.
 
-The level is the lowest log-loss that every common seed of both recipes comes down to, unless it is given (one level
-then serves several contrasts). A seed reaches a level when its smallest budget lies at or above it and a later one at
-or below; where the yardstick rises again with more training, the first crossing counts. The level and the weights are
+The level is set for each seed: the lowest log-loss that both recipes come down to with it. Seeds draw training rows
+of their own, some of which are harder than others, so that one level for all may be reached by none of a study's
+budgets; what has to be equal is the fit of the two models that are compared. A given level holds for every seed. A
+seed reaches a level when its smallest budget lies at or above it and a later one at or below; where the yardstick
+rises again with more training, the first crossing counts; a seed that does not is left out. Levels and weights are
 taken as fixed: they come from validation rows, which share no patient with the test rows.
 """
 
@@ -41,7 +43,7 @@ Curve = Sequence[Budget]
 
 @dataclass(frozen=True)
 class Matched:
-    """A contrast at equal fit, the level of the yardstick, and the reason when no level is reached by both."""
+    """A contrast at equal fit, the mean level of the yardstick, and the reason when no level is reached by both."""
 
     contrast: Contrast | None
     level: float
@@ -49,39 +51,47 @@ class Matched:
 
 
 def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None, level: float | None = None) -> Matched:
-    """The contrast a - b at an equal yardstick, over the seeds that both kept at every budget.
+    """The contrast a - b at an equal yardstick, over the seeds that both kept at every budget and that reach the level.
 
-    Undefined when no level is reached by every one of these seeds, or a given level is not.
+    Undefined when no seed does.
     """
     seeds = _seeds([*a, *b])
     if not len(seeds):
         return Matched(None, float("nan"), "no seed was kept by both recipes at every budget")
     yardsticks = [np.stack([_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
-    found, reason = common_level(yardsticks, level)
-    if reason:
-        return Matched(None, found, reason)
-    weights = [np.stack([crossing(column, found) for column in table.T], axis=1) for table in yardsticks]
+    levels = seed_levels(yardsticks, level)
+    reached = np.isfinite(levels)
+    if not reached.any():
+        return Matched(None, float("nan"), _unreached(yardsticks, level))
+    seeds, levels = seeds[reached], levels[reached]
+    tables = [table[:, reached] for table in yardsticks]
+    weights = [np.stack([crossing(*pair) for pair in zip(table.T, levels, strict=True)], axis=1) for table in tables]
     sides = [
         combine([only(evaluate(budget.panel, name), seeds) for budget in curve], weight)
         for curve, weight in zip((a, b), weights, strict=True)
     ]
     every = {int(seed) for budget in [*a, *b] for seed in budget.panel.numbers}
     result = compare(sides, np.array([1.0, -1.0]), margin)
-    return Matched(replace(result, left_out=len(every) - len(seeds)), found)
+    return Matched(replace(result, left_out=len(every) - len(seeds)), float(levels.mean()))
 
 
-def common_level(yardsticks: Sequence[Float[np.ndarray, "b s"]], level: float | None = None) -> tuple[float, str]:
-    """The lowest level that every seed of every recipe comes down to (or the given one), and why not, if not."""
-    deepest = float(np.max([table.min(axis=0).max() for table in yardsticks]))
-    shallowest = float(np.min([table[0].min() for table in yardsticks]))
-    if not np.isfinite([deepest, shallowest]).all():
-        return float("nan"), "a yardstick is missing"
-    wanted = deepest if level is None else level
-    if deepest <= wanted <= shallowest:
-        return wanted, ""
-    return float("nan"), (
-        f"no log-loss is reached by all: one seed starts at {shallowest:.2g} with the smallest budget, "
-        f"and one comes down to {deepest:.2g} at best" + ("" if level is None else f" (asked for {level:.2g})")
+def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]], level: float | None = None) -> Float[np.ndarray, " s"]:
+    """Per seed, the lowest log-loss that all recipes come down to (or the given one); NaN where one does not reach it.
+
+    yardsticks: one table per recipe, its budgets by rows, smallest first.
+    """
+    deepest = np.max([table.min(axis=0) for table in yardsticks], axis=0)
+    shallowest = np.min([table[0] for table in yardsticks], axis=0)
+    wanted = deepest if level is None else np.full_like(deepest, level)
+    return np.where((deepest <= wanted) & (wanted <= shallowest), wanted, np.nan)
+
+
+def _unreached(yardsticks: Sequence[np.ndarray], level: float | None) -> str:
+    start = ", ".join(f"{float(table[0].mean()):.2g}" for table in yardsticks)
+    end = ", ".join(f"{float(table.min(axis=0).mean()):.2g}" for table in yardsticks)
+    asked = "" if level is None else f" (asked for {level:.2g})"
+    return (
+        f"no log-loss is reached by both: they start at {start} with the smallest budget and come down to {end}{asked}"
     )
 
 
