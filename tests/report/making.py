@@ -54,7 +54,7 @@ class Made:
         return [(" · ".join(at.values()) or self.losses[0], at) for at in found]
 
 
-def make_run(root: Path, made: Made = Made()) -> Path:  # noqa: B008
+def make_run(root: Path, made: Made = Made()) -> Path:
     """Write every table and picture of a made-up study and return its folder."""
     folder = RunFolder(root)
     trials = list(_trials(made))
@@ -114,8 +114,8 @@ def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def _blank() -> Row:
-    return {name: "" for name in ("measure", "environment", "factor", "level", "layer", "group", "unit", "direction",
-                                  "reason")} | {"chance": NAN}  # fmt: skip
+    names = ("measure", "environment", "factor", "level", "layer", "group", "unit", "direction", "reason")
+    return {**dict.fromkeys(names, ""), "chance": NAN}
 
 
 def _summary(values: np.ndarray, centre: float, reason: str, group: str) -> Row:

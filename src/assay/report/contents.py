@@ -83,7 +83,7 @@ def worst(evidence: Evidence) -> Sheet | None:
             ),
             first=evidence.outline.shown(row),
         )
-        for row in shown
+        for row in sorted(shown, key=lambda row: (WORST.index(row["group"]), _nan_last(numeric(row, "value"))))
     ]
     heads = ("recipe", "worst", "environment", "measure", "value", "which, by seed", "seeds")
     source = (chosen, schema.ESTIMATES)

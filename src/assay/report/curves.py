@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import Mark, Panel, Plot, Reference, bar, key, panel_grid, seed_words
-from assay.report.svg import NARROW, Drawing, breadth, line, marker, polyline, shortened, text
+from assay.report.svg import BOLD, NARROW, Drawing, breadth, line, marker, polyline, shortened, text
 
 LEAST_PANEL = 170.0
 HEIGHT = 160.0
@@ -46,7 +46,8 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
         body += [_frame(plot, panel, place), _marks(plot, panel, place)]
         body.append(_ends(plot, panel, place, room if last else 0.0, direct))
     bottom = top + 24 + rows * (HEIGHT + 58)
-    body.append(text(left, bottom - 8, f"{plot.axis}, by {plot.position_name}", colour="var(--soft)"))
+    axis = f"{plot.axis}, by {plot.position_name}"
+    body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, colour="var(--soft)"))
     return Drawing(width, bottom, "".join(body))
 
 
@@ -58,7 +59,7 @@ def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
 
 def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
     top, base = place.scale.end, place.scale.start
-    title = shortened(panel.title, place.right - place.left + 20)
+    title = shortened(panel.title, place.right - place.left + 20, BOLD)
     parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
     for value in ticks(*plot.limits, 6):
         y = place.scale(value)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from markupsafe import Markup
 from PIL import Image
@@ -23,17 +23,18 @@ from assay.store.files import Row
 
 BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
-SHEET_ROOM, PAIR_ROOM, LOGIT_WIDTH = 1120, 620, 440.0
+SHEET_ROOM, PAIR_ROOM, PHONE, LOGIT_WIDTH = 1120, 620, 350, 350.0
 
 
 @dataclass(frozen=True)
 class Picture:
-    """uri: the picture. width, height: its own pixels. scale: CSS pixels for each. logits: what levels made of it."""
+    """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. logits: what levels made of it."""
 
     uri: str
     width: int
     height: int
     scale: int
+    small: int
     caption: str
     alt: str
     logits: Markup
@@ -90,21 +91,18 @@ def _encoded(image: Image.Image, *, lossless: bool) -> str:
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
     room = SHEET_ROOM if row["kind"] == "sheet" else PAIR_ROOM
-    scale = max(1, min(4, room // image.width))
+    scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
     logits = _logits(row["logits"], evidence)
-    return Picture(uri, image.width, image.height, scale, row["caption"], row["alt"] or row["caption"], logits)
+    alt = row["alt"] or row["caption"]
+    return Picture(uri, image.width, image.height, scale, small, row["caption"], alt, logits)
 
 
 def _logits(said: str, evidence: Evidence) -> Markup:
     """What the levels of the shown slice made of a pair, drawn; empty where nothing is known."""
     view = evidence.outline
     level_of = {row["recipe"]: view.level(row) for row in evidence.tables.trials if view.shown(row)}
-    found = cast("dict[str, Any]", json.loads(said or "{}"))
-    ends = {
-        level_of[recipe]: (float(values[0]), float(values[1]))
-        for recipe, values in found.items()
-        if recipe in level_of and isinstance(values, list) and len(cast("list[float]", values)) == 2
-    }
+    found = cast("dict[str, tuple[float, float]]", json.loads(said or "{}"))
+    ends = {level_of[recipe]: (low, high) for recipe, (low, high) in found.items() if recipe in level_of}
     ordered = {level: ends[level] for level in view.levels if level in ends}
     shown = dict(list(ordered.items())[:SHOWN])
     if not shown:

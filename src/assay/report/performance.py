@@ -84,7 +84,7 @@ def _gain(evidence: Evidence, rows: Sequence[Row], environment: str) -> str:
     name = measure_name(evidence.outline.measure)
     if not both:
         return f"{name} from {first} to {last} {BUDGET}"
-    return f"In {environment}, {name} is better at {last} than at {first} {BUDGET} with {better} of {len(both)}"
+    return f"In {environment}, {name} is better at {last} than at {first} {BUDGET} for {better} of {len(both)}"
 
 
 def _budget(row: Row) -> str:

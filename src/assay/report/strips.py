@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import escape
 
 from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import Mark, Panel, Plot, bar, panel_grid, seed_words
-from assay.report.svg import NARROW, WIDE, Drawing, breadth, element, line, marker, shortened, text
+from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, element, line, marker, shortened, text
 
 LEAST_PANEL = 104.0
 GAP = 18.0
+MANY = 16
+"""More levels than this get rows half as high, and seeds as plain dots that say nothing on hovering."""
+MISSING = "no value"
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,10 @@ class _Box:
 
 def draw_strips(plot: Plot, width: float) -> Drawing:
     """The plot at a width in pixels; panels wrap to further lines where they would be too narrow."""
-    row = 27.0 if len(plot.levels) <= 8 else 21.0 if len(plot.levels) <= 16 else 16.0
+    row = 27.0 if len(plot.levels) <= 8 else 21.0 if len(plot.levels) <= MANY else 16.0
     label = min(max(breadth(level) for level in plot.levels) + 22, width * 0.34)
-    columns, rows = panel_grid(len(plot.panels), width - label + GAP, LEAST_PANEL + GAP)
+    least = max(LEAST_PANEL, *(min(breadth(panel.title, BOLD), 170.0) for panel in plot.panels))
+    columns, rows = panel_grid(len(plot.panels), width - label + GAP, least + GAP)
     each = (width - label - 10 - GAP * (columns - 1)) / columns
     head = _head(plot)
     height = row * len(plot.levels)
@@ -38,7 +43,7 @@ def draw_strips(plot: Plot, width: float) -> Drawing:
         for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
             body.append(_panel(plot, panel, _Box(label + c * (each + GAP), top + head, each, height), row))
     bottom = rows * (head + height + 34)
-    body.append(text(label, bottom + 6, plot.axis, colour="var(--soft)"))
+    body.append(text(max(0.0, min(label, width - breadth(plot.axis))), bottom + 6, plot.axis, colour="var(--soft)"))
     return Drawing(width, bottom + 14, "".join(body))
 
 
@@ -62,18 +67,18 @@ def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
     by_level = {mark.level: mark for mark in panel.marks}
     for i, level in enumerate(plot.levels):
         y = box.y + row * (i + 0.5)
-        parts.append(_mark(plot, by_level.get(level, Mark(level, math.nan)), scale, y, row))
+        parts.append(_mark(plot, by_level.get(level, Mark(level, math.nan, reason=MISSING)), scale, y, row))
     return "".join(parts)
 
 
 def _frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     base = box.y + box.height
-    title = shortened(panel.title, box.width + GAP - 4, WIDE)
+    title = shortened(panel.title, box.width + GAP - 6, BOLD)
     parts = [text(box.x, box.y - head + 13, title, weight="600", full=panel.title)]
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
-    for value in ticks(scale.low, scale.high, max(3, int(box.width // 40))):
+    for value in ticks(scale.low, scale.high, max(3, int(box.width // 27))):
         x = scale(value)
         parts += [
             line(x, box.y, x, base, "var(--grid)"),
@@ -94,21 +99,21 @@ def _frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
 def _mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
     style = plot.styles[mark.level]
     if math.isnan(mark.value):
-        return text(scale.start + 2, y + 4, "undefined", size=NARROW, colour="var(--soft)", full=mark.said)
+        words = MISSING if mark.reason == MISSING else "undefined"
+        return text(scale.start + 2, y + 4, words, size=NARROW, colour="var(--soft)", full=mark.said)
     above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
     parts: list[str] = []
     if not math.isnan(mark.low):
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
         parts.append(bar(scale(mark.low), scale(mark.high), y + above, style.colour, 2.0, cut, flat=True))
-    parts += [
-        marker(style.marker, scale(value), y + below, radius, style.colour, seed_words(mark.level, seed, value), 0.6)
-        for seed, value in mark.seeds
-        if not math.isnan(value)
-    ]
+    seeds = [(seed, value) for seed, value in mark.seeds if not math.isnan(value)]
+    if len(plot.levels) > MANY:
+        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.colour))
+    else:
+        parts += [
+            marker(style.marker, scale(v), y + below, radius, style.colour, seed_words(mark.level, seed, v), 0.6)
+            for seed, v in seeds
+        ]
     x = scale(mark.value)
     tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
-    return element("g", element("title", _escaped(mark.said)) + "".join(parts) + tick)
-
-
-def _escaped(words: str) -> str:
-    return words.replace("&", "&amp;").replace("<", "&lt;")
+    return element("g", element("title", escape(mark.said)) + "".join(parts) + tick)

@@ -10,8 +10,8 @@ from html import escape
 from assay.report.palette import on_paper
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-WIDE, NARROW = 12.0, 11.0
-"""Sizes of text: labels, and the numbers of an axis."""
+WIDE, NARROW, BOLD = 12.0, 11.0, 13.2
+"""Sizes of text: labels, the numbers of an axis, and how wide bold labels run."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,13 @@ def marker(shape: str, x: float, y: float, radius: float, colour: str, said: str
     points = [(x + radius * dx, y + radius * dy) for dx, dy in _SHAPES[shape]]
     path = "M" + "L".join(f"{_n(px)} {_n(py)}" for px, py in points) + "Z"
     return element("path", title, d=path, fill=colour, **more)
+
+
+def dots(points: Iterable[tuple[float, float]], colour: str) -> str:
+    """Small round dots as one shape, for drawings that hold thousands."""
+    path = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in points)
+    shape = element("path", d=path, stroke=colour, stroke_width=4.0, stroke_linecap="round", stroke_opacity=0.6)
+    return shape if path else ""
 
 
 def shortened(words: str, width: float, size: float = WIDE) -> str:

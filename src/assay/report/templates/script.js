@@ -25,7 +25,8 @@ function filterable(table) {
   const input = document.createElement("input");
   const found = document.createElement("span");
   label.className = "filter";
-  label.textContent = `${table.caption.textContent}: show rows with `;
+  label.textContent = "Show rows with ";
+  input.setAttribute("aria-label", `${table.caption.textContent}: show rows with`);
   input.type = "search";
   found.setAttribute("role", "status");
   label.append(input, " ", found);

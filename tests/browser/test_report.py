@@ -1,0 +1,211 @@
+"""The page in Chromium: nothing is fetched, nothing overflows, everyone can read it.
+
+Skipped where there is no Chromium; ASSAY_REQUIRE_BROWSER=1 makes that a failure.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.report.making import Made, make_run
+
+from assay.report.page import write_page
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(make_run(tmp_path_factory.mktemp("run"), Made(budgets=("10", "20"))))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        if os.environ.get("ASSAY_REQUIRE_BROWSER") == "1":
+            pytest.fail("ASSAY_REQUIRE_BROWSER=1, but there is no Chromium: apt install chromium")
+        pytest.skip("no Chromium: the page is not looked at")
+    with sync_playwright() as player:
+        started = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield started
+        started.close()
+
+
+def opened(browser: Browser, report: Path, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        accept_downloads=True,
+    )
+    page = context.new_page()
+    page.goto(report.as_uri())
+    return page
+
+
+def test_no_error_and_no_request(browser: Browser, report: Path) -> None:
+    page = browser.new_context().new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(report.as_uri(), wait_until="load")
+    assert errors == []
+    assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1280])
+def test_nothing_overflows(browser: Browser, report: Path, width: int) -> None:
+    page = opened(browser, report, width)
+    assert page.evaluate(OVERFLOW) <= 0
+    page.context.close()
+
+
+def test_the_first_screen_holds_question_answer_and_figures(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    for what in ("h1", ".answer", "#figure-relied-on", "#figure-cost", ".trust"):
+        box = page.locator(what).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 900, what
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_figures_are_legible(browser: Browser, report: Path, width: int) -> None:
+    """Text in a figure is drawn at 10 pixels or more at either width."""
+    page = opened(browser, report, width)
+    least = page.evaluate(
+        """() => Math.min(...[...document.querySelectorAll("svg text")]
+            .filter((text) => text.getClientRects().length)
+            .map((text) => parseFloat(text.getAttribute("font-size")) * text.ownerSVGElement.getScreenCTM().a))"""
+    )
+    assert least >= 9.9
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_word_of_a_figure_is_cut_off(browser: Browser, report: Path, width: int) -> None:
+    page = opened(browser, report, width)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("svg text")].filter((text) => {
+            const box = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();
+            return box.width && (box.left < all.left - 1 || box.right > all.right + 1 || box.bottom > all.bottom + 2);
+        }).map((text) => text.textContent)"""
+    )
+    assert cut == []
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_axe_finds_no_serious_violation(browser: Browser, report: Path, width: int, dark: bool) -> None:
+    page = opened(browser, report, width, dark=dark)
+    page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    found = Axe().run(page).response["violations"]
+    serious = [one["id"] for one in found if one["impact"] in ("serious", "critical")]
+    assert serious == []
+    page.context.close()
+
+
+def test_headings_are_in_order(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map((head) => +head.tagName[1])")
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    page.context.close()
+
+
+def test_files_can_be_saved(browser: Browser, report: Path, tmp_path: Path) -> None:
+    page = opened(browser, report)
+    for selector, start in (
+        ("#figure-cost a[download$='.csv']", "recipe,measure,"),
+        ("#figure-cost a[download$='.svg']", "<svg xmlns"),
+        ("#words", "# Which feature"),
+    ):
+        with page.expect_download() as saving:
+            page.click(selector)
+        path = tmp_path / saving.value.suggested_filename
+        saving.value.save_as(path)
+        assert path.read_text(encoding="utf-8").startswith(start)
+    page.context.close()
+
+
+def test_a_table_is_sorted_by_a_click_and_by_the_keyboard(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    head = page.locator("#contrasts th", has_text="difference").locator("button")
+    column = "[...document.querySelectorAll('#contrasts tbody tr')].map((row) => row.cells[1].dataset.sort ?? '')"
+    head.click()
+    rising = [float(value) for value in page.evaluate(column) if value]
+    assert rising == sorted(rising)
+    head.focus()
+    page.keyboard.press("Enter")
+    falling = [float(value) for value in page.evaluate(column) if value]
+    assert falling == sorted(falling, reverse=True)
+    page.context.close()
+
+
+def test_a_table_is_filtered(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    page.fill("#performance input", "arcface reversed")
+    rows = page.evaluate(
+        "[...document.querySelectorAll('#performance tbody tr')].filter((r) => !r.hidden).map((r) => r.innerText)"
+    )
+    assert len(rows) == 1
+    assert "arcface" in rows[0]
+    page.context.close()
+
+
+def test_it_reads_without_a_script(browser: Browser, report: Path) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(report.as_uri())
+    assert page.locator("#contrasts tbody tr").count() > 3
+    assert page.locator("#copy").is_hidden()
+    assert page.locator("#words").is_visible()
+    page.context.close()
+
+
+def test_the_skip_link_and_focus_are_seen(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    box = page.locator(".skip").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+    page.context.close()
+
+
+def test_in_print_everything_is_open_and_no_control_is_left(browser: Browser, report: Path) -> None:
+    page = opened(browser, report, 720)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('thead')).display") == "table-header-group"
+    assert page.locator("nav").is_hidden()
+    assert page.locator(".filter").first.is_hidden()
+    tall = page.evaluate(
+        "[...document.querySelectorAll('.box')].filter((b) => b.scrollHeight > b.clientHeight + 1).length"
+    )
+    assert tall == 0
+    assert len(page.pdf(format="A4")) > 10_000
+    page.context.close()
+
+
+def test_one_colour_scheme_for_each_wish(browser: Browser, report: Path) -> None:
+    grounds = set()
+    for dark in (False, True):
+        page = opened(browser, report, dark=dark)
+        grounds.add(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+        page.context.close()
+    assert grounds == {"rgb(255, 255, 255)", "rgb(21, 24, 27)"}

@@ -1,0 +1,124 @@
+"""Scales, ticks, colours and the words of marks."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.report.axes import Scale, limits, tick_text, ticks
+from assay.report.marks import Mark, panel_grid
+from assay.report.palette import DARK, LIGHT, on_paper, styles
+from assay.report.svg import element, shortened, text
+
+values = st.floats(-100, 100, allow_nan=False)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(a: str, b: str) -> float:
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_the_measure_of_contrast_is_that_of_wcag() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_marks_and_text_stand_out_from_the_paper(colours: dict[str, str]) -> None:
+    for name, colour in colours.items():
+        if name in ("ink", "soft", "ok", "warn", "bad"):
+            assert contrast(colour, colours["paper"]) >= 4.5, name
+        elif re.fullmatch(r"s\d|reference", name):
+            assert contrast(colour, colours["paper"]) >= 3, name
+
+
+def test_light_and_dark_name_the_same_colours() -> None:
+    assert set(LIGHT) == set(DARK)
+
+
+def test_no_two_of_56_levels_are_drawn_alike() -> None:
+    found = styles([f"level {i}" for i in range(56)])
+    assert len({(style.colour, style.marker) for style in found.values()}) == 56
+
+
+def test_colours_are_put_in_for_white_paper() -> None:
+    assert on_paper('fill="var(--s0)" stroke="var(--ink)"') == f'fill="{LIGHT["s0"]}" stroke="{LIGHT["ink"]}"'
+
+
+@given(st.lists(values, min_size=1), st.lists(values))
+def test_every_point_lies_within_the_limits(points: list[float], ends: list[float]) -> None:
+    low, high = limits(points, ends, (-math.inf, math.inf))
+    assert low < min(points) <= max(points) < high
+
+
+def test_a_wild_interval_does_not_press_the_points_together() -> None:
+    low, high = limits([0.5, 0.6], [-20.0, 30.0], (-math.inf, math.inf))
+    assert high - low < 0.25
+    assert Scale(low, high, 0, 100).beyond(30.0)
+
+
+def test_limits_keep_to_what_is_possible() -> None:
+    low, high = limits([0.9, 0.99], [0.8, 1.3], (0.0, 1.0))
+    assert 0.8 < low < 0.9
+    assert 1.0 < high < 1.02
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (0.0, 1.0, 6, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0.0, 1.0, 3, [0, 0.5, 1]),
+        (0.34, 1.02, 4, [0.4, 0.6, 0.8, 1.0]),
+        (-3.2, 4.1, 4, [-2, 0, 2, 4]),
+        (0.481, 0.519, 4, [0.49, 0.5, 0.51]),
+    ],
+)
+def test_ticks(low: float, high: float, most: int, expected: list[float]) -> None:
+    assert ticks(low, high, most) == pytest.approx(expected)
+
+
+@given(values, st.floats(0.001, 100), st.integers(3, 8))
+def test_ticks_lie_within_and_are_not_too_many(low: float, span: float, most: int) -> None:
+    found = ticks(low, low + span, most)
+    assert len(found) <= most
+    assert all(low - 1e-6 * span - 1e-9 <= value <= low + span + 1e-6 * span + 1e-9 for value in found)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, "0"), (0.5, ".5"), (1, "1"), (-0.25, "-.25"), (20, "20")])
+def test_tick_text(value: float, expected: str) -> None:
+    assert tick_text(value) == expected
+
+
+@given(st.integers(1, 60), st.floats(50, 2000), st.floats(50, 400))
+def test_a_grid_holds_all_its_panels(count: int, room: float, least: float) -> None:
+    columns, rows = panel_grid(count, room, least)
+    assert (rows - 1) * columns < count <= rows * columns
+    assert columns == 1 or columns * least <= room
+
+
+def test_a_mark_in_words() -> None:
+    assert Mark("arcface", 0.48, 0.43, 0.53).said == "arcface .48 [.43, .53]"
+    assert Mark("arcface", math.nan, reason="no image").said == "arcface undefined (no image)"
+
+
+def test_what_is_drawn_is_escaped() -> None:
+    assert text(0, 0, "<b>&") == (
+        '<text x="0" y="0" font-size="12" text-anchor="start" fill="var(--ink)">&lt;b&gt;&amp;</text>'
+    )
+    assert element("path", d='"<') == '<path d="&quot;&lt;"/>'
+
+
+def test_words_are_cut_to_their_room() -> None:
+    assert shortened("short", 100) == "short"
+    assert shortened("pairwise-contrastive", 70).endswith("…")

@@ -1,0 +1,269 @@
+"""The page of a made-up study: whole, self-contained, escaped, and the same every time."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import html
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+from tests.report.making import LEVELS, Made, make_run
+
+from assay.core.errors import StoreError
+from assay.report.page import SIZE_LIMIT, write_page
+from assay.store import schema
+from assay.store.folder import RunFolder
+
+NASTY = '<script>alert("x")</script>'
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return write_page(run).read_text(encoding="utf-8")
+
+
+class Seen(HTMLParser):
+    """What a browser would make of a page: its tags, the names of its attributes, the sources of its pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.sources += [value or "" for name, value in attrs if name == "src"]
+
+
+def made_page(root: Path, made: Made) -> str:
+    return write_page(make_run(root, made)).read_text(encoding="utf-8")
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r'\sid="([^"]+)"', page)
+
+
+def links(page: str) -> set[str]:
+    return set(re.findall(r'href="#([^"]+)"', page))
+
+
+def files(page: str) -> dict[str, bytes]:
+    """Name -> content of every download."""
+    found: dict[str, bytes] = {}
+    for uri, name in re.findall(r'href="(data:[^"]+)" download="([^"]+)"', page):
+        head, _, body = html.unescape(uri).partition(",")
+        content = base64.b64decode(body) if head.endswith("base64") else unquote(body).encode()
+        found[name] = gzip.decompress(content) if name.endswith(".gz") else content
+    return found
+
+
+def test_it_stands_by_itself(page: str) -> None:
+    addresses = re.findall(r'(?:src|href|action|srcset|poster)="(?!data:|#)([^"]*)"', page)
+    assert addresses == []
+    bare = re.sub(r'"data:[^"]*"', "", page)
+    assert not re.findall(r"url\(|@import|https?:|//[a-z0-9-]+\.[a-z]", bare.replace("http://www.w3.org/2000/svg", ""))
+    assert "<script src" not in page
+    assert "<link" not in page
+
+
+def test_it_is_small(page: str) -> None:
+    assert len(page.encode()) < SIZE_LIMIT
+
+
+def test_writing_twice_gives_the_same_bytes(run: Path, page: str) -> None:
+    assert write_page(run).read_text(encoding="utf-8") == page
+
+
+def test_every_table_is_there_and_whole(run: Path, page: str) -> None:
+    carried = files(page)
+    for name in ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "provenance"):
+        content = carried.get(f"{name}.csv") or carried[f"{name}.csv.gz"]
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        stored = RunFolder(run).table(name)
+        assert tuple(rows[0]) == getattr(schema, name.upper())
+        assert len(rows) == len(stored)
+    for part in ("contrasts", "performance", "worst", "reliance", "decodability", "trials", "lost", "reasons",
+                 "environments", "provenance"):  # fmt: skip
+        assert f'id="{part}"' in page
+
+
+def test_the_file_of_a_table_holds_its_numbers(run: Path, page: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(files(page)["contrasts.csv"].decode())))
+    stored = RunFolder(run).table("contrasts")
+    for row, kept in zip(rows, stored, strict=True):
+        assert row["id"] == kept["id"]
+        assert row["value"] == ("" if kept["value"] != kept["value"] else f"{kept['value']:.10g}")
+
+
+def test_every_link_leads_somewhere_and_no_id_occurs_twice(page: str) -> None:
+    assert links(page) <= set(ids(page))
+    assert len(ids(page)) == len(set(ids(page)))
+
+
+def test_the_numbers_of_an_answer_lead_to_its_row(run: Path, page: str) -> None:
+    answers = [row for row in RunFolder(run).table("sentences") if row["part"] == "answer"]
+    number = next(
+        i for i, row in enumerate(RunFolder(run).table("contrasts"), 1) if row["id"] == answers[1]["evidence"]
+    )
+    assert re.search(rf'<a href="#contrast-{number}">-?\.\d\d \[', page)
+    assert re.search(rf'<tr id="contrast-{number}"><td[^>]*>arcface against cross-entropy', page)
+
+
+def test_every_sentence_is_said(run: Path, page: str) -> None:
+    plain = html.unescape(re.sub(r"<[^>]+>", "", page.partition("<nav")[0]))
+    for row in RunFolder(run).table("sentences"):
+        assert row["text"].partition(": ")[2].rstrip(".") in plain if row["part"] == "limit" else row["text"] in plain
+
+
+def test_what_went_wrong_is_shown(page: str) -> None:
+    text = html.unescape(page)
+    for words in (
+        "ValueError: the loss is <not> finite",
+        "all embeddings are equal: distances spread by 1e-9",
+        "no image is of class 'malignant'",
+        "not converged: standard error 0.061 exceeds 0.05",
+        "undefined: the two recipes reach no common fit",
+        "Rows of the data that were left out: row 17: no label",
+        "vessels are straighter than in patients",
+    ):
+        assert words in text
+
+
+def test_every_drawing_can_be_opened_by_itself(page: str) -> None:
+    drawings = {name: content for name, content in files(page).items() if name.endswith(".svg")}
+    assert {"relied-on.svg", "cost.svg", "budgets.svg", "decodability.svg", "contrasts-0.svg"} <= set(drawings)
+    for content in drawings.values():
+        root = ElementTree.fromstring(content)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert b"var(" not in content
+
+
+def test_every_figure_is_told_in_words(page: str) -> None:
+    drawings = re.findall(r'<svg class="(?:wide|narrow|logits)" role="img" aria-label="([^"]+)"', page)
+    assert len(drawings) == page.count("<svg ")
+    assert any("reversed: " in words and "cross-entropy ." in words for words in drawings)
+
+
+def test_the_text_as_markdown_says_the_same(page: str) -> None:
+    words = files(page)["nodule-loss.md"].decode()
+    assert words.startswith("# Which feature does each loss")
+    assert "## Can it be trusted?" in words
+    assert "| comparison | difference |" in words
+
+
+def test_text_from_data_is_escaped_everywhere(tmp_path: Path) -> None:
+    losses = ("cross-entropy", NASTY, '"><img src=x onerror=alert(1)>')
+    made = Made(losses=losses, budgets=("10",), seeds=3, question=NASTY, environments=("same", "reversed"))
+    root = make_run(tmp_path, made)
+    folder = RunFolder(root)
+    trials = [{**row, "reason": NASTY} for row in folder.table("trials")]
+    folder.write_table("trials", schema.TRIALS, trials)
+    page = write_page(root).read_text(encoding="utf-8")
+    seen = Seen()
+    seen.feed(page)
+    assert seen.tags.count("script") == 1
+    assert {name for name in seen.attributes if name.startswith("on")} == set()
+    assert all(source.startswith("data:image/png;base64,") for source in seen.sources)
+    words = files(page)["nodule-loss.md"].decode()
+    assert "<script" not in words.replace("\\<", "")
+    for name, content in files(page).items():
+        if name.endswith(".svg"):
+            ElementTree.fromstring(content)
+
+
+def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
+    root = make_run(tmp_path, Made(budgets=("10",), seeds=3, pictures=False, probes=()))
+    folder = RunFolder(root)
+    for start in ("=", "+", "-", "@"):
+        trials = [{**row, "reason": f"{start}cmd|' /C calc'!A0"} for row in folder.table("trials")]
+        folder.write_table("trials", schema.TRIALS, trials)
+        rows = list(csv.DictReader(io.StringIO(files(write_page(root).read_text())["trials.csv"].decode())))
+        assert {row["reason"][:2] for row in rows} == {"'" + start}
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (Made(contrasts=False, seeds=3), "No comparison was stated in this study"),
+        (Made(losses=("cross-entropy",), budgets=("20",), contrasts=False), "AUROC in reversed"),
+        (Made(probes=(), contrasts=False), "No comparison was stated"),
+        (Made(all_failed=True, contrasts=False), "75 failed of 75 trials"),
+        (Made(seeds=1), "no interval is drawn under 3"),
+        (Made(seeds=2, budgets=("10",)), "nothing is ranked under 3"),
+        (Made(probes=("decodability",), contrasts=False), "What it encodes"),
+        (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin (severe)"),
+        (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "8 of 40 shown"),
+        (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
+        (Made(pictures=False), "Every comparison"),
+    ],
+    ids=["no contrasts", "one recipe", "no probes", "all failed", "one seed", "two seeds", "decodability alone",
+         "several classes", "forty recipes", "unicode", "no pictures"],
+)  # fmt: skip
+def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
+    page = made_page(tmp_path, made)
+    assert words in html.unescape(page)
+    assert links(page) <= set(ids(page))
+    assert len(page.encode()) < SIZE_LIMIT
+
+
+def test_levels_without_a_value_keep_their_row(tmp_path: Path) -> None:
+    page = made_page(tmp_path, Made(budgets=("20",)))
+    assert re.search(r">no value<", page)
+
+
+def test_a_missing_table_is_named(run: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    (broken / "tables" / "sentences.parquet").unlink()
+    with pytest.raises(StoreError, match=r"holds no table 'sentences': run the study first"):
+        write_page(broken)
+
+
+def test_a_missing_column_is_named(run: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    rows = RunFolder(broken).table("contrasts")
+    columns = [name for name in schema.CONTRASTS if name not in ("p", "detectable")]
+    RunFolder(broken).write_table("contrasts", columns, rows)
+    with pytest.raises(StoreError, match=r"'contrasts' .* lacks the columns p, detectable: run `assay report"):
+        write_page(broken)
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_a_picture_that_cannot_be_read_is_named(run: Path, tmp_path: Path, how: str) -> None:
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    picture = broken / "pictures" / "sheet-same.png"
+    picture.unlink() if how == "missing" else picture.write_bytes(b"no picture")
+    with pytest.raises(StoreError, match=r"cannot read .*sheet-same\.png: .* to make the pictures anew"):
+        write_page(broken)
+    assert (broken / "report.html").exists() == (run / "report.html").exists()
+
+
+def test_a_picture_is_shown_at_whole_multiples_of_its_pixels(page: str) -> None:
+    shown = re.findall(r'<img src="data:image/png;base64,([^"]+)" width="(\d+)" height="(\d+)"', page)
+    assert shown
+    for content, width, height in shown:
+        head = base64.b64decode(content[:64])
+        own = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+        assert int(width) % own[0] == 0
+        assert int(width) // own[0] == int(height) // own[1]
+
+
+def test_levels_keep_their_colour_through_the_page(page: str) -> None:
+    """Every seed of a level is drawn in one colour, whichever the figure."""
+    for level in LEVELS:
+        marks = re.findall(rf'fill="(var\(--s\d\))"[^>]*><title>{level}, seed', page)
+        assert len(set(marks)) == 1
