@@ -1,0 +1,77 @@
+"""What every benchmark says and how: the machine, its load, the versions, and one markdown table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+LIBRARIES = ("assay", "torch", "numpy")
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's docstring, with `--out`."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--out", type=Path, metavar="FILE", help="also write what is printed to this file")
+    return made
+
+
+def load() -> str:
+    """The load averages over 1, 5 and 15 minutes."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Page:
+    """Collects what a benchmark prints: facts of the machine first, then one table, then remarks.
+
+    A row is printed as soon as it is known; `close` adds the load at the end and writes the file.
+    """
+
+    def __init__(self, columns: Sequence[str], out: Path | None, *facts: str) -> None:
+        self.out = out
+        self.lines: list[str] = []
+        versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+        machine = f"{platform.system()} {platform.machine()}, {_processor()}, {cores()} cores"
+        self.say(f"{machine}; Python {platform.python_version()}, {versions}; load at the start {load()}")
+        for fact in facts:
+            self.say(fact)
+        self.say("")
+        self.row(*columns)
+        self.row(*("---" for _ in columns))
+
+    def say(self, line: str) -> None:
+        """One line as it is."""
+        self.lines.append(line)
+        print(line, flush=True)
+
+    def row(self, *cells: object) -> None:
+        """One row of the table."""
+        self.say("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+    def close(self, *remarks: str) -> None:
+        """Remarks below the table, the load at the end, and the file if one was asked for."""
+        self.say("")
+        for remark in remarks:
+            self.say(remark)
+        self.say(f"Load at the end {load()}.")
+        if self.out is not None:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self.out.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown processor"
