@@ -221,6 +221,14 @@ def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> 
     assert len(page.encode()) < SIZE_LIMIT
 
 
+def test_facts_that_are_not_known_are_not_needed(tmp_path: Path) -> None:
+    root = make_run(tmp_path, Made(budgets=("10",), seeds=3, pictures=False, probes=()))
+    RunFolder(root).write_table("provenance", schema.PROVENANCE, [{"key": "study", "value": "bare"}])
+    page = write_page(root).read_text(encoding="utf-8")
+    assert "<h1>bare</h1>" in page
+    assert "No row of the data was left out." in page
+
+
 def test_levels_without_a_value_keep_their_row(tmp_path: Path) -> None:
     page = made_page(tmp_path, Made(budgets=("20",)))
     assert re.search(r">no value<", page)
@@ -266,4 +274,5 @@ def test_levels_keep_their_colour_through_the_page(page: str) -> None:
     """Every seed of a level is drawn in one colour, whichever the figure."""
     for level in LEVELS:
         marks = re.findall(rf'fill="(var\(--s\d\))"[^>]*><title>{level}, seed', page)
+        marks += re.findall(rf'<title>[^<]*{level} -?\d?\.\d[^<]*</title><path [^>]*stroke="(var\(--s\d\))"', page)
         assert len(set(marks)) == 1

@@ -65,7 +65,7 @@ def collect(root: Path) -> Content:
     environments = account.environments(tables)
     ids = {sheet.id for section in sections for sheet in section.sheets} | {sheet.id for sheet in lost}
     ids |= {environments.id} if environments else set()
-    facts = dict(tables.facts)
+    facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
     name = facts.get("study", root.name)
     return Content(
         name=name,
@@ -85,6 +85,7 @@ def collect(root: Path) -> Content:
     )
 
 
+_MAY_LACK = ("rows left out", "known faults", "spec")
 _WHOLE = ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "provenance")
 
 

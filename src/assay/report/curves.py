@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from assay.report.axes import Scale, tick_text, ticks
-from assay.report.marks import Mark, Panel, Plot, Reference, bar, key, panel_grid, seed_words
-from assay.report.svg import BOLD, NARROW, Drawing, breadth, line, marker, polyline, shortened, text
+from assay.report.marks import Mark, Panel, Plot, Reference, bar, group, key, panel_grid
+from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, line, marker, polyline, shortened, text
 
 LEAST_PANEL = 170.0
 HEIGHT = 160.0
@@ -40,12 +40,12 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     body = [shapes]
     for i, panel in enumerate(plot.panels):
         r, c = divmod(i, columns)
-        x, y = left + c * (each + GAP), top + 24 + r * (HEIGHT + 58)
+        x, y = left + c * (each + GAP), top + 24 + r * (HEIGHT + 62)
         place = _place(plot, x, x + each, y)
         last = c == columns - 1 or i == len(plot.panels) - 1
         body += [_frame(plot, panel, place), _marks(plot, panel, place)]
         body.append(_ends(plot, panel, place, room if last else 0.0, direct))
-    bottom = top + 24 + rows * (HEIGHT + 58)
+    bottom = top + 24 + rows * (HEIGHT + 62)
     axis = f"{plot.axis}, by {plot.position_name}"
     body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, colour="var(--soft)"))
     return Drawing(width, bottom, "".join(body))
@@ -68,9 +68,11 @@ def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
             text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
         ]
     step = (place.right - place.left) / len(plot.positions)
-    for position, x in place.across.items():
-        words = shortened(position, step, NARROW)
-        parts.append(text(x, base + 15, words, size=NARROW, anchor="middle", colour="var(--soft)", full=position))
+    tight = max(breadth(position, NARROW) for position in plot.positions) + 4 > step
+    for i, (position, x) in enumerate(place.across.items()):
+        words = shortened(position, step * (2 if tight else 1), NARROW)
+        y = base + (27 if tight and i % 2 else 15)
+        parts.append(text(x, y, words, size=NARROW, anchor="middle", colour="var(--soft)", full=position))
     parts.append(line(place.left, base, place.right, base, "var(--line)"))
     return "".join(parts + [_reference(reference, place) for reference in panel.references])
 
@@ -100,13 +102,10 @@ def _mark(plot: Plot, mark: Mark, place: _Place, x: float) -> str:
     if not math.isnan(mark.low):
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
         parts.append(bar(scale(mark.low), scale(mark.high), x, style.colour, 1.4, cut, flat=False))
-    parts += [
-        marker(style.marker, x, scale(value), 2.0, style.colour, seed_words(mark.level, seed, value), 0.5)
-        for seed, value in mark.seeds
-        if not math.isnan(value)
-    ]
+    parts.append(dots([(x, scale(value)) for _, value in mark.seeds if not math.isnan(value)], style.colour, 4.0))
     y, half = scale(mark.value), min(5.0, max(2.5, place.spread / len(plot.levels) * 0.6))
-    return "".join([*parts, line(x - half, y, x + half, y, style.colour, 2.6)])
+    said = f"{mark.at}: {mark.said}" if plot.hover else ""
+    return group(said, "".join([*parts, line(x - half, y, x + half, y, style.colour, 2.6)]))
 
 
 def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:

@@ -47,7 +47,7 @@ def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download |
 
 def as_svg(name: str, drawing: str) -> Download:
     """A drawing as a file."""
-    return Download(f"{name}.svg", "data:image/svg+xml;charset=utf-8," + quote(drawing, safe=" /:=<>,;()!*'"))
+    return Download(f"{name}.svg", _base64("image/svg+xml", drawing.encode()))
 
 
 def as_markdown(name: str, words: str) -> Download:

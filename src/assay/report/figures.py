@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.report.axes import limits
 from assay.report.curves import draw_curves
@@ -63,7 +63,7 @@ def _figure(
 ) -> Figure:
     alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
     note = " ".join(part for part in (note, counted(rows)) if part)
-    wide = draw(plot, width)
+    wide, still = draw(plot, width), replace(plot, hover=False)
     columns = COLUMNS if rows and "recipe" in rows[0] else tuple(rows[0]) if rows else COLUMNS
     return Figure(
         id,
@@ -71,10 +71,10 @@ def _figure(
         note,
         alternative,
         wide.inline(alternative, "wide"),
-        draw(plot, NARROW).inline(alternative, "narrow"),
+        draw(still, NARROW).inline(alternative, "narrow"),
         tuple(rows),
         as_csv(id, columns, rows),
-        as_svg(id, wide.standalone(title, alternative)),
+        as_svg(id, draw(still, width).standalone(title, alternative)),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from assay.report.palette import Style
-from assay.report.svg import Drawing, breadth, line, marker, shortened, text
+from assay.report.svg import breadth, element, line, marker, shortened, text
 from assay.stats.format import number, with_interval
 
 
@@ -61,7 +62,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Plot:
-    """Panels that are compared: same limits, same levels, same styles."""
+    """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value."""
 
     panels: tuple[Panel, ...]
     levels: tuple[str, ...]
@@ -70,6 +71,7 @@ class Plot:
     limits: tuple[float, float]
     positions: tuple[str, ...] = ()
     position_name: str = ""
+    hover: bool = True
 
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""
@@ -112,9 +114,11 @@ def bar(low: float, high: float, at: float, colour: str, width: float, cut: tupl
     return found
 
 
+def group(said: str, shapes: str) -> str:
+    """Shapes that say something together on hovering."""
+    return element("g", element("title", escape(said)) + shapes) if said else shapes
+
+
 def seed_words(level: str, seed: int, value: float) -> str:
     """What a dot says on hovering."""
     return f"{level}, seed {seed}: {number(value)}"
-
-
-__all__ = ["Drawing", "Mark", "Panel", "Plot", "Reference", "bar", "key", "panel_grid", "seed_words"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
 
 from assay.report.axes import Scale, tick_text, ticks
-from assay.report.marks import Mark, Panel, Plot, bar, panel_grid, seed_words
+from assay.report.marks import Mark, Panel, Plot, bar, group, panel_grid, seed_words
 from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, element, line, marker, shortened, text
 
 LEAST_PANEL = 104.0
@@ -108,12 +107,10 @@ def _mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
         parts.append(bar(scale(mark.low), scale(mark.high), y + above, style.colour, 2.0, cut, flat=True))
     seeds = [(seed, value) for seed, value in mark.seeds if not math.isnan(value)]
     if len(plot.levels) > MANY:
-        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.colour))
-    else:
-        parts += [
-            marker(style.marker, scale(v), y + below, radius, style.colour, seed_words(mark.level, seed, v), 0.6)
-            for seed, v in seeds
-        ]
+        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.colour, 4.0))
+    for seed, value in seeds if len(plot.levels) <= MANY else ():
+        said = seed_words(mark.level, seed, value) if plot.hover else ""
+        parts.append(marker(style.marker, scale(value), y + below, radius, style.colour, said, 0.6))
     x = scale(mark.value)
     tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
-    return element("g", element("title", escape(mark.said)) + "".join(parts) + tick)
+    return group(mark.said if plot.hover else "", "".join([*parts, tick]))

@@ -95,10 +95,10 @@ def marker(shape: str, x: float, y: float, radius: float, colour: str, said: str
     return element("path", title, d=path, fill=colour, **more)
 
 
-def dots(points: Iterable[tuple[float, float]], colour: str) -> str:
-    """Small round dots as one shape, for drawings that hold thousands."""
+def dots(points: Iterable[tuple[float, float]], colour: str, size: float) -> str:
+    """Small round dots as one shape, for drawings that hold many."""
     path = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in points)
-    shape = element("path", d=path, stroke=colour, stroke_width=4.0, stroke_linecap="round", stroke_opacity=0.6)
+    shape = element("path", d=path, stroke=colour, stroke_width=size, stroke_linecap="round", stroke_opacity=0.6)
     return shape if path else ""
 
 
