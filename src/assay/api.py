@@ -57,18 +57,17 @@ class Study:
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
         """
         from assay.cli.progress import Display, display_for
-        from assay.cli.run import run_folder
-        from assay.execution.local import InProcess
-        from assay.execution.run import default_workers, local_executor, prepare, quietly, run_study
+        from assay.cli.run import crew, run_folder
+        from assay.execution.run import prepare, quietly, run_study
         from assay.execution.tasks import Task
 
-        root = run_folder(self.spec, self.scale, Path(out))
-        executor = InProcess() if workers == 0 else local_executor(workers)
-        prepared = prepare(self.spec, root)
-        crew = workers or default_workers()
+        spec = self.spec
+        root = run_folder(spec, self.scale, Path(out))
+        executor, count = crew(workers)
+        prepared = prepare(spec, root)
 
         def shown(tasks: Sequence[Task]) -> Display:
-            return display_for(tasks, crew, as_json=False)
+            return display_for(tasks, count, as_json=False)
 
         run_study(prepared, shown if progress else quietly, executor)
         return Run(root)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 app = typer.Typer(
     name="assay",
@@ -14,25 +17,63 @@ app = typer.Typer(
     epilog="Start with: assay run nodule-loss",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _seeds(text: str) -> int:
+    return _whole(text, 1, 1000)
+
+
+def _workers(text: str) -> int:
+    return _whole(text, 0, 1000)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    """An option's whole number. Raises typer.BadParameter with what was given and what is allowed."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise typer.BadParameter(f"expected a whole number from {least} to {most}, not {text}")
+    return number
+
+
 Spec = Annotated[str, typer.Argument(help="A built-in study's name or a YAML file.", metavar="SPEC")]
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of a study under --out.", metavar="RUN")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a field; repeatable.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="How many seeds.")]
-Scale = Annotated[str | None, typer.Option("--scale", help="A scale that the study defines, such as quick or paper.")]
-NumberOfWorkers = Annotated[int | None, typer.Option("--workers", help="Worker processes; default: one per core.")]
-Out = Annotated[Path, typer.Option("--out", help="Where run folders lie.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
+Scale = Annotated[str | None, typer.Option("--scale", metavar="NAME", help="A scale of the study: quick, paper.")]
+NumberOfWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", parser=_workers, metavar="N", help="Worker processes; default: one per core; 0: none."),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where run folders lie.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
 RUNS = Path("runs")
 
 
-@app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.loss=[cross-entropy,supcon]")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"assay {version('assay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _assay(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.epochs=5")
 def run(
     spec: Spec,
     set_: Sets = None,
@@ -43,13 +84,13 @@ def run(
     skip_bad_rows: SkipBadRows = False,
     json: Json = False,
 ) -> None:
-    """Train what is missing, probe, compare, and write the report. Run again: continues, or says that all is done."""
+    """Train what is missing, probe, compare, and write the report. Run again, it continues or says that all is done."""
     from assay.cli.run import run_command
 
     run_command(spec, set_ or [], seeds, scale, workers, out, skip_bad_rows, json)
 
 
-@app.command(epilog="Example: assay preview nodule-loss --set environments.train.association.texture=0.5")
+@app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 def preview(
     spec: Spec,
     set_: Sets = None,
@@ -60,7 +101,11 @@ def preview(
     skip_bad_rows: SkipBadRows = False,
     json: Json = False,
 ) -> None:
-    """Show what a study will look at, before a second of training: images, pairs, associations, size, time, power."""
+    """Show what a study will look at, before a second of training.
+
+    Images and counterfactual pairs, associations asked for and achieved, counts, number of trials, time, and the
+    difference that each contrast can detect. Pictures and a page are written to the run folder, under preview/.
+    """
     from assay.cli.preview import preview_command
 
     preview_command(spec, set_ or [], seeds, scale, workers, out, skip_bad_rows, json)
@@ -70,7 +115,10 @@ def preview(
 def results(
     run: Run,
     table: Annotated[
-        str, typer.Option("--table", help="contrasts, estimates, seeds, trials or environments.")
+        str,
+        typer.Option(
+            "--table", metavar="NAME", help="contrasts, sentences, estimates, seeds, trials, environments, provenance."
+        ),
     ] = "contrasts",
     out: Out = RUNS,
     json: Json = False,
@@ -84,7 +132,7 @@ def results(
 
 @app.command(epilog="Example: assay report nodule-loss")
 def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
-    """Make the statistics and the page anew from the kept records. Trains and reads nothing."""
+    """Make statistics and page anew from the kept records."""
     from assay.cli.results import report_command
 
     report_command(run, out, json)
@@ -97,7 +145,7 @@ def clean(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """List what the study's spec no longer names; with --yes, delete it."""
+    """List what the spec no longer names. With --yes, delete it."""
     from assay.cli.results import clean_command
 
     clean_command(run, yes, out, json)
@@ -105,13 +153,13 @@ def clean(
 
 @app.command(epilog="Example: assay show nodule-loss > my-study.yaml")
 def show(
-    name: Annotated[str, typer.Argument(help="A built-in study.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="A built-in study's name, or a YAML file.", metavar="NAME")],
     set_: Sets = None,
     seeds: Seeds = None,
     scale: Scale = None,
     json: Json = False,
 ) -> None:
-    """Print a built-in study as YAML, with comments, ready to edit; --json prints its grid after --set and --scale."""
+    """Print a study as YAML, with comments, to edit. With --json, its grid after --scale, --set and --seeds."""
     from assay.cli.inspect import show_command
 
     show_command(name, set_ or [], seeds, scale, json)
@@ -119,10 +167,10 @@ def show(
 
 @app.command("list", epilog="Example: assay list loss")
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="study, loss, probe, phantom, ...", metavar="[KIND]")] = None,
+    kind: Annotated[str | None, typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND")] = None,
     json: Json = False,
 ) -> None:
-    """List everything a spec can name, one line each, by kind."""
+    """List everything a spec can name, by kind."""
     from assay.cli.inspect import list_command
 
     list_command(kind, json)
@@ -130,23 +178,53 @@ def list_(
 
 @app.command(epilog="Example: assay doctor")
 def doctor(out: Out = RUNS, json: Json = False) -> None:
-    """Say what this machine has (Python, torch, GPU, disk, weights, data), and how to get what is missing."""
+    """Say what this machine has and lacks. Ends with 1 when something is missing that Assay needs."""
     from assay.cli.doctor import doctor_command
 
     doctor_command(out, json)
 
 
-def main() -> None:
-    """Entry point: 0 done, 1 some trials failed, 2 the request was wrong, 130 interrupted."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Ends with 0 done, 1 some trials failed, 2 the request was wrong, 130 interrupted.
+
+    arguments: what stands after `assay`; those of the process when None.
+    """
+    sys.exit(_answer(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _answer(arguments: list[str]) -> int:
+    """Do what was asked and return the exit code. Whatever is wrong with the request is told on standard error."""
     from assay.core.errors import AssayError
 
     try:
-        app()
+        command = typer.main.get_command(app)
+        with command.make_context("assay", arguments) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except TyperException as error:
+        print(_usage(error), file=sys.stderr)
+        return 2
     except AssayError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        return 2
+    except BrokenPipeError:  # the reader has gone: what is left to print goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 130
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+        return 130
+    return 0
+
+
+def _usage(error: TyperException) -> str:
+    """An error of typer's in one line, with the command that tells more; the help itself when nothing was asked."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    text = error.format_message().strip()
+    if "\n" in text or context is None:
+        return text
+    told = text.removeprefix("Invalid value for ").rstrip(".")
+    if " (Possible options: " in told:
+        told = told.replace(" (Possible options: ", ": did you mean ").removesuffix(")") + "?"
+    return f"{context.command_path}: {told[0].lower()}{told[1:]}; see {context.command_path} --help"

@@ -32,8 +32,7 @@ def doctor_command(out: Path, json: bool) -> None:
     """Print the findings; the exit code is 1 when something that Assay needs is missing."""
     findings = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_extras()]
     if json:
-        jsonlib.dump([asdict(finding) for finding in findings], sys.stdout, indent=1)
-        print()
+        print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.core.parsing import parse_study
 from assay.shifts.environment import Achieved
+
+if TYPE_CHECKING:
+    from assay.execution.preview import Preview
+    from assay.execution.run import Prepared
+
+ASSUMPTIONS = "What a contrast can detect with 80 % power (assumptions: docs/statistics.md)"
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a preview tells. power: one entry per comparison, as `execution.power` makes them."""
+
+    prepared: Prepared
+    preview: Preview
+    power: Sequence[dict[str, str | float | None]]
+    workers: int
+    folder: Path
 
 
 def preview_command(
@@ -21,58 +39,97 @@ def preview_command(
     skip_bad_rows: bool,
     json: bool,
 ) -> None:
-    """Print the tables and write the pictures to `<run folder>/preview/`."""
+    """Print the tables, and write the pictures and a page of both to `<run folder>/preview/`."""
     spec = parse_study(source, overrides=sets, seeds=seeds, scale=scale)
 
-    from assay.cli.progress import duration
-    from assay.cli.run import run_folder
+    from assay.cli.preview_page import write_preview
+    from assay.cli.run import crew, run_folder
     from assay.execution.power import detectable_differences
     from assay.execution.preview import make_preview
-    from assay.execution.run import default_workers, prepare
+    from assay.execution.run import prepare
 
-    root = run_folder(spec, scale, out)
-    crew = workers or default_workers()
-    prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows)
-    preview = make_preview(spec, prepared.population, root / "preview")
+    folder = run_folder(spec, scale, out) / "preview"
+    prepared = prepare(spec, folder.parent, skip_bad_rows=skip_bad_rows)
+    preview = make_preview(spec, prepared.population, folder)
     power = detectable_differences(spec, prepared.population)
+    found = Found(prepared, preview, power, crew(workers)[1], folder)
+    page = write_preview(found)
     if json:
-        facts = [{"environment": name, "images": images, "achieved": [_plain(found) for found in achieved]}
-                 for name, images, achieved in preview.environments]  # fmt: skip
-        print(jsonlib.dumps({"study": spec.name, "trials": len(prepared.plan.trials), "to_train": prepared.new_trials,
-                             "seconds": prepared.seconds(crew), "environments": facts, "power": power,
-                             "pictures": [str(root / "preview" / str(row["file"])) for row in preview.pictures]},
-                            indent=1))  # fmt: skip
+        print(jsonlib.dumps(_facts(found, page), indent=1))
         return
-    print(f"{spec.name}: {spec.question}\n")
-    for name, images, achieved in preview.environments:
-        print(f"{name}: {images} images")
-        for found in achieved:
-            print(_association(found))
-    print("\nWhat a contrast can detect with 80 % power (assumptions: docs/statistics.md)")
-    for row in power:
-        print(f"  {row['statement']}: {row['reason'] or row['detectable']}")
-    print(f"\n{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: about "
-          f"{duration(prepared.seconds(crew))} with {crew} workers")  # fmt: skip
-    print(f"pictures: {root / 'preview'} ({len(preview.pictures)} files)")
+    print("\n".join(text_lines(found)))
+    print(f"pictures: {folder} ({len(preview.pictures)} files)")
+    print(f"preview: {page}")
 
 
-def _association(found: Achieved) -> str:
-    asked = "as found" if found.asked is None else f"asked {found.asked:+.2f}"
-    interval = f"[{found.low:+.2f}, {found.high:+.2f}]"
-    line = f"  {found.factor} with {found.target}: {asked}, achieved {found.strength:+.2f} {interval}"
-    if found.kept < found.available:
-        line += f", {found.kept} of {found.available} rows kept"
-    levels = list(dict.fromkeys(level for _, level in found.counts))
-    width = max(len(level) for level in levels)
-    labels = list(dict.fromkeys(label for label, _ in found.counts))
-    head = " " * (width + 6) + "".join(f"{label:>14}" for label in labels)
-    rows = [
-        f"    {level:<{width}}  " + "".join(f"{found.counts.get((label, level), 0):>14}" for label in labels)
-        for level in levels
-    ]
-    return "\n".join([line, head, *rows])
+def text_lines(found: Found) -> list[str]:
+    """The whole preview as lines of text."""
+    spec = found.prepared.spec
+    lines = [f"{spec.name}: {spec.question}" if spec.question else spec.name, ""]
+    for name, images, achieved in found.preview.environments:
+        lines.append(f"{name}: {images} images")
+        for tie in achieved:
+            lines += [f"  {association(tie)}", *_counts(tie)]
+    lines += ["", ASSUMPTIONS] if found.power else []
+    lines += [f"  {line}" for line in power_lines(found)]
+    return [*lines, "", size(found)]
 
 
-def _plain(found: Achieved) -> dict[str, object]:
-    counts = {f"{label} / {level}": count for (label, level), count in found.counts.items()}
-    return {**asdict(found), "counts": counts}
+def power_lines(found: Found) -> list[str]:
+    """What each comparison can detect, or why that cannot be said."""
+    return [f"{row['statement']}: {row['reason'] or row['detectable']}" for row in found.power]
+
+
+def size(found: Found) -> str:
+    """How many trials there are, how many are new, and about how long they take."""
+    from assay.cli.progress import duration, workers_text
+
+    prepared = found.prepared
+    time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}"
+    return f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
+
+
+def association(tie: Achieved) -> str:
+    """One association: asked for, achieved with its interval, and the rows that were kept for it."""
+    asked = "as found" if tie.asked is None else f"asked {tie.asked:+.2f}"
+    achieved = f"achieved {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
+    kept = f", {tie.kept} of {tie.available} rows kept" if tie.kept < tie.available else ""
+    return f"{tie.factor} with {tie.target}: {asked}, {achieved}{kept}"
+
+
+def cross_table(tie: Achieved) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    """Classes, and for every level or bin of the factor its name and the number of rows per class."""
+    labels = list(dict.fromkeys(label for label, _ in tie.counts))
+    levels = list(dict.fromkeys(level for _, level in tie.counts))
+    return labels, [(level, [tie.counts.get((label, level), 0) for label in labels]) for level in levels]
+
+
+def _counts(tie: Achieved) -> list[str]:
+    labels, rows = cross_table(tie)
+    width = max(len(level) for level, _ in rows)
+    wide = max(8, *(len(label) + 2 for label in labels))
+    head = " " * (width + 6) + "".join(f"{label:>{wide}}" for label in labels)
+    return [head, *(f"    {level:<{width}}  " + "".join(f"{n:>{wide}}" for n in counts) for level, counts in rows)]
+
+
+def _facts(found: Found, page: Path) -> dict[str, object]:
+    prepared = found.prepared
+    return {
+        "study": prepared.spec.name,
+        "trials": len(prepared.plan.trials),
+        "to_train": prepared.new_trials,
+        "seconds": round(prepared.seconds(found.workers), 1),
+        "workers": found.workers,
+        "environments": [
+            {"environment": name, "images": images, "achieved": [_plain(tie) for tie in achieved]}
+            for name, images, achieved in found.preview.environments
+        ],
+        "power": found.power,
+        "pictures": [str(found.folder / str(row["file"])) for row in found.preview.pictures],
+        "preview": str(page),
+    }
+
+
+def _plain(tie: Achieved) -> dict[str, object]:
+    counts = [{"target": label, "level": level, "rows": rows} for (label, level), rows in tie.counts.items()]
+    return {**asdict(tie), "counts": counts}

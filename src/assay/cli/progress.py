@@ -81,6 +81,14 @@ class Counter:
             parts.append(f"{self.failed} failed")
         return ", ".join([*parts, f"about {duration(self.seconds_left())} left"])
 
+    def last_line(self) -> str:
+        """How it ended: what is done of all, what failed, the time it took, and what comes next."""
+        took = f"in {duration(time.monotonic() - self.started)}"
+        done = f"{len(self.finished)} of {len(self.tasks)} done"
+        failed = [f"{self.failed} failed"] if self.failed else []
+        whole = len(self.finished) + len(self.lost) == len(self.tasks)
+        return f"{', '.join([done, *failed])} {took}" + ("; now the comparisons and the page" if whole else "")
+
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
@@ -90,6 +98,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def workers_text(count: int) -> str:
+    """The number of workers in words."""
+    return f"{count} worker" + ("" if count == 1 else "s")
+
+
+def tell_end(counter: Counter) -> None:
+    """The last line of a run that had anything to do."""
+    if counter.tasks:
+        print(counter.last_line(), file=sys.stderr, flush=True)
 
 
 class JsonDisplay:
@@ -129,7 +148,7 @@ class PlainDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        print(self.counter.line(), file=sys.stderr, flush=True)
+        tell_end(self.counter)
 
     def __call__(self, event: Event) -> None:
         """See `Display`."""
@@ -156,7 +175,7 @@ class LiveDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.__exit__(kind, error, trace)
-        print(self.counter.line(), file=sys.stderr, flush=True)
+        tell_end(self.counter)
 
     def __call__(self, event: Event) -> None:
         """See `Display`."""

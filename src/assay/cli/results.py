@@ -14,14 +14,17 @@ from assay.core.errors import StoreError, nearest, unknown_name
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
-TABLES = ("contrasts", "estimates", "seeds", "trials", "environments")
+TABLES = ("contrasts", "sentences", "estimates", "seeds", "trials", "environments", "provenance")
 SHOWN = {
-    "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion"),
-    "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high"),
-    "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value"),
+    "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
+    "sentences": ("part", "light", "text"),
+    "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
+    "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
+    "provenance": ("key", "value"),
 }
+UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -39,15 +42,16 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
     """Print a table for reading, as JSON, or as CSV."""
     if table not in TABLES:
         raise StoreError(unknown_name("table", table, TABLES))
+    if json and csv:
+        raise StoreError("--json and --csv: choose one of them")
     rows = RunFolder(find_run(run, out)).table(table)
     if json:
-        jsonlib.dump([_plain(row) for row in rows], sys.stdout, indent=1)
-        print()
+        print(jsonlib.dumps([_plain(row) for row in rows], indent=1))
     elif csv:
         names = list(rows[0]) if rows else list(SHOWN[table])
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(_plain(row) for row in rows)
     else:
         _print_table(rows, SHOWN[table])
 
@@ -80,15 +84,18 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
 
 
 def _print_table(rows: list[Row], names: tuple[str, ...]) -> None:
+    """Print for reading: columns that say something in any row, on a terminal folded to its width."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    for name in names:
-        table.add_column(name, justify="left" if not rows or isinstance(rows[0][name], str) else "right")
+    said = [name for name in names if any(_text(row[name]) for row in rows)] or list(names)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in said:
+        number = bool(rows) and all(not isinstance(row[name], str) for row in rows)
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row[name]) for name in names))
-    Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)
+        table.add_row(*(_text(row[name]) for name in said))
+    Console(width=None if sys.stdout.isatty() else UNFOLDED, markup=False, highlight=False).print(table)
 
 
 def _text(value: Any) -> str:

@@ -6,14 +6,31 @@ import json as jsonlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
 
+if TYPE_CHECKING:
+    from assay.execution.run import Prepared, Result
+    from assay.execution.tasks import Executor
+
+MOST_REASONS = 8
+
 
 def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
     """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
-    return out / (f"{spec.name}-{scale}" if scale else spec.name)
+    return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
+
+
+def crew(workers: int | None) -> tuple[Executor, int]:
+    """What runs the tasks, and how many at once: a process per core unless told otherwise, with 0 this one alone."""
+    from assay.execution.local import InProcess
+    from assay.execution.run import default_workers, local_executor
+
+    if workers == 0:
+        return InProcess(), 1
+    return local_executor(workers), workers or default_workers()
 
 
 def run_command(
@@ -26,46 +43,77 @@ def run_command(
     skip_bad_rows: bool,
     json: bool,
 ) -> None:
-    """Run, and end with the exit code that says how it went."""
+    """Run, and end with the exit code that says how it went. Only what is wanted stands on standard output."""
     spec = parse_study(source, overrides=sets, seeds=seeds, scale=scale)
 
-    from assay.cli.progress import display_for, duration
-    from assay.execution.run import default_workers, local_executor, prepare, run_study
+    from assay.cli.progress import display_for
+    from assay.execution.run import prepare, run_study
 
-    say = _nothing if json else _to_stderr
     root = run_folder(spec, scale, out)
-    crew = workers or default_workers()
+    executor, count = crew(workers)
     prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows)
-    size = f"{len(prepared.plan.trials)} trials, {len(spec.points)} recipes, {spec.seeds} seeds"
-    say(f"{spec.name}: {size}; records in {root}")
-    if not prepared.tasks:
-        say("every trial and probe is done: nothing to train, comparisons are made anew")
-    else:
-        say(
-            f"{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: about "
-            f"{duration(prepared.seconds(crew))} with {crew} workers"
-        )
-    for reason, count in prepared.why[:8]:
-        say(f"  {count} new: {reason}")
-    if len(prepared.why) > 8:
-        say(f"  and {len(prepared.why) - 8} further reasons")
-    result = run_study(prepared, lambda tasks: display_for(tasks, crew, json), local_executor(crew))
     if json:
-        print(jsonlib.dumps({"event": "finished", "folder": str(result.folder), "trained": result.trained,
-                             "probed": result.probed, "failed": result.failed, "stopped": result.stopped,
-                             "report": str(result.page) if result.page else None}))  # fmt: skip
+        print(jsonlib.dumps(_planned(prepared, count)), flush=True)
+    else:
+        for line in plan_lines(prepared, count):
+            print(line, file=sys.stderr, flush=True)
+    result = run_study(prepared, lambda tasks: display_for(tasks, count, json), executor)
+    if json:
+        print(jsonlib.dumps(_finished(result)), flush=True)
+    else:
+        _tell(result)
+    sys.exit(130 if result.stopped else 1 if result.failed else 0)
+
+
+def plan_lines(prepared: Prepared, workers: int) -> list[str]:
+    """What is to be done, how long it takes, and why each trial is new."""
+    from assay.cli.progress import duration, workers_text
+
+    spec, plan = prepared.spec, prepared.plan
+    size = f"{len(plan.trials)} trials, {len(spec.points)} recipes, {spec.seeds} seeds"
+    lines = [f"{spec.name}: {size}; records in {prepared.place.root}"]
+    if not prepared.tasks:
+        return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
+    time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}"
+    lines.append(f"{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: {time}")
+    lines += [f"  {count} new: {reason}" for reason, count in prepared.why[:MOST_REASONS]]
+    more = len(prepared.why) - MOST_REASONS
+    return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+
+
+def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
+    return {
+        "event": "planned",
+        "study": prepared.spec.name,
+        "folder": str(prepared.place.root),
+        "trials": len(prepared.plan.trials),
+        "to_train": prepared.new_trials,
+        "to_probe": prepared.new_probes,
+        "seconds": round(prepared.seconds(workers), 1),
+        "workers": workers,
+        "why": [{"reason": reason, "trials": count} for reason, count in prepared.why],
+    }
+
+
+def _finished(result: Result) -> dict[str, object]:
+    return {
+        "event": "finished",
+        "folder": str(result.folder),
+        "trained": result.trained,
+        "probed": result.probed,
+        "failed": result.failed,
+        "stopped": result.stopped,
+        "report": str(result.page) if result.page else None,
+    }
+
+
+def _tell(result: Result) -> None:
     if result.stopped:
-        say(f"stopped: {result.trained} trials were finished; the same command goes on from here")
-        sys.exit(130)
+        print(f"stopped: {result.trained} trials were finished; the same command goes on from here", file=sys.stderr)
+        return
     if result.failed:
-        say(f"{result.failed} tasks failed; the report shows why, and the same command tries them again")
-    say(f"report: {result.page}")
-    sys.exit(1 if result.failed else 0)
-
-
-def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _nothing(_: str) -> None:
-    return
+        print(
+            f"{result.failed} tasks failed; the report shows why, and the same command tries them again",
+            file=sys.stderr,
+        )
+    print(f"report: {result.page}", flush=True)
