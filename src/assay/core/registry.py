@@ -138,5 +138,6 @@ def _params_of(target: Callable[..., Any]) -> type[Params]:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         annotation = Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
-        fields[parameter.name] = (annotation, ... if parameter.default is inspect.Parameter.empty else parameter.default)
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[parameter.name] = (annotation, default)
     return create_model("DottedParams", __base__=Params, **fields)

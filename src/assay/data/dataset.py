@@ -40,7 +40,9 @@ class Images(Protocol):
     """Pixels by position. `shape` is (channels, height, width)."""
 
     @property
-    def shape(self) -> tuple[int, int, int]: ...
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -94,10 +96,14 @@ class Phantom(Protocol):
     """
 
     @property
-    def factors(self) -> tuple[Factor, ...]: ...
+    def factors(self) -> tuple[Factor, ...]:
+        """What can be set, each with its range or levels."""
+        ...
 
     @property
-    def card(self) -> Card: ...
+    def card(self) -> Card:
+        """What to know before believing a number from it."""
+        ...
 
     def scale(self, size: int) -> PixelScale:
         """What pixels mean at this image size."""
