@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay.report.contents import WORST
-from assay.report.sheets import Line, Sheet, amount, estimated, figure, sheet, words
+from assay.report.sheets import NONE, Line, Sheet, amount, estimated, figure, sheet, words
 from assay.report.tables import Tables, distinct, numeric, whole
 from assay.report.wording import measure_name
 from assay.store import schema
@@ -24,7 +24,7 @@ def environments(tables: Tables) -> Sheet | None:
                 *([words(row["recipe"] or "all")] if several else []),
                 words(f"{row['factor']} with {row['target']}" if row["factor"] else "none"),
                 figure(numeric(row, "asked")),
-                estimated({**row, "value": row["strength"], "reason": ""}) if row["factor"] else words("–"),
+                estimated({**row, "value": row["strength"], "reason": ""}) if row["factor"] else words(NONE),
                 words(_share(row)),
                 words(_cells(row["counts"])),
                 amount(whole(row, "images")),
@@ -64,7 +64,7 @@ def lost(tables: Tables) -> Sheet | None:
     """Every trial that was not trained to a sound end, and why."""
     chosen = [row for row in tables.trials if row["status"] != "done"]
     lines = [
-        Line((words(row["recipe"]), amount(whole(row, "seed")), words(row["status"]), words(_why(row["reason"]))))
+        Line((words(row["recipe"]), amount(whole(row, "seed")), words(row["status"]), words(_why(row))))
         for row in chosen
     ]
     heads = ("recipe", "seed", "status", "why")
@@ -98,16 +98,16 @@ def provenance(tables: Tables) -> Sheet:
 
 def _share(row: Row) -> str:
     kept, available = whole(row, "kept"), whole(row, "available")
-    return f"{kept:,} of {available:,}" if available else "–"
+    return f"{kept:,} of {available:,}" if available else NONE
 
 
 def _cells(counts: str) -> str:
-    """`benign: solid 500, part-solid 20; malignant: solid 30`."""
+    """`benign (solid: 500, part-solid: 20), malignant (solid: 30)`."""
     cells: list[list[Any]] = json.loads(counts) if counts else []
     by_label: dict[str, list[str]] = {}
     for label, level, count in cells:
-        by_label.setdefault(str(label), []).append(f"{level} {count:,}")
-    return "; ".join(f"{label}: {', '.join(levels)}" for label, levels in by_label.items())
+        by_label.setdefault(str(label), []).append(f"{level}: {count:,}")
+    return ", ".join(f"{label} ({', '.join(levels)})" for label, levels in by_label.items())
 
 
 def _places(rows: Sequence[Row]) -> str:
@@ -118,7 +118,7 @@ def _places(rows: Sequence[Row]) -> str:
     return "; ".join(names[:3]) + more
 
 
-def _why(reason: str) -> str:
+def _why(row: Row) -> str:
     """The last line of a traceback, or the reason itself."""
-    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason was recorded"
+    lines = [line.strip() for line in row["reason"].strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "not trained yet" if row["status"] == "pending" else "no reason was recorded"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from assay.report.evidence import Evidence
-from assay.report.sheets import Cell, Line, Sheet, amount, estimated, figure, sheet, words
+from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, figure, sheet, words
 from assay.report.tables import Tables, distinct, numeric, whole
 from assay.report.wording import measure_name
 from assay.stats.format import number, p_value
@@ -127,7 +127,7 @@ def _by_place(
     lines: list[Line] = []
     for where, by_column in found.items():
         some = next(iter(by_column.values()))
-        cells = [words(name or "–") for name in where]
+        cells = [words(name or NONE) for name in where]
         cells += [estimated(by_column.get(column)) for column in columns]
         cells += [amount(whole(some, name)) for name in COUNTS]
         lines.append(Line(tuple(cells), first=evidence.outline.shown(some)))
@@ -144,13 +144,13 @@ def _defined(row: Row) -> bool:
 
 
 def _p(p: float) -> Cell:
-    text = "–" if p != p else p_value(p).removeprefix("p = ").removeprefix("p ")
+    text = NONE if p != p else p_value(p).removeprefix("p = ").removeprefix("p ")
     return Cell(text, "" if p != p else f"{p:.10g}", True)
 
 
 def _flips(row: Row) -> Cell:
     p, least = numeric(row, "sign_flip_p"), numeric(row, "sign_flip_min_p")
-    return Cell("–" if p != p else f"{number(p, 3)} ({number(least, 3)})", "" if p != p else f"{p:.10g}", True)
+    return Cell(NONE if p != p else f"{number(p, 3)} ({number(least, 3)})", "" if p != p else f"{p:.10g}", True)
 
 
 def _nan_last(value: float) -> float:

@@ -62,7 +62,7 @@ def _figure(
     width: float,
 ) -> Figure:
     alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
-    note = " ".join(part for part in (note, counted(rows)) if part)
+    note = " ".join(part for part in (note, counted(rows), doubted(rows)) if part)
     wide, still = draw(plot, width), replace(plot, hover=False)
     columns = COLUMNS if rows and "recipe" in rows[0] else tuple(rows[0]) if rows else COLUMNS
     return Figure(
@@ -141,6 +141,12 @@ def counted(rows: Sequence[Row]) -> str:
     """How many seeds and patients the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`"""
     parts = [_range([whole(row, name) for row in rows], name) for name in ("seeds", "patients")]
     return ", ".join(part for part in parts if part) + "." if any(parts) else ""
+
+
+def doubted(rows: Sequence[Row]) -> str:
+    """How many values of a figure something was said against: `2 of 40 values undefined or doubtful: ...`"""
+    found = sum(bool(row.get("reason")) for row in rows)
+    return f"{found} of {plural(len(rows), 'value')} undefined or doubtful: see what failed." if found else ""
 
 
 def _range(found: Sequence[int], name: str) -> str:

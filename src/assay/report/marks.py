@@ -29,7 +29,8 @@ class Mark:
         """The mark in words."""
         if math.isnan(self.value):
             return f"{self.level} undefined" + (f" ({self.reason})" if self.reason else "")
-        return f"{self.level} {with_interval(self.value, self.low, self.high)}"
+        doubt = f" ({self.reason})" if self.reason else ""
+        return f"{self.level} {with_interval(self.value, self.low, self.high)}{doubt}"
 
     @property
     def points(self) -> tuple[float, ...]:

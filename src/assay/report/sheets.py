@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.report.downloads import Download, as_csv
 from assay.report.tables import numeric
@@ -14,6 +14,8 @@ from assay.store.files import Row
 
 MOST = 300
 """Rows that a page shows of one table; the file has all."""
+NONE = "–"
+"""What stands where there is no value."""
 SHORT = 36
 """Texts of up to so many letters are not broken."""
 
@@ -72,11 +74,16 @@ def sheet(
     source: tuple[Sequence[Row], Sequence[str]],
     note: str = "",
 ) -> Sheet:
-    """A table whose file holds the rows it was made from and those of their columns: `source`."""
+    """A table whose file holds `source`: the rows it was made from, and which of their columns.
+
+    Columns without any value are left out of the page.
+    """
     shown = lines if len(lines) <= MOST else [line for line in lines if line.first][:MOST]
     cut = f"{len(shown):,} of {len(lines):,} rows are shown; the file has all." if len(shown) < len(lines) else ""
+    filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
+    kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
-    return Sheet(id, caption, tuple(heads), tuple(shown), as_csv(id, source[1], source[0]), words)
+    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, as_csv(id, source[1], source[0]), words)
 
 
 def words(text: str, hint: str = "") -> Cell:
@@ -86,7 +93,7 @@ def words(text: str, hint: str = "") -> Cell:
 
 def figure(value: float, places: int = 2) -> Cell:
     """A cell with one number; a dash where there is none."""
-    return Cell("–" if math.isnan(value) else number(value, places), sort_key(value), True)
+    return Cell(NONE if math.isnan(value) else number(value, places), sort_key(value), True)
 
 
 def amount(value: int) -> Cell:
@@ -97,7 +104,7 @@ def amount(value: int) -> Cell:
 def estimated(row: Row | None) -> Cell:
     """A cell with a value and its interval, and with why where there is none."""
     if row is None:
-        return Cell("–", "", True)
+        return Cell(NONE, "", True)
     reason = "" if row.get("group") in ("worst environment", "worst group") else str(row["reason"])
     return Cell(valued(row), sort_key(numeric(row, "value")), True, reason)
 

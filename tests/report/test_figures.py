@@ -1,0 +1,149 @@
+"""What figures show: the axis compared, the slice held, every seed and interval where it belongs."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from tests.report.making import LEVELS, Made, make_run
+
+from assay.report import performance, reliance
+from assay.report.curves import draw_curves
+from assay.report.downloads import PLAIN, as_csv
+from assay.report.evidence import Evidence
+from assay.report.figures import some_levels
+from assay.report.marks import Mark, Panel, Plot, Reference
+from assay.report.outline import outline
+from assay.report.palette import styles
+from assay.report.strips import draw_strips
+from assay.report.tables import read_tables
+
+
+def evidence_of(root: Path, made: Made) -> Evidence:
+    tables = read_tables(make_run(root, made))
+    return Evidence(tables, outline(tables))
+
+
+def plot_of(*marks: Mark, limits: tuple[float, float] = (0.0, 1.0), positions: tuple[str, ...] = ()) -> Plot:
+    levels = tuple(dict.fromkeys(mark.level for mark in marks))
+    panel = Panel("there", marks, (Reference.level("chance", 0.5),))
+    return Plot((panel,), levels, styles(levels), "AUROC", limits, positions, "epochs")
+
+
+def test_the_compared_axis_is_that_of_the_contrasts(tmp_path: Path) -> None:
+    view = evidence_of(tmp_path, Made(pictures=False)).outline
+    assert view.axis == "loss"
+    assert view.levels == tuple(LEVELS)
+    assert view.held == {"epochs": "20"}
+    assert view.budgets == ("10", "20", "40")
+    assert view.measure == "auroc"
+
+
+def test_without_contrasts_the_longest_axis_is_compared(tmp_path: Path) -> None:
+    view = evidence_of(tmp_path, Made(pictures=False, contrasts=False)).outline
+    assert (view.axis, view.held) == ("loss", {"epochs": "40"})
+
+
+def test_an_axis_of_budgets_alone_is_compared(tmp_path: Path) -> None:
+    made = Made(losses=("cross-entropy",), contrasts=False, pictures=False)
+    view = evidence_of(tmp_path, made).outline
+    assert (view.axis, view.levels, view.budgets) == ("epochs", ("10", "20", "40"), ())
+
+
+def test_a_single_recipe_is_its_own_level(tmp_path: Path) -> None:
+    view = evidence_of(tmp_path, Made(losses=("arcface",), budgets=("20",), contrasts=False, pictures=False)).outline
+    assert (view.axis, view.levels) == ("", ("arcface",))
+
+
+def test_titles_say_what_is_seen(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, Made(pictures=False))
+    cost, relied, budgets = performance.cost(evidence), reliance.relied_on(evidence), performance.by_budget(evidence)
+    assert cost is not None
+    assert relied is not None
+    assert budgets is not None
+    assert cost.title == "In reversed, arcface does worst and cross-entropy best"
+    assert relied.title == "Margin weighs most with cross-entropy, least with arcface"
+    assert budgets.title == "In reversed, AUROC is better at 40 than at 10 epochs for 4 of 4"
+    assert "At epochs 20." in cost.note
+    assert "4 to 5 seeds, 1,000 patients." in cost.note
+
+
+def test_a_figure_is_made_of_the_rows_that_its_file_holds(tmp_path: Path) -> None:
+    cost = performance.cost(evidence_of(tmp_path, Made(pictures=False)))
+    assert cost is not None
+    assert {row["environment"] for row in cost.rows} == {"same", "neutral", "reversed"}
+    assert {row["measure"] for row in cost.rows} == {"auroc"}
+    assert all(row["recipe"].endswith("· 20") for row in cost.rows)
+    for row in cost.rows:
+        assert f"{row['value']:.2f}".lstrip("0") in cost.alternative
+
+
+def test_of_many_levels_the_reference_and_the_ends_are_shown(tmp_path: Path) -> None:
+    losses = tuple(f"loss {i}" for i in range(40))
+    evidence = evidence_of(tmp_path, Made(losses=losses, budgets=("10",), seeds=3, pictures=False))
+    rows = evidence.estimates("auroc", lambda row: row["environment"] == "reversed" and not row["group"])
+    levels, note = some_levels(evidence, rows)
+    ranked = [row["recipe"] for row in sorted(rows, key=lambda row: row["value"])]
+    assert len(levels) == 8
+    assert {"loss 0", *ranked[:3], *ranked[-3:]} <= set(levels)
+    assert note == "8 of 40 shown: the ends of the ranking. The table has all."
+
+
+def test_every_seed_is_a_dot_and_lies_where_its_value_is() -> None:
+    mark = Mark("a", 0.5, 0.25, 0.75, ((0, 0.0), (1, 0.5), (2, 1.0)))
+    drawn = draw_strips(plot_of(mark), 540).body
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"[^>]*><title>a, seed', drawn)]
+    assert len(places) == 3
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.2)
+    bar = re.search(r'd="M([\d.]+) [\d.]+L([\d.]+) [\d.]+" stroke="var\(--s0\)" stroke-width="2"', drawn)
+    assert bar is not None
+    assert float(bar[1]) == pytest.approx((places[0] + places[1]) / 2, abs=0.2)
+    assert float(bar[2]) == pytest.approx((places[1] + places[2]) / 2, abs=0.2)
+
+
+def test_without_an_interval_no_bar_is_drawn() -> None:
+    mark = Mark("a", 0.5, seeds=((0, 0.4), (1, 0.6)))
+    assert 'stroke-width="2"' not in draw_strips(plot_of(mark), 540).body
+
+
+def test_an_interval_beyond_the_drawing_ends_in_an_arrow() -> None:
+    inside = draw_strips(plot_of(Mark("a", 0.5, 0.2, 0.8)), 540).body
+    outside = draw_strips(plot_of(Mark("a", 0.5, 0.2, 3.0)), 540).body
+    assert (inside.count('stroke-width="1.5"'), outside.count('stroke-width="1.5"')) == (0, 2)
+
+
+def test_what_is_undefined_is_said_in_its_place() -> None:
+    drawn = draw_strips(plot_of(Mark("a", math.nan, reason="no image of class b"), Mark("b", 0.5)), 540).body
+    assert ">undefined<title>a undefined (no image of class b)</title>" in drawn
+
+
+def test_a_curve_passes_through_its_means() -> None:
+    marks = (Mark("a", 0.0, at="10"), Mark("a", 0.5, at="20"), Mark("a", 1.0, at="40"))
+    drawn = draw_curves(plot_of(*marks, positions=("10", "20", "40")), 540).body
+    path = re.search(r'd="M([^"]+)" stroke="var\(--s0\)" stroke-width="1.2"', drawn)
+    assert path is not None
+    heights = [float(point.split()[1]) for point in path[1].split("L")]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+    assert heights[0] - heights[2] == pytest.approx(160, abs=0.2)
+
+
+def test_up_to_six_curves_are_named_where_they_end_and_more_by_a_key() -> None:
+    for count, anchor in ((6, "end"), (7, "key")):
+        marks = [Mark(f"loss {i}", i / 10, at=at) for i in range(count) for at in ("10", "20")]
+        drawn = draw_curves(plot_of(*marks, positions=("10", "20")), 540).body
+        lines = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>loss \d<', drawn)]
+        assert len(lines) == count
+        assert (min(lines) < 20) == (anchor == "key")
+
+
+def test_a_long_table_is_compressed_and_a_very_long_one_is_not_carried() -> None:
+    def rows(count: int) -> list[dict[str, str]]:
+        return [{"a": f"{(i * 2654435761) % 2**64:x}"} for i in range(count)]
+
+    short, long = as_csv("t", ("a",), rows(10)), as_csv("t", ("a",), rows(PLAIN // 8))
+    assert short is not None
+    assert long is not None
+    assert (short.name, long.name) == ("t.csv", "t.csv.gz")
+    assert as_csv("t", ("a",), rows(60_001)) is None
