@@ -2,19 +2,16 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.execution.jobs_for_tests import Die, Refuse, Touch, WaitForStop
 
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Event, Executor, Queue, Task
-
-sys.path.insert(0, str(Path(__file__).parent))
-from jobs_for_tests import Die, Refuse, Touch, WaitForStop
 
 
 @pytest.fixture(params=[InProcess(), Workers(2, threads=1)], ids=["in-process", "workers"])

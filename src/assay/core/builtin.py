@@ -8,6 +8,6 @@ STUDIES = Path(__file__).parent.parent / "studies"
 
 
 def study_files() -> dict[str, Path]:
-    """Name -> file of every built-in study: those on phantoms first, then the examples on real images."""
-    files = [*sorted(STUDIES.glob("*.yaml")), *sorted((STUDIES / "examples").glob("*.yaml"))]
+    """Name -> file of every built-in study: those on phantoms, the examples on real images, the tuning of both."""
+    files = [file for folder in (".", "examples", "tuning") for file in sorted((STUDIES / folder).glob("*.yaml"))]
     return {file.stem: file for file in files}

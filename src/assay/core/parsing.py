@@ -30,7 +30,8 @@ from assay.core.surface import components, contrast
 from assay.core.yaml import read_yaml
 
 SECTIONS = (
-    "name", "question", "data", "environments", "recipe", "grid", "seeds", "probes", "contrasts", "keep", "scales",
+    "name", "question", "data", "environments", "recipe", "grid", "seeds", "first_seed", "probes", "contrasts", "keep",
+    "scales",
 )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def check_study(document: Document) -> StudySpec:
         points=tuple(point for point, _ in placed),
         axes={axis.name: axis.labels for axis in axes},
         seeds=header.seeds,
+        first_seed=header.first_seed,
         probes=probes,
         contrasts=tuple(settle_contrast(item, axes, probes) for item in contrasts if item is not None),
         keep=header.keep,
@@ -130,6 +132,7 @@ class _Header(Frozen):
     name: str
     question: str = ""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    first_seed: Annotated[int, Field(ge=0)] = 0
     keep: Literal["all", "none"] = "all"
 
 

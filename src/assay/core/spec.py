@@ -271,6 +271,7 @@ class StudySpec(Frozen):
     points: tuple[RecipePoint, ...]
     axes: Mapping[str, tuple[str, ...]] = {}  # axis name -> labels in order of the spec
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    first_seed: Annotated[int, Field(ge=0)] = 0  # a tuning study takes seeds that the study it serves does not
     probes: tuple[Component, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
     keep: Literal["all", "none"] = "all"
@@ -280,7 +281,9 @@ class StudySpec(Frozen):
         """The hash of what is trained; the order of grid points leaves it alone."""
         points = [{"recipe": point.recipe.canonical(), "train": point.train.for_training()} for point in self.points]
         seen = sorted(content_hash(point) for point in points)
-        return content_hash({"data": self.data.for_training(), "points": seen, "seeds": self.seeds})
+        return content_hash(
+            {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
+        )
 
     @property
     def probed(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from assay.core.errors import StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
@@ -28,6 +29,7 @@ from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
 
+WEIGHTS = "weights.safetensors"
 LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "scikit-learn", "duckdb")
 
 
@@ -88,7 +90,7 @@ class TrainJob:
             on_progress=on_progress,
             should_stop=context.should_stop,
         )
-        save_weights(fitted.network, unit / "weights.safetensors")
+        save_weights(fitted.network, unit / WEIGHTS)
         write_rows(unit / "curve.parquet", tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
         return self._record(fitted, len(training), len(validation))
 
@@ -112,7 +114,8 @@ class TrainJob:
 class ProbeJob:
     """Reads one trained model on environments and runs probes on it; keeps outputs per image and measurements.
 
-    probes: probe unit id -> component. readings: environment name -> reading id.
+    probes: probe unit id -> component. readings: environment name -> reading id. keep_weights: else the weights are
+    deleted when the probes are done, and no further probe can be run.
     """
 
     place: Place
@@ -121,6 +124,7 @@ class ProbeJob:
     tests: Mapping[str, EnvironmentSpec]
     probes: Mapping[str, Component]
     readings: Mapping[str, str]
+    keep_weights: bool = True
     device: str = "cpu"
 
     def __call__(self, context: Context) -> None:
@@ -141,6 +145,8 @@ class ProbeJob:
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
             folder.write_measurements(id, result.measurements[id], self._record(component, ""))
+        if not self.keep_weights:
+            weights_path(folder, self.training.id).unlink()
 
     def _record(self, component: Component, reason: str) -> dict[str, Any]:
         return {"trial": self.training.id, "probe": component.name, "params": dict(component.params), "reason": reason}
@@ -171,6 +177,11 @@ def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False) -> P
     return _populations[key]
 
 
+def weights_path(folder: RunFolder, trial: str) -> Path:
+    """Where a trial's weights are kept."""
+    return folder.unit("trials", trial) / WEIGHTS
+
+
 def network_of(
     training: TrainingSpec, population: Population, size: int, make: Callable[..., nn.Module] = build_network
 ) -> nn.Module:
@@ -188,7 +199,10 @@ def trained_model(
         return network_of(training, population, data.size).to(device).eval()
 
     network = network_of(training, population, data.size, empty_network)
-    load_weights(network, folder.unit("trials", training.id) / "weights.safetensors")
+    weights = weights_path(folder, training.id)
+    if not weights.is_file():
+        raise StoreError(f"the weights of trial {training.id} were not kept: remove its folder to train it again")
+    load_weights(network, weights)
     return Model(
         network=network.to(device).eval(),
         layers=as_network(network).layers,

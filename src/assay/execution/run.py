@@ -131,7 +131,8 @@ def _probe_job(units: Sequence[ProbeUnit], place: Place, plan: Plan, device: str
     trial = units[0].trial
     readings = {name: plan.readings[trial.id, name] for name in trial.point.tests}
     components = {unit.id: unit.component for unit in units}
-    return ProbeJob(place, plan.spec.data, trial.training, trial.point.tests, components, readings, device)
+    keep = plan.spec.keep == "all"
+    return ProbeJob(place, plan.spec.data, trial.training, trial.point.tests, components, readings, keep, device)
 
 
 def _kept(place: Place, event: Event, display: Observer) -> None:

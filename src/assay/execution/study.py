@@ -87,7 +87,7 @@ def _trials(spec: StudySpec, population: Population) -> list[Trial]:
             ),
             point,
         )
-        for seed in range(spec.seeds)
+        for seed in range(spec.first_seed, spec.first_seed + spec.seeds)
         for point in spec.points
         for fold in range(population.folds)
     ]
