@@ -64,7 +64,10 @@ def test_titles_say_what_is_seen(tmp_path: Path) -> None:
     assert relied is not None
     assert budgets is not None
     assert cost.title == "In reversed, arcface does worst and cross-entropy best"
-    assert relied.title == "Margin weighs most with cross-entropy, least with arcface"
+    assert (
+        relied.title
+        == "Margin weighs most with cross-entropy, supcon, triplet and pairwise-contrastive; texture with arcface"
+    )
     assert budgets.title == "In reversed, AUROC is better at 40 than at 10 epochs for 4 of 4"
     assert "At epochs 20." in cost.note
     assert "4 to 5 seeds, 1,000 patients." in cost.note

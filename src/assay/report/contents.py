@@ -17,8 +17,8 @@ EVIDENCE = {"estimates": "reliance", "trials": "trials", "environments": "enviro
 """What a sentence names as its evidence, beside a contrast -> the table of the page."""
 WORST = ("worst environment", "worst group")
 USED = ("sobol-total", "sobol-first", "flip-rate", "logit-effect", "logit-effect-absolute")
-_REPEATED = ("somers-d", "auroc-macro")
-"""Measures that say the same as AUROC does in two classes: in the file, not in the table."""
+_REPEATED = ("somers-d", "auroc-macro", "quadratic-weighted-kappa")
+"""Measures that say the same as others do in two classes: in the file, not in the table."""
 
 
 def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
@@ -32,7 +32,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     note = (
         "Difference: the first less the second, with its 95 % interval over seeds and patients. Detectable: the "
         "difference that this design would find four times in five. Sign-flip: a test over seeds alone, and the least "
-        "p that it can reach."
+        "p that it can reach. Stated: before there were results."
     )
     return sheet("contrasts", "Comparisons", heads, lines, (order, schema.CONTRASTS), note)
 
@@ -50,7 +50,7 @@ def _compared(row: Row) -> tuple[Cell, ...]:
         _flips(row),
         amount(whole(row, "seeds")),
         amount(whole(row, "patients")),
-        words("exploratory" if row["exploratory"] else "stated beforehand"),
+        words("exploratory" if row["exploratory"] else "stated"),
     )
 
 
@@ -129,7 +129,7 @@ def _by_place(
         some = next(iter(by_column.values()))
         cells = [words(name or NONE) for name in where]
         cells += [estimated(by_column.get(column)) for column in columns]
-        cells += [amount(whole(some, name)) for name in COUNTS]
+        cells += [amount(whole(some, name)) if whole(some, name) else words(NONE) for name in COUNTS]
         lines.append(Line(tuple(cells), first=evidence.outline.shown(some)))
     return lines
 
@@ -150,7 +150,12 @@ def _p(p: float) -> Cell:
 
 def _flips(row: Row) -> Cell:
     p, least = numeric(row, "sign_flip_p"), numeric(row, "sign_flip_min_p")
-    return Cell(NONE if p != p else f"{number(p, 3)} ({number(least, 3)})", "" if p != p else f"{p:.10g}", True)
+    return Cell(NONE if p != p else f"{_exact(p)} ({_exact(least)})", "" if p != p else f"{p:.10g}", True)
+
+
+def _exact(p: float) -> str:
+    """A share of so few flips that its decimals end: .0625."""
+    return number(p, 4).rstrip("0").rstrip(".")
 
 
 def _nan_last(value: float) -> float:

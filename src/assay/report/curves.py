@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from assay.report.axes import Scale, tick_text, ticks
-from assay.report.marks import Mark, Panel, Plot, Reference, bar, group, key, panel_grid
+from assay.report.marks import Mark, Panel, Plot, Reference, bar, group, key, panel_grid, short_names
 from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, line, marker, polyline, shortened, text
 
 LEAST_PANEL = 170.0
@@ -33,7 +33,8 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     names = [*plot.levels, *(reference.name for panel in plot.panels for reference in panel.references)]
     room = min(max(breadth(name, NARROW) for name in names) + 18, width * 0.3)
     left = 34.0
-    least = max(LEAST_PANEL, len(plot.positions) * max(breadth(at, NARROW) + 6 for at in plot.positions))
+    longest = max(breadth(name, NARROW) for name in short_names(plot.positions))
+    least = max(LEAST_PANEL, len(plot.positions) * (longest / 2 + 8))  # names may stand on two lines in turn
     columns, rows = panel_grid(len(plot.panels), width - left - room + GAP, least + GAP)
     each = (width - left - room - GAP * (columns - 1)) / columns
     shapes, top = ("", 0.0) if direct else key(plot.levels, plot.styles, width)
@@ -68,9 +69,10 @@ def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
             text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
         ]
     step = (place.right - place.left) / len(plot.positions)
-    tight = max(breadth(position, NARROW) for position in plot.positions) + 4 > step
-    for i, (position, x) in enumerate(place.across.items()):
-        words = shortened(position, step * (2 if tight else 1), NARROW)
+    names = short_names(plot.positions)
+    tight = max(breadth(name, NARROW) for name in names) + 4 > step
+    for i, ((position, x), name) in enumerate(zip(place.across.items(), names, strict=True)):
+        words = shortened(name, step * (2 if tight else 1), NARROW)
         y = base + (27 if tight and i % 2 else 15)
         parts.append(text(x, y, words, size=NARROW, anchor="middle", colour="var(--soft)", full=position))
     parts.append(line(place.left, base, place.right, base, "var(--line)"))
@@ -82,7 +84,7 @@ def _reference(reference: Reference, place: _Place) -> str:
         y = place.scale(reference.values[0][1])
         return line(place.left, y, place.right, y, "var(--reference)")
     points = [(place.across[at], place.scale(value)) for at, value in reference.values if not math.isnan(value)]
-    return polyline(points, "var(--reference)", dash="4 3")
+    return polyline(points, "var(--reference)", dash=reference.dash)
 
 
 def _marks(plot: Plot, panel: Panel, place: _Place) -> str:

@@ -12,6 +12,7 @@ from assay.report.tables import distinct, numeric
 from assay.store.files import Row
 
 TRAINED, UNTRAINED, SHUFFLED, PIXELS = "trained", "untrained", "shuffled", "pixels"
+DASHES = {UNTRAINED: "5 3", SHUFFLED: "1 3"}
 
 
 def by_layer(evidence: Evidence) -> Figure | None:
@@ -45,7 +46,7 @@ def _title(rows: Sequence[Row], layer: str) -> str:
     if len({row["factor"] for row in known}) < 2:
         return f"What each layer encodes, up to {layer}"
     ranked = sorted(known, key=lambda row: numeric(row, "value"))
-    return f"At {layer}, {ranked[-1]['factor']} is read best and {ranked[0]['factor']} worst"
+    return f"In {layer}, {ranked[-1]['factor']} is read best and {ranked[0]['factor']} worst"
 
 
 def _references(rows: Sequence[Row], evidence: Evidence) -> tuple[Reference, ...]:
@@ -55,6 +56,6 @@ def _references(rows: Sequence[Row], evidence: Evidence) -> tuple[Reference, ...
     found: list[Reference] = []
     for group in (UNTRAINED, SHUFFLED):
         values = tuple((row["layer"], numeric(row, "value")) for row in own if row["group"] == group)
-        found += [Reference(group, values)] if values else []
+        found += [Reference(group, values, DASHES[group])] if values else []
     found += [Reference.level(PIXELS, numeric(row, "value")) for row in own if row["group"] == PIXELS]
     return tuple(reference for reference in found if reference.values[0][1] == reference.values[0][1])

@@ -23,7 +23,7 @@ from assay.store.files import Row
 
 BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
-SHEET_ROOM, PAIR_ROOM, PHONE, LOGIT_WIDTH = 1120, 620, 350, 350.0
+SHEET_ROOM, PAIR_ROOM, ALONE_ROOM, PHONE, LOGIT_WIDTH = 1120, 620, 540, 350, 350.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ def _encoded(image: Image.Image, *, lossless: bool) -> str:
 
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
-    room = SHEET_ROOM if row["kind"] == "sheet" else PAIR_ROOM
-    scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
     logits = _logits(row["logits"], evidence)
+    room = SHEET_ROOM if row["kind"] == "sheet" else PAIR_ROOM if logits else ALONE_ROOM
+    scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
     alt = row["alt"] or row["caption"]
     return Picture(uri, image.width, image.height, scale, small, row["caption"], alt, logits)
 

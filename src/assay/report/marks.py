@@ -44,6 +44,7 @@ class Reference:
 
     name: str
     values: tuple[tuple[str, float], ...]
+    dash: str = "5 3"
 
     @staticmethod
     def level(name: str, value: float) -> Reference:
@@ -79,6 +80,14 @@ class Plot:
         for panel in self.panels:
             marks = "; ".join((f"at {mark.at}: " if mark.at else "") + mark.said for mark in panel.marks)
             yield f"{panel.title}: {marks}." if panel.title else f"{marks}."
+
+
+def short_names(positions: Sequence[str]) -> list[str]:
+    """The last parts of dotted names where these tell them apart, else the whole names."""
+    last = [position.rpartition(".")[2] for position in positions]
+    return (
+        last if len(set(last)) == len(last) and all(name and not name[0].isdigit() for name in last) else [*positions]
+    )
 
 
 def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:

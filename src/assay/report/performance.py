@@ -84,7 +84,8 @@ def _gain(evidence: Evidence, rows: Sequence[Row], environment: str) -> str:
     name = measure_name(evidence.outline.measure)
     if not both:
         return f"{name} from {first} to {last} {BUDGET}"
-    return f"In {environment}, {name} is better at {last} than at {first} {BUDGET} for {better} of {len(both)}"
+    way, count = ("better", better) if 2 * better >= len(both) else ("worse", len(both) - better)
+    return f"In {environment}, {name} is {way} at {last} than at {first} {BUDGET} for {count} of {len(both)}"
 
 
 def _budget(row: Row) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from assay.report.evidence import Evidence
-from assay.report.figures import HALF, Figure, extremes, plot_of, slice_note, some_levels, strips
+from assay.report.figures import HALF, Figure, plot_of, slice_note, some_levels, strips
 from assay.report.marks import Reference
 from assay.report.tables import numeric
+from assay.stats.format import count, listed
 from assay.store.files import Row
 
 FIRST_SCREEN = 3
@@ -54,21 +55,36 @@ def _groups(evidence: Evidence, measure: str) -> list[Group]:
 
 
 def _title(evidence: Evidence, measure: str, groups: Sequence[Group]) -> str:
-    """Which level the factor weighs most with, for the factor on which the levels lie farthest apart."""
-    if not groups:
-        return "Nothing could be measured"
-    name, rows = _widest(groups)
-    ends = extremes(evidence, rows)
-    verb = {
-        "flip-rate": "flips {} most often",
-        "logit-effect": "moves {} most",
-        "logit-effect-absolute": "moves {} most",
-    }.get(measure, "weighs most with {}")
-    if ends is None:
-        return "What decides the output: " + max(groups, key=lambda group: _largest(group[1]))[0]
-    least, most = ends
-    words = verb.format(most)
-    return f"{name[:1].upper()}{name[1:]} {words}, least {'with ' if 'with' in verb else ''}{least}"
+    """Which factor weighs most with which level: the order of the means, not a claim."""
+    largest: dict[str, tuple[float, str]] = {}
+    for name, rows in groups:
+        for row in rows:
+            level, size = evidence.outline.level(row), abs(numeric(row, "value"))
+            if size > largest.get(level, (-1.0, ""))[0]:
+                largest[level] = (size, name)
+    by_factor: dict[str, list[str]] = {}
+    for level in (level for level in evidence.outline.levels if level in largest):
+        by_factor.setdefault(largest[level][1], []).append(level)
+    verb = _VERBS[measure]
+    if len(by_factor) == 1:
+        everywhere = f" with every {evidence.outline.axis}" if len(largest) > 1 and evidence.outline.axis else ""
+        words = f"{next(iter(by_factor))} {verb} most{everywhere}"
+    else:
+        many = len(largest) > NAMED
+        who = [count(len(levels), "recipe") if many else listed(levels) for levels in by_factor.values()]
+        clauses = [f"{name} with {them}" for name, them in zip(by_factor, who, strict=True)]
+        words = f"{clauses[0].replace(' with ', f' {verb} most with ', 1)}; {'; '.join(clauses[1:])}"
+    return words[:1].upper() + words[1:]
+
+
+_VERBS = {
+    "sobol-total": "weighs",
+    "flip-rate": "flips the class",
+    "logit-effect": "moves the logit",
+    "logit-effect-absolute": "moves the logit",
+}
+NAMED = 6
+"""More levels than this are counted in a title instead of named."""
 
 
 def _widest(groups: Sequence[Group]) -> Group:

@@ -77,7 +77,7 @@ def _frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
-    for value in ticks(scale.low, scale.high, max(3, int(box.width // 27))):
+    for value in ticks(scale.low, scale.high, min(7, max(3, int(box.width // 27)))):
         x = scale(value)
         parts += [
             line(x, box.y, x, base, "var(--grid)"),
