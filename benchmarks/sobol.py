@@ -3,10 +3,10 @@
     python benchmarks/sobol.py [--samples 256 512 1024 2048] [--repetitions 7] [--out FILE]
 
 Images of a Saltelli design are rendered once a study, which is timed apart; a network is then read on all
-(inputs + 2) x samples of them and its indices are estimated. Eight inputs are what the built-in study asks: the phantom's
-factors (position as one) and the nuisance seed. For seven the feeding vessel is held at its median. The network is a
-small-cnn trained on the study's own images. Standard errors are the largest over inputs. What is asked is less than
-0.5 s for seven inputs at a standard error of at most .03.
+(inputs + 2) x samples of them and its indices are estimated. Eight inputs are what the built-in study asks: the
+phantom's factors (position as one) and the nuisance seed. For seven the feeding vessel is held at its median.
+The network is a small-cnn trained on the study's own images. Standard errors are the largest over inputs. What is
+asked is less than 0.5 s for seven inputs at a standard error of at most .03.
 """
 
 from __future__ import annotations
@@ -55,13 +55,11 @@ def design(population: Population, inputs: dict[str, tuple[str, ...]], samples: 
     groups = [[columns.index(name) for name in members] for members in inputs.values()]
     u = saltelli(samples, groups, derive(0, "sobol"))
     middle = np.full(len(u), 0.5)
+    quantiles = {name: u[:, place] for place, name in enumerate(columns)}
     values = {
-        factor.name: phantom.quantile(
-            factor.name, u[:, columns.index(factor.name)] if factor.name in columns else middle
-        )
-        for factor in phantom.factors
+        factor.name: phantom.quantile(factor.name, quantiles.get(factor.name, middle)) for factor in phantom.factors
     }
-    nuisance = (u[:, columns.index(NUISANCE)] * 2.0**32).astype(np.int64)
+    nuisance = (quantiles[NUISANCE] * 2.0**32).astype(np.int64)
     return population.renderer.images(values, nuisance, {})
 
 

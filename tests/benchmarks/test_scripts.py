@@ -1,0 +1,52 @@
+"""Every benchmark runs at its smallest setting and says what it promises to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SMALLEST = {
+    "startup": ["--repetitions", "1"],
+    "sobol": ["--samples", "64", "--repetitions", "1", "--epochs", "1", "--size", "32", "--train", "128"],
+    "study_memory": ["--rows", "300", "--size", "32"],
+    "default_study": ["--quick", "--trials", "1", "--rounds", "1", "--workers", "1"],
+    "kill_campaign": ["--kills", "1", "--study-seeds", "1"],
+}
+FIRST_CELLS = {
+    "startup": [
+        "`assay --help`", "`assay run --help`", "`assay list`", "`assay show nodule-loss`", "`assay run wrong.yaml`",
+    ],
+    "sobol": ["7", "7", "8", "8"],
+    "study_memory": ["300"],
+    "default_study": ["usual way", "Assay, performance", "Assay, all probes"],
+    "kill_campaign": ["1", "2", "4", "2"],
+}  # fmt: skip
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_prints_one_table_and_writes_it(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "results" / "table.md"
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *SMALLEST[name], "--out", str(out)],
+        capture_output=True, text=True, check=False, env={**os.environ, "ASSAY_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == done.stdout
+    lines = done.stdout.splitlines()
+    table = [cells(line) for line in lines if line.startswith("|")]
+    assert [row[0] for row in table[2:]] == FIRST_CELLS[name]
+    assert {len(row) for row in table} == {len(table[0])}
+    assert "load at the start" in lines[0]
+    assert "Python 3." in lines[0]
+    assert "torch 2." in lines[0]
+    assert lines[-1].startswith("Load at the end ")
