@@ -129,7 +129,7 @@ def _by_place(
         some = next(iter(by_column.values()))
         cells = [words(name or NONE) for name in where]
         cells += [estimated(by_column.get(column)) for column in columns]
-        cells += [amount(whole(some, name)) if whole(some, name) else words(NONE) for name in COUNTS]
+        cells += [amount(whole(some, name)) if whole(some, name) else estimated(None) for name in COUNTS]
         lines.append(Line(tuple(cells), first=evidence.outline.shown(some)))
     return lines
 
