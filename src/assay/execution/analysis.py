@@ -167,7 +167,7 @@ def _provenance_rows(plan: Plan, gathered: Gathered, population: Population) -> 
         "data": population.card.name,
         "data summary": population.card.summary,
         "licence": population.card.licence,
-        "known faults": " ".join(population.card.known_faults),
+        "known faults": "; ".join(population.card.known_faults),
         "rows left out": "; ".join(population.card.left_out),
         "hash of what is trained": spec.trained,
         "hash of what is probed": spec.probed,

@@ -1,0 +1,113 @@
+"""The tables of docs/results from a finished run: `python benchmarks/results_markdown.py runs/nodule-loss`.
+
+Prints Markdown: the page's sentences, AUROC by recipe and environment, contrasts, reliance, decodability. Computes
+nothing: every number stands in the run's tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from assay.stats.format import number, p_value, with_interval
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+RELIANCE = ("sobol-total", "flip-rate")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a run folder")
+    folder = RunFolder(parser.parse_args().run)
+    estimates = folder.table("estimates")
+    trials = folder.table("trials")
+    print("\n".join(said(folder.table("sentences"))), "\n")
+    print(f"{len(trials)} trials; {sum(row['status'] == 'collapsed' for row in trials)} collapsed.\n")
+    print(auroc(estimates), "\n")
+    print(contrasts(folder.table("contrasts")), "\n")
+    for measure in RELIANCE:
+        print(by_factor(estimates, measure), "\n")
+    print(decodability(estimates), "\n")
+    print(associations(folder.table("environments")))
+
+
+def said(sentences: Sequence[Row]) -> list[str]:
+    """The page's sentences, one list item each; doubts with their light."""
+    lights = {"ok": "fine", "warn": "caution", "bad": "problem", "none": ""}
+    heads = {"answer": "**Answer.** ", "limit": "", "doubt": "Can it be trusted? "}
+    return [
+        f"- {heads[row['part']]}{lights.get(row['light'], '')}{': ' if row['part'] == 'doubt' else ''}{row['text']}"
+        for row in sentences
+    ]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(row: Row | None) -> str:
+    """A value with its interval, or why there is none."""
+    if row is None or math.isnan(row["value"]):
+        return "-"
+    if math.isnan(row["low"]):
+        return number(row["value"])
+    return with_interval(row["value"], row["low"], row["high"])
+
+
+def auroc(estimates: Sequence[Row]) -> str:
+    """AUROC of every recipe in every environment."""
+    rows = [row for row in estimates if row["measure"] == "auroc" and not (row["factor"] or row["group"])]
+    names = list(dict.fromkeys(row["environment"] for row in rows))
+    found = {(row["recipe"], row["environment"]): row for row in rows}
+    recipes = dict.fromkeys(row["recipe"] for row in rows)
+    body = [[recipe, *(cell(found.get((recipe, name))) for name in names)] for recipe in recipes]
+    return table(["AUROC", *names], body)
+
+
+def contrasts(rows: Sequence[Row]) -> str:
+    """Every stated comparison."""
+    body = [
+        [row["statement"], cell(row), p_value(row["p_holm"]), str(int(row["seeds"])), row["conclusion"], row["reason"]]
+        for row in rows
+    ]
+    return table(["comparison", "difference", "p (Holm)", "seeds", "conclusion", "note"], body)
+
+
+def by_factor(estimates: Sequence[Row], measure: str) -> str:
+    """A measure of reliance of every recipe on every factor."""
+    rows = [row for row in estimates if row["measure"] == measure and not row["group"]]
+    factors = list(dict.fromkeys(row["factor"] for row in rows))
+    found = {(row["recipe"], row["factor"]): row for row in rows}
+    recipes = dict.fromkeys(row["recipe"] for row in rows)
+    return table([measure, *factors], [[r, *(cell(found.get((r, f))) for f in factors)] for r in recipes])
+
+
+def decodability(estimates: Sequence[Row]) -> str:
+    """How well each factor is decoded from the last layer, trained and untrained."""
+    rows = [row for row in estimates if row["measure"] == "decodability" and row["group"] in ("trained", "untrained")]
+    last = rows[-1]["layer"] if rows else ""
+    rows = [row for row in rows if row["layer"] == last]
+    factors = list(dict.fromkeys(row["factor"] for row in rows))
+    found = {(row["recipe"], row["group"], row["factor"]): row for row in rows}
+    keys = dict.fromkeys((row["recipe"], row["group"]) for row in rows)
+    body = [[f"{r} ({g})", *(cell(found.get((r, g, f))) for f in factors)] for r, g in keys]
+    return table([f"decodability, {last}", *factors], body)
+
+
+def associations(rows: Sequence[Row]) -> str:
+    """What every environment asked for and has."""
+    body = [
+        [row["environment"], row["factor"], "as found" if math.isnan(row["asked"]) else number(row["asked"]),
+         with_interval(row["strength"], row["low"], row["high"]), f"{int(row['kept'])} of {int(row['available'])}"]
+        for row in rows if row["factor"]
+    ]  # fmt: skip
+    return table(["environment", "factor", "asked", "achieved (Somers' D)", "rows kept"], body)
+
+
+if __name__ == "__main__":
+    main()
