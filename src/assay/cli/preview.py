@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ def size(found: Found) -> str:
     from assay.cli.progress import duration, workers_text
 
     prepared = found.prepared
+    if not prepared.tasks:
+        return f"{len(prepared.plan.trials)} trials, all done: nothing to train"
     time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}"
     return f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
 
@@ -132,4 +135,7 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
 
 def _plain(tie: Achieved) -> dict[str, object]:
     counts = [{"target": label, "level": level, "rows": rows} for (label, level), rows in tie.counts.items()]
-    return {**asdict(tie), "counts": counts}
+    numbers = {
+        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(tie).items()
+    }
+    return {**numbers, "counts": counts}

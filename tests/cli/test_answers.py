@@ -1,0 +1,216 @@
+"""Every command answers what it says, and with --json nothing but JSON stands on standard output."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from tests.cli.asking import Asking
+from tests.execution.small import SMALL, write_spec
+
+from assay.cli import app
+from assay.execution.run import Result
+from assay.store.files import read_rows
+
+COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
+SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json"}
+OPTIONS = {
+    "run": SPEC_OPTIONS | {"--workers", "--out", "--skip-bad-rows"},
+    "preview": SPEC_OPTIONS | {"--workers", "--out", "--skip-bad-rows"},
+    "results": {"--table", "--out", "--json", "--csv"},
+    "report": {"--out", "--json"},
+    "clean": {"--yes", "--out", "--json"},
+    "show": SPEC_OPTIONS,
+    "list": {"--json"},
+    "doctor": {"--out", "--json"},
+}
+
+
+def test_help_lists_every_command(ask: Asking) -> None:
+    for arguments in (["--help"], ["-h"], []):
+        answer = ask(*arguments)
+        text = answer.out or answer.err
+        assert [line.split()[0] for line in text.split("Commands:")[1].splitlines() if line.startswith("  ")][
+            : len(COMMANDS)
+        ] == list(COMMANDS)
+        assert answer.code == (0 if arguments else 2)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_that_parses_and_the_options_that_make_sense(name: str, ask: Asking) -> None:
+    answer = ask(name, "--help")
+    assert answer.code == 0
+    group = typer.main.get_command(app)
+    command = group.commands[name]
+    given = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    assert given - {"--help"} == OPTIONS[name]
+    example = " ".join(answer.out.split("Example: ")[1].split()).partition(" > ")[0].split()
+    assert example[:2] == ["assay", name]
+    assert command.make_context(name, example[2:]).params
+
+
+def test_version(ask: Asking) -> None:
+    assert ask("--version").out == "assay 0.1.0\n"
+
+
+def test_list_by_kind_and_as_json(ask: Asking) -> None:
+    rows = json.loads(ask("list", "--json").out)
+    assert {row["kind"] for row in rows} >= {"study", "loss", "probe", "phantom", "measure"}
+    losses = [row["name"] for row in rows if row["kind"] == "loss"]
+    assert [line.split()[0] for line in ask("list", "loss").out.splitlines()] == losses
+    assert "  auroc " in ask("list", "measure").out
+
+
+def test_show_prints_a_study_as_written_or_its_grid_as_it_would_run(ask: Asking, tmp_path: Path) -> None:
+    assert "# a list is an axis" in ask("show", "nodule-loss").out
+    path = write_spec(tmp_path)
+    assert ask("show", path).out == path.read_text()
+    changes = ("--set", "recipe.epochs=[3,4]", "--set", "contrasts=[]", "--set", "recipe.epochs=[3,5]", "--seeds", "2")
+    grid = json.loads(ask("show", path, "--json", *changes).out)
+    assert [point["coordinates"] for point in grid["points"]] == [
+        {"loss": loss, "epochs": epochs} for loss in SMALL["recipe"]["loss"] for epochs in ("3", "5")
+    ]
+    assert (grid["seeds"], grid["trials"]) == (2, 8)
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(
+    ask: Asking, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_ASSETS", str(run_copy / "nosuch"))
+    answer = ask("doctor")
+    assert answer.code == 0
+    assert "set ASSAY_ASSETS to the folder that holds them" in answer.out
+    found = {finding["what"]: finding for finding in json.loads(ask("doctor", "--json").out)}
+    assert {"python", "torch", "cores", "gpu", "run folder", "cache", "real images"} <= set(found)
+    assert found["real images"]["light"] == "warn"
+    assert {finding["light"] for finding in found.values()} <= {"ok", "warn", "bad"}
+
+
+@pytest.mark.parametrize(
+    "table", ["contrasts", "sentences", "estimates", "seeds", "trials", "environments", "provenance"]
+)
+def test_results_are_the_tables_of_the_run_folder(table: str, ask: Asking, run_copy: Path) -> None:
+    rows = read_rows(run_copy / "tables" / f"{table}.parquet")
+    assert rows
+    told = json.loads(ask("results", "small", "--table", table, "--json").out, parse_constant=_refused)
+    assert [list(row) for row in told] == [list(row) for row in rows]
+    assert all(
+        value is None or value == there[key]
+        for row, there in zip(told, rows, strict=True)
+        for key, value in row.items()
+    )
+    written = list(csv.DictReader(io.StringIO(ask("results", run_copy, "--table", table, "--csv").out)))
+    assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in told] == written
+    assert len(ask("results", "small", "--table", table).out.splitlines()) >= len(rows) + 1
+
+
+def _refused(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def test_a_table_for_reading_leaves_out_columns_that_say_nothing(ask: Asking, run_copy: Path) -> None:
+    head, row = ask("results", "small").out.splitlines()
+    assert head.split() == ["statement", "value", "low", "high", "p_holm", "seeds", "conclusion"]
+    assert row.startswith("supcon against cross-entropy auroc in reversed")
+    assert "  3  " in row
+
+
+def test_report_prints_the_path_of_the_page(ask: Asking, run_copy: Path) -> None:
+    (run_copy / "report.html").unlink()
+    assert ask("report", "small").out == "runs/small/report.html\n"
+    assert (run_copy / "report.html").is_file()
+
+
+def test_clean_lists_and_deletes_only_when_told(ask: Asking, run_copy: Path) -> None:
+    assert ask("clean", "small").out == "everything here is named by the spec\n"
+    stray = run_copy / "trials" / "0123456789abcdef"
+    stray.mkdir()
+    (stray / "record.json").write_text("{}")
+    assert json.loads(ask("clean", "small", "--json").out) == {
+        "paths": ["runs/small/trials/0123456789abcdef"], "bytes": 2, "deleted": False,
+    }  # fmt: skip
+    assert ask("clean", "small").out.splitlines() == [
+        "runs/small/trials/0123456789abcdef",
+        "1 units, 0.0 MB: named by no spec; delete with --yes",
+    ]
+    assert stray.is_dir()
+    assert "deleted" in ask("clean", "small", "--yes").out
+    assert not stray.exists()
+
+
+def test_a_finished_study_runs_nothing_and_says_so(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
+    answer = ask("run", write_spec(tmp_path))
+    assert (answer.code, answer.out) == (0, "report: runs/small/report.html\n")
+    assert answer.err.splitlines() == [
+        "small: 6 trials, 2 recipes, 3 seeds; records in runs/small",
+        "every trial and probe is done: nothing to train, comparisons are made anew",
+    ]
+
+
+def events(answer: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in answer.splitlines()]
+
+
+def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
+    answer = ask("run", write_spec(tmp_path, seeds=1), "--set", "contrasts=[]", "--set", "recipe.loss=[focal]",
+                 "--set", "recipe.epochs=1", "--workers", "0", "--json")  # fmt: skip
+    assert (answer.code, answer.err) == (0, "")
+    planned, *between, finished = events(answer.out)
+    assert (planned["event"], planned["trials"], planned["to_train"], planned["to_probe"]) == ("planned", 1, 1, 1)
+    (why,) = planned["why"]
+    assert why["trials"] == 1
+    assert "recipe.loss is focal" in why["reason"]
+    assert [event["event"] for event in between] == ["started", "done", "started", "done"]
+    assert finished == {"event": "finished", "folder": "runs/small", "trained": 1, "probed": 1, "failed": 0,
+                        "stopped": False, "report": "runs/small/report.html"}  # fmt: skip
+
+
+BROKEN = '''
+from torch import nn
+from assay.recipes.objective import Objective
+
+class Broken(Objective):
+    """Fails at the first batch."""
+    def __init__(self, context):
+        super().__init__()
+    def loss(self, outputs, batch, progress):
+        raise ValueError("this loss is broken")
+'''
+
+
+def test_a_trial_that_fails_ends_with_1_and_the_rest_goes_on(
+    ask: Asking, run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_loss.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = {**SMALL["recipe"], "loss": ["cross-entropy", "broken_loss:Broken"]}
+    spec = write_spec(tmp_path, recipe=recipe, seeds=1, contrasts=[])
+    answer = ask("run", spec, "--workers", "0")
+    assert (answer.code, answer.out) == (1, "report: runs/small/report.html\n")
+    assert "this loss is broken" in answer.err
+    assert answer.err.splitlines()[-1] == "1 tasks failed; the report shows why, and the same command tries them again"
+    trials = json.loads(ask("results", "small", "--table", "trials", "--json").out)
+    assert sorted(row["status"] for row in trials) == ["done", "failed"]
+
+
+def test_interrupted_ends_with_130(
+    ask: Asking, run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = Result(run_copy, trained=2, probed=0, failed=0, stopped=True, page=None)
+    monkeypatch.setattr("assay.execution.run.run_study", lambda *_: stopped)
+    answer = ask("run", write_spec(tmp_path))
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err.endswith("stopped: 2 trials were finished; the same command goes on from here\n")
+    assert events(ask("run", write_spec(tmp_path), "--json").out)[-1]["stopped"] is True
+
+    def interrupted(*_: object) -> Result:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("assay.execution.run.run_study", interrupted)
+    answer = ask("run", write_spec(tmp_path))
+    assert (answer.code, answer.err.splitlines()[-1]) == (130, "interrupted")

@@ -1,0 +1,78 @@
+"""Counts, time left, and the three displays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.execution.jobs_for_tests import Refuse, Touch
+
+from assay.cli.progress import Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration
+from assay.execution.local import InProcess
+from assay.execution.tasks import Event, Task
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> list[Task]:
+    return [
+        Task("a", Touch(tmp_path / "a"), "first", cost=10),
+        Task("b", Refuse(), "second", cost=30),
+        Task("c", Touch(tmp_path / "c"), "third", needs=("b",), cost=20),
+    ]
+
+
+def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]) -> None:
+    counter = Counter({task.id: task for task in tasks}, workers=2)
+    assert counter.seconds_left() == 30  # (10 + 30 + 20) / 2
+    counter.see(Event("started", tasks[0]))
+    counter.see(Event("progress", tasks[0], 0.5, "epoch 1"))
+    assert counter.seconds_left() == 27.5  # half of the first is done
+    counter.see(Event("done", tasks[0], seconds=20))
+    assert counter.seconds_left() == 50  # costs proved twice as high: (30 + 20) * 2 / 2
+    counter.see(Event("failed", tasks[1], text="no"))
+    counter.see(Event("skipped", tasks[2]))
+    assert counter.seconds_left() == 0
+    assert counter.line() == "1/3 done, 0 running, 1 failed, about 0 s left"
+    assert counter.last_line() == "1 of 3 done, 1 failed in 0 s; now the comparisons and the page"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_said_as_a_person_does(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_where_the_output_goes_decides_how_it_looks(tasks: list[Task], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(display_for(tasks, 1, as_json=True), JsonDisplay)
+    assert isinstance(display_for(tasks, 1, as_json=False), PlainDisplay)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert isinstance(display_for(tasks, 1, as_json=False), LiveDisplay)
+
+
+@pytest.mark.parametrize("kind", [PlainDisplay, LiveDisplay])
+def test_failures_are_told_as_they_happen(
+    kind: type[PlainDisplay | LiveDisplay], tasks: list[Task], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kind(Counter({task.id: task for task in tasks}, workers=1)) as display:
+        InProcess().run(tasks, display)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "failed: second: row 3 is wrong" in err
+    assert "1 of 3 done, 1 failed in 0 s; now the comparisons and the page" in err
+
+
+def test_json_is_one_object_a_line(tasks: list[Task], capsys: pytest.CaptureFixture[str]) -> None:
+    with display_for(tasks, 1, as_json=True) as display:
+        InProcess().run(tasks, display)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(event["event"], event["task"]) for event in told] == [
+        ("started", "second"), ("failed", "second"), ("skipped", "third"), ("started", "first"), ("done", "first"),
+    ]  # fmt: skip
+
+
+def test_nothing_to_do_needs_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with display_for([], 1, as_json=False):
+        pass
+    assert capsys.readouterr() == ("", "")

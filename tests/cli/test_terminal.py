@@ -1,0 +1,50 @@
+"""As a process: a terminal of 60 columns, and a reader that goes away."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+ASSAY = (sys.executable, "-m", "assay")
+
+
+def on_a_terminal(*arguments: str | Path, columns: int) -> str:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
+    process = subprocess.Popen([*ASSAY, *map(str, arguments)], stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end of a terminal is closed: this is how it ends on Linux
+            break
+        if not part:
+            break
+        text += part
+    assert process.wait() == 0
+    os.close(ours)
+    return text.decode()
+
+
+def test_a_narrow_terminal_folds_a_table_and_loses_nothing(finished_run: Path) -> None:
+    text = on_a_terminal("results", finished_run, "--table", "seeds", columns=60)
+    plain = text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert "\x1b" not in plain
+    assert max(len(line) for line in plain.splitlines()) <= 60
+    assert "…" not in plain
+
+
+def test_a_pipe_that_is_closed_early_is_no_traceback() -> None:
+    process = subprocess.Popen(
+        [*ASSAY, "show", "nodule-loss", "--scale", "paper", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"{\n"
+    process.stdout.close()
+    assert (process.wait(), process.stderr.read()) == (130, b"")
+    process.stderr.close()

@@ -1,0 +1,34 @@
+"""What several folders of tests share: one finished run of the small study, made once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.execution.small import SMALL
+
+import assay
+
+
+@pytest.fixture(scope="session")
+def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of decoded images that runs of the small study share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> Path:
+    """The run folder of the small study, run without interruption in this process. Not to be written to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return assay.load(SMALL).run(tmp_path_factory.mktemp("runs"), workers=0, progress=False).folder
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished run in `tmp_path/runs`, to be changed; the working folder is `tmp_path`."""
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished_run, tmp_path / "runs" / "small")
+    return tmp_path / "runs" / "small"

@@ -1,0 +1,41 @@
+# ruff: noqa: E501  (a paragraph of Markdown is one line)
+"""The page on the command line, made from the help that the commands print. Run it to write the page anew.
+
+COLUMNS=80 python -m tests.docs.cli_reference > docs/reference/cli.md
+"""
+
+from __future__ import annotations
+
+import typer
+
+from assay.cli import app
+
+HEAD = """\
+# The command line
+
+Every command answers `--help`. On standard output stands what was asked for, and nothing else; progress and what goes wrong are told on standard error. With `--json` it is one JSON value, for `run` one JSON object a line.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | some trials failed; the rest is done, and the report names them. `doctor`: something is missing |
+| 2 | the request was wrong: nothing has run |
+| 130 | interrupted; the same command goes on from there |
+
+Ctrl-C lets every worker leave a checkpoint; pressed twice, it ends them at once. `ASSAY_CACHE` moves the cache of decoded images, `ASSAY_ASSETS` says where the example studies find theirs.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    group = typer.main.get_command(app)
+    parts = [HEAD]
+    with group.make_context("assay", ["list"]) as context:
+        for name, command in group.commands.items():
+            told = command.get_help(typer.Context(command, info_name=name, parent=context))
+            parts.append(f"## `assay {name}`\n\n```text\n{told}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

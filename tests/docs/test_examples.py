@@ -1,0 +1,136 @@
+"""YAML of the pages is read as a study, Python runs on a study small enough, and the tutorial runs on made images."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tests.docs.reading import PAGES, ROOT, blocks, name
+from tests.execution.small import SMALL
+
+from assay.cli import main
+from assay.core.parsing import parse_study
+from assay.core.yaml import parse_yaml
+from assay.execution.local import InProcess
+
+DATASET = ROOT / "docs/how-to/add-a-dataset.md"  # its blocks are the data: part alone; tests/data/sources/test_docs.py
+WHOLE = {"data", "environments"}  # what makes a block a study and not a part of one
+YAML = [(page, block) for page in PAGES if page != DATASET for block in blocks(page, "yaml")]
+RUN = ("README.md", "docs/tutorials/phantom.md", "docs/reference/python.md", "docs/reference/spec.md")
+SCRIPTS = [(ROOT / page, block) for page in RUN for block in blocks(ROOT / page, "python")]
+BASE: dict[str, Any] = {
+    **SMALL,
+    "recipe": {**SMALL["recipe"], "batch_size": 32, "loss": "cross-entropy"},
+    "contrasts": [],
+    "probes": ["performance"],
+}
+
+
+def study_of(block: str, folder: Path) -> dict[str, Any]:
+    """A block as a study: whole ones as they are, parts of one put into a small study; images in `folder`."""
+    values: Any = parse_yaml(block, "the page")[0]
+    if set(values) >= WHOLE:
+        if "folder" in values["data"]:
+            values["data"]["folder"] = str(folder)
+        return values
+    made = copy.deepcopy(BASE)
+    for key, value in values.items():
+        if key == "grid":
+            made["recipe"] |= {"loss": ["cross-entropy", "supcon"], "epochs": [10, 20], "batch_size": [32, 64]}
+        made[key] = {**made[key], **value} if isinstance(made.get(key), dict) else value
+    return made
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modules that the how-to pages write, where Python finds them."""
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            if found := re.match(r'"""(\w+\.py)"""', block):
+                (tmp_path / found[1]).write_text(block, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize(("page", "block"), YAML, ids=[f"{name(page)}-{i}" for i, (page, _) in enumerate(YAML)])
+def test_yaml_is_read_as_a_study(page: Path, block: str, images: Path) -> None:
+    assert parse_study(study_of(block, images)).points
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Forty lesions of two images each, as the tutorial has them: discs, larger where melanoma, in older patients."""
+    folder = tmp_path / "my-images"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    rows = ["image,melanoma,lesion,age"]
+    y, x = np.mgrid[:32, :32]
+    for lesion in range(40):
+        positive = lesion % 2
+        age = round(float(draw.normal(50 + 8 * positive, 12)))
+        for side in range(2):
+            disc = (x - 16) ** 2 + (y - 16) ** 2 < (5 + 5 * positive) ** 2
+            pixels = np.clip(170 - 80 * disc[..., None] + draw.normal(0, 12, (32, 32, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{lesion}-{side}.png")
+            rows.append(f"{lesion}-{side}.png,{positive},lesion {lesion},{age}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_the_tutorial_runs_on_images_of_ones_own(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/own-images.md", "yaml")
+    assert len(block.splitlines()) == 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    Path("my-images.yaml").write_text(block.replace("${ASSAY_ASSETS}/dermoscopy", "my-images"))
+    smaller = ["--set", "recipe.epochs=1", "--set", "data.size=32", "--set", "data.split.folds=3", "--seeds", "1"]
+    with pytest.raises(SystemExit) as end:
+        main(["run", "my-images.yaml", "--workers", "0", *smaller])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == "report: runs/dermoscopy/report.html\n"
+    page = Path("runs/dermoscopy/report.html").read_text(encoding="utf-8")
+    assert "melanoma" in page
+    assert "lesion 7" not in page  # a patient's identifier
+
+
+def test_the_tutorial_shows_the_built_in_study() -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/own-images.md", "yaml")
+    built_in = (ROOT / "src/assay/studies/examples/dermoscopy.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(block) == yaml.safe_load(built_in)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `nodule-loss` stands for in the examples of the pages: one loss, one seed, one step an epoch."""
+    study = {**BASE, "name": "nodule-loss", "seeds": 1, "scales": {"quick": {"data.test": 48}}}
+    study["data"] = {**SMALL["data"], "size": 64, "train": 32, "validation": 32, "test": 32}
+    path = tmp_path_factory.mktemp("studies") / "nodule-loss.yaml"
+    path.write_text(json.dumps(study))
+    return path
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the examples run one after another, so that the second finds what the first has done."""
+    return tmp_path_factory.mktemp("workplace")
+
+
+@pytest.mark.parametrize(("page", "block"), SCRIPTS, ids=[f"{name(page)}-{i}" for i, (page, _) in enumerate(SCRIPTS)])
+def test_python_runs_on_a_small_study(
+    page: Path, block: str, tiny: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("ASSAY_CACHE", str(workplace / "cache"))
+    for place in ("assay.core.parsing.study_files", "assay.studies.study_files"):
+        monkeypatch.setattr(place, lambda: {"nodule-loss": tiny})
+    monkeypatch.setattr("assay.execution.run.local_executor", lambda _: InProcess())
+    exec(compile(block, name(page), "exec"), {"__name__": "__main__"})

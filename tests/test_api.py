@@ -1,0 +1,84 @@
+"""Assay from Python: the five lines of the README on a small study, and the same trials as from YAML."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tests.execution.small import SMALL, write_spec
+
+import assay
+from assay.core.errors import SpecError, StoreError
+from assay.execution.run import prepare
+from assay.store.files import read_rows
+
+
+def trial_ids(study: assay.Study, root: Path) -> list[str]:
+    return [trial.id for trial in prepare(study.spec, root).plan.trials]
+
+
+def test_five_lines(run_copy: Path) -> None:
+    study = assay.load(SMALL).set("recipe.loss", ["cross-entropy", "supcon"])
+    run = study.run(run_copy.parent, workers=0, progress=False)
+    table = run.table("contrasts")
+    page = run.report()
+
+    assert isinstance(table, pd.DataFrame)
+    (row,) = table.to_dict("records")
+    assert (row["a"], row["b"], row["seeds"]) == ("supcon", "cross-entropy", 3)
+    assert math.isfinite(row["value"])
+    assert page == run_copy / "report.html"
+
+
+def test_yaml_and_python_name_the_same_trials(run_copy: Path, tmp_path: Path) -> None:
+    from_yaml = trial_ids(assay.load(write_spec(tmp_path)), run_copy)
+    from_python = trial_ids(assay.load(SMALL), run_copy)
+    assert from_yaml == from_python
+    assert sorted(from_yaml) == sorted(path.name for path in (run_copy / "trials").iterdir())
+    assert trial_ids(assay.load(write_spec(tmp_path)).set("recipe.epochs", 3), run_copy) == trial_ids(
+        assay.load({**SMALL, "recipe": {**SMALL["recipe"], "epochs": 3}}), run_copy
+    )
+
+
+def test_a_changed_study_is_a_new_one() -> None:
+    study = assay.load(SMALL)
+    more = study.set("seeds", 4).set("recipe.loss", ["cross-entropy", {"focal": {"gamma": 1.0}}])
+    assert (study.spec.seeds, more.spec.seeds) == (3, 4)
+    assert more.spec.axes == {"loss": ("cross-entropy", "focal(gamma=1)")}
+    assert SMALL["seeds"] == 3
+
+
+def test_a_wrong_study_is_refused_when_it_is_loaded() -> None:
+    with pytest.raises(SpecError, match=r"did you mean 'nodule-loss'\?"):
+        assay.load("nodule-los")
+    with pytest.raises(SpecError, match=r"recipe\.epochs = 0"):
+        _ = assay.load(SMALL).set("recipe.epochs", 0).spec
+
+
+@pytest.mark.parametrize(
+    "name", ["contrasts", "estimates", "seeds", "trials", "environments", "sentences", "pictures", "provenance"]
+)
+def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
+    frame = assay.open_run(finished_run).table(name)
+    rows = read_rows(finished_run / "tables" / f"{name}.parquet")
+    assert (list(frame.columns), len(frame)) == (list(rows[0]), len(rows))
+
+
+def test_a_folder_without_a_study_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"is no run folder: it holds no study\.json"):
+        assay.open_run(tmp_path)
+
+
+def test_a_model_has_its_preprocessing_and_gives_the_kept_logits(run_copy: Path) -> None:
+    trial = min((run_copy / "trials").iterdir())
+    model = assay.load_model(trial)
+    assert not model.network.training
+    with torch.inference_mode():
+        logits = model.network(torch.rand(2, 1, 32, 32))
+    assert logits.shape == (2, 2)
+    assert bool(torch.isfinite(logits).all())
+    with pytest.raises(StoreError, match="holds no complete trial"):
+        assay.load_model(run_copy / "trials" / "nosuch")
