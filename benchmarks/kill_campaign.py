@@ -115,7 +115,10 @@ def campaign(way: Way, kills: int, spec: Path, out: Path, reference: Path, most:
             continue
         got = records(root)
         tally.folders += 1
-        tally.different += sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+        different = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+        tally.different += different
+        for file in different:
+            print(f"differs with {way.workers} workers, {way.order}: {file}", file=sys.stderr, flush=True)
         shutil.rmtree(root)
     return tally
 
