@@ -183,7 +183,7 @@ def stored_model(trial: Path) -> Model:
 def _store(spec: StudySpec, place: Place) -> None:
     state(place.root, spec.contrasts, results_exist=any(place.folder.ids("probes")))
     complete = spec.model_dump(mode="json", context={"complete": True})
-    write_json(place.root / "study.json", {"spec": complete, "skip_bad_rows": place.skip_bad_rows})
+    write_json(place.root / "study.json", {"spec": complete, "skip_bad_rows": place.skip_bad_rows}, sort_keys=False)
 
 
 def _stored(root: Path) -> tuple[StudySpec, Place]:

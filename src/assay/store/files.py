@@ -58,9 +58,12 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, write)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole: sorted keys and fixed indentation, so that equal values are equal bytes. NaN becomes null."""
-    write_text(path, json.dumps(_without_nan(value), sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
+    """Write JSON whole: sorted keys and fixed indentation, so that equal values are equal bytes. NaN becomes null.
+
+    sort_keys: false where the order means something, such as that of a study's axes.
+    """
+    write_text(path, json.dumps(_without_nan(value), sort_keys=sort_keys, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
