@@ -19,6 +19,9 @@ from assay.core.errors import AssayError
 from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task
 
 REPORT_EVERY = 0.25
+# A training step frees its activations and asks for them again: glibc would give each large block back to the system
+# and have it zeroed anew, a fifth of the time of a step. Workers keep what they have freed.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -163,7 +166,7 @@ class _Crew:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.stop), daemon=True)
-        with _environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))):
+        with _environment({**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}):
             process.start()
         theirs.close()
         return _Worker(process, ours)
