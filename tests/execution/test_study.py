@@ -132,7 +132,7 @@ def test_what_the_spec_does_not_name_is_found(run_copy: Path) -> None:
     assert unnamed(run_copy) == []
     run(run_copy, seeds=1, contrasts=[])
     lost = [path.parent.name for path in unnamed(run_copy)]
-    assert {kind: lost.count(kind) for kind in set(lost)} == {"trials": 4, "probes": 4, "readings": 12}
+    assert {kind: lost.count(kind) for kind in set(lost)} == {"trials": 4, "probes": 4, "readings": 8}
 
 
 def test_weights_that_are_not_kept_go_after_the_probes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contra
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
 from assay.stats.power import detectable
+from assay.stats.rows import LABELS
 from assay.store.files import Row
 
 BUDGET_AXIS = "epochs"
@@ -34,7 +35,8 @@ class Pair:
     @property
     def statement(self) -> str:
         """What is compared, in words."""
-        parts = [f"{self.level_a} against {self.stated.against}", self.stated.measure]
+        measure = LABELS.get(self.stated.measure, self.stated.measure)
+        parts = [f"{self.level_a} against {self.stated.against}:", measure]
         parts += [f"of {self.stated.factor}"] if self.stated.factor else []
         parts += [f"in {self.stated.environment}"] if self.stated.environment else []
         parts += [f"at {self.stated.layer}"] if self.stated.layer else []

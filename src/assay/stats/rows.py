@@ -60,8 +60,9 @@ def label(row: Row) -> str:
 
 
 def value_of(row: Row) -> str:
-    """The value of a row with its interval."""
-    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), text_of(row, "unit"))
+    """The value of a row with its interval. A measure that says what it is a share of needs no unit."""
+    unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit)
 
 
 def seeds_of(row: Row) -> str:
