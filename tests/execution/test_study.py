@@ -53,7 +53,7 @@ def test_a_study_ends_with_a_page_and_tables(finished_run: Path) -> None:
     trials = RunFolder(finished_run).table("trials")
     assert [row["status"] for row in trials] == ["done"] * 6
     (contrast,) = RunFolder(finished_run).table("contrasts")
-    assert contrast["statement"] == "supcon against cross-entropy auroc in reversed"
+    assert contrast["statement"] == "supcon against cross-entropy: AUROC in reversed"
     assert contrast["low"] < contrast["value"] < contrast["high"]
 
 
