@@ -116,7 +116,7 @@ def _refused(name: str) -> float:
 def test_a_table_for_reading_leaves_out_columns_that_say_nothing(ask: Asking, run_copy: Path) -> None:
     head, row = ask("results", "small").out.splitlines()
     assert head.split() == ["statement", "value", "low", "high", "p_holm", "seeds", "conclusion"]
-    assert row.startswith("supcon against cross-entropy auroc in reversed")
+    assert row.startswith("supcon against cross-entropy: AUROC in reversed")
     assert "  3  " in row
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from assay.core.errors import StoreError
+from assay.core.files import write_whole
 from assay.core.types import Measurement, undefined
-from assay.store.files import read_json, read_parquet, read_rows, write_json, write_parquet, write_rows, write_whole
+from assay.store.files import read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrated
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from assay.core.files import write_whole
 from assay.data.dataset import PixelScale
 from assay.shifts.environment import Environment, Scene
-from assay.store.files import Row, write_whole
+from assay.store.files import Row
 
 COLUMNS = 8  # images a row of a sheet, one row per class
 SHOWN_PAIRS = 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from assay.core.files import write_bytes
 from assay.recipes.untyped import named_layers
 from assay.recipes.weights import load_into, read_weights
 
@@ -25,7 +25,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, strings and plain containers: to a temporary file, flushed, then renamed."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(folder / _NAME, buffer.getvalue())
+    write_bytes(folder / _NAME, buffer.getvalue())
 
 
 def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
@@ -49,13 +49,13 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a network as safetensors: to a temporary file, flushed, then renamed.
+    """Write a network as safetensors, whole; the same network is the same bytes.
 
     Epsilons of batch norms are kept in the metadata, since a start from a file may have set them.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     own = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
-    write_atomically(path, save(state, {**own, **(metadata or {})}))
+    write_bytes(path, _sorted_header(save(state, {**own, **(metadata or {})})))
 
 
 def load_weights(network: nn.Module, path: Path) -> Mapping[str, str]:
@@ -73,19 +73,10 @@ def batch_norm_eps(network: nn.Module) -> dict[str, float]:
     return {name: layer.eps for name, layer in layers if layer.eps != 1e-5}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside, flush it to the disk, rename it, flush the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _sorted_header(content: bytes) -> bytes:
+    """Safetensors with its metadata in one order: the library writes them in a random one."""
+    length = int.from_bytes(content[:8], "little")
+    header = cast(dict[str, Any], json.loads(content[8 : 8 + length]))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(length)
+    return content[:8] + text + content[8 + length :]

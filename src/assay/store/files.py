@@ -1,12 +1,11 @@
-"""Files that are there whole or not at all: written under another name, flushed, renamed."""
+"""Parquet and JSON, written whole and read with DuckDB alone."""
 
 from __future__ import annotations
 
 import errno
 import json
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,48 +13,16 @@ import duckdb
 import numpy as np
 
 from assay.core.errors import StoreError
+from assay.core.files import write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
 Row = dict[str, Any]
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full; free some space and run the same command again",
-    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
-    errno.EROFS: "the file system is read-only; choose another place with --out",
-    errno.EACCES: "writing is not permitted; choose another place with --out",
-    errno.EPERM: "writing is not permitted; choose another place with --out",
-    errno.ENOTDIR: "a file stands where a folder is expected; choose another place with --out",
-    errno.EEXIST: "a file stands where a folder is expected; choose another place with --out",
-}
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk, and rename it.
-
-    Raises StoreError with one sentence when the disk is full or may not be written; what stood at `path` is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
-    except (OSError, duckdb.Error) as error:
-        _discard(temporary)
-        raise StoreError(f"cannot write {path}: {_reason(error)}; what was written before is undamaged") from error
-    except BaseException:
-        _discard(temporary)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
 
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_whole(path, write)
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
@@ -81,7 +48,10 @@ def write_parquet(path: Path, columns: Columns) -> None:
     def write(temporary: Path) -> None:
         with connect() as database:
             database.register("arrays", arrays)
-            database.execute(f"COPY (SELECT * FROM arrays) TO '{quoted(temporary)}' (FORMAT parquet)")
+            try:
+                database.execute(f"COPY (SELECT * FROM arrays) TO '{quoted(temporary)}' (FORMAT parquet)")
+            except duckdb.IOException as error:
+                raise _system_error(error) from error
 
     write_whole(path, write)
 
@@ -103,9 +73,8 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a Parquet file as dictionaries of Python values; missing numbers are NaN."""
     columns = read_parquet(path)
-    lists = {name: column.tolist() for name, column in columns.items()}
-    count = len(next(iter(lists.values()), []))
-    return [{name: values[i] for name, values in lists.items()} for i in range(count)]
+    lists = {name: cast("list[Any]", column.tolist()) for name, column in columns.items()}
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -147,26 +116,9 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # the folder itself cannot be reached: nothing was left there
-        return
-
-
-def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
+def _system_error(error: duckdb.IOException) -> OSError:
+    """DuckDB tells the system's reason in words."""
     text = str(error)
-    if number is None and "No space left" in text:
-        number = errno.ENOSPC
-    if number is None and "Permission denied" in text:
-        number = errno.EACCES
-    return _REASONS.get(number or 0, text)
+    reasons = {"No space left": errno.ENOSPC, "Permission denied": errno.EACCES, "Read-only": errno.EROFS}
+    number = next((number for words, number in reasons.items() if words in text), errno.EIO)
+    return OSError(number, text)
