@@ -10,7 +10,7 @@ test: .venv/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir .venv/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir .venv/site
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 environment: .venv/.ready
