@@ -29,7 +29,7 @@ from assay.store.files import Row, read_json
 def analyse(plan: Plan, place: Place, population: Population) -> None:
     """Make every table under `tables/` and every picture under `pictures/` anew."""
     folder = place.folder
-    gathered = Gathered(plan, folder)
+    gathered = Gathered(plan, folder, population)
     trials = [_trial_row(trial, gathered) for trial in plan.trials]
     seeds, estimates = _estimates(gathered)
     contrasts = contrast_rows(gathered, exploratory(place.root, plan.spec.contrasts))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from assay.core.errors import StoreError
 from assay.core.spec import RecipePoint
-from assay.execution.study import Plan, Trial
+from assay.execution.pooled import PERFORMANCE, Folds
+from assay.execution.study import Plan, ProbeUnit, Trial
+from assay.shifts.population import Population
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
 from assay.store.files import Row
@@ -19,6 +22,10 @@ from assay.store.folder import RunFolder
 
 Key = tuple[str, str, str, str, str, str]
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
+OF_ONE_IMAGE = "row "
+"""How the group of a measurement of a single image begins."""
+MISSING = "missing"
+"""The measure that counts images without a value of a factor."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Gathered:
 
     plan: Plan
     folder: RunFolder
+    population: Population
 
     @cached_property
     def records(self) -> Mapping[str, dict[str, Any]]:
@@ -70,30 +78,14 @@ class Gathered:
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = next(point for point in self.plan.spec.points if point.label == label)
         read = {seed: self._read(seed, label, environment) for seed in self.kept_seeds(point)}
-        seeds = [seed for seed, outputs in read.items() if outputs is not None]
-        outputs = [found for found in read.values() if found is not None]
-        if not outputs:
-            return None
-        rows = np.unique(np.concatenate([found["row"] for found in outputs]))
-        places = [np.searchsorted(rows, found["row"]) for found in outputs]
-        classes = outputs[0]["logits"].shape[1]
-        scores = np.full((len(seeds), len(rows), classes), np.nan)
-        fold = np.zeros((len(seeds), len(rows)), dtype=np.int64)
-        thresholds = np.full((len(seeds), len(rows)), 0.5)
-        target, patient = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
-        for s, (found, place) in enumerate(zip(outputs, places, strict=True)):
-            scores[s, place] = found["logits"]
-            fold[s, place] = found["fold"]
-            thresholds[s, place] = found["threshold"]
-            target[place], patient[place] = found["target"], found["patient"]
-        tested = np.asarray(~np.isnan(scores).any(axis=2))
-        return Panel(scores, target, patient, fold, tested, thresholds, np.array(seeds, dtype=np.int64))
+        found = {seed: outputs for seed, outputs in read.items() if outputs is not None}
+        return panel_of(found, f"{label} in {environment}") if found else None
 
     def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
         """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
         parts: list[dict[str, np.ndarray]] = []
         for trial in self.by_point[label][seed]:
-            id = self.plan.readings.get((trial.id, environment), "")
+            id = self.plan.readings.get((label, trial.id, environment), "")
             if not self.folder.complete("readings", id):
                 return None
             outputs = self.folder.outputs(id)
@@ -115,24 +107,47 @@ class Gathered:
     def scalars(self) -> Mapping[str, Mapping[Key, Mapping[int, Row]]]:
         """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
 
-        What can be had from kept outputs with an interval over patients is left to `panel`.
+        A value that a fold lacks makes that of its seed NaN. What can be had from kept outputs with an interval over
+        patients is left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`).
         """
-        probes: dict[str, list[str]] = {}
-        for unit in self.plan.probes:
-            if self.folder.complete("probes", unit.id):
-                probes.setdefault(unit.trial.id, []).append(unit.id)
-        found: dict[str, dict[Key, dict[int, list[Row]]]] = {}
+        found: dict[str, dict[Key, dict[int, Row]]] = {}
         for point in self.plan.spec.points:
             recipe = found.setdefault(point.label, {})
             for seed in self.kept_seeds(point):
-                for trial in self.by_point[point.label][seed]:
-                    for row in (row for id in probes.get(trial.id, []) for row in self.folder.measurements(id)):
-                        if not _from_outputs(row):
-                            recipe.setdefault(_key(row), {}).setdefault(seed, []).append(row)
-        return {
-            label: {key: {seed: _mean(rows) for seed, rows in seeds.items()} for key, seeds in recipe.items()}
-            for label, recipe in found.items()
-        }
+                folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
+                rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
+                for row in (*rows, *self._pooled(point, seed)):
+                    if not _from_outputs(row):
+                        recipe.setdefault(_key(row), {})[seed] = row
+        return found
+
+    def _measured(self, trial: Trial) -> dict[Key, Row]:
+        """What the probes of one trial found, by key; where two probes of a study measure the same, the first's."""
+        found: dict[Key, Row] = {}
+        for unit in self._probes.get((trial.point.label, trial.id), []):
+            for row in self.folder.measurements(unit.id):
+                found.setdefault(_key(row), row)
+        return found
+
+    @cached_property
+    def _probes(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
+        """(recipe label, trial id) -> its complete probes, without those whose measurements are made of all folds together."""
+        found: dict[tuple[str, str], list[ProbeUnit]] = {}
+        for unit in self.plan.probes:
+            pooled = self.population.folds > 1 and unit.component.name == PERFORMANCE
+            if not pooled and self.folder.complete("probes", unit.id):
+                found.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
+        return found
+
+    @cached_property
+    def _folds(self) -> Folds:
+        return Folds(self.population, self.plan.spec.probes)
+
+    def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
+        if self.population.folds == 1:
+            return []
+        read = {name: self._read(seed, point.label, name) for name in point.tests}
+        return self._folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"
@@ -146,12 +161,57 @@ def _key(row: Row) -> Key:
     return tuple(row[name] for name in KEY_FIELDS)  # pyright: ignore[reportReturnType]
 
 
-def _mean(rows: list[Row]) -> Row:
-    """One row for several folds: the mean of their values, NaN where one of them is; every reason is kept."""
-    if len(rows) == 1:
+def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
+    """One row for the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
+
+    Every reason is kept. What is said of single images (a pair's logits) belongs to one fold and is left as it is, and
+    images without a value are counted, so that a fold without such images counts none.
+    """
+    rows = [fold[key] for fold in folds if key in fold]
+    if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
         return rows[0]
-    reasons = "; ".join(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
-    value = float(np.mean([row["value"] for row in rows]))
-    images = sum(row["n"] for row in rows)
+    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
+    total = {**rows[0], "n": images, "patients": patients}
+    values = np.array([row["value"] for row in rows], dtype=np.float64)
+    if rows[0]["measure"] == MISSING:
+        return {**total, "value": float(values.sum()), "reason": "; ".join(reasons)}
+    if len(rows) < len(folds):
+        reasons.append(f"{len(rows)} of {len(folds)} folds have it")
+        return {**total, "value": math.nan, "standard_error": math.nan, "reason": "; ".join(reasons)}
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
-    return {**rows[0], "value": value, "reason": reasons, "n": images, "standard_error": error}
+    return {**total, "value": float(values.mean()), "standard_error": error, "reason": "; ".join(reasons)}
+
+
+def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
+    """The panel of what seeds said: seed -> columns row, patient, target, fold, threshold, and logits [n, k].
+
+    Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
+    """
+    rows = np.unique(np.concatenate([found["row"] for found in outputs.values()]))
+    classes = next(iter(outputs.values()))["logits"].shape[1]
+    shape = (len(outputs), len(rows))
+    scores = np.full((*shape, classes), np.nan)
+    tested, fold, thresholds = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64), np.full(shape, 0.5)
+    facts = {"target": np.full(len(rows), -1), "patient": np.full(len(rows), -1)}
+    known = np.zeros(len(rows), dtype=bool)
+    for s, (seed, found) in enumerate(outputs.items()):
+        if len(np.unique(found["row"])) < len(found["row"]):
+            raise StoreError(f"{where}: seed {seed} answered a row twice; delete its readings and run the study again")
+        place = np.searchsorted(rows, found["row"])
+        for name, column in facts.items():
+            _require_same(column[place][known[place]], found[name][known[place]], f"{where}: seed {seed}", name)
+            column[place] = found[name]
+        known[place], tested[s, place] = True, True
+        scores[s, place], fold[s, place], thresholds[s, place] = found["logits"], found["fold"], found["threshold"]
+    seeds = np.array(list(outputs), dtype=np.int64)
+    return Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds)
+
+
+def _require_same(earlier: np.ndarray, found: np.ndarray, who: str, name: str) -> None:
+    differing = int((earlier != found).sum())
+    if differing:
+        raise StoreError(
+            f"{who} has another {name} than earlier seeds for {differing} rows, so its images are not theirs: "
+            "delete its readings and run the study again"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -51,14 +52,26 @@ class Performance:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Overall, worst environment, groups, worst group."""
-        reference = scene.neutral().table
         threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
-        overall: list[Measurement] = []
-        grouped: list[Measurement] = []
+        answered: dict[str, tuple[Answers, FactorTable]] = {}
         for name in scene.names:
             environment = scene.environment(name)
             table = environment.table
-            answers = Answers(reading.read(environment).logits, table.target, threshold)
+            answered[name] = Answers(reading.read(environment).logits, table.target, threshold), table
+        return self.describe(answered, scene.neutral().table)
+
+    def describe(
+        self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable
+    ) -> list[Measurement]:
+        """The measurements of answers that are there already: environment -> answers and the table of their rows.
+
+        The answers of several folds may stand one after another, each row with its fold: groups are then made of all
+        rows, where the least of a fold's small groups would be lower for its smallness alone. reference: the neutral
+        rows, whose medians cut the halves.
+        """
+        overall: list[Measurement] = []
+        grouped: list[Measurement] = []
+        for name, (answers, table) in answered.items():
             overall += _overall(answers, table, name)
             within = _by_group(answers, table, groups_of(table, reference), name)
             grouped += within + self._worst_groups(within, name)
@@ -134,7 +147,14 @@ def _by_group(answers: Answers, table: FactorTable, groups: list[Group], environ
 
 
 def _take(answers: Answers, rows: np.ndarray) -> Answers:
-    return replace(answers, logits=answers.logits[rows], target=answers.target[rows])
+    threshold = answers.threshold
+    return replace(
+        answers,
+        logits=answers.logits[rows],
+        target=answers.target[rows],
+        threshold=threshold[rows] if isinstance(threshold, np.ndarray) else threshold,
+        fold=None if answers.fold is None else answers.fold[rows],
+    )
 
 
 def _worst_environments(overall: list[Measurement]) -> list[Measurement]:

@@ -1,0 +1,92 @@
+"""K-fold groups: what the performance probe says of all folds of a seed together, which none of its runs saw.
+
+A mean over folds of each fold's worst group lies below the worst group of all rows, since the least of small groups is
+lower for their smallness alone; so groups are made anew, of the outputs that are kept per image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from assay.core.errors import StoreError
+from assay.core.registry import build
+from assay.core.spec import Component, EnvironmentSpec, RecipePoint
+from assay.core.types import FactorTable
+from assay.probes.performance import Performance
+from assay.shifts.population import NamedScene, Population
+from assay.stats.influence import Answers
+from assay.store.files import Row
+from assay.store.schema import MEASUREMENTS
+
+PERFORMANCE = "performance"
+Outputs = Mapping[str, np.ndarray]
+"""What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The rows of a k-fold study by environment. Tables are made once per tests and seed, whatever the recipe."""
+
+    population: Population
+    probes: Sequence[Component]
+    _tables: dict[tuple[str, int], Mapping[str, FactorTable]] = field(
+        default_factory=dict[tuple[str, int], Mapping[str, FactorTable]]
+    )
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """What each performance probe of the study says of one seed, all folds together, as rows of MEASUREMENTS.
+
+        outputs: environment -> what the seed's models said of it, for environments that every fold has read. Without
+        all of the environments there is no worst one, so that none is given.
+        """
+        components = [component for component in self.probes if component.name == PERFORMANCE]
+        if not components or set(outputs) != set(point.tests):
+            return []
+        tables = self.tables(point.tests, seed)
+        answered = {name: _answers(found, tables[name]) for name, found in outputs.items()}
+        rows: list[Row] = []
+        for component in components:
+            probe: Performance = build("probe", component.name, component.params)
+            found = probe.describe(answered, tables[""])
+            rows += [{name: getattr(one, name) for name in MEASUREMENTS} for one in found]
+        return rows
+
+    def tables(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
+        """Environment -> its rows of all folds; the neutral ones under ""."""
+        key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
+        if key not in self._tables:
+            scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
+            self._tables[key] = {name: joined([_table(scene, name) for scene in scenes]) for name in ("", *tests)}
+        return self._tables[key]
+
+
+def _table(scene: NamedScene, name: str) -> FactorTable:
+    return scene.environment(name).table if name else scene.neutral().table
+
+
+def joined(tables: Sequence[FactorTable]) -> FactorTable:
+    """The rows of several tables of the same factors, one after another, with the number of the table as their fold."""
+    first = tables[0]
+    return replace(
+        first,
+        row=np.concatenate([table.row for table in tables]),
+        target=np.concatenate([table.target for table in tables]),
+        patient=np.concatenate([table.patient for table in tables]),
+        columns={name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns},
+        fold=np.repeat(np.arange(len(tables)), [len(table) for table in tables]),
+    )
+
+
+def _answers(found: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
+    """Outputs in the order of the table's rows, which are matched by number within the environment."""
+    order = np.argsort(found["row"], kind="stable")
+    mine = table.take(np.argsort(table.row, kind="stable"))
+    if not np.array_equal(found["row"][order], mine.row) or not np.array_equal(found["target"][order], mine.target):
+        raise StoreError(
+            f"the outputs hold {len(order)} rows and the environment {len(mine)}, not the same ones: "
+            "the data changed since the study ran; run it again"
+        )
+    return Answers(found["logits"][order], mine.target, found["threshold"][order], found["fold"][order]), mine

@@ -1,0 +1,113 @@
+"""From records to panels and values per seed: what seeds must agree on, and what folds must all have."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.probes.world import table
+
+from assay.core.errors import StoreError
+from assay.core.types import Measurement
+from assay.execution.gather import KEY_FIELDS, over_folds, panel_of
+from assay.execution.pooled import joined
+from assay.probes.performance import Performance
+from assay.stats.influence import Answers
+from assay.store.files import Row
+from assay.store.schema import MEASUREMENTS
+
+
+def said(rows: list[int], **changes: list[int]) -> dict[str, np.ndarray]:
+    row = np.array(rows)
+    columns = {"row": row, "patient": row // 2, "target": row % 2, "fold": 0 * row, **changes}
+    logits = np.stack([0.0 * row, row - 2.5], axis=1)
+    return {name: np.asarray(column) for name, column in columns.items()} | {
+        "logits": logits,
+        "threshold": np.full(len(row), 0.4),
+    }
+
+
+def test_seeds_may_answer_different_rows_in_any_order() -> None:
+    panel = panel_of({3: said([0, 1, 2]), 5: said([4, 2])}, "plain in reversed")
+    assert panel.numbers.tolist() == [3, 5]
+    assert panel.target.tolist() == [0, 1, 0, 0]
+    assert panel.patient.tolist() == [0, 0, 1, 2]
+    answers, patient = panel.answers(1)
+    assert answers.logits[:, 1].tolist() == [-0.5, 1.5]
+    assert patient.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["target", "patient"])
+def test_seeds_must_agree_on_what_a_row_is(name: str) -> None:
+    with pytest.raises(StoreError, match=f"plain in reversed: seed 5 has another {name} than earlier seeds for 1 rows"):
+        panel_of({3: said([0, 1, 2]), 5: said([2, 4], **{name: [9, said([4])[name][0]]})}, "plain in reversed")
+
+
+def test_a_seed_answers_a_row_once() -> None:
+    with pytest.raises(StoreError, match="seed 3 answered a row twice"):
+        panel_of({3: said([0, 1, 0])}, "plain in reversed")
+
+
+def measured(value: float, **changes: object) -> Row:
+    found = Measurement("decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason="x")
+    return {name: getattr(replace(found, **changes), name) for name in MEASUREMENTS}  # type: ignore[arg-type]
+
+
+def together(*folds: Row | None) -> Row:
+    key = tuple(next(row for row in folds if row)[name] for name in KEY_FIELDS)
+    return over_folds(key, [{} if row is None else {key: row} for row in folds])  # type: ignore[arg-type]
+
+
+def test_folds_are_averaged_with_their_errors_and_counts() -> None:
+    row = together(measured(0.6), measured(0.8))
+    assert (row["value"], row["n"], row["patients"], row["reason"]) == (pytest.approx(0.7), 20, 8, "x")
+    assert row["standard_error"] == pytest.approx(0.3 / math.sqrt(2))
+
+
+def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
+    row = together(measured(0.6, reason=""), None, measured(0.8, reason=""))
+    assert math.isnan(row["value"])
+    assert row["reason"] == "2 of 3 folds have it"
+    assert math.isnan(together(measured(0.6), measured(math.nan))["value"])
+
+
+def test_counts_add_up_and_single_images_stay() -> None:
+    assert together(measured(3.0, measure="missing"), None)["value"] == 3
+    assert together(None, measured(-1.2, measure="pair-logit", group="row 7"))["value"] == -1.2
+
+
+def worst(found: list[Measurement]) -> float:
+    return next(m.value for m in found if m.group == "worst group" and m.measure == "accuracy")
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**16))
+def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
+    """Against cells counted by hand, of a model at chance, whose folds have worse groups for their smallness alone."""
+    made = table(240, seed, {"tag": 0.5})
+    made = replace(made, factors=tuple(factor for factor in made.factors if factor.levels))
+    logits = np.random.default_rng(seed).normal(size=(len(made), 2))
+    parts = [np.flatnonzero(made.row % 4 == k) for k in range(4)]
+    whole, order = joined([made.take(part) for part in parts]), np.concatenate(parts)
+    assert whole.row.tolist() == made.row[order].tolist()
+    answers = Answers(logits[order], whole.target, np.full(len(order), 0.5), whole.fold)
+
+    probe = Performance(smallest_group=1)
+    right = logits.argmax(axis=1) == made.target
+    cells = [
+        right[(made.columns[factor.name] == code) & (made.target == label)]
+        for factor in made.factors
+        for code in range(len(factor.levels))
+        for label in (0, 1)
+    ]
+    pooled = worst(probe.describe({"same": (answers, whole)}, whole))
+    assert pooled == pytest.approx(min(cell.mean() for cell in cells if len(cell)))
+    split = [
+        worst(probe.describe({"same": (Answers(logits[part], made.target[part]), made.take(part))}, made))
+        for part in parts
+    ]
+    assert np.mean(split) < pooled
