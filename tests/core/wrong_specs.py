@@ -122,6 +122,8 @@ EDITS: dict[str, tuple[str, str]] = {
         DATA,
         FILES.replace("sex: categorical", "sex: {kind: categorical, levels: [F, M], high: [male]}"),
     ),
+    "a test on training rows": ("same: {like: train}", "same: {like: train, split: train}"),
+    "training on test rows": ("train: {association", "train: {split: test, association"),
     "two folds": (DATA, FILES.replace("patient: who", "patient: who, split: {folds: 2}")),
     "a phantom's key with files": (DATA, FILES.replace("patient: who", "core: sex, train: 100")),
     "an association with no declared factor": (DATA, FILES.replace("texture", "age")),

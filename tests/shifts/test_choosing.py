@@ -1,6 +1,7 @@
 """Rows chosen for an association: hand-derived counts, invariances, and texts where it cannot be had."""
 
 import time
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -182,6 +183,18 @@ def test_seeds_and_purposes_choose_other_rows():
     for other in (choose(rows, tie(site=0.6), 1), choose(rows, tie(site=0.6), 0, "again")):
         assert len(other.positions) == len(one)
         assert len(np.intersect1d(one, other.positions)) < 0.9 * len(one)
+
+
+def test_the_order_in_which_associations_are_written_chooses_no_other_rows():
+    """Hashes of a spec do not see the order either. Three factors, one of which applies in some rows only."""
+    rows = world()
+    ties = {
+        "size": AssociationSpec(strength=0.7),
+        "age": AssociationSpec(strength=-0.3),
+        "maker": AssociationSpec(strength=0.2, given={"site": "b"}),
+    }
+    orders = [choose(rows, {name: ties[name] for name in order}, 4).positions for order in permutations(ties)]
+    assert all(np.array_equal(orders[0], positions) for positions in orders)
 
 
 def test_missing_values_are_left_out_and_counted():

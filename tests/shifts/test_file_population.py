@@ -176,12 +176,6 @@ def test_neutral_ties_none_of_the_factors_that_a_test_ties_and_only_intervention
     assert (on != off).flatten(1).any(dim=1).all()
 
 
-def test_a_test_environment_may_be_made_of_the_training_rows():
-    files = population(folds=3)
-    fit = files.scene({"fit": EnvironmentSpec(split="train")}, 2, 1).environment("fit")
-    assert rows(fit) == rows(files.training(PLAIN, 2, 1)[0])
-
-
 def test_identities_follow_content_split_and_the_columns_in_use():
     def named(environment=None, made=None, **split):
         return content_hash(population(made, **split).identity(environment or tied(size=0.5)))
@@ -209,6 +203,25 @@ def test_a_scenes_identity_knows_the_fold_only_where_folds_decide():
     assert fixed.scene(fewer, 0).identity("(neutral)") == fixed.scene(TESTS, 0).identity("(neutral)")
 
 
+def test_a_scenes_identity_knows_every_factor_that_probes_may_read():
+    """Trials are named by the columns that their environment uses, readings by all of them."""
+
+    def named(made):
+        files = population(made)
+        scenes = [content_hash(files.scene(TESTS, 0).identity(name)) for name in ("none", "(neutral)")]
+        return content_hash(files.identity(tied(size=0.5))), *scenes
+
+    base = dataset()
+    edited = dataset(unused=np.where(np.arange(COUNT) == 7, 0.25, base.table.columns["unused"]))
+    added = replace(base, table=base.table.with_column(Factor("more", "continuous"), np.zeros(COUNT)))
+    in_mm = replace(
+        base, table=base.table.with_column(Factor("unused", "continuous", unit="mm"), base.table.columns["unused"])
+    )
+    found = [named(made) for made in (base, edited, added, in_mm)]
+    assert len({trial for trial, *_ in found}) == 1
+    assert len({test for _, test, _ in found}) == len({neutral for *_, neutral in found}) == 4
+
+
 def test_a_patient_who_was_trained_on_is_found(monkeypatch):
     from assay.shifts import file_scene
 
@@ -221,7 +234,7 @@ def test_a_patient_who_was_trained_on_is_found(monkeypatch):
 
     monkeypatch.setattr(file_scene, "parts", leaky)
     with pytest.raises(
-        DataError, match=r"environment 'found' shares 1 patients \(3 of its 180 rows\) with training or"
+        DataError, match=r"environment 'found': 2 images are in training and in test: rows \d+, \d+; choose test rows"
     ):
         files.scene(TESTS, 0).environment("found")
 

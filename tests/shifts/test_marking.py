@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,25 @@ def test_given_ties_marks_in_those_rows_only():
     assert np.array_equal(marked[inside], rows.target[inside] == 1)
     outside = marked[~inside]
     assert abs(outside[rows.target[~inside] == 1].mean() - outside[rows.target[~inside] == 0].mean()) < 0.04
+
+
+def test_the_order_in_which_interventions_are_written_changes_no_pixel():
+    """Two overlapping tags, of which the one put on last shows."""
+    params = {"size": 0.5, "x": 0.5, "y": 0.5}
+    dark, light = (
+        InterventionSpec(component=Component(kind="intervention", name="tag", params={**params, "contrast": c}))
+        for c in (0.2, 0.9)
+    )
+    rows, images = table(40), torch.rand(40, 1, 16, 16)
+    shown = []
+    for tags in ({"u": dark, "v": light}, {"v": light, "u": dark}):
+        changes, marked = drawn(EnvironmentSpec(interventions=tags), rows, 0, (1, 16, 16))
+        changed = images
+        for change in changes:
+            changed = change.apply(changed, np.arange(40))
+        shown.append((changed, list(marked.columns)))
+    assert torch.equal(shown[0][0], shown[1][0])
+    assert shown[0][1] == shown[1][1]
 
 
 def test_a_row_is_marked_alike_whatever_rows_stand_beside_it():

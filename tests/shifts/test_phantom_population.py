@@ -242,15 +242,6 @@ def test_difficulty_of_1_is_the_same_picture(population):
     assert Toy.rendered == rendered
 
 
-def test_a_test_environment_may_be_made_of_the_training_rows(population):
-    scene = population.scene({"fit": tied(0.9, split="train")}, 4)
-    train, _ = population.training(tied(0.9), 4)
-    assert scene.environment("fit").name == "fit"
-    assert np.array_equal(scene.environment("fit").table.patient, train.table.patient)
-    assert torch.equal(all_of(scene.environment("fit")), all_of(train))
-    assert scene.identity("fit") != population.scene({"fit": tied(0.9, split="train")}, 5).identity("fit")
-
-
 def test_identities_hold_what_decides_and_nothing_else(cache):
     def training(**changes):
         return content_hash(open_population(data(**changes), cache).identity(tied(0.9)))
@@ -267,6 +258,24 @@ def test_identities_hold_what_decides_and_nothing_else(cache):
     assert testing(name="(neutral)") == testing(tied(0.1), "(neutral)") == testing(name="neutral")
     assert testing(name="(neutral)") != testing(tied(0.9, difficulty={"margin": 2}), "(neutral)")
     assert testing(name="(neutral)") != testing(tied(0.9, interventions={"tag": tag()}), "(neutral)")
+
+
+def test_the_neutral_identity_follows_the_core_strength_that_all_tests_agree_on(cache):
+    """The core factor here is `margin`: neutral rows keep its strength, so their readings are others."""
+
+    def neutral(*strengths):
+        tests = {
+            f"test{i}": EnvironmentSpec(association={"margin": AssociationSpec(strength=strength)})
+            for i, strength in enumerate(strengths)
+        }
+        scene = open_population(data(), cache).scene(tests, 0)
+        return content_hash(scene.identity("(neutral)")), scene.neutral().table.columns["margin"].tolist()
+
+    assert neutral(0.9) == neutral(0.9, 0.9)
+    assert neutral(0.9, 0.4) == neutral(0.4, 0.9)  # without agreement it is tied fully
+    strong, weak = neutral(0.9), neutral(0.4)
+    assert strong[1] != weak[1]
+    assert strong[0] != weak[0]
 
 
 def test_a_scene_follows_the_protocol(population):

@@ -37,22 +37,27 @@ def _point(values: Mapping[str, Any], point: Point, problems: Problems) -> tuple
     here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = recipe(values.get("recipe"), ("recipe",), here)
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
-    _check_train(values["environments"]["train"], here)
+    split_well = _check_splits(values["environments"], here)
     whole = {name: made for name, made in environments.items() if made is not None}
-    if how is None or len(whole) < len(environments):
+    if how is None or len(whole) < len(environments) or not split_well:
         return None
     train = whole.pop("train").model_copy(update={"split": "train"})
     return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole), here
 
 
-def _check_train(given: Any, problems: Problems) -> None:
-    fields = mapping_of(given) or {}
-    if fields.get("split", "train") != "train":
-        problems.add(
-            ("environments", "train", "split"), fields["split"], "environment 'train' is made from split train"
-        )
-    if "like" in fields:
-        problems.add(("environments", "train", "like"), fields["like"], "others are like 'train'; it stands by itself")
+def _check_splits(environments: Mapping[str, Any], problems: Problems) -> bool:
+    """Whether `train` alone is made from training rows; it is like no other environment."""
+    train = mapping_of(environments["train"]) or {}
+    if "like" in train:
+        problems.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
+    if train.get("split", "train") == "test":
+        problems.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
+    tests = {name: mapping_of(given) or {} for name, given in environments.items() if name != "train"}
+    wrong = [name for name, given in tests.items() if given.get("split") == "train"]
+    for name in wrong:
+        what = "every environment but 'train' is made from test rows: models have seen the training rows"
+        problems.add(("environments", name, "split"), "train", what, "leave `split` out")
+    return not wrong
 
 
 def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], problems: Problems) -> None:

@@ -161,7 +161,7 @@ class EnvironmentSpec(Frozen):
     where: factor -> value, list of values, or {min, max}: on a phantom the values are drawn from within, on files the
         rows are chosen; so `where: {texture: solid}` holds a factor constant.
     difficulty: factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
-    split: the rows it is made from. `train` also serves the validation rows of the training distribution.
+    split: the rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
     """
 
     split: Literal["train", "test"] = "test"
@@ -255,6 +255,13 @@ class RecipePoint(Frozen):
     recipe: RecipeSpec
     train: EnvironmentSpec
     tests: Mapping[str, EnvironmentSpec]  # `like: train` is resolved against this point's training environment
+
+    @model_validator(mode="after")
+    def _tested_on_test_rows(self) -> RecipePoint:
+        for name, test in self.tests.items():
+            if test.split != "test":
+                raise ValueError(f"environment '{name}' is made from training rows, which its models have seen")
+        return self
 
     @property
     def label(self) -> str:

@@ -49,10 +49,12 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
 
     Which rows of a cell are taken is a named draw of (seed, purpose, row): it depends neither on the order of the
     table nor on the strengths. Rows with a missing value of a factor tied to them are left out. `given` splits the
-    table: rows that meet no association's `given` are all kept.
+    table: rows that meet no association's `given` are all kept. Names are taken in alphabetical order, since the order
+    in which associations are written must decide nothing.
 
     Raises AssociationError when a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
     """
+    associations = dict(sorted(associations.items()))
     factors = {name: tied(named(table.factors, name), tie.high) for name, tie in associations.items()}
     numbers = {name: factor.numbers(table.columns[name]) for name, factor in factors.items()}
     applies = {name: satisfies(table, tie.given) for name, tie in associations.items()}

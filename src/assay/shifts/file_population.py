@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.errors import AssociationError, DataError, SpecError, unknown_name
+from assay.core.hashing import content_hash
 from assay.core.seeds import derive
 from assay.core.spec import AssociationSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
@@ -143,6 +144,11 @@ class FilePopulation:
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
         return Environment(name, table, shown, masks, _achieved(environment, table, available))
+
+    @cached_property
+    def factors_hash(self) -> str:
+        """The hash of every factor with its column: probes read them all, whichever an environment uses."""
+        return content_hash({factor.name: _column_hash(self.table, factor.name) for factor in self.factors})
 
     @cached_property
     def _loaded(self) -> Dataset:

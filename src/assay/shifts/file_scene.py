@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.errors import DataError
-from assay.core.seeds import derive
 from assay.core.spec import EnvironmentSpec
 from assay.core.types import FactorTable
+from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
@@ -52,15 +52,17 @@ class FileScene:
         return Tests(self.specs)
 
     def identity(self, name: str) -> dict[str, Any]:
-        """What decides an environment's images: the data, the split and its seed, the environment.
+        """What decides an environment's images and what is known of them: the data, the split and its seed, the whole
+        factor table, the environment.
 
         `(neutral)`, or `neutral` where no test environment has that name: all that the scene derives from its tests.
         """
-        described = self.tests.described(name)
+        described = self.tests.described(name, self.tests.neutral)
         spec = self.specs.get(name, self.tests.neutral)
-        drawn_anew = self.population.data.split.folds is not None or spec.split == "train"
-        here = {"seed": self.seed, "fold": self.fold} if drawn_anew else {}
-        return {**self.population.identity(spec), **here, **described}
+        folded = self.population.data.split.folds is not None
+        here = {"seed": self.seed, "fold": self.fold} if folded else {}
+        known = {"factors": self.population.factors_hash}
+        return {**self.population.identity(spec), **known, **here, **described}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""
@@ -89,21 +91,18 @@ class FileScene:
 
     def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
         if name not in self._made:
-            self._made[name] = self._of_training(name, spec) if spec.split == "train" else self._of_test(name, spec)
+            self._made[name] = self._of_test(name, spec)
         return self._made[name]
 
-    def _of_training(self, name: str, spec: EnvironmentSpec) -> Environment:
-        return self._from(name, spec, self._parts.train, derive(self.seed, "train"))
-
-    def _from(self, name: str, spec: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> Environment:
-        return also_achieved(self.population.make(name, spec, positions, seed), self.tests.ties)
+    def _from(self, name: str, spec: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> Environment:
+        return also_achieved(self.population.make(name, spec, positions, TEST_SEED), self.tests.ties)
 
     def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
         population, folds = self.population, self.population.data.split.folds
         if folds is None:
-            shown = self._from(name, spec, self._parts.test, TEST_SEED)
+            shown = self._from(name, spec, self._parts.test)
         else:
-            whole = self._from(name, spec, np.arange(len(population.table)), TEST_SEED)
+            whole = self._from(name, spec, np.arange(len(population.table)))
             shown = self._tested(name, spec, whole, folds)
         self._refuse_leak(name, shown.table)
         return shown
@@ -123,11 +122,7 @@ class FileScene:
 
     def _refuse_leak(self, name: str, table: FactorTable) -> None:
         here = self._parts
-        seen = self.population.table.patient[np.concatenate([here.train, here.validation])]
-        both = np.intersect1d(table.patient, seen)
-        if len(both):
-            rows = int(np.isin(table.patient, both).sum())
-            raise DataError(
-                f"environment '{name}' shares {len(both)} patients ({rows} of its {len(table)} rows) with training or "
-                "validation: divide the data by patient"
-            )
+        try:
+            check_disjoint(self.population.table.take(np.concatenate([here.train, here.validation])), table)
+        except DataError as error:
+            raise DataError(f"environment '{name}': {error}") from error

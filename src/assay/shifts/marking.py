@@ -33,12 +33,14 @@ def marked_rows(
 def drawn(
     environment: EnvironmentSpec, table: FactorTable, seed: int, shape: tuple[int, int, int]
 ) -> tuple[tuple[Drawn, ...], FactorTable]:
-    """Every intervention of an environment, drawn in the order of the spec, and the table with a column for each.
+    """Every intervention of an environment, in alphabetical order of their names, and the table with a column for each.
+
+    They are put on in this order; the one in which they are written decides nothing.
 
     Raises SpecError when an intervention has the name of a factor or does not fit the images.
     """
     changes: list[Drawn] = []
-    for name, spec in environment.interventions.items():
+    for name, spec in sorted(environment.interventions.items()):
         if any(factor.name == name for factor in table.factors):
             raise SpecError(f"intervention '{name}' has the name of a factor: give it another")
         if name in environment.association and environment.association[name].high:

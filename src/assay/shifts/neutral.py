@@ -69,14 +69,17 @@ class Tests:
             [{factor: test.association[factor]} if factor in test.association else {} for test in self.specs.values()]
         )
 
-    def described(self, name: str) -> dict[str, Any]:
-        """The part of an environment's identity that the spec decides; for `(neutral)` with what can be changed."""
+    def described(self, name: str, neutral: EnvironmentSpec) -> dict[str, Any]:
+        """The part of an environment's identity that the spec decides; for `(neutral)` with what can be changed.
+
+        neutral: the environment from which the scene makes its neutral rows.
+        """
         if name in self.specs:
             return {"environment": self.specs[name].canonical()}
         if name not in (NEUTRAL, "neutral"):
             raise SpecError(unknown_name("environment", name, tuple(self.specs)))
         changes = {key: spec.component.model_dump() for key, spec in self.interventions.items()}
-        return {"environment": self.neutral.canonical(), "changes": changes}
+        return {"environment": neutral.canonical(), "changes": changes}
 
     def check_change(self, factor: str, end: str, changeable: Sequence[str]) -> None:
         """Raises SpecError when a factor cannot be changed alone, or an end is neither low nor high."""

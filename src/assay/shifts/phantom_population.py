@@ -108,7 +108,7 @@ class PhantomPopulation:
 
     def scene(self, tests: Mapping[str, EnvironmentSpec], seed: int, fold: int = 0) -> PhantomScene:
         """The test environments; the same rows for every seed."""
-        return PhantomScene(self, dict(tests), seed)
+        return PhantomScene(self, dict(tests))
 
     def make(
         self, name: str, environment: EnvironmentSpec, count: int, seed: int, first_patient: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,6 @@ class PhantomScene:
 
     population: PhantomPopulation
     specs: Mapping[str, EnvironmentSpec]
-    seed: int
     _made: dict[str, Environment] = field(default_factory=dict[str, Environment])
 
     @property
@@ -60,17 +59,11 @@ class PhantomScene:
 
         `(neutral)`, or `neutral` where no test environment has that name: all that the scene derives from its tests.
         """
-        described = self.tests.described(name)
-        if name in self.specs and self.specs[name].split == "train":
-            return {**self.population.identity(self.specs[name]), "seed": self.seed, **described}
-        return {**self.population.test_identity(), **described}
+        return {**self.population.test_identity(), **self.tests.described(name, self._neutral)}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for a name that the spec lacks."""
-        spec = self.tests.named(name)
-        if spec.split == "train" and name not in self._made:
-            self._made[name] = replace(self.population.training(spec, self.seed)[0], name=name)
-        return self._make(name, spec)
+        return self._make(name, self.tests.named(name))
 
     def neutral(self) -> Environment:
         """Test rows in which the core factor alone is tied to the target, without interventions."""
