@@ -150,18 +150,6 @@ def test_equal_mass_bins_are_equal_and_keep_ties_together() -> None:
     assert len(set(metrics.equal_mass_bins(np.array([0.1, 0.5, 0.5, 0.5, 0.9]), 5)[1:4])) == 1
 
 
-@settings(max_examples=20, deadline=None)
-@given(seeds)
-def test_youden_threshold_reaches_the_best_point_of_the_roc_curve(seed: int) -> None:
-    logits, target = draw(seed)
-    probability = metrics.probabilities(logits)
-    threshold = metrics.youden_threshold(probability[:, 1], target).value
-    called = metrics.predictions(probability, threshold)
-    got = metrics.sensitivity(called, target).value + metrics.specificity(called, target).value - 1
-    false, true, _ = reference.roc_curve(target, probability[:, 1])
-    assert got == pytest.approx((true - false).max(), abs=1e-12)
-
-
 def test_logits_of_one_column_are_those_of_two() -> None:
     logits, target = draw(3)
     single = logits[:, 1:] - logits[:, :1]

@@ -149,6 +149,43 @@ def test_encoded_attended_and_used_are_kept_apart() -> None:
     assert any("decoding is not use" in text for text in texts("limit", [contrast()], decoded))
 
 
+def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged() -> None:
+    unsure = {**ESTIMATES[2], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    rows = verdict([contrast()], [unsure, *ESTIMATES[3:]])
+    said = next(row for row in rows if "relied" in row["text"])
+    assert said["light"] == "warn"
+    assert said["text"].startswith(
+        "what arcface relied on most could not be told: total Sobol' index has not converged for texture; which"
+    )
+
+
+def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> None:
+    unsure = {**ESTIMATES[3], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    said = verdict([contrast()], [ESTIMATES[2], unsure])[0]
+    assert (said["light"], said["text"]) == (
+        "warn",
+        "arcface relied most on texture (total Sobol' index .68 [.61, .75]).",
+    )
+
+
+def test_single_directions_are_not_ranked_beside_the_whole_effect() -> None:
+    one_way = {**estimate("arcface", "flip-rate", 0.9, 0.05, factor="margin"), "group": "low to high"}
+    rows = [estimate("arcface", "flip-rate", 0.4, 0.05, factor="texture"), one_way]
+    assert texts("answer", [contrast()], rows)[0] == "arcface relied most on texture (flip rate .40 [.35, .45])."
+
+
+def test_contrasts_of_decodability_show_the_levels_of_trained_networks() -> None:
+    at = {"environment": "(independent)", "factor": "texture"}
+    groups = (("trained", 0.9), ("untrained", 0.6), ("shuffled", 0.5))
+    rows = [
+        {**estimate(loss, "decodability", value, 0.02, **at), "layer": "pooled", "group": group}
+        for loss in ("arcface", "cross-entropy")
+        for group, value in groups
+    ]
+    main = contrast(measure="decodability", layer="pooled", **at)
+    assert ".90 [.88, .92] against .90 [.88, .92]" in texts("answer", [main], rows)[0]
+
+
 def lights(*args: Any) -> dict[str, str]:
     return {row["text"]: row["light"] for row in verdict([contrast()], ESTIMATES, *args) if row["part"] == "doubt"}
 
@@ -158,7 +195,7 @@ def test_lights_when_all_is_well() -> None:
     environments = [{"asked": 0.9, "strength": 0.88}, {"asked": None, "strength": 0.3}]
     assert lights(trials, environments, []) == {
         "all 90 trials finished": "ok",
-        "none collapsed": "ok",
+        "none collapsed or diverged": "ok",
         "no leakage found": "ok",
         "associations achieved as asked": "ok",
         "5 seeds: the intervals are wide": "warn",
@@ -177,4 +214,8 @@ def test_lights_when_it_is_not() -> None:
         "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
         "5 seeds: the intervals are wide": "warn",
     }
+    one = {"status": "done", "recipe": "arcface"}
+    assert (
+        lights([one, {"status": "diverged", "recipe": "arcface"}])["1 diverged (arcface): left out of means"] == "warn"
+    )
     assert lights()["leakage was not checked"] == "warn"

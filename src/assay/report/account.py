@@ -44,7 +44,7 @@ def environments(tables: Tables) -> Sheet | None:
 def statuses(tables: Tables) -> Sheet | None:
     """How many trials of each recipe came to what end."""
     there = {row["status"] for row in tables.trials}
-    kinds = [kind for kind in ("done", "collapsed", "failed", "pending") if kind in there]
+    kinds = [kind for kind in ("done", "collapsed", "diverged", "failed", "pending") if kind in there]
     kinds += sorted(there - set(kinds))
     ends: dict[str, list[str]] = {}
     for row in tables.trials:

@@ -28,20 +28,21 @@ def doubts(
 def _trials(trials: Sequence[Row]) -> list[Sentence]:
     if not trials:
         return []
-    by_status = {
-        status: [row for row in trials if row.get("status") == status] for status in ("failed", "pending", "collapsed")
-    }
+    kinds = ("failed", "pending", "collapsed", "diverged")
+    by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
     missing = [f"{len(by_status[status])} {status}" for status in ("failed", "pending") if by_status[status]]
     finished = (
         Sentence("doubt", f"{listed(missing)} of {count(len(trials), 'trial')}: left out", "bad", "trials")
         if missing
         else Sentence("doubt", f"all {count(len(trials), 'trial')} finished", "ok", "trials")
     )
-    collapsed = by_status["collapsed"]
-    if not collapsed:
-        return [finished, Sentence("doubt", "none collapsed", "ok", "trials")]
-    of = listed(sorted({text_of(row, "recipe") for row in collapsed}))
-    return [finished, Sentence("doubt", f"{len(collapsed)} collapsed ({of}): left out of means", "warn", "trials")]
+    lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
+    return [finished, *(lost or [Sentence("doubt", "none collapsed or diverged", "ok", "trials")])]
+
+
+def _lost(status: str, rows: Sequence[Row]) -> Sentence:
+    of = listed(sorted({text_of(row, "recipe") for row in rows}))
+    return Sentence("doubt", f"{len(rows)} {status} ({of}): left out of means", "warn", "trials")
 
 
 def _leakage(leakage: Sequence[str] | None) -> list[Sentence]:

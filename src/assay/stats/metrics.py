@@ -180,22 +180,6 @@ def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwi
     return Metric(float(right[among].mean())) if among.any() else undefined(otherwise)
 
 
-def youden_threshold(probability: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """The threshold with the greatest sensitivity + specificity. Youden (1950).
-
-    It lies midway between two neighbouring probabilities, so that rounding moves no row; among equals the one nearest
-    to .5. To be chosen on validation rows alone. Undefined when a class has no image.
-    """
-    if reason := binary_fault(probability, target):
-        return undefined(reason)
-    levels = np.unique(probability)
-    cuts = np.concatenate([[levels[0]], (levels[1:] + levels[:-1]) / 2])
-    positives, negatives = np.sort(probability[target == 1]), np.sort(probability[target == 0])
-    gain = np.searchsorted(negatives, cuts) / len(negatives) - np.searchsorted(positives, cuts) / len(positives)
-    best = cuts[gain >= gain.max() - 1e-12]
-    return Metric(float(best[np.abs(best - 0.5).argmin()]))
-
-
 def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Agreement of ordinal grades beyond chance, disagreement weighing its square. Cohen (1968). Range -1..1, chance 0.
 

@@ -25,8 +25,11 @@ LABELS = {
     "sobol-total": "total Sobol' index",
     "flip-rate": "flip rate",
     "decodability": "decodability",
-    "attribution-mass": "share of the attribution",
 }
+
+
+OF_THE_MODEL = ("", "trained")
+"""Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,17 @@ def belongs(estimate: Row, contrast: Row, side: str) -> bool:
 
 
 def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
-    """The estimate of one side of a contrast; None when none, or more than one, fits."""
+    """The estimate of one side of a contrast, of the trained network where references stand beside it.
+
+    None when none, or more than one, fits.
+    """
     keys = ("measure", "environment", "factor", "layer")
     fitting = [
         row
         for row in estimates
         if all(text_of(row, key) == text_of(contrast, key) for key in keys)
-        and not text_of(row, "group")
+        and text_of(row, "group") in OF_THE_MODEL
+        and not text_of(row, "level")
         and belongs(row, contrast, side)
     ]
     return fitting[0] if len(fitting) == 1 else None

@@ -58,4 +58,4 @@ def degrees(
     """Degrees of freedom of a variance of which `seeds` is the seeds' part; NaN where the variance is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.minimum(seeds / variance, 1.0)
-    return 1 / (share / df_seeds + (1 - share) / df_patients)
+        return 1 / (share / df_seeds + (1 - share) / df_patients)  # infinite where only what has no end of df varies

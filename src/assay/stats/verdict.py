@@ -2,12 +2,12 @@
 
 Rows are plain mappings with the columns of `store.schema` (CONTRASTS, ESTIMATES, TRIALS, ENVIRONMENTS); a sentence is a
 row of SENTENCES. A recipe *relies on* a factor when changing it changes the output, *encodes* it when it can be decoded
-from a layer, *attends to* it when the attribution lies on it: three verbs, never exchanged. What was not shown is never
-called no difference.
+from a layer: two verbs, never exchanged. What was not shown is never called no difference.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +15,7 @@ from dataclasses import asdict
 from assay.stats.doubts import doubts
 from assay.stats.format import count, listed, number, p_value
 from assay.stats.rows import (
+    Light,
     Row,
     Sentence,
     belongs,
@@ -30,6 +31,8 @@ from assay.stats.rows import (
 
 RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
+UNSURE = "not converged"
+"""What a probe says in `reason` of a value that more samples might move."""
 
 
 def verdict(
@@ -79,14 +82,24 @@ def _rank(p: float) -> float:
 
 
 def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
-    """Which factor each compared recipe relied on most, by the first measure of reliance that was taken."""
+    """Which factor each compared recipe relied on most, by the first measure of reliance that was taken.
+
+    Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it.
+    """
     for name in RELIANCE:
-        rows = [row for row in estimates if text_of(row, "measure") == name and not math.isnan(numeric(row, "value"))]
+        rows = [row for row in estimates if text_of(row, "measure") == name and not text_of(row, "group")]
+        rows = [row for row in rows if not math.isnan(numeric(row, "value"))]
         recipes = dict.fromkeys(text_of(row, "recipe") for row in rows if _compared(row, main))
-        clauses = [most(recipe, [row for row in rows if text_of(row, "recipe") == recipe]) for recipe in recipes]
-        if clauses:
-            return [Sentence("answer", "; ".join(clauses) + ".", evidence="estimates")]
+        of = {recipe: [row for row in rows if text_of(row, "recipe") == recipe] for recipe in recipes}
+        if of:
+            light: Light = "warn" if any(map(_doubtful, itertools.chain(*of.values()))) else "none"
+            text = "; ".join(most(recipe, own) for recipe, own in of.items()) + "."
+            return [Sentence("answer", text, light, "estimates")]
     return []
+
+
+def _doubtful(row: Row) -> bool:
+    return UNSURE in text_of(row, "reason")
 
 
 def _compared(row: Row, main: Row | None) -> bool:
@@ -95,10 +108,19 @@ def _compared(row: Row, main: Row | None) -> bool:
 
 
 def most(recipe: str, rows: Sequence[Row]) -> str:
-    """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`; overlapping intervals claim no order."""
+    """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`.
+
+    Overlapping intervals claim no order. Neither is one claimed where the largest value, or one whose interval reaches
+    it, has not converged.
+    """
     strongest = {text_of(row, "factor"): row for row in sorted(rows, key=lambda row: numeric(row, "value"))}
     first, *others = sorted(strongest.values(), key=lambda row: -numeric(row, "value"))
     rivals = [row for row in others if not numeric(row, "high") < numeric(first, "low")]
+    doubtful = [text_of(row, "factor") for row in (first, *rivals) if _doubtful(row)]
+    if doubtful:
+        return (
+            f"what {recipe} relied on most could not be told: {label(first)} has not converged for {listed(doubtful)}"
+        )
     if not rivals:
         return f"{recipe} relied most on {text_of(first, 'factor')} ({label(first)} {value_of(first)})"
     several = [f"{text_of(row, 'factor')} {value_of(row)}" for row in (first, *rivals)]
@@ -171,8 +193,6 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
         found.append("whether recipes differ in what they prefer or only in how fast they learn: fit was not matched")
     if "decodability" in measures:
         found.append("that a factor is used because a layer encodes it: decoding is not use")
-    if "attribution-mass" in measures:
-        found.append("that a factor is used because the attribution lies on it: attending is not relying")
     environments = sorted({text_of(row, "environment") for row in stated if text_of(row, "environment")})
     if environments:
         found.append(f"anything about distributions other than those tested ({listed(environments)})")
