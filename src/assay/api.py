@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
-from assay.store.folder import RunFolder
+from assay.store.folder import EARLIER, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from assay.execution.run import Result
     from assay.probes.probe import Model
 
 
@@ -55,6 +57,7 @@ class Study:
         """Train and probe what is missing, compare, write the page. Trials that fail are kept in the tables.
 
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
+        Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
         from assay.cli.progress import Display, display_for
         from assay.cli.run import crew, run_folder
@@ -69,21 +72,31 @@ class Study:
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, count, as_json=False)
 
-        run_study(prepared, shown if progress else quietly, executor)
-        return Run(root)
+        result = run_study(prepared, shown if progress else quietly, executor)
+        if result.stopped:
+            raise KeyboardInterrupt
+        if result.failed:
+            text = f"{result.failed} tasks failed: table('trials') and the page say why, and running again tries again"
+            warnings.warn(text, stacklevel=2)
+        return Run(root, result)
 
 
 @dataclass(frozen=True)
 class Run:
-    """The records of a study that has been run."""
+    """The records of a study that has been run. result: how the run ended, None where an earlier one was opened."""
 
     folder: Path
+    result: Result | None = None
 
     def table(self, name: str = "contrasts") -> pd.DataFrame:
         """contrasts, estimates, seeds, trials, environments, sentences, pictures or provenance (see `store.schema`)."""
         import pandas as pd
 
-        return pd.DataFrame(RunFolder(self.folder).table(name))
+        folder = RunFolder(self.folder)
+        rows = folder.table(name)
+        if not folder.tables_are_current():
+            warnings.warn(f"{self.folder}: {EARLIER}", stacklevel=2)
+        return pd.DataFrame(rows)
 
     def report(self) -> Path:
         """Statistics and page anew from the records; the path of the page."""
@@ -104,6 +117,6 @@ def load_model(trial: str | Path) -> Model:
     `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits; scaling is inside it.
     Raises StoreError when the folder holds no complete trial.
     """
-    from assay.execution.run import stored_model
+    from assay.execution.stored import stored_model
 
     return stored_model(Path(trial))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv as csvlib
 import json as jsonlib
 import math
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError, nearest, unknown_name
 from assay.store.files import Row
-from assay.store.folder import RunFolder
+from assay.store.folder import EARLIER, RunFolder, remove_unit
+from assay.store.lock import working_in
 
 TABLES = ("contrasts", "sentences", "estimates", "seeds", "trials", "environments", "provenance")
 SHOWN = {
@@ -44,7 +44,10 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
         raise StoreError(unknown_name("table", table, TABLES))
     if json and csv:
         raise StoreError("--json and --csv: choose one of them")
-    rows = RunFolder(find_run(run, out)).table(table)
+    folder = RunFolder(find_run(run, out))
+    rows = folder.table(table)
+    if not folder.tables_are_current():
+        print(f"{folder.root}: {EARLIER}", file=sys.stderr)
     if json:
         print(jsonlib.dumps([_plain(row) for row in rows], indent=1))
     elif csv:
@@ -66,14 +69,15 @@ def report_command(run: str, out: Path, json: bool) -> None:
 
 def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     """List, and delete when told to, the units that the run's spec does not name."""
-    from assay.execution.run import unnamed
+    from assay.execution.stored import unnamed
 
     folder = find_run(run, out)
     paths = unnamed(folder)
     size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
     if yes:
-        for path in paths:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with working_in(folder):
+            for path in paths:
+                remove_unit(path)
     if json:
         print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
         return

@@ -76,8 +76,10 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
     time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}"
     lines.append(f"{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: {time}")
-    lines += [f"  {count} new: {reason}" for reason, count in prepared.why[:MOST_REASONS]]
-    more = len(prepared.why) - MOST_REASONS
+    why = [f"  {count} new: {reason}" for reason, count in prepared.why]
+    why += [f"  {count} probes new: {reason}" for reason, count in prepared.why_probes]
+    lines += why[:MOST_REASONS]
+    more = len(why) - MOST_REASONS
     return [*lines, f"  and {more} further reasons"] if more > 0 else lines
 
 
@@ -92,6 +94,7 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
         "seconds": round(prepared.seconds(workers), 1),
         "workers": workers,
         "why": [{"reason": reason, "trials": count} for reason, count in prepared.why],
+        "why_probes": [{"reason": reason, "probes": count} for reason, count in prepared.why_probes],
     }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
-from assay.execution.jobs import network_of
+from assay.execution.jobs import Inputs, inputs_of, network_of
 from assay.execution.study import Plan
 from assay.shifts.population import Population
 
@@ -23,12 +23,12 @@ def unit_seconds(plan: Plan, population: Population) -> Mapping[str, tuple[float
     timed: dict[tuple[str, int, str], tuple[float, float]] = {}
     costs: dict[str, tuple[float, float]] = {}
     images = _training_images(plan.spec, population)
-    shape = (population.channels, plan.spec.data.size, plan.spec.data.size)
+    inputs = inputs_of(population, plan.spec.data)
     for trial in plan.trials:
         recipe = trial.training.recipe
         key = (recipe.architecture.label, recipe.batch_size, recipe.precision)
         if key not in timed:
-            timed[key] = _time_step(trial.training, population, shape)
+            timed[key] = _time_step(trial.training, inputs)
         step, forward = timed[key]
         steps = recipe.epochs * max(1, images // recipe.batch_size)
         probing = len(plan.spec.probes) * PROBE_IMAGES / recipe.batch_size * forward
@@ -44,14 +44,14 @@ def _training_images(spec: StudySpec, population: Population) -> int:
     return round(len(population.dataset.table) * share)
 
 
-def _time_step(training: TrainingSpec, population: Population, shape: tuple[int, int, int]) -> tuple[float, float]:
+def _time_step(training: TrainingSpec, inputs: Inputs) -> tuple[float, float]:
     """Seconds of one training step, and of one forward pass over a batch, on one thread as a worker has it."""
     recipe: RecipeSpec = training.recipe
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:
-        network = network_of(training, population, shape[1])
-        images = torch.zeros(recipe.batch_size, *shape)
+        network = network_of(training, inputs)
+        images = torch.zeros(recipe.batch_size, inputs.channels, inputs.size, inputs.size)
         target = torch.zeros(recipe.batch_size, dtype=torch.int64)
         steps: list[float] = []
         forwards: list[float] = []

@@ -1,10 +1,14 @@
-"""Why a trial is new: the fields that differ from the nearest trial that has a record."""
+"""Why a trial is new, by the fields that differ from the nearest trial that has a record, and why a probe is."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+
+from assay.core.hashing import canonical_json
+from assay.execution.study import Plan, ProbeUnit
+from assay.store.folder import RunFolder
 
 
 def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -15,6 +19,32 @@ def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
     """
     flat_known = [flatten(spec) for spec in known]
     return Counter(_reason(flatten(spec), flat_known) for spec in new).most_common()
+
+
+def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> list[tuple[str, int]]:
+    """One sentence per reason why probes of trials that have a record are new, most frequent first.
+
+    A probe is new where its trial was never asked it, or because the images that it looks at are others.
+    """
+    asked = {_question(record) for id in folder.ids("probes") for record in [folder.record("probes", id)]}
+    units = [unit for unit in new if folder.complete("trials", unit.trial.id)]
+    return Counter(_probe_reason(unit, plan, folder, asked) for unit in units).most_common()
+
+
+def _probe_reason(unit: ProbeUnit, plan: Plan, folder: RunFolder, asked: set[str]) -> str:
+    question = {"trial": unit.trial.id, "probe": unit.component.name, "params": dict(unit.component.params)}
+    if _question(question) not in asked:
+        return f"probe {unit.component.label} was not asked before"
+    label, id = unit.trial.point.label, unit.trial.id
+    unread = [
+        name for name in unit.trial.point.tests if not folder.complete("readings", plan.readings[label, id, name])
+    ]
+    looked_at = f"environment {', '.join(unread)} is new or changed" if unread else "its images or environments changed"
+    return f"probe {unit.component.label}: {looked_at}"
+
+
+def _question(record: Mapping[str, Any]) -> str:
+    return canonical_json({name: record[name] for name in ("trial", "probe", "params")})
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -48,6 +48,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What a network of a study takes and tells apart: images of `channels` and `size` px a side, in `classes`."""
+
+    channels: int
+    size: int
+    classes: int
+
+
+@dataclass(frozen=True)
 class TrainJob:
     """Trains one trial: weights, curve, and last the record."""
 
@@ -60,6 +69,7 @@ class TrainJob:
         """See `Job`. A diverged training is a result and leaves a record; anything else that fails raises."""
         folder, id = self.place.folder, self.training.id
         if folder.complete("trials", id):
+            remove_checkpoint(folder.unit("trials", id))
             return
         start = time.time()
         try:
@@ -139,7 +149,8 @@ class ProbeJob:
         context.report(0.0, "reading")
         population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
         scene = population.scene(self.tests, self.training.seed, self.training.fold)
-        model = trained_model(folder, self.training, self.data, population, self.device)
+        inputs = inputs_of(population, self.data)
+        model = trained_model(folder, self.training.id, self.training, inputs, self.device)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
         result = run_probes(model, scene, built, self._known(folder))
         self._keep_outputs(folder, scene, result.reads)
@@ -169,8 +180,13 @@ class ProbeJob:
 _populations: dict[tuple[str, Path, bool], Population] = {}
 
 
-def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False) -> Population:
-    """The population of a study, opened once per process."""
+def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False, *, fresh: bool = False) -> Population:
+    """The population of a study, opened once per process.
+
+    fresh: open it anew, since its files may have been edited; what was opened before is let go.
+    """
+    if fresh:
+        _populations.clear()
     key = (canonical_json(data.canonical()), cache, skip_bad_rows)
     if key not in _populations:
         _populations[key] = open_population(data, ArrayCache(cache), skip_bad_rows=skip_bad_rows)
@@ -182,32 +198,33 @@ def weights_path(folder: RunFolder, trial: str) -> Path:
     return folder.unit("trials", trial) / WEIGHTS
 
 
-def network_of(
-    training: TrainingSpec, population: Population, size: int, make: Callable[..., nn.Module] = build_network
-) -> nn.Module:
+def inputs_of(population: Population, data: DataSpec) -> Inputs:
+    """What networks of a study take and tell apart."""
+    return Inputs(population.channels, data.size, len(population.classes))
+
+
+def network_of(training: TrainingSpec, inputs: Inputs, make: Callable[..., nn.Module] = build_network) -> nn.Module:
     """The network of a trial as it was before training; with `empty_network`, before its start was loaded too."""
-    shape = {"channels": population.channels, "size": size, "classes": len(population.classes)}
+    shape = {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes}
     return make(training.recipe, seed=training.seed, **shape)
 
 
-def trained_model(
-    folder: RunFolder, training: TrainingSpec, data: DataSpec, population: Population, device: str = "cpu"
-) -> Model:
-    """A trained model as probes take it, from its kept weights."""
+def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs: Inputs, device: str = "cpu") -> Model:
+    """A trained model as probes take it, from the kept weights of the trial of that id."""
 
     def untrained() -> nn.Module:
-        return network_of(training, population, data.size).to(device).eval()
+        return network_of(training, inputs).to(device).eval()
 
-    network = network_of(training, population, data.size, empty_network)
-    weights = weights_path(folder, training.id)
+    network = network_of(training, inputs, empty_network)
+    weights = weights_path(folder, trial)
     if not weights.is_file():
-        raise StoreError(f"the weights of trial {training.id} were not kept: remove its folder to train it again")
+        raise StoreError(f"the weights of trial {trial} were not kept: remove its folder to train it again")
     load_weights(network, weights)
     return Model(
         network=network.to(device).eval(),
         layers=as_network(network).layers,
         untrained=untrained,
-        threshold=folder.record("trials", training.id)["threshold"],
+        threshold=folder.record("trials", trial)["threshold"],
         seed=training.seed,
         device=device,
     )

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from assay.core.errors import StoreError
 from assay.core.spec import StudySpec
 from assay.data.cache import default_cache_root
 from assay.execution.analysis import analyse
+from assay.execution.checked import check_rows
 from assay.execution.estimate import unit_seconds
-from assay.execution.explain import reasons
-from assay.execution.jobs import Place, ProbeJob, TrainJob, population_of, trained_model
+from assay.execution.explain import probe_reasons, reasons
+from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.local import Workers
 from assay.execution.stated import state
+from assay.execution.stored import stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
 from assay.execution.tasks import Event, Executor, Observer, Task
-from assay.probes.probe import Model
+from assay.recipes.checkpoint import remove_checkpoint
 from assay.report.page import write_page
 from assay.shifts.population import Population
-from assay.store.files import read_json, write_json
 from assay.store.folder import RunFolder
+from assay.store.lock import working_in
 
 Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 """Given the tasks of a run, something to enter that then sees every event."""
 
+PROBE = "probe-"
+"""Stands before a trial's id in the names of its probe tasks."""
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study ready to run: what there is to do, why it is new, and about how long it takes."""
+    """A study ready to run: what there is to do, why it is new, and about how long it takes.
+
+    why, why_probes: reason -> number of new trials, and of new probes of trials that are not new.
+    """
 
     spec: StudySpec
     place: Place
@@ -41,6 +49,7 @@ class Prepared:
     new_trials: int
     new_probes: int
     why: tuple[tuple[str, int], ...]
+    why_probes: tuple[tuple[str, int], ...]
 
     def seconds(self, workers: int) -> float:
         """Expected seconds with that many workers."""
@@ -65,30 +74,52 @@ def default_workers() -> int:
 
 
 def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = "cpu") -> Prepared:
-    """Plan a study against what its run folder already holds. Reads data, trains nothing, writes nothing there."""
+    """Plan a study against what its run folder already holds. Reads data, trains nothing, writes nothing there.
+
+    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`).
+    """
     place = Place(root, default_cache_root(), skip_bad_rows)
-    population = population_of(spec.data, place.cache, skip_bad_rows)
+    population = population_of(spec.data, place.cache, skip_bad_rows, fresh=True)
     plan = make_plan(spec, population)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
-    known = [place.folder.record("trials", id)["training"] for id in place.folder.ids("trials")] if trials else []
-    why = reasons([trial.training.canonical() for trial in trials], known)
-    tasks = _tasks(plan, trials, probes, place, population, device) if trials or probes else ()
-    return Prepared(spec, place, population, plan, tasks, len(trials), len(probes), tuple(why))
+    if not trials and not probes:
+        return Prepared(spec, place, population, plan, (), 0, 0, (), ())
+    check_rows(spec, population)
+    tasks = _tasks(plan, trials, probes, place, population, device)
+    why = reasons([trial.training.canonical() for trial in trials], _known(place.folder)) if trials else []
+    why_probes = probe_reasons(plan, probes, place.folder)
+    return Prepared(spec, place, population, plan, tasks, len(trials), len(probes), tuple(why), tuple(why_probes))
 
 
 def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
-    """Carry out a prepared study and write its tables and page. Failures are kept and the rest goes on."""
-    folder = prepared.place.folder
-    _store(prepared.spec, prepared.place)
+    """Carry out a prepared study and write its tables and page. Failures are kept and the rest goes on.
+
+    Raises StoreError when another run works in the folder.
+    """
+    with working_in(prepared.place.root):
+        return _run(prepared, watch, executor)
+
+
+def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
+    plan, place, population = prepared.plan, prepared.place, prepared.population
+    folder = place.folder
+    state(place.root, plan.spec.contrasts, results_exist=any(folder.ids("probes")))
+    store(folder, plan, inputs_of(population, plan.spec.data), place.skip_bad_rows)
+    _sweep(plan, folder)
     with watch(prepared.tasks) as display:
-        outcome = executor.run(prepared.tasks, lambda event: _kept(prepared.place, event, display))
-    trials = {trial.id for trial in prepared.plan.trials}
+        outcome = executor.run(prepared.tasks, lambda event: _kept(place, event, display))
+    trials = {trial.id for trial in plan.trials}
     trained = sum(id in trials for id in outcome.done)
     page = None
     if not outcome.stopped:
-        analyse(prepared.plan, prepared.place, prepared.population)
+        with folder.tables_made_of(stamp(plan)):
+            analyse(plan, place, population)
         page = write_page(folder.root)
     return Result(folder.root, trained, len(outcome.done) - trained, len(outcome.failed), outcome.stopped, page)
+
+
+def _known(folder: RunFolder) -> list[Mapping[str, Any]]:
+    return [folder.record("trials", id)["training"] for id in folder.ids("trials")]
 
 
 @contextmanager
@@ -102,6 +133,17 @@ def local_executor(workers: int | None) -> Workers:
     return Workers(workers or default_workers())
 
 
+def _sweep(plan: Plan, folder: RunFolder) -> None:
+    """Remove what a killed run left: half-written files, checkpoints of finished trials, and failures made good."""
+    folder.remove_partial_files()
+    unfinished = {trial.id for trial in plan.missing_trials(folder)}
+    unprobed = {unit.trial.id for unit in plan.missing_probes(folder)}
+    for id in {trial.id for trial in plan.trials} - unfinished:
+        remove_checkpoint(folder.unit("trials", id))
+        if id not in unprobed:
+            folder.forget_failure(id)
+
+
 def _tasks(
     plan: Plan, trials: Sequence[Trial], probes: Sequence[ProbeUnit], place: Place, population: Population, device: str
 ) -> tuple[Task, ...]:
@@ -110,37 +152,42 @@ def _tasks(
         Task(trial.id, TrainJob(place, plan.spec.data, trial.training, device), trial.label, cost=costs[trial.id][0])
         for trial in trials
     ]
-    by_trial: dict[str, list[ProbeUnit]] = {}
+    return (*train, *_probe_tasks(plan, probes, place, device, costs))
+
+
+def _probe_tasks(
+    plan: Plan, probes: Sequence[ProbeUnit], place: Place, device: str, costs: Mapping[str, tuple[float, float]]
+) -> Iterator[Task]:
+    """One task per trial and point: trials of one id are probed one after another, and the last drops the weights."""
+    by_trial: dict[str, dict[str, list[ProbeUnit]]] = {}
     for unit in probes:
-        by_trial.setdefault(unit.trial.id, []).append(unit)
-    probe = [
-        Task(
-            f"probe-{id}",
-            _probe_job(units, place, plan, device),
-            f"probes of {units[0].trial.label}",
-            needs=(id,),
-            cost=costs[id][1],
-        )
-        for id, units in by_trial.items()
-    ]
-    return (*train, *probe)
+        by_trial.setdefault(unit.trial.id, {}).setdefault(unit.trial.point.label, []).append(unit)
+    for id, by_point in by_trial.items():
+        before = id
+        for n, units in enumerate(by_point.values(), start=1):
+            last = n == len(by_point)
+            job = _probe_job(units, place, plan, keep_weights=plan.spec.keep == "all" or not last, device=device)
+            name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
+            yield Task(name, job, f"probes of {units[0].trial.label}", needs=(before,), cost=costs[id][1])
+            before = name
 
 
-def _probe_job(units: Sequence[ProbeUnit], place: Place, plan: Plan, device: str) -> ProbeJob:
+def _probe_job(units: Sequence[ProbeUnit], place: Place, plan: Plan, *, keep_weights: bool, device: str) -> ProbeJob:
     """The job that runs all missing probes of one trial, so that the model is read once per environment."""
     trial = units[0].trial
-    readings = {name: plan.readings[trial.id, name] for name in trial.point.tests}
+    tests = trial.point.tests
+    readings = {name: plan.readings[trial.point.label, trial.id, name] for name in tests}
     components = {unit.id: unit.component for unit in units}
-    keep = plan.spec.keep == "all"
-    return ProbeJob(place, plan.spec.data, trial.training, trial.point.tests, components, readings, keep, device)
+    return ProbeJob(place, plan.spec.data, trial.training, tests, components, readings, keep_weights, device)
 
 
 def _kept(place: Place, event: Event, display: Observer) -> None:
+    """Keep the failure of a task under the trial that it belongs to, until a later try succeeds."""
+    trial = event.task.id.removeprefix(PROBE).partition("-")[0]
     if event.status == "failed":
-        write_json(
-            place.folder.failure_path(event.task.id.removeprefix("probe-")),
-            {"task": event.task.label, "text": event.text},
-        )
+        place.folder.write_failure(trial, {"task": event.task.label, "text": event.text})
+    elif event.status == "done":
+        place.folder.forget_failure(trial)
     display(event)
 
 
@@ -149,44 +196,11 @@ def rebuild(root: Path) -> Path:
 
     Raises StoreError when the folder holds no study.
     """
-    spec, place = _stored(root)
+    study = stored_study(root)
+    spec = study.plan.spec
+    place = Place(root, default_cache_root(), study.skip_bad_rows)
     population = population_of(spec.data, place.cache, place.skip_bad_rows)
-    analyse(make_plan(spec, population), place, population)
-    return write_page(root)
-
-
-def unnamed(root: Path) -> list[Path]:
-    """Units in a run folder that its study no longer names: folders of trials, readings and probes, and failures."""
-    spec, place = _stored(root)
-    plan = make_plan(spec, population_of(spec.data, place.cache, place.skip_bad_rows))
-    named = {trial.id for trial in plan.trials} | {unit.id for unit in plan.probes}
-    named |= set(plan.readings.values())
-    folders = [path for kind in ("trials", "readings", "probes") for path in sorted((root / kind).glob("*"))]
-    failures = sorted((root / "failures").glob("*.json"))
-    return [path for path in (*folders, *failures) if path.stem not in named]
-
-
-def stored_model(trial: Path) -> Model:
-    """A trained model from the folder of its trial. Raises StoreError when it holds no complete trial."""
-    root, id = trial.parent.parent, trial.name
-    spec, place = _stored(root)
-    if not place.folder.complete("trials", id):
-        raise StoreError(f"{trial} holds no complete trial: choose a folder of trials/ with a record.json")
-    plan = make_plan(spec, population_of(spec.data, place.cache, place.skip_bad_rows))
-    training = next((planned.training for planned in plan.trials if planned.id == id), None)
-    if training is None:
-        raise StoreError(f"trial {id} is named by no spec of {root}: run the study that made it again")
-    population = population_of(spec.data, place.cache, place.skip_bad_rows)
-    return trained_model(place.folder, training, spec.data, population)
-
-
-def _store(spec: StudySpec, place: Place) -> None:
-    state(place.root, spec.contrasts, results_exist=any(place.folder.ids("probes")))
-    complete = spec.model_dump(mode="json", context={"complete": True})
-    write_json(place.root / "study.json", {"spec": complete, "skip_bad_rows": place.skip_bad_rows}, sort_keys=False)
-
-
-def _stored(root: Path) -> tuple[StudySpec, Place]:
-    RunFolder(root).require_study()
-    stored = read_json(root / "study.json")
-    return StudySpec.model_validate(stored["spec"]), Place(root, default_cache_root(), stored["skip_bad_rows"])
+    with working_in(root):
+        with place.folder.tables_made_of(stamp(study.plan)):
+            analyse(study.plan, place, population)
+        return write_page(root)

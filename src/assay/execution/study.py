@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from assay.core.hashing import content_hash
 from assay.core.registry import lookup
@@ -18,15 +17,15 @@ from assay.store.folder import RunFolder
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe x training environment x seed (x fold), and the point of the grid that it belongs to."""
+    """One recipe x training environment x seed (x fold), and the point of the grid that it belongs to.
 
+    id: the hash of what decides its weights. Points that differ in nothing that is trained (a tag of any size on no
+        image) have trials of the same id: trained once, and tested in the environments of each point.
+    """
+
+    id: str
     training: TrainingSpec
     point: RecipePoint
-
-    @cached_property
-    def id(self) -> str:
-        """Its name: the hash of what decides its weights."""
-        return self.training.id
 
     @property
     def label(self) -> str:
@@ -37,60 +36,80 @@ class Trial:
 
 @dataclass(frozen=True)
 class ProbeUnit:
-    """One probe on one trial. `id` covers the trial, the probe's arguments, and the images it looks at."""
+    """One probe on one trial. `id` covers the trial, the probe's arguments, and the images it looks at.
+
+    Trials of the same id that are tested on the same images have probe units of the same id.
+    """
 
     id: str
     trial: Trial
     component: Component
 
 
+Unit = TypeVar("Unit", Trial, ProbeUnit)
+
+
 @dataclass(frozen=True)
 class Plan:
-    """All units of a study, complete or not."""
+    """All units of a study, complete or not: one trial per point of the grid, seed and fold.
+
+    readings: (label of the point, trial id, environment name) -> reading id.
+    """
 
     spec: StudySpec
     trials: tuple[Trial, ...]
     probes: tuple[ProbeUnit, ...]
-    readings: Mapping[tuple[str, str], str]  # (trial id, environment name) -> reading id
+    readings: Mapping[tuple[str, str, str], str]
 
     def missing_trials(self, folder: RunFolder) -> list[Trial]:
-        """Trials without a record."""
-        return [trial for trial in self.trials if not folder.complete("trials", trial.id)]
+        """Trials without a record, each id once."""
+        return [trial for trial in _distinct(self.trials) if not folder.complete("trials", trial.id)]
 
     def missing_probes(self, folder: RunFolder) -> list[ProbeUnit]:
-        """Probe units without a record."""
-        return [unit for unit in self.probes if not folder.complete("probes", unit.id)]
+        """Probe units without a record, each id once."""
+        return [unit for unit in _distinct(self.probes) if not folder.complete("probes", unit.id)]
+
+    def ids(self) -> Iterator[str]:
+        """The names of all trials, readings and probe units."""
+        yield from (trial.id for trial in self.trials)
+        yield from (unit.id for unit in self.probes)
+        yield from self.readings.values()
+
+
+def _distinct(units: Sequence[Unit]) -> list[Unit]:
+    """The first unit of each id."""
+    found: dict[str, Unit] = {}
+    for unit in units:
+        found.setdefault(unit.id, unit)
+    return list(found.values())
 
 
 def make_plan(spec: StudySpec, population: Population) -> Plan:
     """Enumerate the units of a study: seed by seed, so that every recipe has a first result early."""
-    trials = {trial.id: trial for trial in _trials(spec, population)}
+    trials = _trials(spec, population)
     probes: list[ProbeUnit] = []
-    readings: dict[tuple[str, str], str] = {}
-    for trial in trials.values():
+    readings: dict[tuple[str, str, str], str] = {}
+    for trial in trials:
         scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
         probes += _probes(spec.probes, trial, scene)
         for name in scene.names:
-            readings[trial.id, name] = content_hash({"trial": trial.id, "environment": scene.identity(name)})
-    return Plan(spec, tuple(trials.values()), tuple(probes), readings)
+            id = content_hash({"trial": trial.id, "environment": scene.identity(name)})
+            readings[trial.point.label, trial.id, name] = id
+    return Plan(spec, tuple(trials), tuple(probes), readings)
 
 
 def _trials(spec: StudySpec, population: Population) -> list[Trial]:
     return [
-        Trial(
-            TrainingSpec(
-                data=population.identity(point.train),
-                environment=point.train,
-                recipe=point.recipe,
-                seed=seed,
-                fold=fold,
-            ),
-            point,
-        )
+        _trial(point, seed, fold, population.identity(point.train))
         for seed in range(spec.first_seed, spec.first_seed + spec.seeds)
         for point in spec.points
         for fold in range(population.folds)
     ]
+
+
+def _trial(point: RecipePoint, seed: int, fold: int, data: Mapping[str, Any]) -> Trial:
+    training = TrainingSpec(data=data, environment=point.train, recipe=point.recipe, seed=seed, fold=fold)
+    return Trial(training.id, training, point)
 
 
 def _probes(components: Sequence[Component], trial: Trial, scene: NamedScene) -> list[ProbeUnit]:

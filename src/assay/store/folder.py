@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +17,23 @@ from assay.store.files import Row, read_json, read_parquet, read_rows, write_jso
 from assay.store.migrations import migrated
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 
+STAMP = "stamp.json"
+"""What the tables were made of; written after them."""
+
+EARLIER = (
+    "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
+)
+
 UnitKind = Literal["trials", "readings", "probes"]
+
+
+def remove_unit(path: Path) -> None:
+    """Delete the folder of a unit, its record first: what is left of it if that is interrupted is no complete unit."""
+    if path.is_dir():
+        (path / "record.json").unlink(missing_ok=True)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,7 @@ class RunFolder:
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
         """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten."""
         write_json(self.unit(kind, id) / "record.json", {"schema": SCHEMA_VERSION, **record})
-        self.failure_path(id).unlink(missing_ok=True)
+        self.forget_failure(id)
 
     def record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         """The record of a complete unit, brought to the present schema."""
@@ -54,6 +72,14 @@ class RunFolder:
     def failure_path(self, id: str) -> Path:
         """Where the traceback of a failed unit is kept."""
         return self.root / "failures" / f"{id}.json"
+
+    def write_failure(self, id: str, failure: Mapping[str, Any]) -> None:
+        """Keep why a unit failed."""
+        write_json(self.failure_path(id), failure)
+
+    def forget_failure(self, id: str) -> None:
+        """The unit succeeded after all."""
+        self.failure_path(id).unlink(missing_ok=True)
 
     def failures(self) -> dict[str, dict[str, Any]]:
         """Unit id -> what is known of its failure."""
@@ -87,6 +113,24 @@ class RunFolder:
     def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Replace one of the tables that the report is made of."""
         write_rows(self.root / "tables" / f"{name}.parquet", columns, rows)
+
+    @contextmanager
+    def tables_made_of(self, stamp: Mapping[str, str]) -> Generator[None]:
+        """Around the making of all tables: they bear this stamp when they are whole, and none before."""
+        path = self.root / "tables" / STAMP
+        path.unlink(missing_ok=True)
+        yield
+        write_json(path, stamp)
+
+    def tables_are_current(self) -> bool:
+        """Whether the tables were made of the study that was last begun here, and not of an earlier one."""
+        path = self.root / "tables" / STAMP
+        return path.is_file() and read_json(path) == read_json(self.root / "study.json").get("stamp")
+
+    def remove_partial_files(self) -> None:
+        """Remove files that a killed run did not finish writing. For who holds the folder."""
+        for path in self.root.rglob(".*.partial"):
+            path.unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
         """A table as rows. Raises StoreError when the study has not been analysed."""

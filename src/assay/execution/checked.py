@@ -1,0 +1,70 @@
+"""Whether all that a study asks for can be had, before anything is written: rows are chosen, no pixel is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from assay.core.registry import lookup
+from assay.core.spec import RecipePoint, StudySpec
+from assay.probes.probe import Probe
+from assay.shifts.population import Population
+
+SECONDS = 2.0
+"""How long the rows of further seeds are chosen after those of the first."""
+
+Check = Callable[[int], object]
+"""Chooses rows of an environment for a seed. Raises SpecError, DataError or AssociationError when that cannot be."""
+
+
+def check_rows(spec: StudySpec, population: Population, seconds: float = SECONDS) -> None:
+    """Choose the rows of every distinct training and test environment, and of the neutral ones that are used.
+
+    Every fold of the first seed is checked, then further seeds until `seconds` have passed: whether rows suffice hangs
+    little on the seed, and a large grid is not to be waited for.
+    Raises SpecError, DataError and AssociationError as the run would when it came to these rows.
+    """
+    checks = list(_checks(spec, population))
+    for check in checks:
+        check(spec.first_seed)
+    end = time.monotonic() + seconds
+    for seed in range(spec.first_seed + 1, spec.first_seed + spec.seeds):
+        for check in checks:
+            if time.monotonic() > end:
+                return
+            check(seed)
+
+
+def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:
+    trained = {point.train.model_dump_json(): point for point in spec.points}
+    tested = {_tests_key(point): point for point in spec.points}
+    neutral = _reads_neutral(spec)
+    for fold in range(population.folds):
+        for point in trained.values():
+            yield _training(population, point, fold)
+        for point in tested.values():
+            yield _testing(population, point, fold, neutral=neutral)
+
+
+def _training(population: Population, point: RecipePoint, fold: int) -> Check:
+    return lambda seed: population.training(point.train, seed, fold)
+
+
+def _testing(population: Population, point: RecipePoint, fold: int, *, neutral: bool) -> Check:
+    def check(seed: int) -> None:
+        scene = population.scene(point.tests, seed, fold)
+        for name in scene.names:
+            scene.environment(name)
+        if neutral or scene.changeable():
+            scene.neutral()
+
+    return check
+
+
+def _tests_key(point: RecipePoint) -> str:
+    return "\n".join(f"{name} {environment.model_dump_json()}" for name, environment in point.tests.items())
+
+
+def _reads_neutral(spec: StudySpec) -> bool:
+    return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)

@@ -1,0 +1,45 @@
+"""One run at a time works in a run folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assay.core.errors import StoreError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def working_in(root: Path) -> Generator[None]:
+    """Hold a run folder while something is written there; the system lets go of it when this process dies.
+
+    Raises StoreError when another process holds it, or the folder cannot be made. Processes that are started meanwhile
+    do not hold it.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {root / LOCK}: {error.strerror}; choose another place with --out, or change its permissions"
+        ) from error
+    try:
+        _hold(lock, root)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreError(
+            f"another run works in {root}: wait until it ends, or choose another place with --out"
+        ) from error
+    except OSError:  # a file system that knows no locks: one run at a time is then up to the user
+        return

@@ -1,0 +1,77 @@
+"""Units of work: points that share a trial, and failures that a later try makes good."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.execution.tiny import plan_tiny, run_tiny
+
+from assay.core.errors import DataError
+from assay.execution import jobs
+from assay.store.folder import RunFolder
+
+TAGGED = {
+    "train": {"interventions": {"tag": {"share": [0, 0.5], "size": [0.2, 0.4]}}},
+    "same": {"like": "train"},
+    "marked": {"like": "train", "interventions": {"tag": {"share": 0.5}}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+
+
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_points_that_share_a_trial_each_have_their_results(tmp_path: Path, keep: str) -> None:
+    """No image is tagged at share 0: both sizes train the same network, which is tested with a tag of each size."""
+    prepared = plan_tiny(tmp_path, environments=TAGGED, keep=keep)
+    assert len(prepared.plan.trials) == 4
+    assert prepared.new_trials == len({trial.id for trial in prepared.plan.trials}) == 3
+
+    result = run_tiny(tmp_path, environments=TAGGED, keep=keep)
+    assert (result.trained, result.failed) == (3, 0)
+    folder = RunFolder(tmp_path)
+    rows = [row for row in folder.table("estimates") if row["measure"] == "accuracy" and not row["group"]]
+    assert Counter(row["recipe"] for row in rows) == dict.fromkeys(
+        (point.label for point in prepared.spec.points), len(TAGGED) - 1
+    )
+    assert [row["status"] for row in folder.table("trials")] == ["done"] * 4
+    readings = prepared.plan.readings
+    twins = [(label, id) for label, id, name in readings if name == "marked" and Counter(
+        trial.id for trial in prepared.plan.trials)[id] == 2]  # fmt: skip
+    assert len({readings[*twin, "marked"] for twin in twins}) == 2
+    assert len({readings[*twin, "same"] for twin in twins}) <= 2
+    again = plan_tiny(tmp_path, environments=TAGGED, keep=keep)
+    assert (again.new_trials, again.new_probes) == (0, 0)
+
+
+def test_a_probe_that_failed_once_and_then_succeeded_leaves_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise DataError("no luck today")
+
+    folder = RunFolder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "run_probes", broken)
+        assert run_tiny(tmp_path).failed == 1
+    (trial,) = folder.ids("trials")
+    assert folder.failures() == {trial: {"task": "probes of cross-entropy, seed 0", "text": "no luck today"}}
+    assert [row["status"] for row in folder.table("trials")] == ["failed"]
+
+    assert run_tiny(tmp_path).failed == 0
+    assert folder.failures() == {}
+    assert [row["status"] for row in folder.table("trials")] == ["done"]
+
+
+def test_a_failure_outlived_by_its_records_is_forgotten(tmp_path: Path) -> None:
+    """Killed between the last record of a probe and the removal of its failure."""
+    run_tiny(tmp_path)
+    folder = RunFolder(tmp_path)
+    (trial,) = folder.ids("trials")
+    folder.write_failure(trial, {"task": "probes", "text": "no luck"})
+    run_tiny(tmp_path)
+    assert folder.failures() == {}
