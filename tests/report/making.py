@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from assay.core.seeds import generator
+from assay.stats.collapse import collapse_rate
 from assay.stats.verdict import verdict
 from assay.store import schema
 from assay.store.files import Row
@@ -65,6 +66,7 @@ def make_run(root: Path, made: Made = Made()) -> Path:
     folder.write_table("seeds", schema.SEEDS, seeds)
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
     folder.write_table("pictures", schema.PICTURES, list(_pictures(root, made)) if made.pictures else [])
@@ -207,11 +209,26 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "value": NAN if undefined else value, "low": NAN if undefined else value - 0.07,
                 "high": NAN if undefined else value + 0.07, "standard_error": 0.03, "df": 6.1,
                 "p": NAN if undefined else p / 2, "p_holm": NAN if undefined else p, "family": "stated",
-                "seeds": made.seeds, "patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
+                "seeds": made.seeds, "left_out": 1, "patients": 1000,
+                "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
                 "margin": 0.05, "equivalence_p": 0.4, "conclusion": "undefined" if undefined else verdict,
                 "detectable": 0.11, "exploratory": loss == "supcon" and at == "matched-fit",
                 "reason": "the two recipes reach no common fit" if undefined else "",
             }  # fmt: skip
+
+
+def _collapses(trials: Sequence[Row]) -> Iterator[Row]:
+    of: dict[str, list[Row]] = {}
+    for row in trials:
+        of.setdefault(row["recipe"], []).append(row)
+    for recipe, own in of.items():
+        lost = sum(row["status"] == "collapsed" for row in own)
+        ended = lost + sum(row["status"] == "done" for row in own)
+        rate = collapse_rate(lost, ended)
+        yield {
+            "recipe": recipe, "coordinates": own[0]["coordinates"], "against": "", "collapsed": lost, "diverged": 0,
+            "seeds": ended, "rate": rate.value, "low": rate.low, "high": rate.high, "p": NAN, "min_p": NAN,
+        }  # fmt: skip
 
 
 def _environments(made: Made) -> Iterator[Row]:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from assay.core.spec import RecipePoint
+from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
+from assay.execution.described import Described, describe, keep, kept
 from assay.execution.gather import KEY_FIELDS, Gathered
-from assay.execution.illustrate import illustrate
 from assay.execution.jobs import Place
-from assay.execution.preview import distinct_environments
+from assay.execution.pooled import Folds
 from assay.execution.stated import exploratory
 from assay.execution.study import Plan, Trial
-from assay.shifts.environment import Achieved
 from assay.shifts.population import Population
 from assay.stats.estimate import Estimate, estimate, estimate_seeds
 from assay.stats.measures import MEASURES
@@ -27,23 +27,38 @@ from assay.store.files import Row, read_json
 
 
 def analyse(plan: Plan, place: Place, population: Population) -> None:
-    """Make every table under `tables/` and every picture under `pictures/` anew."""
-    folder = place.folder
-    gathered = Gathered(plan, folder, population)
+    """Make every table under `tables/` and every picture under `pictures/` anew, and keep what they need of the data."""
+    gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
+    described = describe(gathered, population)
+    keep(place.folder, described)
+    _tabulate(gathered, place, described)
+
+
+def analyse_records(plan: Plan, place: Place) -> None:
+    """Make every table under `tables/` anew from records and what the last run kept of the data. Draws no picture.
+
+    Raises StoreError when no run ended there.
+    """
+    described = kept(place.folder)
+    _tabulate(Gathered(plan, place.folder, described), place, described)
+
+
+def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
+    plan, folder = gathered.plan, place.folder
     trials = [_trial_row(trial, gathered) for trial in plan.trials]
     seeds, estimates = _estimates(gathered)
     contrasts = contrast_rows(gathered, exploratory(place.root, plan.spec.contrasts))
-    environments = _environment_rows(plan, population)
+    environments = described.environments
     folder.write_table("trials", schema.TRIALS, trials)
     folder.write_table("seeds", schema.SEEDS, seeds)
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
-    leakage = population.dataset.leakage if population.dataset else ()
-    said = verdict(contrasts, estimates, trials, environments, leakage)
+    said = verdict(contrasts, estimates, trials, environments, described.leakage)
     folder.write_table("sentences", schema.SENTENCES, said)
-    folder.write_table("pictures", schema.PICTURES, illustrate(gathered, population))
-    folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(plan, gathered, population))
+    folder.write_table("pictures", schema.PICTURES, described.pictures)
+    folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))
 
 
 def _trial_row(trial: Trial, gathered: Gathered) -> Row:
@@ -128,47 +143,15 @@ def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) 
     }
 
 
-def _environment_rows(plan: Plan, population: Population) -> list[Row]:
-    """What every distinct environment asked for and has; training ones as the first seed and fold drew them."""
-    rows: list[Row] = []
-    for name, recipe, environment in distinct_environments(plan.spec.points, population):
-        shared = {
-            "environment": name,
-            "recipe": recipe,
-            "images": len(environment),
-            "patients": len(np.unique(environment.table.patient)),
-        }
-        rows += [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
-    return rows
-
-
-def _achieved_row(found: Achieved) -> Row:
-    return {
-        "factor": found.factor,
-        "target": found.target,
-        "asked": math.nan if found.asked is None else found.asked,
-        "strength": found.strength,
-        "low": found.low,
-        "high": found.high,
-        "kept": found.kept,
-        "available": found.available,
-        "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
-    }
-
-
-def _provenance_rows(plan: Plan, gathered: Gathered, population: Population) -> list[Row]:
+def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     """Spec, hashes, versions and kinds of machine: what a reviewer needs to find this again."""
-    spec = plan.spec
+    spec = gathered.plan.spec
     records = [read_json(gathered.folder.unit("trials", id) / "provenance.json") for id in gathered.records]
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
         "seeds": str(spec.seeds),
-        "data": population.card.name,
-        "data summary": population.card.summary,
-        "licence": population.card.licence,
-        "known faults": "; ".join(population.card.known_faults),
-        "rows left out": "; ".join(population.card.left_out),
+        **described.facts,
         "hash of what is trained": spec.trained,
         "hash of what is probed": spec.probed,
         "hash of what is compared": spec.compared,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.execution.gather import Gathered
 from assay.execution.stated import contrast_id
-from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide
+from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide, untested
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
 from assay.stats.power import detectable
@@ -67,37 +67,51 @@ def contrast_rows(gathered: Gathered, exploratory: Sequence[bool]) -> list[Row]:
     """
     spec = gathered.plan.spec
     found = [
-        (pair, *_carry_out(gathered, pair), later)
+        (pair, carry_out(gathered, pair), later)
         for stated, later in zip(spec.contrasts, exploratory, strict=True)
         for pair in pairs(stated, spec.points, tuple(spec.axes))
     ]
-    rows: list[Row] = []
-    for family, later in (("stated", False), ("exploratory", True)):
-        members = [(pair, result, reason) for pair, result, reason, when in found if when is later]
-        decisions = iter(decide([result for _, result, _ in members if result is not None]))
-        for pair, result, reason in members:
-            base = {**_base(pair), "family": family, "exploratory": later, "reason": reason}
-            rows.append({**base, **(_tested(result, next(decisions), len(members)) if result else _undefined())})
-    return rows
+    return [
+        row
+        for name, later in (("stated", False), ("exploratory", True))
+        for row in family_rows(name, [(pair, result) for pair, result, when in found if when is later])
+    ]
 
 
-def _carry_out(gathered: Gathered, pair: Pair) -> tuple[Contrast | None, str]:
+def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
+    """The rows of one family. What could not be tested counts in it, so that failing never helps the others."""
+    decisions = decide([result for _, result in family])
+    return [
+        {
+            **_base(pair),
+            **_tested(result, decision, len(family)),
+            "family": name,
+            "exploratory": name == "exploratory",
+            "reason": result.reason,
+        }
+        for (pair, result), decision in zip(family, decisions, strict=True)
+    ]
+
+
+def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
+    """One comparison; where it cannot be made, a NaN with the reason."""
     stated = pair.stated
     if stated.at == "matched-fit":
         curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
-        if any(curve is None for curve in curves):
-            return None, "no seed was kept by both recipes at every budget"
-        matched = matched_fit(curves[0] or [], curves[1] or [], stated.measure, stated.margin)
-        return matched.contrast, matched.reason or (matched.contrast.reason if matched.contrast else "")
+        if curves[0] is None or curves[1] is None:
+            return untested("no seed was kept by both recipes at every budget", stated.margin)
+        matched = matched_fit(curves[0], curves[1], stated.measure, stated.margin)
+        return matched.contrast or untested(matched.reason, stated.margin)
     a, b = pair.a[0], pair.b[0]
     if stated.measure in MEASURES and not stated.factor:
         panels = [gathered.panel(point, stated.environment) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return None, f"no seed of {(a if panels[0] is None else b).label} was kept"
+            return untested(f"no seed of {(a if panels[0] is None else b).label} was kept", stated.margin)
         result = contrast(panels[0], panels[1], stated.measure, stated.margin)
     else:
         result = contrast_seeds(_seed_values(gathered, a, stated), _seed_values(gathered, b, stated), stated.margin)
-    return result, result.reason
+    kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
+    return replace(result, left_out=len(kept) - result.seeds)
 
 
 def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
@@ -152,7 +166,9 @@ def _tested(result: Contrast, decision: Decision, family: int) -> Row:
         "p": result.p,
         "p_holm": decision.p_holm,
         "seeds": result.seeds,
+        "left_out": result.left_out,
         "patients": result.patients,
+        "paired_patients": result.paired_patients,
         "sign_flip_p": result.sign_flip_p,
         "sign_flip_min_p": result.sign_flip_min_p,
         "margin": result.margin,
@@ -160,9 +176,3 @@ def _tested(result: Contrast, decision: Decision, family: int) -> Row:
         "conclusion": decision.conclusion,
         "detectable": detectable(result.standard_error, result.df, alpha=0.05 / family),
     }
-
-
-def _undefined() -> Row:
-    numbers = ("value", "low", "high", "standard_error", "df", "p", "p_holm", "sign_flip_p", "sign_flip_min_p",
-               "margin", "equivalence_p", "detectable")  # fmt: skip
-    return {**dict.fromkeys(numbers, math.nan), "seeds": 0, "patients": 0, "conclusion": "undefined"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from assay.report.contents import WORST
-from assay.report.sheets import NONE, Line, Sheet, amount, estimated, figure, sheet, words
+from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, figure, sheet, sort_key, words
 from assay.report.tables import Tables, distinct, numeric, whole
 from assay.report.wording import measure_name
+from assay.stats.format import number, with_interval
 from assay.store import schema
 from assay.store.files import Row
 
@@ -58,6 +60,61 @@ def statuses(tables: Tables) -> Sheet | None:
     ]
     source = (tables.trials, schema.TRIALS)
     return sheet("trials", "Trials of each recipe", ("recipe", *kinds, "all"), lines, source) if lines else None
+
+
+def collapses(tables: Tables) -> Sheet | None:
+    """How often each recipe's seeds collapsed or diverged, and by how much oftener than those it is compared with.
+
+    Where none did, one line says how often they still might.
+    """
+    rows = tables.collapses
+    if not rows:
+        return None
+    if any(row["collapsed"] or row["diverged"] for row in rows):
+        lines = [_collapse(row) for row in rows]
+    else:
+        high = max((numeric(row, "high") for row in rows if not row["against"]), default=math.nan)
+        least = min(whole(row, "seeds") for row in rows)
+        bound = f"none; of a recipe's seeds up to {number(high)} might (upper 95 % limit)"
+        lines = [
+            Line(
+                (
+                    words("every recipe"),
+                    words(NONE),
+                    amount(0),
+                    amount(0),
+                    amount(least),
+                    words(bound),
+                    figure(math.nan),
+                )
+            )
+        ]
+    heads = ("recipe", "against", "collapsed", "diverged", "seeds", "rate, or difference in rate", "p (least)")
+    note = (
+        "By seed, of those trained to an end; a seed counts when one of its folds collapsed or diverged. "
+        "Clopper-Pearson interval; differences over seeds that both recipes ran, with McNemar's exact p and the least that it can be."
+    )
+    return sheet("collapses", "How often training collapsed", heads, lines, (rows, schema.COLLAPSES), note)
+
+
+def _collapse(row: Row) -> Line:
+    p, least = numeric(row, "p"), numeric(row, "min_p")
+    return Line(
+        (
+            words(row["recipe"]),
+            words(row["against"] or NONE),
+            amount(whole(row, "collapsed")),
+            amount(whole(row, "diverged")),
+            amount(whole(row, "seeds")),
+            Cell(
+                with_interval(numeric(row, "rate"), numeric(row, "low"), numeric(row, "high")),
+                sort_key(numeric(row, "rate")),
+                True,
+            ),
+            Cell(NONE if math.isnan(p) else f"{number(p, 3)} ({number(least, 3)})", sort_key(p), True),
+        ),
+        first=bool(row["collapsed"] or row["diverged"]),
+    )
 
 
 def lost(tables: Tables) -> Sheet | None:

@@ -61,7 +61,7 @@ def collect(root: Path) -> Content:
     evidence = Evidence(tables, outline(tables))
     anchors = anchors_of(tables)
     sections = _sections(evidence, anchors)
-    lost = there(account.statuses(tables), account.lost(tables), account.undefined(tables))
+    lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
     environments = account.environments(tables)
     ids = {sheet.id for section in sections for sheet in section.sheets} | {sheet.id for sheet in lost}
     ids |= {environments.id} if environments else set()
@@ -86,7 +86,7 @@ def collect(root: Path) -> Content:
 
 
 _MAY_LACK = ("rows left out", "known faults", "spec")
-_WHOLE = ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "provenance")
+_WHOLE = ("trials", "seeds", "estimates", "contrasts", "collapses", "environments", "sentences", "provenance")
 
 
 def there(*found: T | None) -> tuple[T, ...]:

@@ -26,13 +26,14 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     if not tables.contrasts:
         return None
     heads = ("comparison", "difference", "p (Holm)", "conclusion", "margin", "p (equivalence)", "detectable",
-             "sign-flip p (least)", "seeds", "patients", "status")  # fmt: skip
+             "sign-flip p (least)", "seeds", "seeds left out", "patients", "paired patients", "status")  # fmt: skip
     order = sorted(tables.contrasts, key=lambda row: (bool(row["exploratory"]), _nan_last(numeric(row, "p_holm"))))
     lines = [Line(_compared(row), anchors[row["id"]]) for row in order]
     note = (
         "Difference: the first less the second, with its 95 % interval over seeds and patients. Detectable: the "
         "difference that this design would find four times in five. Sign-flip: a test over seeds alone, and the least "
-        "p that it can reach. Stated: before there were results."
+        "p that it can reach. Seeds left out: those that one of the two kept or both, and that the difference does not "
+        "rest on. Stated: before there were results."
     )
     return sheet("contrasts", "Comparisons", heads, lines, (order, schema.CONTRASTS), note)
 
@@ -49,7 +50,9 @@ def _compared(row: Row) -> tuple[Cell, ...]:
         figure(numeric(row, "detectable")),
         _flips(row),
         amount(whole(row, "seeds")),
+        amount(whole(row, "left_out")),
         amount(whole(row, "patients")),
+        amount(whole(row, "paired_patients")),
         words("exploratory" if row["exploratory"] else "stated"),
     )
 

@@ -25,6 +25,7 @@ class Tables:
     seeds: Rows
     estimates: Rows
     contrasts: Rows
+    collapses: Rows
     environments: Rows
     sentences: Rows
     pictures: Rows

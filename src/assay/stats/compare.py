@@ -23,6 +23,8 @@ ALPHA = 0.05
 EXACT_FLIPS = 14
 """Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
 
+NO_BOUNDS = (-np.inf, np.inf)
+
 Conclusion = Literal["a higher", "a lower", "equivalent", "not shown", "undefined"]
 Scale = Literal["plain", "probit"]
 
@@ -112,6 +114,13 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     )
 
 
+def untested(reason: str, margin: float | None = None) -> Contrast:
+    """A contrast that was stated and cannot be made. It counts in its family all the same (see `holm`)."""
+    nothing = Evaluated(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
+    nan = float("nan")
+    return tested(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
+
+
 def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) -> Contrast:
     """The contrast a - b of a number per seed that has no patients behind it, paired by seed.
 
@@ -125,7 +134,7 @@ def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) ->
     ]
     within = np.sqrt(sum(np.square(error) for error in errors)) if errors else None
     empty = np.zeros((len(seeds), 0))
-    whole = Evaluated(difference, empty, np.zeros(0, dtype=np.int64), seeds, 0, (-np.inf, np.inf))
+    whole = Evaluated(difference, empty, np.zeros(0, dtype=np.int64), seeds, 0, NO_BOUNDS)
     left_out = len(np.union1d(a.seeds, b.seeds)) - len(seeds)
     return tested(whole, uncertainty_seeds(difference, within), margin, left_out=left_out, paired_patients=0)
 

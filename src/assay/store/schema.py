@@ -49,8 +49,8 @@ MEASUREMENTS = {
 # --- tables/ : one row each, all VARCHAR unless said; "coordinates" are the recipe's axis labels as JSON -------------
 
 TRIALS = (
-    # every planned trial: recipe (label), coordinates, seed, fold, status (done | failed | collapsed | pending),
-    # reason, yardstick (validation log-loss of a refitted head), seconds, epochs, train_loss, validation_loss
+    # every planned trial: recipe (label), coordinates, seed, fold, status (done | collapsed | diverged | failed | pending),
+    # reason, yardstick (validation log-loss of a refitted head), seconds, train_loss, validation_loss
     "trial", "recipe", "coordinates", "seed", "fold", "status", "reason", "yardstick", "seconds", "train_loss",
     "validation_loss",
 )  # fmt: skip
@@ -69,10 +69,18 @@ ESTIMATES = (
 CONTRASTS = (
     # one row per stated comparison: value = a - b
     "id", "statement", "axis", "a", "b", "at", "measure", "environment", "factor", "layer", "where", "value", "low",
-    "high", "standard_error", "df", "p", "p_holm", "family", "seeds", "patients", "sign_flip_p", "sign_flip_min_p",
-    "margin", "equivalence_p", "conclusion", "detectable", "exploratory", "reason",
+    "high", "standard_error", "df", "p", "p_holm", "family", "seeds", "left_out", "patients", "paired_patients",
+    "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "conclusion", "detectable", "exploratory", "reason",
 )  # fmt: skip
+# left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
 # conclusion: "a higher" | "a lower" | "equivalent" | "not shown" | "undefined"
+
+COLLAPSES = (
+    # how often a recipe's seeds collapsed or diverged in a fold, of those trained to an end; with `against` set, by how
+    # much oftener than those of another recipe over the same seeds, with McNemar's p and the least it can be.
+    # Failed and pending seeds count in neither; `collapsed` and `diverged` are of `recipe`
+    "recipe", "coordinates", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p", "min_p",
+)  # fmt: skip
 
 ENVIRONMENTS = (
     # one row per environment x factor of interest: what was asked and achieved
@@ -87,7 +95,7 @@ SENTENCES = (
 )  # fmt: skip
 
 PICTURES = (
-    # file under pictures/, kind (sheet | pair | difference | phantom), caption, alt, environment, factor, logits (JSON:
+    # file under pictures/, kind (sheet | pair), caption, alt, environment, factor, logits (JSON:
     # recipe -> logit or [logit low, logit high]), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
     "file", "kind", "caption", "alt", "environment", "factor", "logits", "pixel_size", "scale",
 )  # fmt: skip
