@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.probes.world import table
+from tests.probes.world import environment, table
 
 from assay.core.errors import StoreError
+from assay.core.spec import EnvironmentSpec
 from assay.core.types import Measurement
+from assay.execution.analysis import without_home
 from assay.execution.gather import KEY_FIELDS, over_folds, panel_of
-from assay.execution.pooled import joined
+from assay.execution.pooled import Folds, joined
 from assay.probes.performance import Performance
+from assay.shifts.environment import Environment
 from assay.stats.influence import Answers
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
@@ -111,3 +114,40 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
         for part in parts
     ]
     assert np.mean(split) < pooled
+
+
+@dataclass
+class HalfOfRows:
+    """A scene whose only environment has the even rows in fold 0 and the odd ones in fold 1."""
+
+    fold: int
+
+    def environment(self, name: str) -> Environment:
+        return environment(name, table(5).take(np.arange(5) % 2 == self.fold))
+
+    def neutral(self) -> Environment:
+        return self.environment("neutral")
+
+
+@dataclass
+class TwoFolds:
+    folds: int = 2
+
+    def scene(self, tests: object, seed: int, fold: int) -> HalfOfRows:
+        return HalfOfRows(fold)
+
+
+def test_a_k_fold_environment_is_counted_whole() -> None:
+    folds = Folds(TwoFolds(), ())  # type: ignore[arg-type]
+    tests = {"same": EnvironmentSpec()}
+    part = HalfOfRows(0).environment("same")
+    assert (len(part), len(folds.whole(tests, "same", part)), len(folds.whole(tests, "train", part))) == (3, 5, 3)
+
+
+def test_a_shared_page_names_no_folder_of_its_author() -> None:
+    spec = {"data": {"folder": "/home/ada/studies/lungs/png", "table": "data.csv"}, "recipe": [{"loss": "a/b"}]}
+    assert without_home(spec) == {
+        "data": {"folder": "…/lungs/png", "table": "data.csv"},
+        "recipe": [{"loss": "a/b"}],
+    }
+    assert without_home(["C:\\Users\\ada\\x.csv", "../shared/x.csv"]) == ["…/ada/x.csv", "../shared/x.csv"]

@@ -65,6 +65,23 @@ def test_standard_errors_within_models_widen_the_interval_and_raise_its_degrees_
     assert math.isnan(estimate_seeds(values, np.array([0.1, np.nan, 0.1, 0.1])).low)
 
 
+def test_the_interval_of_a_share_over_seeds_is_cut_at_its_ends() -> None:
+    values = np.array([0.0, 0.01, 0.05])
+    whole, cut = estimate_seeds(values), estimate_seeds(values, bounds=(0.0, 1.0))
+    assert whole.low < 0
+    assert (cut.low, cut.high) == (0, whole.high)
+    beyond = estimate_seeds(values - 0.03, bounds=(0.0, 1.0))
+    assert beyond.low < beyond.value < 0
+    assert math.isnan(estimate_seeds(values[:2], bounds=(0.0, 1.0)).low)
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_seeds_with_an_error_within_them_have_a_normal_interval() -> None:
+    """Nothing varies between seeds: the degrees of freedom have no end, and no warning is given."""
+    found = estimate_seeds(np.full(4, 0.5), np.full(4, 0.1))
+    assert (found.low, found.high) == pytest.approx((0.5 - 1.959964 * 0.1, 0.5 + 1.959964 * 0.1))
+
+
 def test_an_estimate_is_the_mean_over_seeds_with_what_it_rests_on() -> None:
     found = estimate(panel(0, patients=60, images=2), "auroc")
     assert found.value == pytest.approx(found.per_seed.mean())

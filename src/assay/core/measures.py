@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -10,35 +11,47 @@ class MeasureName:
     """A measure as a spec names it.
 
     needs: the fields of a contrast without which it is ambiguous. environment: the rows that its probe looks at of its
-    own accord, where the contrast names no other.
+    own accord, where the contrast names no other. low, high: the range that its true value cannot leave.
     """
 
     name: str
     probe: str
     needs: tuple[str, ...] = ()
     environment: str = ""
+    low: float = -math.inf
+    high: float = math.inf
 
 
-_PERFORMANCE = (
-    "auroc",
-    "auroc-macro",
-    "somers-d",
-    "average-precision",
-    "accuracy",
-    "sensitivity",
-    "specificity",
-    "brier",
-    "calibration-error",
-    "log-loss",
-    "quadratic-weighted-kappa",
-)
+_PERFORMANCE = {
+    "auroc": (0.0, 1.0),
+    "auroc-macro": (0.0, 1.0),
+    "somers-d": (-1.0, 1.0),
+    "average-precision": (0.0, 1.0),
+    "accuracy": (0.0, 1.0),
+    "sensitivity": (0.0, 1.0),
+    "specificity": (0.0, 1.0),
+    "brier": (0.0, 2.0),
+    "calibration-error": (0.0, 1.0),
+    "log-loss": (0.0, math.inf),
+    "quadratic-weighted-kappa": (-1.0, 1.0),
+}
 _BY_VARIANCE = ("sobol-first", "sobol-total")
-_BY_CHANGE = ("flip-rate", "logit-effect", "logit-effect-absolute")
+_BY_CHANGE = {
+    "flip-rate": (0.0, 1.0),
+    "logit-effect": (-math.inf, math.inf),
+    "logit-effect-absolute": (0.0, math.inf),
+}
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
-    **{name: MeasureName(name, "performance", ("environment",)) for name in _PERFORMANCE},
-    **{name: MeasureName(name, "reliance", ("factor",)) for name in _BY_VARIANCE},
-    **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL) for name in _BY_CHANGE},
-    "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT),
+    **{name: MeasureName(name, "performance", ("environment",), "", *ends) for name, ends in _PERFORMANCE.items()},
+    **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
+    **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
+    "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
 }
+
+
+def range_of(name: str) -> tuple[float, float]:
+    """The range that the true value of a measure cannot leave; without ends where it is not named here."""
+    found = MEASURES.get(name)
+    return (found.low, found.high) if found else (-math.inf, math.inf)

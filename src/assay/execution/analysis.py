@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, cast
 
 import numpy as np
 
+from assay.core.measures import range_of
 from assay.core.spec import RecipePoint
 from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
@@ -27,7 +29,7 @@ from assay.store.files import Row, read_json
 
 
 def analyse(plan: Plan, place: Place, population: Population) -> None:
-    """Make every table under `tables/` and every picture under `pictures/` anew, and keep what they need of the data."""
+    """Make every table under `tables/` and every picture under `pictures/` anew; keep what they need of the data."""
     gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
     described = describe(gathered, population)
     keep(place.folder, described)
@@ -114,7 +116,7 @@ def _scalar_row(where: Row, rows: Sequence[Row]) -> Row:
     defined = [row for row in rows if not math.isnan(row["value"])]
     errors = np.array([row["standard_error"] for row in defined], dtype=np.float64)
     values = np.array([row["value"] for row in defined], dtype=np.float64)
-    found = estimate_seeds(values, None if np.isnan(errors).any() else errors)
+    found = estimate_seeds(values, None if np.isnan(errors).any() else errors, range_of(rows[0]["measure"]))
     row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
     said = dict.fromkeys(text for text in (row["reason"], *(one["reason"] for one in rows)) if text)
     return {**row, "reason": "; ".join(said), "patients": rows[0]["patients"], "images": rows[0]["n"]}
@@ -162,5 +164,18 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     }
     for name in sorted({name for record in records for name in record["libraries"]}):
         facts[name] = ", ".join(sorted({record["libraries"][name] for record in records}))
-    facts["spec"] = json.dumps(spec.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False, indent=1)
+    dumped = without_home(spec.model_dump(mode="json", exclude_defaults=True))
+    facts["spec"] = json.dumps(dumped, ensure_ascii=False, indent=1)
     return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+def without_home(value: Any) -> Any:
+    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author."""
+    if isinstance(value, dict):
+        return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [without_home(item) for item in cast("list[Any]", value)]
+    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
+        parts = (PurePosixPath(value) if value.startswith("/") else PureWindowsPath(value)).parts[1:]
+        return "/".join(("…", *parts[-2:]))
+    return value

@@ -12,9 +12,8 @@ import numpy as np
 
 from assay.core.errors import StoreError
 from assay.core.spec import RecipePoint
-from assay.execution.pooled import PERFORMANCE, Folds
+from assay.execution.pooled import PERFORMANCE, Pooled
 from assay.execution.study import Plan, ProbeUnit, Trial
-from assay.shifts.population import Population
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
 from assay.store.files import Row
@@ -34,7 +33,7 @@ class Gathered:
 
     plan: Plan
     folder: RunFolder
-    population: Population
+    folds: Pooled
 
     @cached_property
     def records(self) -> Mapping[str, dict[str, Any]]:
@@ -116,7 +115,7 @@ class Gathered:
             for seed in self.kept_seeds(point):
                 folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
                 rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
-                for row in (*rows, *self._pooled(point, seed)):
+                for row in (*rows, *self.pooled.get((point.label, seed), [])):
                     if not _from_outputs(row):
                         recipe.setdefault(_key(row), {})[seed] = row
         return found
@@ -131,23 +130,28 @@ class Gathered:
 
     @cached_property
     def _probes(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
-        """(recipe label, trial id) -> its complete probes, without those whose measurements are made of all folds together."""
+        """(recipe label, trial id) -> its complete probes, without those that are measured of all folds together."""
         found: dict[tuple[str, str], list[ProbeUnit]] = {}
         for unit in self.plan.probes:
-            pooled = self.population.folds > 1 and unit.component.name == PERFORMANCE
+            pooled = self.folds.folds > 1 and unit.component.name == PERFORMANCE
             if not pooled and self.folder.complete("probes", unit.id):
                 found.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
         return found
 
     @cached_property
-    def _folds(self) -> Folds:
-        return Folds(self.population, self.plan.spec.probes)
+    def pooled(self) -> Mapping[tuple[str, int], list[Row]]:
+        """(recipe label, seed) -> measurements of all folds together, for kept seeds; empty without folds."""
+        if self.folds.folds == 1:
+            return {}
+        return {
+            (point.label, seed): self._pooled(point, seed)
+            for point in self.plan.spec.points
+            for seed in self.kept_seeds(point)
+        }
 
     def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
-        if self.population.folds == 1:
-            return []
         read = {name: self._read(seed, point.label, name) for name in point.tests}
-        return self._folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
+        return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"

@@ -24,10 +24,11 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Gallery:
-    """Where pictures go, and what a pixel is worth."""
+    """Where pictures go, what a pixel is worth, and in how many folds images are tested."""
 
     folder: Path
     scale: PixelScale
+    folds: int = 1
 
     def sheet(self, environment: Environment, name: str) -> Row:
         """A sheet of one environment: one row of images per class, chosen as the first of each class."""
@@ -37,6 +38,7 @@ class Gallery:
         shown = [label for label, index in zip(classes, chosen, strict=True) if len(index)]
         counts = ", ".join(f"{np.sum(environment.table.target == k)} {label}" for k, label in enumerate(classes))
         text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
+        text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
 
     def pairs(self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]]) -> list[Row]:

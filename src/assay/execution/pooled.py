@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from assay.core.registry import build
 from assay.core.spec import Component, EnvironmentSpec, RecipePoint
 from assay.core.types import FactorTable
 from assay.probes.performance import Performance
+from assay.shifts.environment import Environment
 from assay.shifts.population import NamedScene, Population
 from assay.stats.influence import Answers
 from assay.store.files import Row
@@ -24,6 +26,19 @@ from assay.store.schema import MEASUREMENTS
 PERFORMANCE = "performance"
 Outputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
+
+
+class Pooled(Protocol):
+    """What can be said of all folds of a seed together."""
+
+    @property
+    def folds(self) -> int:
+        """In how many folds every seed trained; 1 when the split is not k-fold."""
+        ...
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """See `Folds.measurements`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,11 @@ class Folds:
     _tables: dict[tuple[str, int], Mapping[str, FactorTable]] = field(
         default_factory=dict[tuple[str, int], Mapping[str, FactorTable]]
     )
+
+    @property
+    def folds(self) -> int:
+        """See `Pooled`."""
+        return self.population.folds
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """What each performance probe of the study says of one seed, all folds together, as rows of MEASUREMENTS.
@@ -53,6 +73,12 @@ class Folds:
             found = probe.describe(answered, tables[""])
             rows += [{name: getattr(one, name) for name in MEASUREMENTS} for one in found]
         return rows
+
+    def whole(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:
+        """All rows of a test environment, where the given one is the part of the first fold; training rows as given."""
+        if self.population.folds == 1 or name not in tests:
+            return environment.table
+        return self.tables(tests, 0)[name]
 
     def tables(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
         """Environment -> its rows of all folds; the neutral ones under ""."""

@@ -92,7 +92,8 @@ def collapses(tables: Tables) -> Sheet | None:
     heads = ("recipe", "against", "collapsed", "diverged", "seeds", "rate, or difference in rate", "p (least)")
     note = (
         "By seed, of those trained to an end; a seed counts when one of its folds collapsed or diverged. "
-        "Clopper-Pearson interval; differences over seeds that both recipes ran, with McNemar's exact p and the least that it can be."
+        "Clopper-Pearson interval; differences are over seeds that both recipes ran, with McNemar's exact p and the "
+        "least that it can be."
     )
     return sheet("collapses", "How often training collapsed", heads, lines, (rows, schema.COLLAPSES), note)
 

@@ -36,7 +36,7 @@ def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download |
         return None
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([_harmless(column) for column in columns])
+    writer.writerow([harmless(column) for column in columns])
     writer.writerows([[_cell(row.get(column)) for column in columns] for row in rows])
     content = buffer.getvalue()
     if len(content) <= PLAIN:
@@ -62,8 +62,9 @@ def _base64(kind: str, content: bytes) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.10g}"
-    return _harmless(value) if isinstance(value, str) else "" if value is None else str(value)
+    return harmless(value) if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """A text that no spreadsheet runs as a formula: one that begins like a formula gets an apostrophe before it."""
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -96,10 +96,15 @@ def estimate_seeds(
     standard_errors: within each model. The models are read on the same samples, so their errors do not average out over
     seeds: the square of their mean is added to the variance between seeds. That is the most it can be (errors wholly
     shared), so that the interval errs on the wide side.
+    bounds: what the true value cannot leave, at which the interval is cut. It is Student's, not that of a logit: such
+    numbers lie at an end (no output flips), or by sampling beyond it (a Sobol' index of nearly 0), where a logit has no
+    slope. A value beyond an end keeps its interval whole.
     """
     sure = uncertainty_seeds(values, standard_errors)
     value = float(values.mean()) if len(values) else float("nan")
-    low, high = interval(value, sure.standard_error, sure.df, bounds)
+    low, high = interval(value, sure.standard_error, sure.df)
+    if bounds[0] <= value <= bounds[1]:
+        low, high = (float(np.clip(end, *bounds)) for end in (low, high))
     return Estimate(value, low, high, sure.standard_error, sure.df, len(values), 0, 0, values, sure.reason)
 
 
