@@ -43,3 +43,28 @@ class WaitForStop:
             time.sleep(0.01)
         self.left.touch()
         raise Stopped
+
+
+@dataclass(frozen=True)
+class DieAtRest:
+    """Leaves its record, and its process dies just after it has said so."""
+
+    pid: Path
+
+    def __call__(self, context: Context) -> None:
+        self.pid.write_text(str(os.getpid()))
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Can be sent, and not be read: its class is known to the sender alone."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _cannot_be_read, ()
+
+    def __call__(self, context: Context) -> None:
+        raise AssertionError
+
+
+def _cannot_be_read() -> None:
+    raise ModuleNotFoundError("No module named 'my_losses'")

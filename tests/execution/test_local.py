@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -8,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.execution.jobs_for_tests import Die, Refuse, Touch, WaitForStop
+from tests.execution.jobs_for_tests import Die, DieAtRest, Refuse, Touch, Unreadable, WaitForStop
 
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Event, Executor, Queue, Task
@@ -60,6 +61,50 @@ def test_a_worker_that_dies_fails_its_task_alone(tmp_path: Path) -> None:
     outcome = Workers(1).run(tasks, lambda _: None)
     assert sorted(outcome.done) == ["0", "1", "2", "3"]
     assert "exit code 9" in outcome.failed["dies"]
+
+
+def test_an_idle_worker_that_died_is_replaced(tmp_path: Path) -> None:
+    """It is killed between its first task and the next, as the system does when memory is short."""
+    pid = tmp_path / "pid"
+    tasks = [Task("first", DieAtRest(pid), "first"), Task("next", Touch(tmp_path / "next"), "next", needs=("first",))]
+
+    def kill(event: Event) -> None:
+        if (event.status, event.task.id) == ("done", "first"):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+            time.sleep(0.2)
+
+    outcome = Workers(1).run(tasks, kill)
+    assert (outcome.done, outcome.failed) == (["first", "next"], {})
+
+
+def test_a_job_that_cannot_be_read_or_sent_says_so_and_the_rest_goes_on(tmp_path: Path) -> None:
+    tasks = [
+        Task("unreadable", Unreadable(), "unreadable", cost=9),
+        Task("unsendable", lambda context: None, "unsendable", cost=8),
+        Task("a", Touch(tmp_path / "a"), "a"),
+    ]
+    outcome = Workers(1).run(tasks, lambda _: None)
+    assert outcome.done == ["a"]
+    assert "No module named 'my_losses'" in outcome.failed["unreadable"]
+    assert "this job cannot be sent" in outcome.failed["unsendable"]
+
+
+def test_an_interrupt_while_a_worker_starts_does_not_kill_it(tmp_path: Path) -> None:
+    """The terminal sends it to the whole group: the child is signalled as soon as there is one."""
+    done = threading.Event()
+
+    def interrupt_children() -> None:
+        signalled: set[int] = set()
+        while not done.is_set() and not signalled:
+            for child in multiprocessing.active_children():
+                if child.pid is not None:
+                    os.kill(child.pid, signal.SIGINT)
+                    signalled.add(child.pid)
+
+    threading.Thread(target=interrupt_children).start()
+    outcome = Workers(1).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+    done.set()
+    assert (outcome.done, outcome.failed) == (["a"], {})
 
 
 def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> None:

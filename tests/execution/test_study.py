@@ -20,7 +20,8 @@ from tests.execution.small import SMALL, records, write_spec
 import assay
 from assay.core.errors import StoreError
 from assay.core.parsing import parse_study
-from assay.execution.run import Prepared, prepare, rebuild, unnamed
+from assay.execution.run import Prepared, prepare, rebuild
+from assay.execution.stored import unnamed
 from assay.store.folder import RunFolder
 
 

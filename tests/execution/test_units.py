@@ -65,13 +65,3 @@ def test_a_probe_that_failed_once_and_then_succeeded_leaves_no_failure(
     assert run_tiny(tmp_path).failed == 0
     assert folder.failures() == {}
     assert [row["status"] for row in folder.table("trials")] == ["done"]
-
-
-def test_a_failure_outlived_by_its_records_is_forgotten(tmp_path: Path) -> None:
-    """Killed between the last record of a probe and the removal of its failure."""
-    run_tiny(tmp_path)
-    folder = RunFolder(tmp_path)
-    (trial,) = folder.ids("trials")
-    folder.write_failure(trial, {"task": "probes", "text": "no luck"})
-    run_tiny(tmp_path)
-    assert folder.failures() == {}

@@ -4,27 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from assay.core.spec import RecipePoint
 from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.pictures import Gallery
 from assay.execution.preview import distinct_environments
-from assay.shifts.population import Population
+from assay.shifts.neutral import NEUTRAL
+from assay.shifts.population import NamedScene, Population
 from assay.store.files import Row
 
 PAIR_LOGIT = "pair-logit"
+Logits = Mapping[str, Mapping[int, tuple[float, float]]]
+"""Recipe -> row -> the logits with a factor low and high."""
 
 
 def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     """Write the sheets and pairs to `pictures/` and return their rows."""
-    gallery = Gallery(gathered.folder.root / "pictures", population.scale)
+    gallery = Gallery(gathered.folder.root / "pictures", population.scale, population.folds)
     spec = gathered.plan.spec
-    rows = [gallery.sheet(environment, name) for name, _, environment in distinct_environments(spec.points, population)]
-    scene = population.scene(spec.points[0].tests, 0)
-    for factor in scene.changeable():
-        rows += gallery.pairs(scene, factor, pair_logits(gathered, factor))
+    environments = distinct_environments(spec.points, population, spec.first_seed)
+    rows = [gallery.sheet(environment, name) for name, _, environment in environments]
+    for factor in _scene(gathered, population, spec.points[0]).changeable():
+        logits = pair_logits(gathered, factor)
+        point = next((point for point in spec.points if point.label in logits), spec.points[0])
+        scene = _scene(gathered, population, point)
+        rows += gallery.pairs(scene, factor, _same_pairs(logits, scene, gathered, population))
     return rows
 
 
-def pair_logits(gathered: Gathered, factor: str) -> dict[str, Mapping[int, tuple[float, float]]]:
+def _scene(gathered: Gathered, population: Population, point: RecipePoint) -> NamedScene:
+    return population.scene(point.tests, gathered.plan.spec.first_seed)
+
+
+def _same_pairs(logits: Logits, scene: NamedScene, gathered: Gathered, population: Population) -> Logits:
+    """The logits of recipes that were shown the very images of this scene's pairs."""
+    points = {point.label: point for point in gathered.plan.spec.points}
+    shown = scene.identity(NEUTRAL)
+    return {
+        recipe: by_row
+        for recipe, by_row in logits.items()
+        if _scene(gathered, population, points[recipe]).identity(NEUTRAL) == shown
+    }
+
+
+def pair_logits(gathered: Gathered, factor: str) -> Logits:
     """Recipe -> row -> the logits with the factor low and high, as the first kept seed gave them."""
     found: dict[str, Mapping[int, tuple[float, float]]] = {}
     for point in gathered.plan.spec.points:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event as Flag
 
 from assay.core.errors import AssayError
-from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task
+from assay.execution.tasks import Context, Event, Job, Observer, Outcome, Queue, Stopped, Task
 
 REPORT_EVERY = 0.25
 # A training step frees its activations and asks for them again: glibc would give each large block back to the system
@@ -75,7 +76,12 @@ class Workers:
     def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: _Crew, stop: Flag) -> None:
         while True:
             while len(crew.busy) < self.count and not stop.is_set() and (task := queue.take()) is not None:
-                crew.give(task)
+                try:
+                    job = pickle.dumps(task.job)
+                except Exception as error:
+                    _failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
+                    continue
+                crew.give(task, job)
                 observe(Event("started", task))
             if not crew.busy:
                 return
@@ -115,7 +121,7 @@ class _Worker:
     def receive(self) -> object:
         try:
             return self.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             return None
 
     def exit_code(self) -> int | None:
@@ -133,11 +139,26 @@ class _Crew:
         self.idle: list[_Worker] = []
         self.killed = False
 
-    def give(self, task: Task) -> None:
-        worker = self.idle.pop() if self.idle else self._hire()
+    def give(self, task: Task, job: bytes) -> None:
+        """Hand a pickled job to an idle worker that lives, else to a new one."""
+        worker = self._send_to_idle(job)
+        if worker is None:
+            worker = self._hire()
+            with suppress(OSError):  # one that is dead already is heard of as such
+                worker.pipe.send_bytes(job)
         worker.task = task
         self.busy.append(worker)
-        worker.pipe.send(task.job)
+
+    def _send_to_idle(self, job: bytes) -> _Worker | None:
+        while self.idle:
+            worker = self.idle.pop()
+            try:
+                worker.pipe.send_bytes(job)
+            except OSError:  # it died while it waited
+                worker.pipe.close()
+                continue
+            return worker
+        return None
 
     def ready(self) -> list[_Worker]:
         pipes = wait([worker.pipe for worker in self.busy], timeout=1.0)
@@ -166,7 +187,7 @@ class _Crew:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.stop), daemon=True)
-        with _environment({**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}):
+        with _environment({**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}), _undisturbed():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -187,11 +208,12 @@ def _work(pipe: Connection, stop: Flag) -> None:
 
     while True:
         try:
-            job = pipe.recv()
+            sent = pipe.recv_bytes()
         except (EOFError, OSError):
             return
         start = time.monotonic()
         try:
+            job: Job = pickle.loads(sent)
             job(Context(report, stop.is_set))
         except Stopped:
             pipe.send(("stopped",))
@@ -254,6 +276,16 @@ def _environment(values: dict[str, str]) -> Generator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Interrupts wait: a process that is started meanwhile has them blocked until it ignores them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -29,21 +29,23 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     Pictures go to `folder`. Raises as the run would when an association cannot be had.
     """
     gallery = Gallery(folder, population.scale)
-    environments = distinct_environments(spec.points, population)
+    environments = distinct_environments(spec.points, population, spec.first_seed)
     pictures = [gallery.sheet(environment, name) for name, _, environment in environments]
     point = spec.points[0]
-    scene = population.scene(point.tests, 0)
+    scene = population.scene(point.tests, spec.first_seed)
     for factor in scene.changeable():
         pictures += gallery.pairs(scene, factor, {})
     facts = tuple((name, len(environment), environment.achieved) for name, _, environment in environments)
     return Preview(tuple(pictures), facts)
 
 
-def distinct_environments(points: Sequence[RecipePoint], population: Population) -> list[tuple[str, str, Environment]]:
+def distinct_environments(
+    points: Sequence[RecipePoint], population: Population, seed: int
+) -> list[tuple[str, str, Environment]]:
     """Every training and test environment of the grid once: (name, recipe, environment).
 
     Where one name means several environments along an axis, the first recipe that has each is named, and the name says
-    which; else the recipe is empty. Training environments are those of the first seed and fold.
+    which; else the recipe is empty. Environments are those of this seed and the first fold.
     """
     wanted: dict[str, tuple[str, RecipePoint]] = {}
     for point in points:
@@ -53,8 +55,8 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population)
     found: list[tuple[str, str, Environment]] = []
     for name, point in wanted.values():
         several = names.count(name) > 1
-        scene = population.scene(point.tests, 0)
-        made = population.training(point.train, 0)[0] if name == "train" else scene.environment(name)
+        scene = population.scene(point.tests, seed)
+        made = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
         made = also_achieved(made, Tests(point.tests).ties)
         found.append((f"{name} ({point.label})" if several else name, point.label if several else "", made))
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from assay.core.spec import StudySpec
 from assay.data.cache import default_cache_root
-from assay.execution.analysis import analyse
+from assay.execution.analysis import analyse, analyse_records
 from assay.execution.checked import check_rows
 from assay.execution.estimate import unit_seconds
 from assay.execution.explain import probe_reasons, reasons
@@ -192,15 +192,13 @@ def _kept(place: Place, event: Event, display: Observer) -> None:
 
 
 def rebuild(root: Path) -> Path:
-    """Statistics and page anew from the records of a run folder. Trains and reads nothing.
+    """Statistics and page anew from the records of a run folder. Trains nothing and needs no data.
 
-    Raises StoreError when the folder holds no study.
+    Raises StoreError when no run ended in the folder, or another run works in it.
     """
     study = stored_study(root)
-    spec = study.plan.spec
     place = Place(root, default_cache_root(), study.skip_bad_rows)
-    population = population_of(spec.data, place.cache, place.skip_bad_rows)
     with working_in(root):
         with place.folder.tables_made_of(stamp(study.plan)):
-            analyse(study.plan, place, population)
+            analyse_records(study.plan, place)
         return write_page(root)

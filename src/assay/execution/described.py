@@ -1,0 +1,144 @@
+"""What tables and page need of a study's data, kept in the run folder, so that they can be made without the data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from assay.core.errors import StoreError
+from assay.core.spec import RecipePoint
+from assay.execution.gather import Gathered
+from assay.execution.illustrate import illustrate
+from assay.execution.pooled import Folds, Outputs
+from assay.execution.preview import distinct_environments
+from assay.execution.study import Plan
+from assay.shifts.environment import Achieved
+from assay.shifts.population import Population
+from assay.store.files import Row, read_json, write_json
+from assay.store.folder import RunFolder
+from assay.store.migrations import migrated
+from assay.store.schema import SCHEMA_VERSION
+
+DESCRIBED = "described.json"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a study's data say of themselves.
+
+    environments, pictures: rows of these tables. facts: what the provenance says of the data. leakage: as datasets have
+    it. folds: of every seed. pooled: (recipe label, seed) -> measurements of all folds together.
+    """
+
+    environments: tuple[Row, ...]
+    pictures: tuple[Row, ...]
+    facts: Mapping[str, str]
+    leakage: tuple[str, ...] | None
+    folds: int
+    pooled: Mapping[tuple[str, int], list[Row]]
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """What was measured of all folds together, as `Folds` measured it."""
+        return self.pooled.get((point.label, seed), [])
+
+
+def describe(gathered: Gathered, population: Population) -> Described:
+    """Draw the pictures of a finished study to `pictures/` and gather what else the tables need of its data."""
+    card = population.card
+    facts = {
+        "data": card.name,
+        "data summary": card.summary,
+        "licence": card.licence,
+        "known faults": "; ".join(card.known_faults),
+        "rows left out": "; ".join(card.left_out),
+    }
+    leakage = population.dataset.leakage if population.dataset else ()
+    environments = tuple(environment_rows(gathered.plan, population))
+    pictures = tuple(illustrate(gathered, population))
+    return Described(environments, pictures, facts, leakage, population.folds, gathered.pooled)
+
+
+def keep(folder: RunFolder, described: Described) -> None:
+    """Write it to the run folder."""
+    values = {
+        "schema": SCHEMA_VERSION,
+        "environments": _written(described.environments),
+        "pictures": _written(described.pictures),
+        "facts": dict(described.facts),
+        "leakage": described.leakage,
+        "folds": described.folds,
+        "pooled": [
+            {"recipe": recipe, "seed": seed, "rows": _written(rows)}
+            for (recipe, seed), rows in described.pooled.items()
+        ],
+    }
+    write_json(folder.root / DESCRIBED, values, sort_keys=False)
+
+
+def kept(folder: RunFolder) -> Described:
+    """What the last finished run kept. Raises StoreError when none did."""
+    path = folder.root / DESCRIBED
+    if not path.is_file():
+        raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
+    values = migrated(read_json(path), path)
+    return Described(
+        environments=tuple(_read(values["environments"])),
+        pictures=tuple(_read(values["pictures"])),
+        facts=values["facts"],
+        leakage=None if values["leakage"] is None else tuple(values["leakage"]),
+        folds=values["folds"],
+        pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
+    )
+
+
+def environment_rows(plan: Plan, population: Population) -> list[Row]:
+    """What every distinct environment asked for and has; training ones as the first seed and fold drew them.
+
+    A test environment of k-fold data is that of all folds, as its association is.
+    """
+    rows: list[Row] = []
+    spec = plan.spec
+    folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
+    for name, recipe, environment in distinct_environments(spec.points, population, spec.first_seed):
+        tests = points.get(recipe, spec.points[0]).tests
+        table = folds.whole(tests, name.removesuffix(f" ({recipe})"), environment)
+        shared = {
+            "environment": name,
+            "recipe": recipe,
+            "images": len(table),
+            "patients": len(np.unique(table.patient)),
+        }
+        rows += [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+    return rows
+
+
+def _achieved_row(found: Achieved) -> Row:
+    return {
+        "factor": found.factor,
+        "target": found.target,
+        "asked": math.nan if found.asked is None else found.asked,
+        "strength": found.strength,
+        "low": found.low,
+        "high": found.high,
+        "kept": found.kept,
+        "available": found.available,
+        "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
+    }
+
+
+def _written(rows: Sequence[Row]) -> list[Row]:
+    """Rows of plain Python values; NaN becomes null when they are written."""
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    return cast("Any", value).item() if isinstance(value, np.generic) else value
+
+
+def _read(rows: Sequence[Row]) -> list[Row]:
+    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]

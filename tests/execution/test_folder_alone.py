@@ -1,0 +1,154 @@
+"""What a run folder is good for when the data or code behind it changed or are gone, and who may write to it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.execution.tiny import TINY, plan_tiny, run_tiny
+
+import assay
+from assay.core.errors import StoreError
+from assay.execution import jobs
+from assay.execution.run import rebuild
+from assay.execution.stored import unnamed
+from assay.execution.tasks import Event, Observer, Outcome, Task
+from assay.store.files import read_json, write_json
+from assay.store.folder import EARLIER, RunFolder
+from assay.store.lock import working_in
+
+TABLES = ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "pictures", "provenance")
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return run_tiny(tmp_path_factory.mktemp("runs") / "tiny").folder
+
+
+@pytest.fixture
+def copied(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run folder on a machine that has neither the data nor the cache."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise AssertionError("the data are gone")
+
+    monkeypatch.setattr(jobs, "open_population", gone)
+    monkeypatch.setattr(jobs, "_populations", {})
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "empty"))
+    return Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+
+
+def test_a_report_needs_nothing_but_the_folder(copied: Path) -> None:
+    page = (copied / "report.html").read_bytes()
+    before = {name: (copied / "tables" / f"{name}.parquet").read_bytes() for name in TABLES}
+    shutil.rmtree(copied / "tables")
+    (copied / "report.html").unlink()
+    assert rebuild(copied).read_bytes() == page
+    assert {name: (copied / "tables" / f"{name}.parquet").read_bytes() for name in TABLES} == before
+
+
+def test_a_model_is_loaded_from_the_folder_alone(copied: Path) -> None:
+    (trial,) = (copied / "trials").iterdir()
+    assert assay.load_model(trial).seed == 0
+
+
+def test_clean_goes_by_what_was_run_and_not_by_the_data_of_today(copied: Path) -> None:
+    assert unnamed(copied) == []
+
+
+def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
+    plan = read_json(copied / "plan.json")
+    write_json(copied / "plan.json", {**plan, "trials": [], "probes": [], "readings": []})
+    with pytest.raises(StoreError, match="names none of the 3 units here, so nothing is cleaned"):
+        unnamed(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"schema": None}, r"study\.json has no schema version: it was not written by Assay"),
+        ({"schema": 99}, r"study\.json has schema 99, this Assay reads up to \d+: install a newer Assay"),
+        ({"spec": {"name": "tiny"}}, r"study\.json: data: Field required; run the study again with its spec$"),
+        ({"spec": None}, r"study\.json: .*; run the study again with its spec$"),
+    ],
+)
+def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: dict[str, object], text: str) -> None:
+    study = read_json(copied / "study.json")
+    (copied / "study.json").write_text(json.dumps({**study, **change}))
+    with pytest.raises(StoreError, match=text) as told:
+        rebuild(copied)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_without_a_plan_says_what_to_do(copied: Path) -> None:
+    (copied / "plan.json").unlink()
+    with pytest.raises(StoreError, match=r"holds no plan\.json, .*: run the study again with its spec"):
+        rebuild(copied)
+
+
+def test_tables_of_an_earlier_spec_are_told(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+    assert RunFolder(root).tables_are_current()
+    monkeypatch.setattr("assay.cli.run.InProcess", _Interrupted, raising=False)
+    monkeypatch.setattr("assay.execution.local.InProcess", _Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        assay.load({**TINY, "seeds": 2}).run(tmp_path, workers=0, progress=False)
+    with pytest.warns(UserWarning, match=EARLIER[:40]):
+        assay.open_run(root).table("trials")
+
+
+class _Interrupted:
+    """An executor whose run is interrupted at once."""
+
+    def run(self, tasks: list[Task], observe: Observer) -> Outcome:
+        observe(Event("started", tasks[0]))
+        return Outcome(stopped=True)
+
+
+def test_one_run_at_a_time_works_in_a_folder(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = tmp_path / "tiny"
+    with (
+        working_in(root),
+        pytest.raises(StoreError, match=r"another run works in .*tiny: wait until it ends, or choose"),
+    ):
+        run_tiny(root)
+    assert [path.name for path in root.iterdir()] == [".lock"]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+    (trial,) = (root / "trials").iterdir()
+    left = [trial / "checkpoint.pt", trial / ".curve.parquet.77.partial", root / ".plan.json.77.partial"]
+    for path in left:
+        path.write_bytes(b"half")
+    RunFolder(root).write_failure(trial.name, {"task": "probes", "text": "no luck"})
+    run_tiny(root)
+    assert [path for path in left if path.exists()] == []
+    assert RunFolder(root).failures() == {}
+
+
+def test_why_probes_are_new_names_the_environment_or_the_probe(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+    turned = {**TINY["environments"], "turned": {"association": {"texture": -0.5}}}
+    assert plan_tiny(root, environments=turned).why_probes == (
+        ("probe performance: environment turned is new or changed", 1),
+    )
+    asked = plan_tiny(root, probes=["performance", "decodability"])
+    assert asked.why_probes == (("probe decodability was not asked before", 1),)
+    assert plan_tiny(root, seeds=2).why_probes == ()
