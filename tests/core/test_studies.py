@@ -10,8 +10,9 @@ import pytest
 import assay.studies
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
+from assay.core.spec import StudySpec
 from assay.core.yaml import parse_yaml, read_yaml
-from assay.studies import builtin_studies, load_builtin, load_study_mapping, study_yaml
+from assay.studies import builtin_studies, load_study_mapping, study_yaml
 
 COLUMNS = {
     "lung-nodule": "image mask malignant patient diameter_mm pixel_mm margin lobulation spiculation texture "
@@ -41,13 +42,13 @@ def every_scale() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "scale"), every_scale())
 def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> None:
-    spec = load_builtin(name, scale=scale)
+    spec = parse_study(name, scale=scale)
     assert spec.name == name
     assert spec.points
 
 
 def test_the_default_study_compares_losses_at_equal_budget_and_at_matched_fit() -> None:
-    spec = load_builtin("nodule-loss")
+    spec = parse_study("nodule-loss")
     assert len(spec.points) == 15
     assert spec.seeds == 5
     assert [(contrast.at, contrast.environment) for contrast in spec.contrasts] == [
@@ -93,12 +94,20 @@ def test_an_unknown_name_is_told() -> None:
     assert str(caught.value) == "unknown study 'dermatoscopy': did you mean 'dermoscopy'?"
 
 
+def test_a_stored_study_cannot_test_on_training_rows_either() -> None:
+    stored = parse_study("nodule-loss").model_dump(mode="json", context={"complete": True})
+    name = next(iter(stored["points"][0]["tests"]))
+    stored["points"][0]["tests"][name]["split"] = "train"
+    with pytest.raises(ValueError, match=f"environment '{name}' is made from training rows, which its models have"):
+        StudySpec.model_validate(stored)
+
+
 def test_a_relative_folder_starts_at_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = study_yaml("dermoscopy").replace("${ASSAY_ASSETS}/dermoscopy", "dermoscopy")
     (tmp_path / "mine.yaml").write_text(text)
     monkeypatch.chdir("/")
     assert parse_study(tmp_path / "mine.yaml").data.folder == str(tmp_path / "dermoscopy")
-    assert load_builtin("dermoscopy").data.folder == "${ASSAY_ASSETS}/dermoscopy"
+    assert parse_study("dermoscopy").data.folder == "${ASSAY_ASSETS}/dermoscopy"
 
 
 def test_examples_name_columns_as_the_tables_do() -> None:

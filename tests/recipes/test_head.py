@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_curve
 from torch import nn
 
-from assay.recipes.head import fit_head
+from assay.recipes import head as head_module
+from assay.recipes.head import HeadNotFitted, fit_head
 from assay.recipes.selection import youden_threshold
 
 
@@ -61,6 +64,27 @@ def test_without_features_it_says_how_common_the_classes_are():
     targets = torch.tensor([0, 1, 1, 1] * 10)
     head = fit_head(torch.ones(40, 2), targets, 2)
     assert head.log_loss(torch.ones(40, 2), targets) == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75))
+
+
+def test_a_head_on_its_way_is_no_head(monkeypatch):
+    monkeypatch.setattr(head_module, "_ITERATIONS", 2)
+    features, targets = cloud()
+    with pytest.raises(
+        HeadNotFitted, match=r"not converge: slope \d\.\de-\d\d after 2 iterations, expected at most"
+    ) as told:
+        fit_head(features, targets, 3)
+    assert told.value.slope > 1e-5
+    assert str(pickle.loads(pickle.dumps(told.value))) == str(told.value)  # workers send it to their parent
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_separable_and_repeated_features_converge(size):
+    """The penalty bounds the weights of classes that a line divides, and shares them between equal features."""
+    targets = torch.arange(200) % 2
+    features = (targets[:, None] + 0.1 * torch.rand(200, 1, generator=torch.Generator().manual_seed(0))).double()
+    weight = fit_head((features * size).repeat(1, 300), targets, 2).weight
+    assert torch.allclose(weight, weight[:, :1].expand_as(weight), rtol=1e-6, atol=0)
+    assert float(weight[1, 0]) > 0
 
 
 def test_it_is_the_same_twice():

@@ -9,10 +9,11 @@ from tests.recipes.world import part, recipe, same_state
 from torch import nn
 
 from assay.core.errors import SpecError
-from assay.core.registry import entries
+from assay.core.registry import entries, lookup
 from assay.recipes.models import InputScaling, as_network, build_network, initialise_by_name
 from assay.recipes.network import Network
 from assay.recipes.randomness import deterministic, library_draws
+from assay.recipes.small_cnn import small_cnn
 
 ARCHITECTURES = [
     part("architecture", "small-cnn"),
@@ -29,6 +30,8 @@ def test_small_cnn_has_the_parameters_it_says():
     """Four 3x3 convolutions 1-16-32-48-64, two numbers per batch-norm channel, a head of 64 x 2 + 2."""
     convolutions = 9 * (1 * 16 + 16 * 32 + 32 * 48 + 48 * 64)
     assert sum(p.numel() for p in build().parameters()) == convolutions + 2 * (16 + 32 + 48 + 64) + 130 == 46_674
+    assert "46,674 parameters" in str(small_cnn.__doc__)
+    assert f"{46_674 / 1000:.0f} thousand parameters" in lookup("architecture", "small-cnn").summary
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.label)

@@ -16,7 +16,7 @@ from assay.recipes.checkpoint import load_checkpoint, remove_checkpoint, save_ch
 from assay.recipes.head import fit_head
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
-from assay.recipes.run import begin
+from assay.recipes.run import Run, begin
 from assay.recipes.train import Diverged, Interrupted, fit
 from assay.shifts.environment import Environment
 
@@ -131,6 +131,17 @@ def test_best_validation_loss_selects_the_epoch_of_the_least(tmp_path):
     outputs = best.network.read(VALIDATION.images.pixels)
     loss = torch.nn.functional.cross_entropy(outputs.logits, torch.from_numpy(VALIDATION.table.target))
     assert float(loss.detach()) == pytest.approx(min(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("losses", "selected"),
+    [([np.nan, 0.5, 0.4, 0.6], 3), ([np.inf, np.nan, 0.7, np.nan], 3), ([np.nan] * 4, 4)],
+)
+def test_a_validation_loss_that_is_no_number_is_never_the_best(tmp_path, monkeypatch, losses, selected):
+    """Nothing is less than NaN: in the first epoch it would stay the best. Without any number the last epoch stays."""
+    told = iter(losses)
+    monkeypatch.setattr(Run, "_validation_loss", lambda run: next(told))
+    assert train(tmp_path, recipe(epochs=4, selection="best-validation-loss")).selected_epoch == selected
 
 
 def test_curve_has_a_row_per_epoch(tmp_path):

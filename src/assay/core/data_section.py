@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +10,10 @@ from typing import Any, cast
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError, nearest
 from assay.core.explain import checked
+from assay.core.paths import filled
 from assay.core.problems import Problems, shorten
 from assay.core.spec import DataSpec, FactorSpec
-from assay.core.surface import component, conditions, section
+from assay.core.surface import component, conditions, located, section
 
 SOURCES = ("phantom", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
@@ -37,7 +36,7 @@ def data_section(value: Any, problems: Problems) -> DataSpec | None:
     if named[0] == "phantom":
         given["phantom"] = component("phantom", given["phantom"], (*keys, "phantom"), problems)
     else:
-        given[named[0]] = _located(given[named[0]], (*keys, named[0]), problems)
+        given[named[0]] = located(given[named[0]], (*keys, named[0]), problems)
     if given[named[0]] is None:
         return None
     if "where" in given:
@@ -80,43 +79,6 @@ def _factors(value: dict[str, Any], keys: Keys, problems: Problems) -> dict[str,
 def _texts(value: Any) -> Any:
     items = cast(list[Any], value if isinstance(value, list) else [value])
     return [str(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else item for item in items]
-
-
-def _located(value: Any, keys: Keys, problems: Problems) -> str | None:
-    """The path as the data sources are to read it: from the study file's folder on, `${NAME}` kept as written."""
-    if not isinstance(value, str):
-        problems.add(keys, value, "expected a path")
-        return None
-    unset = [name for name in _variables(value) if _variable(name) is None]
-    for name in unset:
-        problems.add(
-            keys, value, f"the variable {name} is not set", f"export {name}=<folder>, or write the path itself"
-        )
-    if unset:
-        return None
-    path = filled(value, problems.document.folder)
-    if not path.exists():
-        near = nearest(path.name, [item.name for item in path.parent.iterdir()]) if path.parent.is_dir() else None
-        problems.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
-        return None
-    return value if _variables(value) else str(path)
-
-
-def filled(text: str, folder: str = "") -> Path:
-    """The absolute path that a spec means: `${NAME}` and `~` filled in, relative paths from `folder`."""
-    text = re.sub(r"\$\{(\w+)\}", lambda found: str(_variable(found[1])), text)
-    return Path(folder or ".", Path(text).expanduser()).absolute()
-
-
-def _variables(text: str) -> list[str]:
-    return re.findall(r"\$\{(\w+)\}", text)
-
-
-def _variable(name: str) -> str | None:
-    """An environment variable; the folder of the project's image sets is also looked for beside the working folder."""
-    beside = Path("../shared/assets")
-    fallback = str(beside.absolute()) if name == "ASSAY_ASSETS" and beside.is_dir() else None
-    return os.environ.get(name) or fallback
 
 
 def check_table(data: DataSpec, problems: Problems) -> None:

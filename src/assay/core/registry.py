@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from assay.core.errors import SpecError, unknown_name
+from assay.core.paths import file_hash, filled
 
 ComponentKind = Literal[
     "phantom",
@@ -36,9 +37,32 @@ KINDS: tuple[str, ...] = get_args(ComponentKind)
 
 
 class Params(BaseModel):
-    """The checked arguments of a component. Fields carry their default, range and unit (in the description)."""
+    """The checked arguments of a component. Fields carry their default, range and unit (in the description).
+
+    file_hashes: argument that is a file's path -> argument that holds its SHA-256. The latter is found from the file
+    unless it is given, and alone it enters hashes: a changed file is another thing, a moved one is the same.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    file_hashes: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_content(cls, given: Any) -> Any:
+        if not cls.file_hashes or not isinstance(given, Mapping):
+            return given
+        made = dict(cast(Mapping[str, Any], given))
+        for name, digest in cls.file_hashes.items():
+            if isinstance(made.get(name), str) and made[name] and not made.get(digest):
+                made[digest] = _content(made[name])
+        return made
+
+
+def _content(text: str) -> str:
+    try:
+        return file_hash(filled(text))
+    except OSError as error:
+        raise ValueError(f"'{text}' cannot be read: {error.strerror}; give the path of a file") from error
 
 
 class NoParams(Params):

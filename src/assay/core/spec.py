@@ -56,7 +56,7 @@ class Component(Frozen):
         if info.context and info.context.get("complete"):
             return {"kind": self.kind, "name": self.name, "params": dict(self.params)}
         entry = lookup(self.kind, self.name)
-        body: dict[str, Any] = dict(self.params)
+        body = {name: value for name, value in self.params.items() if name not in entry.params.file_hashes}
         if entry.version != 1:
             body["version"] = entry.version
         if entry.source_hash:
@@ -244,12 +244,11 @@ class TrainingSpec(Frozen):
         return content_hash(self.canonical())
 
 
-Coordinates = Mapping[str, str]
-"""Axis name -> label of the value at this point of the grid, for example {"loss": "supcon", "epochs": "20"}."""
-
-
 class RecipePoint(Frozen):
-    """One point of the grid: a recipe, a training environment, and where on the axes it lies."""
+    """One point of the grid: a recipe, a training environment, and where on the axes it lies.
+
+    coordinates: axis name -> label of the value, for example {"loss": "supcon", "epochs": "20"}.
+    """
 
     coordinates: Mapping[str, str]
     recipe: RecipeSpec

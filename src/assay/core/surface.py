@@ -12,8 +12,9 @@ from assay.core.axes import label
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError, nearest
 from assay.core.explain import checked, hint
+from assay.core.paths import begins_with_variable, filled, unset
 from assay.core.problems import Problems, shorten
-from assay.core.registry import KINDS, ComponentKind, Entry, entries, lookup
+from assay.core.registry import KINDS, ComponentKind, Entry, Params, entries, lookup
 from assay.core.spec import (
     AssociationSpec,
     Component,
@@ -46,9 +47,42 @@ def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -
         known = shorten(list(entry.params.model_fields)) or "none"
         problems.add(inside, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}")
         return None
-    if checked(entry.params, arguments, inside, problems) is None:
+    arguments = _with_paths(entry.params, arguments, inside, problems)
+    if arguments is None or checked(entry.params, arguments, inside, problems) is None:
         return None
     return Component(kind=kind, name=name, params=arguments)
+
+
+def _with_paths(
+    params: type[Params], arguments: Mapping[str, Any], keys: Keys, problems: Problems
+) -> dict[str, Any] | None:
+    """The arguments with the paths of files among them as `located` gives them; None when one is not there."""
+    given = {name: arguments[name] for name in params.file_hashes if arguments.get(name)}
+    found = {name: located(value, (*keys, name), problems) for name, value in given.items()}
+    return None if None in found.values() else {**arguments, **found}
+
+
+def located(value: Any, keys: Keys, problems: Problems) -> str | None:
+    """A path as it is to be read later: absolute, but as written where it begins with a variable.
+
+    Relative paths start from the study file's folder. A path to nothing is noted, and None returned.
+    """
+    if not isinstance(value, str):
+        problems.add(keys, value, "expected a path")
+        return None
+    missing = unset(value)
+    for name in missing:
+        problems.add(
+            keys, value, f"the variable {name} is not set", f"export {name}=<folder>, or write the path itself"
+        )
+    if missing:
+        return None
+    path = filled(value, problems.document.folder)
+    if not path.exists():
+        near = nearest(path.name, [item.name for item in path.parent.iterdir()]) if path.parent.is_dir() else None
+        problems.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
+        return None
+    return value if begins_with_variable(value) else str(path)
 
 
 def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, problems: Problems) -> Entry | None:

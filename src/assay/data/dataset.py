@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -140,4 +140,3 @@ class Batch:
     target: Int[Tensor, "b"]
     row: Int[Tensor, "b"]
     masks: Bool[Tensor, "b 1 h w"] | None = None
-    factors: Mapping[str, Float[Tensor, "b"]] = field(default_factory=dict[str, Tensor])

@@ -11,10 +11,30 @@ from scipy import optimize
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.core.errors import AssayError
 from assay.recipes.untyped import tensor_of
+
+_ITERATIONS = 1000
+_STEEPEST = 1e-5
+"""The largest slope, in nats per row, at which a fit that stopped early counts: rounding alone can end one there."""
 
 L2 = 1.0
 """Penalty on the weights of standardised features: L2 / 2 times their squared norm, beside the summed log-loss."""
+
+
+class HeadNotFitted(AssayError):
+    """The logistic head on frozen features did not reach its minimum; the text holds how far it came."""
+
+    def __init__(self, iterations: int, slope: float, message: str) -> None:
+        super().__init__(iterations, slope, message)
+        self.iterations, self.slope, self.message = iterations, slope, message
+
+    def __str__(self) -> str:
+        return (
+            f"the linear head on frozen features did not converge: slope {self.slope:.1e} after {self.iterations} "
+            f"iterations, expected at most {_STEEPEST:.0e} ({self.message}); "
+            "look at the training's curve, and try a lower learning rate"
+        )
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,7 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
 
     A feature that does not vary gets weight 0. The same penalty for every loss, so that losses are compared by one
     yardstick. Deterministic: no draws, and sums in torch, whose number of threads the caller fixes.
+    Raises HeadNotFitted where the minimum was not reached: a head on its way would compare losses by chance.
     """
     raw = features.detach().cpu().double()
     mean, sd = raw.mean(0), raw.std(0, correction=0)
@@ -67,8 +88,11 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
         np.zeros(classes * (width + 1)),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-7},
+        options={"maxiter": _ITERATIONS, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-7},
     )
+    steepest = float(np.abs(found.jac).max())
+    if not found.success and not steepest <= _STEEPEST:
+        raise HeadNotFitted(int(found.nit), steepest, str(found.message))
     theta = tensor_of(found.x).reshape(classes, width + 1)
     weight = theta[:, :-1] * scale
     return LinearHead(weight=weight, bias=theta[:, -1] - weight @ mean)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
 from assay.core.errors import WeightsError
+from assay.core.paths import filled
 from assay.recipes.models import Classifier
 from assay.recipes.weights import WeightsFile, load_into, read_weights
 
@@ -49,7 +49,7 @@ class FromFile:
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError when any key is not accounted for."""
         target = with_trunk(network)
-        file = read_weights(Path(self.path).expanduser(), self.prefix, self.sha256)
+        file = read_weights(filled(self.path), self.prefix, self.sha256)
         dropped = load_into(target.trunk, file, target.replaced)
         _log.info("%s: loaded %d tensors; dropped: %s", file.path, len(file.tensors), ", ".join(dropped) or "none")
         self._scale(target, file)

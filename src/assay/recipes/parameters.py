@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -43,6 +44,7 @@ class TimmParams(Params):
 class FileParams(Params):
     """Weights from a file."""
 
+    file_hashes: ClassVar[Mapping[str, str]] = {"path": "sha256"}
     path: str = Field(
         min_length=1, description="a .safetensors file, or a .pt/.pth that holds tensors and nothing else"
     )
@@ -55,7 +57,7 @@ class FileParams(Params):
         ),
     )
     sha256: str = Field(
-        "", pattern="^([0-9a-f]{64})?$", description="when given, a file with another checksum is refused"
+        "", pattern="^([0-9a-f]{64})?$", description="of the file, found when left out; another file is refused"
     )
 
 

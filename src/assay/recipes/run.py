@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,7 +57,8 @@ class Plan:
 class Run:
     """The parts of one training and where it stands. `step` counts steps done; `losses` those of this epoch.
 
-    best: epoch (from 1), validation loss and weights of the best epoch so far, when weights are selected by it.
+    best: epoch (from 1), validation loss and weights of the best epoch so far, when weights are selected by it; None
+        while no validation loss was finite.
     """
 
     recipe: RecipeSpec
@@ -118,9 +120,8 @@ class Run:
             "lr": rate,
         }
         self.curve.append(row)
-        if self.recipe.selection == "best-validation-loss" and (
-            self.best is None or validation_loss < cast(float, self.best["loss"])
-        ):
+        selects = self.recipe.selection == "best-validation-loss" and math.isfinite(validation_loss)
+        if selects and (self.best is None or validation_loss < cast(float, self.best["loss"])):
             weights = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
             self.best = {"epoch": self.epoch + 1, "loss": validation_loss, "network": weights}
 
@@ -229,7 +230,6 @@ def stack_views(views: Sequence[Batch]) -> Batch:
         target=first.target.repeat(len(views)),
         row=first.row.repeat(len(views)),
         masks=torch.cat(masks) if masks else None,
-        factors={name: column.repeat(len(views)) for name, column in first.factors.items()},
     )
 
 

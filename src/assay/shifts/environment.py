@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from assay.core.types import FactorTable
 from assay.data.dataset import Images, Masks
 
@@ -31,16 +27,6 @@ class Achieved:
     counts: dict[tuple[str, str], int]
     kept: int
     available: int
-
-
-class Applied(Protocol):
-    """An intervention with its parameters drawn: deterministic, batched, kept. See `shifts.intervention`."""
-
-    name: str
-
-    def apply(self, images: Float[Tensor, "b c h w"], index: Int[np.ndarray, "b"]) -> Float[Tensor, "b c h w"]:
-        """Images at these positions of the environment, changed where this row is marked."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Intervention(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """An intervention with its parameters drawn, and the rows that get it. Fulfils `Applied`.
+    """An intervention with its parameters drawn, and the rows that get it.
 
     marked: bool [n]. Position i is row i of the environment's table.
     """

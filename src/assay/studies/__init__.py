@@ -6,8 +6,6 @@ from typing import Any
 
 from assay.core.builtin import study_files
 from assay.core.errors import SpecError, unknown_name
-from assay.core.parsing import parse_study
-from assay.core.spec import StudySpec
 from assay.core.yaml import read_yaml
 
 
@@ -36,9 +34,3 @@ def load_study_mapping(name: str) -> dict[str, Any]:
     """
     study_yaml(name)  # refuses an unknown name
     return read_yaml(study_files()[name]).values
-
-
-def load_builtin(name: str, *, scale: str | None = None, seeds: int | None = None) -> StudySpec:
-    """A built-in study, checked and expanded. See `parse_study`."""
-    study_yaml(name)
-    return parse_study(name, scale=scale, seeds=seeds)

@@ -9,34 +9,25 @@ from functools import cache
 from pathlib import Path
 
 from assay.core.errors import SpecError
+from assay.core.paths import ASSETS, filled, unset
 from assay.data.sources.problems import Unreadable
 
-ASSETS = "ASSAY_ASSETS"
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 
 
 def expand(text: str, place: str) -> Path:
     """A path of a spec: `~` and `${VAR}` replaced, relative to the current folder.
 
-    `${ASSAY_ASSETS}` falls back to `../shared/assets` where that exists. place: the spec's key, for the error.
+    See `core.paths`, which the check of a spec uses too. place: the spec's key, for the error.
     Raises SpecError for a variable that is not set and for a path that does not exist.
     """
-    filled = re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], place), text)
-    path = Path(filled).expanduser()
+    for name in unset(text):
+        extra = " to the folder that holds the image sets, such as lung-nodule/" if name == ASSETS else ""
+        raise SpecError(f"{place}: the variable {name} is not set; set it{extra}, or write the path itself")
+    path = filled(text)
     if not path.exists():
-        raise SpecError(f"{place}: '{text}' does not exist (looked for {path.absolute()}); give an existing path")
-    return path.absolute()
-
-
-def _variable(name: str, place: str) -> str:
-    value = os.environ.get(name)
-    if value:
-        return value
-    beside = Path("../shared/assets")
-    if name == ASSETS and beside.is_dir():
-        return str(beside)
-    extra = " to the folder that holds the image sets, such as lung-nodule/" if name == ASSETS else ""
-    raise SpecError(f"{place}: the variable {name} is not set; set it{extra}, or write the path itself")
+        raise SpecError(f"{place}: '{text}' does not exist (looked for {path}); give an existing path")
+    return path
 
 
 def inside(folder: Path, text: str) -> Path:
