@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.execution.tiny import plan_tiny, run_tiny
+from tests.execution.tiny import TINY, plan_tiny, run_tiny
 
+import assay
 from assay.core.errors import DataError
 from assay.execution import jobs
 from assay.store.folder import RunFolder
@@ -54,10 +55,14 @@ def test_a_probe_that_failed_once_and_then_succeeded_leaves_no_failure(
     def broken(*_: object, **__: object) -> None:
         raise DataError("no luck today")
 
+    tmp_path /= "tiny"
     folder = RunFolder(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "run_probes", broken)
-        assert run_tiny(tmp_path).failed == 1
+        with pytest.warns(UserWarning, match="1 tasks failed"):
+            run = assay.load(TINY).run(tmp_path.parent, workers=0, progress=False)
+        assert run.result is not None
+        assert run.result.failed == 1
     (trial,) = folder.ids("trials")
     assert folder.failures() == {trial: {"task": "probes of cross-entropy, seed 0", "text": "no luck today"}}
     assert [row["status"] for row in folder.table("trials")] == ["failed"]

@@ -10,7 +10,7 @@ from assay.core.errors import StoreError
 from assay.core.files import write_whole
 from assay.core.types import Measurement, undefined
 from assay.store.files import read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, remove_unit
 from assay.store.migrations import migrated
 
 
@@ -109,3 +109,21 @@ def test_records_of_a_later_schema_are_refused_and_older_ones_brought_up(tmp_pat
     with pytest.raises(StoreError, match="no schema version"):
         migrated({}, tmp_path)
     assert migrated({"schema": 0, "old": 1}, tmp_path, {0: lambda r: {"new": r["old"]}}) == {"new": 1, "schema": 1}
+
+
+def test_a_unit_whose_removal_is_interrupted_is_no_complete_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_record("trials", "one", {})
+
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            remove_unit(folder.unit("trials", "one"))
+    assert not folder.complete("trials", "one")
+    remove_unit(folder.unit("trials", "one"))
+    assert not folder.unit("trials", "one").exists()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from assay.core.spec import RecipePoint
+from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.pictures import Gallery
 from assay.execution.preview import distinct_environments
 from assay.shifts.neutral import NEUTRAL
-from assay.shifts.population import NamedScene, Population
+from assay.shifts.population import Population
 from assay.store.files import Row
 
 PAIR_LOGIT = "pair-logit"
@@ -23,27 +24,22 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     spec = gathered.plan.spec
     environments = distinct_environments(spec.points, population, spec.first_seed)
     rows = [gallery.sheet(environment, name) for name, _, environment in environments]
-    for factor in _scene(gathered, population, spec.points[0]).changeable():
+    for factor in population.scene(spec.points[0].tests, spec.first_seed).changeable():
         logits = pair_logits(gathered, factor)
         point = next((point for point in spec.points if point.label in logits), spec.points[0])
-        scene = _scene(gathered, population, point)
-        rows += gallery.pairs(scene, factor, _same_pairs(logits, scene, gathered, population))
+        scene = population.scene(point.tests, spec.first_seed)
+        rows += gallery.pairs(scene, factor, same_pairs(logits, point, spec, population))
     return rows
 
 
-def _scene(gathered: Gathered, population: Population, point: RecipePoint) -> NamedScene:
-    return population.scene(point.tests, gathered.plan.spec.first_seed)
+def same_pairs(logits: Logits, shown: RecipePoint, spec: StudySpec, population: Population) -> Logits:
+    """The logits of recipes whose pairs are the very images of the recipe that is shown."""
 
+    def images(point: RecipePoint) -> Mapping[str, Any]:
+        return population.scene(point.tests, spec.first_seed).identity(NEUTRAL)
 
-def _same_pairs(logits: Logits, scene: NamedScene, gathered: Gathered, population: Population) -> Logits:
-    """The logits of recipes that were shown the very images of this scene's pairs."""
-    points = {point.label: point for point in gathered.plan.spec.points}
-    shown = scene.identity(NEUTRAL)
-    return {
-        recipe: by_row
-        for recipe, by_row in logits.items()
-        if _scene(gathered, population, points[recipe]).identity(NEUTRAL) == shown
-    }
+    points = {point.label: point for point in spec.points}
+    return {recipe: by_row for recipe, by_row in logits.items() if images(points[recipe]) == images(shown)}
 
 
 def pair_logits(gathered: Gathered, factor: str) -> Logits:

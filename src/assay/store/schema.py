@@ -2,6 +2,8 @@
 
     runs/<study>/
       study.json                       canonical spec, name, schema version
+      plan.json                        the units that were planned when it was last run, with schema version
+      described.json                   what the tables need of the data, so that a report needs the folder alone
       trials/<id>/                     one trained model
         weights.safetensors  curve.parquet  record.json (last: its presence means complete)  provenance.json
         checkpoint.pt                  only while training
@@ -11,6 +13,7 @@
         measurements.parquet  record.json
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds
       tables/*.parquet                 what statistics made of it: the tables below; the report shows nothing else
+      tables/stamp.json                hashes of the spec and units that the tables were made of
       pictures/*.png                   sample images and pairs for the page
       report.html
 

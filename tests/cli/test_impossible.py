@@ -1,0 +1,40 @@
+"""What cannot be had is told before anything is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.asking import Asking
+from tests.execution.tiny import TINY
+
+
+def tagged(**changes: Any) -> dict[str, Any]:
+    return {"like": "train", "interventions": {"tag": {"size": 0.2, "share": 0.5, **changes}}}
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        (tagged(size=2.0), "larger than the image of 32 x 32 px"),
+        (tagged(share={"malign": 0.5}), "unknown class in the share of 'tag' 'malign'"),
+        ({"association": {"texture": 0.9}, "where": {"texture": "solid"}}, "cannot be tied to 'malignant' at +0.9"),
+    ],
+    ids=["tag", "class", "association"],
+)
+@pytest.mark.parametrize("where", ["train", "other"])
+def test_a_run_that_cannot_be_is_refused_and_nothing_is_written(
+    environment: dict[str, Any], text: str, where: str, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    if where == "train":
+        environment = {key: value for key, value in environment.items() if key != "like"}
+    study = {**TINY, "environments": {**TINY["environments"], where: environment}}
+    (tmp_path / "tiny.yaml").write_text(json.dumps(study))
+    answer = ask("run", "tiny.yaml", "--workers", "0")
+    assert (answer.code, answer.out) == (2, "")
+    assert text in answer.err
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
