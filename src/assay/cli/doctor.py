@@ -82,7 +82,9 @@ def _cache() -> Iterator[Finding]:
 
 
 def _assets() -> Iterator[Finding]:
-    root = Path(os.environ.get("ASSAY_ASSETS", "../shared/assets"))
+    from assay.core.paths import assets_folder
+
+    root = assets_folder()
     if not root.is_dir():
         yield Finding("warn", "real images", f"none at {root}",
                       "studies on real images need them: set ASSAY_ASSETS to the folder that holds them")  # fmt: skip

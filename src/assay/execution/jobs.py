@@ -23,6 +23,7 @@ from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
 from assay.recipes.checkpoint import load_weights, remove_checkpoint, save_weights
+from assay.recipes.head import HeadNotFitted
 from assay.recipes.models import as_network, build_network, empty_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
 from assay.shifts.population import NamedScene, Population, open_population
@@ -66,7 +67,7 @@ class TrainJob:
     device: str = "cpu"
 
     def __call__(self, context: Context) -> None:
-        """See `Job`. A diverged training is a result and leaves a record; anything else that fails raises."""
+        """See `Job`. A training that diverged, or whose head could not be fitted, is a result and leaves a record."""
         folder, id = self.place.folder, self.training.id
         if folder.complete("trials", id):
             remove_checkpoint(folder.unit("trials", id))
@@ -74,7 +75,7 @@ class TrainJob:
         start = time.time()
         try:
             record = self._train(folder.unit("trials", id), context)
-        except Diverged as error:
+        except (Diverged, HeadNotFitted) as error:
             record = {"status": "diverged", "reason": str(error)}
         except Interrupted as error:
             raise Stopped from error
