@@ -14,13 +14,14 @@ from assay.store.files import Row
 from assay.store.folder import EARLIER, RunFolder, remove_unit
 from assay.store.lock import working_in
 
-TABLES = ("contrasts", "sentences", "estimates", "seeds", "trials", "environments", "provenance")
+TABLES = ("contrasts", "sentences", "estimates", "seeds", "trials", "collapses", "environments", "provenance")
 SHOWN = {
     "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
     "sentences": ("part", "light", "text"),
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
+    "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
     "provenance": ("key", "value"),
 }
@@ -54,7 +55,7 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
         names = list(rows[0]) if rows else list(SHOWN[table])
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
-        writer.writerows(_plain(row) for row in rows)
+        writer.writerows({key: _harmless(value) for key, value in _plain(row).items()} for row in rows)
     else:
         _print_table(rows, SHOWN[table])
 
@@ -110,3 +111,10 @@ def _text(value: Any) -> str:
 
 def _plain(row: Row) -> Row:
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+
+
+def _harmless(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    from assay.report.downloads import harmless
+
+    return harmless(value) if isinstance(value, str) else value
