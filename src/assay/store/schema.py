@@ -52,8 +52,8 @@ MEASUREMENTS = {
 # --- tables/ : one row each, all VARCHAR unless said; "coordinates" are the recipe's axis labels as JSON -------------
 
 TRIALS = (
-    # every planned trial: recipe (label), coordinates, seed, fold, reason,
-    # status (done | collapsed | diverged | failed | pending), yardstick (validation log-loss of a refitted head), seconds, train_loss, validation_loss
+    # every planned trial: recipe (label), coordinates, seed, fold, status (done | collapsed | diverged | failed |
+    # pending) and its reason, yardstick (validation log-loss of a refitted head), seconds, train_loss, validation_loss
     "trial", "recipe", "coordinates", "seed", "fold", "status", "reason", "yardstick", "seconds", "train_loss",
     "validation_loss",
 )  # fmt: skip
