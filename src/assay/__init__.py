@@ -1,7 +1,7 @@
 """Assay finds out what a medical-imaging model has learned, and whether that holds elsewhere.
 
 >>> import assay
->>> study = assay.load("nodule-loss", scale="quick").set("recipe.epochs", [10, 20])
+>>> study = assay.load("nodule-loss", scale="quick").set("recipe.epochs", [8, 16])
 >>> run = study.run()                     # doctest: +SKIP
 >>> run.table("contrasts")                # doctest: +SKIP
 >>> run.report()                          # doctest: +SKIP

@@ -50,7 +50,7 @@ class Study:
         return parse_study(source, overrides=overrides, scale=self.scale)
 
     def set(self, place: str, value: Any) -> Study:
-        """The study with one field changed, for example `set("recipe.epochs", [10, 20])`."""
+        """The study with one field changed, for example `set("recipe.epochs", [8, 16])`."""
         return Study(self.source, (*self.changes, (place, value)), self.scale)
 
     def run(self, out: str | Path = "runs", *, workers: int | None = None, progress: bool = True) -> Run:

@@ -63,7 +63,7 @@ def test_titles_say_what_is_seen(tmp_path: Path) -> None:
     assert cost is not None
     assert relied is not None
     assert budgets is not None
-    assert cost.title == "In reversed, arcface does worst and cross-entropy best"
+    assert cost.title == "In reversed, arcface has the lowest mean and cross-entropy the highest"
     assert (
         relied.title
         == "Margin weighs most with cross-entropy, supcon, triplet and pairwise-contrastive; texture with arcface"

@@ -92,9 +92,9 @@ def test_the_answer_in_three_sentences() -> None:
         "arcface relied most on texture (total Sobol' index .68 [.61, .75]); which of these cross-entropy relied on "
         "most could not be told (total Sobol' index: margin .55 [.48, .62] and texture .50 [.43, .57]).",
         "At equal budget (epochs 20), arcface had a lower AUROC than cross-entropy in reversed: .48 [.43, .53] against "
-        ".70 [.59, .81] (difference -.22 [-.33, -.11], p = .01, 5 seeds).",
+        ".70 [.59, .81] (difference -.22 [-.33, -.11], p = .01 after correction, 5 seeds).",
         "At matched fit the difference in AUROC between arcface and cross-entropy was .03 [-.02, .08] "
-        "(p = .20): not shown.",
+        "(p = .20 after correction): not shown.",
     ]
 
 
@@ -198,7 +198,7 @@ def test_lights_when_all_is_well() -> None:
         "none collapsed or diverged": "ok",
         "no leakage found": "ok",
         "associations achieved as asked": "ok",
-        "5 seeds: the intervals are wide": "warn",
+        "5 seeds in a comparison: the intervals are wide": "warn",
     }
 
 
@@ -212,7 +212,7 @@ def test_lights_when_it_is_not() -> None:
         "1 collapsed (triplet): left out of means": "warn",
         "1 sign of leakage: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
-        "5 seeds: the intervals are wide": "warn",
+        "5 seeds in a comparison: the intervals are wide": "warn",
     }
     one = {"status": "done", "recipe": "arcface"}
     assert (

@@ -73,7 +73,7 @@ def _assay(
 ) -> None: ...
 
 
-@app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.epochs=5")
+@app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
 def run(
     spec: Spec,
     set_: Sets = None,

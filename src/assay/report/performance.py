@@ -108,7 +108,7 @@ def _title(evidence: Evidence, rows: Sequence[Row], environment: str) -> str:
     if ends is None:
         return f"{name} in {environment}"
     worst, best = ends if higher_is_better(evidence.outline.measure) else ends[::-1]
-    return f"In {environment}, {worst} does worst and {best} best"
+    return f"In {environment}, {worst} has the lowest mean and {best} the highest"
 
 
 def _worst(evidence: Evidence, rows: Sequence[Row]) -> str:

@@ -75,9 +75,9 @@ def _few_seeds(contrasts: Sequence[Row]) -> list[Sentence]:
         return []
     fewest = min(kept)
     if fewest < 3:
-        return [Sentence("doubt", f"{count(fewest, 'seed')}: nothing is ranked under 3", "bad")]
+        return [Sentence("doubt", f"{count(fewest, 'seed')} in a comparison: nothing is ranked under 3", "bad")]
     if fewest < WIDE_UNDER_SEEDS:
-        return [Sentence("doubt", f"{count(fewest, 'seed')}: the intervals are wide", "warn")]
+        return [Sentence("doubt", f"{count(fewest, 'seed')} in a comparison: the intervals are wide", "warn")]
     return [Sentence("doubt", f"{count(fewest, 'seed')} in every comparison", "ok")]
 
 

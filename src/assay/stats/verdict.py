@@ -127,6 +127,11 @@ def most(recipe: str, rows: Sequence[Row]) -> str:
     return f"which of these {recipe} relied on most could not be told ({label(first)}: {listed(several)})"
 
 
+def corrected(row: Row) -> str:
+    """The p-value within its family; the interval beside it is of this comparison alone."""
+    return f"{p_value(numeric(row, 'p_holm'))} after correction"
+
+
 def difference(row: Row, estimates: Sequence[Row]) -> str:
     """What a contrast found, with both recipes' values, its interval, its p and the seeds it rests on."""
     called, there = label(row), where(row)
@@ -134,7 +139,7 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     levels = [find(estimates, row, side) for side in ("a", "b")]
     known = all(level is not None for level in levels)
     values = " against ".join(value_of(level) for level in levels if level is not None) if known else ""
-    found = f"difference {value_of(row)}, {p_value(numeric(row, 'p_holm'))}, {seeds_of(row)}"
+    found = f"difference {value_of(row)}, {corrected(row)}, {seeds_of(row)}"
     shown = f"{values} ({found})" if known else f"({found})"
     conclusion = row.get("conclusion")
     if conclusion in ("a higher", "a lower"):
@@ -157,10 +162,7 @@ def _short(row: Row) -> str:
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
     }
     ending = verdicts.get(text_of(row, "conclusion"), "not shown")
-    return (
-        f"the difference in {label(row)} between {a} and {b} was {value_of(row)} "
-        f"({p_value(numeric(row, 'p_holm'))}): {ending}."
-    )
+    return f"the difference in {label(row)} between {a} and {b} was {value_of(row)} ({corrected(row)}): {ending}."
 
 
 def _matched(contrasts: Sequence[Row], main: Row) -> Row | None:
@@ -195,7 +197,7 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
         found.append("that a factor is used because a layer encodes it: decoding is not use")
     environments = sorted({text_of(row, "environment") for row in stated if text_of(row, "environment")})
     if environments:
-        found.append(f"anything about distributions other than those tested ({listed(environments)})")
+        found.append(f"anything about distributions other than those compared ({listed(environments)})")
     if any(row.get("exploratory") for row in contrasts):
         extra = sum(bool(row.get("exploratory")) for row in contrasts)
         found.append(f"a confirmed finding in {count(extra, 'comparison')} added after results were known")

@@ -228,3 +228,10 @@ def test_patient_identifiers_never_leave(tmp_path: Path) -> None:
     dataset = load(folder, patient="who", skip_bad_rows=True)
     assert "Jane" not in f"{caught.value}{dataset.card}{dataset.table}{dataset.leakage}"
     assert not any("Jane" in path.read_text(errors="ignore") for path in (tmp_path / "set-cache").iterdir())
+
+
+def test_a_word_among_zeros_and_ones_is_no_third_class() -> None:
+    target = target_column("ill", (), ["0", "1", "maybe", "1"])
+    assert target.codes.tolist() == [0, 1, -1, 1]
+    assert target.classes == ("not ill", "ill")
+    assert target_column("grade", (), ["0", "1", "2"]).classes == ("0", "1", "2")

@@ -94,6 +94,7 @@ def target_column(name: str, positive: Sequence[str], cells: Sequence[str], plac
 
     With `positive`, those values are class 1 and all others class 0. Else 0/1, no/yes and false/true (in any case) are
     the classes `not <name>` and `<name>`; other values are sorted, numbers by size, and of two the second is class 1.
+    A word among 0 and 1 is no third class: its code is -1.
     Raises SpecError when there are over 100 values (a measured number is no class) or `positive` names an absent one,
     DataError when cells hold several labels joined by `|`.
     """
@@ -105,7 +106,11 @@ def target_column(name: str, positive: Sequence[str], cells: Sequence[str], plac
     if positive:
         return _positive(name, positive, cells, found, place)
     folded = [cell.casefold() for cell in cells]
-    if found and {_whole(value.casefold()) for value in found} <= _NO | _YES:
+    told = {_whole(value.casefold()) for value in found}
+    others = [value for value in found if _whole(value.casefold()) not in _NO | _YES]
+    # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
+    slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
+    if found and (told <= _NO | _YES or slips):
         codes = [1 if _whole(cell) in _YES else 0 if _whole(cell) in _NO else -1 for cell in folded]
         return Target(np.array(codes, dtype=np.int64), (f"not {name}", name), f"{name} is 0/1, no/yes or false/true")
     if len(found) > MOST_CLASSES:

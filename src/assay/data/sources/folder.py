@@ -16,7 +16,7 @@ from assay.core.types import Factor
 from assay.data.sources.columns import Wrong, chosen, factor_column, patient_codes, problems_of, target_column
 from assay.data.sources.listing import OWN_PATIENT, Listing
 from assay.data.sources.paths import expand, inside
-from assay.data.sources.problems import Problem, Unreadable
+from assay.data.sources.problems import Problem, Unreadable, shown
 from assay.data.sources.table import Table, absent, read_table
 
 SUFFIXES = frozenset(
@@ -117,9 +117,9 @@ def list_classes(spec: DataSpec) -> Listing:
         labels += [name] * len(found)
         others += ignored
     target = target_column(folder.name, spec.positive, labels, "data.classes")
-    shown = tuple(str(path.relative_to(folder)) for path in images)
+    names = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT, *_ignored(others))
-    return _plain(folder, images, shown, target.codes, target.classes, warnings, (target.rule,))
+    return _plain(folder, images, names, target.codes, target.classes, warnings, (target.rule,))
 
 
 def _plain(
@@ -213,7 +213,12 @@ def _target(
     if len(set(target.codes[target.codes >= 0].tolist())) < 2 and len(table):
         found = ", ".join(sorted({cell for cell in cells if not absent(cell)})) or "none"
         raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
-    wrong: Wrong = dict.fromkeys(np.flatnonzero(target.codes < 0).tolist(), (f"{spec.target} is missing", "label it"))
+    wrong: Wrong = {
+        at: (f"{spec.target} is missing", "label it")
+        if absent(cells[at])
+        else (f"{spec.target} is {shown(cells[at])}, the others are 0/1", "label it as they are")
+        for at in np.flatnonzero(target.codes < 0).tolist()
+    }
     problems += problems_of(table, names, wrong)
     return target.codes, target.classes, (target.rule,)
 
