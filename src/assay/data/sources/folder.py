@@ -117,9 +117,9 @@ def list_classes(spec: DataSpec) -> Listing:
         labels += [name] * len(found)
         others += ignored
     target = target_column(folder.name, spec.positive, labels, "data.classes")
-    names = tuple(str(path.relative_to(folder)) for path in images)
+    relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT, *_ignored(others))
-    return _plain(folder, images, names, target.codes, target.classes, warnings, (target.rule,))
+    return _plain(folder, images, relative, target.codes, target.classes, warnings, (target.rule,))
 
 
 def _plain(
