@@ -101,7 +101,7 @@ def _extras() -> Iterator[Finding]:
     has_playwright = find_spec("playwright") is not None
     found = f"{browser or 'no Chromium'}, playwright {_installed('playwright') if has_playwright else 'not installed'}"
     yield Finding("ok" if browser and has_playwright else "warn", "page tests", found,
-                  "" if browser and has_playwright else "for developers only: apt install chromium")  # fmt: skip
+                  "" if browser and has_playwright else "for developers: apt install chromium; tools/environment dev")  # fmt: skip
 
 
 def _installed(package: str) -> str:
