@@ -100,8 +100,9 @@ def _extras() -> Iterator[Finding]:
     browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
     has_playwright = find_spec("playwright") is not None
     found = f"{browser or 'no Chromium'}, playwright {_installed('playwright') if has_playwright else 'not installed'}"
-    yield Finding("ok" if browser and has_playwright else "warn", "page tests", found,
-                  "" if browser and has_playwright else "for developers: apt install chromium; tools/environment dev")  # fmt: skip
+    whole = browser is not None and has_playwright
+    remedy = "" if whole else "for developers: apt install chromium; tools/environment dev"
+    yield Finding("ok" if whole else "warn", "page tests", found, remedy)
 
 
 def _installed(package: str) -> str:
