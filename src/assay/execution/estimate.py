@@ -14,7 +14,7 @@ from assay.execution.study import Plan
 from assay.shifts.population import Population
 
 STEPS = 4
-OVERHEAD = 1.5  # a trial also renders or reads its images, refits a head and writes its records (measured)
+OVERHEAD = 1.2  # a trial also validates, refits a head, and reads and writes (measured: a 12-minute study)
 PROBE_IMAGES = 12_000  # that one probe reads of one model, about: reliance more, performance less
 
 
