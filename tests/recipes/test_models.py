@@ -27,11 +27,11 @@ def build(architecture=ARCHITECTURES[0], seed=0, channels=1, size=32, classes=2)
 
 
 def test_small_cnn_has_the_parameters_it_says():
-    """Four 3x3 convolutions 1-16-32-48-64, two numbers per batch-norm channel, a head of 64 x 2 + 2."""
-    convolutions = 9 * (1 * 16 + 16 * 32 + 32 * 48 + 48 * 64)
-    assert sum(p.numel() for p in build().parameters()) == convolutions + 2 * (16 + 32 + 48 + 64) + 130 == 46_674
-    assert "46,674 parameters" in str(small_cnn.__doc__)
-    assert f"{46_674 / 1000:.0f} thousand parameters" in lookup("architecture", "small-cnn").summary
+    """Four 3x3 convolutions 1-8-16-32-64, two numbers per batch-norm channel, a head of 64 x 2 + 2."""
+    convolutions = 9 * (1 * 8 + 8 * 16 + 16 * 32 + 32 * 64)
+    assert sum(p.numel() for p in build().parameters()) == convolutions + 2 * (8 + 16 + 32 + 64) + 130 == 24_634
+    assert "24,634 parameters" in str(small_cnn.__doc__)
+    assert f"{24_634 / 1000:.0f} thousand parameters" in lookup("architecture", "small-cnn").summary
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.label)

@@ -19,7 +19,7 @@ WeightDecay = Annotated[float, Field(ge=0, le=10)]
 class SmallCnnParams(Params):
     """Four strided blocks."""
 
-    width: int = Field(16, ge=4, le=256, multiple_of=4, description="channels of the first block (16: 16-32-48-64)")
+    width: int = Field(8, ge=4, le=128, multiple_of=4, description="channels of the first block (8: 8-16-32-64)")
 
 
 class Resnet18Params(Params):
