@@ -70,7 +70,7 @@ def test_a_study_can_be_changed_and_parsed_again() -> None:
     study["recipe"]["epochs"] = [1, 2]
     study["contrasts"] = []
     assert parse_study(study).axes["epochs"] == ("1", "2")
-    assert load_study_mapping("nodule-loss")["recipe"]["epochs"] == [8, 16, 32]
+    assert load_study_mapping("nodule-loss")["recipe"]["epochs"] == [5, 10, 20]
     assert doctest.testmod(assay.studies).failed == 0
 
 
