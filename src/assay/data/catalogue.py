@@ -8,7 +8,7 @@ from pydantic import Field
 
 from assay.core.registry import Params, register
 from assay.core.types import Factor
-from assay.data.phantoms.factors import NODULE
+from assay.data.phantoms.factors import CHEST, NODULE
 
 
 class NoduleParams(Params):
@@ -29,4 +29,24 @@ register(
     "assay.data.phantoms.nodule:NodulePhantom",
     NoduleParams,
     summary="CT-like lung patches, 32 to 256 px, with one nodule of known margin, texture, size, contrast and shape",
+)
+
+
+class ChestParams(Params):
+    """How the radiographs look, apart from their factors."""
+
+    FACTORS: ClassVar[tuple[Factor, ...]] = CHEST
+
+    grain: float = Field(0.014, ge=0, le=0.3, description="noise in the mediastinum on the computed scanner, of grey 1")
+    vessels: float = Field(1.0, ge=0, le=2, description="attenuation of hila and vessels, 1 normal, 0 none")
+    bones: float = Field(1.0, ge=0, le=2, description="attenuation of all bone, 1 normal, 0 none")
+    texture: float = Field(1.0, ge=0, le=3, description="strength of the lung's own texture, 1 normal, 0 none")
+
+
+register(
+    "phantom",
+    "chest",
+    "assay.data.phantoms.chest:ChestPhantom",
+    ChestParams,
+    summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
 )

@@ -20,3 +20,31 @@ NODULE = (
     Factor("elongation", "continuous", range=(1.0, 1.6), description="long over short axis, at equal area"),
     Factor("vessel", "categorical", levels=("none", "attached"), high=("attached",), description="a feeding vessel"),
 )
+
+CHEST = (
+    Factor(
+        "mass", "categorical", "core", levels=("absent", "present"), high=("present",), description="a mass in a lung"
+    ),
+    Factor("size", "continuous", unit="mm", range=(24.0, 60.0), description="diameter of the circle of equal area"),
+    Factor(
+        "contrast",
+        "continuous",
+        range=(0.1, 0.3),
+        description="attenuation that the mass adds, the whole chest's being 1",
+    ),
+    Factor("edge", "continuous", range=(0.0, 1.0), description="0 sharp to 1 ill-defined"),
+    Factor(
+        "side", "categorical", levels=("right", "left"), high=("left",), description="the patient's side of the mass"
+    ),
+    Factor("zone", "ordinal", levels=("upper", "middle", "lower"), description="third of the lung with the mass"),
+    Factor("sex", "categorical", levels=("F", "M"), high=("M",), description="breasts, width of the thorax"),
+    Factor("age", "continuous", unit="years", range=(20.0, 90.0), description="bone, cartilage, aorta, lung marks"),
+    Factor(
+        "view", "categorical", levels=("PA", "AP"), high=("AP",), description="heart, shoulder blades, collar bones"
+    ),
+    Factor(
+        "scanner", "categorical", levels=("computed", "direct"), high=("direct",), description="grain, sharpness, tone"
+    ),
+    Factor("habitus", "continuous", range=(0.0, 1.0), description="0 slender to 1 heavy"),
+    Factor("exposure", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+)

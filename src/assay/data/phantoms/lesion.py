@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,6 +13,7 @@ from assay.data.phantoms.canvas import Grid, Windows, column, ramp
 from assay.data.phantoms.capsules import Capsules, draw_capsules
 from assay.data.phantoms.counter import spread, uniforms
 from assay.data.phantoms.exact import direction
+from assay.data.phantoms.shapes import uneven_outline
 
 OUTER = np.array([1.0, 0.5, 0.45])
 """Opacity of a nodule's outer part by code of texture: solid, part-solid, ground-glass."""
@@ -180,7 +180,7 @@ def _paint(
     rho = (u * u).add_(v * v).sqrt_()
     inverse = 1 / (rho + 1e-4)
     radius = (x * x + y * y).sqrt_().mul_(inverse)  # mm per unit of rho along this direction
-    outline = _outline(u * inverse, v * inverse, *map(put, (body.cosine3, body.sine3, body.cosine5, body.sine5)))
+    outline = uneven_outline(u * inverse, v * inverse, *map(put, (body.cosine3, body.sine3, body.cosine5, body.sine5)))
     edge = put(blur[:, None])
     coverage = ramp((outline - rho).mul_(radius), edge * put(body.softness))
     core_u, core_v = u - put(body.core_x), v - put(body.core_y)
@@ -191,23 +191,12 @@ def _paint(
     return coverage, hu
 
 
-Number = TypeVar("Number", np.ndarray, Tensor)
-
-
-def _outline(cosine: Number, sine: Number, cosine3: Number, sine3: Number, cosine5: Number, sine5: Number) -> Number:
-    """1 + the third and fifth harmonic of the polar angle whose cosine and sine are given, without its arc tangent."""
-    double_c, double_s = cosine * cosine - sine * sine, 2 * (cosine * sine)
-    triple_c, triple_s = double_c * cosine - double_s * sine, double_s * cosine + double_c * sine
-    fifth_c, fifth_s = triple_c * double_c - triple_s * double_s, triple_s * double_c + triple_c * double_s
-    return 1 + (triple_c * cosine3 + triple_s * sine3) + 0.6 * (fifth_c * cosine5 + fifth_s * sine5)
-
-
 def _rim(
     body: Body, turns: Float[np.ndarray, "n k"], depth: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Points at `depth` (1: on the outline, 0: centre) at these polar angles, and the outward normals. [n, k] each."""
     cosine, sine = direction(turns)
-    reach = depth * _outline(cosine, sine, body.cosine3, body.sine3, body.cosine5, body.sine5)
+    reach = depth * uneven_outline(cosine, sine, body.cosine3, body.sine3, body.cosine5, body.sine5)
     along, across = reach * body.half_long * cosine, reach * body.half_short * sine
     normal_a, normal_b = cosine * body.half_short, sine * body.half_long
     length = np.sqrt(normal_a * normal_a + normal_b * normal_b)
