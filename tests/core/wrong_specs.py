@@ -27,6 +27,10 @@ FILES = "{folder: images, target: ill, patient: who, factors: {texture: {unit: H
 
 EDITS: dict[str, tuple[str, str]] = {
     "unknown key at the top": ("recipe:\n", "recepie:\n"),
+    "a mistyped section with a mistake in it": (
+        "recipe:\n  loss: [cross-entropy, supcon]",
+        "recepie:\n  loss: [cross-entropy, supcn]",
+    ),
     "unknown key in recipe": ("batch_size: 64", "batchsize: 64"),
     "unknown key in data": ("core: margin", "cor: margin"),
     "unknown key in an environment": ("{like: train}", "{lik: train}"),
@@ -150,6 +154,15 @@ REQUESTS: dict[str, dict[str, object]] = {
     "an override without a value": {"overrides": ["recipe.epochs"]},
     "an override of an unknown key": {"overrides": ["recipe.epoch=3"]},
     "an override of a wrong value": {"overrides": ["recipe.epochs=[5, ten]", "contrasts=[]"]},
+    "an override that a contrast does not follow": {"overrides": ["recipe.epochs=5"]},
+    "an override that takes a contrast its budgets": {
+        "overrides": [
+            "recipe.epochs=5",
+            "contrasts.0={axis: loss, against: cross-entropy, at: matched-fit, measure: auroc}",
+        ]
+    },
+    "an override of an axis that a contrast does not follow": {"overrides": ["recipe.epochs=[5, 10]"]},
+    "an override that takes a contrast its axis": {"overrides": ["recipe.loss=supcon"]},
     "an override of no item": {"overrides": ["probes.reliance.samples=64"]},
     "an override inside a number": {"overrides": ["seeds.many=3"]},
     "an override that is no YAML": {"overrides": ["recipe.epochs=[3"]},

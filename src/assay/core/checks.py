@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from assay.core.axes import Axis, resolve
+from assay.core.axes import Axis, label, resolve
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
 from assay.core.grid import selection
@@ -50,7 +50,8 @@ def check_environment(
 
 def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, problems: Problems) -> None:
     near = nearest(factor, known)
-    origin = f"the phantom '{data.phantom.name}'" if data.phantom else "data.factors"
+    named = data.phantom or data.dataset
+    origin = f"the {named.kind} '{named.name}'" if named else "data.factors"
     meant = f": did you mean '{near}'?" if near else ""
     remedy = (
         f"factors: {shorten(known)}" if known else "declare the column, such as data: {factors: {age: {unit: years}}}"
@@ -96,7 +97,11 @@ def check_contrasts(
     probes: Sequence[Component] | None,
     problems: Problems,
 ) -> None:
-    """Every contrast can be computed: its axis, value, measure, environment and factor exist."""
+    """Every contrast can be computed: its axis, value, measure, environment and factor exist.
+
+    What it holds constant is a value of an axis, or the value of a field that is no axis: a contrast is never bent to
+    an axis that was changed, since it was stated as it is.
+    """
     environments, names = [*tests, NEUTRAL, INDEPENDENT], None if factors is None else list(factors)
     for i, contrast in enumerate(contrasts):
         if contrast is None:
@@ -127,7 +132,7 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
     return contrast.model_copy(
         update={
             "axis": names[contrast.axis],
-            "where": {names[name]: value for name, value in contrast.where.items()},
+            "where": {names[name]: value for name, value in contrast.where.items() if name in names},
             "environment": contrast.environment or (chosen[0] if chosen else own),
         }
     )
@@ -138,7 +143,8 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
     known = [other.name for other in axes]
     if axis is None:
         near = nearest(contrast.axis, known)
-        hint = f"did you mean '{near}'?" if near else "a list in recipe or environments.train makes an axis"
+        makes = f"a list in recipe or environments.train makes an axis; {_left_out(keys)}"
+        hint = f"did you mean '{near}'?" if near else makes
         problems.add(
             (*keys, "axis"), contrast.axis, f"no such axis; axes of this study: {shorten(known) or 'none'}", hint
         )
@@ -151,16 +157,49 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
             )
         elif len(axis.labels) < 2:
             problems.add(
-                (*keys, "against"), contrast.against, f"axis '{axis.name}' has no other value to compare with it"
+                (*keys, "against"),
+                contrast.against,
+                f"axis '{axis.name}' has no other value to compare with it",
+                _left_out(keys),
             )
-    fixed = selection(contrast.where, axes, (*keys, "where"), problems)
+    fixed = selection(_on_axes(contrast, axes, keys, problems), axes, (*keys, "where"), problems, _left_out(keys))
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
         problems.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
     if contrast.at == "matched-fit":
         budget = resolve("epochs", axes)
         if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
-            remedy = "give recipe.epochs a list, and leave it out of this contrast's `where`"
+            remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {_left_out(keys)}"
             problems.add((*keys, "at"), contrast.at, "matched-fit compares along several budgets", remedy)
+
+
+def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> dict[str, Any]:
+    """What a contrast holds constant along axes; what it says of a field that is no axis must be that field's value."""
+    along: dict[str, Any] = {}
+    for name, wanted in contrast.where.items():
+        held = _held(name, problems.document.values) if resolve(name, axes) is None else None
+        if held is None:
+            along[name] = wanted
+        elif held[1] != wanted:
+            place, value = held
+            remedy = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; {_left_out(keys)}"
+            problems.add((*keys, "where", name), wanted, f"{place} is {value} in this study, and no axis", remedy)
+    return along
+
+
+def _held(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The dotted place and the label of a field that is no axis, by its dotted place or the name that its axis has."""
+    train = "environments.train"
+    for place in (name, f"recipe.{name}", f"{train}.{name}", f"{train}.association.{name}"):
+        here: Any = values
+        for key in place.split("."):
+            here = (mapping_of(here) or {}).get(key)
+        if here is not None and "." in place:
+            return place, label(here)
+    return None
+
+
+def _left_out(keys: Keys) -> str:
+    return f"--set {'.'.join(map(str, keys))}=null leaves this contrast out"
 
 
 def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, problems: Problems) -> None:

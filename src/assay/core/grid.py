@@ -121,8 +121,10 @@ def _only(value: Any, axes: Sequence[Axis], problems: Problems) -> list[dict[str
     return [selection(entry, axes, (*keys, i), problems) for i, entry in enumerate(entries)]
 
 
-def selection(entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, problems: Problems) -> dict[str, set[str]]:
-    """Axis name -> labels allowed, from `{axis: value or list of values}`; what is on no axis is noted."""
+def selection(
+    entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, problems: Problems, hint: str = ""
+) -> dict[str, set[str]]:
+    """Axis name -> labels allowed, from `{axis: value or list of values}`; what is on no axis is noted, with `hint`."""
     allowed: dict[str, set[str]] = {}
     for name, given in entry.items():
         axis = resolve(name, axes)
@@ -132,7 +134,7 @@ def selection(entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, proble
         wanted = [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
         for text in wanted:
             if text not in axis.labels:
-                problems.add((*keys, name), text, f"not a value of axis '{axis.name}': {shorten(axis.labels)}")
+                problems.add((*keys, name), text, f"not a value of axis '{axis.name}': {shorten(axis.labels)}", hint)
         allowed[axis.name] = set(wanted)
     return allowed
 

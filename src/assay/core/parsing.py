@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -18,7 +19,7 @@ from assay.core.builtin import study_files
 from assay.core.checks import check_contrasts, check_core, check_environment, settle_contrast
 from assay.core.data_section import data_section
 from assay.core.document import Document, leaves, plain
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, nearest, unknown_name
 from assay.core.explain import checked
 from assay.core.factors import declared_factors, grouped, imported_factors
 from assay.core.grid import expand
@@ -72,10 +73,9 @@ def check_study(document: Document) -> StudySpec:
     for keys, value in leaves(values):
         if isinstance(value, float) and not math.isfinite(value):
             problems.add(keys, value, "expected a finite number")
-    for key in values:
-        if key not in SECTIONS:
-            problems.unknown_key((key,), SECTIONS)
     problems.stop()  # the rest would be told of values that no spec can hold
+    document = _with_sections(document, problems)
+    values, problems = document.values, Problems(document, problems.found)
     header = _header(document, problems)
     data = data_section(values.get("data"), problems)
     probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
@@ -83,9 +83,10 @@ def check_study(document: Document) -> StudySpec:
     axes, grid = expand(values, problems)
     placed = grid_points(values, axes, grid, problems) if len(problems.found) == before else []
     contrasts = [
-        contrast(item, ("contrasts", i), problems) for i, item in enumerate(_list(values, "contrasts", problems))
+        None if item is None else contrast(item, ("contrasts", i), problems)  # `--set contrasts.1=null` leaves one out
+        for i, item in enumerate(_list(values, "contrasts", problems))
     ]
-    if data is not None and placed:
+    if placed:
         _check_together(data, placed, contrasts, axes, probes, problems)
     problems.stop()
     if header is None or data is None or probes is None:
@@ -104,8 +105,22 @@ def check_study(document: Document) -> StudySpec:
     )
 
 
+def _with_sections(document: Document, problems: Problems) -> Document:
+    """The document without top-level keys that mean nothing, which are noted.
+
+    What stands under a mistyped one is taken for the section that was meant, so that mistakes in it are told too.
+    """
+    unknown = [key for key in document.values if key not in SECTIONS]
+    meant = {key: near for key in unknown if (near := nearest(key, SECTIONS)) and near not in document.values}
+    for key in unknown:
+        problems.unknown_key((key,), SECTIONS)
+    kept = {meant.get(key, key): value for key, value in document.values.items() if key in SECTIONS or key in meant}
+    places = {(meant.get(str(at[0]), at[0]), *at[1:]) if at else at: place for at, place in document.places.items()}
+    return replace(document, values=kept, places={**document.places, **places})
+
+
 def _check_together(
-    data: DataSpec,
+    data: DataSpec | None,
     placed: Sequence[tuple[RecipePoint, Problems]],
     contrasts: Sequence[ContrastSpec | None],
     axes: Sequence[Axis],
@@ -113,10 +128,10 @@ def _check_together(
     problems: Problems,
 ) -> None:
     """What depends on the data's factors; a phantom is imported for it only when nothing else is wrong."""
-    factors = declared_factors(data)
-    if factors is None and data.phantom is not None and not problems.found:
+    factors = None if data is None else declared_factors(data)
+    if factors is None and data is not None and data.phantom is not None and not problems.found:
         factors = imported_factors(data.phantom)
-    if factors is not None:
+    if data is not None and factors is not None:
         check_core(data, factors, problems)
         for point, here in placed:
             for name, made in (("train", point.train), *point.tests.items()):
