@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conformance.loss import PROGRESS, batch_of
 from tests.recipes.losses import naive
 from tests.recipes.losses.batches import Example, examples, quickly
 
@@ -17,6 +16,7 @@ from assay.core.registry import build
 from assay.recipes.losses.classification import class_weights, cross_entropy, focal
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext
+from assay.testing.loss import PROGRESS, batch_of
 
 FOUR = examples(dimensions=(4, 4))
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import torch
-from tests.conformance.loss import PROGRESS, batch_of, random_outputs
 from torch import nn
 
 from assay.core.registry import build
-from assay.recipes.losses import pairs
 from assay.recipes.losses.classification import cross_entropy
 from assay.recipes.losses.embedding import EmbeddingObjective
-from assay.recipes.losses.proxies import AngularSoftmax
+from assay.recipes.losses.metric_learning import pairwise_contrastive, supcon
+from assay.recipes.models import initialise_by_name
 from assay.recipes.objective import LossContext
+from assay.testing.loss import PROGRESS, batch_of, random_outputs
 
 CONTEXT = LossContext(width=6, classes=2, counts=(10, 10))
 EMBEDDING = (
@@ -46,7 +48,7 @@ def test_joint_adds_the_weighted_cross_entropy(name: str) -> None:
 
 def test_cross_entropy_supcon_is_the_sum_of_its_parts() -> None:
     outputs = random_outputs(len(Y))
-    parts = cross_entropy(outputs.logits, Y) + 0.3 * pairs.supcon(outputs.features, Y, temperature=0.2)
+    parts = cross_entropy(outputs.logits, Y) + 0.3 * supcon(temperature=0.2)(outputs.features, Y)
     objective = make("cross-entropy-supcon", weight=0.3, temperature=0.2)
     assert objective.fits_head
     assert value(objective) == pytest.approx(parts.item(), rel=1e-6)
@@ -83,7 +85,7 @@ def test_projection(params: dict[str, Any], kinds: list[tuple[int, int]], out: i
 def test_the_loss_sees_the_projected_features() -> None:
     objective = make("pairwise-contrastive", projection="linear", embedding=2, normalise=False)
     z = objective.projection(random_outputs(len(Y)).features)
-    expected = pairs.pairwise_contrastive(z, Y, margin=1.0, normalise=False).item()
+    expected = pairwise_contrastive(margin=1.0, normalise=False)(z, Y).item()
     assert value(objective) == pytest.approx(expected, rel=1e-6)
 
 
@@ -93,13 +95,34 @@ def test_nt_xent_does_not_look_at_labels() -> None:
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize(("name", "margin"), [("arcface", 0.2), ("normalised-softmax", 0.0)])
-def test_class_directions_belong_to_the_objective(name: str, margin: float) -> None:
+@pytest.mark.parametrize("name", ["arcface", "normalised-softmax"])
+def test_class_directions_belong_to_the_objective(name: str) -> None:
     objective = make(name, projection="linear", embedding=3)
-    assert isinstance(objective.criterion, AngularSoftmax)
-    assert (objective.criterion.scale, objective.criterion.margin) == (16, margin)
     assert {key: tuple(t.shape) for key, t in objective.state_dict().items()} == {
         "projection.weight": (3, 6),
         "projection.bias": (3,),
-        "criterion.directions.weight": (2, 3),
+        "criterion.loss.W": (3, 2),
     }
+
+
+@pytest.mark.parametrize("name", ["arcface", "normalised-softmax"])
+def test_class_directions_are_drawn_from_the_seed_alone(name: str) -> None:
+    def drawn(seed: int) -> torch.Tensor:
+        objective = make(name)
+        initialise_by_name(objective, seed)
+        return objective.state_dict()["criterion.loss.W"]
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+    assert drawn(1).abs().max() <= 6**-0.5
+
+
+@pytest.mark.parametrize(("name", "imported"), [("n-pair", False), ("cross-entropy", False), ("supcon", True)])
+def test_the_library_is_imported_for_its_own_losses_only(name: str, imported: bool) -> None:
+    code = (
+        "import sys\nfrom assay.core.registry import build\nfrom assay.recipes.objective import LossContext\n"
+        f"build('loss', {name!r}, {{}}, LossContext(4, 2, (5, 5)))\n"
+        "print('pytorch_metric_learning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(imported)

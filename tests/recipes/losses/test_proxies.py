@@ -12,16 +12,24 @@ from tests.recipes.losses import naive
 from tests.recipes.losses.batches import Example, examples, quickly, rotation
 from torch import Tensor
 
-from assay.recipes.losses.proxies import AngularSoftmax
+from assay.recipes.losses.metric_learning import LibraryLoss, arcface, normalised_softmax
 
 DIRECTIONS = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 2.0, 0.1], [0.0, -0.5, -0.7], [0.4, 0.4, 3.0]], dtype=torch.float64)
 
 
-def softmax_of(directions: Tensor, *, scale: float = 16.0, margin: float = 0.2) -> AngularSoftmax:
-    classes, dimensions = directions.shape
-    criterion = AngularSoftmax(dimensions, classes, scale=scale, margin=margin).to(directions.dtype)
-    criterion.load_state_dict({"directions.weight": directions})
+def with_directions(criterion: LibraryLoss, directions: Tensor) -> LibraryLoss:
+    criterion.to(directions.dtype).load_state_dict({"loss.W": directions.T})
     return criterion
+
+
+def softmax_of(directions: Tensor, *, scale: float = 16.0, margin: float = 0.2) -> LibraryLoss:
+    classes, dimensions = directions.shape
+    return with_directions(arcface(dimensions, classes, scale=scale, margin=margin), directions)
+
+
+def without_margin(directions: Tensor, *, scale: float = 16.0) -> LibraryLoss:
+    classes, dimensions = directions.shape
+    return with_directions(normalised_softmax(dimensions, classes, scale=scale), directions)
 
 
 @quickly
@@ -37,6 +45,7 @@ def test_equals_the_loop(e: Example, margin: float, scale: float) -> None:
 def test_margin_0_is_the_softmax_of_cosines(e: Example) -> None:
     cosines = torch.nn.functional.normalize(e.z) @ torch.nn.functional.normalize(DIRECTIONS).T
     expected = torch.nn.functional.cross_entropy(16 * cosines, e.y)
+    torch.testing.assert_close(without_margin(DIRECTIONS)(e.z, e.y), expected)
     torch.testing.assert_close(softmax_of(DIRECTIONS, margin=0.0)(e.z, e.y), expected)
 
 
@@ -80,3 +89,10 @@ def test_gradient_is_finite_on_the_class_direction_and_opposite(sign: float) -> 
     assert z.grad is not None
     assert z.grad.isfinite().all()
     assert z.grad.abs().max() < 100
+
+
+def test_an_embedding_of_one_dimension_has_finite_gradients() -> None:
+    z = torch.tensor([[0.5], [-2.0]], requires_grad=True)
+    arcface(1, 2, scale=16.0, margin=0.2)(z, torch.tensor([0, 1])).backward()
+    assert z.grad is not None
+    assert z.grad.abs().max() < 1e-3  # a cosine of 1 or -1 cannot change

@@ -158,6 +158,7 @@ class CrossEntropySupConParams(Params):
 
 _CLASSIFICATION = "assay.recipes.losses.classification"
 _EMBEDDING = "assay.recipes.losses.embedding"
+_LIBRARY = "assay.recipes.losses.library"
 
 register("loss", "cross-entropy", f"{_CLASSIFICATION}:CrossEntropy", summary="log-loss of the softmax")
 register(
@@ -183,14 +184,14 @@ register(
 register(
     "loss",
     "pairwise-contrastive",
-    f"{_EMBEDDING}:pairwise_contrastive",
+    f"{_LIBRARY}:pairwise_contrastive",
     PairwiseParams,
     summary="pulls pairs of a class together, pushes others a margin apart (Hadsell, Chopra and LeCun 2006)",
 )
 register(
     "loss",
     "triplet",
-    f"{_EMBEDDING}:triplet",
+    f"{_LIBRARY}:triplet",
     TripletParams,
     summary="positives nearer than negatives by a margin, semi-hard or batch-hard (Schroff 2015, Hermans 2017)",
 )
@@ -211,42 +212,44 @@ register(
 register(
     "loss",
     "supcon",
-    f"{_EMBEDDING}:supcon",
+    f"{_LIBRARY}:supcon",
     TemperatureParams,
     summary="supervised contrastive, all positives of an anchor at once (Khosla et al. 2020)",
 )
 register(
     "loss",
     "nt-xent",
-    f"{_EMBEDDING}:nt_xent",
+    f"{_LIBRARY}:nt_xent",
     NTXentParams,
     summary="self-supervised: an image's second view among all other images (Chen et al. 2020)",
 )
 register(
     "loss",
     "arcface",
-    f"{_EMBEDDING}:arcface",
+    f"{_LIBRARY}:arcface",
     ArcFaceParams,
     summary="softmax over angles to class weights, with a margin in angle (Deng et al. 2019)",
+    version=2,
 )
 register(
     "loss",
     "normalised-softmax",
-    f"{_EMBEDDING}:normalised_softmax",
+    f"{_LIBRARY}:normalised_softmax",
     NormalisedSoftmaxParams,
     summary="softmax over cosines to class weights (Zhai and Wu 2019)",
+    version=2,
 )
 register(
     "loss",
     "circle",
-    f"{_EMBEDDING}:circle",
+    f"{_LIBRARY}:circle",
     CircleParams,
     summary="pairwise cosine similarities, each weighted by how far it is from its optimum (Sun et al. 2020)",
 )
 register(
     "loss",
     "cross-entropy-supcon",
-    f"{_EMBEDDING}:cross_entropy_supcon",
+    f"{_LIBRARY}:cross_entropy_supcon",
     CrossEntropySupConParams,
     summary="cross-entropy of the logits + weight * supervised contrastive of the features",
 )

@@ -1,9 +1,10 @@
-"""Objectives that shape an embedding: the loss of pairs, triplets or class directions, and how the head is had.
+"""Objectives that shape an embedding: a loss of pairs, triplets or class directions, and how the head is had.
 
-The builders are what a spec names. Under `head: after` the network's own head is never trained: a linear head is fitted
-on the frozen features after the last step, for ArcFace and the normalised softmax too, whose class directions (and
-whatever projection there was) are thrown away; so every loss is judged by the same yardstick. Under `head: joint` the
-network's head is trained along by cross-entropy and is what gives the logits.
+The builders are what a spec names; `library` holds those whose loss comes from pytorch-metric-learning. Under
+`head: after` the network's own head is never trained: a linear head is fitted on the frozen features after the last
+step, for ArcFace and the normalised softmax too, whose class directions (and whatever projection there was) are thrown
+away; so every loss is judged by the same yardstick. Under `head: joint` the network's head is trained along by
+cross-entropy and is what gives the logits.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from assay.data.dataset import Batch
-from assay.recipes.losses import pairs, triplets
+from assay.recipes.losses import pairs
 from assay.recipes.losses.classification import class_logits, cross_entropy
 from assay.recipes.losses.precision import widened, without_autocast
-from assay.recipes.losses.proxies import AngularSoftmax
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
 
@@ -88,7 +88,10 @@ def projection_head(context: LossContext, projection: Projection, embedding: int
     return makers[projection]()
 
 
-def _objective(context: LossContext, criterion: Criterion, options: Options, views: int = 1) -> EmbeddingObjective:
+def embedding_objective(
+    context: LossContext, criterion: Criterion, options: Options, views: int = 1
+) -> EmbeddingObjective:
+    """The criterion on projected features, with the head as the options say."""
     return EmbeddingObjective(
         projection_head(context, options["projection"], options["embedding"]),
         criterion,
@@ -97,77 +100,14 @@ def _objective(context: LossContext, criterion: Criterion, options: Options, vie
     )
 
 
-def pairwise_contrastive(
-    context: LossContext, *, margin: float, normalise: bool, **options: Unpack[Options]
-) -> EmbeddingObjective:
-    """See `pairs.pairwise_contrastive`."""
-    criterion = partial(pairs.pairwise_contrastive, margin=margin, normalise=normalise)
-    return _objective(context, criterion, options)
-
-
 def lifted_structure(
     context: LossContext, *, margin: float, normalise: bool, **options: Unpack[Options]
 ) -> EmbeddingObjective:
     """See `pairs.lifted_structure`."""
-    return _objective(context, partial(pairs.lifted_structure, margin=margin, normalise=normalise), options)
-
-
-def triplet(
-    context: LossContext,
-    *,
-    margin: float,
-    mining: triplets.Mining,
-    soft: bool,
-    normalise: bool,
-    **options: Unpack[Options],
-) -> EmbeddingObjective:
-    """See `triplets.triplet`."""
-    criterion = partial(triplets.triplet, margin=margin, mining=mining, soft=soft, normalise=normalise)
-    return _objective(context, criterion, options)
+    criterion = partial(pairs.lifted_structure, margin=margin, normalise=normalise)
+    return embedding_objective(context, criterion, options)
 
 
 def n_pair(context: LossContext, *, regularisation: float, **options: Unpack[Options]) -> EmbeddingObjective:
     """See `pairs.n_pair`."""
-    return _objective(context, partial(pairs.n_pair, regularisation=regularisation), options)
-
-
-def supcon(context: LossContext, *, temperature: float, **options: Unpack[Options]) -> EmbeddingObjective:
-    """See `pairs.supcon`."""
-    return _objective(context, partial(pairs.supcon, temperature=temperature), options)
-
-
-def nt_xent(context: LossContext, *, temperature: float, **options: Unpack[Options]) -> EmbeddingObjective:
-    """See `pairs.nt_xent`. Sees two views of each image; the target serves the cross-entropy of `head: joint` alone."""
-
-    def without_target(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-        return pairs.nt_xent(z, temperature=temperature)
-
-    return _objective(context, without_target, options, views=2)
-
-
-def circle(context: LossContext, *, margin: float, scale: float, **options: Unpack[Options]) -> EmbeddingObjective:
-    """See `pairs.circle`."""
-    return _objective(context, partial(pairs.circle, margin=margin, scale=scale), options)
-
-
-def arcface(context: LossContext, *, scale: float, margin: float, **options: Unpack[Options]) -> EmbeddingObjective:
-    """See `proxies.angular_softmax`. The class directions belong to the objective and never give the logits."""
-    size = dimensions(context, options["projection"], options["embedding"])
-    return _objective(context, AngularSoftmax(size, context.classes, scale=scale, margin=margin), options)
-
-
-def normalised_softmax(context: LossContext, *, scale: float, **options: Unpack[Options]) -> EmbeddingObjective:
-    """ArcFace without a margin (Zhai and Wu, *Classification is a Strong Baseline for Deep Metric Learning*, 2019)."""
-    return arcface(context, scale=scale, margin=0.0, **options)
-
-
-def cross_entropy_supcon(
-    context: LossContext, *, weight: float, temperature: float, projection: Projection, embedding: int | None
-) -> EmbeddingObjective:
-    """Cross-entropy of the logits + weight * `pairs.supcon` of the (projected) features; the head is trained along."""
-    return EmbeddingObjective(
-        projection_head(context, projection, embedding),
-        partial(pairs.supcon, temperature=temperature),
-        criterion_weight=weight,
-        cross_entropy_weight=1.0,
-    )
+    return embedding_objective(context, partial(pairs.n_pair, regularisation=regularisation), options)

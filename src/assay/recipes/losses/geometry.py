@@ -20,12 +20,12 @@ def unit(z: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     return torch.where(squared > _TINY_LENGTH**2, z / length, 0.0)
 
 
-def distances(z: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
-    """Euclidean distances between rows; 0 has gradient 0.
+def euclidean(a: Float[Tensor, "b d"], b: Float[Tensor, "k d"]) -> Float[Tensor, "b k"]:
+    """Euclidean distances between the rows of `a` and those of `b`; 0 has gradient 0.
 
     Summed differences, not the expansion into inner products, whose cancellation leaves 3e-4 where 0 is due.
     """
-    return torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def positives(target: Int[Tensor, "b"]) -> Bool[Tensor, "b b"]:
