@@ -152,7 +152,7 @@ def performance_alone(study: assay.Study) -> assay.Study:
 def rendered(study: assay.Study, trials: Sequence[Trial], folder: Path) -> Population:
     """The study's population with every image that any way will read in the cache: one probed trial asks for all."""
     prepared = prepare(study.set("recipe.epochs", 1).set("contrasts", []).spec, folder)
-    population = population_of(study.spec.data, prepared.place.cache)
+    population = population_of(study.spec.data, prepared.place)
     read_images(population, trials)
     with_assay(prepared, prepared.plan.trials[:1], 1)
     return population

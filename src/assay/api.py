@@ -53,21 +53,26 @@ class Study:
         """The study with one field changed, for example `set("recipe.epochs", [8, 16])`."""
         return Study(self.source, (*self.changes, (place, value)), self.scale)
 
-    def run(self, out: str | Path = "runs", *, workers: int | None = None, progress: bool = True) -> Run:
+    def run(
+        self, out: str | Path = "runs", *, workers: int | None = None, device: str = "auto", progress: bool = True
+    ) -> Run:
         """Train and probe what is missing, compare, write the page. Trials that fail are kept in the tables.
 
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
+        device: auto (the first GPU, else the processor), cpu, cuda or cuda:N; it is no part of the study.
         Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
         from assay.cli.progress import Display, display_for
         from assay.cli.run import crew, run_folder
+        from assay.execution.device import choose_device
         from assay.execution.run import prepare, quietly, run_study
         from assay.execution.tasks import Task
 
         spec = self.spec
         root = run_folder(spec, self.scale, Path(out))
-        executor, count = crew(workers)
-        prepared = prepare(spec, root)
+        where = choose_device(device)
+        executor, count = crew(workers, where)
+        prepared = prepare(spec, root, device=where)
 
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, count, as_json=False)

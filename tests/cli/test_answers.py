@@ -20,8 +20,8 @@ from assay.store.files import read_rows
 COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json"}
 OPTIONS = {
-    "run": SPEC_OPTIONS | {"--workers", "--out", "--skip-bad-rows"},
-    "preview": SPEC_OPTIONS | {"--workers", "--out", "--skip-bad-rows"},
+    "run": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
+    "preview": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
     "results": {"--table", "--out", "--json", "--csv"},
     "report": {"--out", "--json"},
     "clean": {"--yes", "--out", "--json"},
@@ -86,7 +86,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(
     assert answer.code == 0
     assert "set ASSAY_ASSETS to the folder that holds them" in answer.out
     found = {finding["what"]: finding for finding in json.loads(ask("doctor", "--json").out)}
-    assert {"python", "torch", "cores", "gpu", "run folder", "cache", "real images"} <= set(found)
+    assert {"python", "torch", "cores", "device", "run folder", "cache", "real images"} <= set(found)
     assert found["real images"]["light"] == "warn"
     assert {finding["light"] for finding in found.values()} <= {"ok", "warn", "bad"}
 

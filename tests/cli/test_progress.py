@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.execution.jobs_for_tests import Refuse, Touch
 
-from assay.cli.progress import Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration
+from assay.cli.progress import DOUBT, Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration
 from assay.execution.local import InProcess
 from assay.execution.tasks import Event, Task
 
@@ -23,13 +23,19 @@ def tasks(tmp_path: Path) -> list[Task]:
 
 
 def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]) -> None:
-    counter = Counter({task.id: task for task in tasks}, workers=2)
+    clock = [100.0]
+    counter = Counter({task.id: task for task in tasks}, workers=2, now=lambda: clock[0])
     assert counter.seconds_left() == 30  # (10 + 30 + 20) / 2
     counter.see(Event("started", tasks[0]))
+    assert counter.seconds_left() == 30
+    clock[0] += 10
     counter.see(Event("progress", tasks[0], 0.5, "epoch 1"))
-    assert counter.seconds_left() == 27.5  # half of the first is done
+    # half of the first took twice its time: (5 + 30) of training are left at nearly twice the price
+    twice = (10 + 40 * DOUBT) / (5 + 40 * DOUBT)
+    assert counter.seconds_left() == pytest.approx((35 * twice + 20) / 2)
     counter.see(Event("done", tasks[0], seconds=20))
-    assert counter.seconds_left() == 50  # costs proved twice as high: (30 + 20) * 2 / 2
+    twice = (20 + 40 * DOUBT) / (10 + 40 * DOUBT)
+    assert counter.seconds_left() == pytest.approx((30 * twice + 20) / 2)
     counter.see(Event("failed", tasks[1], text="no"))
     counter.see(Event("skipped", tasks[2]))
     assert counter.seconds_left() == 0

@@ -9,20 +9,21 @@ from tests.execution.tiny import TINY
 from assay.core.parsing import parse_study
 from assay.execution import jobs
 from assay.execution.illustrate import same_pairs
+from assay.execution.jobs import Place
 from assay.execution.preview import distinct_environments
 from assay.shifts.neutral import NEUTRAL
 
 
 def test_a_population_is_opened_anew_when_asked(tmp_path: Path) -> None:
     data = parse_study(TINY).data
-    first = jobs.population_of(data, tmp_path)
-    assert jobs.population_of(data, tmp_path) is first
-    assert jobs.population_of(data, tmp_path, fresh=True) is not first
+    first = jobs.population_of(data, Place(tmp_path, tmp_path))
+    assert jobs.population_of(data, Place(tmp_path, tmp_path)) is first
+    assert jobs.population_of(data, Place(tmp_path, tmp_path), fresh=True) is not first
 
 
 def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:
     spec = parse_study({**TINY, "first_seed": 7})
-    population = jobs.population_of(spec.data, tmp_path)
+    population = jobs.population_of(spec.data, Place(tmp_path, tmp_path))
     (_, _, shown), _ = distinct_environments(spec.points, population, spec.first_seed)
     trained, _ = population.training(spec.points[0].train, 7)
     assert shown.table.patient.tolist() == trained.table.patient.tolist()
@@ -32,7 +33,7 @@ def test_pairs_show_logits_of_recipes_that_saw_these_images(tmp_path: Path) -> N
     """Difficulty on an axis, in all tests: the neutral images differ between the two recipes."""
     environments = {"train": {"difficulty": {"texture": [1, 2]}}, "same": {"like": "train"}}
     spec = parse_study({**TINY, "environments": environments})
-    population = jobs.population_of(spec.data, tmp_path)
+    population = jobs.population_of(spec.data, Place(tmp_path, tmp_path))
     easy, hard = spec.points
     assert population.scene(easy.tests, 0).identity(NEUTRAL) != population.scene(hard.tests, 0).identity(NEUTRAL)
 

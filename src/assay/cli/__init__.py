@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from assay.cli.request import Request
 
 app = typer.Typer(
     name="assay",
@@ -28,6 +31,14 @@ def _seeds(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _whole(text, 0, 1000)
+
+
+def _device(text: str) -> str:
+    from assay.execution.device import DEVICES, is_device
+
+    if not is_device(text):
+        raise typer.BadParameter(f"expected {DEVICES}, not {text}")
+    return text
 
 
 def _whole(text: str, least: int, most: int) -> int:
@@ -49,6 +60,10 @@ Scale = Annotated[str | None, typer.Option("--scale", metavar="NAME", help="A sc
 NumberOfWorkers = Annotated[
     int | None,
     typer.Option("--workers", parser=_workers, metavar="N", help="Worker processes; default: one per core; 0: none."),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", parser=_device, metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where run folders lie.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -73,34 +88,40 @@ def _assay(
 ) -> None: ...
 
 
+def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
+    """A command that takes a study with all that can be asked of a run, and hands that to `act`."""
+
+    def command(
+        spec: Spec,
+        set_: Sets = None,
+        seeds: Seeds = None,
+        scale: Scale = None,
+        workers: NumberOfWorkers = None,
+        device: Device = "auto",
+        out: Out = RUNS,
+        skip_bad_rows: SkipBadRows = False,
+        json: Json = False,
+    ) -> None:
+        from assay.cli.request import Request
+
+        act(Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json))
+
+    command.__name__, command.__doc__ = act.__name__, act.__doc__
+    return command
+
+
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
-def run(
-    spec: Spec,
-    set_: Sets = None,
-    seeds: Seeds = None,
-    scale: Scale = None,
-    workers: NumberOfWorkers = None,
-    out: Out = RUNS,
-    skip_bad_rows: SkipBadRows = False,
-    json: Json = False,
-) -> None:
+@_on_a_study
+def run(asked: Request) -> None:
     """Train what is missing, probe, compare, and write the report. Run again, it continues or says that all is done."""
     from assay.cli.run import run_command
 
-    run_command(spec, set_ or [], seeds, scale, workers, out, skip_bad_rows, json)
+    run_command(asked)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
-def preview(
-    spec: Spec,
-    set_: Sets = None,
-    seeds: Seeds = None,
-    scale: Scale = None,
-    workers: NumberOfWorkers = None,
-    out: Out = RUNS,
-    skip_bad_rows: SkipBadRows = False,
-    json: Json = False,
-) -> None:
+@_on_a_study
+def preview(asked: Request) -> None:
     """Show what a study will look at, before a second of training.
 
     Images and counterfactual pairs, associations asked for and achieved, counts, number of trials, time, and the
@@ -108,7 +129,7 @@ def preview(
     """
     from assay.cli.preview import preview_command
 
-    preview_command(spec, set_ or [], seeds, scale, workers, out, skip_bad_rows, json)
+    preview_command(asked)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")

@@ -53,13 +53,14 @@ def _python() -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     import torch
 
+    from assay.execution.device import PROCESSOR, choose_device, device_name
+
     yield Finding("ok", "torch", torch.__version__)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     yield Finding("ok", "cores", f"{cores} (that many workers of one thread each by default)")
-    if torch.cuda.is_available():
-        yield Finding("ok", "gpu", torch.cuda.get_device_name())
-    else:
-        yield Finding("ok", "gpu", "none; everything runs on the processor")
+    chosen = choose_device("auto")
+    found = "no GPU that torch can use" if chosen == PROCESSOR else f"{device_name(chosen)}, used by default"
+    yield Finding("ok", "device", f"{found}; --device auto chooses {chosen}")
 
 
 def _disk(out: Path) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.core.parsing import parse_study
+from assay.cli.request import Request
 from assay.shifts.environment import Achieved
 
 if TYPE_CHECKING:
@@ -30,32 +30,25 @@ class Found:
     folder: Path
 
 
-def preview_command(
-    source: str,
-    sets: Sequence[str],
-    seeds: int | None,
-    scale: str | None,
-    workers: int | None,
-    out: Path,
-    skip_bad_rows: bool,
-    json: bool,
-) -> None:
+def preview_command(asked: Request) -> None:
     """Print the tables, and write the pictures and a page of both to `<run folder>/preview/`."""
-    spec = parse_study(source, overrides=sets, seeds=seeds, scale=scale)
+    spec = asked.spec
 
     from assay.cli.preview_page import write_preview
     from assay.cli.run import crew, run_folder
+    from assay.execution.device import choose_device
     from assay.execution.power import detectable_differences
     from assay.execution.preview import make_preview
     from assay.execution.run import prepare
 
-    folder = run_folder(spec, scale, out) / "preview"
-    prepared = prepare(spec, folder.parent, skip_bad_rows=skip_bad_rows)
+    folder = run_folder(spec, asked.scale, asked.out) / "preview"
+    device = choose_device(asked.device)
+    prepared = prepare(spec, folder.parent, skip_bad_rows=asked.skip_bad_rows, device=device)
     preview = make_preview(spec, prepared.population, folder)
     power = detectable_differences(spec, prepared.population)
-    found = Found(prepared, preview, power, crew(workers)[1], folder)
+    found = Found(prepared, preview, power, crew(asked.workers, device)[1], folder)
     page = write_preview(found)
-    if json:
+    if asked.json:
         print(jsonlib.dumps(_facts(found, page), indent=1))
         return
     print("\n".join(text_lines(found)))
@@ -67,9 +60,9 @@ def text_lines(found: Found) -> list[str]:
     """The whole preview as lines of text."""
     spec = found.prepared.spec
     lines = [f"{spec.name}: {spec.question}" if spec.question else spec.name, ""]
-    for name, images, achieved in found.preview.environments:
-        lines.append(f"{name}: {images} images")
-        for tie in achieved:
+    for shown in found.preview.environments:
+        lines.append(f"{shown.name}: {shown.size}")
+        for tie in shown.achieved:
             lines += [f"  {association(tie)}", *_counts(tie)]
     lines += ["", ASSUMPTIONS] if found.power else []
     lines += [f"  {line}" for line in power_lines(found)]
@@ -84,11 +77,12 @@ def power_lines(found: Found) -> list[str]:
 def size(found: Found) -> str:
     """How many trials there are, how many are new, and about how long they take."""
     from assay.cli.progress import duration, workers_text
+    from assay.cli.run import on_device
 
     prepared = found.prepared
     if not prepared.tasks:
         return f"{len(prepared.plan.trials)} trials, all done: nothing to train"
-    time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}"
+    time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}{on_device(prepared)}"
     return f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
 
 
@@ -123,9 +117,10 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
         "to_train": prepared.new_trials,
         "seconds": round(prepared.seconds(found.workers), 1),
         "workers": found.workers,
+        "device": prepared.device,
         "environments": [
-            {"environment": name, "images": images, "achieved": [_plain(tie) for tie in achieved]}
-            for name, images, achieved in found.preview.environments
+            {"environment": shown.name, "images": shown.images, "achieved": [_plain(tie) for tie in shown.achieved]}
+            for shown in found.preview.environments
         ],
         "power": found.power,
         "pictures": [str(found.folder / str(row["file"])) for row in found.preview.pictures],

@@ -26,9 +26,10 @@ def write_preview(found: Found) -> Path:
     spec = found.prepared.spec
     sheets = {str(row["environment"]): row for row in found.preview.pictures if row["kind"] == "sheet"}
     parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]
-    for name, images, achieved in found.preview.environments:
-        parts += [f"<h2>{escape(name)}</h2>", _picture(found.folder, sheets[name]) if name in sheets else ""]
-        parts += [_paragraph(f"{images} images"), *(_association(tie) for tie in achieved)]
+    for shown in found.preview.environments:
+        sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
+        parts += [f"<h2>{escape(shown.name)}</h2>", sheet, _paragraph(shown.size)]
+        parts += [_association(tie) for tie in shown.achieved]
     pairs = [row for row in found.preview.pictures if row["kind"] == "pair"]
     parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
     parts += [_picture(found.folder, row) for row in pairs]

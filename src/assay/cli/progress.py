@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -17,6 +17,7 @@ from rich.table import Table
 from assay.execution.tasks import Event, Task
 
 PLAIN_EVERY = 10.0
+DOUBT = 0.02  # the expectation weighs as much as this share of the work that was seen
 
 
 class Display(Protocol):
@@ -43,7 +44,11 @@ def display_for(tasks: Sequence[Task], workers: int, as_json: bool) -> Display:
 
 @dataclass
 class Counter:
-    """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far."""
+    """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far.
+
+    Training and probing are judged apart, each by what is finished and by how far the running tasks have come; until a
+    kind has shown much of itself, its expectation counts as well.
+    """
 
     tasks: dict[str, Task]
     workers: int
@@ -52,12 +57,15 @@ class Counter:
     lost: dict[str, str] = field(default_factory=dict[str, str])  # failed and skipped
     failed: int = 0
     running: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
+    began: dict[str, float] = field(default_factory=dict[str, float])
+    now: Callable[[], float] = time.monotonic
 
     def see(self, event: Event) -> None:
         """Take an event into account."""
         id = event.task.id
         if event.status in ("started", "progress"):
             self.running[id] = (event.share, event.text)
+            self.began.setdefault(id, self.now())
             return
         self.running.pop(id, None)
         if event.status == "done":
@@ -68,11 +76,29 @@ class Counter:
 
     def seconds_left(self) -> float:
         """Expected seconds until the end."""
-        expected = sum(self.tasks[id].cost for id in self.finished)
-        truth = sum(self.finished.values()) / expected if expected > 0 else 1.0
-        open_cost = sum(task.cost for id, task in self.tasks.items() if id not in self.finished and id not in self.lost)
-        begun = sum(self.tasks[id].cost * share for id, (share, _) in self.running.items())
-        return max(0.0, (open_cost - begun) * truth / max(1, self.workers))
+        kinds = [[task for task in self.tasks.values() if bool(task.needs) is needs] for needs in (False, True)]
+        waiting = [task for task in self.tasks.values() if task.id not in self.finished and task.id not in self.lost]
+        at_once = max(1, min(self.workers, len(waiting)))
+        return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in kinds) / at_once)
+
+    def _left(self, kind: Sequence[Task]) -> float:
+        """What the tasks that are not done were expected to take, less what of it is behind them."""
+        waiting = [task for task in kind if task.id not in self.finished and task.id not in self.lost]
+        return sum(task.cost * (1 - self._share(task)) for task in waiting)
+
+    def _truth(self, kind: Sequence[Task]) -> float:
+        """How many times the expected seconds the tasks of a kind really take."""
+        doubt = DOUBT * sum(task.cost for task in kind)
+        took, expected = doubt, doubt
+        for task in kind:
+            share = 1.0 if task.id in self.finished else self._share(task)
+            if share > 0:
+                took += self.finished[task.id] if task.id in self.finished else self.now() - self.began[task.id]
+                expected += share * task.cost
+        return took / expected if expected > 0 else 1.0
+
+    def _share(self, task: Task) -> float:
+        return self.running[task.id][0] if task.id in self.running else 0.0
 
     def line(self) -> str:
         """One line: done / running / failed, time left."""

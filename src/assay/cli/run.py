@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.core.parsing import parse_study
+from assay.cli.request import Request
 from assay.core.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -23,35 +22,29 @@ def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
     return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
 
 
-def crew(workers: int | None) -> tuple[Executor, int]:
-    """What runs the tasks, and how many at once: a process per core unless told otherwise, with 0 this one alone."""
+def crew(workers: int | None, device: str) -> tuple[Executor, int]:
+    """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone."""
     from assay.execution.local import InProcess
     from assay.execution.run import default_workers, local_executor
 
     if workers == 0:
         return InProcess(), 1
-    return local_executor(workers), workers or default_workers()
+    count = workers or default_workers(device)
+    return local_executor(count), count
 
 
-def run_command(
-    source: str,
-    sets: Sequence[str],
-    seeds: int | None,
-    scale: str | None,
-    workers: int | None,
-    out: Path,
-    skip_bad_rows: bool,
-    json: bool,
-) -> None:
+def run_command(asked: Request) -> None:
     """Run, and end with the exit code that says how it went. Only what is wanted stands on standard output."""
-    spec = parse_study(source, overrides=sets, seeds=seeds, scale=scale)
+    spec = asked.spec
 
     from assay.cli.progress import display_for
+    from assay.execution.device import choose_device
     from assay.execution.run import prepare, run_study
 
-    root = run_folder(spec, scale, out)
-    executor, count = crew(workers)
-    prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows)
+    device, json = choose_device(asked.device), asked.json
+    root = run_folder(spec, asked.scale, asked.out)
+    executor, count = crew(asked.workers, device)
+    prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device)
     if json:
         print(jsonlib.dumps(_planned(prepared, count)), flush=True)
     else:
@@ -74,13 +67,18 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     lines = [f"{spec.name}: {size}; records in {prepared.place.root}"]
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
-    time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}"
+    time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}{on_device(prepared)}"
     lines.append(f"{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: {time}")
     why = [f"  {count} new: {reason}" for reason, count in prepared.why]
     why += [f"  {count} probes new: {reason}" for reason, count in prepared.why_probes]
     lines += why[:MOST_REASONS]
     more = len(why) - MOST_REASONS
     return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+
+
+def on_device(prepared: Prepared) -> str:
+    """Where it runs, when that is not the processor."""
+    return "" if prepared.device == "cpu" else f" on {prepared.device}"
 
 
 def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
@@ -93,6 +91,7 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
         "to_probe": prepared.new_probes,
         "seconds": round(prepared.seconds(workers), 1),
         "workers": workers,
+        "device": prepared.device,
         "why": [{"reason": reason, "trials": count} for reason, count in prepared.why],
         "why_probes": [{"reason": reason, "probes": count} for reason, count in prepared.why_probes],
     }

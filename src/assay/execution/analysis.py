@@ -160,6 +160,7 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "trained from": min((record["started"] for record in records), default=""),
         "trained to": max((record["started"] for record in records), default=""),
         "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
+        "device": ", ".join(sorted({record.get("device", "cpu") for record in records})),
         "python": ", ".join(sorted({record["python"] for record in records})),
     }
     for name in sorted({name for record in records for name in record["libraries"]}):

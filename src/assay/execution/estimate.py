@@ -1,69 +1,209 @@
-"""How long a study will take on this machine: a few steps of each network are timed before anything is trained."""
+"""How long a study will take on this machine: what workers will do is timed before anything is trained."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
-from torch.nn import functional
 
-from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
+from assay.core.errors import AssayError
+from assay.core.hashing import canonical_json
+from assay.core.registry import build
+from assay.core.spec import StudySpec, TrainingSpec
+from assay.core.types import FactorTable
+from assay.data.cache import ArrayImages, ArrayMasks
+from assay.execution.device import PROCESSOR, computing_on
 from assay.execution.jobs import Inputs, inputs_of, network_of
+from assay.execution.local import keeping_memory
 from assay.execution.study import Plan
+from assay.probes.probe import Model, Probe
+from assay.probes.reading import ACCELERATOR_BATCH, BATCH
+from assay.recipes.models import as_network
+from assay.recipes.randomness import deterministic, library_draws
+from assay.recipes.run import begin
+from assay.recipes.untyped import channels_last
+from assay.shifts.environment import Environment
 from assay.shifts.population import Population
 
-STEPS = 4
-OVERHEAD = 1.2  # a trial also validates, refits a head, and reads and writes (measured: a 12-minute study)
-PROBE_IMAGES = 12_000  # that one probe reads of one model, about: reliance more, performance less
+BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
+TRIAL = 0.3  # seconds of a trial beside steps: a head, weights, records
+PROBES = 1.0  # seconds of a trial's probes beside reading: fits, measures, records
+START = 5.0  # seconds until a worker has imported its libraries
+END_PER_TRIAL = 0.25  # seconds of comparisons, tables and page for every trial
+FEWEST, MOST, ENOUGH, LONG = (
+    3,
+    10,
+    0.3,
+    3.0,
+)  # repetitions, and seconds: of enough of them, and of one that is not redone
+MOST_SECONDS = 15.0  # of timing recipes that differ from a timed one in more than their network
+RENDERED = 64  # images that a phantom is timed on
 
 
-def unit_seconds(plan: Plan, population: Population) -> Mapping[str, tuple[float, float]]:
-    """Trial id -> expected seconds of one worker to train it, and to probe it."""
-    timed: dict[tuple[str, int, str], tuple[float, float]] = {}
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of one training step, and of one image that is read without training."""
+
+    step: float = 0.0
+    image: float = 0.0
+
+
+def after_units(trials: int) -> float:
+    """Seconds of a study beside its units: workers start, and at the end its trials are compared."""
+    return START + END_PER_TRIAL * trials
+
+
+def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) -> Mapping[str, tuple[float, float]]:
+    """Trial id -> expected seconds of one worker to train it, and to probe it.
+
+    Each recipe is timed on made-up images, with its own loss, augmentation and optimiser, as a worker would run it.
+    What is wrong with a user's own part is left to the trial that fails by it, whose time is then not known.
+    Raises SpecError and WeightsError for a network that cannot be built.
+    """
+    trained_on, validated_on = _training_images(plan.spec, population)
+    timer = _Timer(inputs_of(population, plan.spec.data), trained_on, device)
+    read = _unless_broken(lambda: _probed_images(plan, population, timer.inputs), 0)
+    image = _unless_broken(lambda: _render_seconds(population, plan.spec.data.size, device), 0.0)
+    environments = len({canonical_json(trial.training.environment.for_training()) for trial in plan.trials})
+    drawn_for_each = environments * plan.spec.seeds / len(plan.trials) * (trained_on + validated_on) * image
     costs: dict[str, tuple[float, float]] = {}
-    images = _training_images(plan.spec, population)
-    inputs = inputs_of(population, plan.spec.data)
     for trial in plan.trials:
-        recipe = trial.training.recipe
-        key = (recipe.architecture.label, recipe.batch_size, recipe.precision)
-        if key not in timed:
-            timed[key] = _time_step(trial.training, inputs)
-        step, forward = timed[key]
-        steps = recipe.epochs * max(1, images // recipe.batch_size)
-        probing = len(plan.spec.probes) * PROBE_IMAGES / recipe.batch_size * forward
-        costs[trial.id] = (steps * step * OVERHEAD, probing * OVERHEAD)
+        recipe, speed = trial.training.recipe, timer.speed(trial.training)
+        steps = recipe.epochs * max(1, trained_on // recipe.batch_size) * speed.step
+        reading = (recipe.epochs * validated_on + trained_on + validated_on) * speed.image
+        probing = read * (speed.image + image / len(plan.trials))
+        costs[trial.id] = ((steps + reading) * BESIDE + TRIAL + drawn_for_each, probing * BESIDE + PROBES)
     return costs
 
 
-def _training_images(spec: StudySpec, population: Population) -> int:
+def _training_images(spec: StudySpec, population: Population) -> tuple[int, int]:
+    """How many images a trial is trained on, and how many it is validated on."""
     if population.dataset is None:
-        return spec.data.train
-    split = spec.data.split
-    share = (population.folds - 2) / population.folds if split.folds else split.train
-    return round(len(population.dataset.table) * share)
+        return spec.data.train, spec.data.validation
+    split, rows = spec.data.split, len(population.dataset.table)
+    if split.folds:
+        return round(rows * (population.folds - 2) / population.folds), round(rows / population.folds)
+    return round(rows * split.train), round(rows * split.validation)
 
 
-def _time_step(training: TrainingSpec, inputs: Inputs) -> tuple[float, float]:
-    """Seconds of one training step, and of one forward pass over a batch, on one thread as a worker has it."""
-    recipe: RecipeSpec = training.recipe
-    threads = torch.get_num_threads()
-    torch.set_num_threads(recipe.threads)
+def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
+    """How many images all probes of one trial read, those of a Sobol' design included."""
+    training, tests = plan.trials[0].training, plan.trials[0].point.tests
+    network = network_of(training, inputs)
+    model = Model(network, as_network(network).layers, untrained=lambda: network, threshold=0.5)
+    scene = population.scene(tests, training.seed, training.fold)
+    probes = [build("probe", component.name, component.params) for component in plan.spec.probes]
+    asked = {
+        (request.environment.name, request.untrained): len(request.environment)
+        for probe in probes
+        for request in cast(Probe, probe).requests(model, scene)
+    }
+    designs = [scene.sobol(probe.samples) for probe in probes if isinstance(getattr(probe, "samples", None), int)]
+    return sum(asked.values()) + sum(len(design.images) for design in designs if design is not None)
+
+
+def _render_seconds(population: Population, size: int, device: str) -> float:
+    """Seconds that a phantom takes for an image; 0 for images from files, which are decoded when a study is planned."""
+    phantom = population.phantom
+    if phantom is None:
+        return 0.0
+    u = (np.arange(RENDERED) + 0.5) / RENDERED
+    values = {factor.name: phantom.quantile(factor.name, u) for factor in phantom.factors}
+    nuisance = np.arange(RENDERED, dtype=np.int64)
+    return _seconds(lambda: phantom.render(values, nuisance, size, {}, device), device) / RENDERED
+
+
+@dataclass
+class _Timer:
+    """Times recipes of one study, each once."""
+
+    inputs: Inputs
+    images: int
+    device: str
+    timed: dict[str, Speed] = field(default_factory=dict[str, Speed])
+    alike: dict[str, Speed] = field(default_factory=dict[str, Speed])
+    spent: float = 0.0
+
+    def speed(self, training: TrainingSpec) -> Speed:
+        """The speed of a recipe; that of one with the same network and batch when there was no time for more."""
+        recipe = training.recipe
+        whole = canonical_json(recipe.model_copy(update={"epochs": 1, "selection": "last"}).canonical())
+        network = canonical_json([recipe.architecture.label, recipe.batch_size, recipe.precision, recipe.threads])
+        if whole not in self.timed:
+            rushed = self.spent > MOST_SECONDS and network in self.alike
+            self.timed[whole] = self.alike[network] if rushed else self._time(training)
+            self.alike.setdefault(network, self.timed[whole])
+        return self.timed[whole]
+
+    def _time(self, training: TrainingSpec) -> Speed:
+        network_of(training, self.inputs)  # refuses what cannot be built
+        start = time.perf_counter()
+        try:
+            return _unless_broken(lambda: _time_recipe(training, self.inputs, self.images, self.device), Speed())
+        finally:
+            self.spent += time.perf_counter() - start
+
+
+def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: str) -> Speed:
+    """A step of a training that is begun and left, and a forward pass over a batch as probes read it."""
+    recipe = training.recipe.model_copy(update={"epochs": MOST + 1})
+    made_up = _made_up(min(recipe.batch_size, images), inputs)
+    batch = BATCH if device == PROCESSOR else ACCELERATOR_BATCH
+    with ExitStack() as stack:
+        for setting in (
+            keeping_memory(),
+            computing_on(device),
+            deterministic(recipe.threads),
+            library_draws(0, "time"),
+        ):
+            stack.enter_context(setting)
+        run = begin(recipe, made_up, made_up, inputs.classes, training.seed, torch.device(device), Path())
+        step = _seconds(run.train_step, device, recipe.threads)
+        network = channels_last(run.network, torch.device(device)).eval()
+        pixels = torch.rand(batch, inputs.channels, inputs.size, inputs.size, device=device)
+        with torch.inference_mode():
+            reading = _seconds(lambda: network(pixels), device, recipe.threads)
+    return Speed(step, reading / batch)
+
+
+def _made_up(rows: int, inputs: Inputs) -> Environment:
+    """Noise with targets that alternate."""
+    numbers = np.arange(rows, dtype=np.int64)
+    shape = (rows, inputs.channels, inputs.size, inputs.size)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    classes = tuple(str(k) for k in range(inputs.classes))
+    table = FactorTable(numbers, numbers % inputs.classes, numbers, classes)
+    return Environment("made-up", table, ArrayImages(pixels), ArrayMasks(pixels[:, :1] > 127), ())
+
+
+def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
+    """The least seconds that it takes on a machine that does nothing else. The first time, which fills memory, counts
+    only where it was long.
+    """
+    clock = time.process_time if device == PROCESSOR and threads == 1 else time.perf_counter
+    taken: list[float] = []
+    while len(taken) < FEWEST or (len(taken) < MOST and sum(taken) < ENOUGH):
+        start = clock()
+        act()
+        if device != PROCESSOR:
+            torch.cuda.synchronize(device)
+        taken.append(clock() - start)
+        if taken[-1] > LONG:
+            break
+    return min(taken)
+
+
+def _unless_broken(make: Callable[[], Any], otherwise: Any) -> Any:
+    """What it makes; something else where code of the user's own breaks, which a trial will tell with its traceback."""
     try:
-        network = network_of(training, inputs)
-        images = torch.zeros(recipe.batch_size, inputs.channels, inputs.size, inputs.size)
-        target = torch.zeros(recipe.batch_size, dtype=torch.int64)
-        steps: list[float] = []
-        forwards: list[float] = []
-        for _ in range(STEPS):
-            start = time.perf_counter()
-            loss: torch.Tensor = functional.cross_entropy(network(images), target)
-            loss.backward()  # pyright: ignore[reportUnknownMemberType]
-            steps.append(time.perf_counter() - start)
-            start = time.perf_counter()
-            with torch.inference_mode():
-                network(images)
-            forwards.append(time.perf_counter() - start)
-        return min(steps), min(forwards)
-    finally:
-        torch.set_num_threads(threads)
+        return make()
+    except AssayError:
+        raise
+    except Exception:
+        return otherwise

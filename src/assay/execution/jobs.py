@@ -19,6 +19,7 @@ from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
 from assay.data.cache import ArrayCache
+from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
@@ -26,6 +27,7 @@ from assay.recipes.checkpoint import load_weights, remove_checkpoint, save_weigh
 from assay.recipes.head import HeadNotFitted
 from assay.recipes.models import as_network, build_network, empty_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
+from assay.recipes.untyped import channels_last
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
@@ -74,17 +76,18 @@ class TrainJob:
             return
         start = time.time()
         try:
-            record = self._train(folder.unit("trials", id), context)
+            with computing_on(self.device):
+                record = self._train(folder.unit("trials", id), context)
         except (Diverged, HeadNotFitted) as error:
             record = {"status": "diverged", "reason": str(error)}
         except Interrupted as error:
             raise Stopped from error
-        write_json(folder.unit("trials", id) / "provenance.json", provenance(start))
+        write_json(folder.unit("trials", id) / "provenance.json", provenance(start, self.device))
         folder.write_record("trials", id, {"training": self.training.canonical(), **record})
         remove_checkpoint(folder.unit("trials", id))
 
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
-        population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
+        population = population_of(self.data, self.place, self.device)
         training, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
 
         def on_progress(report: ProgressReport) -> None:
@@ -148,12 +151,13 @@ class ProbeJob:
                 folder.write_measurements(id, [], self._record(component, "the training diverged"))
             return
         context.report(0.0, "reading")
-        population = population_of(self.data, self.place.cache, self.place.skip_bad_rows)
+        population = population_of(self.data, self.place, self.device)
         scene = population.scene(self.tests, self.training.seed, self.training.fold)
         inputs = inputs_of(population, self.data)
-        model = trained_model(folder, self.training.id, self.training, inputs, self.device)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
-        result = run_probes(model, scene, built, self._known(folder))
+        with computing_on(self.device):
+            model = trained_model(folder, self.training.id, self.training, inputs, self.device)
+            result = run_probes(model, scene, built, self._known(folder))
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
             folder.write_measurements(id, result.measurements[id], self._record(component, ""))
@@ -178,19 +182,21 @@ class ProbeJob:
             folder.write_outputs(id, {**columns, "logits": reads[name].logits}, record)
 
 
-_populations: dict[tuple[str, Path, bool], Population] = {}
+_populations: dict[tuple[str, Path, bool, str], Population] = {}
 
 
-def population_of(data: DataSpec, cache: Path, skip_bad_rows: bool = False, *, fresh: bool = False) -> Population:
+def population_of(data: DataSpec, place: Place, device: str = "cpu", *, fresh: bool = False) -> Population:
     """The population of a study, opened once per process.
 
+    device: where a phantom is rendered.
     fresh: open it anew, since its files may have been edited; what was opened before is let go.
     """
     if fresh:
         _populations.clear()
-    key = (canonical_json(data.canonical()), cache, skip_bad_rows)
+    key = (canonical_json(data.canonical()), place.cache, place.skip_bad_rows, device)
     if key not in _populations:
-        _populations[key] = open_population(data, ArrayCache(cache), skip_bad_rows=skip_bad_rows)
+        cache = ArrayCache(place.cache)
+        _populations[key] = open_population(data, cache, skip_bad_rows=place.skip_bad_rows, device=device)
     return _populations[key]
 
 
@@ -214,7 +220,7 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
     """A trained model as probes take it, from the kept weights of the trial of that id."""
 
     def untrained() -> nn.Module:
-        return network_of(training, inputs).to(device).eval()
+        return channels_last(network_of(training, inputs), torch.device(device)).eval()
 
     network = network_of(training, inputs, empty_network)
     weights = weights_path(folder, trial)
@@ -222,7 +228,7 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
         raise StoreError(f"the weights of trial {trial} were not kept: remove its folder to train it again")
     load_weights(network, weights)
     return Model(
-        network=network.to(device).eval(),
+        network=channels_last(network, torch.device(device)).eval(),
         layers=as_network(network).layers,
         untrained=untrained,
         threshold=folder.record("trials", trial)["threshold"],
@@ -231,13 +237,14 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
     )
 
 
-def provenance(start: float) -> dict[str, Any]:
+def provenance(start: float, device: str) -> dict[str, Any]:
     """When and where a unit was made and by what. Never part of a result."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
         "seconds": time.time() - start,
         "machine": platform.machine(),
         "processor": torch.backends.cpu.get_cpu_capability(),
+        "device": device_name(device),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
     }

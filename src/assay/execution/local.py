@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -23,6 +24,7 @@ REPORT_EVERY = 0.25
 # A training step frees its activations and asks for them again: glibc would give each large block back to the system
 # and have it zeroed anew, a fifth of the time of a step. Workers keep what they have freed.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for the same in a process that has begun
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -261,6 +263,24 @@ def _die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def keeping_memory() -> Generator[None]:
+    """This process keeps what it has freed, as workers do, where its C library can be told so; afterwards it keeps no
+    more than glibc grows to by itself.
+    """
+    tell = getattr(ctypes.CDLL(None), "mallopt", None)
+    if tell is None:
+        yield
+        return
+    tell(_MMAP_THRESHOLD, 2**30)
+    tell(_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        tell(_MMAP_THRESHOLD, 2**25)
+        tell(_TRIM_THRESHOLD, 2**26)
 
 
 @contextmanager

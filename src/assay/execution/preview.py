@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.pictures import Gallery
+from assay.execution.pooled import Folds
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.neutral import Tests
@@ -17,10 +18,29 @@ from assay.store.files import Row
 
 @dataclass(frozen=True)
 class Preview:
-    """Pictures and tables of a study's environments. environments: name -> what it holds and what was achieved."""
+    """Pictures of a study's environments, and what each holds."""
 
     pictures: tuple[Row, ...]
-    environments: tuple[tuple[str, int, tuple[Achieved, ...]], ...]
+    environments: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an environment holds, and the associations that it has, both of the same rows.
+
+    of: whose rows these are, where the data are tested in folds: a test environment is told of all of them together, as
+    its associations are and as it is compared; a training environment is that of the first.
+    """
+
+    name: str
+    images: int
+    of: str
+    achieved: tuple[Achieved, ...]
+
+    @property
+    def size(self) -> str:
+        """How many images, and of which folds."""
+        return f"{self.images} images{self.of}"
 
 
 def make_preview(spec: StudySpec, population: Population, folder: Path) -> Preview:
@@ -28,15 +48,24 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
 
     Pictures go to `folder`. Raises as the run would when an association cannot be had.
     """
-    gallery = Gallery(folder, population.scale)
+    gallery = Gallery(folder, population.scale, population.folds)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     pictures = [gallery.sheet(environment, name) for name, _, environment in environments]
     point = spec.points[0]
     scene = population.scene(point.tests, spec.first_seed)
     for factor in scene.changeable():
         pictures += gallery.pairs(scene, factor, {})
-    facts = tuple((name, len(environment), environment.achieved) for name, _, environment in environments)
-    return Preview(tuple(pictures), facts)
+    return Preview(tuple(pictures), tuple(_shown(spec, population, *found) for found in environments))
+
+
+def _shown(spec: StudySpec, population: Population, name: str, recipe: str, environment: Environment) -> Shown:
+    if population.folds == 1:
+        return Shown(name, len(environment), "", environment.achieved)
+    point = next((point for point in spec.points if point.label == recipe), spec.points[0])
+    own, count = name.removesuffix(f" ({recipe})"), population.folds
+    whole = Folds(population, spec.probes).whole(point.tests, own, environment)
+    of = f", all {count} folds together" if own in point.tests else f", the first of {count} folds"
+    return Shown(name, len(whole), of, environment.achieved)
 
 
 def distinct_environments(

@@ -13,7 +13,8 @@ from assay.core.spec import StudySpec
 from assay.data.cache import default_cache_root
 from assay.execution.analysis import analyse, analyse_records
 from assay.execution.checked import check_rows
-from assay.execution.estimate import unit_seconds
+from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
+from assay.execution.estimate import after_units, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.local import Workers
@@ -50,10 +51,12 @@ class Prepared:
     new_probes: int
     why: tuple[tuple[str, int], ...]
     why_probes: tuple[tuple[str, int], ...]
+    device: str
 
     def seconds(self, workers: int) -> float:
-        """Expected seconds with that many workers."""
-        return sum(task.cost for task in self.tasks) / max(1, workers)
+        """Expected seconds with that many workers, from the start of the first one to the page."""
+        at_once = min(max(1, workers), len(self.tasks) or 1)
+        return sum(task.cost for task in self.tasks) / at_once + after_units(len(self.plan.trials))
 
 
 @dataclass(frozen=True)
@@ -68,27 +71,31 @@ class Result:
     page: Path | None
 
 
-def default_workers() -> int:
-    """As many as this process may use cores."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+def default_workers(device: str = PROCESSOR) -> int:
+    """As many as this process may use cores; on a GPU not more than `WORKERS_PER_GPU`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return cores if device == PROCESSOR else min(cores, WORKERS_PER_GPU)
 
 
-def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = "cpu") -> Prepared:
+def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR) -> Prepared:
     """Plan a study against what its run folder already holds. Reads data, trains nothing, writes nothing there.
+
+    device: as `choose_device` gives it.
 
     Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`).
     """
     place = Place(root, default_cache_root(), skip_bad_rows)
-    population = population_of(spec.data, place.cache, skip_bad_rows, fresh=True)
+    population = population_of(spec.data, place, device, fresh=True)
     plan = make_plan(spec, population)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
-        return Prepared(spec, place, population, plan, (), 0, 0, (), ())
+        return Prepared(spec, place, population, plan, (), 0, 0, (), (), device)
     check_rows(spec, population)
     tasks = _tasks(plan, trials, probes, place, population, device)
     why = reasons([trial.training.canonical() for trial in trials], _known(place.folder)) if trials else []
     why_probes = probe_reasons(plan, probes, place.folder)
-    return Prepared(spec, place, population, plan, tasks, len(trials), len(probes), tuple(why), tuple(why_probes))
+    counts = len(trials), len(probes)
+    return Prepared(spec, place, population, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
 
 
 def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
@@ -128,9 +135,9 @@ def quietly(_: Sequence[Task]) -> Generator[Observer]:
     yield lambda _: None
 
 
-def local_executor(workers: int | None) -> Workers:
-    """Worker processes on this machine, one per core unless told otherwise."""
-    return Workers(workers or default_workers())
+def local_executor(workers: int) -> Workers:
+    """So many worker processes on this machine."""
+    return Workers(workers)
 
 
 def _sweep(plan: Plan, folder: RunFolder) -> None:
@@ -147,7 +154,7 @@ def _sweep(plan: Plan, folder: RunFolder) -> None:
 def _tasks(
     plan: Plan, trials: Sequence[Trial], probes: Sequence[ProbeUnit], place: Place, population: Population, device: str
 ) -> tuple[Task, ...]:
-    costs = unit_seconds(plan, population)
+    costs = unit_seconds(plan, population, device)
     train = [
         Task(trial.id, TrainJob(place, plan.spec.data, trial.training, device), trial.label, cost=costs[trial.id][0])
         for trial in trials

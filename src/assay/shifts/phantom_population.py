@@ -33,11 +33,12 @@ class PhantomPopulation:
 
     data: DataSpec
     cache: ArrayCache
+    device: str = "cpu"
 
     @cached_property
     def renderer(self) -> Renderer:
         """The phantom at the study's image size."""
-        return Renderer(self._component, self.data.size, self.cache)
+        return Renderer(self._component, self.data.size, self.cache, self.device)
 
     @property
     def phantom(self) -> Phantom:

@@ -82,15 +82,18 @@ class Population(Protocol):
         ...
 
 
-def open_population(data: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False) -> Population:
+def open_population(
+    data: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False, device: str = "cpu"
+) -> Population:
     """The population that a study's `data` names. Nothing is read, decoded or rendered before it is asked for.
 
     skip_bad_rows: leave out rows that cannot be read, and list them on the card, in place of raising DataError.
+    device: where a phantom is rendered; images are handed out on the CPU.
     """
     if data.phantom is not None:
         from assay.shifts.phantom_population import PhantomPopulation
 
-        return PhantomPopulation(data, cache)
+        return PhantomPopulation(data, cache, device)
     from assay.data.sources import load_dataset
     from assay.shifts.file_population import FilePopulation
 

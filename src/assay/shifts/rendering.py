@@ -24,11 +24,12 @@ _PIXELS = 2**22  # pixels of a call: a phantom divides them further as suits it,
 
 @dataclass(frozen=True)
 class Renderer:
-    """A phantom at one image size, with the cache that keeps what it rendered."""
+    """A phantom at one image size on one device, with the cache that keeps what it rendered."""
 
     component: Component
     size: int
     cache: ArrayCache
+    device: str = "cpu"
 
     @cached_property
     def phantom(self) -> Phantom:
@@ -53,9 +54,14 @@ class Renderer:
         """Their lesion masks; nothing is rendered before one is read."""
         return RenderedMasks(self, Rows(values, nuisance, difficulty))
 
-    def key(self, rows: Rows) -> str:
-        """The name in the cache: phantom with its version, size, and the content of the rows."""
-        return content_hash({"phantom": self.component.model_dump(), "size": self.size, "rows": rows.content}, 32)
+    def key(self, what: str, rows: Rows) -> str:
+        """The name in the cache: phantom with its version, size, content of the rows, and the kind of device.
+
+        Devices round differently in the last bit: a processor never reads what a GPU rendered.
+        """
+        kind = "" if self.device == "cpu" else f"-{self.device.partition(':')[0]}"
+        made_of = {"phantom": self.component.model_dump(), "size": self.size, "rows": rows.content}
+        return f"{what}{kind}-{content_hash(made_of, 32)}"
 
     def fill(self, rows: Rows, write: Callable[[slice, Rendered], None]) -> None:
         """Render all rows, chunk by chunk."""
@@ -63,7 +69,7 @@ class Renderer:
         for start in range(0, len(rows.nuisance), step):
             part = slice(start, start + step)
             values = {name: column[part] for name, column in rows.values.items()}
-            write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty))
+            write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty, self.device))
 
 
 @dataclass(frozen=True)
@@ -108,12 +114,12 @@ class RenderedImages:
     @cached_property
     def _kept(self) -> ArrayImages:
         shape = (len(self), *self.shape)
-        key = f"phantom-{self.renderer.key(self.rows)}"
+        key = self.renderer.key("phantom", self.rows)
         return ArrayImages(self.renderer.cache.get(key, shape, np.uint16, self._render))
 
     def _render(self, out: np.ndarray) -> None:
         def write(part: slice, rendered: Rendered) -> None:
-            out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).numpy()
+            out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).cpu().numpy()
 
         self.renderer.fill(self.rows, write)
 
@@ -135,11 +141,11 @@ class RenderedMasks:
     @cached_property
     def _kept(self) -> ArrayMasks:
         shape = (len(self), 1, self.renderer.size, self.renderer.size)
-        key = f"phantom-mask-{self.renderer.key(self.rows)}"
+        key = self.renderer.key("phantom-mask", self.rows)
         return ArrayMasks(self.renderer.cache.get(key, shape, np.uint8, self._render))
 
     def _render(self, out: np.ndarray) -> None:
         def write(part: slice, rendered: Rendered) -> None:
-            out[part] = rendered.masks.numpy()
+            out[part] = rendered.masks.cpu().numpy()
 
         self.renderer.fill(self.rows, write)
