@@ -71,7 +71,7 @@ class ArrayCache:
         found = self._open(path, shape, wanted, beside)
         if found is not None:
             return found
-        with _locked(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock")):
             found = self._open(path, shape, wanted, beside)  # another process may have built it meanwhile
             if found is None:
                 _build(path, shape, wanted, fill)
@@ -120,7 +120,7 @@ def writing(path: Path) -> Generator[None]:
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[None]:
+def locked(path: Path) -> Generator[None]:
     """Hold a lock that the system releases when its holder dies. The lock file stays: removing it would race."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,21 @@ register(
     "file",
     f"{_HERE}.initialisation:FromFile",
     p.FileParams,
-    summary="a weights file, every key accounted for",
+    summary="a weights file (timm, torchvision, Keras, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
+)
+register(
+    "initialisation",
+    "download",
+    f"{_HERE}.initialisation:Downloaded",
+    p.DownloadParams,
+    summary="a weights file from a public address, fetched once and checked",
+)
+register(
+    "initialisation",
+    "random-statistics",
+    f"{_HERE}.initialisation:RandomStatistics",
+    p.RandomStatisticsParams,
+    summary="random weights with the mean and variance of each pretrained layer (Raghu et al. 2019)",
 )
 
 for _name, _params, _summary in (

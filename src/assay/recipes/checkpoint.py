@@ -15,7 +15,8 @@ from torch import nn
 
 from assay.core.files import write_bytes
 from assay.recipes.untyped import named_layers
-from assay.recipes.weights import load_into, read_weights
+from assay.recipes.weights.files import read_weights
+from assay.recipes.weights.load import load_into, set_strides, start_of
 
 _NAME = "checkpoint.pt"
 _FORMAT = "assay-network-1"
@@ -51,10 +52,13 @@ def remove_checkpoint(folder: Path) -> None:
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a network as safetensors, whole; the same network is the same bytes.
 
-    Epsilons of batch norms are kept in the metadata, since a start from a file may have set them.
+    Epsilons of batch norms, and what a start from a file did to the trunk, are kept in the metadata.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     own = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
+    start = start_of(network)
+    if start is not None:
+        own["start"] = start.text()
     write_bytes(path, _sorted_header(save(state, {**own, **(metadata or {})})))
 
 
@@ -64,6 +68,8 @@ def load_weights(network: nn.Module, path: Path) -> Mapping[str, str]:
     load_into(network, file)
     for name, eps in cast(dict[str, float], json.loads(file.metadata.get("batch_norm_eps", "{}"))).items():
         cast(nn.BatchNorm2d, network.get_submodule(name)).eps = eps
+    start = cast(dict[str, Any], json.loads(file.metadata.get("start", "{}")))
+    set_strides(network, {f"trunk.{name}": stride for name, stride in start.get("strides", {}).items()})
     return file.metadata
 
 

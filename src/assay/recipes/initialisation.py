@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
+import torch
 from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.core.paths import filled
+from assay.core.seeds import derive
 from assay.recipes.models import Classifier
-from assay.recipes.weights import WeightsFile, load_into, read_weights
+from assay.recipes.weights.download import fetch, weights_cache
+from assay.recipes.weights.files import read_weights
+from assay.recipes.weights.load import Start, load_trunk, set_epsilon
+from assay.recipes.weights.match import match
+from assay.recipes.weights.scaling import scaling_of, take_rgb
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_SD = (0.229, 0.224, 0.225)
-_SCALINGS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
-    "imagenet": (IMAGENET_MEAN, IMAGENET_SD),
-    "symmetric": ((0.5,), (0.5,)),
-    "unit": ((0.0,), (1.0,)),
-}
-_METADATA = {"x*2-1": "symmetric", "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]": "imagenet"}
 _log = logging.getLogger(__name__)
 
 
@@ -35,42 +33,136 @@ class Random:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromFile:
-    """Weights from a file: trunk weights are loaded, a classifier on top is dropped and named in the log.
+    """Weights from a file: the trunk is loaded, all that stands beside it in the file is named in the log and left out.
 
+    layout: how the file names its layers; `auto` finds it. prefix: what stands before the trunk's keys; found when
+    empty. leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues.
     input: how images are scaled for these weights; `auto` takes what the file's metadata say (`input`), else leaves
-    timm's own configuration. Metadata `bn_eps` sets the epsilon of every batch norm.
+    timm's own configuration, or refuses where that does not describe such files. Metadata `bn_eps` sets the epsilon of
+    every batch norm.
     """
 
     path: str
     prefix: str = ""
-    input: Literal["auto", "imagenet", "symmetric", "unit"] = "auto"
+    layout: str = "auto"
+    leave_out: Sequence[str] = ()
+    input: str = "auto"
     sha256: str = ""
 
     def __call__(self, network: nn.Module) -> None:
-        """Raises WeightsError when any key is not accounted for."""
-        target = with_trunk(network)
-        file = read_weights(filled(self.path), self.prefix, self.sha256)
-        dropped = load_into(target.trunk, file, target.replaced)
-        _log.info("%s: loaded %d tensors; dropped: %s", file.path, len(file.tensors), ", ".join(dropped) or "none")
-        self._scale(target, file)
-        if "bn_eps" in file.metadata:
-            for layer in target.trunk.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.eps = float(file.metadata["bn_eps"])
+        """Raises WeightsError when any key is not accounted for, or the scaling of images is not known."""
+        self.load(network, filled(self.path))
 
-    def _scale(self, target: Classifier, file: WeightsFile) -> None:
-        name = self.input
-        if name == "auto":
-            said = file.metadata.get("input", "")
-            if not said:
-                return
-            if said not in _METADATA:
-                raise WeightsError(
-                    f"weights file '{file.path}' says that its input is '{said}', which Assay does not know; "
-                    f"set input to one of: {', '.join(_SCALINGS)}"
-                )
-            name = _METADATA[said]
-        target.scaling.set(*_SCALINGS[name])
+    def load(self, network: nn.Module, path: Path) -> None:
+        """Load the file at a place of its own."""
+        target = with_trunk(network)
+        file = read_weights(path, self.sha256)
+        found = match(
+            target.trunk,
+            file,
+            heads=target.replaced,
+            prefix=self.prefix,
+            layout=self.layout,
+            leave_out=self.leave_out,
+        )
+        scaling = scaling_of(self.input, file, found.layout)
+        strides = load_trunk(target.trunk, found)
+        epsilon = float(file.metadata["bn_eps"]) if "bn_eps" in file.metadata else found.layout.epsilon
+        if epsilon is not None:
+            set_epsilon(target.trunk, epsilon)
+        if scaling is not None:
+            target.scaling.set(scaling.mean, scaling.sd)
+        if scaling is not None and scaling.bgr:
+            take_rgb(target.trunk)
+        target.start = Start(
+            file=path.name,
+            layout=found.layout.name,
+            prefix=found.prefix,
+            loaded=len(found.tensors),
+            left_out=found.left_out,
+            scaling=target.scaling.words() if scaling is None else scaling.words,
+            epsilon=epsilon,
+            strides=strides,
+        )
+        _log.info("%s: %s", path, target.start.text())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
+
+    size: of the file in bytes; 0 when not known.
+    """
+
+    url: str
+    sha256: str
+    size: int = 0
+    prefix: str = ""
+    layout: str = "auto"
+    leave_out: Sequence[str] = ()
+    input: str = "auto"
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError as `fetch` and `FromFile` do."""
+        with_trunk(network)
+        path = fetch(self.url, self.sha256, weights_cache(), size=self.size or None)
+        FromFile(
+            path=str(path), prefix=self.prefix, layout=self.layout, leave_out=self.leave_out, input=self.input
+        ).load(network, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomStatistics:
+    """Random weights with the means and variances of pretrained layers (Raghu et al. 2019, `Mean Var`).
+
+    Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor
+    that it stands in. Running statistics of batch norms start afresh: they describe activations, which random weights
+    do not have in common with the pretrained ones. Images are scaled as the pretrained weights want them.
+    path: the weights file; empty takes the weights that timm publishes. The others as in `FromFile`.
+    """
+
+    path: str = ""
+    prefix: str = ""
+    layout: str = "auto"
+    leave_out: Sequence[str] = ()
+    input: str = "auto"
+    sha256: str = ""
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError as the weights' own initialisation does."""
+        target = with_trunk(network)
+        self._pretrained()(target)
+        redraw(target.trunk, int(torch.randint(2**62, ())))
+
+    def _pretrained(self) -> Callable[[nn.Module], None]:
+        if not self.path:
+            from assay.recipes.pretrained import PretrainedByTimm
+
+            return PretrainedByTimm()
+        return FromFile(
+            path=self.path,
+            prefix=self.prefix,
+            layout=self.layout,
+            leave_out=self.leave_out,
+            input=self.input,
+            sha256=self.sha256,
+        )
+
+
+def redraw(trunk: nn.Module, seed: int) -> None:
+    """Replace every parameter by normal draws with its mean and its (population) variance, from (seed, its name).
+
+    Running statistics of batch norms are reset to mean 0 and variance 1.
+    """
+    with torch.no_grad():
+        for name, parameter in trunk.named_parameters():
+            generator = torch.Generator().manual_seed(derive(seed, "statistics", name))
+            values = parameter.double()
+            draws = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(values.mean() + draws * values.std(correction=0))
+    for layer in trunk.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            layer.reset_running_stats()
 
 
 def with_trunk(network: nn.Module) -> Classifier:

@@ -16,6 +16,7 @@ from assay.core.spec import RecipeSpec
 from assay.recipes.network import Network, Outputs
 from assay.recipes.randomness import library_draws
 from assay.recipes.untyped import named_layers
+from assay.recipes.weights.load import Start
 
 WEIGHTS = "initial-weights"
 """The purpose under which all initial weights are drawn."""
@@ -58,6 +59,11 @@ class InputScaling(nn.Module):
                 (given if self.channels == len(given) else given.mean()).reshape(1, -1, 1, 1).expand_as(buffer)
             )
 
+    def words(self) -> str:
+        """What is done to an image x, as it is said in the record."""
+        mean, sd = (", ".join(f"{float(value):.6g}" for value in buffer.flatten()) for buffer in (self.mean, self.sd))
+        return f"(x - ({mean})) / ({sd})"
+
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b channels h w"]:
         """Scaled images. A grey image is repeated by broadcasting."""
         return (images - self.mean) / self.sd
@@ -68,7 +74,8 @@ class Classifier(nn.Module):
 
     layers: names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
     features, is added as the last. replaced: names of the classifier layers that published weights of this architecture
-    hold on top of the trunk, and that the head stands in for.
+    hold on top of the trunk, and that the head stands in for. start: what became of the weights file that the trunk was
+    loaded from; None after a random start.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.replaced = tuple(replaced)
+        self.start: Start | None = None
         self.width = width
         self.layers = (*(f"trunk.{layer}" for layer in layers), "trunk")
         self.scaling = scaling

@@ -41,21 +41,54 @@ class TimmParams(Params):
 # --- initialisations --------------------------------------------------------------------------------------------------
 
 
-class FileParams(Params):
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _WeightsParams(Params):
+    """How a weights file is read."""
+
+    prefix: str = Field("", description="text before every key of the network, such as module.; found when left out")
+    layout: Literal["auto", "monai-resnet"] = Field(
+        "auto", description="how layers are named; found in the file, but that MONAI's ResNet strides by 1 in its stem"
+    )
+    leave_out: tuple[str, ...] = Field(
+        (), description="names of parts of the file that are not wanted, beyond heads, projections and momentum copies"
+    )
+    input: Literal["auto", "imagenet", "symmetric", "unit", "caffe", "caffe-255"] = Field(
+        "auto",
+        description=(
+            "how images x in [0, 1] are scaled: ImageNet mean and deviation; 2x - 1; unchanged; blue, green, red with "
+            "255x less the ImageNet mean; the same over 255; auto: what the file's metadata say, else timm's own "
+            "configuration of the architecture, refused for Keras, MONAI and numbered layers, which that is not about"
+        ),
+    )
+
+
+class FileParams(_WeightsParams):
     """Weights from a file."""
 
     file_hashes: ClassVar[Mapping[str, str]] = {"path": "sha256"}
     path: str = Field(
-        min_length=1, description="a .safetensors file, or a .pt/.pth that holds tensors and nothing else"
+        min_length=1, description="a .safetensors file, a .pt/.pth that holds tensors alone, or a Keras .h5"
     )
-    prefix: str = Field("", description="text to strip from the start of every key, such as module.")
-    input: Literal["auto", "imagenet", "symmetric", "unit"] = Field(
-        "auto",
-        description=(
-            "how images in [0, 1] are scaled: ImageNet mean and deviation; 2x - 1; unchanged; auto: what the file's "
-            "metadata say, else timm's own configuration of the architecture"
-        ),
+    sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="of the file, found when left out; another file is refused"
     )
+
+
+class DownloadParams(_WeightsParams):
+    """Weights from a public address."""
+
+    url: str = Field(pattern="^https?://", description="where the file is; fetched once into the cache")
+    sha256: Sha256 = Field(description="of the file; another file is refused")
+    size: int = Field(0, ge=0, description="of the file in bytes, 0 when not known")
+
+
+class RandomStatisticsParams(_WeightsParams):
+    """Random weights with the means and variances of pretrained layers."""
+
+    file_hashes: ClassVar[Mapping[str, str]] = {"path": "sha256"}
+    path: str = Field("", description="the weights file; left out: the weights that timm publishes")
     sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="of the file, found when left out; another file is refused"
     )

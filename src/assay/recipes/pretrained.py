@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any, cast
-from urllib.parse import urlparse
-from urllib.request import getproxies
 
 from huggingface_hub import constants, try_to_load_from_cache
 from torch import nn
@@ -18,9 +14,9 @@ from torch import nn
 from assay.core.errors import WeightsError
 from assay.recipes.initialisation import with_trunk
 from assay.recipes.timm_models import default_configuration, published
-from assay.recipes.weights import WeightsFile, load_into
-
-_PATIENCE = 1.5  # seconds to wait for a connection before saying that there is none
+from assay.recipes.weights.download import reachable
+from assay.recipes.weights.files import WeightsFile
+from assay.recipes.weights.load import Start, load_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +29,24 @@ class PretrainedByTimm:
         configuration = default_configuration(target.trunk)
         if not configuration.get("hf_hub_id") and not configuration.get("url"):
             raise WeightsError("timm publishes no weights for this architecture; use initialisation: random or file")
-        if not _cached(configuration) and not _reachable():
+        if not _cached(configuration) and not _hub_answers():
             raise WeightsError(
                 f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
                 "cannot be reached; connect once to fetch them, or give a file: initialisation: {file: {path: ...}}"
             )
         tensors = published(target.trunk, target.scaling.channels)
-        load_into(target.trunk, WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors))
+        file = WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors)
+        load_into(target.trunk, file)
+        target.start = Start(
+            file=".".join(filter(None, (str(file.path), cast(str, configuration.get("tag"))))),
+            layout="timm or torchvision",
+            prefix="",
+            loaded=len(tensors),
+            left_out=target.replaced,
+            scaling=target.scaling.words(),
+            epsilon=None,
+            strides={},
+        )
 
 
 def _cached(configuration: Mapping[str, Any]) -> bool:
@@ -48,22 +55,6 @@ def _cached(configuration: Mapping[str, Any]) -> bool:
     return bool(repository) and any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
 
 
-def _reachable() -> bool:
+def _hub_answers() -> bool:
     """Whether the model hub accepts a connection, found out without timm's half minute of retries."""
-    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        return False
-    proxies = getproxies()
-    address = urlparse(proxies.get(urlparse(constants.ENDPOINT).scheme, constants.ENDPOINT))
-    port = address.port or (443 if address.scheme == "https" else 80)
-    answered = Event()
-
-    def knock() -> None:
-        try:
-            socket.create_connection((address.hostname or "", port), timeout=_PATIENCE).close()
-        except OSError:
-            return
-        answered.set()
-
-    # Looking up a name has no time limit of its own, so it is done aside and not waited for.
-    Thread(target=knock, daemon=True).start()
-    return answered.wait(_PATIENCE)
+    return os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0") and reachable(constants.ENDPOINT)
