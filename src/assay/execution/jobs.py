@@ -33,7 +33,7 @@ from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
 
 WEIGHTS = "weights.safetensors"
-LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "duckdb")
+LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
 @dataclass(frozen=True)
