@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"core", "stats", "store", "report"},
     "studies": {"core", "studies"},
 }
-"""Part -> the parts it may import. `execution`, `cli` and the modules at the top may import all."""
+"""Part -> the parts it may import. `execution`, `cli`, `testing` and the modules at the top may import all."""
 
 HEAVY = {
     "torch",
@@ -60,7 +60,7 @@ def parts() -> list[str]:
 
 
 def test_every_part_is_known() -> None:
-    assert set(parts()) <= {*MAY_IMPORT, "execution", "cli"}
+    assert set(parts()) <= {*MAY_IMPORT, "execution", "cli", "testing"}
 
 
 @pytest.mark.parametrize("part", sorted(MAY_IMPORT))
@@ -72,6 +72,23 @@ def test_imports_go_one_way(part: str) -> None:
             if names[0] == "assay" and len(names) > 1 and names[1] not in MAY_IMPORT[part] | {"__version__"}:
                 wrong.append(f"{file.relative_to(SOURCE)}:{line} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_imports_the_test_suites_or_pytest() -> None:
+    """They are for tests alone, and pytest need not be installed."""
+    wrong = [
+        f"{file.relative_to(SOURCE)}:{line} imports {name}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        if file.relative_to(SOURCE).parts[0] != "testing"
+        for line, name in sorted(imports(file))
+        if name.startswith("assay.testing") or name.split(".")[0] in ("pytest", "hypothesis", "tests")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_suites_import_nothing_from_the_repositorys_tests() -> None:
+    wrong = [name for file in files("testing") for _, name in imports(file) if name.split(".")[0] == "tests"]
+    assert not wrong
 
 
 def test_probes_take_only_metrics_from_statistics() -> None:

@@ -23,7 +23,13 @@ from assay.execution.local import InProcess
 DATASET = ROOT / "docs/how-to/add-a-dataset.md"  # its blocks are the data: part alone; tests/data/sources/test_docs.py
 WHOLE = {"data", "environments"}  # what makes a block a study and not a part of one
 YAML = [(page, block) for page in PAGES if page != DATASET for block in blocks(page, "yaml")]
-RUN = ("README.md", "docs/tutorials/phantom.md", "docs/reference/python.md", "docs/reference/spec.md")
+RUN = (
+    "README.md",
+    "docs/tutorials/phantom.md",
+    "docs/reference/python.md",
+    "docs/reference/spec.md",
+    "docs/reference/testing.md",
+)
 SCRIPTS = [(ROOT / page, block) for page in RUN for block in blocks(ROOT / page, "python")]
 BASE: dict[str, Any] = {
     **SMALL,

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.probes.world import environment, table
 
 from assay.core.errors import StoreError
 from assay.core.spec import EnvironmentSpec
@@ -22,6 +21,7 @@ from assay.shifts.environment import Environment
 from assay.stats.influence import Answers
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
+from assay.testing.world import environment, table
 
 
 def said(rows: list[int], **changes: list[int]) -> dict[str, np.ndarray]:

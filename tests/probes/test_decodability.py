@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from tests.probes.test_performance import found
-from tests.probes.world import FACTORS, Pictures, Reader, World, table
 from torch import nn
 
 from assay.core.registry import build
@@ -18,6 +17,7 @@ from assay.probes.questions import folds_by_patient, tasks_of
 from assay.probes.reading import BATCH
 from assay.probes.reliance import Reliance
 from assay.probes.run import run_probes
+from assay.testing.world import FACTORS, Pictures, Reader, World, table
 
 NAMES = tuple(factor.name for factor in FACTORS)
 

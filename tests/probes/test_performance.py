@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tests.probes.world import Reader, World
 
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
@@ -16,6 +15,7 @@ from assay.probes.performance import Performance
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
 from assay.probes.uncertainty import clustered_error, mean_with_error
+from assay.testing.world import Reader, World
 
 
 def found(measurements: list[Measurement], measure: str, **where: str) -> Measurement:

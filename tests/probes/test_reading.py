@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from tests.probes.world import Pictures, Reader, World, design, environment, table
 from torch import Tensor, nn
 
 from assay.probes.probe import Model, Read, Request
 from assay.probes.reading import BATCH, ModelReading, ReadingError
 from assay.probes.run import run_probes
+from assay.testing.world import Pictures, Reader, World, design, environment, table
 
 
 def fingerprint(module: nn.Module) -> str:

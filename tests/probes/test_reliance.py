@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from tests.probes.test_performance import found
-from tests.probes.world import PIXELS, Reader, World, table
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError
@@ -17,6 +16,7 @@ from assay.probes.counterfactuals import HIGH_TO_LOW, LOW_TO_HIGH
 from assay.probes.probe import Model
 from assay.probes.reliance import Reliance
 from assay.probes.run import run_probes
+from assay.testing.world import PIXELS, Reader, World, table
 
 EVERY = (*PIXELS, "nuisance")
 # Variances of the pixels in the design: two binary factors, thirds {0, .5, 1}, a uniform, the mean of 8 uniforms.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.conformance.training import TrainingConformance
+from assay.testing.training import TrainingConformance
 
 
 class TestCrossEntropy(TrainingConformance):
@@ -8,9 +8,9 @@ class TestCrossEntropy(TrainingConformance):
 
 
 class TestThreeStepSegmentation(TrainingConformance):
-    loss = "tests.conformance.objectives:ThreeSteps"
-    architecture = "tests.conformance.objectives:dense_network"
+    loss = "tests.recipes.objectives:ThreeSteps"
+    architecture = "tests.recipes.objectives:dense_network"
 
 
 class TestMovingTeacher(TrainingConformance):
-    loss = "tests.conformance.objectives:MovingTeacher"
+    loss = "tests.recipes.objectives:MovingTeacher"

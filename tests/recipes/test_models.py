@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.recipes.world import part, recipe, same_state
+from tests.recipes.world import part, recipe
 from torch import nn
 
 from assay.core.errors import SpecError
@@ -14,6 +14,7 @@ from assay.recipes.models import InputScaling, as_network, build_network, initia
 from assay.recipes.network import Network
 from assay.recipes.randomness import deterministic, library_draws
 from assay.recipes.small_cnn import small_cnn
+from assay.testing.training import same_state
 
 ARCHITECTURES = [
     part("architecture", "small-cnn"),

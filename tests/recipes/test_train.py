@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.recipes.world import part, recipe, same_state, squares
+from tests.recipes.world import CountedImages, part, recipe
 from torch import Tensor
 
 from assay.core.errors import SpecError
@@ -19,6 +19,8 @@ from assay.recipes.objective import LossContext, Objective, Progress
 from assay.recipes.run import Run, begin
 from assay.recipes.train import Diverged, Interrupted, fit
 from assay.shifts.environment import Environment
+from assay.testing.images import squares
+from assay.testing.training import same_state
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 
@@ -103,10 +105,10 @@ def test_another_seed_is_another_training(tmp_path):
 def test_read_from_disk_it_is_the_same_as_preloaded(tmp_path, monkeypatch):
     whole = train(tmp_path / "a")
     monkeypatch.setattr(feed, "PRELOADED_BYTES", 0)
-    training = squares(70, seed=1)
-    streamed = train(tmp_path / "b", training=training)
+    counted = CountedImages(TRAINING.images)
+    streamed = train(tmp_path / "b", training=replace(TRAINING, images=counted))
     assert same_state(whole.network, streamed.network)
-    assert max(training.images.reads) <= 16
+    assert max(counted.reads) <= 16
 
 
 def test_test_rows_have_no_way_in():

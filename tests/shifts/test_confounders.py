@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.conformance.intervention import InterventionConformance
 
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.core.spec import Component
 from assay.shifts.intervention import Draws, draw
+from assay.testing.intervention import InterventionConformance
 
 
 class TestTag(InterventionConformance):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conformance.phantom import PhantomConformance, Values, draw, grow
 from torch import Tensor
 
 from assay.core.errors import AssayError
@@ -15,6 +14,7 @@ from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.lesion import FEEDER, SPICULE
 from assay.data.phantoms.nodule import FACTORS, FIELD, HIGH, LOW, NodulePhantom
+from assay.testing.phantom import PhantomConformance, Values, draw, grow
 
 NAMES = [factor.name for factor in FACTORS]
 SOLID, GROUND_GLASS = 0, 2
@@ -32,8 +32,7 @@ class TestNodule(PhantomConformance):
     # The longest spicule, the outer half of a spicule's width, half of the softest edge, and a pixel.
     reach_mm = SPICULE[1] + 1.6 + 2.6 + FIELD / 64
 
-    @pytest.fixture
-    def phantom(self) -> NodulePhantom:
+    def make(self) -> NodulePhantom:
         return NodulePhantom()
 
     def may_touch(

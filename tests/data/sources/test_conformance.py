@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tests.conformance.dataset import DatasetConformance
 from tests.data.sources.making import SIDE, blob, noise, save, small_set, write_table
 
 from assay.core.spec import DataSpec, FactorSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset
+from assay.testing.dataset import DatasetConformance
 
 
 class TestTable(DatasetConformance):

@@ -1,19 +1,15 @@
-"""The how-to holds: its studies' `data:` parse, and its own layout loads and passes the conformance suite."""
+"""The how-to holds: its studies' `data:` parse, and its loading example runs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from tests.conformance.dataset import DatasetConformance
 from tests.data.sources.making import noise, save
 
 from assay.core.spec import DataSpec
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "add-a-dataset.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -36,15 +32,3 @@ def test_the_loading_example_runs(
     (tmp_path / "my-images" / "data.csv").write_text(f"image,melanoma\n{rows}")
     exec(PYTHON[0], {})  # the page's own code
     assert "4 images of 4 patients: not melanoma 2, melanoma 2" in capsys.readouterr().out
-
-
-class TestOwnLayout(DatasetConformance):
-    """The layout of the how-to."""
-
-    def make(self, folder: Path, cache: ArrayCache) -> Dataset:
-        if not folder.exists():
-            for at in range(6):
-                save(folder / f"p{at // 2}_{('left', 'right')[at % 2]}_{at % 4}.png", noise(at, side=32))
-        names: dict[str, Any] = {}
-        exec(PYTHON[1], names)
-        return names["load_eyes"](DataSpec(folder=str(folder), size=32), cache)

@@ -1,19 +1,19 @@
-"""What every loss must do. A plug-in's tests inherit `LossConformance`, name their loss, and are done."""
+"""What every loss must do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.registry import build
-from assay.core.spec import Component
+from assay.core.registry import ComponentKind, build
 from assay.data.dataset import Batch
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
+from assay.recipes.untyped import fork_generators, go_back, named_layers, seed_torch
+from assay.testing.named import NamedComponent
 
 WIDTH, CLASSES = 6, 2
 PROGRESS = Progress(step=0, steps=1, epoch=0, epochs=1)
@@ -25,6 +25,7 @@ def batch_of(target: Tensor) -> Batch:
 
 
 def random_outputs(rows: int, classes: int = CLASSES, width: int = WIDTH, seed: int = 0) -> Outputs:
+    """Features and logits from a normal distribution, which take gradients."""
     draws = torch.Generator().manual_seed(seed)
     return Outputs(
         torch.randn(rows, width, generator=draws, requires_grad=True),
@@ -32,37 +33,49 @@ def random_outputs(rows: int, classes: int = CLASSES, width: int = WIDTH, seed: 
     )
 
 
-class LossConformance:
-    """Inherit, set `name` (registered, or a dotted path), and say what the loss promises.
+class LossConformance(NamedComponent):
+    """Set `name` and `params`, and say what the loss promises:
 
-    needs_positive, needs_negative: the loss is 0 on a batch without two images of one class, without two classes.
-    needs_distance: it is 0 when all features are equal. permutation_invariant: the order of a batch does not matter.
-    differentiable: autograd's gradient is that of the value (False where a part is held constant in a step).
+    - `needs_positive`, `needs_negative`: it is 0 on a batch without two images of one class, without two classes.
+    - `needs_distance`: it is 0 when all features are equal.
+    - `permutation_invariant`: the order of a batch does not matter.
+    - `differentiable`: autograd's gradient is that of the value (False where a part is held constant in a step).
+
+    Proven: one finite number and finite gradients on any batch (a single image, a single class, no two of a class, all
+    features equal or zero); the gradient is that of the value; the order of a batch does not matter; it is computed in
+    float32 under autocast and draws nothing at random; it trains the head just when `fits_head` says so; its parameters
+    can be drawn anew, and it is rebuilt from its spec and state; a hundred steps teach a tiny network two classes.
     """
 
-    name: ClassVar[str]
-    params: ClassVar[Mapping[str, Any]] = {}
+    kind: ClassVar[ComponentKind] = "loss"
     needs_positive: ClassVar[bool] = False
     needs_negative: ClassVar[bool] = False
     needs_distance: ClassVar[bool] = False
     permutation_invariant: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
 
+    def positional(self) -> tuple[Any, ...]:
+        """See `NamedComponent`."""
+        return (LossContext(WIDTH, CLASSES, (30, 20)),)
+
     def make(self, counts: tuple[int, ...] = (30, 20)) -> Objective:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return build("loss", self.name, self.params, LossContext(WIDTH, len(counts), counts))
+        """The loss for so many training images per class, the same parameters each time."""
+        with fork_generators(()):
+            seed_torch(0)
+            return self.built(LossContext(WIDTH, len(counts), counts))
 
     def value(self, objective: Objective, outputs: Outputs, target: Tensor) -> Tensor:
+        """The loss of these outputs."""
         return objective.loss(outputs, batch_of(target), PROGRESS)
 
     def example(self, objective: Objective, images: int = 12) -> tuple[Outputs, Tensor]:
+        """Outputs for a batch of both classes, and its targets, one per view of each image."""
         target = torch.arange(images) % CLASSES
         return random_outputs(images * objective.views), target.repeat(objective.views)
 
     def test_is_an_objective(self) -> None:
         objective = self.make()
-        assert isinstance(objective, Objective)
+        assert isinstance(objective, Objective), f"{self.name} must inherit assay.recipes.objective.Objective"
         assert objective.views >= 1
         assert isinstance(objective.fits_head, bool)
 
@@ -70,25 +83,28 @@ class LossConformance:
         objective = self.make()
         outputs, target = self.example(objective)
         loss = self.value(objective, outputs, target)
-        loss.backward()
-        assert loss.shape == ()
+        assert loss.shape == (), f"a loss is one number, this one has shape {tuple(loss.shape)}"
         assert loss.dtype == torch.float32
+        go_back(loss)
         assert_finite(objective, outputs, loss)
 
     def test_trains_the_head_just_when_it_says_so(self) -> None:
         objective = self.make()
         outputs, target = self.example(objective)
-        self.value(objective, outputs, target).backward()
+        go_back(self.value(objective, outputs, target))
         reached = outputs.logits.grad is not None and bool(outputs.logits.grad.any())
-        assert reached == objective.fits_head
+        assert reached == objective.fits_head, (
+            f"fits_head is {objective.fits_head}, and logits {'get' if reached else 'get no'} gradient: "
+            f"set fits_head = {reached}"
+        )
 
     def test_draws_nothing_at_random(self) -> None:
         objective = self.make()
         outputs, target = self.example(objective)
         before = torch.random.get_rng_state()
         first, second = (self.value(objective, outputs, target) for _ in range(2))
-        assert torch.equal(first, second)
-        assert torch.equal(torch.random.get_rng_state(), before)
+        assert torch.equal(first, second), "two calls on one batch gave two values"
+        assert torch.equal(torch.random.get_rng_state(), before), "the loss drew from torch's global generator"
 
     def test_does_not_depend_on_the_order_of_the_batch(self) -> None:
         if not self.permutation_invariant:
@@ -113,7 +129,7 @@ class LossConformance:
             return self.value(objective, Outputs(features, logits), target)
 
         wide = (t.detach().double().requires_grad_() for t in (outputs.features, outputs.logits))
-        assert torch.autograd.gradcheck(value, tuple(wide))
+        assert torch.autograd.gradcheck(value, tuple(wide))  # pyright: ignore[reportUnknownMemberType]
 
     @pytest.mark.parametrize("images", [1, 2, 5])
     def test_single_class(self, images: int) -> None:
@@ -137,12 +153,13 @@ class LossConformance:
         self.check_odd_batch(objective, equal, target, zero=self.needs_distance)
 
     def check_odd_batch(self, objective: Objective, outputs: Outputs, target: Tensor, *, zero: bool) -> None:
+        """Finite and connected to the graph; where the loss is undefined, exactly 0 with no gradient."""
         loss = self.value(objective, outputs, target)
-        assert loss.requires_grad
-        loss.backward()
+        assert loss.requires_grad, "the loss is not connected to the outputs: give 0 * features.sum(), not a constant"
+        go_back(loss)
         assert_finite(objective, outputs, loss)
         if zero:
-            assert loss.item() == 0
+            assert loss.item() == 0, "the loss is undefined on this batch and should be 0 there"
             assert outputs.features.grad is not None
             assert not outputs.features.grad.any()
 
@@ -153,17 +170,16 @@ class LossConformance:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = self.value(objective, half, target)
         expected = self.value(objective, Outputs(half.features.float(), half.logits.float()), target)
-        assert loss.dtype == torch.float32
-        assert torch.equal(loss, expected)
+        assert loss.dtype == torch.float32, "widen bfloat16 outputs with .float() before anything else"
+        assert torch.equal(loss, expected), "part of it was computed in bfloat16: widen outputs with .float() first"
 
     def test_every_parameter_can_be_initialised_anew(self) -> None:
-        for path, module in self.make().named_modules():
+        for path, module in named_layers(self.make()):
             if any(True for _ in module.parameters(recurse=False)):
                 assert callable(getattr(module, "reset_parameters", None)), f"'{path}' has no reset_parameters()"
 
     def test_is_rebuilt_from_its_spec_and_its_state(self) -> None:
-        component = Component(kind="loss", name=self.name, params=self.params)
-        again = build("loss", component.name, component.params, LossContext(WIDTH, CLASSES, (30, 20)))
+        again = build("loss", self.name, self.component.params, *self.positional())
         objective = self.make()
         again.load_state_dict(objective.state_dict())
         outputs, target = self.example(objective)
@@ -179,17 +195,20 @@ class LossConformance:
             x, target = blobs(64, objective.views, draws)
             loss = objective.loss(network.read(x), batch_of(target), Progress(step, 100, 0, 1))
             optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            go_back(loss)
+            optimiser.step()  # pyright: ignore[reportUnknownMemberType]
             objective.after_step(network, Progress(step, 100, 0, 1))
-        assert before < 0.9 < 0.95 < network.accuracy(by_head=objective.fits_head)
+        after = network.accuracy(by_head=objective.fits_head)
+        assert before < 0.9
+        assert after > 0.95, f"after 100 steps of Adam {after:.2f} of two well separated classes are told apart"
 
 
 def assert_finite(objective: Objective, outputs: Outputs, loss: Tensor) -> None:
-    assert loss.isfinite()
+    """The loss is a number, and no gradient is infinite, NaN or absurd."""
+    assert loss.isfinite(), f"the loss is {loss.item()}"
     for tensor in (outputs.features, outputs.logits, *objective.parameters()):
-        assert tensor.grad is None or tensor.grad.isfinite().all()
-        assert tensor.grad is None or tensor.grad.abs().max() < 1e6
+        assert tensor.grad is None or tensor.grad.isfinite().all(), "a gradient is infinite or NaN"
+        assert tensor.grad is None or tensor.grad.abs().max() < 1e6, "a gradient exceeds a million"
 
 
 def blobs(images: int, views: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -205,12 +224,13 @@ class Tiny(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with fork_generators(()):
+            seed_torch(0)
             self.body = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, WIDTH))
             self.head = nn.Linear(WIDTH, CLASSES)
 
     def read(self, x: Tensor) -> Outputs:
+        """Features and logits of points [n, 2]."""
         features = self.body(x)
         return Outputs(features, self.head(features))
 

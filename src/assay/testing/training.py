@@ -1,28 +1,26 @@
-"""What training must do with any objective: killed at any moment and resumed elsewhere, it ends the same, bit for bit.
-
-A plug-in's tests inherit `TrainingConformance`, name the loss and, where needed, the architecture. Training happens in
-processes of their own; `environments` is called in each of them.
-"""
+"""What training must do with any loss and any network: killed and resumed, it ends the same bit for bit."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from tests.recipes.world import part, same_state, squares
+from torch import nn
 
-from assay.core.spec import RecipeSpec
+from assay.core.spec import Component, RecipeSpec
 from assay.recipes.checkpoint import save_weights
 from assay.recipes.train import Fitted, Interrupted, ProgressReport, fit
-from assay.recipes.weights import read_weights
+from assay.recipes.weights.files import read_weights
+from assay.testing.images import squares
 
 EPOCHS, ROWS, BATCH = 4, 50, 8
 STEPS = EPOCHS * (ROWS // BATCH)
@@ -49,24 +47,31 @@ def train_and_keep(recipe: RecipeSpec, folder: Path, pause: float, said: Connect
 
     fitted = train(recipe, folder, checkpoint_every=0.0, should_stop=slowly)
     save_weights(fitted.network, folder / "weights.safetensors")
-    torch.save([dict(row) for row in fitted.curve], folder / "curve.pt")
+    (folder / "curve.json").write_text(json.dumps([dict(row) for row in fitted.curve]))
 
 
 class TrainingConformance:
-    """Inherit and set `loss`; `params`, `architecture` where needed."""
+    """Set `loss` and its `params`, `architecture` and its `architecture_params`, where they are not the default.
 
-    loss: ClassVar[str]
+    For a loss or a network with a state of its own (a teacher, a schedule, running statistics). Proven: killed with
+    SIGKILL at a random step and resumed in another process, or asked to stop within an epoch, training ends with the
+    same weights and the same curve, bit for bit, as when it was left alone; its progress is told to the end, and the
+    curve is finite. Training is 24 steps on 50 grey images of 16 pixels with masks.
+    """
+
+    loss: ClassVar[str] = "cross-entropy"
     params: ClassVar[Mapping[str, Any]] = {}
     architecture: ClassVar[str] = "small-cnn"
+    architecture_params: ClassVar[Mapping[str, Any]] = {}
 
-    def recipe(self, **fields: Any) -> RecipeSpec:
+    def recipe(self) -> RecipeSpec:
+        """The recipe that is trained."""
         return RecipeSpec(
-            architecture=part("architecture", self.architecture),
-            loss=part("loss", self.loss, **self.params),
+            architecture=Component(kind="architecture", name=self.architecture, params=self.architecture_params),
+            loss=Component(kind="loss", name=self.loss, params=self.params),
             epochs=EPOCHS,
             batch_size=BATCH,
             selection="best-validation-loss",
-            **fields,
         )
 
     def test_killed_at_a_random_step_and_resumed_it_ends_the_same(self, tmp_path: Path) -> None:
@@ -79,8 +84,9 @@ class TrainingConformance:
         assert self.in_a_process(folder) == 0
         kept = read_weights(folder / "weights.safetensors").tensors
         expected = whole.network.state_dict()
-        assert all(torch.equal(kept[key], value) for key, value in expected.items()), f"killed after step {step}"
-        assert torch.load(folder / "curve.pt") == [dict(row) for row in whole.curve]
+        differ = [key for key, value in expected.items() if not torch.equal(kept[key], value)]
+        assert not differ, f"killed after step {step} and resumed, these ended otherwise: {', '.join(differ)}"
+        assert json.loads((folder / "curve.json").read_text()) == [dict(row) for row in whole.curve]
 
     def test_asked_to_stop_in_the_middle_of_an_epoch_it_continues(self, tmp_path: Path) -> None:
         whole = train(self.recipe(), tmp_path / "whole")
@@ -88,7 +94,7 @@ class TrainingConformance:
         for stop_after in (3, 5, 9):
             calls = iter(range(1, STEPS + 1))
             try:
-                train(self.recipe(), tmp_path / "parts", should_stop=lambda c=calls, n=stop_after: next(c) >= n)
+                train(self.recipe(), tmp_path / "parts", should_stop=stopping(calls, stop_after))
             except Interrupted:
                 stops += 1
         rest = train(self.recipe(), tmp_path / "parts")
@@ -105,6 +111,7 @@ class TrainingConformance:
         assert all(np.isfinite(value) for row in fitted.curve for value in row.values())
 
     def in_a_process(self, folder: Path, kill_after: int | None = None) -> int | None:
+        """Train in a process of its own, killed after so many steps or left to end; its exit code."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         heard, said = context.Pipe(duplex=False)
@@ -120,6 +127,17 @@ class TrainingConformance:
             _drain(heard)
         process.join(60)
         return process.exitcode
+
+
+def stopping(calls: Iterator[int], after: int) -> Callable[[], bool]:
+    """Says stop when it was asked so many times."""
+    return lambda: next(calls) >= after
+
+
+def same_state(first: nn.Module, second: nn.Module) -> bool:
+    """The same parameters and buffers, bit for bit."""
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 def _drain(heard: Connection) -> None:

@@ -1,4 +1,4 @@
-"""What every dataset from files keeps. Inherit `DatasetConformance` and say how yours is made."""
+"""What every dataset from files must be."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from assay.data.leakage import exact_groups, row_hashes
 
 
 class DatasetConformance:
-    """Subclass as `class TestMine(DatasetConformance)` and define `make`."""
+    """Define `make`.
+
+    Proven: position i is row i of the table, the images and the masks; targets and patients are codes, every factor has
+    its column; images are float32 in [0, 1], masks are boolean and of their size; reading follows the index and gives
+    memory of its own; no exact copy is shared by two patients; loading again, from another cache too, gives the same;
+    the card counts what there is.
+    """
 
     def make(self, folder: Path, cache: ArrayCache) -> Dataset:
         """Write the files into `folder` unless they are there, and load them."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define make(self, folder, cache)")
 
     @pytest.fixture
     def dataset(self, tmp_path: Path) -> Dataset:
+        """The dataset, loaded for the first time."""
         return self.make(tmp_path / "files", ArrayCache(tmp_path / "cache"))
 
     def test_position_i_is_row_i_everywhere(self, dataset: Dataset) -> None:
@@ -38,11 +45,12 @@ class DatasetConformance:
         assert table.target.dtype == table.patient.dtype == np.int64
         assert table.target.min() >= 0
         assert table.target.max() < len(table.classes)
-        np.testing.assert_array_equal(np.unique(table.patient), np.arange(len(np.unique(table.patient))))
+        codes = np.unique(table.patient)
+        assert np.array_equal(codes, np.arange(len(codes))), "patients are numbered from 0 without gaps"
 
     def test_every_factor_has_its_column(self, dataset: Dataset) -> None:
         table = dataset.table
-        assert set(table.columns) == {factor.name for factor in table.factors}
+        assert set(table.columns) == {factor.name for factor in table.factors}, "columns and factors differ"
         for factor in table.factors:
             values = table.columns[factor.name]
             if factor.levels:
@@ -59,8 +67,7 @@ class DatasetConformance:
         assert images.shape == (len(dataset.table), *dataset.images.shape)
         assert images.dtype == torch.float32
         assert images.device.type == "cpu"
-        assert float(images.min()) >= 0
-        assert float(images.max()) <= 1
+        assert 0 <= float(images.min()) <= float(images.max()) <= 1, "pixels outside [0, 1]"
 
     def test_masks_are_boolean_and_of_the_images_size(self, dataset: Dataset) -> None:
         if dataset.masks is None:
@@ -83,17 +90,18 @@ class DatasetConformance:
         first = dataset.images.read(np.array([0]))
         before = first.clone()
         first += 1
-        assert torch.equal(dataset.images.read(np.array([0])), before)
+        assert torch.equal(dataset.images.read(np.array([0])), before), "who writes to a batch changes the dataset"
 
     def test_no_image_is_two_patients(self, dataset: Dataset) -> None:
         pixels = dataset.images.read(np.arange(len(dataset.table))).numpy()
-        assert exact_groups(row_hashes(pixels), dataset.table.patient) == []
+        shared = exact_groups(row_hashes(pixels), dataset.table.patient)
+        assert shared == [], f"rows of several patients that are the same image: {shared}"
 
     def test_loading_again_gives_the_same(self, dataset: Dataset, tmp_path: Path) -> None:
         index = np.arange(len(dataset.table))
         for cache in ("cache", "another cache"):
             again = self.make(tmp_path / "files", ArrayCache(tmp_path / cache))
-            assert again.content == dataset.content
+            assert again.content == dataset.content, "loaded again it has another content hash"
             assert again.card == dataset.card
             assert again.leakage == dataset.leakage
             assert torch.equal(again.images.read(index), dataset.images.read(index))

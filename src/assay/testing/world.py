@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.core.seeds import generator, row_uniform
 from assay.core.types import Factor, FactorTable
+from assay.recipes.untyped import tensor_of
 from assay.shifts.environment import Environment, SobolDesign
 
 SIDE = 8
@@ -47,18 +49,20 @@ class Pictures:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(1, 8, 8)."""
         return (1, SIDE, SIDE)
 
     def __len__(self) -> int:
         return len(self.nuisance)
 
-    def read(self, index: np.ndarray) -> Tensor:
+    def read(self, index: np.ndarray) -> Float[Tensor, "n 1 8 8"]:
+        """See `Images`."""
         images = np.zeros((len(index), 1, SIDE, SIDE), np.float32)
         for column in range(SIDE):
             images[:, 0, SIDE // 2, column] = row_uniform(column, "noise", self.nuisance[index])
         for factor, (y, x) in PIXELS.items():
             images[:, 0, y, x] = brightness(factor, self.columns[factor][index])
-        return torch.from_numpy(images)
+        return tensor_of(images)
 
 
 def table(
@@ -77,6 +81,7 @@ def table(
 
 
 def environment(name: str, rows: FactorTable) -> Environment:
+    """An environment of rows and their images."""
     return Environment(name, rows, Pictures(rows.columns, rows.row), None, ())
 
 
@@ -91,8 +96,8 @@ class World:
     per_patient: int = 1
     changes: tuple[str, ...] = ("margin", "texture", "size", "tag")
     has_phantom: bool = True
-    tables: dict[str, FactorTable] = field(default_factory=dict)
-    missing: Mapping[str, float] = field(default_factory=dict)
+    tables: dict[str, FactorTable] = field(default_factory=dict[str, FactorTable])
+    missing: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
         for strength, name in ((0.9, "same"), (0.0, "neutral"), (-0.9, "reversed")):
@@ -102,33 +107,41 @@ class World:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The test environments."""
         return tuple(name for name in self.tables if name != "independent")
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The two classes, the positive one last."""
         return self.tables["neutral"].classes
 
     def environment(self, name: str) -> Environment:
+        """A test environment, or the independent rows."""
         made = environment(name, self.tables[name])
         for factor, share in self.missing.items():
             made = replace(made, table=with_missing(made.table, factor, share))
         return made
 
     def neutral(self) -> Environment:
+        """Rows whose texture, size and tag are not tied to the target."""
         return self.environment("neutral")
 
     def independent(self) -> Environment:
+        """Rows whose target is a coin: no factor says anything of it."""
         return self.environment("independent")
 
     def changeable(self) -> tuple[str, ...]:
+        """The factors that can be changed; `changes` as given."""
         return self.changes
 
     def counterfactual(self, factor: str, end: str) -> Environment:
+        """The neutral rows with one factor at an end of its range."""
         rows = self.tables["neutral"]
         values = np.full(len(rows), ENDS[factor][end == "high"], rows.columns[factor].dtype)
         return environment(f"neutral, {factor} {end}", rows.with_column(rows.factor(factor), values))
 
     def sobol(self, samples: int) -> SobolDesign | None:
+        """A design over the four factors and the noise, unless `has_phantom` is false."""
         return design(samples) if self.has_phantom else None
 
 
@@ -170,6 +183,7 @@ class Reader(nn.Module):
         self.passes = 0
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [n, outputs]: -logit / 2 and logit / 2 where there are two."""
         self.passes += 1
         self.norm(images)  # would change its running statistics in training mode
         images = self.copy(images)

@@ -1,22 +1,24 @@
-"""What every probe must do. A plug-in's tests inherit `ProbeConformance`, name their probe, and are done."""
+"""What every probe must do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
 import torch
-from tests.probes.world import Reader, World
 from torch import Tensor, nn
 
-from assay.core.registry import build, lookup
+from assay.core.registry import ComponentKind, lookup
 from assay.core.types import Measurement
-from assay.probes.probe import Model, Probe
+from assay.probes.probe import Model, Probe, Scope
 from assay.probes.reading import ReadingError
 from assay.probes.run import run_probes
+from assay.recipes.untyped import named_layers
+from assay.testing.named import NamedComponent
+from assay.testing.world import Reader, World
 
+DRAW_FROM = "it draws from a global generator: take assay.core.seeds.generator(model.seed, 'purpose')"
 WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}
 
 
@@ -30,6 +32,7 @@ class Watched(nn.Module):
         self.passes = 0
 
     def forward(self, images: Tensor) -> Tensor:
+        """The network's logits; the layer `vector` carries them and the first pixels."""
         assert not torch.is_grad_enabled(), "a probe read the model with gradients on; read it through the reading"
         assert not self.training, "a probe read the model in training mode; read it through the reading"
         self.passes += 1
@@ -38,56 +41,67 @@ class Watched(nn.Module):
         return logits
 
 
-class ProbeConformance:
-    """Inherit, and set `name` (registered, or a dotted path) and `params`.
+class ProbeConformance(NamedComponent):
+    """Set `name` and `params`; `design_passes` is how many forward passes it makes over images of no environment, such
+    as a Sobol' design (`Reading.logits`): none unless said.
 
-    design_passes: forward passes over images of no environment, such as a Sobol' design (`Reading.logits`): none
-    unless said.
+    Proven, on models whose answers are known (`assay.testing.world`): every value is a finite number, or NaN with the
+    reason, under a name of its own; two probes cause one reading; the same model gives the same numbers, without
+    touching the global random state; nothing is kept from one model to the next, and nothing of the model is changed;
+    it lives with factors that have no value, a single class and a constant model, and refuses a diverged one.
     """
 
-    name: ClassVar[str]
-    params: ClassVar[Mapping[str, Any]] = {}
+    kind: ClassVar[ComponentKind] = "probe"
     design_passes: ClassVar[int] = 0
 
     def make(self) -> Probe:
-        return build("probe", self.name, self.params)
+        """The probe."""
+        return self.built()
 
     def model(self, network: nn.Module, seed: int = 0) -> Model:
+        """The network as a model that watches how it is read."""
+
         def untrained() -> nn.Module:
             return Watched(Reader())
 
         return Model(Watched(network), layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
 
     def measured(self, network: nn.Module, world: World | None = None, seed: int = 0) -> list[Measurement]:
+        """What the probe finds about the network."""
         result = run_probes(self.model(network, seed), world or World(n=120), {self.name: self.make()})
         return result.measurements[self.name]
 
-    def test_is_registered_with_a_line_about_it(self) -> None:
-        assert lookup("probe", self.name).summary.strip()
+    def test_says_what_it_looks_at(self) -> None:
+        scope, allowed = getattr(lookup("probe", self.name).load(), "scope", None), get_args(Scope)
+        assert scope in allowed, f"scope is {scope!r}: set the class attribute `scope` to one of {', '.join(allowed)}"
 
     def test_measures_something_and_says_why_where_it_cannot(self) -> None:
         self.check(self.measured(Reader(WEIGHTS)))
 
     def check(self, measurements: list[Measurement]) -> None:
         """Every measurement is a number of something, or NaN with the reason."""
-        assert measurements
+        assert measurements, "it measured nothing: what is undefined is a measurement of NaN with the reason"
         for m in measurements:
             assert isinstance(m, Measurement)
             assert isinstance(m.value, float)
             assert isinstance(m.n, int)
             assert m.measure
-            assert not np.isinf(m.value)
-            assert not np.isnan(m.value) or m.reason
+            assert not np.isinf(m.value), f"{m.measure} is infinite"
+            assert not np.isnan(m.value) or m.reason, f"{m.measure} is NaN without a reason"
 
     def test_no_two_measurements_have_one_name(self) -> None:
         names = [
             (m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in self.measured(Reader(WEIGHTS))
         ]
-        assert len(set(names)) == len(names)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        assert not twice, f"measurements of one name: {twice}"
 
     def test_a_second_probe_of_the_kind_causes_no_second_reading(self) -> None:
         once, twice = self.passes(1), self.passes(2)
-        assert twice == once + self.design_passes
+        assert twice == once + self.design_passes, (
+            f"two copies of the probe made {twice} passes over the model, one makes {once}: what is read must stand in "
+            f"its requests (design_passes is {self.design_passes})"
+        )
 
     def passes(self, copies: int) -> int:
         """Forward passes of the trained network when so many copies of the probe run together, on 50 images each."""
@@ -100,13 +114,13 @@ class ProbeConformance:
         probe, world = self.make(), World(n=50)
         run_probes(self.model(Reader({"size": 9.0})), world, {"p": probe})
         second = run_probes(self.model(Reader(WEIGHTS)), world, {"p": probe}).measurements["p"]
-        assert_equal(second, self.measured(Reader(WEIGHTS), world))
+        assert_equal(second, self.measured(Reader(WEIGHTS), world), "it kept something of the model before")
 
     def test_is_repeatable_and_draws_nothing_from_the_global_state(self) -> None:
-        torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        assert_equal(self.measured(Reader(WEIGHTS)), self.measured(Reader(WEIGHTS)))
-        assert torch.equal(torch.random.get_rng_state(), torch_state)
-        assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+        torch_state, numpy_state = torch.random.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
+        assert_equal(self.measured(Reader(WEIGHTS)), self.measured(Reader(WEIGHTS)), DRAW_FROM)
+        assert torch.equal(torch.random.get_rng_state(), torch_state), DRAW_FROM
+        assert repr(np.random.get_state()) == numpy_state, DRAW_FROM  # noqa: NPY002
 
     def test_changes_nothing_of_the_model(self) -> None:
         network = Reader(WEIGHTS).train()
@@ -116,7 +130,8 @@ class ProbeConformance:
         assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
         assert all(parameter.grad is None for parameter in network.parameters())
         assert network.training
-        assert not any(module._forward_hooks for module in model.network.modules())
+        left = [name for name, module in named_layers(model.network) if vars(module)["_forward_hooks"]]
+        assert not left, f"forward hooks were left on {left}"
 
     @pytest.mark.parametrize("factor", ["size", "tag"])
     def test_lives_with_a_factor_that_has_no_value(self, factor: str) -> None:
@@ -134,6 +149,6 @@ class ProbeConformance:
             self.measured(Reader({"tag": float("nan")}))
 
 
-def assert_equal(one: list[Measurement], two: list[Measurement]) -> None:
+def assert_equal(one: list[Measurement], two: list[Measurement], otherwise: str) -> None:
     """The same measurements, NaN equal to NaN."""
-    assert [repr(m) for m in one] == [repr(m) for m in two]
+    assert [repr(m) for m in one] == [repr(m) for m in two], otherwise

@@ -1,0 +1,52 @@
+"""Suites that say what a dataset, a phantom, an intervention, an architecture, a loss, a probe or a store must be.
+
+Inherit one in a test file of your own, say which component it is about, and run pytest:
+
+    from assay.testing import LossConformance
+
+    class TestMine(LossConformance):
+        name = "my_losses:Mine"
+
+Assay's own components inherit the same suites. Nothing else in Assay imports this package, which needs pytest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+try:
+    import pytest
+except ImportError as error:
+    raise ImportError("assay.testing needs pytest; install it with: pip install 'assay[testing]'") from error
+
+if TYPE_CHECKING:
+    from assay.testing.architecture import ArchitectureConformance
+    from assay.testing.dataset import DatasetConformance
+    from assay.testing.intervention import InterventionConformance
+    from assay.testing.loss import LossConformance
+    from assay.testing.phantom import PhantomConformance
+    from assay.testing.probe import ProbeConformance
+    from assay.testing.store import StoreConformance
+    from assay.testing.training import TrainingConformance
+
+__all__ = [
+    "ArchitectureConformance",
+    "DatasetConformance",
+    "InterventionConformance",
+    "LossConformance",
+    "PhantomConformance",
+    "ProbeConformance",
+    "StoreConformance",
+    "TrainingConformance",
+]
+
+_MODULES = {name: f"{__name__}.{name.removesuffix('Conformance').lower()}" for name in __all__}
+pytest.register_assert_rewrite(f"{__name__}.named", *_MODULES.values())  # a failure then shows its values
+
+
+def __getattr__(name: str) -> Any:
+    """Import a suite on first use, so that a test of the store need not wait for PyTorch."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module 'assay.testing' has no attribute '{name}'")

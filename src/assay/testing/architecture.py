@@ -1,0 +1,281 @@
+"""What every architecture must be."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError
+from assay.core.registry import ComponentKind
+from assay.core.spec import RecipeSpec
+from assay.probes.activations import Recorder
+from assay.recipes.checkpoint import load_weights, save_weights
+from assay.recipes.models import ArchitectureContext, as_network, build_network, empty_network
+from assay.recipes.network import Outputs
+from assay.recipes.randomness import deterministic, library_draws
+from assay.recipes.untyped import go_back, named_layers, seed_torch
+from assay.testing.named import NamedComponent
+from assay.testing.training import same_state
+
+CLASSES = 3
+TINY = (1, 2, 3, 5, 8, 13)
+"""Sides in pixels that many networks cannot take."""
+
+
+def images_of(count: int, channels: int, size: int) -> Tensor:
+    """Uniform noise in [0, 1), the same each time."""
+    return torch.rand((count, channels, size, size), generator=torch.Generator().manual_seed(0))
+
+
+def spots(count: int, channels: int, size: int) -> tuple[Tensor, Tensor]:
+    """Dim noise; every second image has a bright square on a quarter of its area, and is class 1."""
+    images = 0.5 * images_of(count, channels, size)
+    target = torch.arange(count) % 2
+    images[1::2, :, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] += 0.4
+    return images, target
+
+
+class ArchitectureConformance(NamedComponent):
+    """Set `name` and `params`, and say what the architecture promises:
+
+    - `sizes`: sides of images in pixels that it takes, the first being what most tests use.
+    - `smallest`: every smaller side is refused (1 where it takes any).
+    - `channels`: numbers of channels that it takes.
+    - `per_pixel`: logits are maps of the images' size (segmentation), and not made by the head.
+
+    Proven: features, logits and probed layers have the shapes that `Network` promises, for grey and colour images of
+    each size; the same seed gives the same weights, another seed others, whatever the global random state, and the
+    trunk does not depend on the number of classes; in evaluation an image's answer is repeatable, the same alone as in
+    a batch, and changes nothing; gradients reach every parameter, and 30 steps teach it to see a bright square; a step
+    repeated is the same bit for bit; weights come back from a state dict and from a file; a copy is the same network
+    and shares nothing with it, in float32 and under bfloat16; images too small are refused in one sentence.
+    """
+
+    kind: ClassVar[ComponentKind] = "architecture"
+    sizes: ClassVar[tuple[int, ...]] = (32, 64)
+    smallest: ClassVar[int] = 1
+    channels: ClassVar[tuple[int, ...]] = (1, 3)
+    per_pixel: ClassVar[bool] = False
+
+    def positional(self) -> tuple[Any, ...]:
+        """See `NamedComponent`."""
+        return (ArchitectureContext(self.channels[0], self.sizes[0], CLASSES, seed=0),)
+
+    @property
+    def recipe(self) -> RecipeSpec:
+        """A recipe with this architecture and random weights."""
+        return RecipeSpec(architecture=self.component)
+
+    def make(self, seed: int = 0, classes: int = CLASSES, channels: int = 0, size: int = 0) -> nn.Module:
+        """The network as a study makes it, in training mode; its first number of channels and size unless said."""
+        channels, size = channels or self.channels[0], size or self.sizes[0]
+        return build_network(self.recipe, channels=channels, size=size, classes=classes, seed=seed)
+
+    def images(self, count: int = 4) -> Tensor:
+        """Images of the first number of channels and size."""
+        return images_of(count, self.channels[0], self.sizes[0])
+
+    def test_is_a_network(self) -> None:
+        network = self.make()
+        assert isinstance(network, nn.Module)
+        seen = as_network(network)
+        assert isinstance(seen.width, int)
+        assert isinstance(seen.head, nn.Linear)
+        assert (seen.head.in_features, seen.head.out_features) == (seen.width, CLASSES)
+        assert network.training, "a network is built in training mode"
+
+    def test_features_and_logits_have_their_shapes_at_every_size(self) -> None:
+        for channels in self.channels:
+            for size in self.sizes:
+                network = self.make(channels=channels, size=size).eval()
+                self.check_outputs(network, images_of(2, channels, size))
+
+    def check_outputs(self, network: nn.Module, images: Tensor) -> None:
+        """Shapes and types of what it says, and that `forward` says the same."""
+        with torch.no_grad():
+            outputs, logits = read(network, images), network(images)
+        pixels = tuple(images.shape[2:]) if self.per_pixel else ()
+        assert outputs.features.shape == (len(images), as_network(network).width), "features are [b, width]"
+        assert outputs.logits.shape == (len(images), CLASSES, *pixels), "logits are [b, classes, *pixels]"
+        assert outputs.features.dtype == outputs.logits.dtype == torch.float32
+        assert torch.equal(logits, outputs.logits), "forward(images) is not read(images).logits"
+        if not self.per_pixel:
+            head = as_network(network).head(outputs.features)
+            assert torch.equal(head, outputs.logits), "logits are not what `head` makes of the features"
+
+    def test_layers_run_once_from_shallow_to_deep_and_end_in_the_features(self) -> None:
+        network = self.make().eval()
+        layers, order = as_network(network).layers, list[str]()
+        modules = dict(named_layers(network))
+        assert layers, "`layers` names no module that probes could read"
+        assert len(set(layers)) == len(layers)
+        for layer in layers:
+            assert layer in modules, f"`layers` names '{layer}', which is no module of the network"
+            modules[layer].register_forward_hook(noting(order, layer))
+        images = self.images()
+        with Recorder(network, layers, len(images)) as recorder, torch.no_grad():
+            outputs = read(network, images)
+            recorder.check()
+        assert tuple(order) == layers, f"`layers` says {layers}, they end in the order {tuple(order)}"
+        last = recorder.activations[layers[-1]]
+        np.testing.assert_allclose(last, outputs.features, rtol=1e-6, atol=1e-6, err_msg="the last of `layers`")
+
+    def test_the_same_seed_gives_the_same_weights_and_another_seed_others(self) -> None:
+        with library_draws(1, "elsewhere"):
+            first, before = self.make(seed=3), torch.get_rng_state()
+            self.make(seed=4)
+            assert torch.equal(torch.get_rng_state(), before), "building it drew from torch's global generator"
+        with library_draws(2, "elsewhere"):
+            assert same_state(first, self.make(seed=3)), "weights depend on something besides the seed"
+        other = self.make(seed=4).state_dict()
+        drawn = {name for name, value in first.state_dict().items() if not torch.equal(value, other[name])}
+        matrices = {name for name, value in first.named_parameters() if value.ndim > 1}
+        kept = sorted(name for name in matrices - drawn if bool(first.state_dict()[name].any()))
+        assert not kept, f"these weights are the same under another seed: {', '.join(kept)}"
+
+    def test_starts_alike_whatever_the_number_of_classes(self) -> None:
+        two, five = self.make(classes=2).state_dict(), self.make(classes=5).state_dict()
+        common = [name for name in two if two[name].shape == five[name].shape]
+        differ = [name for name in common if not torch.equal(two[name], five[name])]
+        assert common
+        assert not differ, f"these weights depend on the number of classes: {', '.join(differ)}"
+
+    def test_an_answer_is_repeatable_and_changes_nothing(self) -> None:
+        network, images = self.make().eval(), self.images()
+        before, kept = copy.deepcopy(network), images.clone()
+        with torch.no_grad():
+            seed_torch(1)
+            first = read(network, images)
+            seed_torch(2)
+            second = read(network, images)
+        assert torch.equal(first.logits, second.logits), "two readings in evaluation mode differ"
+        assert torch.equal(first.features, second.features)
+        assert same_state(network, before), "reading in evaluation mode changed the network"
+        assert torch.equal(images, kept), "reading changed the images that it was given"
+
+    def test_an_image_alone_is_answered_as_in_a_batch(self) -> None:
+        network, images = self.make().eval(), self.images(5)
+        with torch.no_grad():
+            together = read(network, images).logits
+            alone = torch.cat([read(network, image[None]).logits for image in images])
+        torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_black_and_white_images_have_finite_answers(self, value: float) -> None:
+        for network in (self.make(), self.make().eval()):
+            outputs = read(network, torch.full_like(self.images(), value))
+            assert bool(outputs.features.isfinite().all())
+            assert bool(outputs.logits.isfinite().all())
+
+    def test_gradients_reach_every_parameter_and_it_learns(self) -> None:
+        network = self.make(classes=2)
+        images, target = spots(16, self.channels[0], self.sizes[0])
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        reached, losses = set[str](), list[float]()
+        for _ in range(30):
+            loss = self.step(network, optimiser, images, target)
+            named = network.named_parameters()
+            reached |= {name for name, value in named if value.grad is not None and bool(value.grad.any())}
+            losses.append(loss)
+        missed = {name for name, value in network.named_parameters() if value.requires_grad} - reached
+        if self.per_pixel:
+            missed = {name for name in missed if not name.startswith("head.")}
+        assert not missed, f"no gradient reached: {', '.join(sorted(missed))}"
+        assert np.isfinite(losses).all(), f"the loss became {losses[-1]}"
+        assert losses[-1] < 0.3, f"after 30 steps of Adam a bright square is not seen: the loss is {losses[-1]:.3f}"
+
+    def step(self, network: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, target: Tensor) -> float:
+        """One step on the cross-entropy of the logits (of each pixel where there are such); the loss before it."""
+        logits = read(network, images).logits
+        goal = target[:, None, None].expand(len(target), *logits.shape[2:]) if self.per_pixel else target
+        loss = nn.functional.cross_entropy(logits, goal)
+        optimiser.zero_grad()
+        go_back(loss)
+        optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+        return loss.item()
+
+    def test_a_step_repeated_is_the_same_bit_for_bit(self) -> None:
+        images, target = spots(8, self.channels[0], self.sizes[0])
+        networks: list[nn.Module] = []
+        for elsewhere in (1, 2):
+            seed_torch(elsewhere)
+            network = self.make(classes=2)
+            with deterministic(1), library_draws(0, "training"):
+                for _ in range(2):
+                    self.step(network, torch.optim.SGD(network.parameters(), lr=0.1), images, target)
+            networks.append(network)
+        assert same_state(*networks), "two trainings from the same start ended with different weights"
+
+    def test_its_weights_come_back_from_a_state_dict_and_from_a_file(self, tmp_path: Path) -> None:
+        network, images = self.make(), self.images()
+        read(network, images)  # in training mode: running statistics are then not those of a new network
+        save_weights(network, tmp_path / "weights.safetensors")
+        loaded, filed = self.make(seed=1), self.empty()
+        loaded.load_state_dict(network.state_dict())
+        load_weights(filed, tmp_path / "weights.safetensors")
+        with torch.no_grad():
+            expected = read(network.eval(), images).logits
+            for again, way in ((loaded, "a state dict"), (filed, "a file")):
+                assert torch.equal(read(again.eval(), images).logits, expected), (
+                    f"loaded from {way} it answers otherwise"
+                )
+
+    def empty(self, size: int = 0) -> nn.Module:
+        """The network before its initialisation: what kept weights are loaded into."""
+        size = size or self.sizes[0]
+        return empty_network(self.recipe, channels=self.channels[0], size=size, classes=CLASSES, seed=2)
+
+    def test_a_copy_is_the_same_network_and_shares_nothing(self) -> None:
+        network, images = self.make().eval(), self.images()
+        clone = copy.deepcopy(network)
+        with torch.no_grad():
+            expected = read(network, images).logits
+            assert torch.equal(read(clone, images).logits, expected), "a copy answers otherwise"
+            for value in clone.parameters():
+                value.zero_()
+            assert torch.equal(read(network, images).logits, expected), "a copy shares parameters with its original"
+
+    def test_runs_in_bfloat16_as_a_copy_too(self) -> None:
+        network, images = self.make().eval(), self.images()
+        with torch.no_grad():
+            exact = read(network, images)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = read(copy.deepcopy(network), images)
+        assert half.logits.shape == exact.logits.shape
+        for rough, fine, what in ((half.features, exact.features, "features"), (half.logits, exact.logits, "logits")):
+            error = (rough.float() - fine).abs().max().item()
+            assert error <= 0.1 * max(1.0, fine.abs().max().item()), f"{what} are off by {error:.2g} in bfloat16"
+        go_back(half.logits.float().sum())
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
+
+    def test_images_too_small_are_refused_in_one_sentence(self) -> None:
+        for size in sorted({*TINY, max(1, self.smallest - 1), self.smallest}):
+            try:
+                network = self.empty(size)
+            except SpecError as error:
+                text = str(error)
+                assert size < self.smallest, (
+                    f"images of {size} px are refused, and `smallest` is {self.smallest}: {text}"
+                )
+                assert f"{size} x {size}" in text, f"the refusal does not say which size was given: {text}"
+                assert len(text.splitlines()) == 1, f"the refusal is more than one line: {text}"
+            else:
+                assert size >= self.smallest, f"images of {size} px are taken, and `smallest` is {self.smallest}"
+                self.check_outputs(network.eval(), images_of(2, self.channels[0], size))
+
+
+def noting(order: list[str], layer: str) -> Callable[[nn.Module, object, object], None]:
+    """A hook that writes down that a layer ended."""
+    return lambda _module, _inputs, _output: order.append(layer)
+
+
+def read(network: nn.Module, images: Tensor) -> Outputs:
+    """Features and logits."""
+    return as_network(network).read(images)

@@ -1,0 +1,69 @@
+"""Images in memory, and small sets whose classes are easy to tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from assay.core.types import FactorTable
+from assay.recipes.untyped import tensor_of
+from assay.shifts.environment import Environment
+
+
+@dataclass(frozen=True)
+class ImagesInMemory:
+    """`Images` over a tensor [n, c, h, w]."""
+
+    pixels: Float[Tensor, "n c h w"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "b c h w"]:
+        """See `Images`."""
+        return self.pixels[torch.as_tensor(index)]
+
+
+@dataclass(frozen=True)
+class MasksInMemory:
+    """`Masks` over a tensor [n, 1, h, w]."""
+
+    masks: Bool[Tensor, "n 1 h w"]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "b 1 h w"]:
+        """See `Masks`."""
+        return self.masks[torch.as_tensor(index)]
+
+
+def squares(rows: int, seed: int = 0, size: int = 16, channels: int = 1, classes: int = 2) -> Environment:
+    """Noise with one bright square per image and its mask; its side is 3 pixels and 2 more for every class."""
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, classes, rows)
+    pixels = rng.random((rows, channels, size, size), dtype=np.float32) * 0.5
+    masks = np.zeros((rows, 1, size, size), dtype=bool)
+    for image in range(rows):
+        side = 3 + 2 * int(target[image])
+        top, left = rng.integers(0, size - side, 2)
+        masks[image, 0, top : top + side, left : left + side] = True
+    pixels += np.float32(0.4) * masks
+    table = FactorTable(
+        row=np.arange(rows) + 1000 * seed,
+        target=target,
+        patient=np.arange(rows),
+        classes=tuple(f"class {number}" for number in range(classes)),
+    )
+    images, outlines = ImagesInMemory(tensor_of(pixels)), MasksInMemory(tensor_of(masks))
+    return Environment("squares", table, images, outlines, ())

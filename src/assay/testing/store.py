@@ -1,0 +1,254 @@
+"""What a store of a study's records must be."""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from assay.core.errors import StoreError
+from assay.core.types import Measurement, undefined
+from assay.store.files import write_json
+from assay.store.folder import RunFolder, UnitKind, remove_unit
+from assay.store.schema import SCHEMA_VERSION
+from assay.testing.faults import End, Work, with_every_fault
+
+ID = "unit-1"
+
+Store = type[RunFolder]
+Writer = Callable[[RunFolder, str], None]
+
+
+def outputs_of(id: str) -> dict[str, np.ndarray]:
+    """What a model said about five images; another id, other numbers."""
+    draw = np.random.default_rng(len(id))
+    numbers = {name: draw.integers(0, 9, 5) for name in ("row", "patient", "target", "fold")}
+    return {**numbers, "logits": draw.standard_normal((5, 3)).astype(np.float32)}
+
+
+def measurements_of(id: str) -> list[Measurement]:
+    """A number and what could not be had."""
+    return [Measurement("auroc", 1 / len(id), n=10), undefined("auroc", "one class only — ça", environment="it's")]
+
+
+def write_trial(store: RunFolder, id: str) -> None:
+    """A trial: its curve, then its record."""
+    write_json(store.unit("trials", id) / "curve.json", [1.0, 0.5])
+    store.write_record("trials", id, {"note": f"«{id}»"})
+
+
+def write_reading(store: RunFolder, id: str) -> None:
+    """A reading."""
+    store.write_outputs(id, outputs_of(id), {"note": id})
+
+
+def write_probe(store: RunFolder, id: str) -> None:
+    """A probe."""
+    store.write_measurements(id, measurements_of(id), {"note": id})
+
+
+WRITERS: Mapping[UnitKind, Writer] = {"trials": write_trial, "readings": write_reading, "probes": write_probe}
+KINDS = tuple(WRITERS)
+
+
+def write(store: Store, kind: UnitKind, id: str, root: Path) -> None:
+    """Write one unit into a store."""
+    WRITERS[kind](store(root), id)
+
+
+def remove(store: Store, kind: UnitKind, id: str, root: Path) -> None:
+    """Take one unit out of a store."""
+    remove_unit(store(root).unit(kind, id))
+
+
+def write_tables(store: Store, root: Path) -> None:
+    """All tables, with the stamp of the study."""
+    with store(root).tables_made_of({"spec": "b"}):
+        store(root).write_table("trials", ("trial", "seed"), [{"trial": "one", "seed": 1}])
+
+
+def many(store: Store, kind: UnitKind, ids: tuple[str, ...], root: Path) -> None:
+    """Write these units again and again."""
+    for _ in range(5):
+        for id in ids:
+            write(store, kind, id, root)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+class StoreConformance:
+    """Set `store` where it is not `RunFolder`: a class of an importable module, made with the path of its folder.
+
+    The layout on disk is the contract (`docs/reference/run-folder.md`), since a run folder is read without Assay; so a
+    store of one's own is a `RunFolder` that writes otherwise. Proven, by stopping a writer before each of its file
+    operations: the marker is last, so that a torn write is an absent unit and never a damaged one, the units beside
+    it are untouched, and what is left can be cleaned up and written again to the same bytes; a full disk and a
+    read-only folder are one sentence. Further: what is written comes back, the same content is the same bytes, writing
+    twice is writing the last, processes that write at once leave whole units, tables count only with their stamp, and
+    records of an unknown schema are refused in words.
+    """
+
+    store: ClassVar[Store] = RunFolder
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_what_is_written_comes_back(self, kind: UnitKind, tmp_path: Path) -> None:
+        root = tmp_path / "it's a run – où"
+        folder = self.store(root)
+        assert not folder.complete(kind, ID)
+        assert list(folder.ids(kind)) == []
+        for id in ("b", "a"):
+            WRITERS[kind](folder, id)
+        assert list(folder.ids(kind)) == ["a", "b"]
+        assert all(not folder.complete(other, "a") for other in KINDS if other != kind)
+        self.check_whole(self.store(root), kind, "a")
+
+    def check_whole(self, folder: RunFolder, kind: UnitKind, id: str) -> None:
+        """A complete unit holds all that was written, as `WRITERS` writes it."""
+        record = folder.record(kind, id)
+        assert record.pop("schema") == SCHEMA_VERSION
+        assert record == {"note": f"«{id}»" if kind == "trials" else id}
+        if kind == "readings":
+            found, expected = folder.outputs(id), outputs_of(id)
+            assert list(found) == list(expected)
+            for name, column in expected.items():
+                np.testing.assert_array_equal(found[name], column)
+                assert found[name].dtype == column.dtype
+        elif kind == "probes":
+            found = [repr(Measurement(**row)) for row in folder.measurements(id)]  # NaN is equal to NaN so
+            assert found == [repr(expected) for expected in measurements_of(id)]
+        else:
+            assert json.loads((folder.unit(kind, id) / "curve.json").read_text()) == [1.0, 0.5]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_same_content_is_the_same_bytes_and_the_last_write_counts(self, kind: UnitKind, tmp_path: Path) -> None:
+        once, twice = self.store(tmp_path / "once"), self.store(tmp_path / "twice")
+        WRITERS[kind](once, ID)
+        twice.write_record(kind, ID, {"note": "an earlier one, and longer than what follows" * 9})
+        for _ in range(2):
+            WRITERS[kind](twice, ID)
+        assert contents(tmp_path / "once") == contents(tmp_path / "twice")
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_torn_write_is_an_absent_unit(self, kind: UnitKind, tmp_path: Path) -> None:
+        whole = tmp_path / "whole"
+        for id in ("other", ID):
+            write(self.store, kind, id, whole)
+        ends = self.ends(functools.partial(write, self.store, kind, ID), "killed", kind, tmp_path)
+        assert {end.how for end in ends.values()} == {"killed", "done"}
+        for root, end in ends.items():
+            folder = self.store(root)
+            present = folder.complete(kind, ID)
+            assert present or end.how == "killed"
+            assert list(folder.ids(kind)) == sorted(["other", *[ID] * present])
+            for id in folder.ids(kind):
+                self.check_whole(folder, kind, id)
+            folder.remove_partial_files()
+            WRITERS[kind](folder, ID)
+            assert contents(root) == contents(whole), f"{root.name}: written again after it was killed, it differs"
+
+    def ends(self, work: Work, fault: str, kind: UnitKind, folder: Path) -> dict[Path, End]:
+        """How the work ends with a fault before each of its steps, in copies of a store that holds the unit `other`."""
+        write(self.store, kind, "other", folder / "before")
+        found = with_every_fault(work, fault, folder / "before", folder)
+        broken = {root.name: end.text for root, end in found.items() if end.how == "broken"}
+        assert not broken, f"the work broke with something else than a StoreError: {broken}"
+        return found
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_removal_that_is_killed_leaves_a_whole_unit_or_none(self, kind: UnitKind, tmp_path: Path) -> None:
+        write(self.store, kind, ID, tmp_path / "before")
+        work = functools.partial(remove, self.store, kind, ID)
+        for root, end in with_every_fault(work, "killed", tmp_path / "before", tmp_path).items():
+            folder = self.store(root)
+            if folder.complete(kind, ID):
+                assert end.how == "killed"
+                self.check_whole(folder, kind, ID)
+
+    @pytest.mark.parametrize(
+        ("fault", "says"),
+        [("full", "the disk is full"), ("read-only", "read-only"), ("forbidden", "not permitted")],
+    )
+    def test_what_cannot_be_written_is_one_sentence_and_damages_nothing(
+        self, fault: str, says: str, tmp_path: Path
+    ) -> None:
+        ends = self.ends(functools.partial(write, self.store, "probes", ID), fault, "probes", tmp_path)
+        assert {end.how for end in ends.values()} == {"refused", "done"}
+        for root, end in ends.items():
+            folder = self.store(root)
+            assert (end.how == "refused") == bool(end.text)
+            assert says in end.text or end.how == "done", f"the refusal does not say why: {end.text}"
+            assert str(root) in end.text or end.how == "done", f"the refusal does not name the place: {end.text}"
+            assert len(end.text.splitlines()) <= 1, f"the refusal is more than one line: {end.text}"
+            for id in folder.ids("probes"):
+                self.check_whole(folder, "probes", id)
+            assert folder.complete("probes", "other")
+            assert not list(root.rglob("*.partial")), f"{root.name} holds a part of a file"
+
+    def test_processes_that_write_at_once_leave_whole_units(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        own = ("first", "second")
+        workers = [context.Process(target=many, args=(self.store, "probes", ("shared", id), tmp_path)) for id in own]
+        for worker in workers:
+            worker.start()
+        folder = self.store(tmp_path)
+        while any(worker.is_alive() for worker in workers):
+            for id in folder.ids("probes"):
+                self.check_whole(folder, "probes", id)
+        assert [worker.exitcode for worker in workers] == [0, 0]
+        assert set(folder.ids("probes")) == {"shared", *own}
+        assert not list(tmp_path.rglob("*.partial"))
+
+    def test_a_failure_is_no_unit_and_is_forgotten_when_the_unit_succeeds(self, tmp_path: Path) -> None:
+        folder = self.store(tmp_path)
+        folder.write_failure(ID, {"text": "it broke"})
+        assert folder.failures() == {ID: {"text": "it broke"}}
+        assert not any(folder.complete(kind, ID) for kind in KINDS)
+        WRITERS["trials"](folder, ID)
+        assert folder.failures() == {}
+
+    def test_tables_count_only_when_all_of_them_are_written(self, tmp_path: Path) -> None:
+        before = self.store(tmp_path / "before")
+        write_json(before.root / "study.json", {"stamp": {"spec": "a"}})
+        with before.tables_made_of({"spec": "a"}):
+            before.write_table("trials", ("trial", "seed"), [])
+        assert before.tables_are_current()
+        write_json(before.root / "study.json", {"stamp": {"spec": "b"}})
+        assert not before.tables_are_current()
+        work = functools.partial(write_tables, self.store)
+        for root, end in with_every_fault(work, "killed", before.root, tmp_path).items():
+            folder = self.store(root)
+            assert end.how == "killed" or folder.tables_are_current()
+            if folder.tables_are_current():
+                assert folder.table("trials") == [{"trial": "one", "seed": 1}]
+
+    @pytest.mark.parametrize(
+        ("record", "says"),
+        [
+            ({"schema": SCHEMA_VERSION + 1}, f"schema {SCHEMA_VERSION + 1}.*reads up to {SCHEMA_VERSION}: install"),
+            ({"note": "of another program"}, "no schema version"),
+        ],
+    )
+    def test_records_of_an_unknown_schema_are_refused(self, record: dict[str, Any], says: str, tmp_path: Path) -> None:
+        folder = self.store(tmp_path)
+        path = folder.unit("trials", ID) / "record.json"
+        write_json(path, record)
+        with pytest.raises(StoreError, match=says) as refused:
+            folder.record("trials", ID)
+        assert str(path) in str(refused.value)
+
+    def test_a_damaged_record_is_refused_by_its_name(self, tmp_path: Path) -> None:
+        folder = self.store(tmp_path)
+        WRITERS["trials"](folder, ID)
+        path = folder.unit("trials", ID) / "record.json"
+        path.write_bytes(path.read_bytes()[:-5])
+        with pytest.raises(StoreError, match=r"record\.json.*delete this file"):
+            folder.record("trials", ID)

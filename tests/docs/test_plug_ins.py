@@ -1,0 +1,156 @@
+"""What the how-to pages show is a plug-in that passes its suite, run by pytest outside the repository; a broken one is
+told what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tests.docs.reading import ROOT, blocks
+
+PAGES = sorted((ROOT / "docs/how-to").glob("add-a*.md"))
+SUITES = {
+    "add-a-dataset.md": "TestEyes",
+    "add-a-loss.md": "TestLogitAdjusted",
+    "add-a-probe.md": "TestShareOfPositives",
+    "add-an-architecture.md": "TestPatches",
+    "add-an-intervention.md": "TestBorder",
+}
+HASTY = """
+from assay.store.folder import RunFolder
+
+
+class Hasty(RunFolder):
+    def write_measurements(self, id, measurements, record):
+        self.write_record("probes", id, record)
+        super().write_measurements(id, measurements, record)
+"""
+TEST_HASTY = """
+from my_store import Hasty
+from assay.testing import LossConformance, StoreConformance
+
+class TestHasty(StoreConformance):
+    store = Hasty
+
+class TestForgotten(LossConformance):
+    pass
+"""
+
+
+def modules(page: Path) -> dict[str, str]:
+    """The files that a page shows: blocks that begin with their name."""
+    named = [(re.match(r'"""(\w+\.py)"""', block), block) for block in blocks(page, "python")]
+    return {found[1]: block for found, block in named if found}
+
+
+def outcomes(folder: Path, files: Mapping[str, str], *options: str) -> dict[str, dict[str, str]]:
+    """Suite -> test -> what pytest said of it, empty where it passed."""
+    for file, text in files.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=found.xml", *options]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert (folder / "found.xml").is_file(), done.stdout + done.stderr
+    found: dict[str, dict[str, str]] = {}
+    for case in ElementTree.parse(folder / "found.xml").getroot().iter("testcase"):
+        wrong = "\n".join(part.get("message", "") for part in case)
+        found.setdefault(case.get("classname", "").rpartition(".")[2], {})[case.get("name", "")] = wrong
+    return found
+
+
+@pytest.fixture(scope="module")
+def passing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    files = {name: text for page in PAGES for name, text in modules(page).items()}
+    return outcomes(tmp_path_factory.mktemp("plug-ins"), files)
+
+
+def test_every_page_shows_a_plug_in() -> None:
+    assert {page.name for page in PAGES} == set(SUITES)
+
+
+@pytest.mark.parametrize(("page", "suite"), SUITES.items())
+def test_the_plug_in_of_a_page_passes_its_suite_outside_the_repository(
+    page: str, suite: str, passing: dict[str, dict[str, str]]
+) -> None:
+    assert f"class {suite}(" in (ROOT / "docs/how-to" / page).read_text(encoding="utf-8")
+    assert len(passing[suite]) > 8
+    assert not {test: wrong for test, wrong in passing[suite].items() if wrong}
+
+
+BROKEN = [
+    (
+        "add-a-loss.md",
+        "cross_entropy(wide + self.shift, batch.target)",
+        "cross_entropy(wide + self.shift, batch.target, reduction='none')",
+        ("test_gives_one_finite_number_and_finite_gradients", "a loss is one number, this one has shape (12,)"),
+    ),
+    (
+        "add-an-intervention.md",
+        'draws.uniform("width")',
+        "torch.rand(len(draws.rows))",
+        ("test_it_is_the_same_whenever_it_is_drawn_and_applied[1x32x32]", "it draws from a global generator"),
+    ),
+    (
+        "add-an-architecture.md",
+        "initialise_by_name(network, context.seed)",
+        "initialise_by_name(network, 0)",
+        (
+            "test_the_same_seed_gives_the_same_weights_and_another_seed_others",
+            "the same under another seed: head.weight, trunk.embed.weight, trunk.mix.1.weight",
+        ),
+    ),
+    (
+        "add-a-probe.md",
+        '    scope: ClassVar[Scope] = "tests"\n',
+        "",
+        ("test_says_what_it_looks_at", "scope is None: set the class attribute `scope` to one of tests, neutral"),
+    ),
+    (
+        "add-a-dataset.md",
+        "return_inverse=True)[1]",
+        "return_inverse=True)[1] + 1",
+        ("test_targets_and_patients_are_codes", "patients are numbered from 0 without gaps"),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    files = {"my_store.py": HASTY, "test_my_store.py": TEST_HASTY}
+    for page, right, wrong, _ in BROKEN:
+        for name, text in modules(ROOT / "docs/how-to" / page).items():
+            assert name.startswith("test_") or right in text
+            files[name] = text.replace(right, wrong)
+    tests = " or ".join(test.partition("[")[0] for *_, (test, _) in BROKEN)
+    chosen = f"{tests} or (torn_write and probes) or (TestForgotten and draws_nothing)"
+    return outcomes(tmp_path_factory.mktemp("broken"), files, "-k", chosen)
+
+
+@pytest.mark.parametrize(("page", "said"), [(page, said) for page, _, _, said in BROKEN])
+def test_a_broken_plug_in_is_told_what_is_wrong(
+    page: str, said: tuple[str, str], failing: dict[str, dict[str, str]]
+) -> None:
+    test, text = said
+    assert text in failing[SUITES[page]][test]
+
+
+def test_a_store_whose_marker_is_first_is_found_out(failing: dict[str, dict[str, str]]) -> None:
+    assert "measurements.parquet" in failing["TestHasty"]["test_a_torn_write_is_an_absent_unit[probes]"]
+
+
+def test_a_suite_without_a_name_says_what_to_set(failing: dict[str, dict[str, str]]) -> None:
+    assert "set name = 'package.module:attribute'" in failing["TestForgotten"]["test_draws_nothing_at_random"]
+
+
+def test_without_pytest_the_package_says_what_to_install() -> None:
+    program = "import sys; sys.modules['pytest'] = None\nimport assay.testing"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: assay.testing needs pytest; install it with: pip install 'assay[testing]'"
+    )
