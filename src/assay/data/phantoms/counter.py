@@ -44,11 +44,18 @@ def white_noise(
     keys = torch.as_tensor(
         (_row_key(nuisance, stream) >> np.uint64(32)).astype(np.uint32).view(np.int32), device=device
     )
-    x = keys[:, None] ^ _lattice_codes(height * width, device)
-    x = _hash32_(x)
+    x = lattice_bits(keys, height * width)
     pairs = (x & 0x00FF00FF) + ((x >> 8) & 0x00FF00FF)
     total = (pairs & 0xFFFF) + (pairs >> 16)
     return total.to(torch.float32).sub_(_BYTES_MEAN).mul_(_BYTES_SCALE).view(-1, height, width)
+
+
+def lattice_bits(keys: Int[Tensor, "n"], count: int) -> Int[Tensor, "n count"]:
+    """32 random bits (int32) per key and lattice point, on the keys' device: a hash of both, nothing else.
+
+    keys: int32, well mixed themselves, such as `core.seeds.row_seed` gives them.
+    """
+    return _hash32_(keys[:, None] ^ _lattice_codes(count, str(keys.device)))
 
 
 _BYTES_MEAN = 4 * 127.5

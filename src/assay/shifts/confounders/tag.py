@@ -1,4 +1,4 @@
-"""Local interventions: things that lie in the image beside what the image shows."""
+"""The text tag: the first intervention, kept to the byte."""
 
 from __future__ import annotations
 

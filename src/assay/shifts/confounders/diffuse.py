@@ -1,0 +1,50 @@
+"""What all changes of the whole image share, and how a result is made the same in any batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from assay.shifts.confounders.layers import Shape
+from assay.shifts.intervention import Draws, Parameters
+
+_GRID = 2.0**20
+
+
+class Change(ABC):
+    """A change of the whole image."""
+
+    @abstractmethod
+    def check(self, shape: Shape) -> None:
+        """Raises SpecError when images of this shape cannot carry it."""
+
+    @abstractmethod
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """Parameters for every row, at least one, float64 or int64 [n]."""
+
+    @abstractmethod
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The changed images."""
+
+    def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
+        """All pixels."""
+        some = next(iter(parameters.values()))
+        return torch.ones(len(some), 1, *shape[1:], dtype=torch.bool, device=some.device)
+
+
+def same(draws: Draws, name: str, value: float) -> dict[str, Tensor]:
+    """A parameter that is the same for all rows."""
+    return {name: torch.full((len(draws.rows),), float(value), dtype=torch.float64)}
+
+
+def settled(images: Float64[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Float64 results as float32 in [0, 1], on a grid of 2^-20, 16 times finer than 16 bits.
+
+    Transforms and powers of libraries differ in their last bit with the size of the batch and from device to device;
+    on the grid that is gone, but for one value in some 10^9. Gradients pass as if it were not there.
+    """
+    kept = images.clamp(0, 1)
+    return (kept + ((kept.detach() * _GRID).round() / _GRID - kept.detach())).float()

@@ -1,0 +1,120 @@
+"""Loss of fine detail: low-pass filters, blur, a coarser grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from assay.shifts.confounders.diffuse import Change, same, settled
+from assay.shifts.confounders.layers import Shape
+from assay.shifts.intervention import Draws, Parameters
+
+
+@dataclass(frozen=True)
+class LowPass(Change):
+    """Frequencies beyond `cutoff` taken away in the Fourier plane: a centred disc, or a Gaussian.
+
+    cutoff: share of the Nyquist frequency. `ideal`: all within is kept, all beyond is gone; from sqrt(2) on nothing
+    changes. `gaussian`: the amplitude at the cutoff is exp(-1/2) of what it was. Like any product in the Fourier plane
+    it takes the image as periodic, so opposite edges run into each other. Differentiable.
+    """
+
+    cutoff: float
+    filter: Literal["ideal", "gaussian"]
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`cutoff`, the same for all rows."""
+        return same(draws, "cutoff", self.cutoff)
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The filtered images."""
+        if len(images) == 0 or (self.filter == "ideal" and self.cutoff >= math.sqrt(2)):
+            return images  # a Fourier transform of an empty batch is an error in torch
+        height, width = images.shape[2:]
+        down = torch.fft.fftfreq(height, 0.5, dtype=torch.float64, device=images.device)[:, None]
+        along = torch.fft.rfftfreq(width, 0.5, dtype=torch.float64, device=images.device)[None, :]
+        relative = (down * down + along * along) / (self.cutoff * self.cutoff)
+        kept = (relative <= 1).double() if self.filter == "ideal" else torch.exp(-0.5 * relative)
+        spectrum = torch.fft.rfft2(images.double()) * kept
+        return settled(torch.fft.irfft2(spectrum, s=(height, width)))
+
+
+@dataclass(frozen=True)
+class Blur(Change):
+    """A Gaussian blur in space; the image is mirrored at its edges.
+
+    sigma: standard deviation as a share of the shorter side; weights are those of the Gaussian at whole pixels out to
+    four standard deviations, with sum 1. Differentiable.
+    """
+
+    sigma: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`sigma`, the same for all rows."""
+        return same(draws, "sigma", self.sigma)
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The blurred images."""
+        sigma = self.sigma * min(images.shape[2:])
+        if sigma == 0:
+            return images
+        reach = math.ceil(4 * sigma)
+        weights = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(reach + 1)]
+        total = weights[0] + 2 * sum(weights[1:])
+        for axis in (2, 3):
+            images = _smooth(images, [weight / total for weight in weights], axis)
+        return images.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Resample(Change):
+    """The image at a coarser resolution, brought back to its size: antialiased bilinear down, bilinear up.
+
+    factor: how many times coarser, 1 changes nothing; at least one pixel is left. Differentiable.
+    """
+
+    factor: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`factor`, the same for all rows."""
+        return same(draws, "factor", self.factor)
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The coarser images."""
+        if len(images) == 0 or self.factor == 1:
+            return images
+        height, width = images.shape[2:]
+        coarse = max(1, round(height / self.factor)), max(1, round(width / self.factor))
+        small = functional.interpolate(images, size=coarse, mode="bilinear", antialias=True)
+        return functional.interpolate(small, size=(height, width), mode="bilinear").clamp(0, 1)
+
+
+def _smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int) -> Float[Tensor, "b c h w"]:
+    """The sum over shifts along one axis, shift by shift: a library's convolution would depend on the batch.
+
+    weights: for a shift of 0, 1, ... pixels either way.
+    """
+    length, reach = images.shape[axis], len(weights) - 1
+    position = torch.arange(-reach, length + reach, device=images.device) % (2 * length)
+    mirrored = torch.minimum(position, 2 * length - 1 - position)
+    wide = images.index_select(axis, mirrored)
+    total = wide.narrow(axis, reach, length) * weights[0]
+    for step in range(1, reach + 1):
+        pair = wide.narrow(axis, reach - step, length) + wide.narrow(axis, reach + step, length)
+        total = total + pair * weights[step]
+    return total

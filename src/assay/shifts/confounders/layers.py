@@ -1,0 +1,158 @@
+"""What all local marks share: paint in layers over an image, and the shapes that fill a plane.
+
+Only operations whose result does not depend on where a value stands in an array are used (+ - * /, square roots,
+comparisons, maxima), so that a row's pixels are the same bits in any batch; angles are drawn as a cosine and a sine.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from assay.data.phantoms.exact import direction
+from assay.shifts.intervention import Draws, Parameters
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of one image."""
+
+WHITE = (1.0, 1.0, 1.0)
+BLACK = (0.0, 0.0, 0.0)
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Paint: `coverage` [b, 1, h, w] in 0..1 says how far each pixel moves to `colour` (red, green, blue in 0..1)."""
+
+    coverage: Float[Tensor, "b 1 h w"]
+    colour: tuple[float, float, float] = WHITE
+
+
+class Mark(ABC):
+    """A thing that lies over the image: layers of paint, all thinned by `opacity`.
+
+    opacity: 0 (nothing changes) to 1. On images that are not RGB a colour is its luminance (ITU-R BT.601). Gradients
+    flow from the changed images to the given ones.
+    """
+
+    opacity: float
+
+    @abstractmethod
+    def check(self, shape: Shape) -> None:
+        """Raises SpecError when images of this shape cannot carry it."""
+
+    @abstractmethod
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """Parameters for every row, float64 or int64 [n]."""
+
+    @abstractmethod
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """The paint, lowest layer first, on the parameters' device."""
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The images with the mark on them."""
+        channels, height, width = images.shape[1:]
+        for layer in self.layers(parameters, (channels, height, width)):
+            paint = in_channels(layer.colour, images)
+            images = images + (self.opacity * layer.coverage) * (paint - images)
+        return images.clamp(0, 1)
+
+    def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
+        """Every pixel that any layer touches."""
+        covered = [layer.coverage > 0 for layer in self.layers(parameters, shape)]
+        return torch.stack(covered).any(dim=0)
+
+
+def in_channels(colour: tuple[float, float, float], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 1"]:
+    """A colour for images with this many channels: itself for three, else its luminance."""
+    channels = images.shape[1]
+    luminance = sum(weight * value for weight, value in zip(_LUMA, colour, strict=True))
+    values = colour if channels == 3 else (luminance,) * channels
+    return torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
+
+
+def luminance(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+    """What `in_channels` makes grey of colours: ITU-R BT.601 for three channels, else their mean."""
+    channels = images.shape[1]
+    weights = _LUMA if channels == 3 else (1 / channels,) * channels
+    total = images[:, :1] * weights[0]
+    for channel in range(1, channels):
+        total = total + images[:, channel : channel + 1] * weights[channel]
+    return total
+
+
+def placed(
+    draws: Draws, parameter: str, centre: float, jitter: float, half: float, length: int, shape: Shape
+) -> Float[Tensor, "n"]:
+    """A centre along one axis in px: drawn within `jitter` of `centre`, then moved into the image.
+
+    centre: share of `length`, the image's edge along that axis in px. jitter: share of the shorter side. half: how far
+    the thing reaches from its centre, in px.
+    """
+    reach = 2 * jitter * min(shape[1:])
+    place = centre * length + reach * (draws.uniform(parameter) - 0.5)
+    return place.clamp(min(half, length / 2), max(length - half, length / 2))
+
+
+def turned(draws: Draws, parameter: str, least: float, most: float) -> dict[str, Tensor]:
+    """An angle between `least` and `most` degrees, as `<parameter> cosine` and `<parameter> sine`."""
+    degrees = least + (most - least) * draws.uniform(parameter)
+    cosine, sine = direction(degrees.numpy() / 360)
+    return {f"{parameter} cosine": torch.as_tensor(cosine), f"{parameter} sine": torch.as_tensor(sine)}
+
+
+def per_pixel(values: Float[Tensor, "b"]) -> Float[Tensor, "b 1 1 1"]:
+    """One float32 number per row, to be broadcast over its pixels."""
+    return values.float()[:, None, None, None]
+
+
+def axes(shape: Shape, device: torch.device) -> tuple[Float[Tensor, "1 1 1 w"], Float[Tensor, "1 1 h 1"]]:
+    """x and y of the pixels' centres in px from the left and the top, to be broadcast."""
+    x = torch.arange(shape[2], device=device, dtype=torch.float32) + 0.5
+    y = torch.arange(shape[1], device=device, dtype=torch.float32) + 0.5
+    return x.view(1, 1, 1, -1), y.view(1, 1, -1, 1)
+
+
+def edge(depth: Float[Tensor, "*shape"], softness: float = 1.0) -> Float[Tensor, "*shape"]:
+    """Coverage of a pixel whose centre lies `depth` px inside an edge that is `softness` px wide (smoothstep)."""
+    t = (depth / softness + 0.5).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def disc(
+    shape: Shape, x: Float[Tensor, "b"], y: Float[Tensor, "b"], radius: float, softness: float = 1.0
+) -> Float[Tensor, "b 1 h w"]:
+    """Coverage by a disc; centre, radius and the width of its edge in px."""
+    across, down = axes(shape, x.device)
+    away_x, away_y = across - per_pixel(x), down - per_pixel(y)
+    return edge(radius - torch.sqrt(away_x * away_x + away_y * away_y), softness)
+
+
+def box(
+    shape: Shape,
+    x: Float[Tensor, "b"],
+    y: Float[Tensor, "b"],
+    half: tuple[float, float],
+    corner: float = 0.0,
+    turn: tuple[Tensor, Tensor] | None = None,
+) -> Float[Tensor, "b 1 h w"]:
+    """Coverage by a box with corners rounded by `corner` px, of `half` = (width, height) / 2 px around its centre.
+
+    turn: cosine and sine per row of the angle by which it is turned clockwise.
+    """
+    across, down = axes(shape, x.device)
+    away_x, away_y = across - per_pixel(x), down - per_pixel(y)
+    if turn is not None:
+        cosine, sine = per_pixel(turn[0]), per_pixel(turn[1])
+        away_x, away_y = away_x * cosine + away_y * sine, away_y * cosine - away_x * sine
+    out_x, out_y = away_x.abs() - (half[0] - corner), away_y.abs() - (half[1] - corner)
+    beyond_x, beyond_y = out_x.clamp(min=0), out_y.clamp(min=0)
+    outside = torch.sqrt(beyond_x * beyond_x + beyond_y * beyond_y)
+    inside = torch.maximum(out_x, out_y).clamp(max=0)
+    return edge(corner - outside - inside)

@@ -1,0 +1,121 @@
+"""Things that somebody measured with: a graduated ruler at an edge, and a pair of callipers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from assay.core.errors import SpecError
+from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, placed, turned
+from assay.shifts.confounders.strokes import line
+from assay.shifts.intervention import Draws, Parameters
+
+Ink = Literal["white", "black"]
+
+_MARGIN = 0.03  # of the shorter side, between the ruler and the edge of the image
+_TICKS = {1: 0.45, 5: 0.7, 10: 1.0}  # every how many ticks -> length as a share of the longest
+_THIN = 0.004  # radius of a line, as a share of the shorter side
+_CROSS = 0.03  # half of a calliper's cross, as a share of the shorter side
+
+
+@dataclass(frozen=True)
+class Ruler(Mark):
+    """A graduated scale along one edge of the image; every fifth and tenth mark is longer. See `RulerParams`."""
+
+    opacity: float
+    side: Literal["left", "right", "top", "bottom"]
+    length: float
+    marks: int
+    size: float
+    jitter: float
+    ink: Ink
+
+    def check(self, shape: Shape) -> None:
+        """Raises SpecError when neighbouring marks would fall into one pixel."""
+        apart = self.length * self._along(shape) / self.marks
+        if apart < 1:
+            raise SpecError(
+                f"a ruler of {self.marks} marks over {self.length * self._along(shape):.0f} px has {apart:.2g} px "
+                "between them: give fewer marks or a greater length"
+            )
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`along`: the ruler's middle along its edge in px."""
+        edge = self._along(shape)
+        return {"along": placed(draws, "along", 0.5, self.jitter, self.length * edge / 2, edge, shape)}
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """The marks, and the line on which they stand."""
+        middle, edge, short = parameters["along"], self._along(shape), min(shape[1:])
+        number = torch.arange(self.marks + 1, device=middle.device, dtype=torch.float64)
+        reach = torch.full_like(number, _TICKS[1])
+        for every in (5, 10):
+            reach[number % every == 0] = _TICKS[every]
+        place = middle[:, None] + self.length * edge * (number / self.marks - 0.5)
+        base = torch.full_like(place, _MARGIN * short)
+        tips = base + self.size * short * reach
+        thin = _THIN * short
+        drawn = [self._line(shape, place, base, place, tips, thin, self.size * short)]
+        ends = place[:, :1], place[:, -1:]
+        drawn += [self._line(shape, ends[0], base[:, :1], ends[1], base[:, :1], thin, self.length * edge)]
+        return [Layer(torch.stack(drawn).amax(dim=0), WHITE if self.ink == "white" else BLACK)]
+
+    def _along(self, shape: Shape) -> int:
+        """The length in px of the edge at which it lies."""
+        return shape[1] if self.side in ("left", "right") else shape[2]
+
+    def _line(
+        self, shape: Shape, along0: Tensor, off0: Tensor, along1: Tensor, off1: Tensor, radius: float, longest: float
+    ) -> Float[Tensor, "b 1 h w"]:
+        """Lines given by places along the edge and distances from it."""
+        if self.side in ("left", "right"):
+            off0, off1 = (shape[2] - off if self.side == "right" else off for off in (off0, off1))
+            return line(shape, off0, along0, off1, along1, radius, longest)
+        off0, off1 = (shape[1] - off if self.side == "bottom" else off for off in (off0, off1))
+        return line(shape, along0, off0, along1, off1, radius, longest)
+
+
+@dataclass(frozen=True)
+class Calliper(Mark):
+    """Two crosses joined by a dotted line, as a reader measures a lesion on the screen. See `CalliperParams`."""
+
+    opacity: float
+    length: float
+    x: float
+    y: float
+    jitter: float
+    ink: Ink
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it: its ends are cut off at the image's."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100 % of the largest."""
+        return {
+            "x": placed(draws, "x", self.x, self.jitter, 0.0, shape[2], shape),
+            "y": placed(draws, "y", self.y, self.jitter, 0.0, shape[1], shape),
+            "length": self.length * min(shape[1:]) * (0.7 + 0.3 * draws.uniform("length")),
+            **turned(draws, "turn", 0.0, 180.0),
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Dots along the line and a cross at either end."""
+        short = min(shape[1:])
+        x, y, half = (parameters[name][:, None] for name in ("x", "y", "length"))
+        half = half / 2
+        cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
+        thin, arm = _THIN * short, _CROSS * short
+        dots = max(3, round(self.length * short / (8 * max(thin, 0.5))))
+        t = torch.linspace(-1, 1, dots, device=x.device, dtype=torch.float64) * half
+        along_x, along_y = x + t * cosine, y + t * sine
+        drawn = [line(shape, along_x, along_y, along_x, along_y, thin, 0.0)]
+        sign = torch.tensor([-1.0, 1.0], device=x.device, dtype=torch.float64)
+        end_x, end_y = x + sign * half * cosine, y + sign * half * sine
+        drawn.append(line(shape, end_x - arm, end_y, end_x + arm, end_y, thin, 2 * arm))
+        drawn.append(line(shape, end_x, end_y - arm, end_x, end_y + arm, thin, 2 * arm))
+        return [Layer(torch.stack(drawn).amax(dim=0), WHITE if self.ink == "white" else BLACK)]

@@ -1,0 +1,142 @@
+"""Brightness: an uneven field, gamma, contrast, the histogram of another scanner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from assay.shifts.confounders.diffuse import Change, same, settled
+from assay.shifts.confounders.layers import Shape, luminance, per_pixel
+from assay.shifts.intervention import Draws, Parameters
+
+_LEVELS = 2**16
+_ORDER = 3
+_TERMS = tuple((i, j) for i in range(_ORDER + 1) for j in range(_ORDER + 1) if 1 <= i + j <= _ORDER)
+
+
+@dataclass(frozen=True)
+class BiasField(Change):
+    """Smoothly uneven brightness: pixels times exp(amplitude f), with f a polynomial of degree 3 that stays in -1..1.
+
+    f is a sum of products of Legendre polynomials along x and y with coefficients of the row's own, divided by the sum
+    of their sizes. Van Leemput et al. 1999 model the field of a coil in this way. Differentiable.
+    """
+
+    amplitude: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x<i> y<j>`: the nine coefficients, with sizes that sum to 1."""
+        drawn = {f"x{i} y{j}": 2 * draws.uniform(f"x{i} y{j}") - 1 for i, j in _TERMS}
+        total = sum((value.abs() for value in drawn.values()), torch.zeros(len(draws.rows), dtype=torch.float64))
+        return {name: value / total for name, value in drawn.items()}
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The unevenly lit images."""
+        height, width = images.shape[2:]
+        along = _legendre(width, images.device)
+        down = _legendre(height, images.device)
+        field = torch.zeros(len(images), 1, height, width, device=images.device)
+        for i, j in _TERMS:
+            field = field + per_pixel(parameters[f"x{i} y{j}"]) * (down[j][:, None] * along[i])
+        return (images * torch.exp(self.amplitude * field)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Gamma(Change):
+    """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay.
+
+    Differentiable; below 1 the gradient at black is infinite.
+    """
+
+    gamma: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`gamma`, the same for all rows."""
+        return same(draws, "gamma", self.gamma)
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The brighter or darker images."""
+        return images if self.gamma == 1 else settled(images.double() ** self.gamma)
+
+
+@dataclass(frozen=True)
+class Contrast(Change):
+    """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing.
+
+    Differentiable but where it cuts.
+    """
+
+    factor: float
+    pivot: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`factor`, the same for all rows."""
+        return same(draws, "factor", self.factor)
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The flatter or steeper images."""
+        return images if self.factor == 1 else (self.pivot + self.factor * (images - self.pivot)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class ScannerHistogram(Change):
+    """The grey values of another scanner: each image's histogram moved towards a stated one.
+
+    A pixel whose luminance has rank u (0 the darkest of the image, 1 the brightest) moves by `strength` of the way from
+    there to the target's quantile at u, a polyline through `quantiles` at even steps of u; all channels move alike, so
+    that colours keep their hue. The order of grey values is kept, so at strength 1 two grey images with the same order
+    come out equal. Values within one 65,535th share a rank. An image of a single value has no ranks and stays as it
+    is. Ranks pass no gradient: that of a grey result is 1 - strength.
+    """
+
+    strength: float
+    quantiles: tuple[float, ...]
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`strength`, the same for all rows."""
+        return same(draws, "strength", self.strength)
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The images in the other scanner's grey values."""
+        grey = luminance(images)
+        rank, ranked = _ranks(grey.detach())
+        position = rank * (len(self.quantiles) - 1)
+        knots = torch.tensor(self.quantiles, dtype=torch.float64, device=images.device)
+        first = position.floor().clamp(0, len(knots) - 2)
+        low, high = knots[first.long()], knots[first.long() + 1]
+        target = (low + (position - first) * (high - low)).float()
+        moved = (images + self.strength * (target - grey)).clamp(0, 1)
+        return torch.where(ranked[:, None, None, None], moved, images)
+
+
+def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
+    """For each pixel the share of the pixels below the brightest that are darker; which images have ranks."""
+    level = (grey * (_LEVELS - 1)).round().long().flatten(1)
+    image = torch.arange(len(grey), device=grey.device)[:, None]
+    counts = torch.bincount((level + image * _LEVELS).flatten(), minlength=len(grey) * _LEVELS).view(-1, _LEVELS)
+    darker = (counts.cumsum(dim=1) - counts).gather(1, level)
+    most = darker.amax(dim=1)
+    return (darker.double() / most.clamp(min=1)[:, None]).view_as(grey), most > 0
+
+
+def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]]:
+    """Legendre polynomials of degree 0 to 3 at the pixels' centres, the image spanning -1 to 1."""
+    x = (torch.arange(length, device=device, dtype=torch.float64) + 0.5) * (2 / length) - 1
+    square = x * x
+    polynomials = [torch.ones_like(x), x, 1.5 * square - 0.5, (2.5 * square - 1.5) * x]
+    return [polynomial.float() for polynomial in polynomials]

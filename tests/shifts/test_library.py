@@ -1,0 +1,220 @@
+"""Every registered intervention: the conformance suite, then what dose, size, range and visibility promise."""
+
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.core.registry import build, entries
+from assay.shifts.intervention import draw
+from assay.shifts.visibility import visibility
+from assay.testing import InterventionConformance
+
+# name -> argument that is the dose, and values from the least visible to the most
+DOSES = {
+    **{
+        name: ("opacity", [0.0, 0.2, 0.6, 1.0])
+        for name in (
+            "laterality-marker", "text-line", "ruler", "calliper", "surgical-pen", "hair", "chest-drain", "pacemaker",
+            "electrode", "collimation-border", "vignette", "scope-inset",
+        )
+    },
+    "tag": ("contrast", [0.05, 0.3, 1.0]),
+    "low-pass": ("cutoff", [2.0, 0.8, 0.4, 0.1]),
+    "blur": ("sigma", [0.0, 0.01, 0.03, 0.1]),
+    "resample": ("factor", [1, 1.5, 3, 8]),
+    "poisson-noise": ("photons", [1e8, 1e6, 1e5, 1e4]),
+    "gaussian-noise": ("sigma", [0.0, 0.01, 0.05, 0.2]),
+    "bias-field": ("amplitude", [0.0, 0.2, 0.6, 1.5]),
+    "gamma": ("gamma", [1, 1.2, 1.6, 3]),
+    "contrast": ("factor", [1, 0.8, 0.5, 0.0]),
+    "jpeg": ("quality", [95, 60, 20, 1]),
+    "scanner-histogram": ("strength", [0.0, 0.2, 0.6, 1.0]),
+}  # fmt: skip
+NO_IDENTITY = {"tag", "poisson-noise", "jpeg"}
+
+
+class TestLateralityMarker(InterventionConformance):
+    name = "laterality-marker"
+    params: ClassVar = {"letter": "either", "tilt": 90, "jitter": 0.3}
+
+
+class TestTextLine(InterventionConformance):
+    name = "text-line"
+    params: ClassVar = {"text": "A#: 07", "jitter": 0.2, "size": 0.1}
+
+
+class TestRuler(InterventionConformance):
+    name = "ruler"
+
+
+class TestRulerAtTheBottom(InterventionConformance):
+    name = "ruler"
+    params: ClassVar = {"side": "bottom", "ink": "black", "length": 0.5, "marks": 10, "jitter": 0.2}
+
+
+class TestCalliper(InterventionConformance):
+    name = "calliper"
+
+
+class TestSurgicalPen(InterventionConformance):
+    name = "surgical-pen"
+
+
+class TestHair(InterventionConformance):
+    name = "hair"
+
+
+class TestChestDrain(InterventionConformance):
+    name = "chest-drain"
+
+
+class TestPacemaker(InterventionConformance):
+    name = "pacemaker"
+    params: ClassVar = {"side": "either"}
+
+
+class TestElectrode(InterventionConformance):
+    name = "electrode"
+
+
+class TestCollimationBorder(InterventionConformance):
+    name = "collimation-border"
+
+
+class TestVignette(InterventionConformance):
+    name = "vignette"
+
+
+class TestScopeInset(InterventionConformance):
+    name = "scope-inset"
+    params: ClassVar = {"corner": "upper right"}
+
+
+class TestLowPass(InterventionConformance):
+    name = "low-pass"
+
+
+class TestGaussianLowPass(InterventionConformance):
+    name = "low-pass"
+    params: ClassVar = {"filter": "gaussian", "cutoff": 0.2}
+
+
+class TestBlur(InterventionConformance):
+    name = "blur"
+    params: ClassVar = {"sigma": 0.05}
+
+
+class TestResample(InterventionConformance):
+    name = "resample"
+    params: ClassVar = {"factor": 2.7}
+
+
+class TestPoissonNoise(InterventionConformance):
+    name = "poisson-noise"
+
+
+class TestPoissonNoiseWithoutLevels(InterventionConformance):
+    name = "poisson-noise"
+    params: ClassVar = {"levels": 0, "photons": 100}
+
+
+class TestGaussianNoise(InterventionConformance):
+    name = "gaussian-noise"
+
+
+class TestBiasField(InterventionConformance):
+    name = "bias-field"
+
+
+class TestGamma(InterventionConformance):
+    name = "gamma"
+
+
+class TestContrast(InterventionConformance):
+    name = "contrast"
+
+
+class TestJpeg(InterventionConformance):
+    name = "jpeg"
+
+
+class TestScannerHistogram(InterventionConformance):
+    name = "scanner-histogram"
+    params: ClassVar = {"strength": 1.0}
+
+
+def applied(name, images, params=None, seed=0):
+    rows = np.arange(len(images))
+    made = build("intervention", name, params or {})
+    return draw(name, made, np.ones(len(images), dtype=bool), rows, seed, tuple(images.shape[1:])).apply(images, rows)
+
+
+def scenes(count, channels, height, width):
+    """Smooth pictures with some detail, on a 16-bit grid as files and phantoms give them."""
+    made = torch.Generator().manual_seed(1)
+    coarse = torch.rand(count, channels, 5, 5, generator=made)
+    fine = torch.rand(count, channels, height, width, generator=made)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return ((0.15 + 0.6 * smooth + 0.1 * fine) * 65535).round() / 65535
+
+
+def test_every_registered_intervention_is_in_this_file():
+    assert sorted(DOSES) == sorted(entry.name for entry in entries("intervention"))
+    suites = [value for value in globals().values() if isinstance(value, type)]
+    tested = {suite.name for suite in suites if issubclass(suite, InterventionConformance)}
+    assert tested >= set(DOSES) - {"tag"}, "the tag's suite is in test_confounders"
+
+
+@pytest.mark.parametrize("name", DOSES)
+def test_more_is_more_visible_and_nothing_is_nothing(name):
+    images = scenes(4, 3, 64, 80)
+    argument, doses = DOSES[name]
+    figures = [visibility(images, applied(name, images, {argument: dose})) for dose in doses]
+    for weaker, stronger in pairwise(figures):
+        assert bool((stronger.difference > weaker.difference).all())
+        assert bool((stronger.ssim < weaker.ssim + 1e-3).all())
+        assert bool((stronger.share >= weaker.share - 0.05).all())
+    if name not in NO_IDENTITY:
+        assert torch.equal(applied(name, images, {argument: doses[0]}), images)
+
+
+@pytest.mark.parametrize("name", DOSES)
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(
+    height=st.integers(16, 80), width=st.integers(16, 80), channels=st.sampled_from([1, 3]),
+    levels=st.sampled_from([255, 65535]), seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_any_size_and_depth_stays_in_range_and_within_its_mask(name, height, width, channels, levels, seed):
+    images = torch.rand(2, channels, height, width, generator=torch.Generator().manual_seed(seed))
+    images = (images * levels).round() / levels
+    params = {"ruler": {"marks": 5}, "text-line": {"text": "#"}}.get(name, {})
+    rows = np.array([seed, seed + 1])
+    shape = (channels, height, width)
+    drawn = draw(name, build("intervention", name, params), np.ones(2, dtype=bool), rows, seed, shape)
+    out, mask = drawn.apply(images, np.arange(2)), drawn.mask(np.arange(2))
+    assert out.shape == images.shape
+    assert out.dtype == torch.float32
+    assert bool(((out >= 0) & (out <= 1)).all())
+    assert not bool(((out != images).any(dim=1, keepdim=True) & ~mask).any())
+
+
+@pytest.mark.parametrize("name", DOSES)
+def test_it_is_there_at_512_px(name):
+    images = scenes(1, 1, 512, 400)
+    assert float(visibility(images, applied(name, images)).difference) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["tag", *(name for name, (dose, _) in DOSES.items() if dose == "opacity")])
+def test_a_mark_covers_the_same_share_at_every_size(name):
+    shares = []
+    for size in (128, 256):
+        made = build("intervention", name, {})
+        drawn = draw(name, made, np.ones(8, dtype=bool), np.arange(8), 0, (1, size, size))
+        white = drawn.apply(torch.full((8, 1, size, size), 0.5), np.arange(8))
+        shares.append(float((white - 0.5).abs().mean()))
+    assert shares[1] == pytest.approx(shares[0], rel=0.2)
