@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.stats.format import count, decimals, listed, number, p_value, with_interval
+from assay.stats.format import common_decimals, count, decimals, listed, number, p_value, with_interval
 from assay.stats.verdict import verdict
 from assay.store.schema import SENTENCES
 
@@ -26,7 +26,7 @@ from assay.store.schema import SENTENCES
         (number(math.nan), "undefined"),
         (with_interval(0.48, 0.43, 0.53), ".48 [.43, .53]"),
         (with_interval(0.7, math.nan, math.nan), ".70"),
-        (with_interval(0.9871, 0.9852, 0.9889), ".9871 [.9852, .9889]"),
+        (with_interval(0.9871, 0.9852, 0.9889), ".987 [.985, .989]"),
         (with_interval(31.24, 18.0, 45.0, "mm"), "31 [18, 45] mm"),
         (p_value(0.0004), "p < .001"),
         (p_value(0.004), "p = .004"),
@@ -44,11 +44,17 @@ def test_numbers_as_a_reader_sees_them(text: str, expected: str) -> None:
 
 
 @given(st.floats(1e-4, 1e4))
-def test_decimals_show_two_digits_of_the_uncertainty(half: float) -> None:
+def test_decimals_show_two_digits_of_the_uncertainty_and_one_of_small_ones(half: float) -> None:
     places = decimals(half)
     assert 0 <= places <= 6
-    if half < 0.0099:
-        assert round(half, places) == pytest.approx(half, rel=0.06)
+    assert round(half, places) == pytest.approx(half, rel=0.06 if half >= 0.1 else 0.51)
+    assert half >= 1 or half * 10**places >= (9.99 if half >= 0.1 else 0.99)
+
+
+def test_a_column_has_the_decimals_that_most_of_it_deserves() -> None:
+    assert common_decimals([0.05, 0.05, 0.004, math.nan, 0.0]) == 2
+    assert common_decimals([0.05, 0.004]) == 3
+    assert common_decimals([]) == 2
 
 
 def estimate(
@@ -87,21 +93,105 @@ def texts(part: str, *args: Any) -> list[str]:
     return [row["text"] for row in verdict(*args) if row["part"] == part]
 
 
-def test_the_answer_in_three_sentences() -> None:
-    assert texts("answer", [contrast(), MATCHED], ESTIMATES) == [
-        "arcface relied most on texture (total Sobol' index .68 [.61, .75]); which of these cross-entropy relied on "
-        "most could not be told (total Sobol' index: margin .55 [.48, .62] and texture .50 [.43, .57]).",
-        "At equal budget (epochs 20), arcface had a lower AUROC than cross-entropy in reversed: .48 [.43, .53] against "
-        ".70 [.59, .81] (difference -.22 [-.33, -.11], p = .01 after correction, 5 seeds).",
+SAME = [estimate("arcface", "auroc", 0.97, 0.01, "same"), estimate("cross-entropy", "auroc", 0.99, 0.01, "same")]
+
+
+def test_the_answer_in_four_sentences() -> None:
+    assert texts("answer", [contrast(), MATCHED], [*SAME, *ESTIMATES]) == [
+        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]); which of these "
+        "cross-entropy relied on most could not be told (total Sobol' index: margin .55 [.48, .62] and texture .50 "
+        "[.43, .57]).",
+        "AUROC was .97 [.96, .98] (arcface) to .99 [.98, 1.00] (cross-entropy) in same; in reversed it was .48 "
+        "[.43, .53] (arcface) to .70 [.59, .81] (cross-entropy).",
+        "Of 2 comparisons of loss with cross-entropy, 1 showed a difference: at equal budget (epochs 20), arcface had "
+        "a lower AUROC than cross-entropy in reversed: .48 [.43, .53] against .70 [.59, .81] (difference -.22 "
+        "[-.33, -.11], p = .01 after correction, 5 seeds).",
         "At matched fit the difference in AUROC between arcface and cross-entropy was .03 [-.02, .08] "
         "(p = .20 after correction): not shown.",
     ]
 
 
 def test_rows_are_those_of_the_schema_and_point_to_their_evidence() -> None:
-    rows = verdict([contrast(), MATCHED], ESTIMATES)
+    rows = verdict([contrast(), MATCHED], [*SAME, *ESTIMATES])
     assert all(tuple(row) == SENTENCES for row in rows)
-    assert [row["evidence"] for row in rows if row["part"] == "answer"] == ["estimates", "c1", "c2"]
+    assert [row["evidence"] for row in rows if row["part"] == "answer"] == ["estimates", "performance", "c1", "c2"]
+
+
+def test_chance_is_named_where_all_have_the_same() -> None:
+    rows = [{**row, "chance": 0.5} for row in (*SAME, *ESTIMATES)]
+    assert texts("answer", [contrast()], rows)[1].endswith("(cross-entropy), where chance is .50.")
+
+
+def test_no_cost_is_told_of_a_factor_or_of_one_environment() -> None:
+    for rows, main in ((ESTIMATES, contrast()), ([*SAME, *ESTIMATES], contrast(factor="texture"))):
+        assert not any("it was" in text for text in texts("answer", [main], rows))
+
+
+@pytest.mark.parametrize(
+    ("conclusions", "words"),
+    [
+        (
+            ("a lower", "a lower", "not shown"),
+            "Of 3 comparisons of loss with cross-entropy, 2 showed a difference; the ",
+        ),
+        (("not shown", "not shown"), "Of 2 comparisons of loss with cross-entropy, none showed a difference; the near"),
+        (("equivalent", "not shown"), "none showed a difference, 1 showed equivalence; the nearest to it: at equal"),
+    ],
+)
+def test_an_answer_counts_what_comparisons_showed(conclusions: tuple[str, ...], words: str) -> None:
+    rows = [contrast(id=str(i), conclusion=kind, margin=0.05) for i, kind in enumerate(conclusions)]
+    assert words in texts("answer", rows, ESTIMATES)[-1]
+
+
+def test_each_axis_of_comparisons_has_its_sentence_and_is_named() -> None:
+    held = '{"loss": "cross-entropy"}'
+    other = contrast(id="x", axis="association", a="tied", b="none", where=held, p_holm=0.0001)
+    found = texts("answer", [contrast(), contrast(id="c2", p_holm=0.5), other], ESTIMATES)
+    assert found[-2].startswith("Of 2 comparisons of loss with cross-entropy")
+    assert "association tied had a lower AUROC than association none in reversed" in found[-1]
+
+
+@pytest.mark.parametrize(
+    ("several", "words"),
+    [
+        (3, "At epochs 20, every loss relied most on texture (total Sobol' index .61 [.54, .68] (loss 1) to .63 ["),
+        (9, "which of margin and texture was relied on most could not be told"),
+    ],
+)
+def test_recipes_that_rely_on_the_same_are_told_together(several: int, words: str) -> None:
+    rows = [estimate(f"loss {i}", "sobol-total", 0.6 + i / 100, 0.07, factor="texture") for i in range(1, 4)]
+    rows += [estimate(f"loss {i}", "sobol-total", 0.1, 0.07, factor="margin") for i in range(1, 4)]
+    for i in range(4, several + 1):
+        rows += [estimate(f"loss {i}", "sobol-total", 0.4, 0.07, factor=name) for name in ("texture", "margin")]
+    (said,) = (text for text in texts("answer", [contrast(a="loss 1", b="loss 2")], rows) if "relied" in text)
+    assert words in said
+    assert len(said) < 400
+
+
+def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
+    rows = [
+        estimate(f"loss {i}", "sobol-total", value, 0.05, factor=factor)
+        for i in range(300)
+        for factor, value in (("texture", 0.6 if i % 3 else 0.1), ("margin", 0.3))
+    ]
+    (said, _) = texts("answer", [], rows)
+    assert len(said) < 400
+    assert "200 of 300 recipes relied most on texture" in said
+    assert "100 of 300 recipes relied most on margin" in said
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        (["collapsed"] * 3, "is undefined: all 3 trials of triplet collapsed."),
+        (["collapsed", "failed"], "is undefined: no trial of triplet counts: 1 collapsed and 1 failed."),
+        ([], "is undefined: no seed of triplet was kept."),
+    ],
+)
+def test_a_recipe_without_seeds_is_told_by_what_became_of_it(ends: list[str], words: str) -> None:
+    lost = contrast(a="triplet", conclusion="undefined", reason="no seed of triplet was kept", p_holm=None)
+    trials = [{"status": status, "recipe": "triplet"} for status in ends]
+    assert words in texts("answer", [lost], [], trials)[0]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +219,8 @@ def test_each_conclusion_has_its_words(changes: dict[str, Any], words: str) -> N
 def test_not_shown_is_never_called_no_difference() -> None:
     found = texts("limit", [MATCHED, contrast()], [])
     assert found[0] == (
-        "What this does not show: that there is no difference where none was shown (1 of 2 comparisons); only one of "
-        ".12 or more was likely to be found."
+        "What this does not show: that there is no difference where none was shown (1 of 2 comparisons); the design "
+        "would find, four times in five, a difference of .12 or more."
     )
     assert not any("no difference" in text for text in texts("answer", [MATCHED, contrast()], []))
 
@@ -155,7 +245,7 @@ def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged(
     said = next(row for row in rows if "relied" in row["text"])
     assert said["light"] == "warn"
     assert said["text"].startswith(
-        "what arcface relied on most could not be told: total Sobol' index has not converged for texture; which"
+        "At epochs 20, what arcface relied on most could not be told: total Sobol' index has not converged for texture"
     )
 
 
@@ -164,14 +254,16 @@ def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> 
     said = verdict([contrast()], [ESTIMATES[2], unsure])[0]
     assert (said["light"], said["text"]) == (
         "warn",
-        "arcface relied most on texture (total Sobol' index .68 [.61, .75]).",
+        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]).",
     )
 
 
 def test_single_directions_are_not_ranked_beside_the_whole_effect() -> None:
     one_way = {**estimate("arcface", "flip-rate", 0.9, 0.05, factor="margin"), "group": "low to high"}
     rows = [estimate("arcface", "flip-rate", 0.4, 0.05, factor="texture"), one_way]
-    assert texts("answer", [contrast()], rows)[0] == "arcface relied most on texture (flip rate .40 [.35, .45])."
+    assert texts("answer", [contrast()], rows)[0] == (
+        "At epochs 20, arcface relied most on texture (flip rate .40 [.35, .45])."
+    )
 
 
 def test_contrasts_of_decodability_show_the_levels_of_trained_networks() -> None:
@@ -198,7 +290,7 @@ def test_lights_when_all_is_well() -> None:
         "none collapsed or diverged": "ok",
         "no leakage found": "ok",
         "associations achieved as asked": "ok",
-        "5 seeds in a comparison: the intervals are wide": "warn",
+        "5 seeds: how they vary is known only roughly": "warn",
     }
 
 
@@ -212,7 +304,7 @@ def test_lights_when_it_is_not() -> None:
         "1 collapsed (triplet): left out of means": "warn",
         "1 sign of leakage: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
-        "5 seeds in a comparison: the intervals are wide": "warn",
+        "5 seeds: how they vary is known only roughly": "warn",
     }
     one = {"status": "done", "recipe": "arcface"}
     assert (

@@ -10,6 +10,8 @@ from assay.stats.rows import Row, Sentence, numeric, text_of
 
 WIDE_UNDER_SEEDS = 8
 ASSOCIATION_TOLERANCE = 0.05
+NAMED = 3
+"""More recipes than this are counted in a light instead of named."""
 
 
 def doubts(
@@ -41,7 +43,9 @@ def _trials(trials: Sequence[Row]) -> list[Sentence]:
 
 
 def _lost(status: str, rows: Sequence[Row]) -> Sentence:
-    of = listed(sorted({text_of(row, "recipe") for row in rows}))
+    names = sorted({text_of(row, "recipe") for row in rows})
+    more = len(names) - NAMED
+    of = listed([*names[:NAMED], count(more, "more recipe")] if more > 0 else names)
     return Sentence("doubt", f"{len(rows)} {status} ({of}): left out of means", "warn", "trials")
 
 
@@ -74,11 +78,13 @@ def _few_seeds(contrasts: Sequence[Row]) -> list[Sentence]:
     if not kept:
         return []
     fewest = min(kept)
-    if fewest < 3:
-        return [Sentence("doubt", f"{count(fewest, 'seed')} in a comparison: nothing is ranked under 3", "bad")]
+    under = sum(seeds < 3 for seeds in kept)
+    if under:
+        return [Sentence("doubt", f"under 3 seeds in {under} of {count(len(kept), 'comparison')}: not ranked", "bad")]
     if fewest < WIDE_UNDER_SEEDS:
-        return [Sentence("doubt", f"{count(fewest, 'seed')} in a comparison: the intervals are wide", "warn")]
-    return [Sentence("doubt", f"{count(fewest, 'seed')} in every comparison", "ok")]
+        at_least = "" if fewest == max(kept) else "as few as "
+        return [Sentence("doubt", f"{at_least}{fewest} seeds: how they vary is known only roughly", "warn")]
+    return [Sentence("doubt", f"{count(fewest, 'seed')} or more in every comparison", "ok")]
 
 
 def _undefined(contrasts: Sequence[Row]) -> list[Sentence]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 def decimals(half_width: float) -> int:
-    """How many decimals a value with this uncertainty deserves: two significant digits of the uncertainty.
-
-    Between .01 and .1 two decimals do, so that an AUROC reads .84. Two where the uncertainty is unknown or zero.
+    """How many decimals a value with this uncertainty deserves: two significant digits of the uncertainty from .1 on,
+    one below, so that an AUROC reads .84 or .976. Two where the uncertainty is unknown or zero.
     """
     if not math.isfinite(half_width) or half_width <= 0:
         return 2
     digits = 1 - math.floor(math.log10(half_width))
-    return max(0, min(digits, 2 if half_width >= 0.01 else 6))
+    return max(0, min(digits if half_width >= 0.1 else digits - 1, 6))
+
+
+def common_decimals(half_widths: Iterable[float]) -> int:
+    """How many decimals a column has throughout: those that most of its values deserve, of equals the more; else 2."""
+    found = [decimals(half) for half in half_widths if math.isfinite(half) and half > 0]
+    return max(found, key=lambda places: (found.count(places), places), default=2)
 
 
 def number(value: float, places: int = 2) -> str:
@@ -25,9 +31,12 @@ def number(value: float, places: int = 2) -> str:
     return sign + (text[1:] if text.startswith("0.") else text)
 
 
-def with_interval(value: float, low: float, high: float, unit: str = "") -> str:
-    """A value with its 95 % interval, `.48 [.43, .53]`, or the value alone where there is none."""
-    places = decimals((high - low) / 2)
+def with_interval(value: float, low: float, high: float, unit: str = "", places: int | None = None) -> str:
+    """A value with its 95 % interval, `.48 [.43, .53]`, or the value alone where there is none.
+
+    places: decimals that a column has in common; by default those that the value's own uncertainty deserves.
+    """
+    places = decimals((high - low) / 2) if places is None else places
     tail = f" {unit}" if unit else ""
     if math.isnan(low) or math.isnan(high):
         return number(value, places) + tail

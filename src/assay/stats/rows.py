@@ -34,7 +34,10 @@ OF_THE_MODEL = ("", "trained")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A row of the table of sentences. evidence: the id of the contrast, or `estimates`, `trials`, `environments`."""
+    """A row of the table of sentences.
+
+    evidence: the id of the contrast, or `estimates`, `performance`, `trials`, `environments`.
+    """
 
     part: Part
     text: str

@@ -7,32 +7,21 @@ from a layer: two verbs, never exchanged. What was not shown is never called no 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from assay.stats.cost import cost
 from assay.stats.doubts import doubts
 from assay.stats.format import count, listed, number, p_value
-from assay.stats.rows import (
-    Light,
-    Row,
-    Sentence,
-    belongs,
-    find,
-    label,
-    numeric,
-    place,
-    seeds_of,
-    text_of,
-    value_of,
-    where,
-)
+from assay.stats.kept import without_seeds
+from assay.stats.relied import relied
+from assay.stats.rows import Row, Sentence, find, label, numeric, place, seeds_of, text_of, value_of, where
+from assay.stats.slice import named
 
-RELIANCE = ("sobol-total", "flip-rate")
-"""Measures that carry the words *relies on*, in the order in which an answer looks for them."""
-UNSURE = "not converged"
-"""What a probe says in `reason` of a value that more samples might move."""
+SHOWN = ("a higher", "a lower")
+MOST_AXES = 2
+"""An answer tells of the comparisons of so many axes; the table has all."""
 
 
 def verdict(
@@ -46,6 +35,7 @@ def verdict(
 
     leakage: what the leakage check found, as sentences; None when none was made.
     """
+    contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *answers(contrasts, estimates),
         *limits(contrasts, estimates),
@@ -58,73 +48,52 @@ def verdict(
 
 
 def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:
-    """Up to three sentences: what the recipes relied on, what it cost under shift, whether it held at equal fit."""
+    """What the recipes relied on, what the shift cost, what the comparisons of each axis found, whether it held at
+    equal fit.
+    """
     stated = [row for row in contrasts if not row.get("exploratory")]
-    main = leading(stated)
-    said = relied(estimates, main)
-    if main is None:
-        return [*said, Sentence("answer", "No comparison was stated, so nothing is claimed about differences.")]
-    said.append(Sentence("answer", f"{place(main)}, {difference(main, estimates)}", evidence=text_of(main, "id")))
-    matched = _matched(stated, main)
-    if matched is not None:
-        said.append(Sentence("answer", f"At matched fit {_short(matched)}", evidence=text_of(matched, "id")))
+    if not stated:
+        none = Sentence("answer", "No comparison was stated, so nothing is claimed about differences.")
+        return [*relied(estimates, None), none]
+    axes = [text_of(row, "axis") for row in stated]
+    families = [
+        [row for row in stated if text_of(row, "axis") == axis]
+        for axis in sorted(dict.fromkeys(axes), key=lambda axis: -axes.count(axis))
+    ]
+    first = leading(families[0])
+    said = [*relied(estimates, first), *cost(estimates, first)]
+    for own in families[:MOST_AXES]:
+        main = leading(own)
+        said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))
+        matched = _matched(own, main)
+        if matched is not None:
+            said.append(Sentence("answer", f"At matched fit {_short(matched)}", evidence=text_of(matched, "id")))
     return said
 
 
-def leading(contrasts: Sequence[Row]) -> Row | None:
-    """The stated contrast that an answer leads with: at equal budget if there is one, the least p after Holm."""
+def leading(contrasts: Sequence[Row]) -> Row:
+    """The contrast that an answer leads with: at equal budget if there is one, the least p after and before Holm."""
     budget = [row for row in contrasts if row.get("at") != "matched-fit"] or list(contrasts)
-    return min(budget, key=lambda row: _rank(numeric(row, "p_holm")), default=None)
+    return min(budget, key=lambda row: (_rank(numeric(row, "p_holm")), _rank(numeric(row, "p"))))
 
 
 def _rank(p: float) -> float:
     return 2.0 if math.isnan(p) else p
 
 
-def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
-    """Which factor each compared recipe relied on most, by the first measure of reliance that was taken.
-
-    Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it.
-    """
-    for name in RELIANCE:
-        rows = [row for row in estimates if text_of(row, "measure") == name and not text_of(row, "group")]
-        rows = [row for row in rows if not math.isnan(numeric(row, "value"))]
-        recipes = dict.fromkeys(text_of(row, "recipe") for row in rows if _compared(row, main))
-        of = {recipe: [row for row in rows if text_of(row, "recipe") == recipe] for recipe in recipes}
-        if of:
-            light: Light = "warn" if any(map(_doubtful, itertools.chain(*of.values()))) else "none"
-            text = "; ".join(most(recipe, own) for recipe, own in of.items()) + "."
-            return [Sentence("answer", text, light, "estimates")]
-    return []
-
-
-def _doubtful(row: Row) -> bool:
-    return UNSURE in text_of(row, "reason")
-
-
-def _compared(row: Row, main: Row | None) -> bool:
-    """Whether an estimate belongs to one of the two recipes of the leading contrast."""
-    return main is None or any(belongs(row, main, side) for side in ("a", "b"))
-
-
-def most(recipe: str, rows: Sequence[Row]) -> str:
-    """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`.
-
-    Overlapping intervals claim no order. Neither is one claimed where the largest value, or one whose interval reaches
-    it, has not converged.
-    """
-    strongest = {text_of(row, "factor"): row for row in sorted(rows, key=lambda row: numeric(row, "value"))}
-    first, *others = sorted(strongest.values(), key=lambda row: -numeric(row, "value"))
-    rivals = [row for row in others if not numeric(row, "high") < numeric(first, "low")]
-    doubtful = [text_of(row, "factor") for row in (first, *rivals) if _doubtful(row)]
-    if doubtful:
-        return (
-            f"what {recipe} relied on most could not be told: {label(first)} has not converged for {listed(doubtful)}"
-        )
-    if not rivals:
-        return f"{recipe} relied most on {text_of(first, 'factor')} ({label(first)} {value_of(first)})"
-    several = [f"{text_of(row, 'factor')} {value_of(row)}" for row in (first, *rivals)]
-    return f"which of these {recipe} relied on most could not be told ({label(first)}: {listed(several)})"
+def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str:
+    """How many comparisons of an axis showed what, and the surest of them."""
+    told = f"{place(main)}, {difference(main, estimates)}"
+    if len(contrasts) == 1:
+        return told
+    conclusions = [text_of(row, "conclusion") for row in contrasts]
+    shown, equal = sum(kind in SHOWN for kind in conclusions), conclusions.count("equivalent")
+    against = list(dict.fromkeys(text_of(row, "b") for row in contrasts))
+    of = f"Of {count(len(contrasts), 'comparison')} of {text_of(main, 'axis')}"
+    of += f" with {against[0]}" if len(against) == 1 else ""
+    alike = f", {equal} showed equivalence" if equal else ""
+    link = ": " if shown == 1 and not equal else "; the surest: " if shown else "; the nearest to it: "
+    return f"{of}, {shown or 'none'} showed a difference{alike}{link}{told[:1].lower()}{told[1:]}"
 
 
 def corrected(row: Row) -> str:
@@ -135,7 +104,7 @@ def corrected(row: Row) -> str:
 def difference(row: Row, estimates: Sequence[Row]) -> str:
     """What a contrast found, with both recipes' values, its interval, its p and the seeds it rests on."""
     called, there = label(row), where(row)
-    a, b = text_of(row, "a"), text_of(row, "b")
+    a, b = _sides(row)
     levels = [find(estimates, row, side) for side in ("a", "b")]
     known = all(level is not None for level in levels)
     values = " against ".join(value_of(level) for level in levels if level is not None) if known else ""
@@ -152,8 +121,13 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     return f"the comparison of {a} with {b} in {called}{there} is undefined: {text_of(row, 'reason') or 'no value'}."
 
 
+def _sides(row: Row) -> tuple[str, str]:
+    axis = text_of(row, "axis")
+    return named(axis, text_of(row, "a")), named(axis, text_of(row, "b"))
+
+
 def _short(row: Row) -> str:
-    a, b = text_of(row, "a"), text_of(row, "b")
+    a, b = _sides(row)
     if row.get("conclusion") == "undefined":
         return f"the comparison of {a} with {b} is undefined: {text_of(row, 'reason') or 'no value'}."
     verdicts = {
@@ -188,7 +162,7 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
     found: list[str] = []
     if open_:
         sizes = [size for size in (numeric(row, "detectable") for row in open_) if not math.isnan(size)]
-        reach = f"; only one of {number(max(sizes))} or more was likely to be found" if sizes else ""
+        reach = f"; the design would find, four times in five, {_least(sizes)} or more" if sizes else ""
         of = f"{len(open_)} of {count(len(stated), 'comparison')}"
         found.append(f"that there is no difference where none was shown ({of}){reach}")
     if stated and not any(row.get("at") == "matched-fit" for row in stated):
@@ -202,3 +176,9 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
         extra = sum(bool(row.get("exploratory")) for row in contrasts)
         found.append(f"a confirmed finding in {count(extra, 'comparison')} added after results were known")
     return [Sentence("limit", f"What this does not show: {text}.") for text in found]
+
+
+def _least(sizes: Sequence[float]) -> str:
+    """The smallest differences that comparisons would find: `.03 to .19`."""
+    low, high = number(min(sizes)), number(max(sizes))
+    return f"a difference of {low}" if low == high else f"differences of {low} to {high}"

@@ -1,0 +1,59 @@
+"""The recipes that an answer speaks of: every level of the compared axis where the leading contrast holds the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assay.stats.format import listed
+from assay.stats.rows import Row, mapping, numeric, text_of, value_of
+
+Recipes = Mapping[str, Sequence[Row]]
+
+NAMED = 6
+"""More recipes than this are counted in a sentence instead of named."""
+
+
+def of_slice(rows: Sequence[Row], main: Row | None) -> Recipes:
+    """Name -> rows of each recipe that lies where the contrast holds the other axes; all recipes without a contrast.
+
+    Named by the level of the compared axis where that tells the recipes apart, else by the recipe.
+    """
+    held: Mapping[str, Any] = mapping(main.get("where")) if main else {}
+    found: dict[str, list[Row]] = {}
+    levels: dict[str, str] = {}
+    for row in rows:
+        at = mapping(row.get("coordinates"))
+        if all(str(at.get(axis)) == str(value) for axis, value in held.items()):
+            recipe = text_of(row, "recipe")
+            found.setdefault(recipe, []).append(row)
+            levels[recipe] = named(text_of(main, "axis"), str(at.get(text_of(main, "axis")))) if main else recipe
+    if len(set(levels.values())) < len(levels):
+        return found
+    return {levels[recipe]: own for recipe, own in found.items()}
+
+
+def named(axis: str, level: str) -> str:
+    """A level as a sentence names it: by itself where it is a loss, else after its axis: `association none`."""
+    return level if axis == "loss" else f"{axis} {level}"
+
+
+def several(names: Sequence[str], of: int, main: Row | None) -> str:
+    """`every loss`, `supcon and triplet`, `37 of 46 recipes`."""
+    if len(names) == of > 2:
+        return f"every {text_of(main, 'axis')}" if main else f"all {of:,} recipes"
+    return listed(list(names)) if len(names) <= NAMED else f"{len(names):,} of {of:,} recipes"
+
+
+def spread(rows: Mapping[str, Row]) -> str:
+    """The least and the greatest value with whose they are: `.50 [.42, .58] (supcon) to .53 [.44, .62] (triplet)`."""
+    low = min(rows, key=lambda name: numeric(rows[name], "value"))
+    high = max(rows, key=lambda name: numeric(rows[name], "value"))
+    ends = value_of(rows[low]), value_of(rows[high])
+    return ends[0] if low == high else f"{ends[0]} ({low}) to {ends[1]} ({high})"
+
+
+def opening(main: Row | None, text: str) -> str:
+    """The text with what is held before it: `At epochs 16, every loss relied ...`."""
+    held = [f"{axis} {value}" for axis, value in mapping(main.get("where")).items()] if main else []
+    return f"At {listed(held)}, {text}" if held else text
