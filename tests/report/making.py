@@ -33,7 +33,7 @@ MEASURES = ("auroc", "auroc-macro", "average-precision", "accuracy", "sensitivit
 
 @dataclass(frozen=True)
 class Made:
-    """What a made-up study has: its losses, its budgets, its seeds, and which probes were run."""
+    """What a made-up study has: its losses, its budgets, its seeds, and which probes were run. more: further axes."""
 
     losses: tuple[str, ...] = tuple(LEVELS)
     budgets: tuple[str, ...] = ("10", "20", "40")
@@ -45,11 +45,12 @@ class Made:
     contrasts: bool = True
     pictures: bool = True
     all_failed: bool = False
+    more: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def recipes(self) -> list[tuple[str, dict[str, str]]]:
         """Label and coordinates of every recipe."""
-        axes = {"loss": self.losses, "epochs": self.budgets}
+        axes = {"loss": self.losses, "epochs": self.budgets, **dict(self.more)}
         wide = {axis: values for axis, values in axes.items() if len(values) > 1}
         found = [dict(zip(wide, values, strict=True)) for values in itertools.product(*wide.values())]
         return [(" · ".join(at.values()) or self.losses[0], at) for at in found]
@@ -193,12 +194,14 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
 
 
 def _contrasts(made: Made) -> Iterator[Row]:
-    for at, where in (("equal-budget", {"epochs": made.budgets[1 % len(made.budgets)]}), ("matched-fit", {})):
+    more = {axis: values[-1] for axis, values in made.more}
+    for at, where in (("equal-budget", {"epochs": made.budgets[1 % len(made.budgets)], **more}), ("matched-fit", more)):
         for number, loss in enumerate(made.losses[1:]):
             share = 0.4 if at == "matched-fit" else 1.0
             value = share * (LEVELS.get(loss, 0.5) - 0.78)
             undefined = at == "matched-fit" and number == 1
-            held = f", epochs {where['epochs']}" if where else ", at matched fit"
+            held = "".join(f", {axis} {value}" for axis, value in where.items())
+            held += ", at matched fit" if at == "matched-fit" else ""
             p = min(1.0, math.exp(-abs(value) * 30))
             verdict = "a lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "not shown"
             yield {

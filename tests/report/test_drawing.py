@@ -121,4 +121,7 @@ def test_what_is_drawn_is_escaped() -> None:
 
 def test_words_are_cut_to_their_room() -> None:
     assert shortened("short", 100) == "short"
-    assert shortened("pairwise-contrastive", 70).endswith("…")
+    long = "triplet(head=joint, margin=0.1, mining=hard)"
+    assert len(shortened(long, 120)) == int(120 / (12 * 0.55))
+    assert shortened(long, 120).startswith("triplet(")
+    assert shortened(long, 120).endswith("=hard)")

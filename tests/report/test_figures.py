@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.report.making import LEVELS, Made, make_run
 
 from assay.report import performance, reliance
+from assay.report.choosing import some_levels
+from assay.report.claims import greatest
 from assay.report.curves import draw_curves
 from assay.report.downloads import PLAIN, as_csv
 from assay.report.evidence import Evidence
-from assay.report.figures import some_levels
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.outline import outline
 from assay.report.palette import styles
 from assay.report.strips import draw_strips
 from assay.report.tables import read_tables
+from assay.store import schema
+from assay.store.folder import RunFolder
 
 
 def evidence_of(root: Path, made: Made) -> Evidence:
@@ -63,14 +67,51 @@ def test_titles_say_what_is_seen(tmp_path: Path) -> None:
     assert cost is not None
     assert relied is not None
     assert budgets is not None
-    assert cost.title == "In reversed, arcface has the lowest mean and cross-entropy the highest"
-    assert (
-        relied.title
-        == "Margin weighs most with cross-entropy, supcon, triplet and pairwise-contrastive; texture with arcface"
+    assert cost.title == "AUROC is lower in reversed than in same with every loss"
+    assert relied.title == (
+        "Margin weighs most with cross-entropy, supcon, triplet and pairwise-contrastive; "
+        "no order is clear with arcface"
     )
-    assert budgets.title == "In reversed, AUROC is better at 40 than at 10 epochs for 4 of 4"
+    assert budgets.title.startswith("In reversed, AUROC is higher at 40 than at 10 epochs with ")
     assert "At epochs 20." in cost.note
     assert "4 to 5 seeds, 1,000 patients." in cost.note
+
+
+def test_titles_claim_no_order_that_no_interval_shows(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, Made(pictures=False, seeds=2))
+    cost, relied, budgets = performance.cost(evidence), reliance.relied_on(evidence), performance.by_budget(evidence)
+    assert cost is not None
+    assert relied is not None
+    assert budgets is not None
+    assert cost.title == "AUROC in same, neutral and reversed"
+    assert relied.title == "How much each input weighs"
+    assert budgets.title == "AUROC from 10 to 40 epochs"
+
+
+def row(value: float, low: float, high: float, reason: str = "") -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "reason": reason}
+
+
+def test_the_greatest_lies_above_all_others() -> None:
+    margin, texture = row(0.7, 0.6, 0.8), row(0.3, 0.2, 0.4)
+    assert greatest({"margin": margin, "texture": texture}) == "margin"
+    assert greatest({"margin": row(0.5, 0.35, 0.65), "texture": texture}) == ""
+    assert greatest({"margin": row(-0.7, -0.8, -0.6), "texture": texture}) == "margin"
+    assert greatest({"margin": row(0.7, math.nan, math.nan), "texture": texture}) == ""
+    assert greatest({"margin": row(0.7, 0.6, 0.8, "not converged: standard error .06"), "texture": texture}) == ""
+    assert greatest({"margin": margin}) == ""
+
+
+def test_the_core_and_the_tied_factors_are_always_shown_first(tmp_path: Path) -> None:
+    root = make_run(tmp_path, Made(pictures=False))
+    folder = RunFolder(root)
+    rows = folder.table("environments")
+    core = [{**row, "factor": "elongation", "asked": 1.0, "strength": 1.0} for row in rows]
+    folder.write_table("environments", schema.ENVIRONMENTS, [*core, *rows])
+    tables = read_tables(root)
+    relied = reliance.relied_on(Evidence(tables, outline(tables)))
+    assert relied is not None
+    assert {row["factor"] for row in relied.rows} == {"elongation", "texture", "margin"}
 
 
 def test_a_figure_is_made_of_the_rows_that_its_file_holds(tmp_path: Path) -> None:
@@ -87,11 +128,16 @@ def test_of_many_levels_the_reference_and_the_ends_are_shown(tmp_path: Path) -> 
     losses = tuple(f"loss {i}" for i in range(40))
     evidence = evidence_of(tmp_path, Made(losses=losses, budgets=("10",), seeds=3, pictures=False))
     rows = evidence.estimates("auroc", lambda row: row["environment"] == "reversed" and not row["group"])
-    levels, note = some_levels(evidence, rows)
+    levels, note = some_levels(evidence)
     ranked = [row["recipe"] for row in sorted(rows, key=lambda row: row["value"])]
+    surest = min(evidence.tables.contrasts, key=lambda row: (row["p_holm"], row["p"]))["a"]
     assert len(levels) == 8
-    assert {"loss 0", *ranked[:3], *ranked[-3:]} <= set(levels)
-    assert note == "8 of 40 shown: the ends of the ranking. The table has all."
+    assert {"loss 0", surest, "loss 39", *ranked[:2], *ranked[-2:]} <= set(levels)
+    assert evidence.tables.trials[-1]["status"] == "collapsed"
+    assert note == (
+        "8 of 40 shown: what is compared against, differences that are shown, some that collapsed or diverged, "
+        "both ends of the ranking. The table has all."
+    )
 
 
 def test_every_seed_is_a_dot_and_lies_where_its_value_is() -> None:
@@ -149,4 +195,4 @@ def test_a_long_table_is_compressed_and_a_very_long_one_is_not_carried() -> None
     assert short is not None
     assert long is not None
     assert (short.name, long.name) == ("t.csv", "t.csv.gz")
-    assert as_csv("t", ("a",), rows(60_001)) is None
+    assert as_csv("t", ("a",), rows(20_001)) is None

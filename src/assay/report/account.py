@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from assay.report.contents import WORST
+from assay.report.settings import settings
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, figure, sheet, sort_key, words
 from assay.report.tables import Tables, distinct, numeric, whole
-from assay.report.wording import measure_name
+from assay.report.wording import column_places, measure_name, recipe_head
 from assay.stats.format import number, with_interval
+from assay.stats.kept import without_seeds
 from assay.store import schema
 from assay.store.files import Row
 
@@ -19,14 +22,17 @@ from assay.store.files import Row
 def environments(tables: Tables) -> Sheet | None:
     """What was asked of each environment and what it has."""
     several = any(row["recipe"] for row in tables.environments)
+    said = settings(tables)
+    places = column_places(tables.environments)
     lines = [
         Line(
             (
                 words(row["environment"]),
+                words(said.get(row["environment"], NONE)),
                 *([words(row["recipe"] or "all")] if several else []),
                 words(f"{row['factor']} with {row['target']}" if row["factor"] else "none"),
-                figure(numeric(row, "asked")),
-                estimated({**row, "value": row["strength"], "reason": ""}) if row["factor"] else words(NONE),
+                figure(numeric(row, "asked"), places),
+                estimated({**row, "value": row["strength"], "reason": ""}, places) if row["factor"] else words(NONE),
                 words(_share(row)),
                 words(_cells(row["counts"])),
                 amount(whole(row, "images")),
@@ -35,7 +41,7 @@ def environments(tables: Tables) -> Sheet | None:
         )
         for row in tables.environments
     ]
-    heads = ("environment", *(["recipe"] if several else []), "association", "asked", "achieved", "rows kept",
+    heads = ("environment", "sets", *(["recipe"] if several else []), "association", "asked", "achieved", "rows kept",
              "images per cell", "images", "patients")  # fmt: skip
     note = "Associations are Somers' D of the factor given the target, from -1 to 1."
     source = (tables.environments, schema.ENVIRONMENTS)
@@ -51,6 +57,8 @@ def statuses(tables: Tables) -> Sheet | None:
     ends: dict[str, list[str]] = {}
     for row in tables.trials:
         ends.setdefault(row["recipe"], []).append(row["status"])
+    if there == {"done"}:
+        ends = {f"every recipe ({len(ends):,})": ["done"] * len(tables.trials)}
     lines = [
         Line(
             (words(recipe), *(amount(own.count(kind)) for kind in kinds), amount(len(own))),
@@ -59,7 +67,8 @@ def statuses(tables: Tables) -> Sheet | None:
         for recipe, own in ends.items()
     ]
     source = (tables.trials, schema.TRIALS)
-    return sheet("trials", "Trials of each recipe", ("recipe", *kinds, "all"), lines, source) if lines else None
+    heads = (recipe_head(tables), *kinds, "all")
+    return sheet("trials", "Trials of each recipe", heads, lines, source) if lines else None
 
 
 def collapses(tables: Tables) -> Sheet | None:
@@ -136,7 +145,8 @@ def undefined(tables: Tables) -> Sheet | None:
         if row["reason"] and row["group"] not in WORST:
             value = numeric(row, "value")
             kind = "undefined" if value != value else "has a value"
-            found.setdefault((measure_name(row["measure"]), kind, row["reason"]), []).append(row)
+            reason = without_seeds(row["reason"], tables.trials)
+            found.setdefault((measure_name(row["measure"]), kind, reason), []).append(row)
     lines = [
         Line((words(measure), words(kind), words(reason), words(_places(rows)), amount(len(rows))))
         for (measure, kind, reason), rows in sorted(found.items(), key=lambda item: -len(item[1]))
@@ -164,8 +174,13 @@ def _cells(counts: str) -> str:
     cells: list[list[Any]] = json.loads(counts) if counts else []
     by_label: dict[str, list[str]] = {}
     for label, level, count in cells:
-        by_label.setdefault(str(label), []).append(f"{level}: {count:,}")
+        by_label.setdefault(str(label), []).append(f"{_rounded(str(level))}: {count:,}")
     return ", ".join(f"{label} ({', '.join(levels)})" for label, levels in by_label.items())
+
+
+def _rounded(level: str) -> str:
+    """`0.000133 to 0.248` as `.00013 to .25`: the bounds of a bin with two digits."""
+    return re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.2g}".removeprefix("0"), level)
 
 
 def _places(rows: Sequence[Row]) -> str:

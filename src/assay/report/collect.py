@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,6 +83,24 @@ def collect(root: Path) -> Content:
         folds=any(row["fold"] for row in tables.trials),
         files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
     )
+
+
+def without_files(content: Content) -> Content:
+    """The content with no figure's or table's file: they are in the run folder."""
+
+    def bare(sheet: Sheet) -> Sheet:
+        return replace(sheet, csv=None)
+
+    sections = tuple(
+        replace(
+            part,
+            figures=tuple(replace(figure, csv=None, svg=None) for figure in part.figures),
+            sheets=tuple(map(bare, part.sheets)),
+        )
+        for part in content.sections
+    )
+    lost = tuple(map(bare, content.lost))
+    return replace(content, sections=sections, lost=lost)
 
 
 _MAY_LACK = ("rows left out", "known faults", "spec")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from assay.report.choosing import DIFFERS
 from assay.report.evidence import Evidence
-from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, figure, sheet, words
+from assay.report.sheets import MOST, NONE, Cell, Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, distinct, numeric, whole
-from assay.report.wording import measure_name
-from assay.stats.format import number, p_value
+from assay.report.wording import column_places, measure_name, recipe_head
+from assay.stats.format import number
+from assay.stats.kept import without_seeds
 from assay.stats.measures import MEASURES
 from assay.store import schema
 from assay.store.files import Row
 
-EVIDENCE = {"estimates": "reliance", "trials": "trials", "environments": "environments"}
+EVIDENCE = {"estimates": "reliance", "performance": "performance", "trials": "trials", "environments": "environments"}
 """What a sentence names as its evidence, beside a contrast -> the table of the page."""
 WORST = ("worst environment", "worst group")
 USED = ("sobol-total", "sobol-first", "flip-rate", "logit-effect", "logit-effect-absolute")
@@ -25,36 +27,52 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     """Every comparison: the difference, its interval, p after Holm, what it amounts to."""
     if not tables.contrasts:
         return None
-    heads = ("comparison", "difference", "p (Holm)", "conclusion", "margin", "p (equivalence)", "detectable",
-             "sign-flip p (least)", "seeds", "seeds left out", "patients", "paired patients", "status")  # fmt: skip
+    heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin)", "detectable",
+             "sign-flip p (least)", "seeds", "patients", "status")  # fmt: skip
     order = sorted(tables.contrasts, key=lambda row: (bool(row["exploratory"]), _nan_last(numeric(row, "p_holm"))))
-    lines = [Line(_compared(row), anchors[row["id"]]) for row in order]
+    measures = distinct(row["measure"] for row in order)
+    places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
+    lines = [Line(_compared(row, places[row["measure"]], tables.trials), anchors[row["id"]]) for row in order]
     note = (
-        "Difference: the first less the second, with its 95 % interval over seeds and patients. Detectable: the "
-        "difference that this design would find four times in five. Sign-flip: a test over seeds alone, and the least "
-        "p that it can reach. Seeds left out: those that one of the two kept or both, and that the difference does not "
-        "rest on. Stated: before there were results."
+        "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
+        "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
+        "difference that this design would find four times in five. Sign-flip: a test over seeds alone, with the least "
+        "p that so few seeds can give. Stated: before there were results."
     )
     return sheet("contrasts", "Comparisons", heads, lines, (order, schema.CONTRASTS), note)
 
 
-def _compared(row: Row) -> tuple[Cell, ...]:
-    reason = f": {row['reason']}" if row["conclusion"] == "undefined" and row["reason"] else ""
+def _compared(row: Row, places: int, trials: Sequence[Row]) -> tuple[Cell, ...]:
     return (
         words(row["statement"]),
-        estimated(row),
-        _p(numeric(row, "p_holm")),
-        words(f"{row['conclusion']}{reason}"),
-        figure(numeric(row, "margin")),
-        _p(numeric(row, "equivalence_p")),
-        figure(numeric(row, "detectable")),
+        estimated({**row, "reason": without_seeds(row["reason"], trials)}, places),
+        probability(numeric(row, "p_holm")),
+        words(_conclusion(row, trials)),
+        _equivalence(row, places),
+        figure(numeric(row, "detectable"), places),
         _flips(row),
-        amount(whole(row, "seeds")),
-        amount(whole(row, "left_out")),
-        amount(whole(row, "patients")),
-        amount(whole(row, "paired_patients")),
+        _less(row, "seeds", whole(row, "left_out"), "left out"),
+        _less(row, "patients", whole(row, "paired_patients"), "paired", whole(row, "patients")),
         words("exploratory" if row["exploratory"] else "stated"),
     )
+
+
+def _conclusion(row: Row, trials: Sequence[Row]) -> str:
+    """`arcface lower`, `not shown`, `undefined: why`."""
+    if row["conclusion"] == "undefined" and row["reason"]:
+        return f"undefined: {without_seeds(row['reason'], trials)}"
+    return row["conclusion"].replace("a ", f"{row['a']} ", 1) if row["conclusion"] in DIFFERS else row["conclusion"]
+
+
+def _equivalence(row: Row, places: int) -> Cell:
+    p, margin = probability(numeric(row, "equivalence_p")), numeric(row, "margin")
+    return p if p.text == NONE else Cell(f"{p.text} ({number(margin, places)})", p.sort, True)
+
+
+def _less(row: Row, name: str, other: int, word: str, usual: int = 0) -> Cell:
+    """A count, and beside it another one that says how it came about, unless that is as usual: `9 (1 left out)`."""
+    count = amount(whole(row, name))
+    return count if other == usual else Cell(f"{count.text} ({other:,} {word})", count.sort, True)
 
 
 def performance(evidence: Evidence) -> Sheet | None:
@@ -63,16 +81,17 @@ def performance(evidence: Evidence) -> Sheet | None:
     measures = [name for name in MEASURES if any(row["measure"] == name and _defined(row) for row in chosen)]
     if "auroc" in measures:
         measures = [name for name in measures if name not in _REPEATED]
-    lines = _by_place(evidence, chosen, ("recipe", "environment"), "measure", measures)
-    heads = ("recipe", "environment", *map(measure_name, measures), *COUNTS)
+    lines, total = _by_place(evidence, chosen, ("recipe", "environment"), "measure", measures)
+    heads = (recipe_head(evidence.tables), "environment", *map(measure_name, measures), *COUNTS)
     source = (chosen, schema.ESTIMATES)
-    return sheet("performance", "Performance in every environment", heads, lines, source) if lines else None
+    return sheet("performance", "Performance in every environment", heads, lines, source, "", total) if lines else None
 
 
 def worst(evidence: Evidence) -> Sheet | None:
     """The worst environment of each recipe, and the worst group in each environment."""
     chosen = [row for row in evidence.tables.estimates if row["group"] in WORST]
     shown = [row for row in chosen if row["measure"] in (evidence.outline.measure, "accuracy")]
+    places = column_places(shown)
     lines = [
         Line(
             (
@@ -80,7 +99,7 @@ def worst(evidence: Evidence) -> Sheet | None:
                 words(row["group"]),
                 words(row["environment"] or "all"),
                 words(measure_name(row["measure"])),
-                estimated(row),
+                estimated(row, places),
                 words(row["reason"]),
                 amount(whole(row, "seeds")),
             ),
@@ -88,7 +107,7 @@ def worst(evidence: Evidence) -> Sheet | None:
         )
         for row in sorted(shown, key=lambda row: (WORST.index(row["group"]), _nan_last(numeric(row, "value"))))
     ]
-    heads = ("recipe", "worst", "environment", "measure", "value", "which, by seed", "seeds")
+    heads = (recipe_head(evidence.tables), "worst", "environment", "measure", "value", "which, by seed", "seeds")
     source = (chosen, schema.ESTIMATES)
     return sheet("worst", "Worst environments and groups", heads, lines, source) if lines else None
 
@@ -99,22 +118,37 @@ def reliance(evidence: Evidence) -> Sheet | None:
     pooled = [row for row in chosen if not row["group"]]
     measures = [name for name in USED if any(row["measure"] == name for row in pooled)]
     place = ("recipe", "factor", "level") if any(row["level"] for row in pooled) else ("recipe", "factor")
-    lines = _by_place(evidence, pooled, place, "measure", measures)
-    heads = (*(name.replace("level", "class") for name in place), *map(measure_name, measures), *COUNTS)
+    lines, total = _by_place(evidence, pooled, place, "measure", measures)
+    places = (recipe_head(evidence.tables), *(name.replace("level", "class") for name in place[1:]))
+    heads = (*places, *map(measure_name, measures), *COUNTS)
     note = "Effects on the logit are in within-class standard deviations. The file also has each direction by itself."
     source = (chosen, schema.ESTIMATES)
-    return sheet("reliance", "What each recipe relies on", heads, lines, source, note) if lines else None
+    return sheet("reliance", "What each recipe relies on", heads, lines, source, note, total) if lines else None
 
 
 def decodability(evidence: Evidence) -> Sheet | None:
     """A row per recipe, factor and layer, a column for the trained network and for each reference."""
     chosen = [row for row in evidence.tables.estimates if row["measure"] == "decodability"]
     groups = distinct(row["group"] for row in chosen)
-    lines = _by_place(evidence, chosen, ("recipe", "factor", "layer"), "group", groups)
-    heads = ("recipe", "factor", "layer", *groups, *COUNTS)
-    note = "AUROC of a linear decoder on held-out patients; the bare pixels have no layer."
+    lines, total = _by_place(evidence, _beside_layers(chosen), ("recipe", "factor", "layer"), "group", groups)
+    heads = (recipe_head(evidence.tables), "factor", "layer", *groups, *COUNTS)
+    note = "AUROC of a linear decoder on held-out patients. The bare pixels have no layer: theirs stands beside each."
     source = (chosen, schema.ESTIMATES)
-    return sheet("decodability", "What each layer encodes", heads, lines, source, note) if lines else None
+    caption = "What each layer encodes"
+    return sheet("decodability", caption, heads, lines, source, note, total) if lines else None
+
+
+def _beside_layers(rows: Sequence[Row]) -> list[Row]:
+    """The rows, with those that have no layer repeated for every layer of their recipe and factor."""
+    layers: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        layers.setdefault((row["recipe"], row["factor"]), []).append(row["layer"])
+    found = [row for row in rows if row["layer"]]
+    for row in rows:
+        if not row["layer"]:
+            there = distinct(layers[row["recipe"], row["factor"]])
+            found += [{**row, "layer": layer} for layer in there or [""]]
+    return found
 
 
 COUNTS = ("seeds", "patients", "images")
@@ -122,19 +156,28 @@ COUNTS = ("seeds", "patients", "images")
 
 def _by_place(
     evidence: Evidence, rows: Sequence[Row], place: tuple[str, ...], across: str, columns: Sequence[str]
-) -> list[Line]:
-    """One line per place, the estimates of the columns beside each other, and what they rest on."""
+) -> tuple[list[Line], int]:
+    """One line per place, the estimates of the columns beside each other, and what they rest on; and how many places.
+
+    Of more than a page shows, lines are made of the slice of the figures alone.
+    """
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         found.setdefault(tuple(str(row[name]) for name in place), {})[row[across]] = row
+    total = len(found)
+    if total > MOST:
+        found = {where: own for where, own in found.items() if evidence.outline.shown(next(iter(own.values())))}
+        found = dict(list(found.items())[:MOST])
+    places = {column: column_places(own[column] for own in found.values() if column in own) for column in columns}
     lines: list[Line] = []
-    for where, by_column in found.items():
-        some = next(iter(by_column.values()))
+    for where, own in found.items():
         cells = [words(name or NONE) for name in where]
-        cells += [estimated(by_column.get(column)) for column in columns]
-        cells += [amount(whole(some, name)) if whole(some, name) else estimated(None) for name in COUNTS]
-        lines.append(Line(tuple(cells), first=evidence.outline.shown(some)))
-    return lines
+        cells += [estimated(own.get(column), places[column]) for column in columns]
+        for name in COUNTS:
+            count = max(whole(row, name) for row in own.values())
+            cells.append(amount(count) if count else estimated(None))
+        lines.append(Line(tuple(cells)))
+    return lines, total
 
 
 def _overall(row: Row) -> bool:
@@ -146,19 +189,9 @@ def _defined(row: Row) -> bool:
     return value == value
 
 
-def _p(p: float) -> Cell:
-    text = NONE if p != p else p_value(p).removeprefix("p = ").removeprefix("p ")
-    return Cell(text, "" if p != p else f"{p:.10g}", True)
-
-
 def _flips(row: Row) -> Cell:
-    p, least = numeric(row, "sign_flip_p"), numeric(row, "sign_flip_min_p")
-    return Cell(NONE if p != p else f"{_exact(p)} ({_exact(least)})", "" if p != p else f"{p:.10g}", True)
-
-
-def _exact(p: float) -> str:
-    """A share of so few flips that its decimals end: .0625."""
-    return number(p, 4).rstrip("0").rstrip(".")
+    p, least = probability(numeric(row, "sign_flip_p")), probability(numeric(row, "sign_flip_min_p"))
+    return p if p.text == NONE else Cell(f"{p.text} ({least.text})", p.sort, True)
 
 
 def _nan_last(value: float) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from assay.report.choosing import some_levels
+from assay.report.claims import below
 from assay.report.evidence import Evidence
-from assay.report.figures import Figure, curves, plot_of, slice_note, some_levels
+from assay.report.figures import Figure, curves, plot_of, slice_note
 from assay.report.marks import Reference
 from assay.report.tables import distinct, numeric
+from assay.stats.format import listed
 from assay.store.files import Row
 
 TRAINED, UNTRAINED, SHUFFLED, PIXELS = "trained", "untrained", "shuffled", "pixels"
+NAMED = 4
+"""More factors than this are counted in a title instead of named."""
 DASHES = {UNTRAINED: "5 3", SHUFFLED: "1 3"}
 
 
@@ -22,7 +26,7 @@ def by_layer(evidence: Evidence) -> Figure | None:
     if not trained:
         return None
     layers = tuple(distinct(row["layer"] for row in trained))
-    levels, note = some_levels(evidence, [row for row in trained if row["layer"] == layers[-1]])
+    levels, note = some_levels(evidence)
     factors = distinct(row["factor"] for row in trained)
     groups = [(factor, [row for row in trained if row["factor"] == factor]) for factor in factors]
     along = ("layer", layers, _layer)
@@ -33,20 +37,28 @@ def by_layer(evidence: Evidence) -> Figure | None:
 
     plot = plot_of(evidence, "decodability", groups, levels, along, references)
     first = f"Grey: the references of {evidence.outline.level(trained[0])}."
-    return curves("decodability", _title(trained, layers[-1]), slice_note(evidence, first, note), plot, rows)
+    return curves("decodability", _title(evidence, rows, layers[-1]), slice_note(evidence, first, note), plot, rows)
 
 
 def _layer(row: Row) -> str:
     return str(row["layer"])
 
 
-def _title(rows: Sequence[Row], layer: str) -> str:
-    """Which factors the last layer gives away most and least: an order that is seen, not one that is claimed."""
-    known = [row for row in rows if row["layer"] == layer and not math.isnan(numeric(row, "value"))]
-    if len({row["factor"] for row in known}) < 2:
+def _title(evidence: Evidence, rows: Sequence[Row], layer: str) -> str:
+    """Which factors the last layer gives away better than before training with every level, as intervals show."""
+    there = [row for row in rows if row["layer"] == layer]
+    pairs: dict[str, dict[str, dict[str, Row]]] = {}
+    for row in there:
+        pairs.setdefault(row["factor"], {}).setdefault(evidence.outline.level(row), {})[row["group"]] = row
+    gained = [factor for factor, by_level in pairs.items() if all(map(_gained, by_level.values()))]
+    if not gained:
         return f"What each layer encodes, up to {layer}"
-    ranked = sorted(known, key=lambda row: numeric(row, "value"))
-    return f"In {layer}, {ranked[-1]['factor']} is read best and {ranked[0]['factor']} worst"
+    which = listed(gained) if len(gained) <= NAMED else f"{len(gained)} of {len(pairs)} factors"
+    return f"In {layer}, {which} can be read better than before training"
+
+
+def _gained(found: Mapping[str, Row]) -> bool:
+    return TRAINED in found and UNTRAINED in found and below(found[UNTRAINED], found[TRAINED])
 
 
 def _references(rows: Sequence[Row], evidence: Evidence) -> tuple[Reference, ...]:

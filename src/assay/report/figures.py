@@ -11,10 +11,9 @@ from assay.report.curves import draw_curves
 from assay.report.downloads import Download, as_csv, as_svg
 from assay.report.evidence import Evidence
 from assay.report.marks import Panel, Plot, Reference
-from assay.report.outline import SHOWN
 from assay.report.strips import draw_strips
 from assay.report.svg import Drawing
-from assay.report.tables import distinct, numeric, whole
+from assay.report.tables import numeric, whole
 from assay.report.wording import axis_name, bounds, held_words, plural
 from assay.store.files import Row
 
@@ -39,7 +38,7 @@ class Figure:
     narrow: str
     rows: tuple[Row, ...]
     csv: Download | None
-    svg: Download
+    svg: Download | None
 
 
 def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
@@ -112,29 +111,6 @@ def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
     """The level of a model that knows nothing, where it is the same for all rows."""
     values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
     return (Reference.level("chance", values.pop()),) if len(values) == 1 else ()
-
-
-def some_levels(evidence: Evidence, rows: Sequence[Row], most: int = SHOWN) -> tuple[tuple[str, ...], str]:
-    """At most so many levels: those compared against, then the ends of the ranking; and a note if any lack."""
-    levels = evidence.outline.levels
-    if len(levels) <= most:
-        return levels, ""
-    against = distinct(row["b"] for row in evidence.tables.contrasts if row["b"] in levels)
-    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
-    ranked = distinct(evidence.outline.level(row) for row in sorted(known, key=lambda row: numeric(row, "value")))
-    outside_in = [level for pair in zip(ranked, reversed(ranked), strict=True) for level in pair]
-    chosen = set(distinct([*against, *outside_in, *levels])[:most])
-    note = f"{most} of {len(levels)} shown: the ends of the ranking. The table has all."
-    return tuple(level for level in levels if level in chosen), note
-
-
-def extremes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, str] | None:
-    """The levels whose values are the least and the greatest in size; None when fewer than two are defined."""
-    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
-    if len({evidence.outline.level(row) for row in known}) < 2:
-        return None
-    ranked = sorted(known, key=lambda row: abs(numeric(row, "value")))
-    return evidence.outline.level(ranked[0]), evidence.outline.level(ranked[-1])
 
 
 def counted(rows: Sequence[Row]) -> str:

@@ -17,7 +17,9 @@ from assay.core.errors import StoreError
 from assay.report.evidence import Evidence
 from assay.report.outline import SHOWN
 from assay.report.pairs import logit_drawing, logit_words
+from assay.report.settings import described
 from assay.report.tables import numeric, whole
+from assay.report.wording import held_words
 from assay.stats.format import number
 from assay.store.files import Row
 
@@ -42,11 +44,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """sheets: one per environment. pairs: factor -> its pictures. said: scale and losses in words."""
+    """sheets: one per environment. pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands
+    beside pairs.
+    """
 
     sheets: tuple[Picture, ...]
     pairs: Mapping[str, tuple[Picture, ...]]
     said: str
+    drawn: str
 
 
 def gallery(root: Path, evidence: Evidence) -> Gallery:
@@ -57,6 +62,8 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     loss = sum(map(len, encoded)) > BUDGET
     if loss:
         encoded = [_encoded(image, lossless=False) for image in natural]
+    said = described(evidence.tables)
+    rows = tuple({**row, "caption": _caption(row, said)} for row in rows)
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
     pairs: dict[str, tuple[Picture, ...]] = {}
     for picture, row in zip(made, rows, strict=True):
@@ -64,7 +71,26 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
             name = row["factor"] or row["kind"]
             pairs[name] = (*pairs.get(name, ()), picture)
     sheets = tuple(picture for picture, row in zip(made, rows, strict=True) if row["kind"] == "sheet")
-    return Gallery(sheets, pairs, _scales(rows, loss))
+    return Gallery(sheets, pairs, _scales(rows, loss), _drawn(made, evidence))
+
+
+def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
+    """What the drawings beside pairs show; empty where there are none."""
+    if not any(picture.logits for picture in made):
+        return ""
+    view = evidence.outline
+    held = f" at {held_words(view.held)}" if view.held else ""
+    few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
+    return (
+        f"Beside a pair: the logit of each {view.axis or 'recipe'}{held}, of its first seed, from the stroke (factor "
+        f"low) to the marker (factor high). Above 0 the network holds the second class for likelier.{few}"
+    )
+
+
+def _caption(row: Row, said: Mapping[str, str]) -> str:
+    """The caption, with what the environment is where the picture is of one."""
+    more = said.get(row["environment"], "") if row["kind"] == "sheet" else ""
+    return f"{row['caption']} {more[:1].upper()}{more[1:]}." if more else row["caption"]
 
 
 def _natural(root: Path, row: Row) -> Image.Image:

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from assay.core.errors import StoreError
-from assay.report.collect import Content, collect
+from assay.report.collect import Content, collect, without_files
 from assay.report.downloads import as_markdown
 from assay.report.markdown import as_text
 from assay.report.palette import DARK, LIGHT, declarations
@@ -21,26 +21,42 @@ from assay.store.files import write_text
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
+MARGIN = 2_000
+"""Bytes left for the links of files that are carried."""
 
 
 def write_page(root: Path) -> Path:
     """Write `report.html` of an analysed run folder and return its path. Computes no statistic.
 
-    Raises StoreError when a table or picture is missing, or when the page would exceed 5 MB even without the whole
-    tables, which are then left to the run folder.
+    Whole tables are carried as far as there is room, the small ones first; then, if need be, no table and no drawing
+    is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
+    exceed 5 MB even so.
     """
     content = collect(root)
-    page = render(content)
-    if len(page.encode()) > SIZE_LIMIT:
-        page = render(replace(content, files=()))
-    size = len(page.encode())
-    if size > SIZE_LIMIT:
-        raise StoreError(
-            f"the page of {root} would have {size / 1e6:.1f} MB, more than 5: compare fewer recipes at once"
-        )
+    page = _fitting(content)
+    if page is None:
+        raise StoreError(f"the page of {root} would exceed 5 MB: leave probes or environments out of the comparison")
     path = root / "report.html"
     write_text(path, page)
     return path
+
+
+def _fitting(content: Content) -> str | None:
+    """The page with as much in it as there is room for; None where there is not even room for the bare page."""
+    bare = replace(content, files=tuple((name, None) for name, _ in content.files))
+    page = render(bare)
+    room = SIZE_LIMIT - len(page.encode()) - MARGIN
+    if room < 0:
+        page = render(without_files(bare))
+        return page if len(page.encode()) <= SIZE_LIMIT else None
+    carried: set[str] = set()
+    for size, name in sorted((len(file.uri), name) for name, file in content.files if file):
+        if size <= room:
+            carried.add(name)
+            room -= size
+    return render(
+        replace(content, files=tuple((name, file if name in carried else None) for name, file in content.files))
+    )
 
 
 def render(content: Content) -> str:

@@ -5,94 +5,110 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.report.choosing import ROWS, some_levels
+from assay.report.claims import greatest, with_levels
 from assay.report.evidence import Evidence
-from assay.report.figures import HALF, Figure, plot_of, slice_note, some_levels, strips
+from assay.report.figures import HALF, Figure, plot_of, slice_note, strips
 from assay.report.marks import Reference
+from assay.report.settings import tied
 from assay.report.tables import numeric
-from assay.stats.format import count, listed
+from assay.stats.format import listed
 from assay.store.files import Row
 
-FIRST_SCREEN = 3
+FIRST_SCREEN, MOST_TIED = 3, 6
+"""Panels of the first screen, and how many there may be where so many factors are tied to the target."""
 CHOICES = ("sobol-total", "flip-rate", "logit-effect-absolute")
 
 Group = tuple[str, list[Row]]
 
 
 def relied_on(evidence: Evidence) -> Figure | None:
-    """For the first screen: the three factors that weigh most with any level, by the first measure there is."""
+    """For the first screen: the core and the tied factors, then the heaviest, by the first measure there is."""
     for measure in CHOICES:
         groups = _groups(evidence, measure)
         if groups:
-            top = sorted(groups, key=lambda group: -_largest(group[1]))[:FIRST_SCREEN]
-            kept = [group for group in groups if group in top]
+            kept = _first(evidence, groups)
             rows = [row for _, group in kept for row in group]
-            levels, note = some_levels(evidence, _widest(kept)[1])
+            levels, note = some_levels(evidence)
             plot = plot_of(evidence, measure, kept, levels, references=_nothing)
-            more = f"{len(kept)} of {len(groups)} inputs." if len(kept) < len(groups) else ""
-            title = _title(evidence, measure, kept)
+            more = f"{len(kept)} of {len(groups)} inputs shown." if len(kept) < len(groups) else ""
+            title = _title(evidence, measure, groups)
             return strips("relied-on", title, slice_note(evidence, more, note), plot, rows, HALF)
     return None
 
 
 def by_factor(evidence: Evidence, measure: str) -> Figure | None:
-    """Every factor and every level by one measure, at the slice shown."""
+    """Every factor by one measure, at the slice shown."""
     groups = _groups(evidence, measure)
     if not groups:
         return None
     rows = [row for _, group in groups for row in group]
-    plot = plot_of(evidence, measure, groups, evidence.outline.levels, references=_nothing)
-    return strips(measure, _title(evidence, measure, groups), slice_note(evidence), plot, rows)
+    levels, note = some_levels(evidence, ROWS)
+    plot = plot_of(evidence, measure, groups, levels, references=_nothing)
+    return strips(measure, _title(evidence, measure, groups), slice_note(evidence, note), plot, rows)
+
+
+def _first(evidence: Evidence, groups: Sequence[Group]) -> list[Group]:
+    """Groups of factors that are tied to the target, and as many of the heaviest as there is room for."""
+    known = tied(evidence.tables)
+    own = [group for group in groups if group[1][0]["factor"] in known][:MOST_TIED]
+    rest = sorted((group for group in groups if group not in own), key=lambda group: -_largest(group[1]))
+    kept = [*own, *rest[: max(0, FIRST_SCREEN - len(own))]]
+    return [group for group in groups if group in kept]
 
 
 def _groups(evidence: Evidence, measure: str) -> list[Group]:
-    """Rows by factor, and by class where there are several; without directions. Only groups with a value."""
+    """Rows by factor, and by class where there are several; without directions. Only groups with a value.
+
+    Factors that are tied to the target come first.
+    """
     rows = evidence.estimates(measure, lambda row: evidence.outline.shown(row) and not row["group"])
     found: dict[str, list[Row]] = {}
     for row in rows:
         name = f"{row['factor']} ({row['level']})" if row["level"] else row["factor"]
         found.setdefault(name, []).append(row)
-    return [(name, group) for name, group in found.items() if not math.isnan(_largest(group))]
+    known = tied(evidence.tables)
+    groups = [(name, group) for name, group in found.items() if not math.isnan(_largest(group))]
+    return sorted(groups, key=lambda group: group[1][0]["factor"] not in known)
 
 
 def _title(evidence: Evidence, measure: str, groups: Sequence[Group]) -> str:
-    """Which factor weighs most with which level: the order of the means, not a claim."""
-    largest: dict[str, tuple[float, str]] = {}
+    """Which factor weighs most with which level, where intervals show it; neutral where they show none."""
+    by_level: dict[str, dict[str, Row]] = {}
     for name, rows in groups:
         for row in rows:
-            level, size = evidence.outline.level(row), abs(numeric(row, "value"))
-            if size > largest.get(level, (-1.0, ""))[0]:
-                largest[level] = (size, name)
-    by_factor: dict[str, list[str]] = {}
-    for level in (level for level in evidence.outline.levels if level in largest):
-        by_factor.setdefault(largest[level][1], []).append(level)
-    verb = _VERBS[measure]
-    if len(by_factor) == 1:
-        everywhere = f" with every {evidence.outline.axis}" if len(largest) > 1 and evidence.outline.axis else ""
-        words = f"{next(iter(by_factor))} {verb} most{everywhere}"
-    else:
-        many = len(largest) > NAMED
-        who = [count(len(levels), "recipe") if many else listed(levels) for levels in by_factor.values()]
-        clauses = [f"{name} with {them}" for name, them in zip(by_factor, who, strict=True)]
-        words = f"{clauses[0].replace(' with ', f' {verb} most with ', 1)}; {'; '.join(clauses[1:])}"
+            by_level.setdefault(evidence.outline.level(row), {})[name] = row
+    first: dict[str, list[str]] = {}
+    for level in (level for level in evidence.outline.levels if level in by_level):
+        first.setdefault(greatest(by_level[level]), []).append(level)
+    unclear = first.pop("", [])
+    verb, neutral = _VERBS[measure]
+    if not first:
+        return neutral
+    axis, all_ = evidence.outline.axis, len(by_level)
+    clauses = [f"{name}{_with(levels, all_, axis)}" for name, levels in first.items()]
+    clauses[0] = clauses[0].replace(" with ", f" {verb} most with ", 1) if all_ > 1 else f"{clauses[0]} {verb} most"
+    if unclear:
+        clauses.append(f"no order is clear{_with(unclear, all_, axis)}")
+    words = "; ".join(clauses)
     return words[:1].upper() + words[1:]
 
 
+def _with(levels: list[str], of: int, axis: str) -> str:
+    """` with every loss`, ` with cross-entropy and supcon`, ` with 37 of 46 recipes`."""
+    named = 1 < of <= NAMED and len(levels) < of
+    return f" with {listed(levels)}" if named else with_levels(len(levels), of, axis)
+
+
 _VERBS = {
-    "sobol-total": "weighs",
-    "flip-rate": "flips the class",
-    "logit-effect": "moves the logit",
-    "logit-effect-absolute": "moves the logit",
+    "sobol-total": ("weighs", "How much each input weighs"),
+    "flip-rate": ("flips the class", "How often each factor flips the class"),
+    "logit-effect": ("moves the logit", "How far each factor moves the logit"),
+    "logit-effect-absolute": ("moves the logit", "How far each factor moves the logit"),
 }
+"""What a title says where one factor is first, and where none is."""
 NAMED = 6
 """More levels than this are counted in a title instead of named."""
-
-
-def _widest(groups: Sequence[Group]) -> Group:
-    def spread(group: Group) -> float:
-        values = [value for row in group[1] if not math.isnan(value := numeric(row, "value"))]
-        return max(values) - min(values) if values else -1.0
-
-    return max(groups, key=spread)
 
 
 def _largest(rows: Sequence[Row]) -> float:
@@ -100,4 +116,4 @@ def _largest(rows: Sequence[Row]) -> float:
 
 
 def _nothing(_: Sequence[Row]) -> tuple[Reference, ...]:
-    return (Reference.level("", 0.0),)
+    return (Reference.level("none", 0.0),)

@@ -58,7 +58,7 @@ class Sheet:
     @property
     def long(self) -> bool:
         """Whether it deserves a filter and a box to scroll in."""
-        return len(self.lines) > 12
+        return len(self.lines) > 16
 
     @property
     def numbers(self) -> tuple[bool, ...]:
@@ -73,17 +73,21 @@ def sheet(
     lines: Sequence[Line],
     source: tuple[Sequence[Row], Sequence[str]],
     note: str = "",
+    total: int = 0,
 ) -> Sheet:
     """A table whose file holds `source`: the rows it was made from, and which of their columns.
 
-    Columns without any value are left out of the page.
+    Columns without any value are left out of the page. total: how many lines there are, where not all were made.
     """
     shown = lines if len(lines) <= MOST else [line for line in lines if line.first][:MOST]
-    cut = f"{len(shown):,} of {len(lines):,} rows are shown; the file has all." if len(shown) < len(lines) else ""
+    total = max(total, len(lines))
+    file = as_csv(id, source[1], source[0])
+    place = "the file has all" if file else "the tables in the run folder have all"
+    cut = f"{len(shown):,} of {total:,} rows are shown; {place}." if len(shown) < total else ""
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
     kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
-    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, as_csv(id, source[1], source[0]), words)
+    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words)
 
 
 def words(text: str, hint: str = "") -> Cell:
@@ -101,14 +105,21 @@ def amount(value: int) -> Cell:
     return Cell(f"{value:,}", str(value), True)
 
 
-def estimated(row: Row | None) -> Cell:
-    """A cell with a value and its interval, and with why where there is none."""
+def probability(p: float) -> Cell:
+    """A cell with a p-value: three decimals, so that a column reads down; a dash where there is none."""
+    if math.isnan(p):
+        return Cell(NONE, "", True)
+    return Cell("< .001" if p < 0.001 else number(p, 3), sort_key(p), True)
+
+
+def estimated(row: Row | None, places: int | None = None) -> Cell:
+    """A cell with a value and its interval, and with why where there is none. places: decimals of its column."""
     if row is None:
         return Cell(NONE, "", True)
     reason = "" if row.get("group") in ("worst environment", "worst group") else str(row["reason"])
-    return Cell(valued(row), sort_key(numeric(row, "value")), True, reason)
+    return Cell(valued(row, places), sort_key(numeric(row, "value")), True, reason)
 
 
 def sort_key(value: float) -> str:
     """A number as text that a script can read; empty where there is none."""
-    return "" if math.isnan(value) else f"{value:.10g}"
+    return "" if math.isnan(value) else f"{value:.6g}"

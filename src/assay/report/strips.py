@@ -99,7 +99,7 @@ def _mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
     style = plot.styles[mark.level]
     if math.isnan(mark.value):
         words = MISSING if mark.reason == MISSING else "undefined"
-        return text(scale.start + 2, y + 4, words, size=NARROW, colour="var(--soft)", full=mark.said)
+        return text(scale.start + 2, y + 4, words, size=NARROW, colour="var(--soft)", full=mark.said, halo=True)
     above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
     parts: list[str] = []
     if not math.isnan(mark.low):

@@ -64,9 +64,12 @@ def text(
     colour: str = "var(--ink)",
     weight: str = "",
     full: str = "",
+    halo: bool = False,
 ) -> str:
-    """Words with their base line at y; `full` is shown on hovering where words were cut."""
-    more = {"font_weight": weight} if weight else {}
+    """Words with their base line at y. full: shown on hovering where words were cut. halo: clears lines beneath."""
+    more: dict[str, str | float] = {"font_weight": weight} if weight else {}
+    if halo:
+        more |= {"stroke": "var(--paper)", "stroke_width": 4, "stroke_linejoin": "round", "paint_order": "stroke"}
     inside = escape(words) + (element("title", escape(full)) if full and full != words else "")
     return element("text", inside, x=x, y=y, font_size=size, text_anchor=anchor, fill=colour, **more)
 
@@ -103,14 +106,20 @@ def dots(points: Iterable[tuple[float, float]], colour: str, size: float) -> str
 
 
 def shortened(words: str, width: float, size: float = WIDE) -> str:
-    """Words cut to a width, with an ellipsis where anything was cut."""
+    """Words cut to a width, with an ellipsis where anything was cut: the middle, since names differ at their ends."""
     most = max(3, int(width / (size * 0.55)))
-    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
+    if len(words) <= most:
+        return words
+    tail = (most - 1) * 2 // 5
+    return words[: most - 1 - tail].rstrip() + "…" + words[len(words) - tail :].lstrip()
 
 
 def breadth(words: str, size: float = WIDE) -> float:
-    """About how wide words are, a little on the wide side."""
-    return len(words) * size * 0.56
+    """About how wide words are, a little on the wide side; letters that are wide in most faces count for more."""
+    return sum(1.8 if letter >= "\u2e80" else 1.5 if letter in _BROAD else 1.0 for letter in words) * size * 0.56
+
+
+_BROAD = frozenset("mwMWOQ@%=_—…")
 
 
 def _star() -> list[tuple[float, float]]:

@@ -6,7 +6,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from assay.core.errors import StoreError
@@ -55,15 +57,21 @@ def _checked(folder: RunFolder, name: str) -> Rows:
     return tuple(rows)
 
 
-def coordinates(row: Row) -> dict[str, str]:
+def coordinates(row: Row) -> Mapping[str, str]:
     """Axis -> label of the recipe that a row is about."""
     return mapping(row["coordinates"])
 
 
-def mapping(text: Any) -> dict[str, str]:
+def mapping(text: Any) -> Mapping[str, str]:
     """A column that holds a JSON object, with its values as text; empty where it holds none."""
-    found: Any = json.loads(text) if isinstance(text, str) and text else {}
-    return {str(key): str(value) for key, value in cast("Mapping[Any, Any]", found).items()}
+    return _read(text) if isinstance(text, str) and text else {}
+
+
+@cache
+def _read(text: str) -> Mapping[str, str]:
+    """Cached, since thousands of rows hold the few texts of a study's recipes."""
+    found: Any = json.loads(text)
+    return MappingProxyType({str(key): str(value) for key, value in cast("Mapping[Any, Any]", found).items()})
 
 
 def numeric(row: Row, name: str) -> float:

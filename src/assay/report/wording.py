@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from assay.core.measures import MEASURES as NAMED
-from assay.report.tables import numeric
-from assay.stats.format import with_interval
+from assay.report.tables import Tables, coordinates, numeric
+from assay.stats.format import common_decimals, with_interval
 from assay.stats.measures import MEASURES
 from assay.stats.rows import LABELS
 from assay.store.files import Row
@@ -67,12 +67,23 @@ def is_performance(measure: str) -> bool:
     return measure in MEASURES or (measure in NAMED and NAMED[measure].probe == "performance")
 
 
-def valued(row: Row) -> str:
-    """A row's value with its interval; `undefined` where there is none."""
-    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
+def valued(row: Row, places: int | None = None) -> str:
+    """A row's value with its interval; `undefined` where there is none. places: decimals of its column."""
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), places=places)
 
 
-def held_words(held: dict[str, str]) -> str:
+def column_places(rows: Iterable[Row]) -> int:
+    """The decimals that a column of estimates has in common."""
+    return common_decimals((numeric(row, "high") - numeric(row, "low")) / 2 for row in rows)
+
+
+def recipe_head(tables: Tables) -> str:
+    """What heads a column of recipes: `recipe: loss · epochs`, the axes in the order in which a label names them."""
+    axes = list(coordinates(tables.trials[0])) if tables.trials else []
+    return f"recipe: {' · '.join(axes)}" if axes else "recipe"
+
+
+def held_words(held: Mapping[str, str]) -> str:
     """`epochs 20, texture .9`: what is held while something else is compared."""
     return ", ".join(f"{axis} {value}" for axis, value in held.items())
 

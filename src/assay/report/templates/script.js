@@ -41,7 +41,20 @@ function filterable(table) {
     found.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length}` : "";
   });
 }
+// A box that is wider than the page says so, until its last column is seen.
+function scrollable(box) {
+  const words = document.createElement("p");
+  words.className = "aside";
+  words.textContent = "More columns to the right: scroll sideways \u2192";
+  box.before(words);
+  const tell = () => (words.style.visibility = box.scrollLeft + box.clientWidth < box.scrollWidth - 2 ? "" : "hidden");
+  const fit = () => ((words.hidden = box.scrollWidth <= box.clientWidth + 2), tell());
+  box.addEventListener("scroll", tell, { passive: true });
+  new ResizeObserver(fit).observe(box);
+  fit();
+}
 document.querySelectorAll("table").forEach(sortable);
+document.querySelectorAll(".sheet .box").forEach(scrollable);
 document.querySelectorAll("table[data-long]").forEach(filterable);
 const copy = document.getElementById("copy");
 copy.hidden = false;

@@ -1,0 +1,87 @@
+"""What each environment is, in words: how factors are tied to the target there, and what else the spec sets."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from assay.report.tables import Tables, distinct, numeric
+from assay.stats.format import listed, number
+from assay.store.files import Row
+
+SAME = 0.05
+"""Associations that differ by less through all environments are not worth telling."""
+_TOLD = ("association", "split", "like")
+
+
+def tied(tables: Tables) -> list[str]:
+    """The factors whose association with the target is known: the core, and those tied to it."""
+    return distinct(row["factor"] for row in tables.environments)
+
+
+def shifting(tables: Tables) -> list[str]:
+    """Those of them whose association differs between environments."""
+    found: list[str] = []
+    for factor in tied(tables):
+        known = [size for row in tables.environments if row["factor"] == factor if (size := _strength(row)) == size]
+        if known and max(known) - min(known) > SAME:
+            found.append(factor)
+    return found
+
+
+def associations(tables: Tables, names: Sequence[str]) -> str:
+    """`Texture with malignant (Somers' D): .90 in same, -.90 in reversed.`; empty where nothing shifts."""
+    said: list[str] = []
+    for factor in shifting(tables):
+        rows = {row["environment"]: row for row in tables.environments if row["factor"] == factor}
+        there = [name for name in names if name in rows and not math.isnan(_strength(rows[name]))]
+        if there:
+            values = [f"{number(_strength(rows[name]))} in {name}" for name in there]
+            target = rows[there[0]]["target"]
+            said.append(f"{factor[:1].upper()}{factor[1:]} tied to {target} at {listed(values)} (Somers' D).")
+    return " ".join(said)
+
+
+def described(tables: Tables) -> dict[str, str]:
+    """Environment -> `texture tied to malignant at -.90; difficulty margin 0.7`; empty where nothing is known."""
+    told = shifting(tables) or tied(tables)
+    found: dict[str, list[str]] = {}
+    for row in tables.environments:
+        own = found.setdefault(row["environment"], [])
+        if row["factor"] in told and not math.isnan(_strength(row)):
+            own.append(f"{row['factor']} tied to {row['target']} at {number(_strength(row))}")
+    for name, more in settings(tables).items():
+        found.setdefault(name, []).append(more)
+    return {name: "; ".join(dict.fromkeys(parts)) for name, parts in found.items()}
+
+
+def settings(tables: Tables) -> dict[str, str]:
+    """Environment -> what the spec sets there beside associations, `difficulty margin 0.7`; only where it sets any."""
+    found = {name: "; ".join(f"{key} {_compact(value)}" for key, value in more.items()) for name, more in _spec(tables)}
+    return {name: words for name, words in found.items() if words}
+
+
+def _strength(row: Row) -> float:
+    return numeric(row, "strength")
+
+
+def _spec(tables: Tables) -> list[tuple[str, Mapping[str, Any]]]:
+    """What the spec sets in the environments of its first point, beside associations."""
+    try:
+        spec: Any = json.loads(tables.facts.get("spec", "") or "{}")
+    except json.JSONDecodeError:
+        return []
+    points: Any = spec.get("points") or [{}]
+    tests = cast("Mapping[str, Mapping[str, Any]]", points[0].get("tests", {}))
+    return [(name, {key: value for key, value in test.items() if key not in _TOLD}) for name, test in tests.items()]
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, dict):
+        items = cast("Mapping[str, Any]", value).items()
+        return ", ".join(f"{key} {_compact(inside)}".strip() for key, inside in items)
+    if isinstance(value, list):
+        return listed([_compact(inside) for inside in cast("Sequence[Any]", value)])
+    return str(value)
