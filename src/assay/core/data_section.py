@@ -15,11 +15,12 @@ from assay.core.problems import Problems, shorten
 from assay.core.spec import DataSpec, FactorSpec
 from assay.core.surface import component, conditions, located, section
 
-SOURCES = ("phantom", "folder", "classes", "medmnist")
+SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 FILES_ONLY = (
     "table", "image", "mask", "patient", "positive", "channels", "factors", "where", "split", "pixel_size",
 )  # fmt: skip
+TABLE_ONLY = ("target", "table", "image", "mask", "patient", "positive", "factors", "pixel_size")
 
 
 def data_section(value: Any, problems: Problems) -> DataSpec | None:
@@ -33,8 +34,8 @@ def data_section(value: Any, problems: Problems) -> DataSpec | None:
         return None
     before = len(problems.found)
     _check_belonging(given, named[0], keys, problems)
-    if named[0] == "phantom":
-        given["phantom"] = component("phantom", given["phantom"], (*keys, "phantom"), problems)
+    if named[0] in ("phantom", "dataset"):
+        given[named[0]] = component(named[0], given[named[0]], (*keys, named[0]), problems)
     else:
         given[named[0]] = located(given[named[0]], (*keys, named[0]), problems)
     if given[named[0]] is None:
@@ -58,6 +59,10 @@ def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, problems
         kind, also = ("images from files", "") if source == "phantom" else ("phantoms", ", which `split` divides")
         text = f"{', '.join(named)}: for {kind} only; images of this study come from {source}{also}"
         problems.add((*keys, named[0]), "", text)
+    known = [name for name in TABLE_ONLY if source == "dataset" and name in given]
+    if known:
+        text = f"{', '.join(known)}: for a table of your own; a dataset's columns are known, its target is an argument"
+        problems.add((*keys, known[0]), "", text)
 
 
 def _factors(value: dict[str, Any], keys: Keys, problems: Problems) -> dict[str, FactorSpec]:

@@ -12,14 +12,15 @@ from assay.core.types import Factor
 
 def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
     """Factor name -> factor, as far as nothing heavy need be imported: the columns that `factors:` declares, or what a
-    phantom's Params class holds as `FACTORS`. None for a phantom that does not declare them there.
+    phantom's or a dataset's Params class holds as `FACTORS`. None for one that does not declare them there.
     """
-    if data.phantom is None:
+    named = data.phantom or data.dataset
+    if named is None:
         return {
             name: Factor(name, spec.kind, unit=spec.unit, levels=spec.levels, high=spec.high)
             for name, spec in data.factors.items()
         }
-    declared: tuple[Factor, ...] | None = getattr(lookup("phantom", data.phantom.name).params, "FACTORS", None)
+    declared: tuple[Factor, ...] | None = getattr(lookup(named.kind, named.name).params, "FACTORS", None)
     return None if declared is None else {factor.name: factor for factor in declared}
 
 

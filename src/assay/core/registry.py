@@ -24,6 +24,7 @@ from assay.core.paths import file_hash, filled
 
 ComponentKind = Literal[
     "phantom",
+    "dataset",
     "intervention",
     "architecture",
     "initialisation",
@@ -41,10 +42,12 @@ class Params(BaseModel):
 
     file_hashes: argument that is a file's path -> argument that holds its SHA-256. The latter is found from the file
     unless it is given, and alone it enters hashes: a changed file is another thing, a moved one is the same.
+    folders: arguments that are paths of folders.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     file_hashes: ClassVar[Mapping[str, str]] = {}
+    folders: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod

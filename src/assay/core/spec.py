@@ -95,9 +95,10 @@ class SplitSpec(Frozen):
 
 
 class DataSpec(Frozen):
-    """Where images come from: exactly one of phantom, folder, classes, medmnist.
+    """Where images come from: exactly one of phantom, dataset, folder, classes, medmnist.
 
     phantom: a registered generator; `train`, `validation`, `test` are numbers of images.
+    dataset: a public set as its makers publish it, whose columns Assay knows.
     folder: a CSV (`table`) beside images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
         `masks/` with equal stems when `table` is empty.
     classes: one folder per class.
@@ -105,6 +106,7 @@ class DataSpec(Frozen):
     """
 
     phantom: Component | None = None
+    dataset: Component | None = None
     folder: str = ""
     classes: str = ""
     medmnist: str = ""

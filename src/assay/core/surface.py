@@ -57,7 +57,8 @@ def _with_paths(
     params: type[Params], arguments: Mapping[str, Any], keys: Keys, problems: Problems
 ) -> dict[str, Any] | None:
     """The arguments with the paths of files among them as `located` gives them; None when one is not there."""
-    given = {name: arguments[name] for name in params.file_hashes if arguments.get(name)}
+    paths = (*params.file_hashes, *params.folders)
+    given = {name: arguments[name] for name in paths if arguments.get(name)}
     found = {name: located(value, (*keys, name), problems) for name, value in given.items()}
     return None if None in found.values() else {**arguments, **found}
 

@@ -15,7 +15,7 @@ _PLAIN = PixelScale()
 
 @dataclass(frozen=True, slots=True)
 class KnownSet:
-    """A public set that Assay knows: recognised by its folder's name together with columns of its table."""
+    """A public set that Assay knows. A folder is recognised by its name together with these columns of its table."""
 
     columns: tuple[str, ...]
     summary: str
@@ -89,7 +89,7 @@ KNOWN: dict[str, KnownSet] = {
 
 def card_of(
     title: str,
-    header: Sequence[str],
+    known: KnownSet | None,
     table: FactorTable,
     *,
     native: np.ndarray,
@@ -101,10 +101,10 @@ def card_of(
 ) -> Card:
     """The card of a set from files.
 
-    title: the folder's name. header: its table's columns. native: int64 [n, 2], width and height before decoding.
-    shape: (channels, height, width) after. deep: 16 bit. facts end the summary; warnings join the known faults.
+    title: the set's or the folder's name. known: what is known of it. native: int64 [n, 2], width and height before
+    decoding. shape: (channels, height, width) after. deep: 16 bit. facts end the summary; warnings join the known
+    faults.
     """
-    known = _known(title, header)
     computed = f"{_counts(table)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
     about = [known.summary] if known else []
     summary = ". ".join([*about, computed, *facts])
@@ -119,13 +119,8 @@ def card_of(
     )
 
 
-def pixel_range(title: str, header: Sequence[str]) -> PixelScale:
-    """What pixel values mean in a known set; 0 to 1 without a unit elsewhere."""
-    known = _known(title, header)
-    return known.scale if known else _PLAIN
-
-
-def _known(title: str, header: Sequence[str]) -> KnownSet | None:
+def known_set(title: str, header: Sequence[str]) -> KnownSet | None:
+    """What is known of a folder of this name whose table has these columns."""
     known = KNOWN.get(title)
     return known if known is not None and set(known.columns) <= set(header) else None
 

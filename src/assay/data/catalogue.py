@@ -8,6 +8,7 @@ from pydantic import Field
 
 from assay.core.registry import Params, register
 from assay.core.types import Factor
+from assay.data.parameters import ChexpertParams, LidcParams, MimicParams, NihParams
 from assay.data.phantoms.factors import CHEST, NODULE
 
 
@@ -49,4 +50,33 @@ register(
     "assay.data.phantoms.chest:ChestPhantom",
     ChestParams,
     summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
+)
+
+register(
+    "dataset",
+    "nih",
+    "assay.data.sources.nih:load_nih",
+    NihParams,
+    summary="NIH ChestX-ray14 with its Data_Entry_2017.csv: one finding against another or No Finding",
+)
+register(
+    "dataset",
+    "chexpert",
+    "assay.data.sources.chexpert:load_chexpert",
+    ChexpertParams,
+    summary="CheXpert with its train.csv; what uncertain and blank labels mean is stated",
+)
+register(
+    "dataset",
+    "mimic",
+    "assay.data.sources.mimic:load_mimic",
+    MimicParams,
+    summary="MIMIC-CXR-JPG with its tables of labels, metadata and split; uncertain and blank labels as stated",
+)
+register(
+    "dataset",
+    "lidc",
+    "assay.data.sources.lidc:load_lidc",
+    LidcParams,
+    summary="LIDC-IDRI from XML and DICOM: patches of nodules, malignancy, masks and ratings as the readers agree",
 )

@@ -397,7 +397,7 @@ def test_places_of_a_spec_that_are_not_there(tmp_path: Path) -> None:
 
 def test_exactly_one_source_is_named(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set")
-    with pytest.raises(SpecError, match="name exactly one of folder, classes, medmnist; given: folder, classes"):
+    with pytest.raises(SpecError, match="one of dataset, folder, classes, medmnist; given: folder, classes"):
         load(folder, classes=str(folder))
 
 

@@ -1,8 +1,9 @@
-"""Images from files: a folder with a CSV, images beside masks, one folder per class, or MedMNIST."""
+"""Images from files: a folder with a CSV, images beside masks, one folder per class, MedMNIST, or a public set."""
 
 from __future__ import annotations
 
 from assay.core.errors import SpecError
+from assay.core.registry import build
 from assay.core.spec import DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
@@ -12,16 +13,20 @@ from assay.data.sources.medmnist import load_medmnist
 
 __all__ = ["load_dataset"]
 
+_PLACES = ("dataset", "folder", "classes", "medmnist")
+
 
 def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False) -> Dataset:
-    """The dataset that a spec's `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the cache.
+    """The set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the cache.
 
     skip_bad_rows: leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises DataError
     with all bad rows at once, SpecError for what the spec gets wrong, StoreError when the cache cannot be written.
     """
-    given = [name for name in ("folder", "classes", "medmnist") if getattr(spec, name)]
+    given = [name for name in _PLACES if getattr(spec, name)]
     if len(given) != 1 or spec.phantom is not None:
-        raise SpecError(f"data: name exactly one of folder, classes, medmnist; given: {', '.join(given) or 'none'}")
+        raise SpecError(f"data: name exactly one of {', '.join(_PLACES)}; given: {', '.join(given) or 'none'}")
+    if spec.dataset:
+        return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
     if spec.medmnist:
         return load_medmnist(spec, cache, skip_bad_rows)
     if spec.classes:

@@ -14,7 +14,7 @@ from assay.core.spec import DataSpec
 from assay.core.types import FactorTable, rows_of
 from assay.data import leakage
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
-from assay.data.cards import card_of, pixel_range
+from assay.data.cards import card_of, known_set
 from assay.data.dataset import Dataset, PixelScale
 from assay.data.leakage import exact_groups, near_pairs, row_hashes
 from assay.data.sources.decode import Decoded, decode_images, decode_masks
@@ -66,9 +66,10 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
     content = _content(table, hashes[kept], mask_hashes)
     copies = _near_copies(listing, table, images, content, cache)
+    known = listing.about or known_set(listing.title, listing.header)
     card = card_of(
         listing.title,
-        listing.header,
+        known,
         table,
         native=pixels.native[kept],
         shape=images.shape,
@@ -80,7 +81,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         ),
         left_out=left_out(listing.problems, listing.word),
     )
-    scale = _scale(spec, table, pixels.native[kept], pixel_range(listing.title, listing.header))
+    scale = _scale(spec, table, pixels.native[kept], known.scale if known else PixelScale())
     return Dataset(table, images, masks, card, scale, content, copies)
 
 

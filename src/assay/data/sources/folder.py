@@ -16,7 +16,7 @@ from assay.core.types import Factor
 from assay.data.sources.columns import Wrong, chosen, factor_column, patient_codes, problems_of, target_column
 from assay.data.sources.listing import OWN_PATIENT, Listing
 from assay.data.sources.paths import expand, inside
-from assay.data.sources.problems import Problem, Unreadable, shown
+from assay.data.sources.problems import Problem, Unreadable, first_of_each, shown
 from assay.data.sources.table import Table, absent, read_table
 
 SUFFIXES = frozenset(
@@ -68,7 +68,7 @@ def list_table(spec: DataSpec) -> Listing:
         warnings=() if spec.patient else (OWN_PATIENT,),
         header=table.header,
     )
-    return listing.drop(_first_of_each(problems))[0]
+    return listing.drop(first_of_each(problems))[0]
 
 
 def list_stems(spec: DataSpec) -> Listing:
@@ -191,14 +191,6 @@ def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None
                 Problem(table.numbers[at], names[at], f"row {other} names the same image", "keep one of them")
             )
     return problems
-
-
-def _first_of_each(problems: Sequence[Problem]) -> list[Problem]:
-    """One problem a row: a row that is wrong twice is one bad row."""
-    first: dict[int, Problem] = {}
-    for problem in problems:
-        first.setdefault(problem.row, problem)
-    return list(first.values())
 
 
 def _target(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.core.types import Factor
+from assay.data.cards import KnownSet
 from assay.data.sources.problems import Problem
 
 
@@ -19,6 +20,7 @@ class Listing:
     where: how messages call the table or folder. word: what a row is called there. numbers: row numbers as the file
     shows them. names: image names for messages. target: int64 [n] into `classes`; None when the mask decides it (empty
     or not). facts: half-sentences for the card, such as how the classes were found. warnings: what a user should know.
+    about: what is known of a public set; without it the title and the header tell whether the set is a known one.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Listing:
     facts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
+    about: KnownSet | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -61,3 +61,11 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "row") -> None:
 def left_out(problems: Sequence[Problem], word: str = "row") -> tuple[str, ...]:
     """Sentences for the card: row and reason, without the name."""
     return tuple(f"{word} {p.row}: {p.what}" for p in sorted(problems, key=lambda problem: problem.row))
+
+
+def first_of_each(problems: Sequence[Problem]) -> list[Problem]:
+    """One problem a row: a row that is wrong twice is one bad row."""
+    first: dict[int, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.row, problem)
+    return list(first.values())

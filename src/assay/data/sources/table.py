@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,7 @@ def number(cell: str, comma: bool = False) -> float | None:
 
 
 def read_table(path: Path, image: str) -> Table:
-    """Read a CSV of UTF-8 or UTF-16 text, separated by commas, semicolons or tabs (whichever the header has most of).
+    """Read a CSV of UTF-8 or UTF-16 text, also in gzip; commas, semicolons or tabs, whichever the header has most of.
 
     image: the column that names a row in messages. Blank lines are passed over. Raises DataError when the file as a
     whole cannot be read (not text, no header, a header that stands twice); single bad rows come as `problems`.
@@ -83,6 +85,11 @@ def read_table(path: Path, image: str) -> Table:
 
 def _text(path: Path) -> str:
     data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path.name} is damaged or cut short; download it again") from error
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
