@@ -88,6 +88,9 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(
     found = {finding["what"]: finding for finding in json.loads(ask("doctor", "--json").out)}
     assert {"python", "torch", "cores", "device", "run folder", "cache", "real images"} <= set(found)
     assert found["real images"]["light"] == "warn"
+    assert found["weights"]["found"] == "none"
+    assert "ResNet-50, RadImageNet (ResNet50.pt)" in found["weights missing"]["found"]
+    assert "fetch it from the authors" in found["weights missing"]["remedy"]
     assert {finding["light"] for finding in found.values()} <= {"ok", "warn", "bad"}
 
 

@@ -30,7 +30,7 @@ class Finding:
 
 def doctor_command(out: Path, json: bool) -> None:
     """Print the findings; the exit code is 1 when something that Assay needs is missing."""
-    findings = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_extras()]
+    findings = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights(), *_extras()]
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -91,10 +91,18 @@ def _assets() -> Iterator[Finding]:
                       "studies on real images need them: set ASSAY_ASSETS to the folder that holds them")  # fmt: skip
         return
     sets = sorted(path.parent.name for path in root.glob("*/data.csv"))
-    weights = sorted(path.name for path in root.glob("weights/*.safetensors"))
     yield Finding("ok", "real images", ", ".join(sets) or "none")
-    yield Finding("ok" if weights else "warn", "weights", ", ".join(weights) or "none",
-                  "" if weights else "put .safetensors files into the folder weights/")  # fmt: skip
+
+
+def _weights() -> Iterator[Finding]:
+    from assay.recipes.weights.download import weights_cache
+    from assay.recipes.weights.found import weights_here
+
+    here = weights_here(weights_cache())
+    yield Finding("ok", "weights", ", ".join(path.name for path in here.found) or "none")
+    for remedy in dict.fromkeys(known.obtain for known in here.missing):
+        names = (f"{known.what} ({known.file})" for known in here.missing if known.obtain == remedy)
+        yield Finding("warn", "weights missing", "; ".join(names), remedy)
 
 
 def _extras() -> Iterator[Finding]:

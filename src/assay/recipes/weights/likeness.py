@@ -28,7 +28,10 @@ _MARKS = (
     (r"(^|\.)stages\.\d\.blocks\.\d+\.(gamma|conv_dw)", "a ConvNeXt"),
     (r"(^|\.)blocks\.\d\.\d\.conv_(pw|dw|pwl)\.|_blocks\.\d+\._depthwise_conv", "an EfficientNet or MobileNet"),
     (r"(^|[._])res2a_branch2a", "the Keras ResNet-50 of before 2019"),
-    (r"^(mixed|batch_normalization|conv2d)(_\d+)?\.", "a Keras Inception"),
+    (
+        r"^(mixed|batch_normalization|conv2d)(_\d+)?\.",
+        "a Keras Inception, whose pooling timm does otherwise at the border",
+    ),
     (r"(^|\.)features\.28\.weight|block5_conv1", "a VGG"),
     (r"(^|\.)(down|up|ups|downs|decoder)\d?\.", "a U-Net"),
 )
