@@ -37,6 +37,7 @@ class Anatomy:
     apex: top of the lungs. dome_right, dome_left: top of the diaphragm. angle: how far the costophrenic angle lies
     below the dome. width: half width of the rib cage. wall: thickness of the chest wall. neck: half width.
     arms: gap between arm and trunk, negative where they touch.
+    inflation: depth of the lungs over normal. turned: how far a turn of the body moves heart and vessels to the left of the spine.
     heart: width of the heart over normal. vessels_width: that of the mediastinum above it. knob: radius of the aortic
     knob. tall: height of the heart over normal. asymmetry: right over left lung width.
     breast, breast_size, breast_y: thickness as a share of the chest's, half width, height of the middle.
@@ -52,6 +53,8 @@ class Anatomy:
     wall: np.ndarray
     neck: np.ndarray
     arms: np.ndarray
+    inflation: np.ndarray
+    turned: np.ndarray
     heart: np.ndarray
     heart_y: np.ndarray
     tall: np.ndarray
@@ -76,8 +79,8 @@ def anatomy(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Anatomy:
         return spread(nuisance, f"chest-{name}", low, high)[:, 0]
 
     breath = draw("breath", -20, 20) - 13 * seen.ap - 10 * seen.habitus
-    width = draw("width", 132, 150) * (1 - 0.085 * seen.female) * (1 + 0.05 * seen.habitus)
-    wall = (draw("wall", 20, 36) + 46 * (seen.habitus + 0.25)).clip(10)
+    width = draw("width", 142, 160) * (1 - 0.085 * seen.female) * (1 + 0.05 * seen.habitus)
+    wall = (draw("wall", 16, 34) + 46 * (seen.habitus + 0.25)).clip(10)
     stomach = draw("stomach", -0.5, 1.0).clip(0) * (1 - 0.45 * seen.ap)
     return Anatomy(
         pose=_pose(seen, draw),
@@ -88,18 +91,20 @@ def anatomy(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Anatomy:
         width=width,
         wall=wall,
         neck=draw("neck", 56, 68) - 6 * seen.female + 22 * seen.habitus,
-        arms=draw("arms", 0, 34) - 26 * seen.ap - 24 * seen.habitus,
+        arms=draw("arms", -14, 30) - 22 * seen.ap - 24 * seen.habitus,
+        inflation=draw("inflation", 0.9, 1.05) - 0.12 * seen.ap,
+        turned=draw("turned", -7, 7) * (1 + seen.ap),
         heart=draw("heart", 0.86, 1.08) * (1 + 0.13 * seen.ap) * (1 + 0.1 * seen.habitus) * (1 - 0.06 * seen.female),
-        heart_y=60 + 0.75 * breath + draw("heart-y", -5, 5),
+        heart_y=70 + 0.8 * breath + draw("heart-y", -5, 5),
         tall=draw("heart-tall", 0.9, 1.1),
         mediastinum=draw("mediastinum", 22, 28) * (1 + 0.2 * seen.ap) * (1 + 0.2 * seen.habitus),
         knob=draw("knob", 15, 20) + 5.5 * seen.age,
         unfolding=draw("unfolding", 0, 5) + 7 * seen.age,
         asymmetry=draw("asymmetry", 0.96, 1.05),
-        breast=seen.female * draw("breast", 0.06, 0.2) * (1 + 0.7 * seen.habitus) * (1 - 0.2 * seen.ap),
-        breast_size=draw("breast-size", 48, 66) * (1 + 0.25 * seen.habitus),
-        breast_y=draw("breast-y", 40, 78) - 8 * seen.ap,
-        breast_x=draw("breast-x", 74, 90) + 12 * seen.ap,
+        breast=seen.female * draw("breast", 0.1, 0.26) * (1 + 0.5 * seen.habitus) * (1 - 0.2 * seen.ap),
+        breast_size=draw("breast-size", 60, 82) * (1 + 0.25 * seen.habitus),
+        breast_y=draw("breast-y", 48, 84) - 8 * seen.ap,
+        breast_x=draw("breast-x", 82, 100) + 12 * seen.ap,
         stomach=stomach,
         stomach_x=draw("stomach-x", 46, 82),
         stomach_width=draw("stomach-width", 20, 38),

@@ -103,8 +103,8 @@ def _ribs(
     stop = at.along(52 + 40 * smooth((at.lines + 20) / 140))
     bony = ramp(at.away - stop, at.edge + 6)
     chalk = rim.mul_(speckle).mul_(at.put(b.calcified)).mul_(1 - bony).mul_(ramp(at.away - (stop - 42), at.edge + 20))
-    front.mul_(bony).mul_(0.6).add_(chalk.mul_(0.9))
-    return back.add_(front).mul_(above * 0.75 + 0.25).mul_(ends).mul_(0.095)
+    front.mul_(bony).mul_(0.5).add_(chalk.mul_(0.9))
+    return back.add_(front).mul_(above * 0.75 + 0.25).mul_(ends).mul_(0.083)
 
 
 def _bands(
@@ -143,7 +143,7 @@ def _shoulder_blades(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size
     """Triangles with a dense rim that point down, and the head of the upper arm."""
     away, y = at.away[:, :top], at.y[:, :top]
     u, v = away - at.put(b.blade), y - at.put(b.blade_y)
-    inner = u - v * 0.2
+    inner = u - v * 0.2 + 7 - (v * v).mul_(0.0018)
     outer = 84 - u - v * 0.62
     upper = v + 62 - u * 0.16
     depth = torch.minimum(torch.minimum(inner, outer), upper)

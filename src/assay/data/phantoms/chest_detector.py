@@ -41,17 +41,26 @@ def exposed(
         return column(values, grid.device)
 
     scatter = (0.06 + 0.1 * seen.ap + 0.1 * (seen.habitus + 0.5)) * draw("scatter", 0.6, 1.4)
-    contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * seen.direct) * (1 - scatter)
-    level = draw("level", -0.07, 0.05) + 0.09 * seen.exposure + 0.55 * scatter
-    z = attenuation.mul_(put(0.77 * contrast)).add_(put(level))
+    contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * seen.direct) * (1 - 0.22 * seen.ap) * (1 - scatter)
+    level = draw("level", -0.07, 0.05) + 0.09 * seen.exposure + 0.5 * scatter + 0.1 * seen.ap
+    body = (attenuation * 4).clamp_(0, 1)  # what lies beside the patient stays dark, however the film is exposed
+    veil = (put(level) + _shading(seen, nuisance, grid)).mul_(body)
+    z = attenuation.mul_(put(0.82 * contrast)).add_(veil)
     z.add_(_noise(nuisance, grid).mul_(z.clamp(min=0).mul_(put(_loudness(seen, grain))).add_(0.15 * grain)))
     return _tone(z, put(0.3 - 0.55 * seen.direct))
+
+
+def _shading(seen: Visible, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+    """A slope of grey across the image: the beam is not quite straight upon the detector, least so at the bedside."""
+    steep = (1 + 1.2 * seen.ap)[:, None] * spread(nuisance, "chest-shading", -0.07, 0.07, 2) * (2 / grid.field)
+    x, y = grid.axes()
+    return x * column(steep[:, 0], grid.device) + y * column(steep[:, 1], grid.device)
 
 
 def _loudness(seen: Visible, grain: float) -> Float[np.ndarray, "n"]:
     """Grain per grey level: the thicker the patient, the fewer the photons."""
     scanner = (1 - 0.5 * seen.direct).clip(0.2)
-    return grain * scanner * (1 + 0.5 * seen.ap) * (1 + 0.8 * (seen.habitus + 0.2))
+    return grain * scanner * (1 + 0.35 * seen.ap) * (1 + 0.7 * (seen.habitus + 0.2))
 
 
 def _tone(z: Float[Tensor, "n size size"], lift: Float[Tensor, "n 1 1"]) -> Float[Tensor, "n size size"]:

@@ -69,7 +69,7 @@ def _place(
     share = 0.24 + 0.27 * seen.zone + spread(nuisance, "mass-height", -0.07, 0.07)[:, 0]
     y = (build.apex + share * (dome - build.apex))[:, None]
     shape = outlines(build, y)
-    inner = (1 - side) * shape.right + side * left_heart(build, y) + 12
+    inner = (1 - side) * shape.right + side * (left_heart(build, y) + build.turned[:, None]) + 12
     outer = (1 - side) * shape.lung_right + side * shape.lung_left - 18
     across = spread(nuisance, "mass-across", 0.12, 0.95)
     return (2 * side - 1) * (inner + across * np.maximum(outer - inner, 0)), y

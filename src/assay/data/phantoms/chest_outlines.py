@@ -46,8 +46,8 @@ def outlines(build: Anatomy, y: Lines) -> Outlines:
         lung_left=left,
         lung_cosine=_cosine(lung, y),
         apical=_arc(((y - build.apex[:, None]) / 95).clip(0, 1)),
-        right=_right(build, y),
-        left=_left(build, y),
+        right=_right(build, y) - build.turned[:, None],
+        left=_left(build, y) + build.turned[:, None],
     )
 
 
@@ -87,13 +87,13 @@ def _body(build: Anatomy, y: Lines) -> Lines:
 
 def _thickness(y: Lines) -> Lines:
     """Neck and shoulders are thinner than the chest, the belly thicker."""
-    return 0.62 + 0.38 * smooth((y + 190) / 110) + 0.12 * smooth((y - 40) / 90)
+    return 0.62 + 0.38 * smooth((y + 190) / 110) + 0.25 * smooth((y - 30) / 110)
 
 
 def _right(build: Anatomy, y: Lines) -> Lines:
     """Vena cava, then the right atrium, then its angle with the diaphragm."""
     vessels = build.mediastinum[:, None] * (1 + 0.08 * smooth((y + 100) / 60)) + 12 * (1 - smooth((y + 170) / 60))
-    atrium = 43 * build.heart[:, None] * _bulge(y - build.heart_y[:, None], 58 * build.tall[:, None], 58)
+    atrium = 43 * build.heart[:, None] * _bulge(y - build.heart_y[:, None] + 10, 62 * build.tall[:, None], 58)
     return np.maximum(vessels, atrium)
 
 
@@ -110,9 +110,9 @@ def _left(build: Anatomy, y: Lines) -> Lines:
 def left_heart(build: Anatomy, y: Lines) -> Lines:
     """Pulmonary trunk and left ventricle: what of the left border does not change with age."""
     trunk = 21 + 12 * _bulge(y + 32, 34, 40)
-    t = ((y - build.heart_y[:, None] - 8) / (84 * build.tall[:, None])).clip(-1, 0)
+    t = ((y - build.heart_y[:, None] - 8) / (92 * build.tall[:, None])).clip(-1, 0)
     upper = 0.75 * (1 - t * t) + 0.25 * np.sqrt((1 - t * t).clip(0))
-    lower = _bulge(y - build.heart_y[:, None] - 8, 1e6, 50)
+    lower = _bulge(y - build.heart_y[:, None] - 8, 1e6, 62)
     ventricle = (18 + 66 * build.heart[:, None]) * np.where(t < 0, upper, lower)
     return np.maximum(trunk, ventricle)
 

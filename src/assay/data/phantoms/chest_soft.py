@@ -15,10 +15,10 @@ from assay.data.phantoms.canvas import ramp
 from assay.data.phantoms.chest_anatomy import Anatomy
 from assay.data.phantoms.chest_frame import Frame
 
-INFLATED = 0.7
+INFLATED = 0.8
 """Share of the chest's thickness that is lung where it is deepest."""
 _RECESS = 0.2  # share of that depth which lies behind the diaphragm's dome
-_BEHIND = 0.72  # share of the lung's depth that heart and great vessels take at most
+_TAPER = 0.25  # share of its thickness that the trunk has lost at the skin, beside what an ellipse has
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,17 @@ def soft_tissue(build: Anatomy, at: Frame) -> Soft:
     """Everything but bones, vessels, texture and the finding."""
     air, above = _air(build, at)
     trunk = _trunk(at)
-    total = torch.maximum(trunk, _arms(build, at)).sub_(air * INFLATED * trunk)
+    total = torch.maximum(trunk, _arms(build, at)).sub_((air * at.put(INFLATED * build.inflation)).mul_(trunk))
     total.sub_(_trachea(at).mul_(0.12)).sub_(_stomach(build, at))
     _add_breasts(total, build, at)
     return Soft(total.clamp_(min=0), air, above)
 
 
 def _trunk(at: Frame) -> Float[Tensor, "m size size"]:
-    """An ellipse across, as thick as this line's height is."""
+    """An ellipse across, tapered to the sides, as thick as this line's height is."""
     t = at.away * at.along(1 / at.outlines.body)
-    return (1 - t.mul_(t)).clamp_(min=0).sqrt_().mul_(at.along(at.outlines.thickness))
+    side = 1 - t * _TAPER
+    return (1 - t.mul_(t)).clamp_(min=0).sqrt_().mul_(side).mul_(at.along(at.outlines.thickness))
 
 
 def _arms(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
@@ -58,7 +59,7 @@ def _arms(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
 
 def _air(build: Anatomy, at: Frame) -> tuple[Float[Tensor, "m size size"], Float[Tensor, "m size size"]]:
     """Depth of lung at each pixel, 0 to 1, and 1 above the diaphragm to 0 below."""
-    t = (at.depth * (1 / 70)).clamp_(0, 1)
+    t = (at.depth * (1 / 92)).clamp_(0, 1)
     lung = (2 - t).mul_(t).sqrt_().mul_(at.along(at.outlines.apical))
     lung.mul_(1 - _mediastinum(at))
     above = _above_diaphragm(build, at)
@@ -73,7 +74,7 @@ def _mediastinum(at: Frame) -> Float[Tensor, "m size size"]:
     depth = at.sided(at.along(at.outlines.right), at.along(at.outlines.left)) - at.away
     t = (depth * (1 / 48)).clamp_(0, 1)
     inner = (2 - t).mul_(t).mul_(0.68)
-    return ramp(depth, at.edge + 1.2).mul_(0.3).add_(inner).mul_(_BEHIND / 0.72)
+    return ramp(depth, at.edge + 1.2).mul_(0.3).add_(inner)
 
 
 def _above_diaphragm(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:

@@ -25,7 +25,7 @@ def lung_texture(
     coarse = white_noise(nuisance, "chest-coarse", _COARSE + 2, _COARSE + 2, grid.device)
     field = spline_zoom(white_noise(nuisance, "chest-fine", _FINE + 2, _FINE + 2, grid.device), grid.size)
     speckle = (field * 1.2).add_(0.5).clamp_(0, 1)
-    fine = 0.028 * amount * spread(nuisance, "chest-texture", 0.7, 1.3)[:, 0] * (1 + 0.35 * seen.age)
+    fine = 0.021 * amount * spread(nuisance, "chest-texture", 0.7, 1.3)[:, 0] * (1 + 0.35 * seen.age)
     field.mul_(column(fine / float(zoom_gain(_FINE, grid.size)), grid.device))
     slow = spline_zoom(coarse, grid.size).mul_(0.03 * amount / float(zoom_gain(_COARSE, grid.size)))
     return field.add_(slow), speckle

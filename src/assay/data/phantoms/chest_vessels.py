@@ -55,7 +55,7 @@ def _side(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], sign: i
     heading = _OUTWARD + draw("heading", -0.03, 0.03, _TREES)
     size = (1 + 0.16 * seen.age)[:, None]
     radius = size * draw("radius", 2.2, 4.0, _TREES) * (1 + 0.8 * _OUTWARD)
-    strength = size * draw("strength", 0.09, 0.17, _TREES)
+    strength = size * draw("strength", 0.07, 0.14, _TREES)
     length = 19 * (1 + 1.2 * _OUTWARD.clip(0)) * (0.9 + 0.25 * build.width[:, None] / 130)
     trunk = _path(draw, "trunk", (root_x, root_y, heading, radius, strength, length), _STEPS)
     pieces = [trunk]
