@@ -28,10 +28,13 @@ def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]
     assert counter.seconds_left() == 30  # (10 + 30 + 20) / 2
     counter.see(Event("started", tasks[0]))
     assert counter.seconds_left() == 30
-    clock[0] += 10
-    counter.see(Event("progress", tasks[0], 0.5, "epoch 1"))
-    # half of the first took twice its time: (5 + 30) of training are left at nearly twice the price
-    twice = (10 + 40 * DOUBT) / (5 + 40 * DOUBT)
+    clock[0] += 60  # until it shows that it has begun, nothing is judged
+    counter.see(Event("progress", tasks[0], 0.25, "epoch 1"))
+    assert counter.seconds_left() == 28.75
+    clock[0] += 5
+    counter.see(Event("progress", tasks[0], 0.5, "epoch 2"))
+    # a quarter of the first took twice its time: (5 + 30) of training are left at nearly twice the price
+    twice = (5 + 40 * DOUBT) / (2.5 + 40 * DOUBT)
     assert counter.seconds_left() == pytest.approx((35 * twice + 20) / 2)
     counter.see(Event("done", tasks[0], seconds=20))
     twice = (20 + 40 * DOUBT) / (10 + 40 * DOUBT)

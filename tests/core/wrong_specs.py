@@ -150,6 +150,7 @@ EDITS: dict[str, tuple[str, str]] = {
 REQUESTS: dict[str, dict[str, object]] = {
     "a built-in study that is not there": {"source": "nodul-loss"},
     "a file that is not there": {"source": "stude.yaml"},
+    "a folder for a study": {"source": "images"},
     "a scale that is not there": {"scale": "quik"},
     "an override without a value": {"overrides": ["recipe.epochs"]},
     "an override of an unknown key": {"overrides": ["recipe.epoch=3"]},

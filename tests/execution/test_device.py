@@ -43,7 +43,8 @@ def test_a_device_that_is_not_there_is_refused_with_what_there_is(monkeypatch: p
     with_gpus(monkeypatch)
     with pytest.raises(SpecError) as none:
         choose_device("cuda")
-    assert str(none.value) == f"device 'cuda' is not there: torch {torch.__version__} sees cpu"
+    seen = f"torch {torch.__version__} sees cpu"
+    assert str(none.value) == f"device 'cuda' is not there: {seen}; choose one of these, or auto"
     with_gpus(monkeypatch, "One")
     with pytest.raises(SpecError, match=r"device 'cuda:3' is not there: torch \S+ sees cpu, cuda:0 \(One\)"):
         choose_device("cuda:3")

@@ -57,7 +57,7 @@ class Counter:
     lost: dict[str, str] = field(default_factory=dict[str, str])  # failed and skipped
     failed: int = 0
     running: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
-    began: dict[str, float] = field(default_factory=dict[str, float])
+    seen_at: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])  # share, when
     now: Callable[[], float] = time.monotonic
 
     def see(self, event: Event) -> None:
@@ -65,7 +65,8 @@ class Counter:
         id = event.task.id
         if event.status in ("started", "progress"):
             self.running[id] = (event.share, event.text)
-            self.began.setdefault(id, self.now())
+            if event.share > 0:  # what came before, such as importing libraries, comes once
+                self.seen_at.setdefault(id, (event.share, self.now()))
             return
         self.running.pop(id, None)
         if event.status == "done":
@@ -91,10 +92,13 @@ class Counter:
         doubt = DOUBT * sum(task.cost for task in kind)
         took, expected = doubt, doubt
         for task in kind:
-            share = 1.0 if task.id in self.finished else self._share(task)
-            if share > 0:
-                took += self.finished[task.id] if task.id in self.finished else self.now() - self.began[task.id]
-                expected += share * task.cost
+            if task.id in self.finished:
+                took += self.finished[task.id]
+                expected += task.cost
+            elif task.id in self.running and task.id in self.seen_at:
+                share, since = self.seen_at[task.id]
+                took += self.now() - since if self._share(task) > share else 0.0
+                expected += (self._share(task) - share) * task.cost
         return took / expected if expected > 0 else 1.0
 
     def _share(self, task: Task) -> float:

@@ -30,13 +30,18 @@ UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
 
 def find_run(run: str, out: Path) -> Path:
     """The run folder that a path or a study's name means. Raises StoreError with the nearest that there is."""
-    for folder in (Path(run), out / run):
+    places = tuple(dict.fromkeys((Path(run), out / run)))
+    for folder in places:
         if (folder / "study.json").is_file():
             return folder
     known = sorted(path.parent.name for path in out.glob("*/study.json"))
     near = nearest(run, known)
-    hint = f"did you mean '{near}'?" if near else f"there is: {', '.join(known) or 'nothing yet'}"
-    raise StoreError(f"no run folder '{run}', nor '{out / run}': {hint}")
+    there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out says where runs lie"
+    empty = [folder for folder in places if folder.is_dir()]
+    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
+    what = f"'{empty[0]}' holds no study.json, so it is no run folder" if empty else missing
+    hint = f"did you mean '{near}'?" if near else there
+    raise StoreError(f"{what}: {hint}")
 
 
 def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> None:

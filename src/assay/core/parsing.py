@@ -25,7 +25,7 @@ from assay.core.factors import declared_factors, grouped, imported_factors
 from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
-from assay.core.problems import Problems
+from assay.core.problems import Problems, shorten
 from assay.core.spec import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
 from assay.core.surface import components, contrast
 from assay.core.yaml import read_yaml
@@ -60,11 +60,24 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
         return Document(cast(dict[str, Any], plain(source)))
     text = str(source)
     if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or Path(text).is_file():
-        return read_yaml(Path(source).expanduser())
+        path = Path(source).expanduser()
+        if path.is_dir():
+            raise SpecError(_of_folder(path))
+        return read_yaml(path)
     files = study_files()
+    if text not in files and Path(text).is_dir():
+        raise SpecError(_of_folder(Path(text)))
     if text not in files:
         raise SpecError(unknown_name("study", text, list(files)) + "; or give the path of a YAML file")
     return read_yaml(files[text], files[text].name)
+
+
+def _of_folder(folder: Path) -> str:
+    """What to say to someone who gave a folder for a study."""
+    if (folder / "study.json").is_file():
+        return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
+    studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    return f"{folder} is a folder; give the YAML file of a study: {shorten(studies) or 'there is none in it'}"
 
 
 def check_study(document: Document) -> StudySpec:

@@ -41,7 +41,8 @@ def choose_device(asked: str) -> str:
         import torch
 
         named = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(there))])
-        raise SpecError(f"device '{asked}' is not there: torch {torch.__version__} sees {named}")
+        seen = f"torch {torch.__version__} sees {named}"
+        raise SpecError(f"device '{asked}' is not there: {seen}; choose one of these, or auto")
     return f"cuda:{number}"
 
 

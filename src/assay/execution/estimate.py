@@ -33,7 +33,7 @@ from assay.shifts.population import Population
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial beside steps: a head, weights, records
-PROBES = 1.0  # seconds of a trial's probes beside reading: fits, measures, records
+PROBES = 0.5  # seconds of a trial's probes beside reading: fits, measures, records
 START = 5.0  # seconds until a worker has imported its libraries
 END_PER_TRIAL = 0.25  # seconds of comparisons, tables and page for every trial
 FEWEST, MOST, ENOUGH, LONG = (
