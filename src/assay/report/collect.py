@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -88,19 +89,14 @@ def collect(root: Path) -> Content:
 def without_files(content: Content) -> Content:
     """The content with no figure's or table's file: they are in the run folder."""
 
-    def bare(sheet: Sheet) -> Sheet:
-        return replace(sheet, csv=None)
+    def plain(sheets: Sequence[Sheet]) -> tuple[Sheet, ...]:
+        return tuple(replace(sheet, csv=None) for sheet in sheets)
 
-    sections = tuple(
-        replace(
-            part,
-            figures=tuple(replace(figure, csv=None, svg=None) for figure in part.figures),
-            sheets=tuple(map(bare, part.sheets)),
-        )
-        for part in content.sections
-    )
-    lost = tuple(map(bare, content.lost))
-    return replace(content, sections=sections, lost=lost)
+    def drawn(figures: Sequence[Figure]) -> tuple[Figure, ...]:
+        return tuple(replace(figure, csv=None, svg=None) for figure in figures)
+
+    sections = tuple(replace(part, figures=drawn(part.figures), sheets=plain(part.sheets)) for part in content.sections)
+    return replace(content, first=drawn(content.first), sections=sections, lost=plain(content.lost))
 
 
 _MAY_LACK = ("rows left out", "known faults", "spec")

@@ -12,6 +12,7 @@ from assay.report.figures import Figure, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
+from assay.stats.slice import named
 from assay.store.files import Row
 
 PANELS = 12
@@ -34,7 +35,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], numb
     levels = [level for level in evidence.outline.levels if any(row["a"] == level for row in rows)]
     levels = levels or distinct(row["a"] for row in rows)
     styles = {**{level: next(iter(evidence.outline.styles.values())) for level in levels}, **evidence.outline.styles}
-    notes = [f"In all: {common}." if common else "", _shown(rows)]
+    notes = [f"In all panels: {common}." if common else "", _shown(rows)]
     if len(levels) == 1 and len(groups) > 1:
         # a panel each for one row would hide what tells them apart: the places become the rows
         only, levels = levels[0], list(groups)
@@ -49,7 +50,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], numb
         notes.append("Shaded: the margin of equivalence.")
     plot = Plot(panels, tuple(levels), styles, _axis(measure, axis, against), _span(panels))
     words = " ".join(part for part in (*notes, cut.strip()) if part)
-    return strips(f"contrasts-{number}", _title(measure, rows, against), words, plot, rows)
+    return strips(f"contrasts-{number}", _title(measure, rows, named(axis, against)), words, plot, rows)
 
 
 def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
@@ -100,7 +101,7 @@ def _span(panels: Sequence[Panel]) -> tuple[float, float]:
 
 
 def _axis(measure: str, axis: str, against: str) -> str:
-    return f"difference in {measure_name(measure)} to {axis} {against}"
+    return f"difference in {measure_name(measure)} to {named(axis, against)}"
 
 
 def _shown(rows: Sequence[Row]) -> str:
@@ -116,8 +117,11 @@ def _shown(rows: Sequence[Row]) -> str:
 
 
 def _title(measure: str, rows: Sequence[Row], against: str) -> str:
+    """How many differences are shown, and how many equivalences where there are any."""
     shown = sum(row["conclusion"] in DIFFERS for row in rows)
-    name = measure_name(measure)
+    equal = sum(row["conclusion"] == "equivalent" for row in rows)
+    what = f"in {measure_name(measure)} to {against}"
+    alike = f"; {equal} of {len(rows)} equivalent" if equal else ""
     if not shown:
-        return f"No difference in {name} to {against} is shown"
-    return f"{shown} of {len(rows)} differences in {name} to {against} {'is' if shown == 1 else 'are'} shown"
+        return f"No difference {what} is shown{alike}"
+    return f"{shown} of {len(rows)} differences {what} {'is' if shown == 1 else 'are'} shown{alike}"

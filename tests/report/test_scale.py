@@ -1,0 +1,73 @@
+"""A grid of hundreds of recipes: what is chosen, what is said of the choice, and that the page fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import math
+from pathlib import Path
+
+import pytest
+from tests.report.making import Made, make_run
+
+from assay.report import comparisons, performance
+from assay.report.choosing import ROWS
+from assay.report.collect import collect, without_files
+from assay.report.evidence import Evidence
+from assay.report.outline import outline
+from assay.report.page import SIZE_LIMIT, render, write_page
+from assay.report.tables import read_tables
+
+LOSSES = tuple(f"loss(margin={i})" for i in range(30))
+MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
+            more=(("texture", ("0.5", "0.9")),))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("many"), MANY)
+
+
+def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
+    page = html.unescape(write_page(run).read_text(encoding="utf-8"))
+    assert "180 recipes · 540 trials" in page
+    assert len(page.encode()) < SIZE_LIMIT
+    assert f"{ROWS} of 30 shown: what is compared against" in page
+    assert "rows are shown; the file has all." in page
+    for name in ("contrasts", "sentences", "provenance"):
+        assert f'download="{name}.csv' in page
+
+
+def test_no_figure_has_more_rows_than_can_be_read(run: Path) -> None:
+    tables = read_tables(run)
+    evidence = Evidence(tables, outline(tables))
+    figure = performance.by_environment(evidence)
+    assert figure is not None
+    for drawn in (figure, *comparisons.differences(evidence)):
+        names = {level for level in LOSSES if f">{level}<" in drawn.wide}
+        assert 0 < len(names) <= ROWS + 1  # the one that is compared against is named at the zero line too
+
+
+def test_figures_show_what_differs_and_both_ends(run: Path) -> None:
+    tables = read_tables(run)
+    evidence = Evidence(tables, outline(tables))
+    figure = performance.cost(evidence)
+    assert figure is not None
+    rows = [row for row in figure.rows if row["environment"] == "reversed"]
+    ranked = sorted((row for row in rows if not math.isnan(row["value"])), key=lambda row: row["value"])
+    for row in (ranked[0], ranked[-1]):
+        assert f"{evidence.outline.level(row)} ." in figure.alternative
+
+
+def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = collect(run)
+    bare = dataclasses.replace(content, files=tuple((name, None) for name, _ in content.files))
+    size = len(render(bare).encode())
+    monkeypatch.setattr("assay.report.page.SIZE_LIMIT", size + 4_000)
+    page = write_page(run).read_text(encoding="utf-8")
+    assert len(page.encode()) <= size + 4_000
+    assert "trials: too long for this page; in the run folder, tables/trials.parquet" in page
+    monkeypatch.setattr("assay.report.page.SIZE_LIMIT", len(render(without_files(bare)).encode()) + 100)
+    page = write_page(run).read_text(encoding="utf-8")
+    assert "Drawing (SVG)" not in page
+    assert "Too long for this page: the rows are in the run folder" in page
