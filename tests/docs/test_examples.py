@@ -45,6 +45,8 @@ def study_of(block: str, folder: Path) -> dict[str, Any]:
     if set(values) >= WHOLE:
         if "folder" in values["data"]:
             values["data"]["folder"] = str(folder)
+        for arguments in values["data"].get("dataset", {}).values():
+            arguments["folder"] = str(folder)
         return values
     made = copy.deepcopy(BASE)
     for key, value in values.items():
