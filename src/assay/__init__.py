@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.api import Run, Study, load, load_model, open_run
+    from assay.shifts.own import intervention
 
-__all__ = ["Run", "Study", "load", "load_model", "open_run"]
+__all__ = ["Run", "Study", "intervention", "load", "load_model", "open_run"]
+
+_ELSEWHERE = {"intervention": "assay.shifts.own"}
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `assay --help` need not wait for PyTorch."""
     if name in __all__:
-        return getattr(import_module("assay.api"), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "assay.api")), name)
     raise AttributeError(f"module 'assay' has no attribute '{name}'")

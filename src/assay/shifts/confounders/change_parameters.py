@@ -64,7 +64,7 @@ class BiasFieldParams(Params):
     """Uneven brightness."""
 
     amplitude: float = Field(
-        default=1.0, ge=0, le=5, description="largest natural logarithm of the factor; 0 changes nothing"
+        default=0.7, ge=0, le=5, description="largest natural logarithm of the factor; 0 changes nothing"
     )
 
 

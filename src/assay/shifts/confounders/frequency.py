@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from assay.shifts.confounders.diffuse import Change, same, settled
 from assay.shifts.confounders.layers import Shape
+from assay.shifts.confounders.untyped import filtered, squared_frequency
 from assay.shifts.intervention import Draws, Parameters
 
 
@@ -40,12 +41,9 @@ class LowPass(Change):
         if len(images) == 0 or (self.filter == "ideal" and self.cutoff >= math.sqrt(2)):
             return images  # a Fourier transform of an empty batch is an error in torch
         height, width = images.shape[2:]
-        down = torch.fft.fftfreq(height, 0.5, dtype=torch.float64, device=images.device)[:, None]
-        along = torch.fft.rfftfreq(width, 0.5, dtype=torch.float64, device=images.device)[None, :]
-        relative = (down * down + along * along) / (self.cutoff * self.cutoff)
+        relative = squared_frequency(height, width, images.device) / (self.cutoff * self.cutoff)
         kept = (relative <= 1).double() if self.filter == "ideal" else torch.exp(-0.5 * relative)
-        spectrum = torch.fft.rfft2(images.double()) * kept
-        return settled(torch.fft.irfft2(spectrum, s=(height, width)))
+        return settled(filtered(images.double(), kept))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def stroke(
 ) -> Float[Tensor, "b 1 h w"]:
     """Coverage 0..1 by discs around k points per row; places and radii in px, parts outside the image are cut off."""
     height, width = shape[1:]
-    radii = torch.full_like(x, radius) if isinstance(radius, float) else radius
+    radii = radius if isinstance(radius, Tensor) else torch.full_like(x, radius)
     canvas = torch.zeros(len(x), height * width, device=x.device)
     if len(x) == 0:
         return canvas.view(-1, 1, height, width)

@@ -1,0 +1,25 @@
+"""The Fourier transforms of torch, which come without types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+_fft: Any = torch.fft
+
+
+def squared_frequency(height: int, width: int, device: torch.device) -> Float64[Tensor, "h k"]:
+    """How far each coefficient of a real image's spectrum lies from its centre, squared; 1 is the Nyquist frequency."""
+    down: Tensor = _fft.fftfreq(height, 0.5, dtype=torch.float64, device=device)
+    along: Tensor = _fft.rfftfreq(width, 0.5, dtype=torch.float64, device=device)
+    return (down * down)[:, None] + (along * along)[None, :]
+
+
+def filtered(images: Float64[Tensor, "b c h w"], kept: Float64[Tensor, "h k"]) -> Float64[Tensor, "b c h w"]:
+    """The images with each coefficient of their spectra multiplied."""
+    spectrum: Tensor = _fft.rfft2(images)
+    made: Tensor = _fft.irfft2(spectrum * kept, s=images.shape[2:])
+    return made
