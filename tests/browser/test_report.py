@@ -175,6 +175,15 @@ def test_a_table_is_filtered(browser: Browser, report: Path) -> None:
     page.context.close()
 
 
+def test_a_table_that_is_wider_than_the_page_says_so_until_its_end(browser: Browser, report: Path) -> None:
+    page = opened(browser, report, 390)
+    hint = page.locator("#performance .aside")
+    assert hint.inner_text().startswith("More columns to the right")
+    page.evaluate("document.querySelector('#performance .box').scrollLeft = 1e6")
+    page.wait_for_function("document.querySelector('#performance .aside').style.visibility === 'hidden'")
+    page.context.close()
+
+
 def test_it_reads_without_a_script(browser: Browser, report: Path) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto(report.as_uri())
