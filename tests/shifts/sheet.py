@@ -24,7 +24,6 @@ STRONGER = {  # so that a reader of the sheet sees them; what is not named stand
     "blur": {"sigma": 0.02},
     "resample": {"factor": 5},
     "jpeg": {"quality": 8},
-    "ruler": {"marks": 20},
 }
 
 

@@ -1,0 +1,54 @@
+"""The page on interventions says what the catalogue has."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from assay.core.registry import build, entries, lookup
+from assay.core.seeds import row_uniform
+from assay.shifts.intervention import draw
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/interventions.md").read_text(encoding="utf-8")
+MARKED = np.ones(3, dtype=bool)
+NAMES = [entry.name for entry in entries("intervention")]
+
+
+def told(value):
+    """A default as the tables write it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(f'{part:g}' for part in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_page_has_every_intervention_once():
+    assert sorted(re.findall(r"^### `([\w-]+)`$", PAGE, flags=re.MULTILINE)) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_stands_with_its_default_and_what_it_means(name):
+    section = PAGE.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", section, flags=re.MULTILINE)
+    fields = lookup("intervention", name).params.model_fields
+    assert rows == [(argument, told(field.default), field.description) for argument, field in fields.items()]
+
+
+def test_the_sheet_is_there_and_light():
+    file = ROOT / "docs/images/interventions.png"
+    assert file.stat().st_size < 400_000
+    with Image.open(file) as sheet:
+        assert sheet.width >= 1000
+
+
+def test_the_function_of_the_how_to_does_what_it_says(tmp_path, monkeypatch):
+    page = (ROOT / "docs/how-to/add-an-intervention.md").read_text(encoding="utf-8")
+    block = re.search(r'^```python\n("""my_fog.py""".*?)^```$', page, flags=re.MULTILINE | re.DOTALL)[1]
+    (tmp_path / "my_fog.py").write_text(block, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    fog = draw("fog", build("intervention", "my_fog:fog", {"most": 0.3}), MARKED, np.arange(3), 0, (1, 16, 16))
+    out = fog.apply(torch.zeros(3, 1, 16, 16), np.arange(3))
+    assert out[:, 0, 5, 5].tolist() == pytest.approx((0.3 * 0.7 * row_uniform(0, "fog:amount", np.arange(3))).tolist())
