@@ -18,7 +18,7 @@ def keras_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], tuple[
     """Tensors as they lie in the file, no metadata, and the names of what stands beside the weights.
 
     The name `conv1_conv/kernel:0` becomes `conv1_conv.kernel`. Kernels keep Keras's order of axes.
-    Raises WeightsError: h5py is not installed, the file is truncated, or it names no layers (`.keras`, `.weights.h5`).
+    Raises WeightsError: the file is truncated, or it names no layers (`.keras`, `.weights.h5`).
     """
     try:
         with _opened(path) as file:
@@ -35,12 +35,8 @@ def keras_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], tuple[
 
 
 def _opened(path: Path) -> Any:
-    try:
-        import h5py  # pyright: ignore[reportMissingTypeStubs]
-    except ImportError as error:
-        raise WeightsError(
-            f"weights file '{path}' is a Keras file, which needs h5py: pip install 'assay[keras]'"
-        ) from error
+    import h5py  # pyright: ignore[reportMissingTypeStubs]
+
     return h5py.File(path, "r")
 
 
