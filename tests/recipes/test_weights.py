@@ -18,6 +18,7 @@ from assay.recipes.models import build_network, empty_network
 from assay.recipes.weights import download
 from assay.recipes.weights.files import read_weights
 from assay.recipes.weights.load import load_into
+from assay.recipes.weights.scaling import SCALINGS
 from assay.testing.training import same_state
 
 HERE = Path(__file__).parents[2]
@@ -223,6 +224,7 @@ def test_the_same_network_is_the_same_bytes(tmp_path):
     ("model", "name", "mean"),
     [
         ("tf_efficientnet_lite0", "tf_efficientnet_lite0.imagenet", [0.485, 0.456, 0.406]),
+        ("legacy_xception", "legacy_xception.imagenet", [0.5, 0.5, 0.5]),
         ("legacy_xception", "legacy_xception.dermoscopy-ft", [0.5, 0.5, 0.5]),
     ],
 )
@@ -230,4 +232,8 @@ def test_real_weights_load(model, name, mean):
     loaded = network(start(ASSETS / f"{name}.safetensors"), part("architecture", "timm", model=model))
     assert loaded.scaling.mean.flatten().tolist() == pytest.approx(mean)
     assert {m.eps for m in loaded.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+    held = read_weights(ASSETS / f"{name}.safetensors").tensors
+    assert all(torch.equal(held[key], value) for key, value in loaded.trunk.state_dict().items() if key in held)
+    assert loaded.start.left_out == (("classifier (2 tensors)",) if model == "tf_efficientnet_lite0" else ())
+    assert loaded.start.scaling == SCALINGS["imagenet" if mean[0] == 0.485 else "symmetric"].words
     assert bool(loaded.eval()(torch.rand(2, 1, 32, 32)).isfinite().all())
