@@ -12,7 +12,8 @@ from assay.core.types import Factor
 
 def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
     """Factor name -> factor, as far as nothing heavy need be imported: the columns that `factors:` declares, or what a
-    phantom's or a dataset's Params class holds as `FACTORS`. None for one that does not declare them there.
+    phantom's or a dataset's Params hold as `FACTORS` (of the class, or a property where arguments decide them). None
+    for one that does not declare them there.
     """
     named = data.phantom or data.dataset
     if named is None:
@@ -20,8 +21,11 @@ def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
             name: Factor(name, spec.kind, unit=spec.unit, levels=spec.levels, high=spec.high)
             for name, spec in data.factors.items()
         }
-    declared: tuple[Factor, ...] | None = getattr(lookup(named.kind, named.name).params, "FACTORS", None)
-    return None if declared is None else {factor.name: factor for factor in declared}
+    params = lookup(named.kind, named.name).params
+    if not hasattr(params, "FACTORS"):
+        return None
+    declared = cast(tuple[Factor, ...], getattr(params.model_validate(dict(named.params)), "FACTORS", ()))
+    return {factor.name: factor for factor in declared}
 
 
 def imported_factors(phantom: Component) -> dict[str, Factor]:

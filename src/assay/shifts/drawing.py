@@ -14,37 +14,55 @@ from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
 from assay.shifts.association import positive, refuse_constant, tied
-from assay.shifts.conditions import satisfies
+from assay.shifts.conditions import allowed, satisfies
 from assay.shifts.marginal import marginal
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a phantom: the name of the positive class and the factor that defines it."""
+    """What is asked of a phantom: a class, named `target`, or the level of a factor, and the factor that defines it.
+
+    levels: those of the core factor where it is the target itself, else empty.
+    """
 
     target: str
     core: str
+    levels: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(target: str, core: Factor) -> Question:
+        """Asked for by its own name, a factor with levels is the target itself, and its levels are the classes."""
+        return Question(target, core.name, core.levels if target == core.name else ())
 
     @property
-    def classes(self) -> tuple[str, str]:
-        """Names of the two classes, the positive one last."""
-        return f"not {self.target}", self.target
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: the levels in their order, or the two with the positive one last."""
+        return self.levels or (f"not {self.target}", self.target)
+
+    @property
+    def several(self) -> bool:
+        """Whether the classes are more than two levels; two are tied to their factor as any two classes are."""
+        return len(self.levels) > 2
 
 
-def ties(phantom: Phantom, core: str, environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
+def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
     """The associations that hold between a phantom's factors and the target: the core factor's is 1 unless stated.
 
-    Raises SpecError for a name that is neither a factor nor an intervention of the environment, and for a core that
-    is no factor.
+    A core of several levels that is the target itself has none: it is left out. Raises SpecError for a name that is
+    neither a factor nor an intervention of the environment, for a core that is no factor, and for a strength of such
+    a core that is neither 1 nor 0.
     """
     factors = {factor.name for factor in phantom.factors}
-    if core not in factors:
-        raise SpecError(f"the core factor defines the target; {unknown_name('factor', core, sorted(factors))}")
+    if question.core not in factors:
+        raise SpecError(f"the core factor defines the target; {unknown_name('factor', question.core, sorted(factors))}")
     for name in environment.association:
         if name not in factors and name not in environment.interventions:
             raise SpecError(unknown_name("factor", name, sorted({*factors, *environment.interventions})))
     stated = {name: tie for name, tie in environment.association.items() if name in factors}
-    return {core: AssociationSpec(strength=1.0), **stated}
+    if not question.several:
+        return {question.core: AssociationSpec(strength=1.0), **stated}
+    _is_target(question, environment)
+    return {name: tie for name, tie in stated.items() if name != question.core}
 
 
 def draw_rows(
@@ -52,29 +70,66 @@ def draw_rows(
 ) -> FactorTable:
     """The factor table of these rows, without interventions; each row is its own patient.
 
-    Rows 2k and 2k + 1 hold one of each class, which of them being drawn. A factor of strength s takes, with
-    probability |s|, a value from its class's half of the marginal (the upper one for the positive class when s > 0),
-    else from all of it, which gives Somers' D = s; where a level lies on both halves, D is nearer to 0. Draws are
-    named by (seed, factor, row): environments of one seed share target and every factor that they do not change, and
-    the rows tied at one strength are among those tied at a stronger one. `given` ties a factor in the rows that meet
-    it; the factors it names are drawn before.
+    Of K classes, rows kK to kK + K - 1 hold one of each, in an order that is drawn. A factor of strength s takes, with
+    probability |s|, a value from its class's half of the marginal (the upper one for the last class when s > 0, the
+    lower one for all others), else from all of it, which gives Somers' D = s of the last class against the rest; where
+    a level lies on both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one seed
+    share target and every factor that they do not change, and the rows tied at one strength are among those tied at a
+    stronger one. `given` ties a factor in the rows that meet it; the factors it names are drawn before.
+
+    Where the target is a core factor of several levels, its column says the class, and `where` may leave classes out;
+    at strength 0 it is drawn like any other factor, so that the target is a coin's.
 
     Raises SpecError for unknown names and for `given` that goes round in a circle, AssociationError for a tied factor
     that `where` holds constant.
     """
-    associations = ties(phantom, question.core, environment)
+    associations = ties(phantom, question, environment)
     by_name = {factor.name: factor for factor in phantom.factors}
     for name in environment.where:
         if name not in by_name:
             raise SpecError(unknown_name("factor", name, list(by_name)))
-    first_of_pair = row_uniform(seed, "target", rows // 2) < 0.5
-    target = (rows + first_of_pair) % 2
+    own = question.several and _is_target(question, environment)
+    target = _in_turn(_drawn_classes(by_name[question.core], question, environment), rows, seed)
     table = FactorTable(row=rows, target=target, patient=rows, classes=question.classes)
     for name in _in_order(by_name, associations):
-        tie = associations.get(name)
-        values = _values(phantom, by_name[name], tie, environment, table, seed)
+        if own and name == question.core:
+            values = target
+        else:
+            values = _values(phantom, by_name[name], associations.get(name), environment, table, seed)
         table = table.with_column(by_name[name], values)
     return _reordered(table, phantom.factors)
+
+
+def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
+    """Whether a core of several levels says the target in this environment, or is independent of it."""
+    tie = environment.association.get(question.core, AssociationSpec(strength=1.0))
+    if tie.strength not in (0, 1) or tie.high or tie.given:
+        raise SpecError(
+            f"'{question.core}' is the target itself, with {len(question.levels)} classes: its strength is 1, or 0 "
+            f"for rows in which it is independent of the target; given {tie.strength:+g}"
+            f"{' with high or given' if tie.high or tie.given else ''}"
+        )
+    return tie.strength == 1
+
+
+def _drawn_classes(core: Factor, question: Question, environment: EnvironmentSpec) -> Int[np.ndarray, "k"]:
+    """The classes that rows may have: all, but for levels of the target itself that `where` leaves out."""
+    codes = np.arange(len(question.classes))
+    if not question.several or core.name not in environment.where:
+        return codes
+    return codes[allowed(core, environment.where[core.name]).holds(codes)]
+
+
+def _in_turn(classes: Int[np.ndarray, "k"], rows: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
+    """One of each class in every k rows, shuffled (Fisher and Yates) by the draws of that block alone."""
+    block, of = np.unique(rows // len(classes), return_inverse=True)
+    order = np.tile(classes, (len(block), 1))
+    every = np.arange(len(block))
+    for last in range(len(classes) - 1, 0, -1):
+        u = row_uniform(seed, "target" if last == 1 else f"target:{last}", block)
+        other = (u * (last + 1)).astype(np.int64)
+        order[every, last], order[every, other] = order[every, other], order[every, last]
+    return order[of, rows % len(classes)]
 
 
 def _values(

@@ -52,15 +52,20 @@ class PhantomPopulation:
 
     @property
     def question(self) -> Question:
-        """Which factor defines the target. Raises SpecError when the spec names none."""
+        """Which factor defines the target, or is it. Raises SpecError when the spec names none, or no such factor."""
         if not self.data.core:
             names = ", ".join(factor.name for factor in self.phantom.factors)
             raise SpecError(f"a phantom needs data.core, the factor that defines '{self.data.target}': one of {names}")
-        return Question(self.data.target, self.data.core)
+        known = {factor.name: factor for factor in self.factors}
+        if self.data.core not in known:
+            raise SpecError(
+                f"the core factor defines the target; {unknown_name('factor', self.data.core, list(known))}"
+            )
+        return Question.of(self.data.target, known[self.data.core])
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The two classes, the positive one last."""
+        """The classes, the positive one of two last."""
         return self.question.classes
 
     @property
@@ -122,7 +127,7 @@ class PhantomPopulation:
             raise AssociationError(f"environment '{name}': {error}") from error
         table = replace(table, patient=rows + first_patient)
         marks = {key: tie for key, tie in environment.association.items() if key in environment.interventions}
-        return self.show(name, environment, table, seed, {**ties(self.phantom, self.data.core, environment), **marks})
+        return self.show(name, environment, table, seed, {**ties(self.phantom, self.question, environment), **marks})
 
     def show(
         self,

@@ -46,7 +46,7 @@ class PhantomScene:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The two classes, the positive one last."""
+        """The classes, the positive one of two last."""
         return self.population.classes
 
     @property
@@ -66,7 +66,7 @@ class PhantomScene:
         return self._make(name, self.tests.named(name))
 
     def neutral(self) -> Environment:
-        """Test rows in which the core factor alone is tied to the target, without interventions."""
+        """Test rows in which the core factor alone is tied to the target (or is it), without interventions."""
         return self._make(NEUTRAL, self._neutral)
 
     def independent(self) -> Environment:
