@@ -56,7 +56,7 @@ def outcomes(folder: Path, files: Mapping[str, str], *options: str) -> dict[str,
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=found.xml", *options]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert (folder / "found.xml").is_file(), done.stdout + done.stderr
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # all passed, or some failed
     found: dict[str, dict[str, str]] = {}
     for case in ElementTree.parse(folder / "found.xml").getroot().iter("testcase"):
         wrong = "\n".join(part.get("message", "") for part in case)
@@ -111,12 +111,6 @@ BROKEN = [
         "",
         ("test_says_what_it_looks_at", "scope is None: set the class attribute `scope` to one of tests, neutral"),
     ),
-    (
-        "add-a-dataset.md",
-        "return_inverse=True)[1]",
-        "return_inverse=True)[1] + 1",
-        ("test_targets_and_patients_are_codes", "patients are numbered from 0 without gaps"),
-    ),
 ]
 
 
@@ -124,9 +118,9 @@ BROKEN = [
 def failing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     files = {"my_store.py": HASTY, "test_my_store.py": TEST_HASTY}
     for page, right, wrong, _ in BROKEN:
-        for name, text in modules(ROOT / "docs/how-to" / page).items():
-            assert name.startswith("test_") or right in text
-            files[name] = text.replace(right, wrong)
+        shown = modules(ROOT / "docs/how-to" / page)
+        assert sum(right in text for text in shown.values()) == 1
+        files |= {name: text.replace(right, wrong) for name, text in shown.items()}
     tests = " or ".join(test.partition("[")[0] for *_, (test, _) in BROKEN)
     chosen = f"{tests} or (torn_write and probes) or (TestForgotten and draws_nothing)"
     return outcomes(tmp_path_factory.mktemp("broken"), files, "-k", chosen)

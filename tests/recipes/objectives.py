@@ -32,7 +32,8 @@ class DenseNetwork(nn.Module):
     def read(self, images: Tensor) -> Outputs:
         """Pooled features, and logits per class and pixel."""
         deep = self.encoder(self.scaling(images))
-        return Outputs(features=deep.mean((2, 3)), logits=self.decoder(deep))
+        height, width = images.shape[2:]
+        return Outputs(features=deep.mean((2, 3)), logits=self.decoder(deep)[:, :, :height, :width])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

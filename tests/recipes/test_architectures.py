@@ -33,13 +33,13 @@ class TestTimmTransformer(ArchitectureConformance):
 
     name = "timm"
     params: ClassVar[dict[str, Any]] = {"model": "vit_tiny_patch16_224"}
+    rate = 1e-4
     smallest = 16
 
 
 class TestDense(ArchitectureConformance):
     name = "tests.recipes.objectives:dense_network"
     per_pixel = True
-    smallest = 4
 
 
 def test_every_registered_architecture_is_tested_here() -> None:

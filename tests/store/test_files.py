@@ -8,9 +8,7 @@ import pytest
 
 from assay.core.errors import StoreError
 from assay.core.files import write_whole
-from assay.core.types import Measurement, undefined
 from assay.store.files import read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
-from assay.store.folder import RunFolder, remove_unit
 from assay.store.migrations import migrated
 
 
@@ -80,50 +78,9 @@ def test_a_damaged_record_names_the_file(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
 
 
-def test_a_unit_is_complete_only_with_its_record(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    found = [Measurement("auroc", 0.8, n=10), undefined("auroc", "one class only", environment="same")]
-    write_json(folder.failure_path("p1"), {"text": "before"})
-    assert not folder.complete("probes", "p1")
-    folder.write_measurements("p1", found, {"probe": "performance"})
-    assert folder.complete("probes", "p1")
-    assert folder.failures() == {}
-    first, second = folder.measurements("p1")
-    assert (first["measure"], first["value"], first["n"]) == ("auroc", 0.8, 10)
-    assert (second["reason"], second["environment"]) == ("one class only", "same")
-    assert math.isnan(second["value"])
-
-
-def test_outputs_come_back_with_their_logits(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    logits = np.array([[0.5, -1.0, 2.0], [1, 2, 3]], dtype=np.float32)
-    numbers = {name: np.arange(2) for name in ("row", "patient", "target", "fold")}
-    folder.write_outputs("r", {**numbers, "logits": logits}, {})
-    np.testing.assert_array_equal(folder.outputs("r")["logits"], logits)
-    np.testing.assert_array_equal(folder.outputs("r")["row"], [0, 1])
-
-
 def test_records_of_a_later_schema_are_refused_and_older_ones_brought_up(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="schema 99, this Assay reads up to 1: install a newer Assay"):
         migrated({"schema": 99}, tmp_path)
     with pytest.raises(StoreError, match="no schema version"):
         migrated({}, tmp_path)
     assert migrated({"schema": 0, "old": 1}, tmp_path, {0: lambda r: {"new": r["old"]}}) == {"new": 1, "schema": 1}
-
-
-def test_a_unit_whose_removal_is_interrupted_is_no_complete_unit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = RunFolder(tmp_path)
-    folder.write_record("trials", "one", {})
-
-    def interrupted(_: Path) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("shutil.rmtree", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            remove_unit(folder.unit("trials", "one"))
-    assert not folder.complete("trials", "one")
-    remove_unit(folder.unit("trials", "one"))
-    assert not folder.unit("trials", "one").exists()
