@@ -140,7 +140,7 @@ def contact_sheet(columns: int = 9, random_rows: int = 4, size: int = 112) -> Im
     """A row per factor from low to high, all else held; then radiographs with every factor from its marginal."""
     phantom = ChestPhantom()
     middle = {factor.name: phantom.quantile(factor.name, np.full(columns, 0.6)) for factor in phantom.factors}
-    middle |= {name: np.full(columns, value) for name, value in (("edge", 0.2), ("contrast", 0.28), ("view", 0))}
+    middle |= {name: np.full(columns, value) for name, value in (("edge", 0.2), ("contrast", 0.45), ("view", 0))}
     rows: list[np.ndarray] = []
     for number, factor in enumerate(phantom.factors):
         values = {**middle, factor.name: phantom.quantile(factor.name, np.linspace(0, 0.999, columns))}

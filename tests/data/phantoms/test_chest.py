@@ -19,7 +19,7 @@ from assay.data.phantoms.chest_anatomy import anatomy
 from assay.data.phantoms.chest_frame import frame
 from assay.data.phantoms.chest_mass import SOFTEST
 from assay.data.phantoms.chest_visible import visible
-from assay.testing.phantom import PhantomConformance, Values, draw, grow
+from assay.testing.phantom import PhantomConformance, Values, draw
 
 NAMES = [factor.name for factor in FACTORS]
 OF_THE_MASS = ("mass", "size", "contrast", "edge", "side", "zone")
@@ -28,7 +28,7 @@ OF_THE_PICTURE = ("age", "scanner", "exposure")
 
 def fixed(count: int, **values: float) -> dict[str, np.ndarray]:
     """A PA radiograph of a man of 50 with a mass of 40 mm in the right middle zone, but for what is given."""
-    plain = {"mass": 1, "size": 40, "contrast": 0.2, "edge": 0.5, "side": 0, "zone": 1, "sex": 1, "age": 50}
+    plain = {"mass": 1, "size": 40, "contrast": 0.4, "edge": 0.5, "side": 0, "zone": 1, "sex": 1, "age": 50}
     plain |= {"view": 0, "scanner": 0, "habitus": 0.5, "exposure": 0, **values}
     return {name: np.full(count, value) for name, value in plain.items()}
 
@@ -94,7 +94,7 @@ class TestChest(PhantomConformance):
         assert torch.equal(*masks)
 
 
-@pytest.mark.parametrize("size", [24.0, 40.0, 60.0])
+@pytest.mark.parametrize("size", [30.0, 45.0, 70.0])
 def test_the_mask_has_the_area_of_the_stated_diameter(size: float) -> None:
     masks = ChestPhantom().render(fixed(40, size=size), np.arange(40), 128, {}).masks
     area = masks.sum((1, 2, 3)).double().mean() * (FIELD / 128) ** 2
@@ -107,7 +107,7 @@ def test_the_mass_lies_in_the_stated_lung_and_zone() -> None:
     heights = []
     for zone in (0, 1, 2):
         for side in (0, 1):
-            masks = ChestPhantom().render(fixed(60, side=side, zone=zone, size=24), np.arange(60), 128, {}).masks[:, 0]
+            masks = ChestPhantom().render(fixed(60, side=side, zone=zone, size=30), np.arange(60), 128, {}).masks[:, 0]
             area = masks.sum((1, 2)).double()
             across = (masks.sum(1) * line).sum(1) / area
             assert bool(((across > 64) == bool(side)).all())
@@ -119,12 +119,12 @@ def test_the_mass_lies_in_the_stated_lung_and_zone() -> None:
 def test_contrast_is_what_the_mass_adds_at_its_centre() -> None:
     """Where the tone curve is all but straight, twice the contrast is twice the step."""
     steps = []
-    for contrast in (0.0, 0.1, 0.2):
-        seen = fixed(30, contrast=max(contrast, 0.1), mass=contrast > 0, exposure=-1, edge=0)
+    for contrast in (0.0, 0.25, 0.5):
+        seen = fixed(30, contrast=max(contrast, 0.25), mass=contrast > 0, exposure=-1, edge=0)
         images = ChestPhantom(grain=0).render(seen, np.arange(30), 96, {}).images
         steps.append(images)
     once, twice = (steps[1] - steps[0]).amax((1, 2, 3)), (steps[2] - steps[0]).amax((1, 2, 3))
-    assert float((twice / once).median()) == pytest.approx(2, rel=0.1)
+    assert float((twice / once).median()) == pytest.approx(2, rel=0.15)
 
 
 def test_it_is_built_by_name_with_checked_arguments() -> None:
@@ -162,7 +162,6 @@ def test_every_seed_fits_in_the_image() -> None:
     assert bool((middle > lungs + 0.2).all())
 
 
-def test_masks_are_grown_by_nothing_where_difficulty_is_none() -> None:
+def test_at_no_difficulty_a_mass_leaves_no_mask() -> None:
     hidden = ChestPhantom().render(fixed(4), np.arange(4), 64, {"mass": 0})
     assert not bool(hidden.masks.any())
-    assert torch.equal(grow(hidden.masks, 2), hidden.masks)

@@ -32,16 +32,17 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """Sizes and places, float64 [n] each unless stated.
+    """Sizes and places, float64 [n] each.
 
-    apex: top of the lungs. dome_right, dome_left: top of the diaphragm. angle: how far the costophrenic angle lies
-    below the dome. width: half width of the rib cage. wall: thickness of the chest wall. neck: half width.
-    arms: gap between arm and trunk, negative where they touch.
-    inflation: depth of the lungs over normal. turned: how far a turn of the body moves heart and vessels to the left of the spine.
-    heart: width of the heart over normal. vessels_width: that of the mediastinum above it. knob: radius of the aortic
-    knob. tall: height of the heart over normal. asymmetry: right over left lung width.
-    breast, breast_size, breast_y: thickness as a share of the chest's, half width, height of the middle.
-    stomach: strength of the bubble; stomach_x, stomach_width, stomach_height.
+    apex: height of the lungs' top. dome_right, dome_left: of the diaphragm's. angle: how far the costophrenic angles
+    lie below them. width: half width of the rib cage. wall: thickness of the chest wall. neck: half width.
+    arms: gap between arm and trunk, negative where they touch. inflation: depth of the lungs over normal.
+    turned: how far a turn of the body moves heart and vessels to the left of the spine.
+    heart, tall: width and height of the heart over normal; heart_y: height of its middle.
+    mediastinum: half width of the great vessels above it. knob: radius of the aortic knob. unfolding: how far the aorta
+    below it bulges. asymmetry: right over left lung width.
+    breast: thickness as a share of the chest's; breast_size, breast_x, breast_y: half width and place.
+    stomach: strength of the bubble, 0 none; stomach_x, stomach_width, stomach_height: place and half lengths.
     """
 
     pose: Pose

@@ -27,7 +27,8 @@ class Bones:
     side. fall: how far they fall in front. shift, half: each rib's own, in spacings [n, 2 * ribs], right then left.
     density: of all bone. calcified: of the ribs' cartilage.
     collar, collar_slope, collar_bow: height of the collar bones at the breast bone, rise per mm, depth of the S.
-    blade: distance of the shoulder blades' inner border from the midline. vertebra: height of one, with its disc.
+    blade, blade_y: distance of the shoulder blades' inner border from the midline, and their height.
+    vertebra, phase: height of one with its disc, and where the first begins.
     """
 
     spacing: np.ndarray
@@ -76,15 +77,15 @@ def bones(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount:
 
 
 def skeleton(
-    frame_bones: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
+    own: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
 ) -> Float[Tensor, "m size size"]:
     """All bones' attenuation. above: 1 over the diaphragm, 0 under it. speckle: how chalk is spread in cartilage."""
-    total = _ribs(frame_bones, above, speckle, at)
+    total = _ribs(own, above, speckle, at)
     top = at.size - at.size // 3
-    upper = _collar_bones(frame_bones, at, top).add_(_shoulder_blades(frame_bones, at, top))
+    upper = _collar_bones(own, at, top).add_(_shoulder_blades(own, at, top))
     within = ramp(at.along(at.outlines.body - 4)[:, :top] - at.away[:, :top], at.edge + 4)
     total[:, :top].add_(upper.mul_(within))
-    return total.mul_(at.put(frame_bones.density)).add_(_spine(frame_bones, at))
+    return total.mul_(at.put(own.density)).add_(_spine(own, at))
 
 
 def _ribs(
