@@ -23,9 +23,8 @@ FILES_ONLY = (
 TABLE_ONLY = ("target", "table", "image", "mask", "patient", "positive", "factors", "pixel_size")
 
 
-def data_section(value: Any, problems: Problems) -> DataSpec | None:
+def data_section(value: Any, problems: Problems, keys: Keys = ("data",)) -> DataSpec | None:
     """Where images come from, with paths made absolute and the table's header checked against the columns named."""
-    keys: Keys = ("data",)
     given = dict(section(value, keys, problems, "`key: value` pairs such as {phantom: nodule, size: 64}"))
     named = [name for name in SOURCES if given.get(name)]
     if len(named) != 1:
@@ -48,7 +47,7 @@ def data_section(value: Any, problems: Problems) -> DataSpec | None:
         given["factors"] = _factors(given["factors"], (*keys, "factors"), problems)
     data = checked(DataSpec, given, keys, problems)
     if data is not None and data.folder and len(problems.found) == before:
-        check_table(data, problems)
+        check_table(data, problems, keys)
     return data
 
 
@@ -86,7 +85,7 @@ def _texts(value: Any) -> Any:
     return [str(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else item for item in items]
 
 
-def check_table(data: DataSpec, problems: Problems) -> None:
+def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> None:
     """Every column that the spec names stands in the header of the table."""
     if not data.table:
         return
@@ -94,21 +93,22 @@ def check_table(data: DataSpec, problems: Problems) -> None:
     if not path.is_file():
         near = nearest(path.name, [item.name for item in path.parent.glob("*.csv")]) if path.parent.is_dir() else None
         hint = f"did you mean '{near}'?" if near else "images and masks without a table: table: ''"
-        problems.add(("data", "table"), data.table, "there is no such file in the folder", hint)
+        problems.add((*keys, "table"), data.table, "there is no such file in the folder", hint)
         return
     header = read_header(path)
-    for keys, column in _columns(data):
+    for at, column in _columns(data):
         if column and column not in header:
             near = nearest(column, header)
             hint = f"did you mean '{near}'?" if near else f"columns: {shorten(header)}"
-            problems.add(keys, column, f"{path.name} has no column '{column}'", hint)
+            problems.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)
 
 
 def _columns(data: DataSpec) -> list[tuple[Keys, str]]:
-    named = [(("data", name), getattr(data, name)) for name in ("image", "mask", "target", "patient", "pixel_size")]
-    factors = [(("data", "factors", name), factor.column or name) for name, factor in data.factors.items()]
-    where = [(("data", "where", name), _column(data, name)) for name in data.where]
-    return [*named, *factors, *where, (("data", "split", "column"), data.split.column)]
+    """The columns that a spec names, each under the keys that name it."""
+    named = [((name,), getattr(data, name)) for name in ("image", "mask", "target", "patient", "pixel_size")]
+    factors = [(("factors", name), factor.column or name) for name, factor in data.factors.items()]
+    where = [(("where", name), _column(data, name)) for name in data.where]
+    return [*named, *factors, *where, (("split", "column"), data.split.column)]
 
 
 def _column(data: DataSpec, name: str) -> str:

@@ -26,13 +26,14 @@ from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
 from assay.core.problems import Problems, shorten
+from assay.core.sources import sources_section
 from assay.core.spec import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
 from assay.core.surface import components, contrast
 from assay.core.yaml import read_yaml
 
 SECTIONS = (
-    "name", "question", "data", "environments", "recipe", "grid", "seeds", "first_seed", "probes", "contrasts", "keep",
-    "scales",
+    "name", "question", "data", "sources", "environments", "recipe", "grid", "seeds", "first_seed", "probes", "contrasts",
+    "keep", "scales",
 )  # fmt: skip
 
 
@@ -91,6 +92,7 @@ def check_study(document: Document) -> StudySpec:
     values, problems = document.values, Problems(document, problems.found)
     header = _header(document, problems)
     data = data_section(values.get("data"), problems)
+    sources = sources_section(values.get("sources"), problems)
     probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
     before = len(problems.found)
     axes, grid = expand(values, problems)
@@ -108,6 +110,7 @@ def check_study(document: Document) -> StudySpec:
         name=header.name,
         question=header.question,
         data=data,
+        sources=sources,
         points=tuple(point for point, _ in placed),
         axes={axis.name: axis.labels for axis in axes},
         seeds=header.seeds,

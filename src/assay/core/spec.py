@@ -202,6 +202,18 @@ class RecipeSpec(Frozen):
     threads: Annotated[int, Field(ge=1)] = 1
 
 
+class SourceSpec(Frozen):
+    """A pretrained start that Assay trains itself, once, on images of its own.
+
+    Its network is that of the recipe that starts from it, and its seed that of the trial, so that seeds vary the source
+    as well. environment: the distribution of its images; its training rows are used.
+    """
+
+    data: DataSpec
+    environment: EnvironmentSpec = EnvironmentSpec(split="train")
+    recipe: RecipeSpec = RecipeSpec()
+
+
 class ContrastSpec(Frozen):
     """A comparison stated beforehand: along `axis`, every value against `against`, by `measure` in `environment`.
 
@@ -276,6 +288,7 @@ class StudySpec(Frozen):
     name: str
     question: str = ""
     data: DataSpec
+    sources: Mapping[str, SourceSpec] = {}
     points: tuple[RecipePoint, ...]
     axes: Mapping[str, tuple[str, ...]] = {}  # axis name -> labels in order of the spec
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -289,9 +302,9 @@ class StudySpec(Frozen):
         """The hash of what is trained; the order of grid points leaves it alone."""
         points = [{"recipe": point.recipe.canonical(), "train": point.train.for_training()} for point in self.points]
         seen = sorted(content_hash(point) for point in points)
-        return content_hash(
-            {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
-        )
+        parts = {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
+        sources = {name: source.canonical() for name, source in self.sources.items()}
+        return content_hash({**parts, "sources": sources} if sources else parts)
 
     @property
     def probed(self) -> str:

@@ -137,6 +137,8 @@ def recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
     for name, item in given.items():
         if name == "augmentation":
             made[name] = components("augmentation", item, (*keys, name), problems)
+        elif name == "initialisation":
+            made[name] = initialisation(item, (*keys, name), problems)
         elif name in KINDS and name in RecipeSpec.model_fields:
             made[name] = component(cast(ComponentKind, name), item, (*keys, name), problems)
         else:
@@ -144,6 +146,23 @@ def recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
     present = {name: item for name, item in made.items() if item is not None or given[name] is None}
     parsed = checked(RecipeSpec, present, keys, problems)
     return parsed if len(present) == len(made) else None
+
+
+def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | None:
+    """A registered initialisation, or the name of one of the study's `sources`."""
+    sources = mapping_of(problems.document.values.get("sources")) or {}
+    if isinstance(value, str) and value in sources:
+        return Component(kind="initialisation", name="source", params={"name": value})
+    near = nearest(value, sources) if isinstance(value, str) else None
+    if near and value not in [entry.name for entry in entries("initialisation")]:
+        problems.add(keys, value, f"unknown initialisation '{value}': did you mean the source '{near}'?")
+        return None
+    made = component("initialisation", value, keys, problems)
+    if made is not None and made.name == "source":
+        what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
+        problems.add(keys, value, what)
+        return None
+    return made
 
 
 def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec | None:

@@ -18,6 +18,7 @@ from assay.execution.described import Described, describe, keep, kept
 from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.jobs import Place
 from assay.execution.pooled import Folds
+from assay.execution.sources import Source
 from assay.execution.stated import exploratory
 from assay.execution.study import Plan, Trial
 from assay.shifts.population import Population
@@ -52,6 +53,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     contrasts = contrast_rows(gathered, exploratory(place.root, plan.spec.contrasts))
     environments = described.environments
     folder.write_table("trials", schema.TRIALS, trials)
+    folder.write_table("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])
     folder.write_table("seeds", schema.SEEDS, seeds)
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
@@ -79,6 +81,20 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
         "reason": reason,
         "seconds": read_json(provenance)["seconds"] if record else math.nan,
         **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
+    }
+
+
+def _source_row(source: Source, gathered: Gathered) -> Row:
+    folder = gathered.folder
+    record = folder.record("sources", source.id) if folder.complete("sources", source.id) else {}
+    failure = gathered.failures.get(source.id, {})
+    return {
+        "source": source.id,
+        "name": source.name,
+        "seed": source.training.seed,
+        "status": record.get("status", "failed" if failure else "pending"),
+        "reason": str(failure.get("text", "")),
+        **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images")},
     }
 
 
@@ -160,11 +176,13 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "trained from": min((record["started"] for record in records), default=""),
         "trained to": max((record["started"] for record in records), default=""),
         "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
-        "device": ", ".join(sorted({record.get("device", "cpu") for record in records})),
+        "device": ", ".join(sorted({record["device"] for record in records})),
         "python": ", ".join(sorted({record["python"] for record in records})),
     }
     for name in sorted({name for record in records for name in record["libraries"]}):
-        facts[name] = ", ".join(sorted({record["libraries"][name] for record in records}))
+        # trials of an earlier version may not have named all that a later one does
+        versions = {record["libraries"][name] for record in records if name in record["libraries"]}
+        facts[name] = ", ".join(sorted(versions))
     dumped = without_home(spec.model_dump(mode="json", exclude_defaults=True))
     facts["spec"] = json.dumps(dumped, ensure_ascii=False, indent=1)
     return [{"key": key, "value": value} for key, value in facts.items() if value]

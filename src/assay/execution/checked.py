@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 from assay.core.registry import lookup
-from assay.core.spec import RecipePoint, StudySpec
+from assay.core.spec import EnvironmentSpec, RecipePoint, StudySpec
 from assay.probes.probe import Probe
 from assay.shifts.population import Population
 
@@ -18,14 +18,17 @@ Check = Callable[[int], object]
 """Chooses rows of an environment for a seed. Raises SpecError, DataError or AssociationError when that cannot be."""
 
 
-def check_rows(spec: StudySpec, population: Population, seconds: float = SECONDS) -> None:
-    """Choose the rows of every distinct training and test environment, and of the neutral ones that are used.
+def check_rows(
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], seconds: float = SECONDS
+) -> None:
+    """Choose the rows of every distinct training and test environment, of the neutral ones that are used, and of the
+    images of every source (`starts`: their populations by name).
 
     Every fold of the first seed is checked, then further seeds until `seconds` have passed: whether rows suffice hangs
     little on the seed, and a large grid is not to be waited for.
     Raises SpecError, DataError and AssociationError as the run would when it came to these rows.
     """
-    checks = list(_checks(spec, population))
+    checks = [*_source_checks(spec, starts), *_checks(spec, population)]
     for check in checks:
         check(spec.first_seed)
     end = time.monotonic() + seconds
@@ -34,6 +37,15 @@ def check_rows(spec: StudySpec, population: Population, seconds: float = SECONDS
             if time.monotonic() > end:
                 return
             check(seed)
+
+
+def _source_checks(spec: StudySpec, starts: Mapping[str, Population]) -> Iterator[Check]:
+    for name, source in spec.sources.items():
+        yield _source(starts[name], source.environment)
+
+
+def _source(population: Population, environment: EnvironmentSpec) -> Check:
+    return lambda seed: population.training(environment, seed)
 
 
 def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,13 @@ import torch
 from assay.core.errors import AssayError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
-from assay.core.spec import StudySpec, TrainingSpec
+from assay.core.spec import Component, DataSpec, TrainingSpec
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.execution.device import PROCESSOR, computing_on
 from assay.execution.jobs import Inputs, inputs_of, network_of
 from assay.execution.local import keeping_memory
+from assay.execution.sources import Source, start_id
 from assay.execution.study import Plan
 from assay.probes.probe import Model, Probe
 from assay.probes.reading import ACCELERATOR_BATCH, BATCH
@@ -66,7 +67,7 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
     What is wrong with a user's own part is left to the trial that fails by it, whose time is then not known.
     Raises SpecError and WeightsError for a network that cannot be built.
     """
-    trained_on, validated_on = _training_images(plan.spec, population)
+    trained_on, validated_on = _training_images(plan.spec.data, population)
     timer = _Timer(inputs_of(population, plan.spec.data), trained_on, device)
     read = _unless_broken(lambda: _probed_images(plan, population, timer.inputs), 0)
     image = _unless_broken(lambda: _render_seconds(population, plan.spec.data.size, device), 0.0)
@@ -82,11 +83,30 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
     return costs
 
 
-def _training_images(spec: StudySpec, population: Population) -> tuple[int, int]:
+def source_seconds(
+    sources: Sequence[Source], populations: Mapping[str, Population], device: str = PROCESSOR
+) -> Mapping[str, float]:
+    """Source id -> expected seconds of one worker to train it. populations: of the sources, by name."""
+    costs: dict[str, float] = {}
+    timers: dict[str, _Timer] = {}
+    for source in sources:
+        population = populations[source.name]
+        trained_on, validated_on = _training_images(source.data, population)
+        timer = timers.setdefault(source.name, _Timer(inputs_of(population, source.data), trained_on, device))
+        speed = timer.speed(source.training)
+        image = _unless_broken(lambda data=source.data, of=population: _render_seconds(of, data.size, device), 0.0)
+        epochs = source.training.recipe.epochs
+        steps = epochs * max(1, trained_on // source.training.recipe.batch_size) * speed.step
+        reading = ((epochs + 1) * validated_on + trained_on) * speed.image
+        costs[source.id] = (steps + reading) * BESIDE + TRIAL + (trained_on + validated_on) * image
+    return costs
+
+
+def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
     """How many images a trial is trained on, and how many it is validated on."""
     if population.dataset is None:
-        return spec.data.train, spec.data.validation
-    split, rows = spec.data.split, len(population.dataset.table)
+        return data.train, data.validation
+    split, rows = data.split, len(population.dataset.table)
     if split.folds:
         return round(rows * (population.folds - 2) / population.folds), round(rows / population.folds)
     return round(rows * split.train), round(rows * split.validation)
@@ -95,7 +115,7 @@ def _training_images(spec: StudySpec, population: Population) -> tuple[int, int]
 def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
     """How many images all probes of one trial read, those of a Sobol' design included."""
     training, tests = plan.trials[0].training, plan.trials[0].point.tests
-    network = network_of(training, inputs)
+    network = network_of(_before_sources(training), inputs)
     model = Model(network, as_network(network).layers, untrained=lambda: network, threshold=0.5)
     scene = population.scene(tests, training.seed, training.fold)
     probes = [build("probe", component.name, component.params) for component in plan.spec.probes]
@@ -132,6 +152,7 @@ class _Timer:
 
     def speed(self, training: TrainingSpec) -> Speed:
         """The speed of a recipe; that of one with the same network and batch when there was no time for more."""
+        training = _before_sources(training)
         recipe = training.recipe
         whole = canonical_json(recipe.model_copy(update={"epochs": 1, "selection": "last"}).canonical())
         network = canonical_json([recipe.architecture.label, recipe.batch_size, recipe.precision, recipe.threads])
@@ -148,6 +169,14 @@ class _Timer:
             return _unless_broken(lambda: _time_recipe(training, self.inputs, self.images, self.device), Speed())
         finally:
             self.spent += time.perf_counter() - start
+
+
+def _before_sources(training: TrainingSpec) -> TrainingSpec:
+    """The same training from random weights where it starts from a source, which is not trained yet."""
+    if not start_id(training.recipe):
+        return training
+    random = Component(kind="initialisation", name="random")
+    return training.model_copy(update={"recipe": training.recipe.model_copy(update={"initialisation": random})})
 
 
 def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: str) -> Speed:

@@ -23,16 +23,16 @@ from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
-from assay.recipes.checkpoint import load_weights, remove_checkpoint, save_weights
+from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
 from assay.recipes.head import HeadNotFitted
 from assay.recipes.models import as_network, build_network, empty_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
 from assay.recipes.untyped import channels_last
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, UnitKind
 
-WEIGHTS = "weights.safetensors"
+CURVE = "curve.parquet"
 LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
@@ -61,30 +61,32 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TrainJob:
-    """Trains one trial: weights, curve, and last the record."""
+    """Trains one trial, or one source: weights, curve, and last the record."""
 
     place: Place
     data: DataSpec
     training: TrainingSpec
     device: str = "cpu"
+    kind: UnitKind = "trials"
 
     def __call__(self, context: Context) -> None:
         """See `Job`. A training that diverged, or whose head could not be fitted, is a result and leaves a record."""
         folder, id = self.place.folder, self.training.id
-        if folder.complete("trials", id):
-            remove_checkpoint(folder.unit("trials", id))
+        unit = folder.unit(self.kind, id)
+        if folder.complete(self.kind, id):
+            remove_checkpoint(unit)
             return
         start = time.time()
         try:
             with computing_on(self.device):
-                record = self._train(folder.unit("trials", id), context)
+                record = self._train(unit, context)
         except (Diverged, HeadNotFitted) as error:
             record = {"status": "diverged", "reason": str(error)}
         except Interrupted as error:
             raise Stopped from error
-        write_json(folder.unit("trials", id) / "provenance.json", provenance(start, self.device))
-        folder.write_record("trials", id, {"training": self.training.canonical(), **record})
-        remove_checkpoint(folder.unit("trials", id))
+        write_json(unit / "provenance.json", provenance(start, self.device))
+        folder.write_record(self.kind, id, {"training": self.training.canonical(), **record})
+        remove_checkpoint(unit)
 
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
         population = population_of(self.data, self.place, self.device)
@@ -104,8 +106,8 @@ class TrainJob:
             on_progress=on_progress,
             should_stop=context.should_stop,
         )
-        save_weights(fitted.network, unit / WEIGHTS)
-        write_rows(unit / "curve.parquet", tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
+        save_weights(fitted.network, unit / WEIGHTS_FILE)
+        write_rows(unit / CURVE, tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
         return self._record(fitted, len(training), len(validation))
 
     def _record(self, fitted: Fitted, trained_on: int, validated_on: int) -> dict[str, Any]:
@@ -202,7 +204,7 @@ def population_of(data: DataSpec, place: Place, device: str = "cpu", *, fresh: b
 
 def weights_path(folder: RunFolder, trial: str) -> Path:
     """Where a trial's weights are kept."""
-    return folder.unit("trials", trial) / WEIGHTS
+    return folder.unit("trials", trial) / WEIGHTS_FILE
 
 
 def inputs_of(population: Population, data: DataSpec) -> Inputs:

@@ -14,10 +14,11 @@ from assay.data.cache import default_cache_root
 from assay.execution.analysis import analyse, analyse_records
 from assay.execution.checked import check_rows
 from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
-from assay.execution.estimate import after_units, unit_seconds
+from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.local import Workers
+from assay.execution.sources import Source, SourceJob, check_channels, missing_sources, start_id
 from assay.execution.stated import state
 from assay.execution.stored import stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
@@ -33,6 +34,8 @@ Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 
 PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
+SOURCE = "source-"
+"""Stands before a source's id in the name of its task."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Prepared:
     population: Population
     plan: Plan
     tasks: tuple[Task, ...]
+    new_sources: int
     new_trials: int
     new_probes: int
     why: tuple[tuple[str, int], ...]
@@ -86,15 +90,19 @@ def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device:
     """
     place = Place(root, default_cache_root(), skip_bad_rows)
     population = population_of(spec.data, place, device, fresh=True)
-    plan = make_plan(spec, population)
+    starts = {name: population_of(source.data, place, device) for name, source in spec.sources.items()}
+    check_channels(spec, population, starts)
+    plan = make_plan(spec, population, starts)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
-        return Prepared(spec, place, population, plan, (), 0, 0, (), (), device)
-    check_rows(spec, population)
-    tasks = _tasks(plan, trials, probes, place, population, device)
+        return Prepared(spec, place, population, plan, (), 0, 0, 0, (), (), device)
+    check_rows(spec, population, starts)
+    starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
+    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
+    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
     why = reasons([trial.training.canonical() for trial in trials], _known(place.folder)) if trials else []
     why_probes = probe_reasons(plan, probes, place.folder)
-    counts = len(trials), len(probes)
+    counts = len(sources), len(trials), len(probes)
     return Prepared(spec, place, population, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
 
 
@@ -152,14 +160,36 @@ def _sweep(plan: Plan, folder: RunFolder) -> None:
 
 
 def _tasks(
-    plan: Plan, trials: Sequence[Trial], probes: Sequence[ProbeUnit], place: Place, population: Population, device: str
+    plan: Plan,
+    sources: Sequence[Source],
+    trials: Sequence[Trial],
+    probes: Sequence[ProbeUnit],
+    place: Place,
+    population: Population,
+    starts: Mapping[str, Population],
+    device: str,
 ) -> tuple[Task, ...]:
     costs = unit_seconds(plan, population, device)
+    first = source_seconds(sources, starts, device)
+    pretrain = [
+        Task(SOURCE + source.id, SourceJob(place, source, device), source.label, _start(source.start), first[source.id])
+        for source in sources
+    ]
     train = [
-        Task(trial.id, TrainJob(place, plan.spec.data, trial.training, device), trial.label, cost=costs[trial.id][0])
+        Task(
+            trial.id,
+            TrainJob(place, plan.spec.data, trial.training, device),
+            trial.label,
+            _start(start_id(trial.training.recipe)),
+            costs[trial.id][0],
+        )
         for trial in trials
     ]
-    return (*train, *_probe_tasks(plan, probes, place, device, costs))
+    return (*pretrain, *train, *_probe_tasks(plan, probes, place, device, costs))
+
+
+def _start(id: str) -> tuple[str, ...]:
+    return (SOURCE + id,) if id else ()
 
 
 def _probe_tasks(
@@ -175,7 +205,8 @@ def _probe_tasks(
             last = n == len(by_point)
             job = _probe_job(units, place, plan, keep_weights=plan.spec.keep == "all" or not last, device=device)
             name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
-            yield Task(name, job, f"probes of {units[0].trial.label}", needs=(before,), cost=costs[id][1])
+            needs = (before, *_start(start_id(units[0].trial.training.recipe)))
+            yield Task(name, job, f"probes of {units[0].trial.label}", needs=needs, cost=costs[id][1])
             before = name
 
 
@@ -189,12 +220,15 @@ def _probe_job(units: Sequence[ProbeUnit], place: Place, plan: Plan, *, keep_wei
 
 
 def _kept(place: Place, event: Event, display: Observer) -> None:
-    """Keep the failure of a task under the trial that it belongs to, until a later try succeeds."""
-    trial = event.task.id.removeprefix(PROBE).partition("-")[0]
-    if event.status == "failed":
-        place.folder.write_failure(trial, {"task": event.task.label, "text": event.text})
+    """Keep the failure of a task under the source or trial that it belongs to, until a later try succeeds.
+
+    A trial whose source failed has failed too.
+    """
+    unit = event.task.id.removeprefix(SOURCE).removeprefix(PROBE).partition("-")[0]
+    if event.status == "failed" or (event.status == "skipped" and event.task.id == unit):
+        place.folder.write_failure(unit, {"task": event.task.label, "text": event.text})
     elif event.status == "done":
-        place.folder.forget_failure(trial)
+        place.folder.forget_failure(unit)
     display(event)
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.hashing import content_hash
-from assay.core.spec import Component, RecipePoint, StudySpec, TrainingSpec
+from assay.core.spec import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.execution.jobs import Inputs, trained_model
+from assay.execution.sources import Source, start_id, started_from
 from assay.execution.study import Plan, ProbeUnit, Trial
 from assay.probes.probe import Model
 from assay.store.files import read_json, write_json
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
 
@@ -28,6 +29,7 @@ STUDY = "study.json"
 PLAN = "plan.json"
 Value = TypeVar("Value")
 
+KINDS_OF_UNITS: tuple[UnitKind, ...] = get_args(UnitKind)
 AGAIN = "run the study again with its spec"
 
 
@@ -81,8 +83,8 @@ def unnamed(root: Path) -> list[Path]:
     of the units here, so that nothing that took hours is deleted by mistake.
     """
     plan = plan_values(root)
-    named = {entry["id"] for kind in ("trials", "readings", "probes") for entry in plan[kind]}
-    folders = [path for kind in ("trials", "readings", "probes") for path in sorted((root / kind).glob("*"))]
+    named = {entry["id"] for kind in KINDS_OF_UNITS for entry in plan[kind]}
+    folders = [path for kind in KINDS_OF_UNITS for path in sorted((root / kind).glob("*"))]
     failures = sorted((root / "failures").glob("*.json"))
     if folders and not any(path.name in named for path in folders):
         raise StoreError(
@@ -116,8 +118,18 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
                 "seed": trial.training.seed,
                 "fold": trial.training.fold,
                 "data": trial.training.data,
+                "start": start_id(trial.training.recipe),
             }
             for trial in plan.trials
+        ],
+        "sources": [
+            {
+                "id": source.id,
+                "name": source.name,
+                "data": source.data.model_dump(mode="json", context=complete),
+                "training": source.training.model_dump(mode="json", context=complete),
+            }
+            for source in plan.sources
         ],
         "probes": [
             {
@@ -147,15 +159,22 @@ def _stored(spec: StudySpec, values: dict[str, Any], skip_bad_rows: bool) -> Sto
         for entry in values["probes"]
     ]
     readings = {(entry["point"], entry["trial"], entry["environment"]): entry["id"] for entry in values["readings"]}
-    plan = Plan(spec, tuple(trials.values()), tuple(probes), readings)
+    sources = tuple(_source(entry) for entry in values["sources"])
+    plan = Plan(spec, tuple(trials.values()), tuple(probes), readings, sources)
     return Stored(plan, Inputs(**values["inputs"]), skip_bad_rows)
 
 
 def _trial(entry: dict[str, Any], point: RecipePoint) -> Trial:
+    recipe = started_from(point.recipe, entry["start"]) if entry["start"] else point.recipe
     training = TrainingSpec(
-        data=entry["data"], environment=point.train, recipe=point.recipe, seed=entry["seed"], fold=entry["fold"]
+        data=entry["data"], environment=point.train, recipe=recipe, seed=entry["seed"], fold=entry["fold"]
     )
     return Trial(entry["id"], training, point)
+
+
+def _source(entry: dict[str, Any]) -> Source:
+    data, training = DataSpec.model_validate(entry["data"]), TrainingSpec.model_validate(entry["training"])
+    return Source(entry["id"], entry["name"], data, training)
 
 
 def _read(path: Path, make: Callable[[], Value]) -> Value:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast
 
 from assay.core.hashing import content_hash
 from assay.core.registry import lookup
-from assay.core.spec import Component, RecipePoint, StudySpec, TrainingSpec
+from assay.core.spec import Component, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
+from assay.execution.sources import Source, settled
 from assay.probes.probe import Probe, Scope
 from assay.shifts.neutral import NEUTRAL
 from assay.shifts.population import NamedScene, Population
@@ -53,13 +54,15 @@ Unit = TypeVar("Unit", Trial, ProbeUnit)
 class Plan:
     """All units of a study, complete or not: one trial per point of the grid, seed and fold.
 
-    readings: (label of the point, trial id, environment name) -> reading id.
+    readings: (label of the point, trial id, environment name) -> reading id. sources: each id once, after what it
+    starts from.
     """
 
     spec: StudySpec
     trials: tuple[Trial, ...]
     probes: tuple[ProbeUnit, ...]
     readings: Mapping[tuple[str, str, str], str]
+    sources: tuple[Source, ...] = ()
 
     def missing_trials(self, folder: RunFolder) -> list[Trial]:
         """Trials without a record, each id once."""
@@ -70,7 +73,7 @@ class Plan:
         return [unit for unit in _distinct(self.probes) if not folder.complete("probes", unit.id)]
 
     def ids(self) -> Iterator[str]:
-        """The names of all trials, readings and probe units."""
+        """The names of all trials, readings and probe units; a trial's name covers its sources."""
         yield from (trial.id for trial in self.trials)
         yield from (unit.id for unit in self.probes)
         yield from self.readings.values()
@@ -84,9 +87,13 @@ def _distinct(units: Sequence[Unit]) -> list[Unit]:
     return list(found.values())
 
 
-def make_plan(spec: StudySpec, population: Population) -> Plan:
-    """Enumerate the units of a study: seed by seed, so that every recipe has a first result early."""
-    trials = _trials(spec, population)
+def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Population] | None = None) -> Plan:
+    """Enumerate the units of a study: seed by seed, so that every recipe has a first result early.
+
+    starts: the populations of the study's `sources`, by name.
+    """
+    sources: dict[str, Source] = {}
+    trials = _trials(spec, population, starts or {}, sources)
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     for trial in trials:
@@ -95,20 +102,25 @@ def make_plan(spec: StudySpec, population: Population) -> Plan:
         for name in scene.names:
             id = content_hash({"trial": trial.id, "environment": scene.identity(name)})
             readings[trial.point.label, trial.id, name] = id
-    return Plan(spec, tuple(trials), tuple(probes), readings)
+    return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
-def _trials(spec: StudySpec, population: Population) -> list[Trial]:
-    return [
-        _trial(point, seed, fold, population.identity(point.train))
-        for seed in range(spec.first_seed, spec.first_seed + spec.seeds)
-        for point in spec.points
-        for fold in range(population.folds)
-    ]
+def _trials(
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], sources: dict[str, Source]
+) -> list[Trial]:
+    """All trials; the sources that they start from are added to `sources` by id."""
+    trials: list[Trial] = []
+    for seed in range(spec.first_seed, spec.first_seed + spec.seeds):
+        for point in spec.points:
+            recipe, needed = settled(point.recipe, seed, spec, starts)
+            sources |= {source.id: source for source in needed}
+            data = population.identity(point.train)
+            trials += [_trial(point, recipe, seed, fold, data) for fold in range(population.folds)]
+    return trials
 
 
-def _trial(point: RecipePoint, seed: int, fold: int, data: Mapping[str, Any]) -> Trial:
-    training = TrainingSpec(data=data, environment=point.train, recipe=point.recipe, seed=seed, fold=fold)
+def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: Mapping[str, Any]) -> Trial:
+    training = TrainingSpec(data=data, environment=point.train, recipe=recipe, seed=seed, fold=fold)
     return Trial(training.id, training, point)
 
 

@@ -49,6 +49,13 @@ register(
 )
 register(
     "initialisation",
+    "source",
+    f"{_HERE}.source:FromSource",
+    p.SourceParams,
+    summary="a start that the study trains itself: one of its `sources`, by its own name",
+)
+register(
+    "initialisation",
     "download",
     f"{_HERE}.initialisation:Downloaded",
     p.DownloadParams,

@@ -18,6 +18,8 @@ from assay.recipes.untyped import named_layers
 from assay.recipes.weights.files import read_weights
 from assay.recipes.weights.load import load_into, set_strides, start_of
 
+WEIGHTS_FILE = "weights.safetensors"
+"""What a unit calls its trained weights."""
 _NAME = "checkpoint.pt"
 _FORMAT = "assay-network-1"
 

@@ -41,6 +41,13 @@ class TimmParams(Params):
 # --- initialisations --------------------------------------------------------------------------------------------------
 
 
+class SourceParams(Params):
+    """One of the study's own sources. A study names it; what is trained knows it by its id alone."""
+
+    name: str = Field("", description="which of the study's `sources`")
+    id: str = Field("", description="the hash of all that decides its weights, which names its folder in the cache")
+
+
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

@@ -24,7 +24,7 @@ EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
 
-UnitKind = Literal["trials", "readings", "probes"]
+UnitKind = Literal["sources", "trials", "readings", "probes"]
 
 
 def remove_unit(path: Path) -> None:

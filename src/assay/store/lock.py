@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,3 +43,26 @@ def _hold(lock: int, root: Path) -> None:
         ) from error
     except OSError:  # a file system that knows no locks: one run at a time is then up to the user
         return
+
+
+@contextmanager
+def alone_with(path: Path, wait: Callable[[], None]) -> Generator[None]:
+    """Hold the lock file `path` once no other process does; `wait` is called between tries and may raise to give up."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        while not _taken(lock):
+            wait()
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that knows no locks: both do the same work and end with the same bytes
+        return True
+    return True

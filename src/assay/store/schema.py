@@ -4,6 +4,8 @@
       study.json                       canonical spec, name, schema version
       plan.json                        the units that were planned when it was last run, with schema version
       described.json                   what the tables need of the data, so that a report needs the folder alone
+      sources/<id>/                    one start that the study trained; its weights lie in the cache
+        curve.parquet  record.json
       trials/<id>/                     one trained model
         weights.safetensors  curve.parquet  record.json (last: its presence means complete)  provenance.json
         checkpoint.pt                  only while training
@@ -56,6 +58,12 @@ TRIALS = (
     # pending) and its reason, yardstick (validation log-loss of a refitted head), seconds, train_loss, validation_loss
     "trial", "recipe", "coordinates", "seed", "fold", "status", "reason", "yardstick", "seconds", "train_loss",
     "validation_loss",
+)  # fmt: skip
+
+SOURCES = (
+    # every start that the study trains itself: name, seed, status (done | collapsed | diverged | failed | pending) and
+    # its reason, yardstick (as in trials), steps taken, images trained on
+    "source", "name", "seed", "status", "reason", "yardstick", "steps", "images",
 )  # fmt: skip
 
 SEEDS = (

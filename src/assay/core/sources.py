@@ -1,0 +1,78 @@
+"""The `sources:` part of a study: pretrained starts that Assay trains itself, on images of their own.
+
+sources:
+  natural:
+    data: {phantom: natural, size: 64, train: 4000, validation: 500, target: kind, core: kind}
+    recipe: {epochs: 16, batch_size: 64}
+recipe:
+  initialisation: [random, natural]        # a source is named like any other start
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assay.core.data_section import data_section
+from assay.core.document import Keys
+from assay.core.problems import Problems
+from assay.core.registry import entries
+from assay.core.spec import EnvironmentSpec, RecipeSpec, SourceSpec
+from assay.core.surface import environment, recipe, section
+
+SECTION: Keys = ("sources",)
+KEYS = ("data", "environment", "recipe")
+
+
+def sources_section(value: Any, problems: Problems) -> dict[str, SourceSpec]:
+    """Name -> source; those with a problem are left out and the problem is noted."""
+    given = section(value, SECTION, problems, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
+    made = {name: _source(name, item, (*SECTION, name), problems) for name, item in given.items()}
+    whole = {name: source for name, source in made.items() if source is not None}
+    for name in whole:
+        _refuse_circle(name, whole, problems)
+    return whole
+
+
+def start_of(recipe: RecipeSpec) -> str:
+    """The name of the source that a recipe starts from; empty where it starts otherwise."""
+    start = recipe.initialisation
+    return str(start.params.get("name", "")) if start.name == "source" else ""
+
+
+def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec | None:
+    before = len(problems.found)
+    fields = section(value, keys, problems, "{data: {...}, recipe: {...}}")
+    for key in set(fields) - set(KEYS):
+        problems.unknown_key((*keys, key), KEYS)
+    if name in [entry.name for entry in entries("initialisation")]:
+        problems.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
+    data = data_section(fields.get("data"), problems, (*keys, "data"))
+    drawn = environment(fields.get("environment"), (*keys, "environment"), problems)
+    how = _recipe(fields.get("recipe"), (*keys, "recipe"), problems)
+    if data is None or drawn is None or how is None or len(problems.found) > before:
+        return None
+    return SourceSpec(data=data, environment=_training(drawn), recipe=how)
+
+
+def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:
+    return drawn.model_copy(update={"split": "train"})
+
+
+def _recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
+    given = section(value, keys, problems, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
+    if "architecture" in given:
+        what = "a source has the architecture of the recipe that starts from it; leave this out"
+        problems.add((*keys, "architecture"), given["architecture"], what)
+    return recipe({key: item for key, item in given.items() if key != "architecture"}, keys, problems)
+
+
+def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], problems: Problems) -> None:
+    chain = [name]
+    while (start := start_of(sources[chain[-1]].recipe)) in sources:
+        if start in chain:
+            if start == name == min(chain):  # told once, not by every source of the circle
+                keys = (*SECTION, name, "recipe", "initialisation")
+                problems.add(keys, start, f"sources start from each other in a circle: {' -> '.join([*chain, start])}")
+            return
+        chain.append(start)

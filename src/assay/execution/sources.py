@@ -1,0 +1,128 @@
+"""The starts that a study trains itself: what they are named by, and the job that trains one for all runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from assay.core.errors import SpecError, WeightsError
+from assay.core.files import write_bytes
+from assay.core.sources import start_of
+from assay.core.spec import Component, DataSpec, RecipeSpec, StudySpec, TrainingSpec
+from assay.execution.jobs import CURVE, Place, TrainJob
+from assay.execution.tasks import Context, Stopped
+from assay.shifts.population import Population
+from assay.store.folder import RunFolder
+from assay.store.lock import alone_with
+
+_LOOK_AGAIN = 0.2  # seconds
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of one seed. `id`: the hash of what decides its weights, its own start included."""
+
+    id: str
+    name: str
+    data: DataSpec
+    training: TrainingSpec
+
+    @property
+    def label(self) -> str:
+        """What progress and messages call it."""
+        return f"source {self.name}, seed {self.training.seed}"
+
+    @property
+    def start(self) -> str:
+        """The id of the source that it starts from; empty where it starts otherwise."""
+        return start_id(self.training.recipe)
+
+
+def start_id(recipe: RecipeSpec) -> str:
+    """The id of the source that a recipe starts from, once `settled`; empty where it starts otherwise."""
+    start = recipe.initialisation
+    return str(start.params["id"]) if start.name == "source" else ""
+
+
+def settled(
+    recipe: RecipeSpec, seed: int, spec: StudySpec, populations: Mapping[str, Population]
+) -> tuple[RecipeSpec, tuple[Source, ...]]:
+    """The recipe with the id of the source it starts from in place of its name, and the sources this needs, in order.
+
+    populations: of every source by name. Its seed is the trial's, so that trials of several seeds have several sources.
+    """
+    name = start_of(recipe)
+    if not name:
+        return recipe, ()
+    given = spec.sources[name]
+    own = given.recipe.model_copy(update={"architecture": recipe.architecture})
+    own, below = settled(own, seed, spec, populations)
+    identity = populations[name].identity(given.environment)
+    training = TrainingSpec(data=identity, environment=given.environment, recipe=own, seed=seed)
+    source = Source(training.id, name, given.data, training)
+    return started_from(recipe, source.id), (*below, source)
+
+
+def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
+    """The recipe with a start that is named by its id."""
+    start = Component(kind="initialisation", name="source", params={"id": id})
+    return recipe.model_copy(update={"initialisation": start})
+
+
+def check_channels(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
+    """Refuse a source whose images have other channels than the study's. Raises SpecError."""
+    for name, images in sources.items():
+        if images.channels != population.channels:
+            raise SpecError(
+                f"source '{name}' has images of {images.channels} channel(s), the study's have {population.channels}: "
+                "networks that start from it could not take them"
+            )
+
+
+def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Place) -> list[Source]:
+    """The sources that must be trained, or whose record the run folder lacks, for the units that start from `wanted`.
+
+    wanted: ids. What a missing source itself starts from is wanted too.
+    """
+    missing: list[Source] = []
+    ids = set(wanted)
+    for source in reversed(sources):
+        if source.id in ids and not _complete(source, place):
+            missing.append(source)
+            ids.add(source.start)
+    return missing[::-1]
+
+
+def _complete(source: Source, place: Place) -> bool:
+    cached = RunFolder(place.cache)
+    return place.folder.complete("sources", source.id) and cached.complete("sources", source.id)
+
+
+@dataclass(frozen=True)
+class SourceJob:
+    """Trains a source once, in the cache that runs share, and leaves its record in the run folder."""
+
+    place: Place
+    source: Source
+    device: str = "cpu"
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`. Raises WeightsError for a source that is of no use: it diverged or collapsed."""
+        id, folder = self.source.id, self.place.folder
+        shared = replace(self.place, root=self.place.cache)
+        unit = shared.folder.unit("sources", id)
+
+        def wait() -> None:
+            context.report(0.0, "another run trains it")
+            if context.should_stop():
+                raise Stopped
+            time.sleep(_LOOK_AGAIN)
+
+        with alone_with(unit / ".lock", wait):
+            TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
+        record = shared.folder.record("sources", id)
+        if record["status"] != "done":
+            raise WeightsError(f"{self.source.label} {record['status']}, so nothing starts from it: {record['reason']}")
+        write_bytes(folder.unit("sources", id) / CURVE, (unit / CURVE).read_bytes())
+        folder.write_record("sources", id, record)

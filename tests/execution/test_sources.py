@@ -1,0 +1,251 @@
+"""Starts that a study trains itself: trained once, shared by runs, named by all that decides them, lost by no kill."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.execution.small import SMALL
+
+import assay
+from assay.core.errors import SpecError, WeightsError
+from assay.core.parsing import parse_study
+from assay.core.spec import StudySpec
+from assay.data.cache import default_cache_root
+from assay.execution.jobs import Inputs, Place, empty_network, network_of
+from assay.execution.run import Prepared, prepare
+from assay.execution.sources import Source, SourceJob, start_id
+from assay.execution.stored import stored_study, unnamed
+from assay.execution.tasks import Context, Stopped
+from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
+from assay.store.folder import RunFolder
+from assay.store.lock import alone_with
+
+LARGE: dict[str, Any] = {
+    "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 32, "target": "large", "core": "size"},
+    "recipe": {"epochs": 6, "batch_size": 8, "optimiser": {"adamw": {"lr": 0.01}}},
+}
+"""Easy enough to be learned from 64 images."""
+STUDY: dict[str, Any] = {
+    **SMALL,
+    "sources": {"large": LARGE},
+    "recipe": {"initialisation": ["random", "large"], "epochs": 1, "batch_size": 16},
+    "seeds": 1,
+    "contrasts": [],
+}
+WORKING = Context(report=lambda share, word: None, should_stop=lambda: False)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
+def study(**changes: Any) -> dict[str, Any]:
+    return {**STUDY, **changes}
+
+
+def source(**changes: Any) -> dict[str, Any]:
+    return {"large": {**LARGE, "recipe": {**LARGE["recipe"], **changes}}}
+
+
+def prepared(root: Path, **changes: Any) -> Prepared:
+    return prepare(parse_study(study(**changes)), root)
+
+
+def run(root: Path, **changes: Any) -> Path:
+    return assay.load(study(**changes)).run(root, workers=0, progress=False).folder
+
+
+def ids(prepared: Prepared) -> list[str]:
+    return [source.id for source in prepared.plan.sources]
+
+
+def weights_of(source: Source) -> Path:
+    return RunFolder(default_cache_root()).unit("sources", source.id) / WEIGHTS_FILE
+
+
+def test_a_source_is_trained_once_before_what_starts_from_it(tmp_path: Path):
+    first = run(tmp_path)
+    (kept,) = RunFolder(first).table("sources")
+    assert (kept["name"], kept["seed"], kept["status"], kept["images"]) == ("large", 0, "done", 64)
+    elsewhere = prepared(tmp_path / "other", seeds=2)
+    (again, new) = elsewhere.plan.sources
+    assert again.id == kept["source"] != new.id  # one a seed, the same in every run
+    assert elsewhere.new_sources == 2  # the other run folder lacks the record of both
+    modified = weights_of(again).stat().st_mtime_ns
+    SourceJob(elsewhere.place, again)(WORKING)
+    assert weights_of(again).stat().st_mtime_ns == modified
+    assert elsewhere.place.folder.record("sources", again.id)["status"] == "done"
+
+
+def test_trials_begin_with_the_trunk_of_their_source_and_a_head_of_their_own(tmp_path: Path):
+    folder = run(tmp_path)
+    plan = stored_study(folder).plan
+    random, started = sorted(plan.trials, key=lambda trial: start_id(trial.training.recipe))
+    (source,) = plan.sources
+    assert start_id(started.training.recipe) == source.id
+    own, taken = (network_of(trial.training, Inputs(1, 32, 2)) for trial in (random, started))
+    trained = empty_network(source.training.recipe, channels=1, size=32, classes=2)
+    load_weights(trained, weights_of(source))
+    for name, value in trained.state_dict().items():
+        ours = taken.state_dict()[name]
+        assert torch.equal(ours, own.state_dict()[name] if name.startswith("head") else value), name
+
+
+def test_a_sources_name_covers_all_that_decides_it_and_a_trials_name_its_source(tmp_path: Path):
+    plain = prepared(tmp_path)
+    images = {**LARGE, "data": {**LARGE["data"], "train": 96}}
+    changed = [
+        prepared(tmp_path, sources=source(epochs=7)),
+        prepared(tmp_path, sources={"large": images}),
+        prepared(tmp_path, sources={"large": {**LARGE, "environment": {"where": {"contrast": {"min": 700}}}}}),
+        prepared(tmp_path, first_seed=1),
+    ]
+    names = [ids(plain)[0], *(ids(one)[0] for one in changed)]
+    assert len(set(names)) == len(names)
+    trials = {trial.id for one in (plain, *changed[:3]) for trial in one.plan.trials}
+    assert len(trials) == 1 + 4  # the one from random weights is the same in all
+    called = parse_study(study(sources={"other": LARGE}, recipe={**STUDY["recipe"], "initialisation": "other"}))
+    assert ids(prepare(called, tmp_path)) == ids(plain)  # what it is called decides nothing
+
+
+def test_a_source_may_start_from_a_source(tmp_path: Path):
+    edges = {**LARGE, "data": {**LARGE["data"], "target": "bright", "core": "contrast"}}
+    further = {**edges, "recipe": {**edges["recipe"], "initialisation": "large"}}
+    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    folder = run(tmp_path, sources={"large": LARGE, "further": further}, recipe=recipe)
+    first, second = stored_study(folder).plan.sources
+    assert (first.name, second.name, second.start) == ("large", "further", first.id)
+    assert [row["status"] for row in RunFolder(folder).table("sources")] == ["done", "done"]
+
+
+def test_a_source_of_no_use_is_told_and_what_needs_it_has_failed(tmp_path: Path):
+    hopeless = source(optimiser={"adamw": {"lr": 1e-9}}, epochs=1)
+    result = assay.load(study(sources=hopeless)).run(tmp_path, workers=0, progress=False)
+    folder = RunFolder(result.folder)
+    status = {row["recipe"]: (row["status"], row["reason"]) for row in folder.table("trials")}
+    (kept,) = folder.table("sources")
+    assert status["random"][0] != "failed"
+    assert kept["status"] == status["large"][0] == "failed"
+    assert "source large, seed 0" in kept["reason"]
+    assert "so nothing starts from it" in kept["reason"]
+    assert status["large"][1] == "needs source large, seed 0, which failed"
+
+
+def test_a_finished_study_is_read_and_cleaned_with_its_sources(tmp_path: Path):
+    folder = run(tmp_path)
+    assert unnamed(folder) == []
+    assert isinstance(stored_study(folder).plan.spec, StudySpec)
+    changed = run(tmp_path, sources=source(epochs=7))
+    assert {path.parent.name for path in unnamed(changed)} == {"sources", "trials", "readings", "probes"}
+
+
+def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Path):
+    folder = run(tmp_path)
+    plan = stored_study(folder).plan
+    started = next(trial for trial in plan.trials if start_id(trial.training.recipe))
+    cached = weights_of(plan.sources[0])
+    before = cached.read_bytes()
+    for path in cached.parent.iterdir():
+        path.unlink()
+    with pytest.raises(WeightsError, match=f"source {plan.sources[0].id} is not in .*: run its study again"):
+        network_of(started.training, Inputs(1, 32, 2))
+    assert prepared(folder).new_sources == 0  # nothing is to be trained that starts from it
+    again = prepared(folder, recipe={**STUDY["recipe"], "epochs": 2})
+    assert again.new_sources == 1
+    SourceJob(again.place, again.plan.sources[0])(WORKING)
+    assert cached.read_bytes() == before
+
+
+def _train(place: Place, source: Source) -> None:
+    SourceJob(place, source)(WORKING)
+
+
+def test_two_processes_that_want_one_source_train_it_once(tmp_path: Path):
+    ready = [prepared(tmp_path / name) for name in ("one", "two")]
+    spawn = multiprocessing.get_context("spawn")
+    both = [spawn.Process(target=_train, args=(one.place, one.plan.sources[0])) for one in ready]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    cache = RunFolder(default_cache_root())
+    assert list(cache.ids("sources")) == ids(ready[0])
+    assert all(list(one.place.folder.ids("sources")) == ids(one) for one in ready)
+
+
+def test_who_waits_for_a_source_can_be_stopped(tmp_path: Path):
+    one = prepared(tmp_path)
+    (source,) = one.plan.sources
+    lock = RunFolder(default_cache_root()).unit("sources", source.id) / ".lock"
+    stopping = replace(WORKING, should_stop=lambda: True)
+    with alone_with(lock, lambda: time.sleep(0.1)), pytest.raises(Stopped):
+        SourceJob(one.place, source)(stopping)
+    SourceJob(one.place, source)(WORKING)
+
+
+def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    longer = prepared(tmp_path, sources=source(epochs=7))
+    (wanted,) = longer.plan.sources
+    looks = iter([False, False, True])
+    with pytest.raises(Stopped):
+        SourceJob(longer.place, wanted)(replace(WORKING, should_stop=lambda: next(looks)))
+    assert (weights_of(wanted).parent / "checkpoint.pt").is_file()
+    SourceJob(longer.place, wanted)(WORKING)
+    continued = weights_of(wanted).read_bytes()
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "fresh"))
+    fresh = prepared(tmp_path / "again", sources=source(epochs=7))
+    SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
+    assert weights_of(wanted).read_bytes() == continued
+
+
+WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
+    "a start that is no source": (
+        {"recipe": {"initialisation": "larg"}},
+        "unknown initialisation 'larg': did you mean the source 'large'?",
+    ),
+    "the registered name": (
+        {"recipe": {"initialisation": {"source": {"name": "large"}}}},
+        "a source is named like any other start: large",
+    ),
+    "the name of an initialisation": (
+        {"sources": {"random": LARGE}},
+        "'random' is the name of an initialisation already; call the source something else",
+    ),
+    "an architecture of its own": (
+        {"sources": source(architecture="resnet18")},
+        "a source has the architecture of the recipe that starts from it; leave this out",
+    ),
+    "unknown key": ({"sources": {"large": {**LARGE, "seeds": 3}}}, "unknown key 'seeds' in sources.large"),
+    "no images": ({"sources": {"large": {"recipe": {}}}}, "nothing says where images come from"),
+    "a circle": (
+        {"sources": source(initialisation="large")},
+        "sources start from each other in a circle: large -> large",
+    ),
+    "an axis": ({"sources": source(epochs=[1, 2])}, "a list is an axis only in recipe and environments.train"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_sources_are_refused(case: str):
+    changes, text = WRONG[case]
+    with pytest.raises(SpecError) as refused:
+        parse_study(study(**changes))
+    assert text in str(refused.value)
+
+
+def test_a_source_with_other_channels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from assay.shifts.phantom_population import PhantomPopulation
+
+    channels = property(lambda self: 3 if self.data.core == "size" else 1)
+    monkeypatch.setattr(PhantomPopulation, "channels", channels)
+    with pytest.raises(SpecError, match=r"source 'large' has images of 3 channel\(s\), the study's have 1"):
+        prepared(tmp_path)
