@@ -32,6 +32,7 @@ ComponentKind = Literal[
     "optimiser",
     "schedule",
     "augmentation",
+    "mitigation",
     "probe",
 ]
 KINDS: tuple[str, ...] = get_args(ComponentKind)

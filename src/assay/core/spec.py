@@ -22,6 +22,7 @@ from pydantic import (
 
 from assay.core.hashing import content_hash
 from assay.core.registry import ComponentKind, lookup
+from assay.core.traits import refusal, uses_groups
 
 Strength = Annotated[float, Field(ge=-1, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -185,7 +186,11 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
 
 
 class RecipeSpec(Frozen):
-    """How a model is made: the independent variable of a study. All that decides the weights but data and seed."""
+    """How a model is made: the independent variable of a study. All that decides the weights but data and seed.
+
+    groups: a factor, whose levels with the classes of the target make groups, for the mitigation and the selection;
+        empty where neither uses them, so that a plain recipe beside others that do is the trial it always was.
+    """
 
     architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
     initialisation: Component = Field(default_factory=lambda: _component("initialisation", "random"))
@@ -195,11 +200,22 @@ class RecipeSpec(Frozen):
     augmentation: tuple[Component, ...] = Field(
         default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
     )
+    mitigation: Component = Field(default_factory=lambda: _component("mitigation", "none"))
+    groups: str = ""
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=2)] = 128
-    selection: Literal["last", "best-validation-loss"] = "last"
+    selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> RecipeSpec:
+        wrong = refusal(self)
+        if wrong:
+            raise ValueError(wrong)
+        if not uses_groups(self):
+            object.__setattr__(self, "groups", "")
+        return self
 
 
 class SourceSpec(Frozen):

@@ -134,9 +134,13 @@ class Phantom(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a training step sees. Images are float32 in [0, 1]; `row` tells which images they are."""
+    """What a training step sees. Images are float32 in [0, 1]; `row` tells which images they are.
+
+    group: where a recipe uses groups, the group of each image: target * levels + level of the factor.
+    """
 
     images: Float[Tensor, "b c h w"]
     target: Int[Tensor, "b"]
     row: Int[Tensor, "b"]
     masks: Bool[Tensor, "b 1 h w"] | None = None
+    group: Int[Tensor, "b"] | None = None

@@ -118,6 +118,7 @@ class TrainJob:
             "threshold": fitted.threshold,
             "yardstick": fitted.yardstick,
             "selected_epoch": fitted.selected_epoch,
+            "mitigation": dict(fitted.mitigation),
             "steps": fitted.steps,
             "train_loss": last["train_loss"],
             "validation_loss": last["validation_loss"],

@@ -28,7 +28,10 @@ Draws = Mapping[str, np.ndarray]
 class Augmentation(Protocol):
     """One kind of change. `geometric` ones move pixels and so are applied to masks too."""
 
-    geometric: bool
+    @property
+    def geometric(self) -> bool:
+        """Whether it moves pixels."""
+        ...
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """Parameters for `count` images, one entry each along the first axis."""
@@ -56,14 +59,31 @@ class Augmenter:
         return replace(batch, images=images, masks=masks)
 
 
-def build_augmenter(components: Sequence[Component]) -> Augmenter:
-    """The augmentations of a recipe. A second one of the same name draws from a generator of its own."""
-    steps: list[tuple[str, Augmentation]] = []
+def build_augmenter(components: Sequence[Component], first: Sequence[tuple[str, Augmentation]] = ()) -> Augmenter:
+    """The augmentations of a recipe, after those of its mitigation.
+
+    A second one of the same name draws from a generator of its own.
+    """
+    steps = list(first)
     for component in components:
         repeated = sum(name.partition("#")[0] == component.name for name, _ in steps)
         name = f"{component.name}#{repeated}" if repeated else component.name
         steps.append((name, cast(Augmentation, registry.build("augmentation", component.name, component.params))))
     return Augmenter(tuple(steps))
+
+
+def stack_views(views: Sequence[Batch]) -> Batch:
+    """Several views as one batch: view 1 of all images first, then view 2 of all."""
+    first = views[0]
+    masks = [view.masks for view in views if view.masks is not None]
+    return replace(
+        first,
+        images=torch.cat([view.images for view in views]),
+        target=first.target.repeat(len(views)),
+        row=first.row.repeat(len(views)),
+        masks=torch.cat(masks) if masks else None,
+        group=None if first.group is None else first.group.repeat(len(views)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

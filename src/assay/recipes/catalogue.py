@@ -1,12 +1,16 @@
-"""Named parts of a recipe, declared without importing what they need. Losses are declared beside their code."""
+"""Named parts of a recipe, declared without importing what they need.
+
+Losses and mitigations are declared beside their code.
+"""
 
 from __future__ import annotations
 
 from assay.core.registry import register
 from assay.recipes import parameters as p
-from assay.recipes.losses import declared
+from assay.recipes.losses import declared as losses
+from assay.recipes.mitigations import declared as mitigations
 
-__all__ = ["declared"]  # importing it declares the losses
+__all__ = ["losses", "mitigations"]  # importing them declares what they hold
 
 _HERE = "assay.recipes"
 

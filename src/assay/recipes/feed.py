@@ -30,6 +30,7 @@ class Feed:
     whole: Tensor | None
     whole_masks: Tensor | None
     masks: bool
+    group: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.environment)
@@ -42,6 +43,7 @@ class Feed:
             target=self.target[at],
             row=self.row[at],
             masks=self._masks(index, at) if self.masks else None,
+            group=None if self.group is None else self.group[at],
         )
 
     def in_order(self, size: int) -> Iterator[Batch]:
@@ -61,8 +63,8 @@ class Feed:
         return self.environment.masks.read(index).to(self.device)
 
 
-def make_feed(environment: Environment, device: torch.device, masks: bool) -> Feed:
-    """A feed of an environment; masks are carried when asked for and there."""
+def make_feed(environment: Environment, device: torch.device, masks: bool, group: np.ndarray | None = None) -> Feed:
+    """A feed of an environment; masks are carried when asked for and there, groups (int64, one per row) when given."""
     table = environment.table
     channels, height, width = environment.images.shape
     small = 4 * len(environment) * channels * height * width <= PRELOADED_BYTES
@@ -75,6 +77,7 @@ def make_feed(environment: Environment, device: torch.device, masks: bool) -> Fe
         whole=_whole(environment, device) if small else None,
         whole_masks=_whole_masks(environment, device) if small and carried else None,
         masks=carried,
+        group=None if group is None else tensor_of(group).to(device),
     )
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from assay.recipes.collapse import LossBeside, collapse_reason
-from assay.recipes.feed import Feed
 from assay.recipes.head import fit_head
+from assay.recipes.mitigations.mitigation import Frozen
 from assay.recipes.models import as_network
 from assay.recipes.network import Outputs
+from assay.recipes.reading import read_all
 from assay.recipes.run import Run
 from assay.recipes.selection import youden_threshold
 
@@ -33,8 +34,10 @@ class Verdict:
 
 @torch.no_grad()
 def finish(run: Run) -> Verdict:
-    """Select weights, fit the head where the objective trained none, and judge by validation rows alone."""
-    selected = run.plan.epochs
+    """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
+    validation rows alone.
+    """
+    selected = run.epochs
     if run.best is not None:
         run.network.load_state_dict(run.best["network"])
         selected = cast(int, run.best["epoch"])
@@ -48,27 +51,20 @@ def finish(run: Run) -> Verdict:
     return _judge(run, seen, selected)
 
 
-def read_all(network: nn.Module, feed: Feed, size: int) -> Outputs:
-    """Features and logits of a whole set, without augmentation, in the order of its table, on the CPU."""
-    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size)]
-    return Outputs(
-        features=torch.cat([part.features.float().cpu() for part in parts]),
-        logits=torch.cat([part.logits.float().cpu() for part in parts]),
-    )
-
-
 def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     network = as_network(run.network)
     trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
     if not bool(trained_on.isfinite().all()):
         return Verdict(selected, None, math.nan, None, finite=False)
+    targets = run.validation.target.cpu()
     head = fit_head(trained_on, run.training.target, network.head.out_features)
     collapsed_by_loss = _losses_beside(run)
+    rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
+    kept = run.mitigation.head(*rows, run.setting) or (None if run.objective.fits_head else head)
     logits = seen.logits
-    if not run.objective.fits_head:
-        head.fold_into(network.head)
+    if kept is not None:
+        kept.fold_into(network.head)
         logits = network.head(seen.features.to(run.device)).cpu()
-    targets = run.validation.target.cpu()
     return Verdict(
         selected_epoch=selected,
         threshold=youden_threshold(logits, targets),

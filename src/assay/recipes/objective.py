@@ -57,5 +57,9 @@ class Objective(nn.Module):
         """The scalar to minimise."""
         raise NotImplementedError(f"{type(self).__name__} must define loss")
 
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
+        """The loss of each image, of which `loss` is the mean; None for a loss that is no mean over images."""
+        return None
+
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Called after each optimiser step. A moving average is updated here."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,75 +13,87 @@ import torch
 from torch import Tensor, nn
 
 from assay.core import registry
-from assay.core.errors import SpecError
-from assay.core.hashing import content_hash
 from assay.core.spec import RecipeSpec
+from assay.core.traits import WORST_GROUP
 from assay.data.dataset import Batch
-from assay.recipes.augmentation import Augmenter, build_augmenter
+from assay.recipes.augmentation import Augmenter, build_augmenter, stack_views
 from assay.recipes.checkpoint import load_checkpoint, save_checkpoint
 from assay.recipes.feed import Feed, batch_order, make_feed
-from assay.recipes.models import as_network, build_network
+from assay.recipes.learner import Learner, make_learner
+from assay.recipes.mitigations.labels import Labels, labels_for
+from assay.recipes.mitigations.mitigation import Mitigation, Setting
+from assay.recipes.models import as_network
 from assay.recipes.network import Outputs
-from assay.recipes.objective import LossContext, Objective, Progress
-from assay.recipes.randomness import library_draws, reseed
+from assay.recipes.objective import Objective
+from assay.recipes.plan import Plan, check_targets, identity, make_plans
+from assay.recipes.randomness import reseed
+from assay.recipes.reading import read_all
 from assay.recipes.schedules import Schedule
-from assay.recipes.untyped import channels_last, go_back
+from assay.recipes.selection import worst_group
+from assay.recipes.untyped import go_back
 from assay.shifts.environment import Environment
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many rows make how many steps. Batches are whole; a set smaller than a batch is one batch."""
-
-    rows: int
-    batch: int
-    epochs: int
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps in an epoch."""
-        return max(1, self.rows // self.batch)
-
-    @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return self.epochs * self.per_epoch
-
-    def progress(self, step: int) -> Progress:
-        """Where a step stands."""
-        return Progress(step=step, steps=self.steps, epoch=step // self.per_epoch, epochs=self.epochs)
 
 
 @dataclass
 class Run:
-    """The parts of one training and where it stands. `step` counts steps done; `losses` those of this epoch.
+    """The parts of one training and where it stands. `step` counts steps done in this phase; `losses` those of this
+    epoch; `curve` has a row for each epoch of all phases.
 
-    best: epoch (from 1), validation loss and weights of the best epoch so far, when weights are selected by it; None
-        while no validation loss was finite.
+    plans: one for each phase; each begins with what `afresh` makes, and the last is the recipe's own.
+    found: what the phase before handed on.
+    best: epoch (from 1), score and weights of the best epoch so far of this phase, when weights are selected; None
+        while no score was finite.
     """
 
     recipe: RecipeSpec
-    plan: Plan
+    plans: tuple[Plan, ...]
     seed: int
     identity: str
     device: torch.device
     network: nn.Module
     objective: Objective
     optimiser: torch.optim.Optimizer
+    afresh: Callable[[], Learner]
     schedule: Schedule
     augmenter: Augmenter
+    mitigation: Mitigation
+    setting: Setting
+    labels: Labels
     training: Feed
     validation: Feed
     losses: Tensor
+    phase: int = 0
+    found: tuple[int, ...] = ()
     step: int = 0
     curve: list[dict[str, float | int]] = field(default_factory=list[dict[str, float | int]])
     best: dict[str, Any] | None = None
     _order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     @property
+    def plan(self) -> Plan:
+        """This phase's."""
+        return self.plans[self.phase]
+
+    @property
     def epoch(self) -> int:
-        """The epoch of the last step done, from 0."""
-        return max(0, self.step - 1) // self.plan.per_epoch
+        """The epoch of the last step done, from 0, of all phases."""
+        before = sum(plan.epochs for plan in self.plans[: self.phase])
+        return before + max(0, self.step - 1) // self.plan.per_epoch
+
+    @property
+    def steps_done(self) -> int:
+        """Steps done in all phases."""
+        return sum(plan.steps for plan in self.plans[: self.phase]) + self.step
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(plan.steps for plan in self.plans)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases."""
+        return sum(plan.epochs for plan in self.plans)
 
     def train_step(self) -> None:
         """One step down the gradient."""
@@ -120,15 +131,37 @@ class Run:
             "lr": rate,
         }
         self.curve.append(row)
-        selects = self.recipe.selection == "best-validation-loss" and math.isfinite(validation_loss)
-        if selects and (self.best is None or validation_loss < cast(float, self.best["loss"])):
+        score = self._score(validation_loss)
+        if score is None or not all(map(math.isfinite, score)):
+            return
+        if self.best is None or score > tuple(cast(list[float], self.best["score"])):
             weights = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
-            self.best = {"epoch": self.epoch + 1, "loss": validation_loss, "network": weights}
+            self.best = {"epoch": self.epoch + 1, "score": list(score), "network": weights}
+
+    def next_phase(self) -> Run:
+        """The training after this one, which knows what this one found."""
+        self.network.eval()
+        seen = read_all(self.network, self.training, self.recipe.batch_size)
+        learner = self.afresh()
+        return replace(
+            self,
+            network=learner.network,
+            objective=learner.objective,
+            optimiser=learner.optimiser,
+            losses=torch.zeros_like(self.losses),
+            phase=self.phase + 1,
+            found=self.mitigation.find(seen.logits, self.training.target.cpu()),
+            step=0,
+            best=None,
+            _order=(-1, np.empty(0, dtype=np.int64)),
+        )
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: all that the steps to come depend on."""
         state = {
             "identity": self.identity,
+            "phase": self.phase,
+            "found": list(self.found),
             "step": self.step,
             "network": self.network.state_dict(),
             "objective": self.objective.state_dict(),
@@ -145,6 +178,7 @@ class Run:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.losses.copy_(state["losses"])
+        self.phase, self.found = state["phase"], tuple(state["found"])
         self.step, self.curve, self.best = state["step"], state["curve"], state["best"]
 
     def batches_beside(self, feed: Feed, purpose: str, most: int | None = None) -> list[np.ndarray]:
@@ -156,13 +190,23 @@ class Run:
     def _next_batch(self) -> Batch:
         epoch, place = divmod(self.step, self.plan.per_epoch)
         if self._order[0] != epoch:
-            self._order = (epoch, batch_order(self.seed, epoch, self.plan.rows))
+            self._order = (epoch, self.mitigation.order(self.setting, self.found, epoch))
         return self.training.batch(self._order[1][place * self.plan.batch : (place + 1) * self.plan.batch])
 
     def views(self, batch: Batch, purpose: str, step: int) -> Batch:
         """As many augmented views of a batch as the objective asks for, drawn from (seed, purpose, step)."""
         views = [self.augmenter(batch, self.seed, purpose, step, view) for view in range(self.objective.views)]
         return views[0] if len(views) == 1 else stack_views(views)
+
+    def _score(self, validation_loss: float) -> tuple[float, ...] | None:
+        """What makes an epoch the best, more being better; None where the last is taken."""
+        if self.recipe.selection == WORST_GROUP:
+            assert self.labels.selected is not None
+            self.network.eval()
+            seen = read_all(self.network, self.validation, self.recipe.batch_size)
+            self.network.train()
+            return worst_group(seen.logits, self.validation.target.cpu(), self.labels.selected)
+        return (-validation_loss,) if self.recipe.selection == "best-validation-loss" else None
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
@@ -190,80 +234,37 @@ def begin(
     folder: Path,
 ) -> Run:
     """A training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
-    _check_targets(training, validation, classes)
-    channels, size, _ = training.images.shape
-    network = build_network(recipe, channels=channels, size=size, classes=classes, seed=seed)
-    network = channels_last(network, device).train()
-    counts = tuple(int(count) for count in np.bincount(training.table.target, minlength=classes))
-    objective = _objective(recipe, LossContext(as_network(network).width, classes, counts), seed).to(device).train()
-    with library_draws(seed, "objective-start"):
-        objective.start(network)
-    plan = Plan(rows=len(training), batch=min(recipe.batch_size, len(training)), epochs=recipe.epochs)
+    check_targets(training, validation, classes)
+    mitigation = cast(Mitigation, registry.build("mitigation", recipe.mitigation.name, recipe.mitigation.params))
+    labels = labels_for(recipe, mitigation, training, validation)
+    plans = make_plans(len(training), recipe.batch_size, mitigation.phases(recipe.epochs))
+    setting = Setting(seed, len(training), plans[-1].drawn, classes, labels.grouping, labels.trained)
+
+    def afresh() -> Learner:
+        return make_learner(recipe, mitigation, setting, training, device)
+
+    learner = afresh()
+    masks = learner.objective.needs_masks
     run = Run(
         recipe=recipe,
-        plan=plan,
+        plans=plans,
         seed=seed,
-        identity=_identity(recipe, training, validation, classes, seed),
+        identity=identity(recipe, training, validation, classes, seed, (labels.trained, labels.selected)),
         device=device,
-        network=network,
-        objective=objective,
-        optimiser=_optimiser(recipe, network, objective),
+        network=learner.network,
+        objective=learner.objective,
+        optimiser=learner.optimiser,
+        afresh=afresh,
         schedule=cast(Schedule, registry.build("schedule", recipe.schedule.name, recipe.schedule.params)),
-        augmenter=build_augmenter(recipe.augmentation),
-        training=make_feed(training, device, objective.needs_masks),
-        validation=make_feed(validation, device, objective.needs_masks),
-        losses=torch.zeros(plan.per_epoch, device=device),
+        augmenter=build_augmenter(recipe.augmentation, mitigation.augmentations()),
+        mitigation=mitigation,
+        setting=setting,
+        labels=labels,
+        training=make_feed(training, device, masks, labels.carried),
+        validation=make_feed(validation, device, masks),
+        losses=torch.zeros(plans[-1].per_epoch, device=device),
     )
     kept = load_checkpoint(folder, run.identity)
     if kept is not None:
         run.restore(kept)
     return run
-
-
-def stack_views(views: Sequence[Batch]) -> Batch:
-    """Several views as one batch: view 1 of all images first, then view 2 of all."""
-    first = views[0]
-    masks = [view.masks for view in views if view.masks is not None]
-    return replace(
-        first,
-        images=torch.cat([view.images for view in views]),
-        target=first.target.repeat(len(views)),
-        row=first.row.repeat(len(views)),
-        masks=torch.cat(masks) if masks else None,
-    )
-
-
-def _objective(recipe: RecipeSpec, context: LossContext, seed: int) -> Objective:
-    with library_draws(seed, "objective"):
-        return cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
-
-
-def _optimiser(recipe: RecipeSpec, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-    """One optimiser over the network and what the objective learns; an objective may hold the network's own parts."""
-    parameters = dict.fromkeys([*network.parameters(), *objective.parameters()])
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    optimiser = registry.build("optimiser", recipe.optimiser.name, recipe.optimiser.params, trained)
-    for group in cast(torch.optim.Optimizer, optimiser).param_groups:
-        group["initial_lr"] = group["lr"]
-    return cast(torch.optim.Optimizer, optimiser)
-
-
-def _identity(recipe: RecipeSpec, training: Environment, validation: Environment, classes: int, seed: int) -> str:
-    """Names what decides this training, so that a checkpoint of another is never continued."""
-    rows = hashlib.sha256()
-    for table in (training.table, validation.table):
-        rows.update(np.ascontiguousarray(table.row).tobytes())
-        rows.update(np.ascontiguousarray(table.target).tobytes())
-    return content_hash({"recipe": recipe.canonical(), "seed": seed, "classes": classes, "rows": rows.hexdigest()})
-
-
-def _check_targets(training: Environment, validation: Environment, classes: int) -> None:
-    for environment, what in ((training, "training"), (validation, "validation")):
-        target = environment.table.target
-        if len(target) == 0:
-            raise SpecError(f"the {what} environment '{environment.name}' has no rows")
-        if target.min() < 0 or target.max() >= classes:
-            raise SpecError(
-                f"the {what} environment '{environment.name}' holds target {int(target.max())} and there are "
-                f"{classes} classes; targets are indices from 0 to {classes - 1}"
-            )

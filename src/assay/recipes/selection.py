@@ -1,4 +1,4 @@
-"""Decisions that rest on validation rows alone: the decision threshold."""
+"""Decisions that rest on validation rows alone: the decision threshold, and an epoch judged by its worst group."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
+
+from assay.recipes.untyped import tensor_of
 
 
 def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) -> float | None:
@@ -28,3 +31,17 @@ def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) ->
     gain = np.where(real, sensitivity + specificity, -np.inf)
     best = np.flatnonzero(gain >= gain.max() - 1e-12)
     return float(cuts[best[np.argmin(np.abs(cuts[best] - 0.5))]])
+
+
+def worst_group(
+    logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"], groups: Int[np.ndarray, "n"]
+) -> tuple[float, float]:
+    """The least accuracy of a group (of the largest logit), and minus the largest mean log-loss of a group in nats.
+
+    Compared in this order: small groups often have equal accuracies, which the log-loss parts. Every group has rows.
+    """
+    member = functional.one_hot(tensor_of(groups)).double()
+    right = (logits.argmax(dim=1) == targets).double()
+    losses = functional.cross_entropy(logits.double(), targets, reduction="none")
+    per_group = torch.stack([right, losses]) @ member / member.sum(dim=0)
+    return float(per_group[0].min()), -float(per_group[1].max())

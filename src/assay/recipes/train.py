@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,9 +65,10 @@ class Fitted:
     """A trained model and what the training says about it.
 
     network: in evaluation mode, with the selected weights. curve: one row per epoch with epoch, train_loss,
-    validation_loss, lr. threshold: on the positive probability, None unless there are two classes. yardstick:
-    validation log-loss of a logistic head refitted on the frozen features, NaN for dense outputs. collapsed: the
-    reason, or None. selected_epoch: counted from 1.
+    validation_loss, lr (of all phases, where a mitigation has several). threshold: on the positive probability, None
+    unless there are two classes. yardstick: validation log-loss of a logistic head refitted on the frozen features, NaN
+    for dense outputs. collapsed: the reason, or None. selected_epoch: counted from 1. mitigation: whose group labels
+    were used for training and for selection, and what the mitigation says of itself, in plain values.
     """
 
     network: nn.Module
@@ -76,6 +78,7 @@ class Fitted:
     collapsed: str | None
     selected_epoch: int
     steps: int
+    mitigation: Mapping[str, Any]
 
 
 def fit(
@@ -102,6 +105,9 @@ def fit(
     with deterministic(recipe.threads), library_draws(seed, "fit"):
         run = begin(recipe, training, validation, classes, seed, torch.device(device), folder)
         _steps(run, folder, checkpoint_every, on_progress, should_stop)
+        while run.phase + 1 < len(run.plans):
+            run = run.next_phase()
+            _steps(run, folder, checkpoint_every, on_progress, should_stop)
         verdict = finish(run)
     return _fitted(run, verdict)
 
@@ -113,7 +119,7 @@ def _steps(
     on_progress: Callable[[ProgressReport], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> None:
-    """All steps that remain, with the pauses between them."""
+    """All steps of a phase that remain, with the pauses between them."""
     check_every = _CHECK_EVERY.get(run.device.type, _CHECK_EVERY_ELSEWHERE)
     saved = reported = time.monotonic()
     loss = math.nan
@@ -125,16 +131,16 @@ def _steps(
         if ends_epoch:
             run.close_epoch()
         now = time.monotonic()
-        if on_progress and (now - reported >= _REPORT_EVERY or run.step == run.plan.steps):
+        if on_progress and (now - reported >= _REPORT_EVERY or run.steps_done == run.steps):
             reported = now
-            on_progress(ProgressReport(run.step, run.plan.steps, run.epoch + 1, run.plan.epochs, loss))
-        stop = should_stop is not None and run.step < run.plan.steps and should_stop()
+            on_progress(ProgressReport(run.steps_done, run.steps, run.epoch + 1, run.epochs, loss))
+        stop = should_stop is not None and run.steps_done < run.steps and should_stop()
         if stop or now - saved >= checkpoint_every:
             _finite(run)
             run.save(folder)
             saved = time.monotonic()
         if stop:
-            raise Interrupted(run.step)
+            raise Interrupted(run.steps_done)
 
 
 def _finite(run: Run) -> float:
@@ -143,13 +149,13 @@ def _finite(run: Run) -> float:
     last = float(losses[-1])
     if not math.isfinite(last) or not bool(losses.isfinite().all()):
         first = int((~losses.isfinite()).nonzero()[0])
-        raise Diverged(run.step - len(losses) + first + 1, float(losses[first]))
+        raise Diverged(run.steps_done - len(losses) + first + 1, float(losses[first]))
     return last
 
 
 def _fitted(run: Run, verdict: Verdict) -> Fitted:
     if not verdict.finite:
-        raise Diverged(run.plan.steps, math.nan)
+        raise Diverged(run.steps, math.nan)
     return Fitted(
         network=run.network,
         curve=tuple(run.curve),
@@ -157,5 +163,10 @@ def _fitted(run: Run, verdict: Verdict) -> Fitted:
         yardstick=verdict.yardstick,
         collapsed=verdict.collapsed,
         selected_epoch=verdict.selected_epoch,
-        steps=run.plan.steps,
+        steps=run.steps,
+        mitigation={
+            "name": run.recipe.mitigation.name,
+            **run.labels.account(),
+            **run.mitigation.account(run.found, run.objective),
+        },
     )

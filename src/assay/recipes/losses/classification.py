@@ -20,18 +20,34 @@ def cross_entropy(
     weights: Float[Tensor, "k"] | None = None,
     smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean over the batch of w[y] * -sum_k q_k log p_k, natural logarithm, at least 0.
+    """The mean over the batch of `cross_entropies`."""
+    return cross_entropies(logits, target, weights=weights, smoothing=smoothing).mean()
+
+
+def cross_entropies(
+    logits: Float[Tensor, "b k"],
+    target: Int[Tensor, "b"],
+    *,
+    weights: Float[Tensor, "k"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, "b"]:
+    """For each image w[y] * -sum_k q_k log p_k, natural logarithm, at least 0.
 
     q is 1 - smoothing on the target plus smoothing / K on every class (Szegedy et al., *Rethinking the Inception
-    Architecture*, CVPR 2016). The sum is divided by the batch size, not by the batch's weights as torch does it: then
+    Architecture*, CVPR 2016). The mean divides by the batch size, not by the batch's weights as torch does it: then
     a batch's gradient does not depend on who else is in it, and a batch of one class is weighted at all.
     """
     each = nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
-    return (each if weights is None else each * weights[target]).mean()
+    return each if weights is None else each * weights[target]
 
 
 def focal(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"], *, gamma: float) -> Float[Tensor, ""]:
-    """Mean over the batch of -(1 - p)^gamma log p, p being the probability of the target class; at least 0.
+    """The mean over the batch of `focals`."""
+    return focals(logits, target, gamma=gamma).mean()
+
+
+def focals(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"], *, gamma: float) -> Float[Tensor, "b"]:
+    """For each image -(1 - p)^gamma log p, p being the probability of the target class; at least 0.
 
     gamma 0 is cross-entropy. Without the class weight alpha of the paper. Lin, Goyal, Girshick, He and Dollár, *Focal
     Loss for Dense Object Detection*, ICCV 2017.
@@ -39,7 +55,7 @@ def focal(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"], *, gamma: floa
     log_p = torch.log_softmax(logits, dim=1).gather(1, target[:, None])[:, 0]
     # 1 - p without cancellation; kept off 0, where the power has no finite gradient for gamma < 1
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
-    return -(rest**gamma * log_p).mean()
+    return -(rest**gamma * log_p)
 
 
 def class_weights(counts: tuple[int, ...]) -> tuple[float, ...]:
@@ -65,19 +81,31 @@ def class_logits(outputs: Outputs) -> Float[Tensor, "b k"]:
     return widened(outputs.logits)
 
 
-class CrossEntropy(Objective):
+class ImageObjective(Objective):
+    """A mean over images: defined by the loss of each."""
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The loss of each image, in float32 or wider."""
+        raise NotImplementedError(f"{type(self).__name__} must define each")
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The mean over the batch."""
+        return self.each(outputs, batch, progress).mean()
+
+
+class CrossEntropy(ImageObjective):
     """`cross_entropy` of the logits. Defined on every batch."""
 
     def __init__(self, context: LossContext) -> None:
         super().__init__()
 
-    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The mean over the batch."""
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The loss of each image."""
         with without_autocast(outputs.logits.device):
-            return cross_entropy(class_logits(outputs), batch.target)
+            return cross_entropies(class_logits(outputs), batch.target)
 
 
-class WeightedCrossEntropy(Objective):
+class WeightedCrossEntropy(ImageObjective):
     """`cross_entropy` with `class_weights` of the training environment's counts. Defined on every batch."""
 
     def __init__(self, context: LossContext) -> None:
@@ -85,34 +113,34 @@ class WeightedCrossEntropy(Objective):
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(class_weights(context.counts)))
 
-    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The weighted mean over the batch."""
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The weighted loss of each image."""
         with without_autocast(outputs.logits.device):
             logits = class_logits(outputs)
-            return cross_entropy(logits, batch.target, weights=self.weights.to(logits.dtype))
+            return cross_entropies(logits, batch.target, weights=self.weights.to(logits.dtype))
 
 
-class LabelSmoothing(Objective):
+class LabelSmoothing(ImageObjective):
     """`cross_entropy` against a softened target; 0 is plain. Defined on every batch; its least value is above 0."""
 
     def __init__(self, context: LossContext, *, smoothing: float) -> None:
         super().__init__()
         self.smoothing = smoothing
 
-    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The mean over the batch."""
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The loss of each image."""
         with without_autocast(outputs.logits.device):
-            return cross_entropy(class_logits(outputs), batch.target, smoothing=self.smoothing)
+            return cross_entropies(class_logits(outputs), batch.target, smoothing=self.smoothing)
 
 
-class Focal(Objective):
+class Focal(ImageObjective):
     """`focal` of the logits. Defined on every batch."""
 
     def __init__(self, context: LossContext, *, gamma: float) -> None:
         super().__init__()
         self.gamma = gamma
 
-    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The mean over the batch."""
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The loss of each image."""
         with without_autocast(outputs.logits.device):
-            return focal(class_logits(outputs), batch.target, gamma=self.gamma)
+            return focals(class_logits(outputs), batch.target, gamma=self.gamma)

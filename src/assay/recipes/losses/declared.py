@@ -6,22 +6,23 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from assay.core.registry import Params, register
+from assay.core.registry import register
+from assay.core.traits import ImageLossParams, LossParams
 
 
-class LabelSmoothingParams(Params):
+class LabelSmoothingParams(ImageLossParams):
     """Arguments of `label-smoothing`."""
 
     smoothing: float = Field(default=0.1, ge=0, lt=1, description="share of the target spread evenly over all classes")
 
 
-class FocalParams(Params):
+class FocalParams(ImageLossParams):
     """Arguments of `focal`."""
 
     gamma: float = Field(default=2.0, ge=0, le=20, description="focusing exponent, no unit; 0 is cross-entropy")
 
 
-class EmbeddingParams(Params):
+class EmbeddingParams(LossParams):
     """Arguments shared by the losses that shape an embedding: how the head is had, and what the loss looks at."""
 
     head: Literal["after", "joint"] = Field(
@@ -36,6 +37,11 @@ class EmbeddingParams(Params):
     embedding: int | None = Field(
         default=None, ge=1, le=8192, description="dimensions of the projection; as many as features unless said"
     )
+
+    @property
+    def trains_head(self) -> bool:
+        """Under `head: joint`."""
+        return self.head == "joint"
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> EmbeddingParams:
@@ -138,7 +144,7 @@ class CircleParams(EmbeddingParams):
     scale: float = Field(default=16.0, gt=0, le=512, description="multiplies weighted cosines, no unit")
 
 
-class CrossEntropySupConParams(Params):
+class CrossEntropySupConParams(LossParams):
     """Arguments of `cross-entropy-supcon`."""
 
     weight: float = Field(default=1.0, ge=0, description="weight of the supervised contrastive term")
@@ -160,11 +166,18 @@ _CLASSIFICATION = "assay.recipes.losses.classification"
 _EMBEDDING = "assay.recipes.losses.embedding"
 _LIBRARY = "assay.recipes.losses.library"
 
-register("loss", "cross-entropy", f"{_CLASSIFICATION}:CrossEntropy", summary="log-loss of the softmax")
+register(
+    "loss",
+    "cross-entropy",
+    f"{_CLASSIFICATION}:CrossEntropy",
+    ImageLossParams,
+    summary="log-loss of the softmax",
+)
 register(
     "loss",
     "weighted-cross-entropy",
     f"{_CLASSIFICATION}:WeightedCrossEntropy",
+    ImageLossParams,
     summary="cross-entropy, classes weighted by inverse frequency in training",
 )
 register(

@@ -1,0 +1,101 @@
+"""What a recipe's parts say of themselves through their `Params`: those that do not go together are refused early.
+
+A dotted path to a user's own part says nothing here; what it lacks is refused when its training begins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from assay.core.registry import Params, entries, lookup
+
+if TYPE_CHECKING:
+    from assay.core.spec import Component, RecipeSpec
+
+WORST_GROUP = "best-worst-group"
+Rows = Literal["none", "training", "validation"]
+"""Whose group labels are used: of no rows, of the training rows, of the validation rows."""
+
+
+class LossParams(Params):
+    """The arguments of a loss.
+
+    per_image: whether it is the mean over images of a term of each, which can be weighted.
+    """
+
+    per_image: ClassVar[bool] = False
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the network's own logits are trained, so that there are predictions before the last step."""
+        return True
+
+
+class ImageLossParams(LossParams):
+    """The arguments of a loss that is a mean over images."""
+
+    per_image: ClassVar[bool] = True
+
+
+class MitigationParams(Params):
+    """The arguments of a mitigation.
+
+    weighs_images: whether it needs a loss per image. needs_head: whether it needs predictions during training.
+    """
+
+    weighs_images: ClassVar[bool] = False
+    needs_head: ClassVar[bool] = False
+
+    @property
+    def group_labels(self) -> Rows:
+        """The rows whose group labels decide weights of the network."""
+        return "none"
+
+
+def uses_groups(recipe: RecipeSpec) -> bool:
+    """Whether the group labels of any row decide a weight: by the mitigation, or by the choice of an epoch."""
+    return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
+
+
+def training_labels(mitigation: Component) -> Rows:
+    """The rows whose group labels a mitigation trains with; a user's own is taken to use those of training rows."""
+    made = _arguments(mitigation)
+    return made.group_labels if isinstance(made, MitigationParams) else "training"
+
+
+def refusal(recipe: RecipeSpec) -> str:
+    """One sentence on parts of a recipe that do not go together, and what to write instead; empty where all do."""
+    loss, mitigation = _arguments(recipe.loss), _arguments(recipe.mitigation)
+    if isinstance(loss, LossParams) and isinstance(mitigation, MitigationParams):
+        if mitigation.weighs_images and not loss.per_image:
+            return (
+                f"mitigation '{recipe.mitigation.name}' weighs images, and loss '{recipe.loss.name}' has no term for a "
+                f"single image: use one of {', '.join(_per_image())}, or the mitigation 'group-balanced-sampling'"
+            )
+        if mitigation.needs_head and not loss.trains_head:
+            return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
+    if recipe.selection == WORST_GROUP and isinstance(loss, LossParams) and not loss.trains_head:
+        return f"selection '{WORST_GROUP}' {_without_head(recipe)}"
+    if uses_groups(recipe) and not recipe.groups:
+        who = (
+            f"selection '{WORST_GROUP}'"
+            if recipe.selection == WORST_GROUP
+            else f"mitigation '{recipe.mitigation.name}'"
+        )
+        return f"{who} needs `groups`, the factor that makes groups together with the target, such as groups: tag"
+    return ""
+
+
+def _without_head(recipe: RecipeSpec) -> str:
+    return (
+        f"looks at predictions during training, and loss '{recipe.loss.name}' has its head fitted afterwards: "
+        "give the loss `head: joint`"
+    )
+
+
+def _per_image() -> list[str]:
+    return [entry.name for entry in entries("loss") if issubclass(entry.params, LossParams) and entry.params.per_image]
+
+
+def _arguments(component: Component) -> Params:
+    return lookup(component.kind, component.name).params.model_validate(dict(component.params))

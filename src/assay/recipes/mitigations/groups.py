@@ -1,0 +1,92 @@
+"""Groups of rows: the classes of the target crossed with the levels of one factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.types import FactorTable
+
+LOW_HALF, HIGH_HALF = "low half", "high half"
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How rows are put into groups: group = target * number of levels + level.
+
+    factor: its name. classes, levels: their names. codes: the code of each level of a factor that has levels; cut: the
+    median that parts any other into halves (values at it belong to the low half).
+    """
+
+    factor: str
+    classes: tuple[str, ...]
+    levels: tuple[str, ...]
+    codes: tuple[int, ...] = ()
+    cut: float = float("nan")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the groups, such as `malignant, with`."""
+        return tuple(f"{target}, {level}" for target in self.classes for level in self.levels)
+
+    def of(self, table: FactorTable, what: str) -> Int[np.ndarray, "n"]:
+        """The group of every row, int64. `what` says in messages whose rows these are.
+
+        Raises DataError for rows without a value, or with a level that the rows behind the grouping do not have.
+        """
+        values = table.columns[self.factor]
+        level = self._levels_of(values) if self.codes else np.where(np.isnan(values), -1, values > self.cut)
+        outside = int((level < 0).sum())
+        if outside:
+            raise DataError(
+                f"groups by '{self.factor}' need a value in every row, and {outside} of {len(table)} {what} rows have "
+                f"none of {', '.join(self.levels)}: leave them out with `where`"
+            )
+        return table.target * len(self.levels) + level.astype(np.int64)
+
+    def counts(self, groups: Int[np.ndarray, "n"]) -> dict[str, int]:
+        """Group -> number of rows, in the order of `names`."""
+        found = np.bincount(groups, minlength=len(self.names))
+        return {name: int(count) for name, count in zip(self.names, found, strict=True)}
+
+    def check_all_there(self, groups: Int[np.ndarray, "n"], who: str, what: str) -> None:
+        """Raises DataError with the counts when a group has no row."""
+        counts = self.counts(groups)
+        if min(counts.values()) < 1:
+            told = "; ".join(f"{name}: {count}" for name, count in counts.items())
+            raise DataError(
+                f"{who} needs at least 1 {what} row in every group of the target with '{self.factor}', and the rows "
+                f"are {told}: weaken the association, use more rows, or choose a recipe without groups"
+            )
+
+    def _levels_of(self, values: np.ndarray) -> Int[np.ndarray, "n"]:
+        place = np.full(max(self.codes) + 2, -1)
+        place[list(self.codes)] = np.arange(len(self.codes))
+        return place[np.clip(values.astype(np.int64), -1, max(self.codes) + 1)]
+
+
+def grouping(factor: str, table: FactorTable) -> Grouping:
+    """Groups by a factor as these rows have it: by those of its levels that occur, or by halves at the median.
+
+    Raises SpecError for an unknown factor, DataError for one that has a single value.
+    """
+    known = [column.name for column in table.factors]
+    if factor not in known:
+        raise SpecError(unknown_name("factor for groups", factor, known))
+    described, values = table.factor(factor), table.columns[factor]
+    if described.levels:
+        codes = tuple(int(code) for code in np.unique(values) if code >= 0)
+        made = Grouping(factor, table.classes, tuple(described.levels[code] for code in codes), codes)
+    else:
+        there = values[~np.isnan(values)]
+        halves = (LOW_HALF, HIGH_HALF) if len(there) and there.max() > np.median(there) else ()
+        made = Grouping(factor, table.classes, halves, cut=float(np.median(there)) if halves else float("nan"))
+    if len(made.levels) < 2:
+        raise DataError(
+            f"groups by '{factor}' need at least 2 of its values, and all {len(table)} rows have "
+            f"{made.levels[0] if made.levels else 'one'}: name a factor that varies"
+        )
+    return made

@@ -1,0 +1,20 @@
+"""What a network says of a whole set."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from assay.recipes.feed import Feed
+from assay.recipes.models import as_network
+from assay.recipes.network import Outputs
+
+
+@torch.no_grad()
+def read_all(network: nn.Module, feed: Feed, size: int) -> Outputs:
+    """Features and logits of a whole set, without augmentation, in the order of its table, on the CPU."""
+    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size)]
+    return Outputs(
+        features=torch.cat([part.features.float().cpu() for part in parts]),
+        logits=torch.cat([part.logits.float().cpu() for part in parts]),
+    )
