@@ -32,8 +32,8 @@ from assay.core.surface import components, contrast
 from assay.core.yaml import read_yaml
 
 SECTIONS = (
-    "name", "question", "data", "sources", "environments", "recipe", "grid", "seeds", "first_seed", "probes", "contrasts",
-    "keep", "scales",
+    "name", "question", "data", "sources", "environments", "recipe", "grid", "seeds", "first_seed", "probes",
+    "contrasts", "keep", "scales",
 )  # fmt: skip
 
 
