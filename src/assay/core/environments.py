@@ -15,6 +15,7 @@ _OPEN: Mapping[str, Callable[[Any], Any]] = {
     "interventions": open_intervention,
     "where": lambda value: value,
     "difficulty": lambda value: value,
+    "dose": lambda value: value,
 }
 
 
@@ -23,7 +24,7 @@ def resolve_environments(
 ) -> tuple[dict[str, Any], dict[Keys, Keys]]:
     """Environments without `like`, and where inherited parts were written.
 
-    An environment inherits the other's association, interventions, `where` and difficulty by factor or name, and
+    An environment inherits the other's association, interventions, dose, `where` and difficulty by factor or name, and
     overrides those it names itself: {like: train, association: {texture: -0.9}} keeps every other association. Of an
     association or intervention that both name, only the arguments given here change; null drops it. `split` is not
     inherited.

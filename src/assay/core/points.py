@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.core.axes import Axis
 from assay.core.document import mapping_of
+from assay.core.dose import written_out
 from assay.core.environments import resolve_environments
 from assay.core.grid import Point, settle
 from assay.core.problems import Problems
@@ -36,6 +37,9 @@ def _point(values: Mapping[str, Any], point: Point, problems: Problems) -> tuple
     made_from, inherited = resolve_environments(values["environments"], here)
     here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = recipe(values.get("recipe"), ("recipe",), here)
+    for name, given in made_from.items():
+        made_from[name], written = written_out(given, ("environments", name), here)
+        here = problems.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
     split_well = _check_splits(values["environments"], here)
     whole = {name: made for name, made in environments.items() if made is not None}

@@ -146,7 +146,8 @@ class AssociationSpec(Frozen):
 class InterventionSpec(Frozen):
     """A change to pixels and which rows get it: by `association` when the environment ties its name, else by share.
 
-    share: the share of rows marked, or one share per class name.
+    share: the share of rows marked, or one share per class name, or {positive, negative}: of the last class and of the
+        others.
     """
 
     component: Component

@@ -24,7 +24,7 @@ from assay.core.spec import (
     RecipeSpec,
 )
 
-ENVIRONMENT_KEYS = ("association", "interventions", "where", "difficulty", "split", "like")
+ENVIRONMENT_KEYS = ("association", "interventions", "dose", "where", "difficulty", "split", "like")
 
 
 def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -> Component | None:
@@ -251,7 +251,7 @@ def _share(value: Any, keys: Keys, problems: Problems) -> float | dict[str, floa
         problems.add(
             keys,
             value,
-            "expected a number from 0 to 1, or one per class such as {malignant: 0.9, not malignant: 0.1}",
+            "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}",
             hint(value),
         )
         return None

@@ -16,6 +16,9 @@ from assay.shifts.association import positive
 from assay.shifts.conditions import satisfies
 from assay.shifts.intervention import Drawn, Intervention, draw
 
+SIDES = {"positive", "negative"}
+"""In the place of class names: the last class, and all others."""
+
 
 def marked_rows(
     name: str, spec: InterventionSpec, tie: AssociationSpec | None, table: FactorTable, seed: int
@@ -55,6 +58,8 @@ def drawn(
 def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.ndarray, "n"]:
     if not isinstance(spec.share, Mapping):
         return np.full(len(table), float(spec.share))
+    if set(spec.share) == SIDES:
+        return np.where(positive(table), spec.share["positive"], spec.share["negative"])
     for given in spec.share:
         if given not in table.classes:
             raise SpecError(unknown_name(f"class in the share of '{name}'", given, table.classes))
