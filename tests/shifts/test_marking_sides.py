@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from assay.core.spec import Component, InterventionSpec
@@ -27,7 +29,7 @@ def test_the_last_class_is_the_positive_one_and_all_others_are_negative():
 
 def test_what_is_marked_at_a_low_dose_is_marked_at_a_higher_one():
     doses = [marked(p, 0.0) for p in (0.0, 0.1, 0.2, 0.5, 0.8, 1.0)]
-    for lower, higher in zip(doses, doses[1:], strict=False):
+    for lower, higher in pairwise(doses):
         assert not (lower & ~higher).any()
     shares = [float(dose[TABLE.target == 2].mean()) for dose in doses]
     np.testing.assert_allclose(shares, [0, 0.1, 0.2, 0.5, 0.8, 1], atol=0.03)
