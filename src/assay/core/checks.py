@@ -12,7 +12,7 @@ from assay.core.errors import nearest
 from assay.core.grid import selection
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
 from assay.core.problems import Problems, shorten
-from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec
+from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 from assay.core.types import Factor
 
 
@@ -46,6 +46,23 @@ def check_environment(
             problems.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
         elif factor not in factors:
             _unknown_factor(at, factor, list(factors), data, problems)
+
+
+def check_groups(
+    points: Sequence[tuple[RecipePoint, Problems]],
+    data: DataSpec,
+    factors: Mapping[str, Factor] | None,
+    problems: Problems,
+) -> None:
+    """`recipe.groups` names a factor or an intervention of the training environment, and some recipe looks at it."""
+    written = (mapping_of(problems.document.values.get("recipe")) or {}).get("groups")
+    if written and not any(point.recipe.groups for point, _ in points):
+        what = "no mitigation and no selection of this study uses groups"
+        problems.add(("recipe", "groups"), written, what, "leave it out, or choose `selection: best-worst-group`")
+    for point, here in points:
+        name = point.recipe.groups
+        if name and factors is not None and name not in factors and name not in point.train.interventions:
+            _unknown_factor(("recipe", "groups"), name, [*factors, *point.train.interventions], data, here)
 
 
 def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, problems: Problems) -> None:

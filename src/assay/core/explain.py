@@ -50,7 +50,8 @@ def _explain(
         what = f": expected {expected(field)}" if field and expected(field) != "text" else ""
         problems.add((*keys, *loc[:-1]), "", f"'{loc[-1]}' is missing{what}")
     elif field is None or kind == "value_error":
-        problems.add((*keys, *loc), given, message.removeprefix("Value error, "))
+        made = isinstance(given, Mapping) and any(isinstance(part, BaseModel) for part in given.values())
+        problems.add((*keys, *loc), "" if made else given, message.removeprefix("Value error, "))
     else:
         wanted = expected(field, inside=_inner(field.annotation, len(loc) - _depth(model, loc)))
         also = message if kind in _SAID_BY_PYDANTIC else hint(given, field)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
-from assay.core.checks import check_contrasts, check_core, check_environment, settle_contrast
+from assay.core.checks import check_contrasts, check_core, check_environment, check_groups, settle_contrast
 from assay.core.data_section import data_section
 from assay.core.document import Document, leaves, plain
 from assay.core.errors import SpecError, nearest, unknown_name
@@ -152,6 +152,8 @@ def _check_together(
         for point, here in placed:
             for name, made in (("train", point.train), *point.tests.items()):
                 check_environment(name, made, data, factors, here)
+    if data is not None:
+        check_groups(placed, data, factors, problems)
     points = [point for point, _ in placed]
     names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
     check_contrasts(contrasts, axes, points[0].tests, names, probes, problems)

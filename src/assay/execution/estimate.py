@@ -25,11 +25,13 @@ from assay.execution.sources import Source, start_id
 from assay.execution.study import Plan
 from assay.probes.probe import Model, Probe
 from assay.probes.reading import ACCELERATOR_BATCH, BATCH
+from assay.recipes.mitigations.mitigation import phases_of
 from assay.recipes.models import as_network
 from assay.recipes.randomness import deterministic, library_draws
 from assay.recipes.run import begin
 from assay.recipes.untyped import channels_last
 from assay.shifts.environment import Environment
+from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
@@ -76,8 +78,9 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
     costs: dict[str, tuple[float, float]] = {}
     for trial in plan.trials:
         recipe, speed = trial.training.recipe, timer.speed(trial.training)
-        steps = recipe.epochs * max(1, trained_on // recipe.batch_size) * speed.step
-        reading = (recipe.epochs * validated_on + trained_on + validated_on) * speed.image
+        epochs = sum(phases_of(recipe))
+        steps = epochs * max(1, trained_on // recipe.batch_size) * speed.step
+        reading = (epochs * validated_on + trained_on + validated_on) * speed.image
         probing = read * (speed.image + image / len(plan.trials))
         costs[trial.id] = ((steps + reading) * BESIDE + TRIAL + drawn_for_each, probing * BESIDE + PROBES)
     return costs
@@ -182,7 +185,7 @@ def _before_sources(training: TrainingSpec) -> TrainingSpec:
 def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: str) -> Speed:
     """A step of a training that is begun and left, and a forward pass over a batch as probes read it."""
     recipe = training.recipe.model_copy(update={"epochs": MOST + 1})
-    made_up = _made_up(min(recipe.batch_size, images), inputs)
+    made_up = _made_up(min(recipe.batch_size, images), inputs, recipe.groups)
     batch = BATCH if device == PROCESSOR else ACCELERATOR_BATCH
     with ExitStack() as stack:
         for setting in (
@@ -201,13 +204,15 @@ def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: st
     return Speed(step, reading / batch)
 
 
-def _made_up(rows: int, inputs: Inputs) -> Environment:
-    """Noise with targets that alternate."""
+def _made_up(rows: int, inputs: Inputs, groups: str) -> Environment:
+    """Noise with targets that alternate, and the factor of a recipe's groups whose two levels do so more slowly."""
     numbers = np.arange(rows, dtype=np.int64)
     shape = (rows, inputs.channels, inputs.size, inputs.size)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     classes = tuple(str(k) for k in range(inputs.classes))
     table = FactorTable(numbers, numbers % inputs.classes, numbers, classes)
+    if groups:
+        table = table.with_column(mark_factor(groups), numbers // inputs.classes % 2)
     return Environment("made-up", table, ArrayImages(pixels), ArrayMasks(pixels[:, :1] > 127), ())
 
 

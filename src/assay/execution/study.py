@@ -114,7 +114,7 @@ def _trials(
         for point in spec.points:
             recipe, needed = settled(point.recipe, seed, spec, starts)
             sources |= {source.id: source for source in needed}
-            data = population.identity(point.train)
+            data = population.identity(point.train, point.recipe.groups)
             trials += [_trial(point, recipe, seed, fold, data) for fold in range(population.folds)]
     return trials
 

@@ -21,7 +21,7 @@ from assay.recipes.checkpoint import load_checkpoint, save_checkpoint
 from assay.recipes.feed import Feed, batch_order, make_feed
 from assay.recipes.learner import Learner, make_learner
 from assay.recipes.mitigations.labels import Labels, labels_for
-from assay.recipes.mitigations.mitigation import Mitigation, Setting
+from assay.recipes.mitigations.mitigation import Mitigation, Setting, build_mitigation
 from assay.recipes.models import as_network
 from assay.recipes.network import Outputs
 from assay.recipes.objective import Objective
@@ -235,7 +235,7 @@ def begin(
 ) -> Run:
     """A training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
     check_targets(training, validation, classes)
-    mitigation = cast(Mitigation, registry.build("mitigation", recipe.mitigation.name, recipe.mitigation.params))
+    mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
     plans = make_plans(len(training), recipe.batch_size, mitigation.phases(recipe.epochs))
     setting = Setting(seed, len(training), plans[-1].drawn, classes, labels.grouping, labels.trained)

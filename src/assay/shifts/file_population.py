@@ -80,9 +80,11 @@ class FilePopulation:
         """In how many folds every seed trains; 1 when the split is not k-fold."""
         return self.data.split.folds or 1
 
-    def identity(self, environment: EnvironmentSpec) -> dict[str, Any]:
-        """What of the data decides training: content, decoding, split, and the columns that the environment uses."""
-        used = {*environment.association, *environment.where}
+    def identity(self, environment: EnvironmentSpec, groups: str = "") -> dict[str, Any]:
+        """What of the data decides training: content, decoding, split, and the columns that the environment and the
+        recipe use.
+        """
+        used = {*environment.association, *environment.where, groups}
         used |= {name for tie in environment.association.values() for name in tie.given}
         used |= {self.data.split.column} - {""}
         columns = sorted(used & {factor.name for factor in self.factors})

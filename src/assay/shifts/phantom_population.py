@@ -93,8 +93,8 @@ class PhantomPopulation:
         """1: images are drawn anew, there is nothing to be folded."""
         return 1
 
-    def identity(self, environment: EnvironmentSpec) -> dict[str, Any]:
-        """What of the data decides training: all but the number of test images."""
+    def identity(self, environment: EnvironmentSpec, groups: str = "") -> dict[str, Any]:
+        """What of the data decides training: all but the number of test images; its factors are drawn from that."""
         return {**self._identity, "train": self.data.train, "validation": self.data.validation}
 
     def test_identity(self) -> dict[str, Any]:

@@ -63,8 +63,11 @@ class Population(Protocol):
         """The decoded files, when images are read."""
         ...
 
-    def identity(self, environment: EnvironmentSpec) -> Mapping[str, Any]:
-        """Exactly what of the data decides training in this environment: it names trials (`TrainingSpec.data`)."""
+    def identity(self, environment: EnvironmentSpec, groups: str = "") -> Mapping[str, Any]:
+        """Exactly what of the data decides training in this environment: it names trials (`TrainingSpec.data`).
+
+        groups: the factor whose values a recipe uses, beside those that the environment does.
+        """
         ...
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from assay.core.errors import SpecError
 from assay.core.registry import lookup, register
@@ -102,6 +102,10 @@ class ConfounderAugmentationParams(MitigationParams):
             checked = lookup("intervention", name).params.model_validate(arguments or {})
         except SpecError as error:
             raise ValueError(str(error)) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(key) for key in (name, *first["loc"]))
+            raise ValueError(f"{place}: {first['msg']}, not {first['input']!r}") from error
         return {name: checked.model_dump(mode="json", exclude_defaults=True)}
 
     @model_validator(mode="after")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from assay.core import registry
 from assay.core.errors import SpecError
+from assay.core.spec import RecipeSpec
 from assay.core.traits import Rows
 from assay.data.dataset import Batch
 from assay.recipes.augmentation import Augmentation
@@ -135,6 +137,16 @@ class MitigatedObjective(Objective):
                 "define `each`, or use the mitigation 'group-balanced-sampling'"
             )
         return each
+
+
+def build_mitigation(recipe: RecipeSpec) -> Mitigation:
+    """The mitigation that a recipe names."""
+    return cast(Mitigation, registry.build("mitigation", recipe.mitigation.name, recipe.mitigation.params))
+
+
+def phases_of(recipe: RecipeSpec) -> tuple[int, ...]:
+    """The epochs of each of a recipe's trainings, of which its own is the last."""
+    return build_mitigation(recipe).phases(recipe.epochs)
 
 
 def groups_in(batch: Batch) -> Int[Tensor, "b"]:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from assay.core.errors import DataError, SpecError
+from assay.recipes.mitigations.groups import HIGH_HALF, LOW_HALF, grouping
+from tests.recipes.mitigations.world import AGE, tagged, with_column
+
+WORLD = tagged(40, tied=0.5)
+
+
+def test_a_group_is_a_class_crossed_with_a_level():
+    made = grouping("tag", WORLD.table)
+    groups = made.of(WORLD.table, "training")
+    assert made.names == ("no square, without", "no square, with", "square, without", "square, with")
+    assert groups.dtype == np.int64
+    for number, name in enumerate(made.names):
+        target, level = name.split(", ")
+        chosen = (WORLD.table.target == made.classes.index(target)) & (
+            WORLD.table.columns["tag"] == ("without", "with").index(level)
+        )
+        assert np.array_equal(groups == number, chosen)
+        assert made.counts(groups)[name] == chosen.sum()
+
+
+def test_a_factor_without_levels_is_halved_at_the_median_of_the_rows_behind_it():
+    made = grouping("age", WORLD.table)
+    age, other = WORLD.table.columns["age"], with_column(WORLD, "age", np.full(40, 70.0))
+    assert made.levels == (LOW_HALF, HIGH_HALF)
+    assert np.array_equal(made.of(WORLD.table, "training") % 2, age > np.median(age))
+    assert set(made.of(other.table, "validation") % 2) == {1}, "halves mean the same in every set"
+
+
+def test_a_level_without_rows_makes_no_group_and_is_refused_where_it_turns_up():
+    three = AGE.__class__("scanner", "categorical", levels=("a", "b", "c"))
+    table = WORLD.table.with_column(three, np.arange(40) // 2 % 2 * 2)
+    made = grouping("scanner", table)
+    assert made.levels == ("a", "c")
+    assert np.array_equal(made.of(table, "training") % 2, np.arange(40) // 2 % 2)
+    unseen = table.with_column(three, np.ones(40, dtype=np.int64))
+    with pytest.raises(DataError, match="40 of 40 validation rows have none of a, c: leave them out with `where`"):
+        made.of(unseen, "validation")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "text"),
+    [
+        ("tag", np.r_[-1, np.arange(39) % 2], "1 of 40 training rows have none of without, with: leave them out"),
+        ("age", np.r_[np.nan, np.nan, np.arange(38.0)], "2 of 40 training rows have none of low half, high half"),
+        ("tag", np.ones(40, dtype=np.int64), "at least 2 of its values, and all 40 rows have with: name a factor"),
+        ("age", np.full(40, 7.0), "at least 2 of its values, and all 40 rows have one"),
+        ("age", np.full(40, np.nan), "at least 2 of its values, and all 40 rows have one"),
+    ],
+)
+def test_rows_that_cannot_be_grouped_are_refused(column, values, text):
+    table = with_column(WORLD, column, values).table
+    with pytest.raises(DataError, match=text):
+        grouping(column, table).of(table, "training")
+
+
+def test_an_unknown_factor_is_refused():
+    with pytest.raises(SpecError, match="unknown factor for groups 'tga': did you mean 'tag'"):
+        grouping("tga", WORLD.table)
+
+
+def test_a_group_without_rows_is_refused_with_the_counts():
+    table = with_column(WORLD, "tag", WORLD.table.target).table
+    made = grouping("tag", table)
+    with pytest.raises(
+        DataError,
+        match=r"reweighting needs at least 1 training row in every group of the target with 'tag', and the rows are no "
+        r"square, without: 20; no square, with: 0; square, without: 0; square, with: 20: weaken the association",
+    ):
+        made.check_all_there(made.of(table, "training"), "reweighting", "training")
