@@ -28,7 +28,7 @@ OF_THE_PICTURE = ("age", "scanner", "exposure")
 
 def fixed(count: int, **values: float) -> dict[str, np.ndarray]:
     """A PA radiograph of a man of 50 with a mass of 40 mm in the right middle zone, but for what is given."""
-    plain = {"mass": 1, "size": 40, "contrast": 0.4, "edge": 0.5, "side": 0, "zone": 1, "sex": 1, "age": 50}
+    plain = {"mass": 1, "size": 40, "contrast": 0.28, "edge": 0.5, "side": 0, "zone": 1, "sex": 1, "age": 50}
     plain |= {"view": 0, "scanner": 0, "habitus": 0.5, "exposure": 0, **values}
     return {name: np.full(count, value) for name, value in plain.items()}
 
@@ -94,7 +94,7 @@ class TestChest(PhantomConformance):
         assert torch.equal(*masks)
 
 
-@pytest.mark.parametrize("size", [30.0, 45.0, 70.0])
+@pytest.mark.parametrize("size", [28.0, 45.0, 64.0])
 def test_the_mask_has_the_area_of_the_stated_diameter(size: float) -> None:
     masks = ChestPhantom().render(fixed(40, size=size), np.arange(40), 128, {}).masks
     area = masks.sum((1, 2, 3)).double().mean() * (FIELD / 128) ** 2
@@ -119,12 +119,12 @@ def test_the_mass_lies_in_the_stated_lung_and_zone() -> None:
 def test_contrast_is_what_the_mass_adds_at_its_centre() -> None:
     """Where the tone curve is all but straight, twice the contrast is twice the step."""
     steps = []
-    for contrast in (0.0, 0.25, 0.5):
-        seen = fixed(30, contrast=max(contrast, 0.25), mass=contrast > 0, exposure=-1, edge=0)
+    for contrast in (0.0, 0.2, 0.4):
+        seen = fixed(30, contrast=max(contrast, 0.2), mass=contrast > 0, exposure=-1, edge=0)
         images = ChestPhantom(grain=0).render(seen, np.arange(30), 96, {}).images
         steps.append(images)
     once, twice = (steps[1] - steps[0]).amax((1, 2, 3)), (steps[2] - steps[0]).amax((1, 2, 3))
-    assert float((twice / once).median()) == pytest.approx(2, rel=0.15)
+    assert float((twice / once).median()) == pytest.approx(2, rel=0.12)
 
 
 def test_it_is_built_by_name_with_checked_arguments() -> None:
