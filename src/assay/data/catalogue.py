@@ -10,6 +10,8 @@ from assay.core.registry import Params, register
 from assay.core.types import Factor
 from assay.data.parameters import ChexpertParams, LidcParams, MimicParams, NihParams
 from assay.data.phantoms.factors import CHEST, NODULE
+from assay.data.phantoms.natural_kinds import MOST, natural_factors
+from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
 
 
 class NoduleParams(Params):
@@ -50,6 +52,46 @@ register(
     "assay.data.phantoms.chest:ChestPhantom",
     ChestParams,
     summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
+)
+
+
+class NaturalParams(Params):
+    """How many kinds of pictures there are."""
+
+    classes: int = Field(MOST, ge=2, le=MOST, description="kinds: dead leaves, noise and fractals in turn")
+
+    @property
+    def FACTORS(self) -> tuple[Factor, ...]:
+        """The kinds are as many as asked for."""
+        return natural_factors(self.classes)
+
+
+register(
+    "phantom",
+    "natural",
+    "assay.data.phantoms.natural:NaturalPhantom",
+    NaturalParams,
+    summary="natural-like pictures, 32 to 256 px, of up to 60 kinds: dead leaves, power-law noise, fractals",
+)
+
+
+class RadiologyParams(Params):
+    """Which anatomy is shown."""
+
+    anatomy: Anatomy = Field("both", description="chest radiographs, ct patches, or both: 30, 30 or 60 classes")
+
+    @property
+    def FACTORS(self) -> tuple[Factor, ...]:
+        """The classes are those of the anatomy."""
+        return radiology_factors(self.anatomy)
+
+
+register(
+    "phantom",
+    "radiology",
+    "assay.data.phantoms.radiology:RadiologyPhantom",
+    RadiologyParams,
+    summary="chest radiographs without a mass and CT patches with smooth nodules, 64 to 256 px, of up to 60 classes",
 )
 
 register(

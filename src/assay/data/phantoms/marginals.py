@@ -55,3 +55,17 @@ class Levels:
         """Int64 codes."""
         edges = np.cumsum(np.asarray(self.shares))[:-1]
         return np.searchsorted(edges, u, side="right").astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Codes of `count` levels: the first half of them (rounded down) fills u < 0.5 evenly, the others fill the rest."""
+
+    count: int
+
+    def quantile(self, u: Float[np.ndarray, "n"]) -> np.ndarray:
+        """Int64 codes."""
+        low, high = self.count // 2, self.count - self.count // 2
+        upper = u >= 0.5
+        within = np.where(upper, (2 * u - 1) * high, 2 * u * low).astype(np.int64)
+        return within + low * upper

@@ -1,0 +1,130 @@
+"""The radiology-like phantom: the conformance suite, and that its images are those of the phantoms it draws with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from assay.core.registry import build, lookup
+from assay.data.dataset import Phantom, Rendered
+from assay.data.phantoms.chest import ChestPhantom
+from assay.data.phantoms.factors import CHEST, NODULE
+from assay.data.phantoms.nodule import NodulePhantom
+from assay.data.phantoms.radiology import RadiologyPhantom
+from assay.data.phantoms.radiology_kinds import FINDINGS, TASKS, Anatomy, radiology_factors
+from assay.testing.phantom import PhantomConformance, Values
+
+
+class TestRadiology(PhantomConformance):
+    sizes = (64, 65)
+    wrong_sizes = (0, 63, 257)
+    anatomy: Anatomy = "both"
+
+    def make(self) -> RadiologyPhantom:
+        return RadiologyPhantom(anatomy=self.anatomy)
+
+    def may_touch(
+        self, phantom: Phantom, factor: str, values: Values, nuisance: np.ndarray, before: Rendered, after: Rendered
+    ) -> Tensor:
+        return torch.ones_like(before.masks)
+
+
+class TestChestAlone(TestRadiology):
+    sizes = (64,)
+    anatomy = "chest"
+
+
+class TestCtAlone(TestRadiology):
+    sizes = (32, 64)
+    wrong_sizes = (0, 31, 257)
+    anatomy = "ct"
+
+
+@pytest.mark.parametrize(("anatomy", "count"), [("both", 60), ("chest", 30), ("ct", 30)])
+def test_the_declaration_without_pytorch_is_that_of_the_phantom(anatomy: Anatomy, count: int) -> None:
+    declared = lookup("phantom", "radiology").params.model_validate({"anatomy": anatomy}).FACTORS
+    assert declared == build("phantom", "radiology", {"anatomy": anatomy}).factors == radiology_factors(anatomy)
+    assert len(set(declared[0].levels)) == count
+    with pytest.raises(ValueError, match="anatomy"):
+        build("phantom", "radiology", {"anatomy": "mri"})
+
+
+def test_what_tasks_say_are_factors_and_arguments_of_the_phantoms() -> None:
+    known = {"chest": {factor.name for factor in CHEST}, "ct": {factor.name for factor in NODULE}}
+    for task in TASKS["both"]:
+        assert set(task.within) <= known[task.phantom]
+        assert not set(task.within) & {"mass", "margin", "sex", "view", "scanner"}
+    for arguments in FINDINGS.values():
+        build("phantom", "chest", arguments)  # within the ranges that the chest phantom checks
+
+
+class Seen:
+    """What a phantom was asked to render."""
+
+    def __init__(self, phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[dict[str, np.ndarray]] = []
+        render = type(phantom).render
+
+        def noted(this: Phantom, values: Values, *rest: object) -> Rendered:
+            self.asked.append(dict(values))
+            return render(this, values, *rest)
+
+        monkeypatch.setattr(type(phantom), "render", noted)
+
+    def column(self, name: str) -> np.ndarray:
+        return np.concatenate([values[name] for values in self.asked])
+
+
+def test_no_mass_no_spicules_and_all_else_varies(monkeypatch: pytest.MonkeyPatch) -> None:
+    chest, nodule = Seen(ChestPhantom(), monkeypatch), Seen(NodulePhantom(), monkeypatch)
+    RadiologyPhantom().render({"kind": np.arange(240) % 60}, np.arange(240), 64, {})
+    assert set(chest.column("mass")) == {0}
+    assert set(nodule.column("margin")) == {0.0}
+    for name in ("sex", "view", "scanner"):
+        assert 0.35 < chest.column(name).mean() < 0.65
+    for name in ("contrast", "elongation", "position_x"):
+        assert len(np.unique(nodule.column(name))) > 100
+
+
+def test_classes_are_what_their_names_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for anatomy in ("chest", "ct"):
+        seen = Seen(ChestPhantom() if anatomy == "chest" else NodulePhantom(), monkeypatch)
+        for code, task in enumerate(TASKS[anatomy]):
+            seen.asked.clear()
+            RadiologyPhantom(anatomy=anatomy).render({"kind": np.full(6, code)}, np.arange(6), 64, {})
+            if anatomy == "chest":
+                low, high = {"young": (20, 41), "middle": (44.5, 65.5), "old": (69, 90)}[task.name.split("-")[2]]
+                assert ((seen.column("age") >= low) & (seen.column("age") <= high)).all()
+                assert ((seen.column("habitus") > 0.5) == task.name.endswith("heavy")).all()
+            else:
+                levels = NODULE[1].levels
+                assert {levels[code] for code in seen.column("texture")} == {
+                    next(level for level in levels if task.name.startswith(f"ct-{level}-"))
+                }
+                assert (seen.column("vessel") == ("fed" in task.name)).all()
+
+
+@pytest.mark.parametrize("anatomy", ["chest", "ct"])
+def test_the_same_class_is_the_same_image_with_other_anatomy_beside_it_or_without(anatomy: Anatomy) -> None:
+    """So that a source with and one without the target's anatomy share the images that they share."""
+    first = {"chest": 0, "ct": 30}[anatomy]
+    alone = RadiologyPhantom(anatomy=anatomy).render({"kind": np.arange(30)}, np.arange(30), 64, {}).images
+    beside = RadiologyPhantom().render({"kind": np.arange(30) + first}, np.arange(30), 64, {}).images
+    assert torch.equal(alone, beside)
+
+
+def test_images_are_those_of_the_chest_phantom() -> None:
+    """A clear chest is what the phantom itself draws of the same values; a finding changes it."""
+    kinds = {task.name: code for code, task in enumerate(TASKS["both"])}
+    nuisance = np.arange(8)
+    images = {
+        finding: RadiologyPhantom()
+        .render({"kind": np.full(8, kinds[f"chest-{finding}-middle-slender"])}, nuisance, 64, {})
+        .images
+        for finding in FINDINGS
+    }
+    for finding, shown in images.items():
+        if finding != "clear":
+            assert float((shown - images["clear"]).abs().amax((1, 2, 3)).min()) > 0.05
