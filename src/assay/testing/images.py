@@ -12,6 +12,7 @@ from torch import Tensor
 from assay.core.types import FactorTable
 from assay.recipes.untyped import tensor_of
 from assay.shifts.environment import Environment
+from assay.shifts.intervention import mark_factor
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class MasksInMemory:
 
 
 def squares(rows: int, seed: int = 0, size: int = 16, channels: int = 1, classes: int = 2) -> Environment:
-    """Noise with one bright square per image and its mask; its side is 3 pixels and 2 more for every class."""
+    """Noise with one bright square per image and its mask; its side is 3 pixels and 2 more for every class.
+
+    The factor `mark` says nothing and shows nowhere: it makes groups, each half of a class.
+    """
     rng = np.random.default_rng(seed)
     target = rng.integers(0, classes, rows)
     pixels = rng.random((rows, channels, size, size), dtype=np.float32) * 0.5
@@ -64,6 +68,17 @@ def squares(rows: int, seed: int = 0, size: int = 16, channels: int = 1, classes
         target=target,
         patient=np.arange(rows),
         classes=tuple(f"class {number}" for number in range(classes)),
+        factors=(mark_factor("mark"),),
+        columns={"mark": _alternating(target)},
     )
     images, outlines = ImagesInMemory(tensor_of(pixels)), MasksInMemory(tensor_of(masks))
     return Environment("squares", table, images, outlines, ())
+
+
+def _alternating(target: np.ndarray) -> np.ndarray:
+    """0 and 1 in turn within each class, int64 [n]."""
+    mark = np.zeros(len(target), dtype=np.int64)
+    for number in np.unique(target):
+        rows = np.flatnonzero(target == number)
+        mark[rows] = np.arange(len(rows)) % 2
+    return mark

@@ -18,6 +18,7 @@ from torch import nn
 
 from assay.core.spec import Component, RecipeSpec
 from assay.recipes.checkpoint import save_weights
+from assay.recipes.mitigations.mitigation import phases_of
 from assay.recipes.train import Fitted, Interrupted, ProgressReport, fit
 from assay.recipes.weights.files import read_weights
 from assay.testing.images import squares
@@ -51,9 +52,10 @@ def train_and_keep(recipe: RecipeSpec, folder: Path, pause: float, said: Connect
 
 
 class TrainingConformance:
-    """Set `loss` and its `params`, `architecture` and its `architecture_params`, where they are not the default.
+    """Set `loss` and its `params`, `architecture` and its `architecture_params`, `mitigation` and its
+    `mitigation_params`, where they are not the default.
 
-    For a loss or a network with a state of its own (a teacher, a schedule, running statistics). Proven: killed with
+    For a part with a state of its own (a teacher, a schedule, running statistics, several phases). Proven: killed with
     SIGKILL at a random step and resumed in another process, or asked to stop within an epoch, training ends with the
     same weights and the same curve, bit for bit, as when it was left alone; its progress is told to the end, and the
     curve is finite. Training is 24 steps on 50 grey images of 16 pixels with masks.
@@ -63,16 +65,21 @@ class TrainingConformance:
     params: ClassVar[Mapping[str, Any]] = {}
     architecture: ClassVar[str] = "small-cnn"
     architecture_params: ClassVar[Mapping[str, Any]] = {}
+    mitigation: ClassVar[str] = "none"
+    mitigation_params: ClassVar[Mapping[str, Any]] = {}
 
     def recipe(self) -> RecipeSpec:
-        """The recipe that is trained."""
-        return RecipeSpec(
+        """The recipe that is trained, with as many epochs as make those of all its phases the same number."""
+        recipe = RecipeSpec(
             architecture=Component(kind="architecture", name=self.architecture, params=self.architecture_params),
             loss=Component(kind="loss", name=self.loss, params=self.params),
+            mitigation=Component(kind="mitigation", name=self.mitigation, params=self.mitigation_params),
+            groups="mark",
             epochs=EPOCHS,
             batch_size=BATCH,
             selection="best-validation-loss",
         )
+        return recipe.model_copy(update={"epochs": 2 * EPOCHS - sum(phases_of(recipe))})
 
     def test_killed_at_a_random_step_and_resumed_it_ends_the_same(self, tmp_path: Path) -> None:
         whole = train(self.recipe(), tmp_path / "whole")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.recipes.mitigations.world import AGE, tagged, with_column
 
 from assay.core.errors import DataError, SpecError
 from assay.recipes.mitigations.groups import HIGH_HALF, LOW_HALF, grouping
-from tests.recipes.mitigations.world import AGE, tagged, with_column
 
 WORLD = tagged(40, tied=0.5)
 

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.recipes.mitigations.world import mitigated, tagged
+from tests.recipes.test_train import train
 
 from assay.recipes.checkpoint import load_checkpoint
 from assay.recipes.mitigations.mitigation import Setting
 from assay.recipes.mitigations.sampling import JustTrainTwice, balanced_order
 from assay.recipes.run import begin
+from assay.recipes.train import Interrupted
 from assay.testing.training import same_state
-from tests.recipes.mitigations.world import mitigated, tagged
-from tests.recipes.test_train import train
 
 TRAINING, VALIDATION = tagged(70, seed=1), tagged(30, seed=2, tied=0)
 
@@ -87,10 +89,6 @@ def test_errors_stand_as_often_as_they_are_upweighted():
 
 def test_phases_are_part_of_the_checkpoint(tmp_path):
     """One that is stopped in its second phase holds the phase and what the first found."""
-    import pytest
-
-    from assay.recipes.train import Interrupted
-
     calls = iter(range(99))
     twice = mitigated("just-train-twice", epochs=1, upweight=3)
     with pytest.raises(Interrupted):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tests.recipes.world import part
 
 from assay.core.spec import RecipeSpec
 from assay.core.types import Factor, FactorTable
@@ -13,7 +14,6 @@ from assay.recipes.untyped import tensor_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
 from assay.testing.images import ImagesInMemory
-from tests.recipes.world import part
 
 SIDE = 16
 TAG = mark_factor("tag")
@@ -21,8 +21,8 @@ AGE = Factor("age", "continuous", "nuisance", unit="years")
 
 
 def tagged(rows: int, seed: int = 0, tied: float = 0.9, square: float = 0.35, tag: float = 0.5) -> Environment:
-    """Noise [0, .5]; class 1 has a square of 4 px somewhere, and a share (1 + tied) / 2 of it a tag in the corner, which
-    a share (1 - tied) / 2 of class 0 has.
+    """Noise [0, .5]; class 1 has a square of 4 px somewhere, and a share (1 + tied) / 2 of it a tag in the corner,
+    which a share (1 - tied) / 2 of class 0 has.
     """
     rng = np.random.default_rng(seed)
     target = np.arange(rows) % 2
@@ -49,7 +49,9 @@ def with_column(environment: Environment, name: str, values: Any) -> Environment
     return replace(environment, table=replace(environment.table, columns=columns))
 
 
-def mitigated(mitigation: str = "none", loss: str = "cross-entropy", recipe: dict[str, Any] | None = None, **params: Any) -> RecipeSpec:
+def mitigated(
+    mitigation: str = "none", loss: str = "cross-entropy", recipe: dict[str, Any] | None = None, **params: Any
+) -> RecipeSpec:
     """A recipe of few steps with a mitigation, grouped by the tag, without augmentation."""
     fields: dict[str, Any] = {"groups": "tag", "epochs": 2, "batch_size": 16, "augmentation": (), **(recipe or {})}
     return RecipeSpec(loss=part("loss", loss), mitigation=part("mitigation", mitigation, **params), **fields)
