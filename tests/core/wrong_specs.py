@@ -43,6 +43,18 @@ EDITS: dict[str, tuple[str, str]] = {
     "unknown intervention": ("{association: {texture: 0.9}}", "{interventions: {tga: {size: 0.1}}}"),
     "unknown optimiser": ("batch_size: 64", "optimiser: adamm"),
     "unknown choice": ("batch_size: 64", "selection: best"),
+    "unknown mitigation": ("batch_size: 64", "mitigation: [none, reweight]"),
+    "a mitigation without groups": ("batch_size: 64", "mitigation: [none, group-balanced-sampling]"),
+    "a mitigation that weighs images with a loss of pairs": (
+        "batch_size: 64",
+        "mitigation: [none, reweighting]\n  groups: texture",
+    ),
+    "groups by an unknown factor": ("batch_size: 64", "mitigation: group-balanced-sampling\n  groups: textur"),
+    "groups that nothing uses": ("batch_size: 64", "groups: texture"),
+    "a confounder to augment with that is not there": (
+        "batch_size: 64",
+        "mitigation: {confounder-augmentation: {intervention: {tga: {}}}}",
+    ),
     "unknown factor": ("{texture: -0.9}", "{textur: -0.9}"),
     "a core that is no factor": ("core: margin", "core: margn"),
     "a phantom without a core": (", core: margin", ""),

@@ -83,7 +83,7 @@ def test_predictions_during_training_need_a_head_that_is_trained():
     ):
         mitigated("just-train-twice", loss="supcon")
     with pytest.raises(
-        ValidationError, match="'best-worst-group' looks at predictions .*: give the loss `head: joint`"
+        ValidationError, match=r"'best-worst-group' looks at predictions .*: give the loss `head: joint`"
     ):
         mitigated(loss="supcon", recipe={"selection": "best-worst-group"})
     joint = part("loss", "supcon", head="joint")
