@@ -3,7 +3,7 @@
     python -m benchmarks.mitigations
 
 Prints one line a mitigation: the accuracy of the worst group on 1,000 images in which the tag says nothing, one number
-a seed, and their mean. Three minutes of one core.
+a seed, and their mean. Half a minute of one core.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ from tests.recipes.world import part
 from assay.recipes.train import fit
 from assay.shifts.environment import Environment
 
-SEEDS = 5
+SEEDS = 3
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("none", {}),
     ("reweighting", {}),
     ("group-balanced-sampling", {}),
-    ("group-dro", {}),
-    ("group-dro", {"step": 0.1}),
-    ("just-train-twice", {}),
-    ("just-train-twice", {"epochs": 6, "upweight": 10}),
+    ("group-dro", {"step": 0.05}),
+    ("just-train-twice", {"epochs": 2, "upweight": 10}),
     ("last-layer-retraining", {}),
     ("last-layer-retraining", {"rows": "training"}),
     ("confounder-augmentation", {"intervention": "tests.recipes.mitigations.world:CornerTag"}),
@@ -45,26 +43,22 @@ def worst_group_accuracy(network: Any, world: Environment) -> float:
     return float(min((said == world.table.target)[groups == group].mean() for group in range(4)))
 
 
-def trained(name: str, params: dict[str, Any], seed: int, **fields: Any) -> Any:
+def trained(name: str, params: dict[str, Any], seed: int) -> Any:
     """A small network after 12 epochs on 400 images, of which one in twenty has the wrong tag for its class."""
     training, validation = tagged(400, seed=10 + seed), tagged(200, seed=20 + seed)
-    own = {"epochs": 12, "batch_size": 32, "architecture": part("architecture", "small-cnn", width=4), **fields}
+    fields = {"epochs": 12, "batch_size": 32, "architecture": part("architecture", "small-cnn", width=4)}
     with tempfile.TemporaryDirectory() as folder:
-        recipe = mitigated(name, recipe=own, **params)
+        recipe = mitigated(name, recipe=fields, **params)
         return fit(recipe, training, validation, classes=2, seed=seed, folder=Path(folder)).network
 
 
 def main() -> None:
     """Print the table."""
     test = tagged(1000, seed=99, tied=0)
-    for selection in ("last", "best-worst-group"):
-        for name, params in CASES:
-            found = [worst_group_accuracy(trained(name, params, s, selection=selection), test) for s in range(SEEDS)]
-            told = ", ".join(f"{key}: {value}" for key, value in params.items())
-            print(
-                f"{selection} | {name} {told} | {' '.join(f'{f:.2f}' for f in found)} | {np.mean(found):.2f}",
-                flush=True,
-            )
+    for name, params in CASES:
+        found = [worst_group_accuracy(trained(name, params, seed), test) for seed in range(SEEDS)]
+        told = ", ".join(f"{key}: {value}" for key, value in params.items())
+        print(f"{name} {told} | {' '.join(f'{value:.2f}' for value in found)} | {np.mean(found):.2f}", flush=True)
 
 
 if __name__ == "__main__":
