@@ -232,6 +232,9 @@ def test_three_classes_are_explained_one_against_the_rest() -> None:
     assert effects["b"] == pytest.approx(effects["c"], rel=0.1)
     assert found(measurements, "sobol-total", factor="tag", level="a").value > 0.99
     assert len([m for m in measurements if m.measure == "flip-rate" and m.factor == "tag" and not m.group]) == 1
+    high = [m.value for m in measurements if m.measure == "pair-logit" and m.factor == "tag" and m.level == "high"]
+    low = [m.value for m in measurements if m.measure == "pair-logit" and m.factor == "tag" and m.level == "low"]
+    assert max(high) < min(low)  # beside pictures stands the last class, from which the tag takes away
 
 
 # --- errors of the effects ------------------------------------------------------------------------------------------

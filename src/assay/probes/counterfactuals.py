@@ -62,11 +62,14 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
 
 
 def _pairs(reading: Reading, scene: Scene, factor: str) -> list[Measurement]:
-    """The logits of the first few pairs, to stand beside their pictures: `group` names the row, `level` the end."""
+    """The logits (of the last class, as associations are) of the first pairs, to stand beside their pictures.
+
+    `group` names the row, `level` the end.
+    """
     found: list[Measurement] = []
     for end in ("low", "high"):
         environment = scene.counterfactual(factor, end)
-        scores = log_odds(reading.read(environment).logits)[:PAIRS, 0]
+        scores = log_odds(reading.read(environment).logits)[:PAIRS, -1]
         for row, score in zip(environment.table.row[:PAIRS].tolist(), scores.tolist(), strict=True):
             found.append(Measurement("pair-logit", score, factor=factor, level=end, group=f"row {row}", n=1))
     return found

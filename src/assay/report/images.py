@@ -83,7 +83,7 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
     return (
         f"Beside a pair: the logit of each {view.axis or 'recipe'}{held}, of its first seed, from the stroke (factor "
-        f"low) to the marker (factor high). Above 0 the network holds the second class for likelier.{few}"
+        f"low) to the marker (factor high). Above 0 the network holds the last class for likelier than the rest.{few}"
     )
 
 
