@@ -40,8 +40,8 @@ _PIXELS_ELSEWHERE = 2**24
 MARGINALS: Mapping[str, Marginal] = MappingProxyType(
     {
         "mass": Levels((0.5, 0.5)),
-        "size": Skewed(28.0, 64.0),
-        "contrast": Uniform(0.16, 0.4),
+        "size": Skewed(29.0, 67.0),
+        "contrast": Uniform(0.2, 0.5),
         "edge": Uniform(0.0, 1.0),
         "side": Levels((0.5, 0.5)),
         "zone": Levels((0.25, 0.375, 0.375)),

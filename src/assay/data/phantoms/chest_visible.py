@@ -36,7 +36,7 @@ class Visible:
 def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
     """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
 
-    At difficulty 0 every image has the reference: no mass, or one of 42 mm, middling contrast and edge, in the right
+    At difficulty 0 every image has the reference: no mass, or one of 44 mm, middling contrast and edge, in the right
     middle zone; a man of 50 years and middling habitus, PA, on the computed scanner, normally exposed.
     """
 
@@ -45,8 +45,8 @@ def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -
 
     return Visible(
         presence=scaled("mass", 0, 0, 3),
-        diameter=scaled("size", 42, 10, 100),
-        contrast=scaled("contrast", 0.28, 0.02, 0.8),
+        diameter=scaled("size", 44, 10, 100),
+        contrast=scaled("contrast", 0.35, 0.02, 1.0),
         edge=scaled("edge", 0.5, 0, 2),
         side=scaled("side", 0, 0, 1),
         zone=scaled("zone", 1, -0.2, 2.2),

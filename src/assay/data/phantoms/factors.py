@@ -25,11 +25,11 @@ CHEST = (
     Factor(
         "mass", "categorical", "core", levels=("absent", "present"), high=("present",), description="a mass in a lung"
     ),
-    Factor("size", "continuous", unit="mm", range=(28.0, 64.0), description="diameter of the circle of equal area"),
+    Factor("size", "continuous", unit="mm", range=(29.0, 67.0), description="diameter of the circle of equal area"),
     Factor(
         "contrast",
         "continuous",
-        range=(0.16, 0.4),
+        range=(0.2, 0.5),
         description="attenuation that the mass adds, the whole chest's being 1",
     ),
     Factor("edge", "continuous", range=(0.0, 1.0), description="0 sharp to 1 ill-defined"),
