@@ -116,6 +116,7 @@ EDITS: dict[str, tuple[str, str]] = {
     "a contrast without an environment": (", environment: reversed", ""),
     "a contrast without an axis": ("axis: loss, ", ""),
     "matched fit at one budget": ("where: {epochs: 20}", "where: {epochs: 20}, at: matched-fit"),
+    "a dose-response without doses": ("where: {epochs: 20}", "where: {epochs: 20}, at: dose-response"),
     "a margin of nothing": ("where: {epochs: 20}", "margin: 0"),
     "a dotted path to no module": ("supcon]", "'my_losses:Mine']"),
     "a dotted path to no class": ("supcon]", "'json:Mine']"),
@@ -159,6 +160,11 @@ EDITS: dict[str, tuple[str, str]] = {
     "nothing": (RIGHT, "# nothing\n"),
 }
 
+_DOSES = (
+    "environments.train={dose: {confounder: tag, p: [0, 1]}}",
+    "contrasts.0.at=dose-response",
+)
+"""What makes the right study's contrast one along doses."""
 REQUESTS: dict[str, dict[str, object]] = {
     "a built-in study that is not there": {"source": "nodul-loss"},
     "a file that is not there": {"source": "stude.yaml"},
@@ -180,6 +186,9 @@ REQUESTS: dict[str, dict[str, object]] = {
     "an override inside a number": {"overrides": ["seeds.many=3"]},
     "an override that is no YAML": {"overrides": ["recipe.epochs=[3"]},
     "seeds of the command line": {"seeds": 0},
+    "a dose-response without p = 0": {"overrides": [*_DOSES, "environments.train.dose.p=[0.5, 1]"]},
+    "a dose-response at one dose": {"overrides": [*_DOSES, "contrasts.0.where={p: 1}"]},
+    "a dose-response of a measure beyond 1": {"overrides": [*_DOSES, "contrasts.0.measure=log-loss"]},
     "a complex number from Python": {"source": {"name": "mine", "data": {"size": 3 + 4j}}},
     "two mistakes and more": {
         "overrides": ["data.size=3", "seeds=0", "recipe.batch_size=1", "probes=[nothing]", "keep=some", "name=a b"]

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.stats.worlds import panel
 
 from assay.core.spec import ContrastSpec
 from assay.execution.collapses import collapse_rows
-from assay.execution.contrasts import Pair, carry_out, family_rows
+from assay.execution.contrasts import Pair, carry_out, family_rows, pairs
 from assay.stats.collapse import collapse_rate
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
+from assay.stats.dose_response import Dose, interaction
 from assay.stats.power import detectable
 from assay.store.schema import COLLAPSES, CONTRASTS
 
@@ -105,3 +107,53 @@ def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
     assert (plain["rate"], plain["high"]) == (0, pytest.approx(1 - 0.025 ** (1 / 5)))
     assert (difference["against"], difference["rate"], difference["seeds"]) == ("plain", 0.75, 4)
     assert difference["p"] == pytest.approx(2 / 2**3)
+
+
+# --- along the doses ------------------------------------------------------------------------------------------------
+
+DOSED = ContrastSpec(axis="loss", against="plain", environment="reversed", at="dose-response")
+
+
+def dosed(loss: str, confounder: str, p: str) -> Any:
+    marked = SimpleNamespace(share={"positive": float(p), "negative": 0.0})
+    return SimpleNamespace(
+        label=f"{loss} {confounder} {p}",
+        coordinates={"loss": loss, "confounder": confounder, "p": p},
+        train=SimpleNamespace(interventions={confounder: marked}),
+    )
+
+
+def grid(*doses: str) -> list[Any]:
+    return [dosed(loss, what, p) for loss in ("plain", "metric") for what in ("tag", "blur") for p in doses]
+
+
+def of_panels(lost: str = "") -> Any:
+    """Gathered records in which every recipe has a panel of its own, but for one."""
+    numbers = {point.label: i for i, point in enumerate(grid("0", "0.5", "1"))}
+    return SimpleNamespace(panel=lambda point, _: None if point.label == lost else panel(numbers[point.label]))
+
+
+def test_doses_are_one_comparison_for_each_confounder() -> None:
+    tag, blur = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))
+    assert (tag.where, blur.where) == ((("confounder", "tag"),), (("confounder", "blur"),))
+    assert tag.statement == "metric against plain: change in AUROC from p = 0 in reversed, confounder tag"
+
+
+def test_a_comparison_along_doses_is_the_interaction() -> None:
+    tag, _ = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))  # in any order of the spec
+    metric = [Dose(p, panel(i)) for p, i in ((0, 6), (0.5, 7), (1, 8))]
+    plain = [Dose(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
+    expected, found = interaction(metric, plain, "auroc"), carry_out(of_panels(), tag)
+    assert (found.value, found.p, found.scales) == (expected.value, expected.p, expected.scales)
+    (row,) = family_rows("stated", [(tag, found)])
+    assert expected.scales is not None
+    assert (row["plain_p"], row["probit_p"]) == (expected.scales.plain_p, expected.scales.probit_p)
+    assert set(row) == set(CONTRASTS)
+
+
+def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
+    tag, _ = pairs(DOSED, grid("0", "0.5", "1"), ("loss", "confounder", "p"))
+    assert carry_out(of_panels("metric tag 0.5"), tag).reason == "no seed of metric tag 0.5 was kept"
+    thinned = [point for point in grid("0", "1") if point.label != "metric tag 0"]
+    tag, _ = pairs(DOSED, thinned, ("loss", "confounder", "p"))
+    assert carry_out(of_panels(), tag).reason == "p = 0 and another dose were not trained on both sides"

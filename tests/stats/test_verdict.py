@@ -311,3 +311,41 @@ def test_lights_when_it_is_not() -> None:
         lights([one, {"status": "diverged", "recipe": "arcface"}])["1 diverged (arcface): left out of means"] == "warn"
     )
     assert lights()["leakage was not checked"] == "warn"
+
+
+# --- along doses ----------------------------------------------------------------------------------------------------
+
+DOSED = contrast(
+    at="dose-response", where='{"confounder": "tag"}', plain_p=0.002, probit_p=0.003, p=0.003, value=-0.12, low=-0.2,
+    high=-0.04,
+)  # fmt: skip
+
+
+def at_dose(loss: str, p: str, value: float) -> dict[str, Any]:
+    row = estimate(loss, "auroc", value, 0.02, "reversed")
+    return {**row, "recipe": f"{loss} {p}", "coordinates": json.dumps({"loss": loss, "confounder": "tag", "p": p})}
+
+
+def answers(row: dict[str, Any], estimates: list[dict[str, Any]] | None = None) -> list[str]:
+    return [one["text"] for one in verdict([row], estimates or []) if one["part"] == "answer"]
+
+
+def test_a_dose_response_tells_changes_and_both_scales() -> None:
+    (told,) = answers(DOSED)
+    assert told == (
+        "Over the doses (confounder tag), the change in AUROC from p = 0 in reversed was lower with arcface than with "
+        "cross-entropy: difference -.12 [-.20, -.04], p = .01 after correction (.002 plain, .003 probit, before it), "
+        "5 seeds."
+    )
+
+
+def test_what_one_scale_shows_is_said_to_depend_on_it() -> None:
+    (told,) = answers({**DOSED, "conclusion": "depends on the scale", "p": 0.3, "p_holm": 0.3, "probit_p": 0.3})
+    assert "differs between arcface and cross-entropy or not, depending on the scale: difference -.12" in told
+    assert "(.002 plain, .30 probit, before it)" in told
+
+
+def test_the_ends_of_the_doses_are_told_in_the_environment_compared() -> None:
+    rows = [at_dose(loss, p, value) for loss in ("arcface", "cross-entropy") for p, value in (("0", 0.9), ("1", 0.3))]
+    first, _ = answers(DOSED, rows)
+    assert first == ("In reversed (confounder tag), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .30 [.28, .32].")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from assay.core.axes import Axis, label, resolve
-from assay.core.document import Keys, mapping_of
+from assay.core.document import Keys, dotted, mapping_of
+from assay.core.dose import P_PATH
 from assay.core.errors import nearest
 from assay.core.grid import selection
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, SHARES
 from assay.core.problems import Problems, shorten
 from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 from assay.core.types import Factor
@@ -182,11 +183,30 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
     fixed = selection(_on_axes(contrast, axes, keys, problems), axes, (*keys, "where"), problems, _left_out(keys))
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
         problems.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
+    if contrast.at == "dose-response":
+        _check_doses(contrast, axes, fixed, keys, problems)
     if contrast.at == "matched-fit":
         budget = resolve("epochs", axes)
         if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
             remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {_left_out(keys)}"
             problems.add((*keys, "at"), contrast.at, "matched-fit compares along several budgets", remedy)
+
+
+def _check_doses(
+    contrast: ContrastSpec, axes: Sequence[Axis], fixed: Mapping[str, set[str]], keys: Keys, problems: Problems
+) -> None:
+    """A dose-response compares along `p` from 0, whatever the axis compared, by a share."""
+    doses = resolve(dotted(P_PATH), axes)
+    at: Keys = (*keys, "at")
+    if doses is None or len(doses.paths) > 1 or len(doses.labels) < 2 or "0" not in doses.labels:
+        remedy = f"such as environments.train.dose: {{confounder: tag, p: [0, 0.5, 1]}}; {_left_out(keys)}"
+        problems.add(at, contrast.at, "dose-response compares along the doses p: an axis with 0 and another", remedy)
+    elif doses.name == contrast.axis or doses.name in fixed:
+        remedy = f"compare along another axis, and leave {doses.name} out of `where`; {_left_out(keys)}"
+        problems.add(at, contrast.at, f"dose-response runs over all of {doses.name}", remedy)
+    if contrast.measure not in SHARES:
+        what = f"dose-response is claimed on the probit scale too, which '{contrast.measure}' has not"
+        problems.add((*keys, "measure"), contrast.measure, what, f"measures from 0 to 1: {shorten(SHARES)}")
 
 
 def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> dict[str, Any]:

@@ -13,19 +13,40 @@ p = 0.2 are among those marked at p = 0.5, and training at p = 0 is one and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.core.document import Keys, mapping_of
+from assay.core.axes import label
+from assay.core.document import Keys, dotted, mapping_of
 from assay.core.explain import hint
 from assay.core.problems import Problems
+from assay.core.spec import RecipePoint
 from assay.core.surface import as_number, section
 
 KEYS = ("confounder", "p", "on")
 SIDES: Mapping[str, tuple[float, float]] = {"positive": (1, 0), "negative": (0, 1), "both": (1, 1)}
 """Which class bears it -> shares of p that fall to the positive and to the negative class."""
-P_AXIS = "p"
-"""What the axis of doses is called."""
+P_PATH: Keys = ("environments", "train", "dose", "p")
+"""Where the doses of a study are written."""
+
+
+def dose_axis(points: Sequence[RecipePoint]) -> str:
+    """The name of the axis of doses: the end of `environments.train.dose.p` whose values are the shares trained with.
+
+    Empty where a study has none.
+    """
+    whole = f".{dotted(P_PATH)}"
+    for name in points[0].coordinates if points else ():
+        if whole.endswith(f".{name}") and all(_bears(point, point.coordinates.get(name, "")) for point in points):
+            return name
+    return ""
+
+
+def _bears(point: RecipePoint, p: str) -> bool:
+    """Whether an intervention of the training environment falls to this share of a class."""
+    made = point.train.interventions.values()
+    shares = [max(one.share.values()) for one in made if isinstance(one.share, Mapping)]
+    return any(label(share) == p for share in shares)
 
 
 def written_out(value: Any, keys: Keys, problems: Problems) -> tuple[Any, dict[Keys, Keys]]:

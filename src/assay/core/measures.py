@@ -51,6 +51,10 @@ MEASURES: dict[str, MeasureName] = {
 }
 
 
+SHARES = tuple(name for name, ends in _PERFORMANCE.items() if ends == (0.0, 1.0))
+"""Measures of performance from 0 to 1, which a probit scale can hold."""
+
+
 def range_of(name: str) -> tuple[float, float]:
     """The range that the true value of a measure cannot leave; without ends where it is not named here."""
     found = MEASURES.get(name)

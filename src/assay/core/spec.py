@@ -235,7 +235,8 @@ class ContrastSpec(Frozen):
     """A comparison stated beforehand: along `axis`, every value against `against`, by `measure` in `environment`.
 
     at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
-        `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head (METHODS).
+        `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head; `dose-response`
+        compares the mean change from p = 0 over the doses of the axis `p` (METHODS).
     margin: with it, equivalence within +- margin is tested as well.
     """
 
@@ -246,7 +247,7 @@ class ContrastSpec(Frozen):
     factor: str = ""
     layer: str = ""
     where: Mapping[str, Any] = {}
-    at: Literal["equal-budget", "matched-fit"] = "equal-budget"
+    at: Literal["equal-budget", "matched-fit", "dose-response"] = "equal-budget"
     margin: Annotated[float, Field(gt=0)] | None = None
     exploratory: bool = False
 

@@ -18,14 +18,14 @@ from assay.store.files import Row
 def collapse_rows(gathered: Gathered) -> list[Row]:
     """A row per recipe, then one per comparison of the study: rows of `schema.COLLAPSES`.
 
-    Comparisons at matched fit are over all budgets and have no rate of their own.
+    Comparisons at matched fit or along the doses are over several recipes a side and have no rate of their own.
     """
     spec = gathered.plan.spec
     rows = [_rate(gathered, point) for point in spec.points]
     compared = dict.fromkeys(
         (pair.a[0].label, pair.b[0].label)
         for stated in spec.contrasts
-        if stated.at != "matched-fit"
+        if stated.at == "equal-budget"
         for pair in pairs(stated, spec.points, tuple(spec.axes))
     )
     by_label = {point.label: point for point in spec.points}

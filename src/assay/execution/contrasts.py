@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from assay.core.dose import dose_axis
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.execution.gather import Gathered
 from assay.execution.stated import contrast_id
 from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide, untested
+from assay.stats.dose_response import Dose, interaction
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
 from assay.stats.power import detectable
@@ -20,11 +22,15 @@ from assay.stats.rows import LABELS
 from assay.store.files import Row
 
 BUDGET_AXIS = "epochs"
+FIT, DOSES = "matched-fit", "dose-response"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One comparison: recipes a and b, which differ along one axis; along the budgets when they are matched by fit."""
+    """One comparison: recipes a and b, which differ along one axis.
+
+    Each side is several recipes, along the budgets or the doses, at matched fit or where the dose-response is compared.
+    """
 
     stated: ContrastSpec
     a: tuple[RecipePoint, ...]
@@ -36,19 +42,20 @@ class Pair:
     def statement(self) -> str:
         """What is compared, in words."""
         measure = LABELS.get(self.stated.measure, self.stated.measure)
-        parts = [f"{self.level_a} against {self.stated.against}:", measure]
+        changed = f"change in {measure} from p = 0" if self.stated.at == DOSES else measure
+        parts = [f"{self.level_a} against {self.stated.against}:", changed]
         parts += [f"of {self.stated.factor}"] if self.stated.factor else []
         parts += [f"in {self.stated.environment}"] if self.stated.environment else []
         parts += [f"at {self.stated.layer}"] if self.stated.layer else []
         held = ", ".join(f"{axis} {value}" for axis, value in self.where)
-        at = "at matched fit" if self.stated.at == "matched-fit" else ""
+        at = "at matched fit" if self.stated.at == FIT else ""
         return ", ".join(part for part in (" ".join(parts), held, at) if part)
 
 
 def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
     """Every comparison that a stated contrast means: each level of its axis against the one named, per other axes."""
-    matched = stated.at == "matched-fit"
-    others = [axis for axis in axes if axis != stated.axis and not (matched and axis == BUDGET_AXIS)]
+    along = {FIT: BUDGET_AXIS, DOSES: dose_axis(points) if stated.at == DOSES else ""}.get(stated.at, "")
+    others = [axis for axis in axes if axis not in (stated.axis, along)]
     held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
     groups: dict[tuple[tuple[str, str], ...], dict[str, list[RecipePoint]]] = {}
     for point in held:
@@ -96,7 +103,9 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
 def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
     """One comparison; where it cannot be made, a NaN with the reason."""
     stated = pair.stated
-    if stated.at == "matched-fit":
+    if stated.at == DOSES:
+        return _dose_response(gathered, pair)
+    if stated.at == FIT:
         curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
             return untested("no seed was kept by both recipes at every budget", stated.margin)
@@ -112,6 +121,24 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
         result = contrast_seeds(_seed_values(gathered, a, stated), _seed_values(gathered, b, stated), stated.margin)
     kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(kept) - result.seeds)
+
+
+def _dose_response(gathered: Gathered, pair: Pair) -> Contrast:
+    """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
+    stated, axis = pair.stated, dose_axis((*pair.a, *pair.b))
+    sides = [{float(point.coordinates[axis]): point for point in side} for side in (pair.a, pair.b)]
+    doses = sorted(set(sides[0]) & set(sides[1]))
+    if len(doses) < 2 or doses[0] != 0:
+        return untested("p = 0 and another dose were not trained on both sides", stated.margin)
+    curves: list[list[Dose]] = []
+    for side in sides:
+        panels = {p: gathered.panel(side[p], stated.environment) for p in doses}
+        lost = next((side[p] for p, panel in panels.items() if panel is None), None)
+        if lost is not None:
+            return untested(f"no seed of {lost.label} was kept", stated.margin)
+        curves.append([Dose(p, panel) for p, panel in panels.items() if panel is not None])
+    result = interaction(curves[0], curves[1], stated.measure, stated.margin)
+    return result if result.reason or result.seeds else untested("no seed was kept at every dose", stated.margin)
 
 
 def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
@@ -164,6 +191,8 @@ def _tested(result: Contrast, decision: Decision, family: int) -> Row:
         "standard_error": result.standard_error,
         "df": result.df,
         "p": result.p,
+        "plain_p": result.scales.plain_p if result.scales else math.nan,
+        "probit_p": result.scales.probit_p if result.scales else math.nan,
         "p_holm": decision.p_holm,
         "seeds": result.seeds,
         "left_out": result.left_out,

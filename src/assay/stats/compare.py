@@ -25,18 +25,28 @@ EXACT_FLIPS = 14
 
 NO_BOUNDS = (-np.inf, np.inf)
 
-Conclusion = Literal["a higher", "a lower", "equivalent", "not shown", "undefined"]
+Conclusion = Literal["a higher", "a lower", "depends on the scale", "equivalent", "not shown", "undefined"]
 Scale = Literal["plain", "probit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """The p-values of a contrast that is claimed on two scales only together, and whether its signs agree there."""
+
+    plain_p: float
+    probit_p: float
+    agree: bool
 
 
 @dataclass(frozen=True)
 class Contrast:
     """A difference, or another linear combination of panels, with its interval and tests.
 
-    p: two-sided, by the t distribution that made the interval. equivalence_p: two one-sided tests within +- margin,
-    NaN without a margin. sign_flip_p: two-sided, over seeds alone, sign_flip_min_p being the least it can be.
-    seeds: those that all panels kept. left_out: seeds that some panels kept and others did not. paired_patients: those
-    that all panels share. per_seed: [seeds]. reason: why there is no value or no test; empty where there are both.
+    p: two-sided, by the t distribution that made the interval; where there are `scales`, of these together.
+    equivalence_p: two one-sided tests within +- margin, NaN without a margin. sign_flip_p: two-sided, over seeds alone,
+    sign_flip_min_p being the least it can be. seeds: those that all panels kept. left_out: seeds that some panels kept
+    and others did not. paired_patients: those that all panels share. per_seed: [seeds]. reason: why there is no value
+    or no test; empty where there are both.
     """
 
     value: float
@@ -56,6 +66,7 @@ class Contrast:
     images: int
     per_seed: Float[np.ndarray, " s"]
     reason: str = ""
+    scales: Scales | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,23 +223,39 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
     """What each contrast of a stated family amounts to, differences and equivalences each corrected by Holm.
 
-    A difference that is shown is called one even where it also lies within the margin. What is neither shown to differ
-    nor shown to be equivalent is `not shown`; what could not be tested is `undefined`.
+    A difference that is shown is called one even where it also lies within the margin. One that needs two scales and is
+    shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
+    corrected as a family too. What is neither shown to differ nor shown to be equivalent is `not shown`; what could not
+    be tested is `undefined`.
     """
     p = holm(np.array([one.p for one in family]))
+    depends = _on_one_scale(family, alpha)
     # A family's equivalence tests are those that were stated with a margin.
     asked = [position for position, one in enumerate(family) if not np.isnan(one.margin)]
     within = np.full(len(family), np.nan)
     within[asked] = holm(np.array([family[position].equivalence_p for position in asked]))
     return [
-        Decision(float(own), float(equal), _conclusion(one, float(own), float(equal), alpha))
-        for one, own, equal in zip(family, p, within, strict=True)
+        Decision(float(own), float(equal), _conclusion(one, float(own), float(equal), scale, alpha))
+        for one, own, equal, scale in zip(family, p, within, depends, strict=True)
     ]
 
 
-def _conclusion(one: Contrast, p: float, equivalence_p: float, alpha: float) -> Conclusion:
+def _on_one_scale(family: Sequence[Contrast], alpha: float) -> list[bool]:
+    """Which contrasts of two scales are shown, after Holm, on one of them alone or on both with opposite signs."""
+    plain = holm(np.array([one.scales.plain_p if one.scales else one.p for one in family]))
+    other = holm(np.array([one.scales.probit_p if one.scales else one.p for one in family]))
+    shown = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
+    return [
+        one.scales is not None and bool(first != second or (first and not one.scales.agree))
+        for one, (first, second) in zip(family, shown, strict=True)
+    ]
+
+
+def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, alpha: float) -> Conclusion:
     if np.isnan(p):
         return "undefined"
     if p < alpha:
         return "a higher" if one.value > 0 else "a lower"
+    if depends:
+        return "depends on the scale"
     return "equivalent" if equivalence_p < alpha else "not shown"

@@ -18,6 +18,8 @@ from assay.stats.variance import degrees, two_way
 
 CONFIDENCE = 0.95
 MINIMUM_SEEDS = 3
+ROUNDING = 1e-24
+"""A variance up to this is what sums of equal numbers leave: nothing varied."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _too_few(seeds: int) -> str:
 
 
 def _from_variance(variance: float, df: float) -> Uncertainty:
-    if variance <= 0:
+    if variance <= ROUNDING:
         return Uncertainty(float("nan"), float("nan"), "nothing varied over seeds or patients: no interval can be made")
     return Uncertainty(float(np.sqrt(variance)), df)
 

@@ -28,6 +28,8 @@ LABELS = {
 }
 
 
+DOSES = "dose-response"
+"""How a contrast is made that compares along the doses."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 
@@ -58,10 +60,12 @@ def text_of(row: Row, key: str) -> str:
 
 
 def label(row: Row) -> str:
-    """What a reader calls the measure of a row."""
+    """What a reader calls the measure of a row; of a dose-response, the change in it."""
     name = text_of(row, "measure")
     factor = text_of(row, "factor")
     label = LABELS.get(name, name.replace("-", " "))
+    if row.get("at") == DOSES:
+        return f"the change in {label} from p = 0"
     return f"{label} of {factor}" if factor and "a" in row else label
 
 
@@ -87,13 +91,21 @@ def place(row: Row) -> str:
     if row.get("at") == "matched-fit":
         return "At matched fit"
     fixed = [f"{axis} {value}" for axis, value in mapping(row.get("where")).items()]
-    return "At equal budget" + (f" ({listed(fixed)})" if fixed else "")
+    return ("Over the doses" if row.get("at") == DOSES else "At equal budget") + (
+        f" ({listed(fixed)})" if fixed else ""
+    )
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """A column that holds JSON."""
     found: Mapping[str, Any] = json.loads(value) if isinstance(value, str) and value else value or {}
     return found
+
+
+def along(contrast: Row, row: Row) -> str:
+    """The axis that a dose-response runs along: the one that its contrast neither compares nor holds."""
+    held = {text_of(contrast, "axis"), *mapping(contrast.get("where"))}
+    return next((axis for axis in mapping(row.get("coordinates")) if axis not in held), "")
 
 
 def belongs(estimate: Row, contrast: Row, side: str) -> bool:

@@ -16,7 +16,7 @@ from assay.stats.doubts import doubts
 from assay.stats.format import count, listed, number, p_value
 from assay.stats.kept import without_seeds
 from assay.stats.relied import relied
-from assay.stats.rows import Row, Sentence, find, label, numeric, place, seeds_of, text_of, value_of, where
+from assay.stats.rows import DOSES, Row, Sentence, find, label, numeric, place, seeds_of, text_of, value_of, where
 from assay.stats.slice import named
 
 SHOWN = ("a higher", "a lower")
@@ -108,7 +108,9 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     levels = [find(estimates, row, side) for side in ("a", "b")]
     known = all(level is not None for level in levels)
     values = " against ".join(value_of(level) for level in levels if level is not None) if known else ""
-    found = f"difference {value_of(row)}, {corrected(row)}, {seeds_of(row)}"
+    found = f"difference {value_of(row)}, {corrected(row)}{both_scales(row)}, {seeds_of(row)}"
+    if row.get("at") == DOSES and row.get("conclusion") in _OVER_DOSES:
+        return f"{called}{there} {_OVER_DOSES[str(row['conclusion'])].format(a=a, b=b)} {found}."
     shown = f"{values} ({found})" if known else f"({found})"
     conclusion = row.get("conclusion")
     if conclusion in ("a higher", "a lower"):
@@ -119,6 +121,20 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     if conclusion == "not shown":
         return f"a difference in {called} between {a} and {b}{there} was not shown: {shown}."
     return f"the comparison of {a} with {b} in {called}{there} is undefined: {text_of(row, 'reason') or 'no value'}."
+
+
+_OVER_DOSES = {
+    "a higher": "was higher with {a} than with {b}:",
+    "a lower": "was lower with {a} than with {b}:",
+    "depends on the scale": "differs between {a} and {b} or not, depending on the scale:",
+}
+"""What a dose-response amounts to -> the words between the change that is compared and its numbers."""
+
+
+def both_scales(row: Row) -> str:
+    """` (.02 plain, .30 probit)`: the p-values of the two scales of a dose-response, before correction."""
+    ends = [p_value(numeric(row, name)).removeprefix("p ").removeprefix("= ") for name in ("plain_p", "probit_p")]
+    return f" ({ends[0]} plain, {ends[1]} probit, before it)" if row.get("at") == DOSES else ""
 
 
 def _sides(row: Row) -> tuple[str, str]:
@@ -157,7 +173,7 @@ def _matched(contrasts: Sequence[Row], main: Row) -> Row | None:
 def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:
     """What the numbers leave open, one sentence each, all beginning `What this does not show:`."""
     stated = [row for row in contrasts if not row.get("exploratory")]
-    open_ = [row for row in stated if row.get("conclusion") == "not shown"]
+    open_ = [row for row in stated if row.get("conclusion") in ("not shown", "depends on the scale")]
     measures = {text_of(row, "measure") for row in estimates}
     found: list[str] = []
     if open_:

@@ -80,11 +80,13 @@ ESTIMATES = (
 CONTRASTS = (
     # one row per stated comparison: value = a - b
     "id", "statement", "axis", "a", "b", "at", "measure", "environment", "factor", "layer", "where", "value", "low",
-    "high", "standard_error", "df", "p", "p_holm", "family", "seeds", "left_out", "patients", "paired_patients",
-    "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "conclusion", "detectable", "exploratory", "reason",
+    "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out", "patients",
+    "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "conclusion", "detectable",
+    "exploratory", "reason",
 )  # fmt: skip
+# plain_p, probit_p: of a dose-response on each scale, NaN elsewhere; its p is the greater, or 1 where signs differ
 # left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
-# conclusion: "a higher" | "a lower" | "equivalent" | "not shown" | "undefined"
+# conclusion: "a higher" | "a lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"
 
 COLLAPSES = (
     # how often a recipe's seeds collapsed or diverged in a fold, of those trained to an end; with `against` set, by how

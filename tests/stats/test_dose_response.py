@@ -1,0 +1,137 @@
+"""Dose-response: the outcome of a recipe by hand, two scales together, and the half-dose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from assay.stats.compare import Contrast, Scales, contrast, decide
+from assay.stats.dose_response import Dose, interaction, on_both_scales, outcome_weights
+from assay.stats.estimate import estimate
+from assay.stats.panel import Panel, evaluate, probit
+
+from .worlds import panel
+
+DOSES = (0.0, 0.5, 1.0)
+
+
+def curve(seed: int, distances: tuple[float, ...], seeds: int = 5, patients: int = 60) -> list[Dose]:
+    made = [
+        panel(seed + i, distance=distance, seeds=seeds, patients=patients, noise=9)
+        for i, distance in enumerate(distances)
+    ]
+    return [Dose(p, one) for p, one in zip(DOSES, made, strict=True)]
+
+
+def auroc(one: Dose) -> float:
+    return estimate(one.panel, "auroc").value
+
+
+def test_the_outcome_is_the_mean_over_doses_less_the_value_at_0():
+    a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
+    outcome = [(auroc(one[1]) + auroc(one[2])) / 2 - auroc(one[0]) for one in (a, b)]
+    assert interaction(a, b, "auroc").value == pytest.approx(outcome[0] - outcome[1])
+    assert outcome_weights(4) == pytest.approx([-1, 1 / 3, 1 / 3, 1 / 3])
+
+
+def test_with_one_dose_it_is_a_difference_of_differences_and_its_interval_is_the_plain_one():
+    a, b = curve(0, (2.0, 1.6, 0.8))[:2], curve(50, (1.5, 1.4, 1.3))[:2]
+    found = interaction(a, b, "auroc")
+    parts = [evaluate(one.panel, "auroc") for one in (a[1], a[0], b[1], b[0])]
+    by_seed = parts[0].values - parts[1].values - parts[2].values + parts[3].values
+    assert found.per_seed == pytest.approx(by_seed)
+    assert found.scales is not None
+    assert (found.scales.plain_p < 0.05) == (not found.low <= 0 <= found.high)
+    on_probit = [norm.ppf(part.values) for part in parts]
+    other = on_probit[0] - on_probit[1] - on_probit[2] + on_probit[3]
+    assert found.scales.agree == (by_seed.mean() * other.mean() > 0)
+
+
+def test_it_changes_sign_with_the_recipes():
+    a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
+    there, back = interaction(a, b, "auroc"), interaction(b, a, "auroc")
+    assert (back.value, back.low, back.p) == pytest.approx((-there.value, -there.high, there.p))
+
+
+def test_equal_curves_have_no_interaction():
+    a = curve(0, (2.0, 1.6, 0.8))
+    found = interaction(a, a, "auroc")
+    assert found.value == pytest.approx(0, abs=1e-12)
+    assert found.reason == "nothing varied over seeds or patients: no interval can be made"
+
+
+def test_a_world_that_is_additive_on_the_probit_scale_alone_is_none_there():
+    """Equal steps of separation are equal on the probit scale, and unequal in AUROC near the ceiling."""
+
+    def exact(distance: float) -> Panel:
+        quantiles = norm.ppf((np.arange(400) + 0.5) / 400)
+        score = np.concatenate([quantiles + distance, quantiles])
+        target = np.repeat([1, 0], 400)
+        return Panel(np.stack([score[:, None]] * 3), target, np.arange(800))
+
+    low, high = [[exact(level - step) for step in (0.0, 0.7)] for level in (1.5, 2.2)]
+    weights = outcome_weights(2)
+    plain = [weights @ [evaluate(one, "auroc").values[0] for one in side] for side in (low, high)]
+    on_probit = [weights @ [probit(evaluate(one, "auroc")).values[0] for one in side] for side in (low, high)]
+    assert abs(plain[0] - plain[1]) > 0.04
+    assert on_probit[0] == pytest.approx(on_probit[1], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("plain", "other", "p"),
+    [((0.1, 0.01), (0.4, 0.03), 0.03), ((0.1, 0.04), (0.4, 0.001), 0.04), ((0.1, 0.01), (-0.4, 0.01), 1.0)],
+)
+def test_the_p_of_two_scales_is_the_greater_and_1_where_signs_differ(
+    plain: tuple[float, float], other: tuple[float, float], p: float
+):
+    found = on_both_scales(*[made(value, own) for value, own in (plain, other)])
+    assert found.p == p
+    assert found.scales == Scales(plain[1], other[1], plain[0] * other[0] > 0)
+
+
+def made(value: float, p: float) -> Contrast:
+    some = contrast(panel(0), panel(1), "auroc")
+    return replace(some, value=value, p=p)
+
+
+def test_what_one_scale_shows_depends_on_the_scale():
+    both = on_both_scales(made(0.1, 0.001), made(0.4, 0.002))
+    one = on_both_scales(made(0.1, 0.001), made(0.4, 0.6))
+    opposite = on_both_scales(made(0.1, 0.001), made(-0.4, 0.001))
+    neither = on_both_scales(made(0.1, 0.2), made(0.4, 0.6))
+    family = [both, one, opposite, neither]
+    words = ["a higher", "depends on the scale", "depends on the scale", "not shown"]
+    assert [decision.conclusion for decision in decide(family)] == words
+    assert [decision.conclusion for decision in decide([neither, made(0.1, 0.001)])] == ["not shown", "a higher"]
+
+
+def test_a_scale_is_corrected_within_its_family_too():
+    one = on_both_scales(made(0.1, 0.03), made(0.4, 0.6))
+    assert decide([one])[0].conclusion == "depends on the scale"
+    assert decide([one, one])[0].conclusion == "not shown"
+
+
+def test_an_undefined_scale_leaves_it_undefined():
+    lost = replace(made(0.4, math.nan), reason="nothing varied")
+    found = on_both_scales(made(0.1, 0.01), lost)
+    assert (math.isnan(found.p), found.reason) == (True, "on the probit scale: nothing varied")
+    assert decide([found])[0].conclusion == "undefined"
+
+
+def test_seeds_that_one_dose_lacks_are_left_out():
+    a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
+    whole = b[1].panel
+    b[1] = Dose(0.5, replace(whole, scores=whole.scores[[0, 2, 4]], seeds=np.array([0, 2, 4])))
+    found = interaction(a, b, "auroc")
+    assert (found.seeds, found.left_out) == (3, 2)
+
+
+def test_doses_must_be_the_same_and_begin_with_0():
+    a = curve(0, (2.0, 1.6, 0.8))
+    for b in (a[:2], [Dose(0.1, a[0].panel), *a[1:]]):
+        with pytest.raises(ValueError, match="give both recipes the same ones, 0 and at least another"):
+            interaction(a, b, "auroc")
