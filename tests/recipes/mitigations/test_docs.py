@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from assay.core.registry import entries, lookup
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/mitigations.md").read_text(encoding="utf-8")
+USED = PAGE.split("\n## Selection", 1)[0]
 NAMES = [entry.name for entry in entries("mitigation")]
 
 
@@ -29,7 +30,7 @@ def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_reference_says_whose_labels_are_used(name: str) -> None:
-    (row,) = re.findall(rf"^\| `{name}` \| ([^|]+) \| ([^|]+) \|$", PAGE, flags=re.MULTILINE)
+    (row,) = re.findall(rf"^\| `{name}` \| ([^|]+) \| ([^|]+) \|$", USED, flags=re.MULTILINE)
     params = lookup("mitigation", name).params
     given = {"intervention": "tag"} if name == "confounder-augmentation" else {}
     made = params.model_validate(given)
