@@ -70,8 +70,8 @@ def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], problems:
     for point in points:
         what = point.recipe.model_dump_json() + point.train.model_dump_json()
         twin = seen.setdefault(what, point)
-        if twin is not point:
-            axis = next(axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name])
+        axis = next((axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name]), None)
+        if axis is not None:  # a value that stands twice on its axis under one label has been told there
             same = f"'{twin.coordinates[axis.name]}' and '{point.coordinates[axis.name]}'"
             problems.add(axis.paths[0], "", f"the values {same} of this axis are the same; keep one")
 
