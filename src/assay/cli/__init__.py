@@ -138,7 +138,9 @@ def results(
     table: Annotated[
         str,
         typer.Option(
-            "--table", metavar="NAME", help="contrasts, sentences, estimates, seeds, trials, environments, provenance."
+            "--table",
+            metavar="NAME",
+            help="contrasts, sentences, estimates, seeds, trials, sources, collapses, environments, provenance.",
         ),
     ] = "contrasts",
     out: Out = RUNS,

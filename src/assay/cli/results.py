@@ -14,13 +14,13 @@ from assay.store.files import Row
 from assay.store.folder import EARLIER, RunFolder, remove_unit
 from assay.store.lock import working_in
 
-TABLES = ("contrasts", "sentences", "estimates", "seeds", "trials", "collapses", "environments", "provenance")
 SHOWN = {
     "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
     "sentences": ("part", "light", "text"),
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
+    "sources": ("name", "seed", "status", "yardstick", "steps", "images", "reason"),
     "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
     "provenance": ("key", "value"),
@@ -46,8 +46,8 @@ def find_run(run: str, out: Path) -> Path:
 
 def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> None:
     """Print a table for reading, as JSON, or as CSV."""
-    if table not in TABLES:
-        raise StoreError(unknown_name("table", table, TABLES))
+    if table not in SHOWN:
+        raise StoreError(unknown_name("table", table, tuple(SHOWN)))
     if json and csv:
         raise StoreError("--json and --csv: choose one of them")
     folder = RunFolder(find_run(run, out))
