@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from assay.recipes.head import HeadNotFitted
 from assay.recipes.models import as_network, build_network, empty_network
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
 from assay.recipes.untyped import channels_last
+from assay.recipes.weights.load import start_of
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder, UnitKind
@@ -111,7 +112,7 @@ class TrainJob:
         return self._record(fitted, len(training), len(validation))
 
     def _record(self, fitted: Fitted, trained_on: int, validated_on: int) -> dict[str, Any]:
-        last = fitted.curve[-1]
+        last, start = fitted.curve[-1], start_of(fitted.network)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
             "reason": fitted.collapsed or "",
@@ -119,6 +120,7 @@ class TrainJob:
             "yardstick": fitted.yardstick,
             "selected_epoch": fitted.selected_epoch,
             "mitigation": dict(fitted.mitigation),
+            "start": {} if start is None else asdict(start),
             "steps": fitted.steps,
             "train_loss": last["train_loss"],
             "validation_loss": last["validation_loss"],
