@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -246,22 +244,6 @@ def test_errors_are_those_of_repetition() -> None:
         values.append(score.value)
         errors.append(score.error)
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.25)
-
-
-def test_a_thousand_images_five_layers_eight_factors_are_quick() -> None:
-    draw = np.random.default_rng(0)
-    rows = np.arange(1000)
-    factors = tuple(Factor(f"f{i}", "continuous") for i in range(8))
-    columns = {factor.name: draw.random(1000) for factor in factors}
-    table_ = FactorTable(rows, rows % 2, rows, ("a", "b"), factors, columns)
-    spaces = [
-        Space(group, f"l{i}", draw.normal(size=(1000, 64)).astype(np.float32), group == "trained")
-        for group in ("trained", "untrained")
-        for i in range(5)
-    ]
-    start = time.perf_counter()
-    scored(spaces, tasks_of(table_, 5), folds_by_patient(rows, 5, 0), rows, 0)
-    assert time.perf_counter() - start < 2.0
 
 
 def test_pixels_are_block_means() -> None:
