@@ -129,7 +129,11 @@ def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> Non
 def test_longest_first_and_probes_of_finished_trials_before_new_trials(tmp_path: Path) -> None:
     job = Touch(tmp_path / "x")
     queue = Queue.of(
-        [Task("short", job, "", cost=1), Task("long", job, "", cost=5), Task("probe", job, "", ("long",), cost=0.1)]
+        [
+            Task("short", job, "", cost=1),
+            Task("long", job, "", cost=5),
+            Task("probe", job, "", ("long",), cost=0.1, first=True),
+        ]
     )
     assert (taken := queue.take()) is not None
     assert taken.id == "long"

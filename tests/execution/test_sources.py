@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.execution.small import SMALL
 
 import assay
@@ -39,6 +41,7 @@ STUDY: dict[str, Any] = {
     "seeds": 1,
     "contrasts": [],
 }
+TRAIN: dict[str, Any] = SMALL["environments"]["train"]
 WORKING = Context(report=lambda share, word: None, should_stop=lambda: False)
 
 
@@ -145,6 +148,44 @@ def test_a_finished_study_is_read_and_cleaned_with_its_sources(tmp_path: Path):
     assert isinstance(stored_study(folder).plan.spec, StudySpec)
     changed = run(tmp_path, sources=source(epochs=7))
     assert {path.parent.name for path in unnamed(changed)} == {"sources", "trials", "readings", "probes"}
+
+
+def test_a_source_and_a_trial_that_are_trained_alike_have_names_of_their_own(tmp_path: Path):
+    same = {**LARGE, "recipe": {"epochs": 1, "batch_size": 16}, "data": STUDY["data"], "environment": TRAIN}
+    one = prepared(tmp_path, sources={"large": same})
+    assert not set(ids(one)) & {trial.id for trial in one.plan.trials}
+
+
+def test_sources_on_files_are_refused(tmp_path: Path):
+    for label in ("well", "ill"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.full((32, 32), 20 * number + (label == "ill"), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{number}.png")
+    with pytest.raises(SpecError, match="source 'large' is trained on images from files, which may be the study's own"):
+        prepared(tmp_path, sources={"large": {"data": {"classes": str(tmp_path / "images"), "size": 32}}})
+
+
+def test_a_source_whose_weights_alone_are_gone_is_trained_again(tmp_path: Path):
+    folder = run(tmp_path)
+    (source,) = stored_study(folder).plan.sources
+    before = weights_of(source).read_bytes()
+    weights_of(source).unlink()
+    again = prepared(folder, recipe={**STUDY["recipe"], "epochs": 2})
+    assert again.new_sources == 1
+    SourceJob(again.place, source)(WORKING)
+    assert weights_of(source).read_bytes() == before
+
+
+def test_what_needs_a_source_that_was_skipped_is_told(tmp_path: Path):
+    bright = {**LARGE, "data": {**LARGE["data"], "target": "bright", "core": "contrast"}}
+    hopeless = {**LARGE, "recipe": {**LARGE["recipe"], "epochs": 1, "optimiser": {"adamw": {"lr": 1e-9}}}}
+    sources = {"large": hopeless, "further": {**bright, "recipe": {**bright["recipe"], "initialisation": "large"}}}
+    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    result = assay.load(study(sources=sources, recipe=recipe)).run(tmp_path, workers=0, progress=False)
+    first, second = RunFolder(result.folder).table("sources")
+    assert (first["status"], second["status"]) == ("failed", "failed")
+    assert second["reason"] == "needs source large, seed 0, which failed"
 
 
 def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Path):

@@ -16,6 +16,7 @@ from assay.recipes.models import ArchitectureContext, Classifier, InputScaling, 
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
 from assay.recipes.train import fit
+from assay.testing.images import squares
 
 
 def normal(*shape, seed=0):

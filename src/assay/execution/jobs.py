@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.errors import StoreError
+from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
@@ -34,6 +34,9 @@ from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder, UnitKind
 
 CURVE = "curve.parquet"
+PROVENANCE = "provenance.json"
+OF_A_SOURCE = {"for": "source"}
+"""Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike."""
 LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
@@ -85,12 +88,13 @@ class TrainJob:
             record = {"status": "diverged", "reason": str(error)}
         except Interrupted as error:
             raise Stopped from error
-        write_json(unit / "provenance.json", provenance(start, self.device))
+        write_json(unit / PROVENANCE, provenance(start, self.device))
         folder.write_record(self.kind, id, {"training": self.training.canonical(), **record})
         remove_checkpoint(unit)
 
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
         population = population_of(self.data, self.place, self.device)
+        self._check_data(population)
         training, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
 
         def on_progress(report: ProgressReport) -> None:
@@ -110,6 +114,13 @@ class TrainJob:
         save_weights(fitted.network, unit / WEIGHTS_FILE)
         write_rows(unit / CURVE, tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
         return self._record(fitted, len(training), len(validation))
+
+    def _check_data(self, population: Population) -> None:
+        """What is trained on must be what the name says. Raises DataError when files were edited since."""
+        recipe = self.training.recipe
+        found = dict(population.identity(self.training.environment, recipe.groups))
+        if found != {key: item for key, item in self.training.data.items() if key not in OF_A_SOURCE}:
+            raise DataError("the data changed since this run began: run the same command again, which plans it anew")
 
     def _record(self, fitted: Fitted, trained_on: int, validated_on: int) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)

@@ -18,7 +18,7 @@ from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.local import Workers
-from assay.execution.sources import Source, SourceJob, check_channels, missing_sources, start_id
+from assay.execution.sources import Source, SourceJob, check_sources, missing_sources, start_id
 from assay.execution.stated import state
 from assay.execution.stored import stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
@@ -91,7 +91,7 @@ def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device:
     place = Place(root, default_cache_root(), skip_bad_rows)
     population = population_of(spec.data, place, device, fresh=True)
     starts = {name: population_of(source.data, place, device) for name, source in spec.sources.items()}
-    check_channels(spec, population, starts)
+    check_sources(spec, population, starts)
     plan = make_plan(spec, population, starts)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
@@ -206,7 +206,8 @@ def _probe_tasks(
             job = _probe_job(units, place, plan, keep_weights=plan.spec.keep == "all" or not last, device=device)
             name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
-            yield Task(name, job, f"probes of {units[0].trial.label}", needs=needs, cost=costs[id][1])
+            # Probes of a finished trial come before new trials: results early, and few weights at once.
+            yield Task(name, job, f"probes of {units[0].trial.label}", needs, costs[id][1], first=True)
             before = name
 
 
@@ -225,7 +226,7 @@ def _kept(place: Place, event: Event, display: Observer) -> None:
     A trial whose source failed has failed too.
     """
     unit = event.task.id.removeprefix(SOURCE).removeprefix(PROBE).partition("-")[0]
-    if event.status == "failed" or (event.status == "skipped" and event.task.id == unit):
+    if event.status == "failed" or (event.status == "skipped" and not event.task.id.startswith(PROBE)):
         place.folder.write_failure(unit, {"task": event.task.label, "text": event.text})
     elif event.status == "done":
         place.folder.forget_failure(unit)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from assay.core.errors import SpecError, WeightsError
 from assay.core.files import write_bytes
 from assay.core.sources import start_of
 from assay.core.spec import Component, DataSpec, RecipeSpec, StudySpec, TrainingSpec
-from assay.execution.jobs import CURVE, Place, TrainJob
+from assay.execution.jobs import CURVE, OF_A_SOURCE, PROVENANCE, Place, TrainJob
 from assay.execution.tasks import Context, Stopped
+from assay.recipes.checkpoint import WEIGHTS_FILE
 from assay.shifts.population import Population
 from assay.store.folder import RunFolder
 from assay.store.lock import alone_with
@@ -58,7 +60,7 @@ def settled(
     given = spec.sources[name]
     own = given.recipe.model_copy(update={"architecture": recipe.architecture})
     own, below = settled(own, seed, spec, populations)
-    identity = populations[name].identity(given.environment)
+    identity = {**populations[name].identity(given.environment, given.recipe.groups), **OF_A_SOURCE}
     training = TrainingSpec(data=identity, environment=given.environment, recipe=own, seed=seed)
     source = Source(training.id, name, given.data, training)
     return started_from(recipe, source.id), (*below, source)
@@ -70,9 +72,18 @@ def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
     return recipe.model_copy(update={"initialisation": start})
 
 
-def check_channels(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
-    """Refuse a source whose images have other channels than the study's. Raises SpecError."""
+def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
+    """Refuse a source that could not be taken up, or whose images could be the study's test images. Raises SpecError.
+
+    What a network was pretrained on counts as training rows. Phantoms draw training rows that no test has; images from
+    files would have to be kept apart from the study's test patients, which nothing here can know.
+    """
     for name, images in sources.items():
+        if images.phantom is None:
+            raise SpecError(
+                f"source '{name}' is trained on images from files, which may be the study's own test patients: train "
+                "sources on phantoms, or give weights as a file"
+            )
         if images.channels != population.channels:
             raise SpecError(
                 f"source '{name}' has images of {images.channels} channel(s), the study's have {population.channels}: "
@@ -95,8 +106,12 @@ def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: P
 
 
 def _complete(source: Source, place: Place) -> bool:
-    cached = RunFolder(place.cache)
-    return place.folder.complete("sources", source.id) and cached.complete("sources", source.id)
+    return place.folder.complete("sources", source.id) and _in_cache(source.id, place.cache)
+
+
+def _in_cache(id: str, cache: Path) -> bool:
+    folder = RunFolder(cache)
+    return folder.complete("sources", id) and (folder.unit("sources", id) / WEIGHTS_FILE).is_file()
 
 
 @dataclass(frozen=True)
@@ -119,10 +134,14 @@ class SourceJob:
                 raise Stopped
             time.sleep(_LOOK_AGAIN)
 
-        with alone_with(unit / ".lock", wait):
-            TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
+        if not _in_cache(id, self.place.cache):  # what is there may be read-only
+            with alone_with(unit / ".lock", wait):
+                if not (unit / WEIGHTS_FILE).is_file():
+                    (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
+                TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
         record = shared.folder.record("sources", id)
         if record["status"] != "done":
             raise WeightsError(f"{self.source.label} {record['status']}, so nothing starts from it: {record['reason']}")
-        write_bytes(folder.unit("sources", id) / CURVE, (unit / CURVE).read_bytes())
+        for name in (CURVE, PROVENANCE):
+            write_bytes(folder.unit("sources", id) / name, (unit / name).read_bytes())
         folder.write_record("sources", id, record)

@@ -29,13 +29,17 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """One job with its name, what must be done before it, and its expected cost in seconds."""
+    """One job with its name, what must be done before it, and its expected cost in seconds.
+
+    first: it comes before all that is not, when both are ready.
+    """
 
     id: str
     job: Job
     label: str
     needs: tuple[str, ...] = ()
     cost: float = 1.0
+    first: bool = False
 
 
 Status = Literal["started", "progress", "done", "failed", "skipped"]
@@ -88,11 +92,11 @@ class Queue:
         return cls(table, set(table), set())
 
     def take(self) -> Task | None:
-        """The next ready task, or None when none is ready now. Probes of a finished trial come before new trials."""
+        """The next ready task, or None when none is ready now."""
         ready = [self.tasks[id] for id in self.waiting if self._met(self.tasks[id])]
         if not ready:
             return None
-        chosen = min(ready, key=lambda task: (not task.needs, -task.cost, task.id))
+        chosen = min(ready, key=lambda task: (not task.first, -task.cost, task.id))
         self.waiting.discard(chosen.id)
         return chosen
 

@@ -47,9 +47,15 @@ def _hold(lock: int, root: Path) -> None:
 
 @contextmanager
 def alone_with(path: Path, wait: Callable[[], None]) -> Generator[None]:
-    """Hold the lock file `path` once no other process does; `wait` is called between tries and may raise to give up."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold the lock file `path` once no other process does; `wait` is called between tries and may raise to give up.
+
+    Raises StoreError when it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; change its permissions or its place") from error
     try:
         while not _taken(lock):
             wait()
@@ -63,6 +69,6 @@ def _taken(lock: int) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system that knows no locks: both do the same work and end with the same bytes
+    except OSError:  # a file system that knows no locks: keeping runs apart is then up to the user
         return True
     return True
