@@ -33,6 +33,7 @@ class Records:
     statuses: Mapping[str, Mapping[int, str]]
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
     contrasts: tuple[ContrastSpec, ...] = ()
+    errors: Mapping[int, float] = field(default_factory=dict[int, float])
 
     def __post_init__(self) -> None:
         spec = SimpleNamespace(points=tuple(map(point, self.statuses)), axes=("loss",), contrasts=self.contrasts)
@@ -52,7 +53,12 @@ class Records:
     def scalars(self) -> Mapping[str, Any]:
         key = ("flip-rate", "(neutral)", "texture", "", "", "")
         return {
-            label: {key: {seed: {"value": value, "standard_error": math.nan} for seed, value in by_seed.items()}}
+            label: {
+                key: {
+                    seed: {"value": value, "standard_error": self.errors.get(seed, math.nan)}
+                    for seed, value in by_seed.items()
+                }
+            }
             for label, by_seed in self.values.items()
         }
 
@@ -94,6 +100,22 @@ def test_seeds_without_a_value_are_counted_as_left_out() -> None:
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
     assert (found.seeds, found.left_out) == (3, 2)
     assert found.value == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected", "reason"),
+    [
+        ({}, math.sqrt(0.01 / 3), ""),  # the seeds alone: .2, .3, .4
+        ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), ""),
+        ({0: 0.3, 1: 0.3}, math.nan, "the standard error of a seed is not known"),
+    ],
+)
+def test_the_error_within_models_counts_or_is_told(errors: dict[int, float], expected: float, reason: str) -> None:
+    done = dict.fromkeys(range(3), "done")
+    values = {"metric": {0: 0.3, 1: 0.4, 2: 0.5}, "plain": dict.fromkeys(range(3), 0.1)}
+    found = carry_out(Records({"metric": done, "plain": done}, values, errors=errors), pair("metric"))  # type: ignore[arg-type]
+    assert found.standard_error == pytest.approx(expected, nan_ok=True)
+    assert (found.value, found.reason) == (pytest.approx(0.3), reason)
 
 
 def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from assay.core.errors import StoreError
 from assay.core.spec import EnvironmentSpec
 from assay.core.types import Measurement
-from assay.execution.analysis import without_home
+from assay.execution.analysis import scalar_row, without_home
 from assay.execution.gather import KEY_FIELDS, over_folds, panel_of
 from assay.execution.pooled import Folds, joined
 from assay.probes.performance import Performance
@@ -69,6 +69,21 @@ def test_folds_are_averaged_with_their_errors_and_counts() -> None:
     row = together(measured(0.6), measured(0.8))
     assert (row["value"], row["n"], row["patients"], row["reason"]) == (pytest.approx(0.7), 20, 8, "x")
     assert row["standard_error"] == pytest.approx(0.3 / math.sqrt(2))
+
+
+@pytest.mark.parametrize(
+    ("errors", "half", "reason"),
+    [
+        ((0.4, math.nan, 0.4), math.nan, "the standard error of a seed is not known"),
+        ((math.nan,) * 3, 4.302653 * math.sqrt(0.01 / 3), ""),  # Student's t of 2 degrees of freedom
+    ],
+)
+def test_an_error_that_one_seed_lacks_is_told(errors: tuple[float, ...], half: float, reason: str) -> None:
+    values = zip((0.5, 0.6, 0.7), errors, strict=True)
+    rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
+    row = scalar_row({}, rows)
+    assert (row["value"], row["reason"]) == (pytest.approx(0.6), reason)
+    assert row["high"] - row["value"] == pytest.approx(half, nan_ok=True)
 
 
 def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:

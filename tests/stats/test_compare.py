@@ -114,6 +114,19 @@ def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
     assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
+def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_untested() -> None:
+    seeds, known, unknown = np.arange(3), np.full(3, 0.3), np.array([0.3, np.nan, 0.3])
+    a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
+    found = contrast_seeds(SeedValues(a, seeds, known), SeedValues(b, seeds, np.full(3, 0.4)))
+    assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
+    for side in (SeedValues(b, seeds), SeedValues(b, seeds, unknown)):
+        found = contrast_seeds(SeedValues(a, seeds, known), side)
+        assert (found.value, found.reason) == (pytest.approx(0.6), "the standard error of a seed is not known")
+        assert math.isnan(found.p)
+    elsewhere = SeedValues(a[[0, 2, 1]], np.array([0, 2, 7]), unknown[[0, 2, 1]])  # seed 7 is not compared
+    assert contrast_seeds(elsewhere, SeedValues(b, seeds, known)).reason == "2 seeds: no interval is drawn under 3"
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_agrees_with_statsmodels(p: list[float]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
-from assay.stats.estimate import estimate, estimate_seeds, interval
+from assay.stats.estimate import errors_within, estimate, estimate_seeds, interval
 from assay.stats.panel import Panel, evaluate
 from assay.stats.variance import two_way
 
@@ -63,6 +63,13 @@ def test_standard_errors_within_models_widen_the_interval_and_raise_its_degrees_
     assert found.standard_error == pytest.approx(math.hypot(stats.sem(values), 0.03))
     assert found.df > 3
     assert math.isnan(estimate_seeds(values, np.array([0.1, np.nan, 0.1, 0.1])).low)
+
+
+def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
+    assert errors_within([math.nan, math.nan, math.nan]) is None
+    found = estimate_seeds(np.array([0.5, 0.6, 0.7]), errors_within([0.4, math.nan, 0.4]))
+    assert (found.value, found.reason) == (pytest.approx(0.6), "the standard error of a seed is not known")
+    assert math.isnan(found.low)
 
 
 def test_the_interval_of_a_share_over_seeds_is_cut_at_its_ends() -> None:

@@ -22,7 +22,7 @@ from assay.execution.sources import Source
 from assay.execution.stated import exploratory
 from assay.execution.study import Plan, Trial
 from assay.shifts.population import Population
-from assay.stats.estimate import Estimate, estimate, estimate_seeds
+from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.measures import MEASURES
 from assay.stats.verdict import verdict
 from assay.store import schema
@@ -123,16 +123,16 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             seeds += [
                 {**where, "seed": seed, "value": row["value"], "reason": row["reason"]} for seed, row in by_seed.items()
             ]
-            estimates.append(_scalar_row(where, list(by_seed.values())))
+            estimates.append(scalar_row(where, list(by_seed.values())))
     return seeds, estimates
 
 
-def _scalar_row(where: Row, rows: Sequence[Row]) -> Row:
+def scalar_row(where: Row, rows: Sequence[Row]) -> Row:
     """One probe's measurement over seeds. What a probe says of single seeds (undefined, not converged) is kept."""
     defined = [row for row in rows if not math.isnan(row["value"])]
-    errors = np.array([row["standard_error"] for row in defined], dtype=np.float64)
+    errors = errors_within([row["standard_error"] for row in defined])
     values = np.array([row["value"] for row in defined], dtype=np.float64)
-    found = estimate_seeds(values, None if np.isnan(errors).any() else errors, range_of(rows[0]["measure"]))
+    found = estimate_seeds(values, errors, range_of(rows[0]["measure"]))
     row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
     said = dict.fromkeys(text for text in (row["reason"], *(one["reason"] for one in rows)) if text)
     return {**row, "reason": "; ".join(said), "patients": rows[0]["patients"], "images": rows[0]["n"]}

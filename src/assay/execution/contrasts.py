@@ -15,6 +15,7 @@ from assay.execution.gather import Gathered
 from assay.execution.stated import contrast_id
 from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide, untested
 from assay.stats.dose_response import Dose, interaction
+from assay.stats.estimate import errors_within
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
 from assay.stats.power import detectable
@@ -157,11 +158,10 @@ def _seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -
     for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
         if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
             kept = {seed: row for seed, row in by_seed.items() if not math.isnan(row["value"])}
-            errors = np.array([row["standard_error"] for row in kept.values()], dtype=np.float64)
             return SeedValues(
                 np.array([row["value"] for row in kept.values()], dtype=np.float64),
                 np.array(list(kept), dtype=np.int64),
-                None if np.isnan(errors).any() else errors,
+                errors_within([row["standard_error"] for row in kept.values()]),
             )
     return SeedValues(np.zeros(0), np.zeros(0, dtype=np.int64))
 

@@ -136,14 +136,18 @@ def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) ->
     """The contrast a - b of a number per seed that has no patients behind it, paired by seed.
 
     Within-model standard errors are taken as independent between a and b: on shared samples that errs on the wide side.
+    Where one of them is not known, or only one side has any, nothing is tested.
     """
     seeds = np.intersect1d(a.seeds, b.seeds)
     rows = [np.array([np.flatnonzero(side.seeds == seed)[0] for seed in seeds], dtype=np.int64) for side in (a, b)]
     difference = a.values[rows[0]] - b.values[rows[1]]
-    errors = [
-        side.standard_errors[row] for side, row in zip((a, b), rows, strict=True) if side.standard_errors is not None
-    ]
-    within = np.sqrt(sum(np.square(error) for error in errors)) if errors else None
+    within = None
+    if a.standard_errors is not None or b.standard_errors is not None:
+        errors = [
+            np.full(len(side.values), np.nan) if side.standard_errors is None else side.standard_errors
+            for side in (a, b)
+        ]
+        within = np.hypot(errors[0][rows[0]], errors[1][rows[1]])
     empty = np.zeros((len(seeds), 0))
     whole = Evaluated(difference, empty, np.zeros(0, dtype=np.int64), seeds, 0, NO_BOUNDS)
     left_out = len(np.union1d(a.seeds, b.seeds)) - len(seeds)

@@ -7,6 +7,7 @@ finite) and carried back, so that they cannot leave it: near an end the plain in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,6 +109,15 @@ def estimate_seeds(
     if bounds[0] <= value <= bounds[1]:
         low, high = (float(np.clip(end, *bounds)) for end in (low, high))
     return Estimate(value, low, high, sure.standard_error, sure.df, len(values), 0, 0, values, sure.reason)
+
+
+def errors_within(rows: Sequence[float]) -> Float[np.ndarray, " s"] | None:
+    """The standard errors within models, one per seed; None where no seed has one, as where a measure is exact.
+
+    One that is missing among others stays NaN: a mean without it would pass for surer than it is.
+    """
+    errors = np.array(rows, dtype=np.float64)
+    return None if np.isnan(errors).all() else errors
 
 
 def uncertainty_seeds(
