@@ -12,7 +12,7 @@ from tests.report.making import LEVELS, Made, make_run
 
 from assay.report import performance, reliance
 from assay.report.choosing import some_levels
-from assay.report.claims import greatest
+from assay.report.claims import greatest, sides
 from assay.report.curves import draw_curves
 from assay.report.downloads import PLAIN, as_csv
 from assay.report.evidence import Evidence
@@ -100,6 +100,17 @@ def test_the_greatest_lies_above_all_others() -> None:
     assert greatest({"margin": row(0.7, math.nan, math.nan), "texture": texture}) == ""
     assert greatest({"margin": row(0.7, 0.6, 0.8, "not converged: standard error .06"), "texture": texture}) == ""
     assert greatest({"margin": margin}) == ""
+    assert greatest({"margin": margin, "texture": texture, "size": row(math.nan, math.nan, math.nan)}) == ""
+
+
+def test_a_side_is_claimed_only_where_no_pair_lies_on_the_other() -> None:
+    low, middle, high = row(0.2, 0.1, 0.3), row(0.5, 0.25, 0.75), row(0.8, 0.7, 0.9)
+    assert sides([(low, high), (low, high), (low, middle)]) == ("lower", 2)
+    assert sides([(high, low)]) == ("higher", 1)
+    assert sides([(low, high), (high, low)]) == ("", 0)
+    assert sides([(low, high), (low, high), (high, low)]) == ("", 0)
+    assert sides([(low, middle)]) == ("", 0)
+    assert sides([]) == ("", 0)
 
 
 def test_the_core_and_the_tied_factors_are_always_shown_first(tmp_path: Path) -> None:

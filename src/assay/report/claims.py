@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from assay.report.tables import numeric
@@ -19,19 +20,18 @@ def side(a: Row, b: Row) -> str:
 
 
 def sides(pairs: Sequence[tuple[Row, Row]]) -> tuple[str, int]:
-    """On which side more of the pairs lie apart, and how many: (`lower`, 4). Empty where none does."""
-    found = [side(a, b) for a, b in pairs]
-    word = max(("lower", "higher"), key=found.count)
-    return (word, found.count(word)) if found.count(word) else ("", 0)
+    """On which side pairs lie apart, and how many do: (`lower`, 4). Empty where none does, or some on either side."""
+    found = [word for word in (side(a, b) for a, b in pairs) if word]
+    return (found[0], len(found)) if len(set(found)) == 1 else ("", 0)
 
 
 def greatest(rows: Mapping[str, Row]) -> str:
     """The name whose value is the greatest in size, beyond doubt: its interval lies above all others.
 
-    Empty where intervals overlap or lack, or where the first has not converged.
+    Empty where intervals overlap or lack, where one has no value, or where the first has not converged.
     """
-    ends = {name: _size(row) for name, row in rows.items() if numeric(row, "value") == numeric(row, "value")}
-    if not ends:
+    ends = {name: _size(row) for name, row in rows.items()}
+    if not ends or any(math.isnan(numeric(row, "value")) for row in rows.values()):
         return ""
     first = max(ends, key=lambda name: ends[name][0])
     if "not converged" in rows[first]["reason"]:
