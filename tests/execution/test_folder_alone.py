@@ -13,7 +13,7 @@ import assay
 from assay.core.errors import StoreError
 from assay.execution import jobs
 from assay.execution.run import rebuild
-from assay.execution.stored import unnamed
+from assay.execution.stored import stamp, stored_study, unnamed
 from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_json, write_json
 from assay.store.folder import EARLIER, RunFolder
@@ -49,6 +49,32 @@ def test_a_report_needs_nothing_but_the_folder(copied: Path) -> None:
     (copied / "report.html").unlink()
     assert rebuild(copied).read_bytes() == page
     assert {name: (copied / "tables" / f"{name}.parquet").read_bytes() for name in TABLES} == before
+
+
+OWN = """
+from torch.nn.functional import cross_entropy
+from assay.recipes.objective import Objective
+class Plain(Objective):
+    def __init__(self, context):
+        super().__init__()
+    def loss(self, outputs, batch, progress):
+        return cross_entropy(outputs.logits, batch.target)
+"""
+
+
+def test_a_report_of_a_loss_that_was_edited_since_is_that_of_the_run(
+    study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_loss.py").write_text(OWN)
+    root = run_tiny(tmp_path / "tiny", recipe={**TINY["recipe"], "loss": "own_loss:Plain"}).folder
+    assert RunFolder(root).tables_are_current()
+    before = stamp(stored_study(root).plan)
+    (tmp_path / "own_loss.py").write_text(OWN + "# a comment\n")
+    assert stamp(stored_study(root).plan) != before
+    rebuild(root)
+    assert RunFolder(root).tables_are_current()
 
 
 def test_a_model_is_loaded_from_the_folder_alone(copied: Path) -> None:

@@ -241,6 +241,6 @@ def rebuild(root: Path) -> Path:
     study = stored_study(root)
     place = Place(root, default_cache_root(), study.skip_bad_rows)
     with working_in(root):
-        with place.folder.tables_made_of(stamp(study.plan)):
+        with place.folder.tables_made_of(study.stamp):
             analyse_records(study.plan, place)
         return write_page(root)

@@ -6,7 +6,7 @@ have changed since, or be gone: whoever reads a finished study goes by these fil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -35,11 +35,15 @@ AGAIN = "run the study again with its spec"
 
 @dataclass(frozen=True)
 class Stored:
-    """A study as its run folder has it."""
+    """A study as its run folder has it.
+
+    stamp: as it was when the study was begun; a component of the user's own may have been edited since.
+    """
 
     plan: Plan
     inputs: Inputs
     skip_bad_rows: bool
+    stamp: Mapping[str, str]
 
 
 def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) -> None:
@@ -64,7 +68,7 @@ def stored_study(root: Path) -> Stored:
     path = root / STUDY
     study = migrated(read_json(path), path)
     spec = _read(path, lambda: StudySpec.model_validate(study["spec"]))
-    return _read(root / PLAN, lambda: _stored(spec, plan, study["skip_bad_rows"]))
+    return _read(root / PLAN, lambda: _stored(spec, plan, study))
 
 
 def plan_values(root: Path) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _stored(spec: StudySpec, values: dict[str, Any], skip_bad_rows: bool) -> Stored:
+def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
     points = {point.label: point for point in spec.points}
     trials = {
         (entry["point"], entry["id"], entry["seed"], entry["fold"]): _trial(entry, points[entry["point"]])
@@ -161,7 +165,7 @@ def _stored(spec: StudySpec, values: dict[str, Any], skip_bad_rows: bool) -> Sto
     readings = {(entry["point"], entry["trial"], entry["environment"]): entry["id"] for entry in values["readings"]}
     sources = tuple(_source(entry) for entry in values["sources"])
     plan = Plan(spec, tuple(trials.values()), tuple(probes), readings, sources)
-    return Stored(plan, Inputs(**values["inputs"]), skip_bad_rows)
+    return Stored(plan, Inputs(**values["inputs"]), study["skip_bad_rows"], study["stamp"])
 
 
 def _trial(entry: dict[str, Any], point: RecipePoint) -> Trial:
