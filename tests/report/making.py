@@ -67,6 +67,7 @@ def make_run(root: Path, made: Made = Made()) -> Path:
     folder.write_table("seeds", schema.SEEDS, seeds)
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("half_doses", schema.HALF_DOSES, list(_half_doses(made)))
     folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
@@ -138,6 +139,7 @@ def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]
     """(centre, spread over seeds, where) of everything measured for a recipe."""
     loss = at.get("loss", made.losses[0])
     level = LEVELS.get(loss, 0.4 + 0.4 * (made.losses.index(loss) / len(made.losses)))
+    level -= 0.5 * float(at.get("p", 0)) * (at.get("confounder") == "tag")  # the other one harms nothing
     gain = 0.06 * made.budgets.index(at["epochs"]) if "epochs" in at else 0.06
     if "performance" in made.probes:
         yield from _performance(made, level + gain)
@@ -194,6 +196,9 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
 
 
 def _contrasts(made: Made) -> Iterator[Row]:
+    if "p" in dict(made.more):
+        yield from _dosed(made)
+        return
     more = {axis: values[-1] for axis, values in made.more}
     for at, where in (("equal-budget", {"epochs": made.budgets[1 % len(made.budgets)], **more}), ("matched-fit", more)):
         for number, loss in enumerate(made.losses[1:]):
@@ -218,6 +223,52 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "detectable": 0.11, "exploratory": loss == "supcon" and at == "matched-fit",
                 "reason": "the two recipes reach no common fit" if undefined else "",
             }  # fmt: skip
+
+
+def _dosed(made: Made) -> Iterator[Row]:
+    """A dose-response of every loss and confounder; each conclusion once at least."""
+    conclusions = itertools.cycle(("a lower", "depends on the scale", "not shown", "undefined"))
+    for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
+        conclusion, where = next(conclusions), {"confounder": confounder}
+        lost = conclusion == "undefined"
+        p = {"a lower": (0.001, 0.002), "depends on the scale": (0.001, 0.4)}.get(conclusion, (0.3, 0.4))
+        plain, probit = (NAN, NAN) if lost else p
+        yield {
+            "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",
+            "statement": f"{loss} against {made.losses[0]}: change in AUROC from p = 0 in reversed, "
+            f"confounder {confounder}",
+            "measure": "auroc", "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
+            "value": NAN if lost else -0.1, "low": NAN if lost else -0.16, "high": NAN if lost else -0.04,
+            "standard_error": 0.02, "df": 5.0, "p": max(plain, probit), "plain_p": plain, "probit_p": probit,
+            "p_holm": max(plain, probit), "family": "stated", "seeds": made.seeds, "left_out": 0, "patients": 1000,
+            "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
+            "equivalence_p": NAN, "conclusion": conclusion, "detectable": 0.11, "exploratory": False,
+            "reason": "no seed was kept" if lost else "",
+        }  # fmt: skip
+
+
+HALF_DOSES = (
+    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": "", "text": ".43 [.31, .60]"},
+    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high", "text": ".80 [.62, > 1]"},
+    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [.91, > 1]"},
+    {"value": NAN, "low": NAN, "high": NAN, "beyond": "low", "text": "> 1"},
+    {"value": NAN, "low": NAN, "high": NAN, "beyond": "", "text": "undefined",
+     "reason": "the value at p = 0, .51 [.47, .55], is not clear of chance (.50)"},
+)  # fmt: skip
+
+
+def _half_doses(made: Made) -> Iterator[Row]:
+    """One of every kind, in turn."""
+    if "p" not in dict(made.more):
+        return
+    kinds = itertools.cycle(HALF_DOSES)
+    confounders = dict(made.more)["confounder"]
+    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
+        yield {
+            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
+            "axis": "p", "measure": "auroc", "environment": environment, "greatest": 1.0, "margin": 0.4,
+            "chance": 0.5, "seeds": made.seeds, "patients": 1000, "reason": "", **next(kinds),
+        }  # fmt: skip
 
 
 def _collapses(trials: Sequence[Row]) -> Iterator[Row]:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "interval_simulation.py"
-SPEC = importlib.util.spec_from_file_location("interval_simulation", PATH)
-assert SPEC is not None
-assert SPEC.loader is not None
-simulation = importlib.util.module_from_spec(SPEC)
-sys.modules["interval_simulation"] = simulation
-SPEC.loader.exec_module(simulation)
+from assay.stats.compare import compare
+from assay.stats.dose_response import outcome_weights
+from assay.stats.panel import Evaluated, probit
+
+
+def load(name: str) -> ModuleType:
+    """A script of benchmarks/, as a module by which others import it."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+simulation, doses = load("interval_simulation"), load("dose_simulation")
 
 
 @pytest.mark.parametrize("world", [simulation.auroc_world(0.8, 60, 20), simulation.accuracy_world(0.8, 60)])
@@ -42,3 +54,28 @@ def test_coverage(world, ratio: float, seeds: int) -> None:
 def test_a_holm_family_of_true_null_hypotheses_seldom_finds_anything(seeds: int) -> None:
     row = simulation.simulate(simulation.mean_world(100), "false positives, Holm of 4", 3.0, seeds, 500)
     assert row["met"]
+
+
+@pytest.mark.parametrize("scale", ["probit", "plain"])
+def test_a_world_that_is_additive_on_one_scale_is_not_called_an_interaction(scale: str) -> None:
+    assert doses.simulate("interaction", scale, 1.0, 5, 500)["met"]
+    areas = doses.areas(scale)
+    on_scale = areas if scale == "plain" else norm.ppf(areas)
+    assert on_scale[0] - on_scale[1] == pytest.approx(np.full(3, (on_scale[0] - on_scale[1])[0]))
+
+
+def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
+    drawn = doses.draw(np.random.default_rng(0), "probit", 1, 5, 0.3)
+    weights = np.concatenate([outcome_weights(3), -outcome_weights(3)])
+    parts = [
+        Evaluated(drawn.values[0, r], drawn.contributions[0, r], drawn.patients, drawn.seeds, 200, (0.0, 1.0))
+        for r in range(6)
+    ]
+    for batch, single in ((drawn, parts), (probit(drawn), [probit(part) for part in parts])):
+        p, value = doses.p_values(batch)
+        found = compare(single, weights)
+        assert (p[0], value[0]) == pytest.approx((found.p, found.value))
+
+
+def test_half_dose_intervals_cover() -> None:
+    assert doses.simulate("coverage", "plain", 1.0, 5, 500)["met"]

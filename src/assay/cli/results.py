@@ -19,6 +19,7 @@ SHOWN = {
     "sentences": ("part", "light", "text"),
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
+    "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
     "sources": ("name", "seed", "status", "yardstick", "steps", "images", "reason"),
     "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),

@@ -16,6 +16,7 @@ from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
 from assay.execution.described import Described, describe, keep, kept
 from assay.execution.gather import KEY_FIELDS, Gathered
+from assay.execution.half_doses import half_dose_rows
 from assay.execution.jobs import Place
 from assay.execution.pooled import Folds
 from assay.execution.sources import Source
@@ -57,6 +58,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("seeds", schema.SEEDS, seeds)
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     said = verdict(contrasts, estimates, trials, environments, described.leakage)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from assay.report import account, comparisons, contents, encoding, performance, reliance
+from assay.report import account, comparisons, contents, doses, encoding, performance, reliance
 from assay.report.downloads import Download, as_csv
 from assay.report.evidence import Evidence
-from assay.report.figures import Figure
+from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.outline import outline
 from assay.report.said import Said, anchors_of, sentences
@@ -37,7 +37,8 @@ class Section:
 @dataclass(frozen=True)
 class Content:
     """All that the template shows. facts: the provenance. first: the figures of the first screen. measures: those there
-    are estimates of. folds: whether images were tested in folds. files: every table whole.
+    are estimates of. folds: whether images were tested in folds. dosed: whether there are doses. files: every
+    table whole.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Content:
     provenance: Sheet
     measures: frozenset[str]
     folds: bool
+    dosed: bool
     files: tuple[tuple[str, Download | None], ...]
 
 
@@ -81,6 +83,7 @@ def collect(root: Path) -> Content:
         environments=environments,
         provenance=account.provenance(tables),
         measures=frozenset(row["measure"] for row in tables.estimates),
+        dosed=bool(tables.half_doses),
         folds=any(row["fold"] for row in tables.trials),
         files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
     )
@@ -100,7 +103,17 @@ def without_files(content: Content) -> Content:
 
 
 _MAY_LACK = ("rows left out", "known faults", "spec")
-_WHOLE = ("trials", "seeds", "estimates", "contrasts", "collapses", "environments", "sentences", "provenance")
+_WHOLE = (
+    "trials",
+    "seeds",
+    "estimates",
+    "contrasts",
+    "half_doses",
+    "collapses",
+    "environments",
+    "sentences",
+    "provenance",
+)
 
 
 def there(*found: T | None) -> tuple[T, ...]:
@@ -119,6 +132,13 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             tuple(comparisons.differences(evidence)),
             there(contents.contrasts(evidence.tables, anchors)),
             "No comparison was stated in this study, so nothing is claimed about differences.",
+        ),
+        Section(
+            "doses",
+            "What the dose does",
+            "In training a confounder lay on a share p of the positive class. Claims are of the change from p = 0.",
+            there(*doses.responses(evidence), doses.forest(evidence)),
+            there(doses.interactions(evidence.tables), doses.half_doses(evidence)),
         ),
         Section(
             "how-well",
@@ -153,5 +173,5 @@ def _meta(name: str, tables: Tables) -> str:
 
 
 def _first(evidence: Evidence) -> tuple[Figure, ...]:
-    """The two figures of the first screen: what is relied on and what it costs, those that there are."""
-    return there(reliance.relied_on(evidence), performance.cost(evidence))
+    """The two figures of the first screen: what the dose does, what is relied on, what it costs; the first that are."""
+    return there(doses.response(evidence, HALF), reliance.relied_on(evidence), performance.cost(evidence))[:2]

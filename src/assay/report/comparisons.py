@@ -12,6 +12,7 @@ from assay.report.figures import Figure, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
+from assay.stats.rows import DOSES
 from assay.stats.slice import named
 from assay.store.files import Row
 
@@ -25,12 +26,12 @@ def differences(evidence: Evidence) -> list[Figure]:
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in evidence.tables.contrasts:
         if not math.isnan(numeric(row, "value")):
-            found.setdefault((row["measure"], row["axis"], row["b"]), []).append(row)
+            found.setdefault((_called(row), row["axis"], row["b"]), []).append(row)
     return [_figure(evidence, key, rows, i) for i, (key, rows) in enumerate(found.items())]
 
 
 def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], number: int) -> Figure:
-    measure, axis, against = key
+    called, axis, against = key
     common, groups = _by_place(rows)
     levels = [level for level in evidence.outline.levels if any(row["a"] == level for row in rows)]
     levels = levels or distinct(row["a"] for row in rows)
@@ -48,9 +49,15 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], numb
     panels = tuple(_panel(title, group, levels, against) for title, group in groups.items())
     if any(panel.band for panel in panels):
         notes.append("Shaded: the margin of equivalence.")
-    plot = Plot(panels, tuple(levels), styles, _axis(measure, axis, against), _span(panels))
+    plot = Plot(panels, tuple(levels), styles, _axis(called, axis, against), _span(panels))
     words = " ".join(part for part in (*notes, cut.strip()) if part)
-    return strips(f"contrasts-{number}", _title(measure, rows, named(axis, against)), words, plot, rows)
+    return strips(f"contrasts-{number}", _title(called, rows, named(axis, against)), words, plot, rows)
+
+
+def _called(row: Row) -> str:
+    """`AUROC`, or what of it a dose-response compares."""
+    name = measure_name(row["measure"])
+    return f"the change in {name} from p = 0" if row["at"] == DOSES else name
 
 
 def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
@@ -67,7 +74,7 @@ def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
 
 def _parts(row: Row) -> list[str]:
     """`reversed`, `epochs 20`, `matched fit`: where and how a comparison was made."""
-    how = "matched fit" if row["at"] == "matched-fit" else "equal budget"
+    how = {"matched-fit": "matched fit", DOSES: "over the doses"}.get(row["at"], "equal budget")
     held = [held_words({axis: value}) for axis, value in mapping(row["where"]).items()]
     return [part for part in (row["factor"], row["layer"], row["environment"], *held, how) if part]
 
@@ -100,8 +107,8 @@ def _span(panels: Sequence[Panel]) -> tuple[float, float]:
     return limits(points, [end for mark in marks for end in (mark.low, mark.high)], (-math.inf, math.inf))
 
 
-def _axis(measure: str, axis: str, against: str) -> str:
-    return f"difference in {measure_name(measure)} to {named(axis, against)}"
+def _axis(called: str, axis: str, against: str) -> str:
+    return f"difference in {called} to {named(axis, against)}"
 
 
 def _shown(rows: Sequence[Row]) -> str:
@@ -116,11 +123,11 @@ def _shown(rows: Sequence[Row]) -> str:
     return " ".join(words)
 
 
-def _title(measure: str, rows: Sequence[Row], against: str) -> str:
+def _title(called: str, rows: Sequence[Row], against: str) -> str:
     """How many differences are shown, and how many equivalences where there are any."""
     shown = sum(row["conclusion"] in DIFFERS for row in rows)
     equal = sum(row["conclusion"] == "equivalent" for row in rows)
-    what = f"in {measure_name(measure)} to {against}"
+    what = f"in {called} to {against}"
     alike = f"; {equal} of {len(rows)} equivalent" if equal else ""
     if not shown:
         return f"No difference {what} is shown{alike}"

@@ -1,17 +1,24 @@
-"""Curves: a value along budgets or layers, one curve per level, seeds as dots, intervals as bars, means as ticks."""
+"""Curves: a value along budgets, layers or doses, one curve per level, seeds as dots, means as ticks.
+
+Intervals are bars; along doses, which are numbers and stand at their place, they are bands.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import Mark, Panel, Plot, Reference, bar, group, key, panel_grid, short_names
-from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, line, marker, polyline, shortened, text
+from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, element, line, marker, polyline, shortened, text
 
 LEAST_PANEL = 170.0
 HEIGHT = 160.0
 GAP = 40.0
+EDGE = 12.0
+"""How far the first and the last of numbered positions stand from the panel's sides."""
 DIRECT = 6
 """Up to so many curves are labelled where they end; more get a key."""
 
@@ -53,6 +60,11 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
 
 
 def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
+    if plot.scaled:
+        numbers = [float(position) for position in plot.positions]
+        along = Scale(min(numbers), max(numbers), left + EDGE, right - EDGE)
+        across = {position: along(value) for position, value in zip(plot.positions, numbers, strict=True)}
+        return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, 5.0 * len(plot.levels))
     step = (right - left) / len(plot.positions)
     across = {position: left + step * (i + 0.5) for i, position in enumerate(plot.positions)}
     return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, min(step * 0.66, 60.0))
@@ -68,7 +80,8 @@ def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
             line(place.left, y, place.right, y, "var(--grid)"),
             text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
         ]
-    step = (place.right - place.left) / len(plot.positions)
+    stands = list(place.across.values())
+    step = min((b - a for a, b in pairwise(stands)), default=place.right - place.left)
     names = short_names(plot.positions)
     tight = max(breadth(name, NARROW) for name in names) + 4 > step
     for i, ((position, x), name) in enumerate(zip(place.across.items(), names, strict=True)):
@@ -84,7 +97,7 @@ def _reference(reference: Reference, place: _Place) -> str:
         y = place.scale(reference.values[0][1])
         return line(place.left, y, place.right, y, "var(--reference)")
     points = [(place.across[at], place.scale(value)) for at, value in reference.values if not math.isnan(value)]
-    return polyline(points, "var(--reference)", dash=reference.dash)
+    return polyline(points, reference.colour, dash=reference.dash)
 
 
 def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
@@ -92,19 +105,33 @@ def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
     for i, level in enumerate(plot.levels):
         shift = place.spread * ((i + 0.5) / len(plot.levels) - 0.5)
         marks = [mark for mark in panel.marks if mark.level == level and not math.isnan(mark.value)]
-        points = [(place.across[mark.at] + shift, place.scale(mark.value)) for mark in marks]
-        parts.append(polyline(points, plot.styles[level].colour, 1.2))
-        parts += [_mark(plot, mark, place, x) for mark, (x, _) in zip(marks, points, strict=True)]
+        aside = 0.0 if plot.scaled else shift
+        points = [(place.across[mark.at] + aside, place.scale(mark.value)) for mark in marks]
+        if plot.scaled:
+            parts.append(_band(marks, place, plot.styles[level].colour))
+        parts.append(polyline(points, plot.styles[level].colour, 1.8 if plot.scaled else 1.2))
+        parts += [_mark(plot, mark, place, x, shift - aside) for mark, (x, _) in zip(marks, points, strict=True)]
     return "".join(parts)
 
 
-def _mark(plot: Plot, mark: Mark, place: _Place, x: float) -> str:
+def _band(marks: Sequence[Mark], place: _Place, colour: str) -> str:
+    """The intervals of a curve as one shape."""
+    known = [mark for mark in marks if not math.isnan(mark.low)]
+    edge = [(place.across[mark.at], place.scale(mark.high)) for mark in known]
+    edge += [(place.across[mark.at], place.scale(mark.low)) for mark in reversed(known)]
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in edge)
+    return element("path", d=f"M{path}Z", fill=colour, fill_opacity="0.16") if len(known) > 1 else ""
+
+
+def _mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
+    """An estimate at a place across; its seeds stand as far aside as curves have to be told apart."""
     style, scale = plot.styles[mark.level], place.scale
     parts: list[str] = []
-    if not math.isnan(mark.low):
+    if not math.isnan(mark.low) and not plot.scaled:
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
         parts.append(bar(scale(mark.low), scale(mark.high), x, style.colour, 1.4, cut, flat=False))
-    parts.append(dots([(x, scale(value)) for _, value in mark.seeds if not math.isnan(value)], style.colour, 4.0))
+    seeds = [(x + aside, scale(value)) for _, value in mark.seeds if not math.isnan(value)]
+    parts.append(dots(seeds, style.colour, 4.0))
     y, half = scale(mark.value), min(5.0, max(2.5, place.spread / len(plot.levels) * 0.6))
     said = f"{mark.at}: {mark.said}" if plot.hover else ""
     return group(said, "".join([*parts, line(x - half, y, x + half, y, style.colour, 2.6)]))
@@ -121,7 +148,7 @@ def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) ->
             ends.append((place.scale(marks[-1].value), level, level))
     for reference in panel.references:
         known = [value for _, value in reference.values if not math.isnan(value)]
-        if known:
+        if known and reference.name:
             ends.append((place.scale(known[-1]), reference.name, ""))
     parts: list[str] = []
     for y, name, level in _apart(ends, place.scale.end, place.scale.start):

@@ -46,9 +46,9 @@ def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], widt
     return _figure(id, title, note, plot, rows, draw_strips, width)
 
 
-def curves(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row]) -> Figure:
+def curves(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
     """A figure of curves."""
-    return _figure(id, title, note, plot, rows, draw_curves, FULL)
+    return _figure(id, title, note, plot, rows, draw_curves, width)
 
 
 def _figure(

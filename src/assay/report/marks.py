@@ -14,7 +14,10 @@ from assay.stats.format import number, with_interval
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined."""
+    """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined.
+
+    text: its value in words where the numbers alone would mislead, such as of a censored value.
+    """
 
     level: str
     value: float
@@ -23,6 +26,7 @@ class Mark:
     seeds: tuple[tuple[int, float], ...] = ()
     at: str = ""
     reason: str = ""
+    text: str = ""
 
     @property
     def said(self) -> str:
@@ -30,6 +34,8 @@ class Mark:
         if math.isnan(self.value):
             return f"{self.level} undefined" + (f" ({self.reason})" if self.reason else "")
         doubt = f" ({self.reason})" if self.reason else ""
+        if self.text:
+            return f"{self.level} {self.text}{doubt}"
         return f"{self.level} {with_interval(self.value, self.low, self.high)}{doubt}"
 
     @property
@@ -45,6 +51,7 @@ class Reference:
     name: str
     values: tuple[tuple[str, float], ...]
     dash: str = "5 3"
+    colour: str = "var(--reference)"
 
     @staticmethod
     def level(name: str, value: float) -> Reference:
@@ -64,7 +71,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Plot:
-    """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value."""
+    """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value.
+
+    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then.
+    """
 
     panels: tuple[Panel, ...]
     levels: tuple[str, ...]
@@ -74,6 +84,7 @@ class Plot:
     positions: tuple[str, ...] = ()
     position_name: str = ""
     hover: bool = True
+    scaled: bool = False
 
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""

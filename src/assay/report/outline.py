@@ -21,6 +21,7 @@ class Outline:
     """axis: what is compared, empty for a single recipe. levels: its values in the spec's order. held: the other axes
     and the value at which figures show them. budgets: the values of the budget's axis, empty where there is none.
     measure: the performance that the study is about. environments: those it was measured in, in order.
+    dosed, doses: the axis of the doses of a dose-response and its values, ascending; empty where there is none.
     """
 
     axis: str
@@ -29,6 +30,8 @@ class Outline:
     budgets: tuple[str, ...]
     measure: str
     environments: tuple[str, ...]
+    dosed: str = ""
+    doses: tuple[str, ...] = ()
 
     @cached_property
     def styles(self) -> dict[str, Style]:
@@ -39,10 +42,10 @@ class Outline:
         """Which level a row's recipe has."""
         return coordinates(row).get(self.axis) or str(row["recipe"])
 
-    def shown(self, row: Row, but: str = "") -> bool:
-        """Whether a row's recipe lies in the slice that figures show; `but` names an axis that is left free."""
+    def shown(self, row: Row, *but: str) -> bool:
+        """Whether a row's recipe lies in the slice that figures show; `but` names axes that are left free."""
         at = coordinates(row)
-        return all(at.get(axis, value) == value for axis, value in self.held.items() if axis != but)
+        return all(at.get(axis, value) == value for axis, value in self.held.items() if axis not in but)
 
     @property
     def held_elsewhere(self) -> dict[str, str]:
@@ -66,12 +69,19 @@ def outline(tables: Tables) -> Outline:
         row["environment"] for row in tables.estimates if row["measure"] == measure and not row["factor"]
     )
     budgets = wide.get(BUDGET, ()) if axis != BUDGET else ()
-    return Outline(axis, levels or ("recipe",), held, budgets, measure, tuple(environments))
+    dosed = dose_axis(tables)
+    doses = tuple(sorted(wide.get(dosed, ()), key=float))
+    return Outline(axis, levels or ("recipe",), held, budgets, measure, tuple(environments), dosed, doses)
+
+
+def dose_axis(tables: Tables) -> str:
+    """The axis of the doses; empty where there is none."""
+    return str(tables.half_doses[0]["axis"]) if tables.half_doses else ""
 
 
 def _compared(tables: Tables, wide: Mapping[str, tuple[str, ...]]) -> str:
     stated = [row["axis"] for row in tables.contrasts if row["axis"] in wide]
-    others = [axis for axis in wide if axis != BUDGET] or list(wide)
+    others = [axis for axis in wide if axis not in (BUDGET, dose_axis(tables))] or list(wide)
     return most_common(stated) or max(others, key=lambda axis: len(wide[axis]), default="")
 
 

@@ -112,5 +112,8 @@ def _mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
         said = seed_words(mark.level, seed, value) if plot.hover else ""
         parts.append(marker(style.marker, scale(value), y + below, radius, style.colour, said, 0.6))
     x = scale(mark.value)
+    if scale.beyond(mark.value):  # censored: the bar's arrow, or words where even that lies beyond
+        beyond = text(x, y + 4, mark.text, size=NARROW, anchor="end", colour="var(--soft)", halo=True)
+        return group(mark.said if plot.hover else "", "".join([*parts, *([] if any(parts) else [beyond])]))
     tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
     return group(mark.said if plot.hover else "", "".join([*parts, tick]))

@@ -27,6 +27,7 @@ class Tables:
     seeds: Rows
     estimates: Rows
     contrasts: Rows
+    half_doses: Rows
     collapses: Rows
     environments: Rows
     sentences: Rows

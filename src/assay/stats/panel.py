@@ -184,4 +184,4 @@ def probit(part: Evaluated, clip: float = 0.005) -> Evaluated:
     z = ndtri(held)
     slope = np.where(held == part.values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)
     ends = (float(ndtri(clip)), float(ndtri(1 - clip)))
-    return replace(part, values=z, contributions=part.contributions * slope[:, None], bounds=ends)
+    return replace(part, values=z, contributions=part.contributions * slope[..., None], bounds=ends)

@@ -88,6 +88,15 @@ CONTRASTS = (
 # left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
 # conclusion: "a higher" | "a lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"
 
+HALF_DOSES = (
+    # one row per recipe (without its dose) x environment x measure: the smallest p at which half of the margin over
+    # chance that there was at p = 0 is gone, with its interval. axis: that of the doses. beyond: the first of high,
+    # value, low that lies beyond the greatest dose trained and is NaN (low implies value, value implies high), "" where
+    # none does; text: the three in words, `> 1 [.91, > 1]`; margin: at p = 0, less chance
+    "recipe", "coordinates", "axis", "measure", "environment", "value", "low", "high", "beyond", "text", "greatest",
+    "margin", "chance", "seeds", "patients", "reason",
+)  # fmt: skip
+
 COLLAPSES = (
     # how often a recipe's seeds collapsed or diverged in a fold, of those trained to an end; with `against` set, by how
     # much oftener than those of another recipe over the same seeds, with McNemar's p and the least it can be.

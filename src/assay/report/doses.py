@@ -1,0 +1,236 @@
+"""Dose-response: a measure over the share marked in training, what interacts with it, and half-doses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from assay.report.axes import limits
+from assay.report.choosing import decisive, is_overall, some_levels
+from assay.report.claims import sides
+from assay.report.evidence import Evidence
+from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
+from assay.report.marks import Mark, Panel, Plot, Reference
+from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
+from assay.report.tables import Tables, coordinates, mapping, numeric, whole
+from assay.report.wording import column_places, held_words, measure_name
+from assay.stats.format import number
+from assay.stats.rows import DOSES
+from assay.store import schema
+from assay.store.files import Row
+
+CONFOUNDER = "confounder"
+
+
+def responses(evidence: Evidence) -> list[Figure]:
+    """One figure for every environment: a panel per confounder, a curve per level of the compared axis."""
+    return [made for name in evidence.outline.environments if (made := _response(evidence, name, FULL, "dose"))]
+
+
+def response(evidence: Evidence, width: float) -> Figure | None:
+    """For the first screen: the environment that the contrasts are about."""
+    names = evidence.outline.environments
+    return _response(evidence, decisive(evidence, names), width, "first-dose") if names else None
+
+
+def _response(evidence: Evidence, environment: str, width: float, id: str) -> Figure | None:
+    view = evidence.outline
+    rows = evidence.estimates(view.measure, _kept(evidence, environment)) if view.doses else []
+    if not rows:
+        return None
+    groups = _by_confounder(evidence, rows)
+    levels, cut = some_levels(evidence)
+    plot = plot_of(evidence, view.measure, groups, levels, (view.dosed, view.doses, _dose(evidence)), chance)
+    clean = _clean_environment(evidence)
+    panels = tuple(
+        replace(panel, references=(*panel.references, *_clean(evidence, clean, own, levels)))
+        for panel, (_, own) in zip(plot.panels, groups, strict=True)
+    )
+    ends = [value for panel in panels for one in panel.references for _, value in one.values]
+    low, high = min([plot.limits[0], *ends]), max([plot.limits[1], *ends])
+    drawn = replace(plot, panels=panels, scaled=True, limits=(low, high), position_name="p in training")
+    said = f"Dashed, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
+    held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
+    note = [f"At {held_words(held)}." if held else "", "Bands: 95 % intervals; dots: seeds.", said, cut]
+    title = _title(evidence, environment, rows)
+    return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
+
+
+def _kept(evidence: Evidence, environment: str) -> Callable[[Row], bool]:
+    view = evidence.outline
+    return lambda row: is_overall(row) and row["environment"] == environment and view.shown(row, view.dosed, CONFOUNDER)
+
+
+def _by_confounder(evidence: Evidence, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Panels: the confounders, where they are not what is compared; rows in the order of their doses."""
+    apart = evidence.outline.axis != CONFOUNDER
+    of = [coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows]
+    order = sorted(zip(of, rows, strict=True), key=lambda pair: float(_dose(evidence)(pair[1])))
+    return [(name, [row for other, row in order if other == name]) for name in dict.fromkeys(of)]
+
+
+def _dose(evidence: Evidence) -> Callable[[Row], str]:
+    return lambda row: coordinates(row).get(evidence.outline.dosed, "0")
+
+
+def _clean_environment(evidence: Evidence) -> str:
+    """The environment in which no image is marked when none was in training; empty where there is none."""
+    spec: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}")
+    for point in spec.get("points", []):
+        if str(point["coordinates"].get(evidence.outline.dosed)) == "0":
+            for name, test in point["tests"].items():
+                if not any(_marks_rows(one.get("share", 0.5)) for one in test.get("interventions", {}).values()):
+                    return str(name)
+    return ""
+
+
+def _marks_rows(share: float | Mapping[str, float]) -> bool:
+    return any(share.values()) if isinstance(share, Mapping) else share > 0
+
+
+def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence[str]) -> list[Reference]:
+    """A dashed level for each curve of a panel: what its recipe reaches at p = 0 where no image is marked."""
+    recipes = {row["recipe"] for row in rows if _dose(evidence)(row) == "0"}
+    found = evidence.estimates(evidence.outline.measure, _kept(evidence, clean)) if clean else []
+    return [
+        Reference(
+            "",
+            tuple((dose, numeric(row, "value")) for dose in evidence.outline.doses),
+            "2 4",
+            evidence.outline.styles[evidence.outline.level(row)].colour,
+        )
+        for row in found
+        if row["recipe"] in recipes and evidence.outline.level(row) in levels
+    ]
+
+
+def _title(evidence: Evidence, environment: str, rows: Sequence[Row]) -> str:
+    """In how many curves the intervals of the greatest dose and of p = 0 lie apart."""
+    view = evidence.outline
+    at: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        place = view.level(row), coordinates(row).get(CONFOUNDER, "")
+        at.setdefault(place, {})[_dose(evidence)(row)] = row
+    ends = view.doses[0], view.doses[-1]
+    pairs = [(found[ends[1]], found[ends[0]]) for found in at.values() if set(ends) <= set(found)]
+    name = measure_name(view.measure)
+    word, count = sides(pairs)
+    if not word:
+        return f"{name} in {environment} over the doses"
+    of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves"
+    return f"In {environment}, {name} is {word} at p = {ends[1]} than at p = {ends[0]} in {of}"
+
+
+def forest(evidence: Evidence) -> Figure | None:
+    """The half-doses in the environment that the contrasts are about, a panel per confounder."""
+    view, tables = evidence.outline, evidence.tables
+    where = decisive(evidence, view.environments)
+    rows = [row for row in tables.half_doses if row["environment"] == where and row["measure"] == view.measure]
+    rows = [row for row in rows if view.shown({**row, "recipe": ""}, view.dosed, CONFOUNDER)]
+    if not rows:
+        return None
+    apart = view.axis != CONFOUNDER
+    names = dict.fromkeys(coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows)
+    levels, cut = some_levels(evidence)
+    panels = tuple(
+        Panel(
+            name,
+            tuple(
+                _half_dose(evidence, row)
+                for row in rows
+                if (not apart or coordinates(row).get(CONFOUNDER, "") == name) and view.level(row) in levels
+            ),
+            (Reference.level("greatest dose", numeric(rows[0], "greatest")),),
+        )
+        for name in names
+    )
+    greatest = max(numeric(row, "greatest") for row in rows)
+    span = limits([0.0, greatest * 1.12], [], (-math.inf, math.inf))
+    plot = Plot(panels, levels, view.styles, "half-dose: p at which half of the margin is gone", span)
+    reached = sum(not math.isnan(numeric(row, "value")) for row in rows)
+    title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(rows)} curves"
+    note = f"An arrow or > {greatest:g} lies beyond the greatest dose. {cut}".strip()
+    return strips("half-doses-figure", title, note, plot, rows)
+
+
+def _half_dose(evidence: Evidence, row: Row) -> Mark:
+    """A mark whose ends beyond the greatest dose are infinite; undefined with its reason."""
+    level = evidence.outline.level(row)
+    if row["reason"]:
+        return Mark(level, math.nan, reason=row["reason"])
+    value, low, high = (math.inf if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
+    ends = (math.nan, math.nan) if row["beyond"] == "low" else (low, high)
+    return Mark(level, value, *ends, text=row["text"])
+
+
+def interactions(tables: Tables) -> Sheet | None:
+    """Every dose-response that was compared: the difference, its p on either scale, what it amounts to."""
+    rows = [row for row in tables.contrasts if row["at"] == DOSES]
+    places = column_places(rows)
+    lines = [
+        Line(
+            (
+                words(row["statement"]),
+                words(_amounts(row)),
+                estimated(row, places),
+                probability(numeric(row, "plain_p")),
+                probability(numeric(row, "probit_p")),
+                probability(numeric(row, "p_holm")),
+                amount(whole(row, "seeds")),
+            )
+        )
+        for row in rows
+    ]
+    heads = ("comparison", "in words", "difference", "p plain", "p probit", "p (Holm)", "seeds")
+    note = (
+        "A recipe's change is the mean over p > 0 of its value less that at p = 0; the difference is of two recipes' "
+        "changes. It is shown only where the plain and the probit scale both show it with one sign: p (Holm) corrects "
+        "the greater of their p-values, 1 where signs differ. The interval is of the plain scale, of this comparison "
+        "alone."
+    )
+    source = (rows, schema.CONTRASTS)
+    return sheet("interactions", "Does the dose act differently?", heads, lines, source, note) if rows else None
+
+
+def _amounts(row: Row) -> str:
+    """`triplet changes to lower values than cross-entropy`, `depends on the scale`, `not shown`."""
+    said = {
+        "a higher": f"{row['a']} keeps more, or loses less, than {row['b']}, on both scales",
+        "a lower": f"{row['a']} loses more, or gains less, than {row['b']}, on both scales",
+        "depends on the scale": "depends on the scale: shown on one, or with opposite signs",
+        "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
+        "undefined": f"undefined: {row['reason'] or 'no value'}",
+    }
+    return said.get(row["conclusion"]) or str(row["conclusion"])
+
+
+def half_doses(evidence: Evidence) -> Sheet | None:
+    """Every half-dose, with the margin over chance that there was to lose."""
+    rows = evidence.tables.half_doses
+    lines = [
+        Line(
+            (
+                words(row["recipe"]),
+                words(row["environment"]),
+                words(measure_name(row["measure"])),
+                words(row["text"], row["reason"]),
+                figure(numeric(row, "margin")),
+                amount(whole(row, "seeds")),
+                words(row["reason"] or "–"),
+            ),
+            first=evidence.outline.shown(row, evidence.outline.dosed, CONFOUNDER),
+        )
+        for row in rows
+    ]
+    axes = " · ".join(mapping(rows[0]["coordinates"])) if rows else ""
+    heads = (f"recipe: {axes}" if axes else "recipe", "environment", "measure", "half-dose", "margin at p = 0", "seeds",
+             "why there is none")  # fmt: skip
+    note = (
+        "The smallest p at which half of the margin over chance that the recipe had at p = 0 is gone, linear between "
+        "doses, with its 95 % interval; > what is beyond the greatest dose."
+    )
+    source = (rows, schema.HALF_DOSES)
+    return sheet("half-doses", "Half-doses", heads, lines, source, note) if rows else None

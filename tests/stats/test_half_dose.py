@@ -1,0 +1,104 @@
+"""Half-doses: interpolation by hand, what is censored, what is not clear of chance, and the limits of the interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from assay.stats.dose_response import Dose
+from assay.stats.half_dose import HalfDose, crossings, first_zero, half_dose
+
+from .worlds import panel
+
+SPREAD = np.array([-0.02, 0.0, 0.02])
+
+
+def steady(*means: float) -> tuple[np.ndarray, np.ndarray]:
+    """Values of 3 seeds that differ alike at every dose, and patients who all answer alike."""
+    values = np.array(means)[:, None] + SPREAD
+    return values, np.zeros((len(means), 3, 40))
+
+
+def test_the_value_is_interpolated_between_neighbouring_doses():
+    doses = np.array([0.0, 0.2, 1.0])
+    value, _, _ = crossings(doses, *steady(0.9, 0.8, 0.4), 0.5)  # half of the margin is left at .7
+    assert value == pytest.approx(0.2 + 0.8 * (0.8 - 0.7) / (0.8 - 0.4))
+    value, _, _ = crossings(doses, *steady(0.9, 0.7, 0.4), 0.5)
+    assert value == pytest.approx(0.2)
+    value, _, _ = crossings(doses, *steady(0.9, 0.4, 0.95), 0.5)  # what comes back later does not undo it
+    assert value == pytest.approx(0.2 * 0.2 / 0.5)
+
+
+def test_the_interval_is_where_the_excess_may_be_nothing():
+    """With half of a seed's deviation left in the excess, its limits are lines that can be solved by hand."""
+    doses = np.array([0.0, 1.0])
+    value, low, high = crossings(doses, *steady(0.9, 0.3), 0.5)
+    half = stats.t.ppf(0.975, 2) * (0.5 * 0.02) / math.sqrt(3)
+    assert value == pytest.approx(1 / 3)
+    assert low == pytest.approx((0.2 - half) / 0.6, abs=1e-9)
+    assert high == pytest.approx((0.2 + half) / 0.6, abs=1e-9)
+
+
+def test_what_is_not_reached_is_beyond():
+    doses = np.array([0.0, 1.0])
+    value, low, high = crossings(doses, *steady(0.9, 0.88), 0.5)
+    assert all(map(math.isnan, (value, low, high)))
+    value, low, high = crossings(doses, *steady(0.9, 0.705), 0.5)
+    assert low < 1
+    assert math.isnan(value)
+    value, low, high = crossings(doses, *steady(0.9, 0.695), 0.5)
+    assert low < value < 1
+    assert math.isnan(high)
+
+
+def test_the_first_zero_of_a_line():
+    points = np.array([0.0, 0.5, 1.0])
+    assert first_zero(points, np.array([1.0, -1.0, -2.0])) == 0.25
+    assert first_zero(points, np.array([0.0, -1.0, -2.0])) == 0
+    assert math.isnan(first_zero(points, np.array([3.0, 2.0, 1.0])))
+
+
+def curve(*distances: float, **how: int) -> list[Dose]:
+    doses = np.linspace(0, 1, len(distances)).tolist()
+    made = [panel(i, distance=distance, noise=9, patients=200, **how) for i, distance in enumerate(distances)]
+    return [Dose(p, one) for p, one in zip(doses, made, strict=True)]
+
+
+def test_a_recipe_that_falls_has_one_within_its_interval():
+    found = half_dose(curve(2.5, 1.2, -0.5), "auroc", 0.5)
+    assert 0 < found.low < found.value < found.high < 1
+    assert (found.beyond, found.seeds, found.patients, found.reason) == ("", 5, 200, "")
+
+
+def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
+    found = half_dose(curve(2.5, 2.5, 2.4), "auroc", 0.5)
+    assert (found.beyond, found.text) == ("low", "> 1")
+    assert math.isnan(found.value)
+    assert not found.reason
+
+
+def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
+    found = half_dose(curve(0.05, -0.5), "auroc", 0.5)
+    assert math.isnan(found.value)
+    assert "is not clear of chance (.50)" in found.reason
+    assert found.text == "undefined"
+    few = half_dose(curve(2.5, 0.5, seeds=2), "auroc", 0.5)
+    assert few.reason.endswith("cannot be told: 2 seeds: no interval is drawn under 3")
+
+
+def test_only_seeds_of_every_dose_count():
+    doses = curve(2.5, 1.2, -0.5)
+    whole = doses[1].panel
+    doses[1] = Dose(0.5, replace(whole, scores=whole.scores[:3], seeds=np.array([0, 1, 2])))
+    assert half_dose(doses, "auroc", 0.5).seeds == 3
+
+
+def test_its_words():
+    nan = math.nan
+    assert HalfDose(0.43, 0.31, 0.6, "", 1.0, 0.4, 5, 100).text == ".43 [.31, .60]"
+    assert HalfDose(0.8, 0.62, nan, "high", 1.0, 0.4, 5, 100).text == ".80 [.62, > 1]"
+    assert HalfDose(nan, 0.91, nan, "value", 0.95, 0.4, 5, 100).text == "> 0.95 [.91, > 0.95]"
