@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +18,14 @@ LOW_HALF, HIGH_HALF = "low half", "high half"
 class Grouping:
     """How rows are put into groups: group = target * number of levels + level.
 
-    factor: its name. classes, levels: their names. codes: the code of each level of a factor that has levels; cut: the
-    median that parts any other into halves (values at it belong to the low half).
+    factor: its name. classes, levels: their names. values: what a row of each level holds, ascending; empty where the
+    factor is halved at `cut` (values at it belong to the low half).
     """
 
     factor: str
     classes: tuple[str, ...]
     levels: tuple[str, ...]
-    codes: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
     cut: float = float("nan")
 
     @property
@@ -38,7 +39,7 @@ class Grouping:
         Raises DataError for rows without a value, or with a level that the rows behind the grouping do not have.
         """
         values = table.columns[self.factor]
-        level = self._levels_of(values) if self.codes else np.where(np.isnan(values), -1, values > self.cut)
+        level = self._levels_of(values) if self.values else np.where(np.isnan(values), -1, values > self.cut)
         outside = int((level < 0).sum())
         if outside:
             raise DataError(
@@ -63,30 +64,40 @@ class Grouping:
             )
 
     def _levels_of(self, values: np.ndarray) -> Int[np.ndarray, "n"]:
-        place = np.full(max(self.codes) + 2, -1)
-        place[list(self.codes)] = np.arange(len(self.codes))
-        return place[np.clip(values.astype(np.int64), -1, max(self.codes) + 1)]
+        place = np.searchsorted(self.values, values).clip(max=len(self.values) - 1)
+        return np.where(np.asarray(self.values)[place] == values, place, -1)
 
 
 def grouping(factor: str, table: FactorTable) -> Grouping:
-    """Groups by a factor as these rows have it: by those of its levels that occur, or by halves at the median.
+    """Groups by a factor as these rows have it.
+
+    By those of its levels that occur; for numbers without levels, by their values where there are two, else by halves:
+    the low one up to the median, or up to the greatest value below the median where no value lies above it. So both
+    halves have rows.
 
     Raises SpecError for an unknown factor, DataError for one that has a single value.
     """
     known = [column.name for column in table.factors]
     if factor not in known:
         raise SpecError(unknown_name("factor for groups", factor, known))
-    described, values = table.factor(factor), table.columns[factor]
-    if described.levels:
-        codes = tuple(int(code) for code in np.unique(values) if code >= 0)
-        made = Grouping(factor, table.classes, tuple(described.levels[code] for code in codes), codes)
-    else:
-        there = values[~np.isnan(values)]
-        halves = (LOW_HALF, HIGH_HALF) if len(there) and there.max() > np.median(there) else ()
-        made = Grouping(factor, table.classes, halves, cut=float(np.median(there)) if halves else float("nan"))
-    if len(made.levels) < 2:
+    described, column = table.factor(factor), table.columns[factor]
+    levels = described.levels
+    found = np.unique(column[column >= 0] if levels else column[~np.isnan(column)])
+    if len(found) < 2:
+        only = [_named(value, levels) for value in found]
         raise DataError(
             f"groups by '{factor}' need at least 2 of its values, and all {len(table)} rows have "
-            f"{made.levels[0] if made.levels else 'one'}: name a factor that varies"
+            f"{only[0] if only else 'none'}: name a factor that varies"
         )
-    return made
+    if levels or len(found) == 2:
+        names = tuple(_named(value, levels) for value in found)
+        return Grouping(factor, table.classes, names, tuple(float(value) for value in found))
+    median = float(np.nanmedian(column))
+    cut = median if median < found[-1] else float(found[-2])
+    return Grouping(factor, table.classes, (LOW_HALF, HIGH_HALF), cut=cut)
+
+
+def _named(value: float, levels: Sequence[str]) -> str:
+    if levels:
+        return levels[int(value)]
+    return str(int(value)) if float(value).is_integer() else str(float(value))
