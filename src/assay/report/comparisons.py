@@ -57,7 +57,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], numb
 def _called(row: Row) -> str:
     """`AUROC`, or what of it a dose-response compares."""
     name = measure_name(row["measure"])
-    return f"the change in {name} from p = 0" if row["at"] == DOSES else name
+    return f"the change in {name}" if row["at"] == DOSES else name
 
 
 def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:

@@ -77,14 +77,16 @@ def _dose(evidence: Evidence) -> Callable[[Row], str]:
 
 
 def _clean_environment(evidence: Evidence) -> str:
-    """The environment in which no image is marked when none was in training; empty where there is none."""
+    """The environment in which the fewest recipes meet a marked image, and none of those trained at p = 0; or empty."""
     spec: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}")
+    marked: dict[str, list[str]] = {}
     for point in spec.get("points", []):
-        if str(point["coordinates"].get(evidence.outline.dosed)) == "0":
-            for name, test in point["tests"].items():
-                if not any(_marks_rows(one.get("share", 0.5)) for one in test.get("interventions", {}).values()):
-                    return str(name)
-    return ""
+        for name, test in point["tests"].items():
+            shares = [one.get("share", 0.5) for one in test.get("interventions", {}).values()]
+            found = marked.setdefault(name, [])
+            found += [str(point["coordinates"].get(evidence.outline.dosed))] if any(map(_marks_rows, shares)) else []
+    clean = [name for name, doses in marked.items() if "0" not in doses]
+    return min(clean, key=lambda name: len(marked[name]), default="")
 
 
 def _marks_rows(share: float | Mapping[str, float]) -> bool:

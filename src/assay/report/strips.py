@@ -42,7 +42,10 @@ def draw_strips(plot: Plot, width: float) -> Drawing:
         for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
             body.append(_panel(plot, panel, _Box(label + c * (each + GAP), top + head, each, height), row))
     bottom = rows * (head + height + 34)
-    body.append(text(max(0.0, min(label, width - breadth(plot.axis))), bottom + 6, plot.axis, colour="var(--soft)"))
+    axis = shortened(plot.axis, width)
+    body.append(
+        text(max(0.0, min(label, width - breadth(axis))), bottom + 6, axis, colour="var(--soft)", full=plot.axis)
+    )
     return Drawing(width, bottom + 14, "".join(body))
 
 
