@@ -170,7 +170,29 @@ def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, t
     assert "recipe.loss is focal" in why["reason"]
     assert [event["event"] for event in between] == ["started", "done", "started", "done"]
     assert finished == {"event": "finished", "folder": "runs/small", "trained": 1, "probed": 1, "failed": 0,
-                        "stopped": False, "report": "runs/small/report.html"}  # fmt: skip
+                        "unlearned": 0, "stopped": False, "report": "runs/small/report.html"}  # fmt: skip
+
+
+def test_what_was_begun_is_not_called_new_and_what_collapsed_is_told(
+    ask: Asking, run_copy: Path, tmp_path: Path
+) -> None:
+    changes = (
+        "--set",
+        "contrasts=[]",
+        "--set",
+        "recipe.loss=[cross-entropy]",
+        "--set",
+        "recipe.optimiser={adamw: {lr: 1e-9}}",
+    )
+    words = ("run", write_spec(tmp_path, seeds=1), *changes, "--workers", "0")
+    first = ask(*words)
+    assert first.code == 0
+    assert "1 trials collapsed or diverged and are left out of means: train longer" in first.err
+    for record in run_copy.glob("trials/*/record.json"):
+        record.unlink()
+    again = ask(*words, "--json")
+    (why,) = events(again.out)[0]["why"]
+    assert why == {"reason": "planned before, not finished yet", "trials": 1}
 
 
 BROKEN = '''
@@ -204,7 +226,7 @@ def test_a_trial_that_fails_ends_with_1_and_the_rest_goes_on(
 def test_interrupted_ends_with_130(
     ask: Asking, run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped = Result(run_copy, trained=2, probed=0, failed=0, stopped=True, page=None)
+    stopped = Result(run_copy, trained=2, probed=0, failed=0, unlearned=0, stopped=True, page=None)
     monkeypatch.setattr("assay.execution.run.run_study", lambda *_: stopped)
     answer = ask("run", write_spec(tmp_path))
     assert (answer.code, answer.out) == (130, "")

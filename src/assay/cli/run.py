@@ -68,7 +68,8 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
     time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}{on_device(prepared)}"
-    lines.append(f"{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: {time}")
+    sources = f"{prepared.new_sources} sources and " if prepared.new_sources else ""
+    lines.append(f"{sources}{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: {time}")
     why = [f"  {count} new: {reason}" for reason, count in prepared.why]
     why += [f"  {count} probes new: {reason}" for reason, count in prepared.why_probes]
     lines += why[:MOST_REASONS]
@@ -104,6 +105,7 @@ def _finished(result: Result) -> dict[str, object]:
         "trained": result.trained,
         "probed": result.probed,
         "failed": result.failed,
+        "unlearned": result.unlearned,
         "stopped": result.stopped,
         "report": str(result.page) if result.page else None,
     }
@@ -113,6 +115,12 @@ def _tell(result: Result) -> None:
     if result.stopped:
         print(f"stopped: {result.trained} trials were finished; the same command goes on from here", file=sys.stderr)
         return
+    if result.unlearned:
+        print(
+            f"{result.unlearned} trials collapsed or diverged and are left out of means: train longer, or lower the "
+            "learning rate; the report says which and why",
+            file=sys.stderr,
+        )
     if result.failed:
         print(
             f"{result.failed} tasks failed; the report shows why, and the same command tries them again",

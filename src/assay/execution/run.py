@@ -20,7 +20,7 @@ from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, populatio
 from assay.execution.local import Workers
 from assay.execution.sources import Source, SourceJob, check_sources, missing_sources, start_id
 from assay.execution.stated import state
-from assay.execution.stored import stamp, store, stored_study
+from assay.execution.stored import planned_before, stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
 from assay.execution.tasks import Event, Executor, Observer, Task
 from assay.recipes.checkpoint import remove_checkpoint
@@ -32,6 +32,7 @@ from assay.store.lock import working_in
 Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 """Given the tasks of a run, something to enter that then sees every event."""
 
+UNFINISHED = "planned before, not finished yet"
 PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
 SOURCE = "source-"
@@ -65,12 +66,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. `page` is None when there is nothing to show yet."""
+    """How a run ended. `page` is None when there is nothing to show yet.
+
+    unlearned: trials of the study that collapsed or diverged, in this run or before.
+    """
 
     folder: Path
     trained: int
     probed: int
     failed: int
+    unlearned: int
     stopped: bool
     page: Path | None
 
@@ -100,7 +105,10 @@ def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device:
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
-    why = reasons([trial.training.canonical() for trial in trials], _known(place.folder)) if trials else []
+    begun = planned_before(root)
+    new = [trial for trial in trials if trial.id not in begun]
+    why = reasons([trial.training.canonical() for trial in new], _known(place.folder)) if new else []
+    why += [(UNFINISHED, len(trials) - len(new))] if len(new) < len(trials) else []
     why_probes = probe_reasons(plan, probes, place.folder)
     counts = len(sources), len(trials), len(probes)
     return Prepared(spec, place, population, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
@@ -118,7 +126,7 @@ def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
 def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
     plan, place, population = prepared.plan, prepared.place, prepared.population
     folder = place.folder
-    state(place.root, plan.spec.contrasts, results_exist=any(folder.ids("probes")))
+    state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
     store(folder, plan, inputs_of(population, plan.spec.data), place.skip_bad_rows)
     _sweep(plan, folder)
     with watch(prepared.tasks) as display:
@@ -130,7 +138,16 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
         with folder.tables_made_of(stamp(plan)):
             analyse(plan, place, population)
         page = write_page(folder.root)
-    return Result(folder.root, trained, len(outcome.done) - trained, len(outcome.failed), outcome.stopped, page)
+    ended = [folder.record("trials", id)["status"] for id in sorted(trials) if folder.complete("trials", id)]
+    return Result(
+        folder=folder.root,
+        trained=trained,
+        probed=len(outcome.done) - trained,
+        failed=len(outcome.failed),
+        unlearned=sum(status != "done" for status in ended),
+        stopped=outcome.stopped,
+        page=page,
+    )
 
 
 def _known(folder: RunFolder) -> list[Mapping[str, Any]]:

@@ -80,6 +80,14 @@ def plan_values(root: Path) -> dict[str, Any]:
     return migrated(read_json(path), path)
 
 
+def planned_before(root: Path) -> set[str]:
+    """The ids of the trials that the last run here had planned; empty where none has, or it cannot be read."""
+    try:
+        return {entry["id"] for entry in plan_values(root)["trials"]}
+    except StoreError:
+        return set()
+
+
 def unnamed(root: Path) -> list[Path]:
     """Units in a run folder that its study no longer names: folders of trials, readings and probes, and failures.
 
