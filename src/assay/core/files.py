@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,13 +22,16 @@ _REASONS = {
     errno.EEXIST: "a file stands where a folder is expected; choose another place with --out",
 }
 
+_WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
+"""The machine: process ids alone repeat where several write to one file system."""
+
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk, and rename it.
 
     Raises StoreError with one sentence when the disk is full or may not be written; what stood at `path` is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
