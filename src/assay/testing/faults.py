@@ -1,8 +1,10 @@
 """What a file system can do to a writer: the process is killed before a step, or the step fails.
 
 Steps are the file operations that Python announces to audit hooks (`open`, `os.rename`, `os.mkdir`, ...) within one
-folder, counted from 1. So every moment between two operations is met once, whatever the writer's code looks like, and
-no privilege, mount or timing is needed.
+folder, counted from 1. So every moment between two of them is met once, whatever the writer's Python code looks like,
+and no privilege, mount or timing is needed. Not met: moments within a library's own writes (DuckDB writes Parquet
+without telling Python), of which only the steps around them are. What such a write leaves half done lies under the
+temporary name of `core.files.write_whole`, and its failures are tested with the files that use it.
 """
 
 from __future__ import annotations
