@@ -111,6 +111,13 @@ def test_a_new_probe_reads_kept_models_and_trains_nothing(run_copy: Path) -> Non
     assert {"auroc", "decodability"} <= measures
 
 
+def test_seeds_raised_after_results_are_told_for_ever(run_copy: Path) -> None:
+    run(run_copy, seeds=4)
+    rebuild(run_copy)
+    said = [row["text"] for row in RunFolder(run_copy).table("sentences") if row["part"] == "doubt"]
+    assert "seeds were raised from 3 to 4 after results existed" in said
+
+
 def test_why_a_trial_is_new_names_the_field(run_copy: Path) -> None:
     ((reason, count),) = prepared(run_copy, seeds=4).why
     assert (reason.partition(" (was")[0], count) == ("seed is 3", 2)

@@ -294,6 +294,14 @@ def test_lights_when_all_is_well() -> None:
     }
 
 
+@pytest.mark.parametrize(("planned", "now", "way"), [(3, 9, "raised"), (9, 3, "lowered")])
+def test_seeds_that_changed_after_results_are_told(planned: int, now: int, way: str) -> None:
+    assert (
+        lights([], [], [], (planned, now))[f"seeds were {way} from {planned} to {now} after results existed"] == "warn"
+    )
+    assert lights([], [], [], (now, now)) == lights([], [], [])
+
+
 def test_lights_when_it_is_not() -> None:
     trials = [
         {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")

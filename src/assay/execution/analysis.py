@@ -20,7 +20,7 @@ from assay.execution.half_doses import half_dose_rows
 from assay.execution.jobs import Place
 from assay.execution.pooled import Folds
 from assay.execution.sources import Source
-from assay.execution.stated import exploratory
+from assay.execution.stated import stated
 from assay.execution.study import Plan, Trial
 from assay.shifts.population import Population
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
@@ -51,7 +51,8 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     plan, folder = gathered.plan, place.folder
     trials = [_trial_row(trial, gathered) for trial in plan.trials]
     seeds, estimates = _estimates(gathered)
-    contrasts = contrast_rows(gathered, exploratory(place.root, plan.spec.contrasts))
+    before = stated(place.root, plan.spec)
+    contrasts = contrast_rows(gathered, before.pairs)
     environments = described.environments
     folder.write_table("trials", schema.TRIALS, trials)
     folder.write_table("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])
@@ -61,7 +62,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
-    said = verdict(contrasts, estimates, trials, environments, described.leakage)
+    said = verdict(contrasts, estimates, trials, environments, described.leakage, (before.seeds, plan.spec.seeds))
     folder.write_table("sentences", schema.SENTENCES, said)
     folder.write_table("pictures", schema.PICTURES, described.pictures)
     folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))

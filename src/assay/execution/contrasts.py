@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from assay.core.dose import dose_axis
-from assay.core.spec import ContrastSpec, RecipePoint
+from assay.core.hashing import content_hash
+from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
 from assay.execution.gather import Gathered
-from assay.execution.stated import contrast_id
 from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide, untested
 from assay.stats.dose_response import Dose, interaction
 from assay.stats.estimate import errors_within
@@ -38,6 +38,12 @@ class Pair:
     b: tuple[RecipePoint, ...]
     level_a: str
     where: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        """The hash of the contrast's words, with the level and what is held."""
+        words = content_hash(self.stated.canonical())
+        return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
 
     @property
     def statement(self) -> str:
@@ -68,21 +74,21 @@ def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[st
                 yield Pair(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
 
 
-def contrast_rows(gathered: Gathered, exploratory: Sequence[bool]) -> list[Row]:
+def spec_pairs(spec: StudySpec) -> list[Pair]:
+    """Every comparison of a study, contrast by contrast."""
+    return [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
+
+
+def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
     """One row per comparison, corrected by Holm within its family.
 
-    The stated contrasts of a study are one family, the exploratory ones another.
+    Those that were stated beforehand (by `Pair.id`) are one family, the exploratory ones another.
     """
-    spec = gathered.plan.spec
-    found = [
-        (pair, carry_out(gathered, pair), later)
-        for stated, later in zip(spec.contrasts, exploratory, strict=True)
-        for pair in pairs(stated, spec.points, tuple(spec.axes))
-    ]
+    found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
     return [
         row
-        for name, later in (("stated", False), ("exploratory", True))
-        for row in family_rows(name, [(pair, result) for pair, result, when in found if when is later])
+        for name, before in (("stated", True), ("exploratory", False))
+        for row in family_rows(name, [(pair, result) for pair, result in found if (pair.id in beforehand) is before])
     ]
 
 
@@ -169,7 +175,7 @@ def _seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -
 def _base(pair: Pair) -> Row:
     stated = pair.stated
     return {
-        "id": f"{contrast_id(stated)}-{pair.level_a}" + "".join(f"-{value}" for _, value in pair.where),
+        "id": pair.id,
         "statement": pair.statement,
         "axis": stated.axis,
         "a": pair.level_a,

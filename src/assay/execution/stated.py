@@ -1,35 +1,68 @@
-"""Which contrasts were stated before results existed. One that was added later is exploratory, for ever."""
+"""Which comparisons were stated before results existed. One that was added or changed later is exploratory, for ever.
+
+What is compared is more than a contrast's words: a level added to its axis makes a comparison, and another association
+in its environment makes another one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from assay.core.hashing import content_hash
-from assay.core.spec import ContrastSpec
+from assay.core.spec import RecipePoint, StudySpec
+from assay.execution.contrasts import Pair, spec_pairs
 from assay.store.files import read_json, write_json
 
 FILE = "stated.json"
 
 
-def state(root: Path, contrasts: Sequence[ContrastSpec], results_exist: bool) -> None:
-    """Note contrasts that were not noted before: as stated beforehand, or as exploratory when results exist."""
+@dataclass(frozen=True)
+class Stated:
+    """What was planned before results existed: the comparisons, by `Pair.id`, and the number of seeds."""
+
+    pairs: frozenset[str]
+    seeds: int
+
+
+def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
+    """Note comparisons that were not noted before, as stated beforehand or as exploratory when results exist.
+
+    The file holds for each comparison the content that it has `now`, and whether each it ever had was exploratory; and
+    the seeds that were planned when results first existed.
+    """
     known = _known(root)
-    new = {contrast_id(contrast): results_exist for contrast in contrasts if contrast_id(contrast) not in known}
-    if new:
-        write_json(root / FILE, {**known, **new})
+    noted: dict[str, Any] = dict(known.get("pairs", {}))
+    for pair in spec_pairs(spec):
+        made = _content(pair)
+        before: Mapping[str, bool] = noted.get(pair.id, {}).get("exploratory", {})
+        noted[pair.id] = {"now": made, "exploratory": {made: results_exist, **before}}
+    seeds = known.get("seeds", spec.seeds) if results_exist else spec.seeds
+    new = {"pairs": noted, "seeds": seeds}
+    if new != known:
+        write_json(root / FILE, new)
 
 
-def exploratory(root: Path, contrasts: Sequence[ContrastSpec]) -> list[bool]:
-    """For each contrast, whether it was added after results existed, or says so itself."""
+def stated(root: Path, spec: StudySpec) -> Stated:
+    """What was noted of a study. It goes by the content at the last run: code that was edited since changes nothing."""
     known = _known(root)
-    return [contrast.exploratory or known.get(contrast_id(contrast), True) for contrast in contrasts]
+    noted: Mapping[str, Any] = known.get("pairs", {})
+    beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
+    own = {pair.id for pair in spec_pairs(spec) if not pair.stated.exploratory}
+    return Stated(frozenset(beforehand & own), known.get("seeds", spec.seeds))
 
 
-def contrast_id(contrast: ContrastSpec) -> str:
-    """The hash of what is compared with what."""
-    return content_hash(contrast.canonical())
+def _content(pair: Pair) -> str:
+    """The hash of where the recipes of both sides are tested: along budgets and doses, at every one."""
+    return content_hash([[_tested(pair, point) for point in side] for side in (pair.a, pair.b)])
 
 
-def _known(root: Path) -> dict[str, bool]:
+def _tested(pair: Pair, point: RecipePoint) -> dict[str, Any]:
+    test = point.tests.get(pair.stated.environment)  # probes name some that no spec does
+    return {"coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
+
+
+def _known(root: Path) -> dict[str, Any]:
     return read_json(root / FILE) if (root / FILE).is_file() else {}

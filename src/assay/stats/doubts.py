@@ -15,7 +15,11 @@ NAMED = 3
 
 
 def doubts(
-    contrasts: Sequence[Row], trials: Sequence[Row], environments: Sequence[Row], leakage: Sequence[str] | None
+    contrasts: Sequence[Row],
+    trials: Sequence[Row],
+    environments: Sequence[Row],
+    leakage: Sequence[str] | None,
+    seeds: tuple[int, int] | None = None,
 ) -> list[Sentence]:
     """The lights of the first screen, each in words, in the order in which they are read."""
     return [
@@ -23,6 +27,7 @@ def doubts(
         *_leakage(leakage),
         *_associations(environments),
         *_few_seeds(contrasts),
+        *_other_seeds(seeds),
         *_undefined(contrasts),
     ]
 
@@ -85,6 +90,15 @@ def _few_seeds(contrasts: Sequence[Row]) -> list[Sentence]:
         at_least = "" if fewest == max(kept) else "as few as "
         return [Sentence("doubt", f"{at_least}{fewest} seeds: how they vary is known only roughly", "warn")]
     return [Sentence("doubt", f"{count(fewest, 'seed')} or more in every comparison", "ok")]
+
+
+def _other_seeds(seeds: tuple[int, int] | None) -> list[Sentence]:
+    """Who looks and then takes more seeds may stop when a p suits: the tests hold for a number that was planned."""
+    if seeds is None or seeds[0] == seeds[1]:
+        return []
+    planned, now = seeds
+    way = "raised" if now > planned else "lowered"
+    return [Sentence("doubt", f"seeds were {way} from {planned} to {now} after results existed", "warn")]
 
 
 def _undefined(contrasts: Sequence[Row]) -> list[Sentence]:

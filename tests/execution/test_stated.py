@@ -1,0 +1,88 @@
+"""What was stated before results existed stays so; what was added or changed afterwards is exploratory, for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.execution.small import SMALL
+
+from assay.core.parsing import parse_study
+from assay.core.spec import StudySpec
+from assay.execution.contrasts import spec_pairs
+from assay.execution.stated import state, stated
+
+
+def small(**changes: Any) -> StudySpec:
+    return parse_study({**SMALL, **changes})
+
+
+def losses(*names: str) -> StudySpec:
+    return small(recipe={**SMALL["recipe"], "loss": ["cross-entropy", *names]})
+
+
+def reversed_by(strength: float) -> StudySpec:
+    return small(environments={**SMALL["environments"], "reversed": {"association": {"texture": strength}}})
+
+
+def exploratory(root: Path, spec: StudySpec) -> dict[str, bool]:
+    """Level -> whether its comparison is exploratory."""
+    before = stated(root, spec).pairs
+    return {pair.level_a: pair.id not in before for pair in spec_pairs(spec)}
+
+
+def test_a_level_that_is_added_after_results_is_exploratory(tmp_path: Path) -> None:
+    state(tmp_path, losses("supcon"), results_exist=False)
+    for _ in range(2):
+        state(tmp_path, losses("supcon", "focal"), results_exist=True)
+        assert exploratory(tmp_path, losses("supcon", "focal")) == {"supcon": False, "focal": True}
+
+
+def test_a_level_that_is_added_before_results_is_stated(tmp_path: Path) -> None:
+    state(tmp_path, losses("supcon"), results_exist=False)
+    state(tmp_path, losses("supcon", "focal"), results_exist=False)
+    state(tmp_path, losses("supcon", "focal"), results_exist=True)
+    assert exploratory(tmp_path, losses("supcon", "focal")) == {"supcon": False, "focal": False}
+
+
+def test_another_test_after_results_is_another_comparison(tmp_path: Path) -> None:
+    first, other = reversed_by(-0.9), reversed_by(-0.5)
+    state(tmp_path, first, results_exist=False)
+    state(tmp_path, other, results_exist=True)
+    assert exploratory(tmp_path, other) == {"supcon": True}
+    state(tmp_path, first, results_exist=True)
+    assert exploratory(tmp_path, first) == {"supcon": False}
+    state(tmp_path, other, results_exist=False)  # the records were removed
+    assert exploratory(tmp_path, other) == {"supcon": True}
+
+
+def test_a_change_that_no_comparison_rests_on_leaves_it_stated(tmp_path: Path) -> None:
+    beside = {**SMALL["environments"], "neutral": {"association": {"texture": 0.0}}}
+    state(tmp_path, small(), results_exist=False)
+    state(tmp_path, small(environments=beside, question="?"), results_exist=True)
+    assert exploratory(tmp_path, small(environments=beside, question="?")) == {"supcon": False}
+
+
+@pytest.mark.parametrize("results_exist", [False, True])
+def test_a_contrast_may_call_itself_exploratory(tmp_path: Path, results_exist: bool) -> None:
+    spec = small(contrasts=[{**SMALL["contrasts"][0], "exploratory": True}])
+    state(tmp_path, spec, results_exist)
+    assert exploratory(tmp_path, spec) == {"supcon": True}
+
+
+def test_what_was_never_noted_is_exploratory(tmp_path: Path) -> None:
+    assert exploratory(tmp_path, small()) == {"supcon": True}
+
+
+def test_the_seeds_are_those_planned_when_results_first_existed(tmp_path: Path) -> None:
+    for seeds, results_exist in ((5, False), (3, False), (9, True), (12, True)):
+        state(tmp_path, small(seeds=seeds), results_exist)
+    assert stated(tmp_path, small(seeds=12)).seeds == 3
+
+
+def test_what_is_noted_already_is_not_written_again(tmp_path: Path) -> None:
+    state(tmp_path, small(), results_exist=False)
+    written = (tmp_path / "stated.json").stat().st_mtime_ns
+    state(tmp_path, small(), results_exist=True)
+    assert (tmp_path / "stated.json").stat().st_mtime_ns == written
