@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from assay.report.collect import Content
@@ -10,6 +11,10 @@ from assay.report.sheets import Sheet
 MOST_ROWS = 60
 """Longer tables are left to their files."""
 
+_SIGNS = re.compile(r"[\\`*_<>|\[\]()!#&~$@]")
+_ADDRESS = re.compile(r"\b(https?|ftp|mailto|xmpp|www)([:.])", re.IGNORECASE)
+_BEGINNING = re.compile(r"^(\d+(?=\.(?:\s|$))|(?=[-+=]))")
+
 
 def as_text(content: Content) -> str:
     """The whole as Markdown."""
@@ -17,21 +22,21 @@ def as_text(content: Content) -> str:
 
 
 def _lines(content: Content) -> Iterator[str]:
-    yield from (f"# {_plain(content.question)}", "", _plain(content.meta), "")
+    yield from (f"# {_paragraph(content.question)}", "", _paragraph(content.meta), "")
     for said in (*content.said["answer"], *content.said["limit"]):
-        yield from (_plain(said.text), "")
+        yield from (_paragraph(said.text), "")
     if content.said["doubt"]:
         yield from ("## Can it be trusted?", "")
-        yield from (f"- {said.word or 'note'}: {_plain(said.text)}" for said in content.said["doubt"])
+        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in content.said["doubt"])
         yield ""
     for section in content.sections:
-        yield from (f"## {section.title}", "", *([section.words, ""] if section.words else []))
+        yield from (f"## {_paragraph(section.title)}", "", *([_paragraph(section.words), ""] if section.words else []))
         for figure in section.figures:
-            yield from (f"- {_plain(f'{figure.alternative} {figure.note}')}", "")
+            yield from (f"- {_paragraph(f'{figure.alternative} {figure.note}')}", "")
         for sheet in section.sheets:
             yield from _table(sheet)
         if not section.sheets and section.otherwise:
-            yield from (section.otherwise, "")
+            yield from (_paragraph(section.otherwise), "")
     yield from ("## What failed, collapsed or is undefined", "")
     for sheet in (*content.lost, content.environments, content.provenance):
         if sheet is not None:
@@ -39,22 +44,25 @@ def _lines(content: Content) -> Iterator[str]:
 
 
 def _table(sheet: Sheet) -> Iterator[str]:
-    yield from (f"### {sheet.caption}", "")
+    yield from (f"### {_paragraph(sheet.caption)}", "")
     if len(sheet.lines) > MOST_ROWS:
         yield from (f"{len(sheet.lines)} rows: see the file of the table in the page.", "")
         return
-    yield from (_row(sheet.heads), _row(["---"] * len(sheet.heads)))
+    yield from (_row(sheet.heads), f"| {' | '.join('---' for _ in sheet.heads)} |")
     for line in sheet.lines:
         yield _row([cell.text for cell in line.cells])
-    yield from ("", *([sheet.note, ""] if sheet.note else []))
+    yield from ("", *([_paragraph(sheet.note), ""] if sheet.note else []))
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell if cell == '---' else _plain(cell) for cell in cells)} |"
+    return f"| {' | '.join(map(_plain, cells))} |"
 
 
 def _plain(text: str) -> str:
-    """Text on one line in which Markdown and HTML find nothing to obey."""
-    for sign in "\\`*_<>|":
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())
+    """Text on one line in which Markdown and HTML find nothing to obey; also no address that a reader links unasked."""
+    return _ADDRESS.sub(r"\1\\\2", _SIGNS.sub(r"\\\g<0>", " ".join(text.split())))
+
+
+def _paragraph(text: str) -> str:
+    """The same where a line begins with it, which makes lists, rules and headings of some signs."""
+    return _BEGINNING.sub(r"\1\\", _plain(text))
