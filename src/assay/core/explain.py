@@ -11,7 +11,7 @@ import annotated_types as bound
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from assay.core.document import Keys
+from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
 from assay.core.problems import Problems
 
@@ -50,7 +50,8 @@ def _explain(
         what = f": expected {expected(field)}" if field and expected(field) != "text" else ""
         problems.add((*keys, *loc[:-1]), "", f"'{loc[-1]}' is missing{what}")
     elif field is None or kind == "value_error":
-        made = isinstance(given, Mapping) and any(isinstance(part, BaseModel) for part in given.values())
+        parts = [] if (mapping := mapping_of(given)) is None else list(mapping.values())
+        made = any(isinstance(part, BaseModel) for part in parts)
         problems.add((*keys, *loc), "" if made else given, message.removeprefix("Value error, "))
     else:
         wanted = expected(field, inside=_inner(field.annotation, len(loc) - _depth(model, loc)))
