@@ -12,8 +12,8 @@ import yaml as pyyaml
 
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
-from assay.core.paths import assets_folder, file_hash, filled, unset
-from assay.core.spec import StudySpec
+from assay.core.paths import assets_folder, file_hash, filled, told, unset
+from assay.core.spec import Component, StudySpec
 
 from .conftest import STUDY, trial_ids
 
@@ -80,6 +80,71 @@ def test_weights_that_are_not_there_are_told_before_anything_runs(
     with pytest.raises(SpecError) as caught:
         parse_study(study_file(tmp_path, path))
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/jane/w.pt", "w.pt"),
+        ("/home/jane/", "jane"),
+        ("C:\\Users\\jane\\w.pt", "w.pt"),
+        ("//store/jane/w.pt", "w.pt"),
+        ("weights/w.pt", "weights/w.pt"),
+        ("${WEIGHTS}/w.pt", "${WEIGHTS}/w.pt"),
+        ("~/w.pt", "~/w.pt"),
+        ("https://example.org/w.pt", "https://example.org/w.pt"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_an_absolute_path_is_told_by_its_last_part(text: str, shown: str) -> None:
+    assert told(text) == shown
+
+
+def of_files(*paths: str | Path) -> dict[str, Any]:
+    """A study of weights from these files, compared with those of the first."""
+    study: dict[str, Any] = copy.deepcopy(STUDY)
+    files = [{"file": {"path": str(path)}} for path in paths]
+    study["recipe"]["initialisation"] = files
+    study["contrasts"] = [{"axis": "initialisation", "against": files[0], "measure": "auroc", "environment": "same"}]
+    return study
+
+
+def test_no_label_names_the_folders_of_who_runs_it(tmp_path: Path) -> None:
+    for name in ("a.pt", "b.pt"):
+        (tmp_path / name).write_text(name)
+    spec = parse_study(of_files(tmp_path / "a.pt", tmp_path / "b.pt"))
+    assert spec.axes["initialisation"] == ("file(path=a.pt)", "file(path=b.pt)")
+    assert spec.contrasts[0].against == "file(path=a.pt)"
+    made = [spec.points[0].recipe.initialisation, spec.points[1].recipe.initialisation]
+    assert [one.params["path"] for one in made] == [str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
+    assert made[0].label.startswith("file(path=a.pt, sha256=")
+    nih = Component(kind="dataset", name="nih", params={"folder": "/home/jane/nih", "finding": "Mass"})
+    assert nih.label == "nih(folder=nih, finding=Mass)"
+    everything = [
+        *(point.label for point in spec.points),
+        *(text for point in spec.points for text in point.coordinates.values()),
+    ]
+    assert not any(str(tmp_path) in text for text in everything)
+
+
+def test_files_of_one_name_on_an_axis_are_told_apart_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.pt").write_text(name)
+    with pytest.raises(SpecError) as caught:
+        parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "two" / "best.pt"))
+    assert (
+        "the value 'file(path=best.pt)' stands twice on this axis; name the files differently, or write their paths "
+        "from the study file's folder"
+    ) in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    spec = parse_study(of_files("one/best.pt", "two/best.pt"))
+    assert spec.axes["initialisation"] == ("file(path=one/best.pt)", "file(path=two/best.pt)")
+    with pytest.raises(SpecError, match=r"'file\(path=best.pt\)' stands twice on this axis; keep one"):
+        parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "one" / "best.pt"))
 
 
 def test_a_hash_is_read_anew_when_the_file_has_changed(tmp_path: Path) -> None:

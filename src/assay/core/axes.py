@@ -9,15 +9,17 @@ of three values.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args, get_origin
 
 from assay.core.document import Keys, dotted, mapping_of
+from assay.core.paths import told
 from assay.core.problems import Problems
 from assay.core.registry import KINDS, ComponentKind, lookup
 
 REGIONS: tuple[Keys, ...] = (("recipe",), ("environments", "train"))
+SAME_NAME = "name the files differently, or write their paths from the study file's folder"
 _NATURAL = {"high", "levels"}
 
 
@@ -44,26 +46,29 @@ class Axis:
         return tuple("+".join(choice.label for choice in group) for group in self.choices)
 
 
-def label(value: Any) -> str:
-    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`."""
+def label(value: Any, shown: Callable[[str], str] = told) -> str:
+    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`.
+
+    shown: what its texts are called; absolute paths by their last part, others as written, unless told otherwise.
+    """
     mapping = mapping_of(value)
     if mapping is not None:
         if len(mapping) == 1:
             (name, inside), *_ = mapping.items()
             if isinstance(inside, dict):
-                return f"{name}({_pairs(cast(dict[str, Any], inside))})" if inside else name
-        return _pairs(mapping) or "none"
+                return f"{name}({_pairs(cast(dict[str, Any], inside), shown)})" if inside else name
+        return _pairs(mapping, shown) or "none"
     if isinstance(value, list):
-        return " + ".join(label(item) for item in cast(list[Any], value)) or "none"
+        return " + ".join(label(item, shown) for item in cast(list[Any], value)) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
-    return "none" if value is None else str(value)
+    return "none" if value is None else shown(str(value))
 
 
-def _pairs(mapping: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={label(value)}" for key, value in mapping.items())
+def _pairs(mapping: Mapping[str, Any], shown: Callable[[str], str]) -> str:
+    return ", ".join(f"{key}={label(value, shown)}" for key, value in mapping.items())
 
 
 def is_axis(value: Any, keys: Keys) -> bool:
@@ -116,7 +121,10 @@ def _outer(value: Any, keys: Keys, problems: Problems) -> Iterator[tuple[Keys, t
         choices = tuple(_choices(value, keys, keys, problems))
         labels = [choice.label for choice in choices]
         for repeated in sorted({text for text in labels if labels.count(text) > 1}):
-            problems.add(keys, value, f"the value '{repeated}' stands twice on this axis; keep one")
+            several = len({label(choice.value, str) for choice in choices if choice.label == repeated}) > 1
+            problems.add(
+                keys, value, f"the value '{repeated}' stands twice on this axis; {SAME_NAME if several else 'keep one'}"
+            )
         if choices:
             yield keys, choices
         return

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 ASSETS = "ASSAY_ASSETS"
 """The variable that says where the image sets are, such as lung-nodule/."""
@@ -30,6 +30,12 @@ def filled(text: str, folder: str = "") -> Path:
 def begins_with_variable(text: str) -> bool:
     """Whether what a path means is up to the machine that it is read on."""
     return _NAMED.match(text) is not None
+
+
+def told(text: str) -> str:
+    """A text as labels show it: an absolute path by its last part, since the rest names a machine and its owner."""
+    path = PureWindowsPath(text) if PureWindowsPath(text).is_absolute() else PurePosixPath(text)
+    return path.name or text if path.is_absolute() else text
 
 
 def unset(text: str) -> list[str]:

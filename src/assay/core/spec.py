@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from assay.core.axes import label
 from assay.core.hashing import content_hash
 from assay.core.registry import ComponentKind, lookup
 from assay.core.traits import refusal, uses_groups
@@ -66,9 +67,8 @@ class Component(Frozen):
 
     @property
     def label(self) -> str:
-        """What a figure calls it: `supcon` or `supcon(temperature=0.05)`."""
-        inside = ", ".join(f"{key}={value}" for key, value in self.params.items())
-        return f"{self.name}({inside})" if inside else self.name
+        """What a figure calls it, as on an axis: `supcon`, `supcon(temperature=0.05)`; files by their names alone."""
+        return label({self.name: dict(self.params)})
 
 
 class FactorSpec(Frozen):
