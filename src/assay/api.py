@@ -54,12 +54,19 @@ class Study:
         return Study(self.source, (*self.changes, (place, value)), self.scale)
 
     def run(
-        self, out: str | Path = "runs", *, workers: int | None = None, device: str = "auto", progress: bool = True
+        self,
+        out: str | Path = "runs",
+        *,
+        workers: int | None = None,
+        device: str = "auto",
+        skip_bad_rows: bool = False,
+        progress: bool = True,
     ) -> Run:
         """Train and probe what is missing, compare, write the page. Trials that fail are kept in the tables.
 
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
         device: auto (the first GPU, else the processor), cpu, cuda or cuda:N; it is no part of the study.
+        skip_bad_rows: leave rows that cannot be read out, and list them on the page, in place of raising DataError.
         Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
         from assay.cli.progress import Display, display_for
@@ -72,7 +79,7 @@ class Study:
         root = run_folder(spec, self.scale, Path(out))
         where = choose_device(device)
         executor, count = crew(workers, where)
-        prepared = prepare(spec, root, device=where)
+        prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where)
 
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, count, as_json=False)
@@ -94,7 +101,12 @@ class Run:
     result: Result | None = None
 
     def table(self, name: str = "contrasts") -> pd.DataFrame:
-        """contrasts, estimates, seeds, trials, environments, sentences, pictures or provenance (see `store.schema`)."""
+        """The rows of one table.
+
+        name: contrasts, sentences, estimates, seeds, trials, sources, collapses, half_doses, environments, pictures or
+        provenance. Columns are in `store.schema`. Warns when the tables are of an earlier study than the last begun
+        here. Raises StoreError when there is no such table.
+        """
         import pandas as pd
 
         folder = RunFolder(self.folder)
