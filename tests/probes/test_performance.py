@@ -227,3 +227,14 @@ def _column(factor: Factor, values: np.ndarray) -> FactorTable:
 
 def test_the_catalogue_builds_it() -> None:
     assert build("probe", "performance", {"smallest_group": 7}).smallest_group == 7
+
+
+def test_two_numbers_are_two_groups_and_a_common_greatest_value_is_the_high_half() -> None:
+    flag = Factor("flag", "continuous")
+    ones = _column(flag, np.array([0.0, 1.0, 1.0, 1.0]))
+    assert {g.level: g.rows.tolist() for g in groups_of(ones, ones)} == {
+        "0": [True, False, False, False],
+        "1": [False, True, True, True],
+    }
+    common = _column(flag, np.array([1.0, 2.0, 3.0, 3.0, 3.0]))
+    assert {g.level: int(g.rows.sum()) for g in groups_of(common, common)} == {"low half": 2, "high half": 3}

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from assay.core.errors import StoreError
+from assay.core.files import write_bytes
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _REASONS = {
@@ -94,15 +95,7 @@ class ArrayCache:
 
     def write_notes(self, name: str, value: Any) -> None:
         """Keep a JSON value under `name`, whole or not at all; the last of several writers wins."""
-        path = self.root / name
-        partial = path.with_name(f"{name}.{os.getpid()}.partial")
-        try:
-            with writing(path):
-                self.root.mkdir(parents=True, exist_ok=True)
-                partial.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
-                partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_bytes(self.root / name, json.dumps(value, separators=(",", ":")).encode())
 
 
 @contextmanager

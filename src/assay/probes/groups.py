@@ -23,9 +23,10 @@ class Group:
 def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
     """Every group of every factor that has rows in `table`.
 
-    A factor with levels gives one group per level, any other two halves, cut at the median of `reference` so that a
-    half means the same in every environment (values at the median belong to the low half). A factor whose rows all fall
-    into one group gives none; rows with a missing value are in no group of that factor.
+    A factor with levels gives one group per level, and so does one of two numbers (0 and 1). Any other gives two
+    halves, cut at the median of `reference` so that a half means the same in every environment; values at the median
+    belong to the low half, unless none lies above it. A factor whose rows all fall into one group gives none; rows with
+    a missing value are in no group of that factor.
     """
     found: list[Group] = []
     for factor in table.factors:
@@ -42,5 +43,9 @@ def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> li
     known = known[~np.isnan(known)]
     if not len(known):
         return []
-    median = np.median(known)
-    return [Group(factor.name, LOW_HALF, values <= median), Group(factor.name, HIGH_HALF, values > median)]
+    distinct = np.unique(known)
+    if len(distinct) == 2:
+        return [Group(factor.name, f"{value:g}", values == value) for value in distinct]
+    cut = np.median(known)
+    cut = cut if cut < distinct[-1] or len(distinct) == 1 else distinct[-2]
+    return [Group(factor.name, LOW_HALF, values <= cut), Group(factor.name, HIGH_HALF, values > cut)]
