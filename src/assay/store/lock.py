@@ -35,14 +35,8 @@ def working_in(root: Path) -> Generator[None]:
 
 
 def _hold(lock: int, root: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StoreError(
-            f"another run works in {root}: wait until it ends, or choose another place with --out"
-        ) from error
-    except OSError:  # a file system that knows no locks: one run at a time is then up to the user
-        return
+    if not _taken(lock):
+        raise StoreError(f"another run works in {root}: wait until it ends, or choose another place with --out")
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.core.errors import DataError, unknown_name
 from assay.core.types import Factor
 from assay.data.dataset import Card, PixelScale, Rendered
 from assay.data.phantoms.canvas import Grid, take
@@ -26,7 +25,7 @@ from assay.data.phantoms.chest_texture import lung_texture
 from assay.data.phantoms.chest_vessels import vessels
 from assay.data.phantoms.chest_visible import Visible, visible
 from assay.data.phantoms.factors import CHEST as FACTORS
-from assay.data.phantoms.marginals import Levels, Marginal, Skewed, Uniform
+from assay.data.phantoms.marginals import Levels, Marginal, Skewed, Uniform, quantile_of
 from assay.data.phantoms.request import check_difficulty, check_size, check_values
 
 FIELD = 400.0
@@ -113,11 +112,7 @@ class ChestPhantom:
 
     def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
         """Values at probabilities u in [0, 1); codes for factors with levels. Raises DataError."""
-        if factor not in MARGINALS:
-            raise DataError(unknown_name("factor", factor, tuple(MARGINALS)))
-        if not bool(np.all((u >= 0) & (u < 1))):
-            raise DataError(f"a quantile of '{factor}' was asked outside 0 <= u < 1")
-        return MARGINALS[factor].quantile(np.asarray(u, dtype=np.float64))
+        return quantile_of(MARGINALS, factor, u)
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Every factor is an input of its own."""

@@ -5,12 +5,14 @@ They use exactly defined arithmetic only, so that a row's factor has the same bi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
+
+from assay.core.errors import DataError, unknown_name
 
 
 class Marginal(Protocol):
@@ -69,3 +71,15 @@ class Halves:
         upper = u >= 0.5
         within = np.where(upper, (2 * u - 1) * high, 2 * u * low).astype(np.int64)
         return within + low * upper
+
+
+def quantile_of(marginals: Mapping[str, Marginal], factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
+    """Values of a phantom's factor at probabilities u in [0, 1): numbers, or codes of levels [n].
+
+    Raises DataError for an unknown factor and for a probability outside.
+    """
+    if factor not in marginals:
+        raise DataError(unknown_name("factor", factor, tuple(marginals)))
+    if not bool(np.all((u >= 0) & (u < 1))):
+        raise DataError(f"a quantile of '{factor}' was asked outside 0 <= u < 1")
+    return marginals[factor].quantile(np.asarray(u, dtype=np.float64))

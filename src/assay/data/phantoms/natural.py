@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from assay.core.errors import DataError, unknown_name
 from assay.core.types import Factor
 from assay.data.dataset import Card, PixelScale, Rendered
 from assay.data.phantoms.canvas import Grid, column
@@ -17,7 +16,7 @@ from assay.data.phantoms.counter import spread, uniforms
 from assay.data.phantoms.exact import direction
 from assay.data.phantoms.fractal import draw_fractal
 from assay.data.phantoms.leaves import draw_leaves, ink
-from assay.data.phantoms.marginals import Halves, Marginal, Uniform
+from assay.data.phantoms.marginals import Halves, Marginal, Uniform, quantile_of
 from assay.data.phantoms.natural_kinds import LAWS, Law, natural_factors
 from assay.data.phantoms.natural_noise import draw_noise, power_field
 from assay.data.phantoms.request import check_difficulty, check_size, check_values
@@ -72,11 +71,7 @@ class NaturalPhantom:
 
     def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
         """Values at probabilities u in [0, 1); codes for the kind. Raises DataError."""
-        if factor not in self._marginals:
-            raise DataError(unknown_name("factor", factor, tuple(self._marginals)))
-        if not bool(np.all((u >= 0) & (u < 1))):
-            raise DataError(f"a quantile of '{factor}' was asked outside 0 <= u < 1")
-        return self._marginals[factor].quantile(np.asarray(u, dtype=np.float64))
+        return quantile_of(self._marginals, factor, u)
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Every factor is an input of its own."""

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from assay.core.errors import DataError, unknown_name
 from assay.core.types import Factor
 from assay.data.dataset import Card, PixelScale, Rendered
 from assay.data.phantoms.canvas import Grid, take
@@ -19,7 +18,7 @@ from assay.data.phantoms.counter import spread
 from assay.data.phantoms.factors import NODULE as FACTORS
 from assay.data.phantoms.lesion import Lesion, draw_lesion, shape, visible
 from assay.data.phantoms.lung import chest_wall, has_wall, parenchyma, scanner_noise, wall_tissue
-from assay.data.phantoms.marginals import Levels, Marginal, Skewed, Uniform
+from assay.data.phantoms.marginals import Levels, Marginal, Skewed, Uniform, quantile_of
 from assay.data.phantoms.request import check_difficulty, check_size, check_values
 from assay.data.phantoms.vessels import branching_vessels, cut_vessels
 
@@ -101,11 +100,7 @@ class NodulePhantom:
 
     def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
         """Values at probabilities u in [0, 1); codes for texture and vessel. Raises DataError."""
-        if factor not in MARGINALS:
-            raise DataError(unknown_name("factor", factor, tuple(MARGINALS)))
-        if not bool(np.all((u >= 0) & (u < 1))):
-            raise DataError(f"a quantile of '{factor}' was asked outside 0 <= u < 1")
-        return MARGINALS[factor].quantile(np.asarray(u, dtype=np.float64))
+        return quantile_of(MARGINALS, factor, u)
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """The two coordinates count as one input."""

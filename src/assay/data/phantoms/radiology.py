@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from assay.core.errors import DataError, unknown_name
 from assay.core.types import Factor
 from assay.data.dataset import Card, Phantom, PixelScale, Rendered
 from assay.data.phantoms.chest import ChestPhantom
 from assay.data.phantoms.counter import uniforms
-from assay.data.phantoms.marginals import Halves
+from assay.data.phantoms.marginals import Halves, quantile_of
 from assay.data.phantoms.nodule import NodulePhantom
 from assay.data.phantoms.radiology_kinds import FINDINGS, TASKS, Anatomy, Task, radiology_factors
 from assay.data.phantoms.request import check_difficulty, check_size, check_values
@@ -67,11 +66,7 @@ class RadiologyPhantom:
 
     def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
         """Codes of the kind at probabilities u in [0, 1). Raises DataError."""
-        if factor != "kind":
-            raise DataError(unknown_name("factor", factor, ("kind",)))
-        if not bool(np.all((u >= 0) & (u < 1))):
-            raise DataError(f"a quantile of '{factor}' was asked outside 0 <= u < 1")
-        return self._kinds.quantile(np.asarray(u, dtype=np.float64))
+        return quantile_of({"kind": self._kinds}, factor, u)
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """One factor, one input."""
