@@ -102,8 +102,8 @@ class Flip:
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
         """See the class."""
         for name, axis in (("left_right", -1), ("up_down", -2)):
-            chosen = _to(draws[name], images).reshape(-1, 1, 1, 1)
-            images = torch.where(chosen, images.flip(axis), images)
+            chosen = _to(np.flatnonzero(draws[name]), images)
+            images = images.index_copy(0, chosen, images.index_select(0, chosen).flip(axis))
         return images
 
 
