@@ -1,0 +1,161 @@
+"""`tools/environment` chooses a Python and builds `.venv` with it, or says in three lines at most what is missing.
+
+The Pythons here are stand-ins that answer what the tool asks and note what they are told to do; nothing is installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SYSTEM = ("bash", "env", "dirname", "rm", "mkdir", "cp")
+PYTHON = """#!/usr/bin/env bash
+case "$*" in
+    *"%d.%d.%d"*) echo "Python {version}.1" ;;
+    *"sys.exit"*) exit {misfit} ;;
+    *"%d.%d"*) echo {version} ;;
+    *"import venv"*) exit {bare} ;;
+    "-m pip --version") ;;
+    *) echo "{name} $*" >> told; [ "$1 $2" != "-m venv" ] || {{ mkdir -p .venv/bin; cp "$0" .venv/bin/python; }} ;;
+esac
+"""
+UV = """#!/usr/bin/env bash
+case "$1" in
+    --version) ;;
+    venv) echo "uv $*" >> told; mkdir -p .venv/bin; cp ../bin/brought .venv/bin/python ;;
+    *) echo "uv $*" >> told ;;
+esac
+"""
+Pythons = Mapping[str, tuple[str, bool]]  # name -> version, whether with the venv module
+WHOLE, BARE = True, False
+READY = "source .venv/bin/activate, then assay --help\n"
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+class Machine:
+    """A folder with the tool in it, and a PATH on which only the Pythons named are found."""
+
+    def __init__(self, folder: Path, pythons: Pythons, *, uv: bool = False) -> None:
+        self.bin, self.clone = folder / "bin", folder / "clone"
+        self.bin.mkdir()
+        (self.clone / "tools").mkdir(parents=True)
+        shutil.copy(ROOT / "tools" / "environment", self.clone / "tools")
+        for name in SYSTEM:
+            found = shutil.which(name)
+            assert found, name
+            (self.bin / name).symlink_to(found)
+        for name, (version, whole) in pythons.items():
+            self.add(name, version, whole)
+        if uv:
+            self.add("brought", "3.12", BARE)
+            write(self.bin / "uv", UV)
+
+    def add(self, name: str, version: str, whole: bool = WHOLE) -> None:
+        misfit = int(version not in ("3.11", "3.12"))
+        write(self.bin / name, PYTHON.format(name=name, version=version, misfit=misfit, bare=int(not whole)))
+
+    def build(self, *arguments: str, python: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": str(self.bin), "PYTHON": python}
+        command = [str(self.clone / "tools" / "environment"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def told(self) -> list[str]:
+        notes = self.clone / "told"
+        return notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+
+
+REMEDY = (
+    "Debian 12 and Ubuntu 24.04 have one: apt install python3 python3-venv. "
+    "Elsewhere install uv, which brings one,\nor name one: make demo PYTHON=/path/to/python3.12\n"
+)
+REFUSALS: dict[str, tuple[Pythons, str, str]] = {
+    "no Python": (
+        {},
+        "",
+        "Assay needs Python 3.11 or 3.12; found: none.\n" + REMEDY,
+    ),
+    "another Python": (
+        {"python3": ("3.13", WHOLE), "python": ("2.7", BARE)},
+        "",
+        "Assay needs Python 3.11 or 3.12; found: Python 3.13.1.\n" + REMEDY,
+    ),
+    "no venv": (
+        {"python3": ("3.11", BARE)},
+        "",
+        "BIN/python3 cannot make a virtual environment: its venv module is a package of its own here.\n"
+        "Install it (apt install python3.11-venv) and run the same command again.\n",
+    ),
+    "the one named does not fit": (
+        {"python3": ("3.12", WHOLE), "python3.13": ("3.13", WHOLE)},
+        "python3.13",
+        "PYTHON=python3.13 is Python 3.13.1; Assay needs 3.11 or 3.12.\n"
+        "Name another, or none: then the first that fits is taken.\n",
+    ),
+    "the one named is not there": (
+        {"python3": ("3.12", WHOLE)},
+        "/opt/python3.12",
+        "PYTHON=/opt/python3.12 is no Python that runs; Assay needs 3.11 or 3.12.\n"
+        "Name another, or none: then the first that fits is taken.\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("pythons", "named", "says"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_missing_is_said(tmp_path: Path, pythons: Pythons, named: str, says: str) -> None:
+    machine = Machine(tmp_path, pythons)
+    done = machine.build(python=named)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == says.replace("BIN", str(machine.bin))
+    assert machine.told() == []
+
+
+def pip(extra: str = "") -> str:
+    return f"-m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .{extra}"
+
+
+@pytest.mark.parametrize(
+    ("pythons", "named", "chosen"),
+    [
+        ({"python3": ("3.11", WHOLE)}, "", "python3"),
+        ({"python3": ("3.13", WHOLE), "python3.11": ("3.11", WHOLE)}, "", "python3.11"),
+        ({"python3.12": ("3.12", BARE), "python3.11": ("3.11", WHOLE)}, "", "python3.11"),
+        ({"python3.12": ("3.12", WHOLE), "python3.11": ("3.11", WHOLE)}, "python3.11", "python3.11"),
+    ],
+    ids=["the system's", "the one that fits", "the one with venv", "the one named"],
+)
+def test_the_environment_is_built_with(tmp_path: Path, pythons: Pythons, named: str, chosen: str) -> None:
+    machine = Machine(tmp_path, pythons)
+    done = machine.build("dev", python=named)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert machine.told() == [f"{chosen} -m venv .venv", f"{chosen} {pip('[dev]')}"]
+    assert f"(Python {pythons[chosen][0]}): source .venv/bin/activate" in done.stdout
+
+
+def test_what_stands_is_kept_unless_another_version_is_named(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {"python3.11": ("3.11", WHOLE)})
+    machine.build()
+    machine.add("python3.12", "3.12")
+    machine.build()
+    assert machine.told() == ["python3.11 -m venv .venv", f"python3.11 {pip()}", f"python3.11 {pip()}"]
+    assert machine.build(python="python3.12").stdout.endswith("(Python 3.12): " + READY)
+    assert machine.told()[3:] == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
+
+
+@pytest.mark.parametrize(("here", "asked"), [("3.11", "BIN/python3"), ("3.13", "3.12")], ids=["its own", "uv's"])
+def test_uv_is_used_where_it_is_and_brings_a_python_where_none_fits(tmp_path: Path, here: str, asked: str) -> None:
+    machine = Machine(tmp_path, {"python3": (here, BARE)}, uv=True)
+    done = machine.build()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert machine.told() == [
+        f"uv venv --quiet --clear --python {asked.replace('BIN', str(machine.bin))} .venv",
+        "uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable .",
+    ]
