@@ -181,16 +181,31 @@ class Changed(nn.Module):
 
 
 def without_pairs(measurements: list[Measurement]) -> list[Measurement]:
-    """Raw logits of single pairs are kept for pictures; they are no effects."""
+    """Logits of single pairs are kept for pictures; they are no effects."""
     return [m for m in measurements if m.measure != "pair-logit"]
 
 
-def test_the_pictured_pairs_keep_their_raw_logits() -> None:
-    pairs = [m for m in reliance(Reader({"tag": 2.0})) if m.measure == "pair-logit" and m.factor == "tag"]
-    by_end = {end: {m.group: m.value for m in pairs if m.level == end} for end in ("low", "high")}
+def test_the_pictured_pairs_differ_by_the_effect_in_its_unit() -> None:
+    """The tag adds the same to every image's logit, so each pair lies as far apart as the mean of all."""
+    measurements = reliance(Reader({"tag": 2.0, "noise": 1.0}))
+    effect = found(measurements, "logit-effect", environment="neutral", factor="tag").value
+    by_end = pair_logits(measurements)
     assert list(by_end["low"]) == ["row 0", "row 1", "row 2"]
     for row, low in by_end["low"].items():
-        assert by_end["high"][row] > low
+        assert by_end["high"][row] - low == pytest.approx(effect, rel=1e-3)
+
+
+def test_the_pictured_pairs_are_those_of_a_model_of_another_scale() -> None:
+    network = Reader({"tag": 2.0, "noise": 1.0})
+    one, two = (pair_logits(reliance(model)) for model in (network, Changed(network, lambda logits: 8 * logits)))
+    for end in ("low", "high"):
+        assert one[end] == pytest.approx(two[end], abs=1e-6)
+
+
+def pair_logits(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
+    pairs = [m for m in measurements if m.measure == "pair-logit" and m.factor == "tag"]
+    assert {m.unit for m in pairs} == {"within-class sd"}
+    return {end: {m.group: m.value for m in pairs if m.level == end} for end in ("low", "high")}
 
 
 def test_the_logits_scale_changes_no_effect() -> None:

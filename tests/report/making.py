@@ -72,6 +72,7 @@ def make_run(root: Path, made: Made = Made()) -> Path:
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
     folder.write_table("pictures", schema.PICTURES, list(_pictures(root, made)) if made.pictures else [])
+    folder.write_table("visibility", schema.VISIBILITY, list(_visibility()) if made.pictures else [])
     folder.write_table("provenance", schema.PROVENANCE, _provenance(made))
     return root
 
@@ -305,12 +306,26 @@ def _pictures(root: Path, made: Made) -> Iterator[Row]:
         scale = _picture(root / "pictures" / f"sheet-{name}.png", [[64] * 8] * 2, 2)
         yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "caption": text, "alt": text, "scale": scale,
                "environment": name}  # fmt: skip
+    for confounder in ("tag", "low-pass"):
+        text = f"{confounder}: the same 8 test images without it, with it, and the difference × 5."
+        scale = _picture(root / "pictures" / f"confounder-{confounder}.png", [[64] * 8] * 3, 2)
+        yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "caption": text, "alt": text,
+               "scale": scale, "factor": confounder}  # fmt: skip
     for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
         text = f"{factor}: 0.1, 0.9, and the difference (grey: none). All else is the same."
         logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
         scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
         yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "caption": text, "alt": text,
                "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
+
+
+def _visibility() -> Iterator[Row]:
+    common = {"kind": "intervention", "images": 64, "reason": ""}
+    yield {**common, "confounder": "tag", "factor": "tag", "share": 0.0137, "difference": 0.0081, "ssim": 0.968}
+    yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
+           "ssim": NAN, "reason": "an edge is shorter than the window of 11 px"}  # fmt: skip
+    yield {**common, "confounder": "sex", "factor": "sex", "kind": "sampled", "share": NAN, "difference": NAN,
+           "ssim": NAN, "images": 0, "reason": "it chooses rows: no pixel is changed"}  # fmt: skip
 
 
 def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:

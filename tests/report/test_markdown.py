@@ -76,6 +76,7 @@ def saying(content: Content, text: str) -> Content:
         question=text,
         meta=text,
         said=spoken,
+        gallery=replace(content.gallery, visible=sheet),
         sections=sections,
         lost=(sheet,),
         environments=sheet,
@@ -106,9 +107,9 @@ def check(content: Content, text: str) -> None:
         "".join(child.content for child in token.children or ()) for token in tokens(shown) if token.type == "inline"
     ]
     # The question, two sentences, the line of the doubt; two titles, two words, the figure, what is said in place of
-    # a table; four tables of a caption, two heads, two cells and a note.
-    assert sum(said.count(once) for said in read) >= 3 + 2 + 6 + 4 * 6
-    assert shown.count("\n## ") == 2 + 2
+    # a table; five tables of a caption, two heads, two cells and a note.
+    assert sum(said.count(once) for said in read) >= 3 + 2 + 6 + 5 * 6
+    assert shown.count("\n## ") == 2 + 3
 
 
 def test_the_parser_would_obey_what_is_not_escaped() -> None:

@@ -124,8 +124,9 @@ def run(asked: Request) -> None:
 def preview(asked: Request) -> None:
     """Show what a study will look at, before a second of training.
 
-    Images and counterfactual pairs, associations asked for and achieved, counts, number of trials, time, and the
-    difference that each contrast can detect. Pictures and a page are written to the run folder, under preview/.
+    Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
+    and achieved, counts, number of trials, time, and the difference that each contrast can detect. Pictures and a page
+    are written to the run folder, under preview/.
     """
     from assay.cli.preview import preview_command
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from assay.cli.preview_confounders import visibility_lines
 from assay.cli.request import Request
 from assay.shifts.environment import Achieved
 
@@ -64,6 +65,7 @@ def text_lines(found: Found) -> list[str]:
         lines.append(f"{shown.name}: {shown.size}")
         for tie in shown.achieved:
             lines += [f"  {association(tie)}", *_counts(tie)]
+    lines += visibility_lines(found.preview.visibility)
     lines += ["", ASSUMPTIONS] if found.power else []
     lines += [f"  {line}" for line in power_lines(found)]
     return [*lines, "", size(found)]
@@ -122,6 +124,7 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
             {"environment": shown.name, "images": shown.images, "achieved": [_plain(tie) for tie in shown.achieved]}
             for shown in found.preview.environments
         ],
+        "visibility": [_without_nan(row) for row in found.preview.visibility],
         "power": found.power,
         "pictures": [str(found.folder / str(row["file"])) for row in found.preview.pictures],
         "preview": str(page),
@@ -130,7 +133,8 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
 
 def _plain(tie: Achieved) -> dict[str, object]:
     counts = [{"target": label, "level": level, "rows": rows} for (label, level), rows in tie.counts.items()]
-    numbers = {
-        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(tie).items()
-    }
-    return {**numbers, "counts": counts}
+    return {**_without_nan(asdict(tie)), "counts": counts}
+
+
+def _without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from assay.cli.preview import ASSUMPTIONS, Found, association, cross_table, power_lines, size
+from assay.cli.preview_confounders import visibility_table
 from assay.shifts.environment import Achieved
 from assay.store.files import Row, write_text
 
@@ -30,6 +31,10 @@ def write_preview(found: Found) -> Path:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
         parts += [f"<h2>{escape(shown.name)}</h2>", sheet, _paragraph(shown.size)]
         parts += [_association(tie) for tie in shown.achieved]
+    changed = [row for row in found.preview.pictures if row["kind"] == "confounder"]
+    parts += ["<h2>Each confounder, without and with it</h2>"] if changed else []
+    parts += [_picture(found.folder, row) for row in changed]
+    parts += [visibility_table(found.preview.visibility)] if found.preview.visibility else []
     pairs = [row for row in found.preview.pictures if row["kind"] == "pair"]
     parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
     parts += [_picture(found.folder, row) for row in pairs]

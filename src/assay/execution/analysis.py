@@ -62,6 +62,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
+    folder.write_table("visibility", schema.VISIBILITY, described.visibility)
     said = verdict(contrasts, estimates, trials, environments, described.leakage, (before.seeds, plan.spec.seeds))
     folder.write_table("sentences", schema.SENTENCES, said)
     folder.write_table("pictures", schema.PICTURES, described.pictures)

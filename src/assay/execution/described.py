@@ -12,6 +12,7 @@ import numpy as np
 
 from assay.core.errors import StoreError
 from assay.core.spec import RecipePoint
+from assay.execution.confounders import Looked, visibility_rows
 from assay.execution.gather import Gathered
 from assay.execution.illustrate import illustrate
 from assay.execution.pooled import Folds, Outputs
@@ -31,12 +32,14 @@ DESCRIBED = "described.json"
 class Described:
     """What a study's data say of themselves.
 
-    environments, pictures: rows of these tables. facts: what the provenance says of the data. leakage: as datasets have
-    it. folds: of every seed. pooled: (recipe label, seed) -> measurements of all folds together.
+    environments, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
+    leakage: as datasets have it. folds: of every seed. pooled: (recipe label, seed) -> measurements of all folds
+    together.
     """
 
     environments: tuple[Row, ...]
     pictures: tuple[Row, ...]
+    visibility: tuple[Row, ...]
     facts: Mapping[str, str]
     leakage: tuple[str, ...] | None
     folds: int
@@ -60,7 +63,9 @@ def describe(gathered: Gathered, population: Population) -> Described:
     leakage = population.dataset.leakage if population.dataset else ()
     environments = tuple(environment_rows(gathered.plan, population))
     pictures = tuple(illustrate(gathered, population))
-    return Described(environments, pictures, facts, leakage, population.folds, gathered.pooled)
+    spec = gathered.plan.spec
+    visibility = tuple(visibility_rows(spec, Looked.at(spec, population)))
+    return Described(environments, pictures, visibility, facts, leakage, population.folds, gathered.pooled)
 
 
 def keep(folder: RunFolder, described: Described) -> None:
@@ -69,6 +74,7 @@ def keep(folder: RunFolder, described: Described) -> None:
         "schema": SCHEMA_VERSION,
         "environments": _written(described.environments),
         "pictures": _written(described.pictures),
+        "visibility": _written(described.visibility),
         "facts": dict(described.facts),
         "leakage": described.leakage,
         "folds": described.folds,
@@ -89,6 +95,7 @@ def kept(folder: RunFolder) -> Described:
     return Described(
         environments=tuple(_read(values["environments"])),
         pictures=tuple(_read(values["pictures"])),
+        visibility=tuple(_read(values.get("visibility", []))),
         facts=values["facts"],
         leakage=None if values["leakage"] is None else tuple(values["leakage"]),
         folds=values["folds"],

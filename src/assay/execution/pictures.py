@@ -13,11 +13,14 @@ from PIL import Image
 
 from assay.core.files import write_whole
 from assay.data.dataset import PixelScale
+from assay.execution.confounders import Confounder, Looked
 from assay.shifts.environment import Environment, Scene
 from assay.store.files import Row
 
 COLUMNS = 8  # images a row of a sheet, one row per class
+LEAST_COLUMNS = 3
 SHOWN_PAIRS = 3
+FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
 GAP = 2
 
@@ -41,23 +44,43 @@ class Gallery:
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
 
-    def pairs(self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]]) -> list[Row]:
+    def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
+        """A sheet of one confounder: the same images without it, with it, and the difference.
+
+        number: of the confounder within its study, since two labels may be alike but for signs.
+        """
+        columns = max(LEAST_COLUMNS, min(COLUMNS, SHEET_WIDTH // (looked.clean.images.shape[2] + GAP)))
+        index = looked.sample[:columns]
+        index = index[np.argsort(looked.clean.table.target[index], kind="stable")]
+        before, after = _pixels(looked.clean, index), _pixels(looked.changed(confounder), index)
+        factor = amplification(before, after)
+        rows = [before, after, [_difference(a, b, factor) for a, b in zip(before, after, strict=True)]]
+        text = f"{confounder.label}: the same {len(index)} test images without it, with it, and {_said(factor)}."
+        name = f"confounder-{number}-{_safe(confounder.label)}.png"
+        return self._write(name, _grid(rows), "confounder", text, factor=confounder.label)
+
+    def pairs(
+        self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]], called: str = ""
+    ) -> list[Row]:
         """Pairs of one factor: the same images with it low, with it high, and the difference.
 
-        logits: recipe -> row -> (logit when low, logit when high), where models have been read.
+        logits: recipe -> row -> (logit when low, logit when high), where models have been read. called: what the
+        captions call the factor, where not by its name.
         """
+        called = called or factor
         low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
         index = np.arange(min(SHOWN_PAIRS, len(low)))
         before, after = _pixels(low, index), _pixels(high, index)
         pairs: list[Row] = []
         for i in index.tolist():
-            images = [before[i], after[i], _difference(before[i], after[i])]
+            by = amplification([before[i]], [after[i]])
+            images = [before[i], after[i], _difference(before[i], after[i], by)]
             ends = [_value(environment, factor, i) for environment in (low, high)]
-            text = f"{factor}: {ends[0]}, {ends[1]}, and the difference (grey: none). All else is the same."
+            text = f"{called}: {ends[0]}, {ends[1]}, and {_said(by)}. All else is the same."
             row = int(low.table.row[i])
             said = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
-            name = f"pair-{_safe(factor)}-{i}.png"
-            pairs.append(self._write(name, _grid([images]), "pair", text, factor=factor, logits=said))
+            name = f"pair-{_safe(called)}-{i}.png"
+            pairs.append(self._write(name, _grid([images]), "pair", text, factor=called, logits=said))
         return pairs
 
     def _write(self, name: str, image: np.ndarray, kind: str, caption: str, **more: Any) -> Row:
@@ -83,11 +106,24 @@ def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
     return [image[..., 0] if image.shape[-1] == 1 else image for image in images]
 
 
-def _difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """What changed, around mid-grey, stretched so that the largest change is black or white."""
+def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
+    """The largest of `FACTORS` at which 99 of 100 changed values still lie between black and white; 1 of none."""
+    change = np.abs(np.stack(after).astype(np.float64) - np.stack(before))
+    if not change.any():
+        return 1.0
+    reach = float(np.quantile(change[change > 0], 0.99))
+    return max((factor for factor in FACTORS if factor * reach <= 127.5), default=FACTORS[0])
+
+
+def _difference(before: np.ndarray, after: np.ndarray, factor: float) -> np.ndarray:
+    """What was added, times a factor, around mid-grey; cut at black and white."""
     change = after.astype(np.float64) - before.astype(np.float64)
-    largest = np.abs(change).max() or 1.0
-    return (128 + 127 * change / largest).astype(np.uint8)
+    return (127.5 + factor * change).round().clip(0, 255).astype(np.uint8)
+
+
+def _said(factor: float) -> str:
+    """`the difference x 5 (mid-grey: none, lighter: brighter)`."""
+    return f"the difference × {factor:g} (mid-grey: none, lighter: brighter)"
 
 
 def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.spec import RecipePoint, StudySpec
+from assay.execution.confounders import Looked, confounders, visibility_rows
 from assay.execution.pictures import Gallery
 from assay.execution.pooled import Folds
 from assay.shifts.association import also_achieved
@@ -18,10 +19,13 @@ from assay.store.files import Row
 
 @dataclass(frozen=True)
 class Preview:
-    """Pictures of a study's environments, and what each holds."""
+    """Pictures of a study's environments and confounders, what each environment holds, and how visible each
+    confounder is: rows of these tables.
+    """
 
     pictures: tuple[Row, ...]
     environments: tuple[Shown, ...]
+    visibility: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     gallery = Gallery(folder, population.scale, population.folds)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     pictures = [gallery.sheet(environment, name) for name, _, environment in environments]
-    point = spec.points[0]
-    scene = population.scene(point.tests, spec.first_seed)
-    for factor in scene.changeable():
+    looked, changes = Looked.at(spec, population), confounders(spec.points)
+    pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
+    scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
+    for factor in (factor for factor in scene.changeable() if factor not in drawn):
         pictures += gallery.pairs(scene, factor, {})
-    return Preview(tuple(pictures), tuple(_shown(spec, population, *found) for found in environments))
+    shown = tuple(_shown(spec, population, *found) for found in environments)
+    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)))
 
 
 def _shown(spec: StudySpec, population: Population, name: str, recipe: str, environment: Environment) -> Shown:

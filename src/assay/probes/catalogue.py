@@ -58,6 +58,7 @@ register(
     "assay.probes.reliance:Reliance",
     RelianceParams,
     summary="what the output depends on: Sobol' indices on phantoms, flips and effects of changing one factor",
+    version=2,
 )
 register(
     "probe",

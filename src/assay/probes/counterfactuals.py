@@ -57,21 +57,25 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
     for factor in scene.changeable():
         for change in _changes(reading, scene, factor):
             found += _measured(change, spread, neutral, scene.classes)
-        found += _pairs(reading, scene, factor)
+        found += _pairs(reading, scene, factor, float(spread.deviation[-1]))
     return found
 
 
-def _pairs(reading: Reading, scene: Scene, factor: str) -> list[Measurement]:
+def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> list[Measurement]:
     """The logits (of the last class, as associations are) of the first pairs, to stand beside their pictures.
 
-    `group` names the row, `level` the end.
+    In units of the within-class deviation, so that models compare; 0 is still where both classes are as likely. None
+    where the logit has no unit, of which the effects tell. `group` names the row, `level` the end.
     """
     found: list[Measurement] = []
     for end in ("low", "high"):
         environment = scene.counterfactual(factor, end)
-        scores = log_odds(reading.read(environment).logits)[:PAIRS, -1]
-        for row, score in zip(environment.table.row[:PAIRS].tolist(), scores.tolist(), strict=True):
-            found.append(Measurement("pair-logit", score, factor=factor, level=end, group=f"row {row}", n=1))
+        scores = log_odds(reading.read(environment).logits)[:, -1]
+        if not _varies(deviation, scores):
+            return []
+        for row, score in zip(environment.table.row[:PAIRS].tolist(), scores[:PAIRS].tolist(), strict=True):
+            place = Measurement("pair-logit", score / deviation, factor=factor, level=end, unit=UNIT, n=1)
+            found.append(replace(place, group=f"row {row}"))
     return found
 
 
@@ -143,8 +147,7 @@ _NAMES = ("flip-rate", "logit-effect", "logit-effect-absolute")
 def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, place: Measurement) -> list[Measurement]:
     difference = change.after[:, column] - change.before[:, column]
     deviation, square = spread.deviation[column], spread.residual[:, column] ** 2
-    size = max(1.0, float(np.abs(change.before).max()))
-    if deviation <= 1e-6 * size:
+    if not _varies(deviation, change.before):
         reason = "the logit does not vary within a class on neutral images, so it has no unit"
         return [_undefined(place, name, reason) for name in _NAMES[1:]]
     # How much each neutral image moves the deviation, as a share of it: the unit has an error too.
@@ -156,6 +159,11 @@ def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, p
         influence[change.rows] += (values / deviation - effect) / len(values)
         found.append(replace(place, measure=name, value=effect, standard_error=clustered_error(influence, patient)))
     return found
+
+
+def _varies(deviation: float, scores: np.ndarray) -> bool:
+    """Whether a deviation is more than what rounding leaves of scores of this size."""
+    return deviation > 1e-6 * max(1.0, float(np.abs(scores).max()))
 
 
 def _undefined(place: Measurement, measure: str, reason: str) -> Measurement:

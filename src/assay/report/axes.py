@@ -43,7 +43,8 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
     reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2))
     for end in (end for end in ends if math.isfinite(end)):
         low, high = min(low, max(end, min(known) - reach)), max(high, min(end, max(known) + reach))
-    room = (high - low or 0.2) * MARGIN
+    differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
+    room = (high - low if differ else 0.2) * MARGIN
     return max(bounds[0] - room, low - room), min(bounds[1] + room, high + room)
 
 

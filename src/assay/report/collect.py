@@ -98,8 +98,10 @@ def without_files(content: Content) -> Content:
     def drawn(figures: Sequence[Figure]) -> tuple[Figure, ...]:
         return tuple(replace(figure, csv=None, svg=None) for figure in figures)
 
+    visible = content.gallery.visible
+    bare = replace(content.gallery, visible=replace(visible, csv=None) if visible else None)
     sections = tuple(replace(part, figures=drawn(part.figures), sheets=plain(part.sheets)) for part in content.sections)
-    return replace(content, first=drawn(content.first), sections=sections, lost=plain(content.lost))
+    return replace(content, first=drawn(content.first), gallery=bare, sections=sections, lost=plain(content.lost))
 
 
 _MAY_LACK = ("rows left out", "known faults", "spec")
@@ -111,6 +113,7 @@ _WHOLE = (
     "half_doses",
     "collapses",
     "environments",
+    "visibility",
     "sentences",
     "provenance",
 )

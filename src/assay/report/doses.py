@@ -14,6 +14,7 @@ from assay.report.claims import sides
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
+from assay.report.outline import CONFOUNDER
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, coordinates, mapping, numeric, whole
 from assay.report.wording import column_places, held_words, measure_name
@@ -21,8 +22,6 @@ from assay.stats.format import number
 from assay.stats.rows import DOSES
 from assay.store import schema
 from assay.store.files import Row
-
-CONFOUNDER = "confounder"
 
 
 def responses(evidence: Evidence) -> list[Figure]:

@@ -14,10 +14,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from assay.core.errors import StoreError
+from assay.report.confounders import visible
 from assay.report.evidence import Evidence
-from assay.report.outline import SHOWN
-from assay.report.pairs import logit_drawing, logit_words
+from assay.report.outline import CONFOUNDER, SHOWN
+from assay.report.pairs import asked, logit_drawing, logit_words
 from assay.report.settings import described
+from assay.report.sheets import Sheet
 from assay.report.tables import numeric, whole
 from assay.report.wording import held_words
 from assay.stats.format import number
@@ -44,11 +46,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """sheets: one per environment. pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands
-    beside pairs.
+    """sheets: one per environment. confounders: one of each, without and with it. visible: how visible these are.
+    pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands beside pairs.
     """
 
     sheets: tuple[Picture, ...]
+    confounders: tuple[Picture, ...]
+    visible: Sheet | None
     pairs: Mapping[str, tuple[Picture, ...]]
     said: str
     drawn: str
@@ -65,13 +69,14 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     said = described(evidence.tables)
     rows = tuple({**row, "caption": _caption(row, said)} for row in rows)
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
+    of_kind: dict[str, list[tuple[Row, Picture]]] = {kind: [] for kind in ("sheet", "confounder", "pair")}
+    for row, picture in zip(rows, made, strict=True):
+        of_kind[row["kind"]].append((row, picture))
     pairs: dict[str, tuple[Picture, ...]] = {}
-    for picture, row in zip(made, rows, strict=True):
-        if row["kind"] != "sheet":
-            name = row["factor"] or row["kind"]
-            pairs[name] = (*pairs.get(name, ()), picture)
-    sheets = tuple(picture for picture, row in zip(made, rows, strict=True) if row["kind"] == "sheet")
-    return Gallery(sheets, pairs, _scales(rows, loss), _drawn(made, evidence))
+    for row, picture in of_kind["pair"]:
+        pairs[row["factor"]] = (*pairs.get(row["factor"], ()), picture)
+    sheets, confounders = (tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder"))
+    return Gallery(sheets, confounders, visible(evidence.tables), pairs, _scales(rows, loss), _drawn(made, evidence))
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
@@ -79,11 +84,15 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     if not any(picture.logits for picture in made):
         return ""
     view = evidence.outline
-    held = f" at {held_words(view.held)}" if view.held else ""
+    fixed = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
+    held = f" at {held_words(fixed)}" if fixed else ""
+    doses = f", trained at p = {view.doses[0]} and at p = {view.doses[-1]}" if view.doses else ""
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
     return (
-        f"Beside a pair: the logit of each {view.axis or 'recipe'}{held}, of its first seed, from the stroke (factor "
-        f"low) to the marker (factor high). Above 0 the network holds the last class for likelier than the rest.{few}"
+        f"Beside a pair: the logit of each {view.axis or 'recipe'}{held}{doses}, mean of the seeds that tested the "
+        "image, from the stroke (factor low, or without) to the marker (high, or with), in units of the model's "
+        "standard deviation of the logit within a class. Above 0 the network holds the last class for likelier than "
+        f"the rest.{few}"
     )
 
 
@@ -117,7 +126,7 @@ def _encoded(image: Image.Image, *, lossless: bool) -> str:
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
     logits = _logits(row["logits"], evidence)
-    room = SHEET_ROOM if row["kind"] == "sheet" else PAIR_ROOM if logits else ALONE_ROOM
+    room = (PAIR_ROOM if logits else ALONE_ROOM) if row["kind"] == "pair" else SHEET_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
     alt = row["alt"] or row["caption"]
     return Picture(uri, image.width, image.height, scale, small, row["caption"], alt, logits)
@@ -126,11 +135,14 @@ def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Pict
 def _logits(said: str, evidence: Evidence) -> Markup:
     """What the levels of the shown slice made of a pair, drawn; empty where nothing is known."""
     view = evidence.outline
-    level_of = {row["recipe"]: view.level(row) for row in evidence.tables.trials if view.shown(row)}
     found = cast("dict[str, tuple[float, float]]", json.loads(said or "{}"))
-    ends = {level_of[recipe]: (low, high) for recipe, (low, high) in found.items() if recipe in level_of}
-    ordered = {level: ends[level] for level in view.levels if level in ends}
-    shown = dict(list(ordered.items())[:SHOWN])
+    ends = {(level, dose): found[recipe] for (level, dose), recipe in asked(evidence, found).items()}
+    levels = [level for level in view.levels if any(level == own for own, _ in ends)][:SHOWN]
+    doses = (view.doses[0], view.doses[-1]) if view.doses else ("",)
+    shown = {
+        level: {f"p = {dose}" if dose else "": ends[level, dose] for dose in doses if (level, dose) in ends}
+        for level in levels
+    }
     if not shown:
         return Markup()
     return Markup(logit_drawing(shown, view.styles, LOGIT_WIDTH).inline(logit_words(shown), "logits"))

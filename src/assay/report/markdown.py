@@ -29,6 +29,8 @@ def _lines(content: Content) -> Iterator[str]:
         yield from ("## Can it be trusted?", "")
         yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in content.said["doubt"])
         yield ""
+    if content.gallery.visible:
+        yield from ("## The images", "", *_table(content.gallery.visible))
     for section in content.sections:
         yield from (f"## {_paragraph(section.title)}", "", *([_paragraph(section.words), ""] if section.words else []))
         for figure in section.figures:

@@ -3,41 +3,67 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from assay.report.axes import Scale
+from assay.report.evidence import Evidence
+from assay.report.outline import CONFOUNDER
 from assay.report.palette import Style
 from assay.report.svg import NARROW, Drawing, breadth, line, marker, shortened, text
+from assay.report.tables import coordinates
 from assay.stats.format import number
 
-Ends = Mapping[str, tuple[float, float]]
+Both = tuple[float, float]
+Ends = Mapping[str, Mapping[str, Both]]
+"""Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
 
-ROW, TOP, SAID = 20.0, 18.0, 92.0
+ROW, TOP, SAID, APART = 18.0, 18.0, 92.0, 5.0
+
+
+def asked(evidence: Evidence, recipes: Collection[str]) -> dict[tuple[str, str], str]:
+    """(level, dose) -> the recipe of the slice shown that was asked about a pair.
+
+    Doses are left free, and so is the confounder where the pair is of one that the figures do not hold.
+    """
+    view = evidence.outline
+    rows = {row["recipe"]: row for row in evidence.tables.trials if row["recipe"] in recipes}
+    near = {recipe: row for recipe, row in rows.items() if view.shown(row, view.dosed, CONFOUNDER)}
+    held = {recipe: row for recipe, row in near.items() if view.shown(row, view.dosed)}
+    return {
+        (view.level(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
+        for recipe, row in (held or near).items()
+    }
 
 
 def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Drawing:
-    """A row per level: from the logit with the factor low (a stroke) to the one with it high (the level's marker)."""
+    """A row per level and dose: from the logit with the factor low (a stroke) to that with it high (its marker)."""
+    each = [(level, dose) for level, own in values.items() for dose in own]
+    aside = max((breadth(dose, NARROW) for _, dose in each), default=0.0) + 4
     label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.36)
-    known = [value for ends in values.values() for value in ends if math.isfinite(value)] or [0.0]
-    low, high = min(0.0, *known), max(0.0, *known)
-    scale = Scale(low, high if high > low else low + 1, label + 8, width - SAID - 8)
-    zero, bottom = scale(0.0), TOP + ROW * len(values)
+    known = [value for own in values.values() for ends in own.values() for value in ends if math.isfinite(value)]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    scale = Scale(low, high if high > low else low + 1, label + aside + 8, width - SAID - 8)
+    zero, bottom = scale(0.0), TOP + ROW * len(each) + APART * (len(values) - 1)
     parts = [
-        text(0, 11, "logit", size=NARROW, colour="var(--soft)"),
+        text(0, 11, "logit, in sd", size=NARROW, colour="var(--soft)"),
         text(zero, 11, "0", size=NARROW, anchor="middle", colour="var(--soft)"),
         text(width, 11, "low → high", size=NARROW, anchor="end", colour="var(--soft)"),
         line(zero, 15, zero, bottom, "var(--reference)"),
     ]
-    for i, (level, ends) in enumerate(values.items()):
-        y = TOP + ROW * (i + 0.5)
+    y = TOP + ROW / 2
+    for level, own in values.items():
         parts.append(text(0, y + 4, shortened(level, label, NARROW), size=NARROW, full=level))
-        parts.append(_ends(ends, scale, y, styles[level]))
-        words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
-        parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
+        for dose, ends in own.items():
+            parts.append(text(label, y + 4, dose, size=NARROW, colour="var(--soft)"))
+            parts.append(_ends(ends, scale, y, styles[level]))
+            words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
+            parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
+            y += ROW
+        y += APART
     return Drawing(width, bottom + 4, "".join(parts))
 
 
-def _ends(ends: tuple[float, float], scale: Scale, y: float, style: Style) -> str:
+def _ends(ends: Both, scale: Scale, y: float, style: Style) -> str:
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
@@ -47,5 +73,11 @@ def _ends(ends: tuple[float, float], scale: Scale, y: float, style: Style) -> st
 
 def logit_words(values: Ends) -> str:
     """The same in words."""
-    said = "; ".join(f"{level} {number(low, 1)}, {number(high, 1)}" for level, (low, high) in values.items())
-    return f"Logit with the factor low, then high: {said}"
+    return f"Logit in within-class sd with the factor low, then high: {'; '.join(_words(values))}"
+
+
+def _words(values: Ends) -> Iterator[str]:
+    for level, own in values.items():
+        for dose, (low, high) in own.items():
+            where = f"{level}, trained at {dose}" if dose else level
+            yield f"{where} {number(low, 1)}, {number(high, 1)}"

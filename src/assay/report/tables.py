@@ -32,6 +32,7 @@ class Tables:
     environments: Rows
     sentences: Rows
     pictures: Rows
+    visibility: Rows
     provenance: Rows
 
     @property

@@ -110,6 +110,13 @@ ENVIRONMENTS = (
     "images", "patients",
 )  # fmt: skip
 
+VISIBILITY = (
+    # one row per confounder: an intervention with its arguments, means over a fixed sample of clean test images of the
+    # share of pixels changed, the mean absolute difference (black to white being 1) and the structural similarity; or
+    # a factor that is tied by sampling, which changes no pixel. factor: its name. kind: intervention | sampled
+    "confounder", "factor", "kind", "share", "difference", "ssim", "images", "reason",
+)  # fmt: skip
+
 SENTENCES = (
     # the page's words, made by stats.verdict: part (answer | doubt | limit), text, light (ok | warn | bad | none),
     # evidence (id of the contrast or table row the number comes from)
@@ -117,8 +124,9 @@ SENTENCES = (
 )  # fmt: skip
 
 PICTURES = (
-    # file under pictures/, kind (sheet | pair), caption, alt, environment, factor, logits (JSON:
-    # recipe -> logit or [logit low, logit high]), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
+    # file under pictures/, kind (sheet | confounder | pair), caption, alt, environment, factor (of a confounder its
+    # label), logits (JSON: recipe -> [logit low, logit high], each the mean over seeds in units of the within-class
+    # deviation), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
     "file", "kind", "caption", "alt", "environment", "factor", "logits", "pixel_size", "scale",
 )  # fmt: skip
 

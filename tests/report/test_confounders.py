@@ -1,0 +1,87 @@
+"""The page's confounders: their sheets, their figures with what these mean, and what recipes made of pairs by dose."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from assay.report.evidence import Evidence
+from assay.report.outline import outline
+from assay.report.page import write_page
+from assay.report.pairs import asked, logit_drawing, logit_words
+from assay.report.palette import styles
+from assay.report.tables import read_tables
+
+from .making import Made, make_run
+
+DOSED = Made(
+    losses=("cross-entropy", "supcon"),
+    budgets=("10",),
+    environments=("same", "reversed"),
+    probes=("performance",),
+    more=(("confounder", ("tag", "low-pass")), ("p", ("0", "0.3", "1"))),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("dosed"), DOSED)
+
+
+@pytest.fixture(scope="module")
+def evidence(run: Path) -> Evidence:
+    tables = read_tables(run)
+    return Evidence(tables, outline(tables))
+
+
+def recipes(evidence: Evidence, confounder: str) -> list[str]:
+    rows = evidence.tables.trials
+    return [row["recipe"] for row in rows if json.loads(row["coordinates"])["confounder"] == confounder]
+
+
+def test_the_figures_stand_beneath_the_sheets_with_their_meaning(run: Path) -> None:
+    page = write_page(run).read_text()
+    part = page[page.index("Each confounder, without and with it") : page.index("Pairs that differ in one factor")]
+    assert part.count("<img ") == 2
+    table = re.sub(r"<[^>]+>", "|", part[part.index('id="visibility"') :])
+    for words in ("low-pass(cutoff=0.2)", ".014", ".968", "an edge is shorter", "it chooses rows: no pixel is changed"):
+        assert words in table
+    assert "black to white being 1" in part
+
+
+def test_a_study_that_changes_no_pixel_has_no_such_part(tmp_path: Path) -> None:
+    page = write_page(make_run(tmp_path, replace(DOSED, pictures=False))).read_text()
+    assert "Each confounder" not in page
+    assert 'id="visibility"' not in page
+
+
+@pytest.mark.parametrize("confounder", ["tag", "low-pass"])
+def test_a_confounders_pair_is_told_by_its_own_recipes_at_every_dose(evidence: Evidence, confounder: str) -> None:
+    """Though the figures hold one confounder, and one dose."""
+    found = asked(evidence, recipes(evidence, confounder))
+    assert set(found) == {(loss, p) for loss in DOSED.losses for p in ("0", "0.3", "1")}
+    assert all(f" {confounder} " in recipe for recipe in found.values())
+
+
+def test_a_factors_pair_is_told_by_the_recipes_that_figures_show(evidence: Evidence) -> None:
+    found = asked(evidence, [*recipes(evidence, "tag"), *recipes(evidence, "low-pass")])
+    held = evidence.outline.held["confounder"]
+    assert len(found) == 6
+    assert all(f" {held} " in recipe for recipe in found.values())
+
+
+def test_rows_of_a_level_stand_together_with_their_doses() -> None:
+    values = {"random": {"p = 0": (0.0, 0.1), "p = 1": (0.0, 4.0)}, "natural": {"p = 0": (-1.0, 1.0)}}
+    body = logit_drawing(values, styles(list(values)), 350).body
+    assert [body.count(f">{words}<") for words in ("random", "natural", "p = 0", "p = 1", "0.0 → 4.0".lstrip("0"))] == [
+        1,
+        1,
+        2,
+        1,
+        1,
+    ]
+    assert "random, trained at p = 1 .0, 4.0; natural, trained at p = 0 -1.0, 1.0" in logit_words(values)
