@@ -1,11 +1,13 @@
-"""The `sources:` part of a study: pretrained starts that Assay trains itself, on images of their own.
+"""The `sources:` part of a study: starts by name, trained by the study itself on images of their own, or given.
 
 sources:
   natural:
     data: {phantom: natural, size: 64, train: 4000, validation: 500, target: kind, core: kind}
     recipe: {epochs: 16, batch_size: 64}
+  radiology:
+    initialisation: {file: {path: radimagenet.pt}}     # a short name for tables and pages
 recipe:
-  initialisation: [random, natural]        # a source is named like any other start
+  initialisation: [random, natural, radiology]         # a source is named like any other start
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from assay.core.document import Keys
 from assay.core.problems import Problems
 from assay.core.registry import entries
 from assay.core.spec import EnvironmentSpec, RecipeSpec, SourceSpec
-from assay.core.surface import environment, recipe, section
+from assay.core.surface import environment, named_start, recipe, section
 
 SECTION: Keys = ("sources",)
-KEYS = ("data", "environment", "recipe")
+KEYS = ("data", "environment", "recipe", "initialisation")
 
 
 def sources_section(value: Any, problems: Problems) -> dict[str, SourceSpec]:
-    """Name -> source; those with a problem are left out and the problem is noted."""
+    """Name -> source that the study trains; those with a problem are left out and the problem is noted."""
     given = section(value, SECTION, problems, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
     made = {name: _source(name, item, (*SECTION, name), problems) for name, item in given.items()}
     whole = {name: source for name, source in made.items() if source is not None}
@@ -47,12 +49,24 @@ def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec
         problems.unknown_key((*keys, key), KEYS)
     if name in [entry.name for entry in entries("initialisation")]:
         problems.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
+    if "initialisation" in fields:
+        _named(name, fields, keys, problems)
+        return None
     data = data_section(fields.get("data"), problems, (*keys, "data"))
     drawn = environment(fields.get("environment"), (*keys, "environment"), problems)
     how = _recipe(fields.get("recipe"), (*keys, "recipe"), problems)
     if data is None or drawn is None or how is None or len(problems.found) > before:
         return None
     return SourceSpec(data=data, environment=_training(drawn), recipe=how)
+
+
+def _named(name: str, fields: Mapping[str, Any], keys: Keys, problems: Problems) -> None:
+    """A start that is given, not trained: what it is stands where recipes name it."""
+    beside = [key for key in KEYS if key in fields and key != "initialisation"]
+    if beside:
+        what = "a source is either given (`initialisation`) or trained here (`data` and `recipe`); keep one"
+        problems.add((*keys, beside[0]), fields[beside[0]], what)
+    named_start(name, fields["initialisation"], problems)
 
 
 def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:

@@ -149,9 +149,12 @@ def recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
 
 
 def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | None:
-    """A registered initialisation, or the name of one of the study's `sources`."""
+    """A registered initialisation, or the name of one of the study's `sources`, trained or given a name there."""
     sources = mapping_of(problems.document.values.get("sources")) or {}
     if isinstance(value, str) and value in sources:
+        named = mapping_of(sources[value]) or {}
+        if "initialisation" in named:
+            return named_start(value, named["initialisation"], problems)
         return Component(kind="initialisation", name="source", params={"name": value})
     near = nearest(value, sources) if isinstance(value, str) else None
     if near and value not in [entry.name for entry in entries("initialisation")]:
@@ -161,6 +164,16 @@ def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | No
     if made is not None and made.name == "source":
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
         problems.add(keys, value, what)
+        return None
+    return made
+
+
+def named_start(name: str, value: Any, problems: Problems) -> Component | None:
+    """The initialisation that `sources: {name: {initialisation: ...}}` gives a name to; never another such name."""
+    keys: Keys = ("sources", name, "initialisation")
+    made = component("initialisation", value, keys, problems)
+    if made is not None and made.name == "source":
+        problems.add(keys, value, "expected a start that is not trained here, such as {file: {path: weights.pt}}")
         return None
     return made
 
