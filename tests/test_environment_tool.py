@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SYSTEM = ("bash", "env", "dirname", "rm", "mkdir", "cp")
+SYSTEM = ("bash", "env", "dirname", "rm", "mkdir", "cp", "sed")
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *"%d.%d.%d"*) echo "Python {version}.1" ;;
@@ -21,6 +21,7 @@ case "$*" in
     *"%d.%d"*) echo {version} ;;
     *"import venv"*) exit {bare} ;;
     "-m pip --version") ;;
+    "-m pip install"*) echo "{name} $*" >> told; echo "$PIP_SAYS"; exit "$PIP_EXIT" ;;
     *) echo "{name} $*" >> told; [ "$1 $2" != "-m venv" ] || {{ mkdir -p .venv/bin; cp "$0" .venv/bin/python; }} ;;
 esac
 """
@@ -31,6 +32,14 @@ case "$1" in
     *) echo "uv $*" >> told ;;
 esac
 """
+PIP_SAYS = """Collecting torch==2.15.0
+  Downloading torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl (888.1 MB)
+     ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 888.1/888.1 MB 36.5 MB/s eta 0:00:00
+Downloading https://mirror.example/packages/scipy-1.17.1-cp311-cp311-manylinux_2_28_x86_64.whl (35.3 MB)
+Downloading rich-15.0.0-py3-none-any.whl (310 kB)
+Downloading sympy-1.14.0-py3-none-any.whl (6.3 MB)
+Installing collected packages: torch, scipy, sympy, rich
+Successfully installed torch-2.15.0"""
 Pythons = Mapping[str, tuple[str, bool]]  # name -> version, whether with the venv module
 WHOLE, BARE = True, False
 READY = "source .venv/bin/activate, then assay --help\n"
@@ -63,8 +72,8 @@ class Machine:
         misfit = int(version not in ("3.11", "3.12"))
         write(self.bin / name, PYTHON.format(name=name, version=version, misfit=misfit, bare=int(not whole)))
 
-    def build(self, *arguments: str, python: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": str(self.bin), "PYTHON": python}
+    def build(self, *arguments: str, python: str = "", pip_exit: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": str(self.bin), "PYTHON": python, "PIP_SAYS": PIP_SAYS, "PIP_EXIT": str(pip_exit)}
         command = [str(self.clone / "tools" / "environment"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -119,7 +128,7 @@ def test_what_is_missing_is_said(tmp_path: Path, pythons: Pythons, named: str, s
 
 
 def pip(extra: str = "") -> str:
-    return f"-m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .{extra}"
+    return f"-m pip install --disable-pip-version-check --constraint constraints.txt --editable .{extra}"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +147,22 @@ def test_the_environment_is_built_with(tmp_path: Path, pythons: Pythons, named: 
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.told() == [f"{chosen} -m venv .venv", f"{chosen} {pip('[dev]')}"]
     assert f"(Python {pythons[chosen][0]}): source .venv/bin/activate" in done.stdout
+
+
+def test_of_what_pip_says_the_large_downloads_are_shown(tmp_path: Path) -> None:
+    lines = Machine(tmp_path, {"python3": ("3.11", WHOLE)}).build().stdout.splitlines()
+    assert lines[0].startswith("Installing into .venv: about 3 GB to download")
+    assert lines[1:-1] == [
+        "  torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl (888.1 MB)",
+        "  scipy-1.17.1-cp311-cp311-manylinux_2_28_x86_64.whl (35.3 MB)",
+        "  unpacking",
+    ]
+
+
+def test_where_pip_fails_the_tool_fails(tmp_path: Path) -> None:
+    done = Machine(tmp_path, {"python3": ("3.11", WHOLE)}).build(pip_exit=3)
+    assert done.returncode == 3
+    assert READY not in done.stdout
 
 
 def test_what_stands_is_kept_unless_another_version_is_named(tmp_path: Path) -> None:
