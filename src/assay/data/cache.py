@@ -81,6 +81,10 @@ class ArrayCache:
             raise StoreError(f"the cache file {path.name} in {self.root} was removed while it was built: run again")
         return found
 
+    def holds(self, key: str) -> bool:
+        """Whether an array of this key was built; it may still be found broken when it is asked for."""
+        return (self.root / f"{key}.npy").is_file()
+
     def _open(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], beside: str) -> np.ndarray | None:
         if beside and self.read_notes(beside) is None:
             return None

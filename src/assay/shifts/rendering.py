@@ -19,6 +19,9 @@ from assay.core.spec import Component
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import Phantom, Rendered
 
+_GLANCES = 4
+_GLANCED = 0.05
+"""So often a set that is not in the cache is read by at most such a share of its rows without drawing all of it."""
 _PIXELS = 2**22  # pixels of a call: a phantom divides them further as suits it, this bounds the memory
 
 
@@ -80,6 +83,12 @@ class Rows:
     nuisance: Int[np.ndarray, "n"]
     difficulty: Mapping[str, float] = field(default_factory=dict[str, float])
 
+    def at(self, index: np.ndarray) -> Rows:
+        """These rows alone, in this order."""
+        return Rows(
+            {name: column[index] for name, column in self.values.items()}, self.nuisance[index], self.difficulty
+        )
+
     @cached_property
     def content(self) -> str:
         """A hash of factor values, nuisance seeds and the difficulties that are not 1."""
@@ -98,6 +107,7 @@ class RenderedImages:
 
     renderer: Renderer
     rows: Rows
+    _glances: list[int] = field(default_factory=list[int], compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,20 +118,40 @@ class RenderedImages:
         return len(self.rows.nuisance)
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
-        """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
+        """Float32 images in [0, 1] at these positions, in this order, on the CPU.
+
+        A picture for a page needs a few of thousands: the first few such readings draw those rows alone.
+        """
+        if self._is_glance(index):
+            self._glances.append(len(index))
+            few = np.empty((len(index), *self.shape), dtype=np.uint16)
+            _render(self.renderer, self.rows.at(index), few)
+            return ArrayImages(few).read(np.arange(len(index)))
         return self._kept.read(index)
+
+    def _is_glance(self, index: np.ndarray) -> bool:
+        few = len(index) <= _GLANCED * len(self) and len(self._glances) < _GLANCES
+        return few and "_kept" not in self.__dict__ and not self.renderer.cache.holds(self._key)
+
+    @property
+    def _key(self) -> str:
+        return self.renderer.key("phantom", self.rows)
 
     @cached_property
     def _kept(self) -> ArrayImages:
         shape = (len(self), *self.shape)
-        key = self.renderer.key("phantom", self.rows)
-        return ArrayImages(self.renderer.cache.get(key, shape, np.uint16, self._render))
 
-    def _render(self, out: np.ndarray) -> None:
-        def write(part: slice, rendered: Rendered) -> None:
-            out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).cpu().numpy()
+        def fill(out: np.ndarray) -> None:
+            _render(self.renderer, self.rows, out)
 
-        self.renderer.fill(self.rows, write)
+        return ArrayImages(self.renderer.cache.get(self._key, shape, np.uint16, fill))
+
+
+def _render(renderer: Renderer, rows: Rows, out: np.ndarray) -> None:
+    def write(part: slice, rendered: Rendered) -> None:
+        out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).cpu().numpy()
+
+    renderer.fill(rows, write)
 
 
 @dataclass(frozen=True)
