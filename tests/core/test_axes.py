@@ -7,7 +7,7 @@ import pytest
 
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
-from assay.core.spec import StudySpec
+from assay.core.spec import AssociationSpec, StudySpec
 
 Study = dict[str, Any]
 
@@ -141,7 +141,7 @@ def test_an_environment_changes_single_arguments_of_what_it_inherits(study: Stud
         "without": {"like": "turned", "association": {"texture": None}, "interventions": {"tag": None}},
     }
     tests = parse_study(study).points[0].tests
-    assert tests["turned"].association["texture"].model_dump() == {"strength": -0.5, "high": ("solid",), "given": {}}
+    assert tests["turned"].association["texture"] == AssociationSpec(strength=-0.5, high=("solid",))
     assert tests["turned"].interventions["tag"].component.params == {"size": 0.2}
     assert tests["turned"].interventions["tag"].share == 1
     assert (tests["without"].association, tests["without"].interventions) == ({}, {})

@@ -81,14 +81,18 @@ def test_other_interventions_stand_beside_it():
     [
         (
             {"confounder": "tagg", "p": 0.2},
-            "dose.confounder = 'tagg'\n  unknown intervention 'tagg': did you mean 'tag'?",
+            "dose.confounder = 'tagg'\n  no intervention and no factor is called 'tagg': did you mean the "
+            "intervention 'tag'?\n  interventions: see `assay list`; factors: texture, size, contrast",
         ),
         (
             {"confounder": "tag", "p": 1.2},
             "dose.p = 1.2\n  expected p, the share of the class that bears it, from 0 to 1",
         ),
         ({"confounder": "tag"}, "dose\n  expected p, the share of the class that bears it, from 0 to 1"),
-        ({"p": 0.2}, "dose\n  expected the intervention that is dosed, such as tag or {tag: {contrast: 0.6}}"),
+        (
+            {"p": 0.2},
+            "dose\n  expected the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex",
+        ),
         ({"confounder": "tag", "p": 0.2, "on": "left"}, "dose.on = 'left'\n  expected one of positive, negative, both"),
         ({"confounder": "tag", "p": 0.2, "at": 3}, "unknown key 'at' in environments.train.dose"),
         ({"confounder": {"tag": {"contrst": 1}}, "p": 0.2}, "did you mean 'contrast'?"),

@@ -64,6 +64,16 @@ EDITS: dict[str, tuple[str, str]] = {
     "a range upside down": ("{association: {texture: -0.9}}", "{where: {size: {min: 9, max: 7}}}"),
     "a word for a number of a factor": ("{association: {texture: -0.9}}", "{where: {size: large}}"),
     "difficulty of an unknown factor": ("{association: {texture: -0.9}}", "{difficulty: {margn: 0.5}}"),
+    "shares of a continuous factor": ("{texture: -0.9}", "{size: {share: {positive: 1, negative: 0}}}"),
+    "shares of one class": ("{texture: -0.9}", "{texture: {share: {positive: 1}}}"),
+    "shares above 1": ("{texture: -0.9}", "{texture: {share: {positive: 1.5, negative: 0}}}"),
+    "shares and a strength": ("{texture: -0.9}", "{texture: {strength: 0.5, share: {positive: 1, negative: 0}}}"),
+    "shares of an intervention as an association": (
+        "{association: {texture: -0.9}}",
+        "{interventions: {tag: 0}, association: {tag: {share: {positive: 1, negative: 0}}}}",
+    ),
+    "rows of nothing": ("{association: {texture: 0.9}}", "{association: {texture: 0.9}, rows: 0}"),
+    "rows of a test environment": ("{association: {texture: -0.9}}", "{like: train, rows: 100}"),
     "strength above 1": ("{texture: 0.9}", "{texture: 1.9}"),
     "strength in per cent": ("{texture: 0.9}", "{texture: 90%}"),
     "strength missing": ("{texture: 0.9}", "{texture: {high: [solid]}}"),
@@ -188,6 +198,25 @@ REQUESTS: dict[str, dict[str, object]] = {
     "seeds of the command line": {"seeds": 0},
     "a dose-response without p = 0": {"overrides": [*_DOSES, "environments.train.dose.p=[0.5, 1]"]},
     "a dose-response at one dose": {"overrides": [*_DOSES, "contrasts.0.where={p: 1}"]},
+    "a dose above 1": {"overrides": [*_DOSES, "environments.train.dose.p=[0, 1.5]"]},
+    "a dose of nothing known": {"overrides": [*_DOSES, "environments.train.dose.confounder=textur"]},
+    "a dose of what may be either": {"overrides": [*_DOSES, "environments.train.dose.confounder=blurr"]},
+    "a dose of what defines the target": {"overrides": [*_DOSES, "environments.train.dose.confounder=margin"]},
+    "a dose of a factor with a wrong argument": {
+        "overrides": [*_DOSES, "environments.train.dose.confounder={texture: {levels: [solid]}}"]
+    },
+    "a dose of a factor by an unknown scheme": {
+        "overrides": [*_DOSES, "environments.train.dose.confounder={texture: {scheme: onesided}}"]
+    },
+    "a dose of a continuous factor on one side": {
+        "overrides": [*_DOSES, "environments.train.dose.confounder={size: {scheme: one-sided}}"]
+    },
+    "a dose of a level that is not there": {
+        "overrides": [*_DOSES, "environments.train.dose.confounder={texture: {high: [soild]}}"]
+    },
+    "a dose of a factor that is tied too": {
+        "overrides": [*_DOSES, "environments.train.dose.confounder=texture", "environments.train.association.texture=1"]
+    },
     "a dose-response of a measure beyond 1": {"overrides": [*_DOSES, "contrasts.0.measure=log-loss"]},
     "a complex number from Python": {"source": {"name": "mine", "data": {"size": 3 + 4j}}},
     "two mistakes and more": {

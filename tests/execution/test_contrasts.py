@@ -141,7 +141,7 @@ def dosed(loss: str, confounder: str, p: str) -> Any:
     return SimpleNamespace(
         label=f"{loss} {confounder} {p}",
         coordinates={"loss": loss, "confounder": confounder, "p": p},
-        train=SimpleNamespace(interventions={confounder: marked}),
+        train=SimpleNamespace(interventions={confounder: marked}, association={}),
     )
 
 

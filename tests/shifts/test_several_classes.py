@@ -104,7 +104,7 @@ def test_at_strength_0_the_target_is_a_coins():
     [
         (0.5, r"'grade' is the target itself, with 4 classes: its strength is 1, or 0 .*; given \+0.5"),
         (-1.0, "given -1"),
-        (AssociationSpec(strength=1.0, given={"texture": "part"}), "with high or given"),
+        (AssociationSpec(strength=1.0, given={"texture": "part"}), "with high, given or share"),
     ],
 )
 def test_the_target_cannot_be_half_of_itself(tie, text):

@@ -66,6 +66,7 @@ def text_lines(found: Found) -> list[str]:
         for tie in shown.achieved:
             lines += [f"  {association(tie)}", *_counts(tie)]
     lines += visibility_lines(found.preview.visibility)
+    lines += [line for text in found.preview.doubts for line in ("", f"doubt: {text}")]
     lines += ["", ASSUMPTIONS] if found.power else []
     lines += [f"  {line}" for line in power_lines(found)]
     return [*lines, "", size(found)]
@@ -125,6 +126,7 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
             for shown in found.preview.environments
         ],
         "visibility": [_without_nan(row) for row in found.preview.visibility],
+        "doubts": list(found.preview.doubts),
         "power": found.power,
         "pictures": [str(found.folder / str(row["file"])) for row in found.preview.pictures],
         "preview": str(page),

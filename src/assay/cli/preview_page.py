@@ -27,6 +27,7 @@ def write_preview(found: Found) -> Path:
     spec = found.prepared.spec
     sheets = {str(row["environment"]): row for row in found.preview.pictures if row["kind"] == "sheet"}
     parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]
+    parts += [_paragraph(f"Doubt: {text}") for text in found.preview.doubts]
     for shown in found.preview.environments:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
         parts += [f"<h2>{escape(shown.name)}</h2>", sheet, _paragraph(shown.size)]

@@ -10,10 +10,11 @@ from assay.core.axes import Axis, label, resolve
 from assay.core.document import Keys, dotted, mapping_of
 from assay.core.dose import P_PATH
 from assay.core.errors import nearest
+from assay.core.factors import no_shares
 from assay.core.grid import selection
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, SHARES
 from assay.core.problems import Problems, shorten
-from assay.core.spec import Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
+from assay.core.spec import AssociationSpec, Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 from assay.core.types import Factor
 
 
@@ -39,6 +40,7 @@ def check_environment(
             _unknown_factor(at, factor, list(factors), data, problems)
         elif factor in factors:
             _check_levels((*at, "high"), factors[factor], list(tie.high), problems)
+        _check_shares(at, factor, tie, factors, problems)
         _check_conditions((*at, "given"), tie.given, data, factors, problems)
     _check_conditions((*keys, "where"), environment.where, data, factors, problems)
     for factor, visibility in environment.difficulty.items():
@@ -47,6 +49,18 @@ def check_environment(
             problems.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
         elif factor not in factors:
             _unknown_factor(at, factor, list(factors), data, problems)
+
+
+def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
+    """Shares of high rows are of a categorical factor; those of an intervention are its own."""
+    if tie.share is None:
+        return
+    if name in factors:
+        refused, remedy = no_shares(factors[name]), "a strength (`scheme: balanced`) ties any factor"
+    else:
+        refused, remedy = f"'{name}' is an intervention", f"interventions: {{{name}: {{share: ...}}}} says the same"
+    if refused:
+        problems.add(at, "", refused, remedy)
 
 
 def check_groups(

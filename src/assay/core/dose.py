@@ -1,25 +1,28 @@
 """`dose:` of an environment: a confounder on a share p of the images of one class, which a dose-response varies.
 
 environments:
-  train:    {dose: {confounder: [tag, low-pass], p: [0, 0.2, 0.5, 1]}}   # on a share p of the positive class
+  train:    {dose: {confounder: [tag, sex], p: [0, 0.2, 0.5, 1]}}         # on a share p of the positive class
   same:     {like: train}
   clean:    {like: train, dose: {p: 0}}                                   # on no image
   none:     {like: train, dose: {p: 0.5, on: both}}                       # on half of each class: it tells nothing
   reversed: {like: train, dose: {p: 1, on: negative}}                     # on all negatives and no positive
 
-It is short for an intervention with a share for each class, so what is said of these holds: the images marked at
-p = 0.2 are among those marked at p = 0.5, and training at p = 0 is one and the same for every confounder.
+Of an intervention it is short for a share for each class, so what is said of these holds: the images marked at p = 0.2
+are among those marked at p = 0.5, and training at p = 0 is one and the same for every confounder.
+
+Of a factor of the data it is short for an association (see `assay.core.sampled`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from assay.core.axes import label
 from assay.core.document import Keys, dotted, mapping_of
 from assay.core.explain import hint
 from assay.core.problems import Problems
+from assay.core.sampled import Factors, association, is_factor
 from assay.core.spec import RecipePoint
 from assay.core.surface import as_number, section
 
@@ -43,34 +46,65 @@ def dose_axis(points: Sequence[RecipePoint]) -> str:
 
 
 def _bears(point: RecipePoint, p: str) -> bool:
-    """Whether an intervention of the training environment falls to this share of a class."""
-    made = point.train.interventions.values()
-    shares = [max(one.share.values()) for one in made if isinstance(one.share, Mapping)]
-    return any(label(share) == p for share in shares)
+    """Whether a confounder of the training environment falls to this share of a class; p = 0 may leave no trace."""
+    shares = [one.share for one in point.train.interventions.values() if isinstance(one.share, Mapping)]
+    ties = point.train.association.values()
+    borne = [max(share.values()) for share in shares] + [abs(tie.strength) for tie in ties if tie.share is None]
+    borne += [max(tie.share.positive, tie.share.negative) for tie in ties if tie.share is not None]
+    return p == "0" or any(label(one) == p for one in borne)
 
 
-def written_out(value: Any, keys: Keys, problems: Problems) -> tuple[Any, dict[Keys, Keys]]:
-    """An environment with its `dose` as the intervention it is short for, and where the parts of that were written."""
+class Written(NamedTuple):
+    """An environment without `dose`. origins: where the parts of what it is short for were written. well: whether
+    nothing was wrong with it.
+    """
+
+    environment: Any
+    origins: dict[Keys, Keys]
+    well: bool
+
+
+def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors) -> Written:
+    """An environment with its `dose` as what it is short for.
+
+    Of a phantom, nothing is written for a factor tied at 0, which is what the phantom is anyway: so its training at
+    p = 0 is that of every other confounder. Of files, strength 0 chooses rows.
+    """
     environment = mapping_of(value)
     if environment is None or "dose" not in environment:
-        return value, {}
+        return Written(value, {}, True)
     at: Keys = (*keys, "dose")
     dose = section(environment["dose"], at, problems, "{confounder: tag, p: 0.5}")
     for key in set(dose) - set(KEYS):
         problems.unknown_key((*at, key), KEYS)
     rest = {key: item for key, item in environment.items() if key != "dose"}
     name, p, side = _name(dose, at, problems), _p(dose, at, problems), _side(dose, at, problems)
+    wrong = Written(rest, {}, False)
     if name is None or p is None or side is None:
-        return rest, {}
-    beside = section(rest.get("interventions"), (*keys, "interventions"), problems, "{intervention: {share: 0.5}}")
+        return wrong
+    shares = {"positive": p * SIDES[side][0], "negative": p * SIDES[side][1]}
+    given, own = dose["confounder"], (*at, "confounder")
+    sampled = is_factor(name, given, own, problems, factors)
+    if sampled is None:
+        return wrong
+    if sampled:
+        part, made = "association", association(name, given, shares, own, problems, factors)
+    else:
+        part, made, name = "interventions", {"component": given, "share": shares}, name.rpartition(":")[2]
+    beside = section(rest.get(part), (*keys, part), problems, _SHORT[part])
     if name in beside:
-        problems.add((*at, "confounder"), name, f"'{name}' stands under interventions too; keep one")
-        return rest, {}
-    share = {"positive": p * SIDES[side][0], "negative": p * SIDES[side][1]}
-    own = {"component": dose["confounder"], "share": share}
-    place: Keys = (*keys, "interventions", name)
-    origins = {(*place, "component"): (*at, "confounder"), (*place, "share"): (*at, "p")}
-    return {**rest, "interventions": {**beside, name: own}}, origins
+        problems.add(own, name, f"'{name}' stands under {part} too; keep one")
+        return wrong
+    if not made:
+        return Written(rest, {}, made is not None)
+    place, amount = (*keys, part, name), (*at, "p")
+    origins = {place: own, (*place, "component"): own, (*place, "high"): (*own, name, "high")}
+    origins |= {(*place, "share"): amount, (*place, "strength"): amount}
+    return Written({**rest, part: {**beside, name: made}}, origins, True)
+
+
+_SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 0.5}}"}
+"""What stands under the parts of an environment that a dose is written into."""
 
 
 def _name(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None:
@@ -78,10 +112,10 @@ def _name(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None
     mapping = mapping_of(given)
     name = next(iter(mapping)) if mapping is not None and len(mapping) == 1 else given
     if not isinstance(name, str) or not name:
-        what = "expected the intervention that is dosed, such as tag or {tag: {contrast: 0.6}}"
+        what = "expected the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex"
         problems.add((*keys, "confounder") if "confounder" in dose else keys, given or "", what)
         return None
-    return name.rpartition(":")[2]
+    return name
 
 
 def _p(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> float | None:

@@ -19,6 +19,10 @@ _OPEN: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+_AMOUNTS = {"strength", "share"}
+"""How strongly a factor is tied is said by one of these: whoever gives one drops the other."""
+
+
 def resolve_environments(
     environments: Mapping[str, Any], problems: Problems
 ) -> tuple[dict[str, Any], dict[Keys, Keys]]:
@@ -90,4 +94,6 @@ def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
     before, after = mapping_of(opened(inherited)), mapping_of(opened(given))
     if before is None or after is None or opened not in (open_association, open_intervention):
         return given
+    if opened is open_association and _AMOUNTS & after.keys():
+        before = {key: item for key, item in before.items() if key not in _AMOUNTS}
     return {**before, **after}

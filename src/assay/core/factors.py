@@ -34,6 +34,14 @@ def imported_factors(phantom: Component) -> dict[str, Factor]:
     return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
 
 
+def no_shares(factor: Factor) -> str:
+    """Why an association by shares of high rows cannot be of this factor; empty where it can."""
+    if factor.kind == "categorical":
+        return ""
+    kind = f"'{factor.name}' is {factor.kind}"
+    return f"{kind}: shares of rows with the high level (`scheme: one-sided`) are for categorical factors"
+
+
 def grouped(factors: Iterable[str]) -> list[str]:
     """What a variance-based measure names besides factors: coordinates as one input, and the nuisance seed."""
     return [*(name.removesuffix("_x") for name in factors if name.endswith("_x")), "nuisance seed"]

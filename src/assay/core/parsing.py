@@ -26,6 +26,7 @@ from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
 from assay.core.problems import Problems, shorten
+from assay.core.sampled import Factors
 from assay.core.sources import sources_section
 from assay.core.spec import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
 from assay.core.surface import components, contrast
@@ -96,7 +97,7 @@ def check_study(document: Document) -> StudySpec:
     probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
     before = len(problems.found)
     axes, grid = expand(values, problems)
-    placed = grid_points(values, axes, grid, problems) if len(problems.found) == before else []
+    placed = grid_points(values, axes, grid, problems, Factors.of(data)) if len(problems.found) == before else []
     contrasts = [
         None if item is None else contrast(item, ("contrasts", i), problems)  # `--set contrasts.1=null` leaves one out
         for i, item in enumerate(_list(values, "contrasts", problems))

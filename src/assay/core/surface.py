@@ -24,7 +24,7 @@ from assay.core.spec import (
     RecipeSpec,
 )
 
-ENVIRONMENT_KEYS = ("association", "interventions", "dose", "where", "difficulty", "split", "like")
+ENVIRONMENT_KEYS = ("association", "interventions", "dose", "where", "difficulty", "rows", "split", "like")
 
 
 def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -> Component | None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from assay.core.dose import dose_axis
 from assay.core.measures import range_of
 from assay.core.spec import RecipePoint
 from assay.execution.collapses import collapse_rows
@@ -63,7 +64,8 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("visibility", schema.VISIBILITY, described.visibility)
-    said = verdict(contrasts, estimates, trials, environments, described.leakage, (before.seeds, plan.spec.seeds))
+    seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
+    said = verdict(contrasts, estimates, trials, environments, described.leakage, seeds_planned, dosed)
     folder.write_table("sentences", schema.SENTENCES, said)
     folder.write_table("pictures", schema.PICTURES, described.pictures)
     folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))

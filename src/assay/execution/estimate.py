@@ -79,8 +79,9 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
     for trial in plan.trials:
         recipe, speed = trial.training.recipe, timer.speed(trial.training)
         epochs = sum(phases_of(recipe))
-        steps = epochs * max(1, trained_on // recipe.batch_size) * speed.step
-        reading = (epochs * validated_on + trained_on + validated_on) * speed.image
+        images = min(trained_on, trial.training.environment.rows or trained_on)
+        steps = epochs * max(1, images // recipe.batch_size) * speed.step
+        reading = (epochs * validated_on + images + validated_on) * speed.image
         probing = read * (speed.image + image / len(plan.trials))
         costs[trial.id] = ((steps + reading) * BESIDE + TRIAL + drawn_for_each, probing * BESIDE + PROBES)
     return costs
@@ -95,6 +96,7 @@ def source_seconds(
     for source in sources:
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
+        trained_on = min(trained_on, source.training.environment.rows or trained_on)
         timer = timers.setdefault(source.name, _Timer(inputs_of(population, source.data), trained_on, device))
         speed = timer.speed(source.training)
         image = _unless_broken(lambda data=source.data, of=population: _render_seconds(of, data.size, device), 0.0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.core.dose import dose_axis
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.confounders import Looked, confounders, visibility_rows
 from assay.execution.pictures import Gallery
@@ -14,18 +15,20 @@ from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.neutral import Tests
 from assay.shifts.population import Population
+from assay.stats.dose_rows import uneven_rows
 from assay.store.files import Row
 
 
 @dataclass(frozen=True)
 class Preview:
     """Pictures of a study's environments and confounders, what each environment holds, and how visible each
-    confounder is: rows of these tables.
+    confounder is: rows of these tables. doubts: what to doubt of the training environments, in words.
     """
 
     pictures: tuple[Row, ...]
     environments: tuple[Shown, ...]
     visibility: tuple[Row, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,15 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     for factor in (factor for factor in scene.changeable() if factor not in drawn):
         pictures += gallery.pairs(scene, factor, {})
     shown = tuple(_shown(spec, population, *found) for found in environments)
-    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)))
+    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), tuple(_doubts(spec, environments)))
+
+
+def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[str]:
+    at = {point.label: point.coordinates for point in spec.points}
+    trained = [(at[recipe], len(made)) for name, recipe, made in environments if name == f"train ({recipe})"]
+    text = uneven_rows(trained, dose_axis(spec.points))
+    if text:
+        yield text
 
 
 def _shown(spec: StudySpec, population: Population, name: str, recipe: str, environment: Environment) -> Shown:

@@ -14,12 +14,11 @@ from assay.report.claims import sides
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
-from assay.report.outline import CONFOUNDER
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, coordinates, mapping, numeric, whole
 from assay.report.wording import column_places, held_words, measure_name
 from assay.stats.format import number
-from assay.stats.rows import DOSES
+from assay.stats.rows import CONFOUNDER, DOSES
 from assay.store import schema
 from assay.store.files import Row
 
@@ -76,20 +75,33 @@ def _dose(evidence: Evidence) -> Callable[[Row], str]:
 
 
 def _clean_environment(evidence: Evidence) -> str:
-    """The environment in which the fewest recipes meet a marked image, and none of those trained at p = 0; or empty."""
-    spec: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}")
+    """The environment in which the fewest recipes meet a confounder, and none of those trained at p = 0; or empty.
+
+    A factor that is tied in training at p = 0 too is no confounder of the doses.
+    """
+    points: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}").get("points", [])
+    dosed = evidence.outline.dosed
+    start = [point["train"].get("association", {}) for point in points if point["coordinates"].get(dosed) == "0"]
+    tied = {factor for ties in start for factor, tie in ties.items() if _ties(tie)}
     marked: dict[str, list[str]] = {}
-    for point in spec.get("points", []):
+    for point in points:
         for name, test in point["tests"].items():
             shares = [one.get("share", 0.5) for one in test.get("interventions", {}).values()]
+            ties = [tie for factor, tie in test.get("association", {}).items() if factor not in tied]
             found = marked.setdefault(name, [])
-            found += [str(point["coordinates"].get(evidence.outline.dosed))] if any(map(_marks_rows, shares)) else []
+            met = any(map(_marks_rows, shares)) or any(map(_ties, ties))
+            found += [str(point["coordinates"].get(dosed))] if met else []
     clean = [name for name, doses in marked.items() if "0" not in doses]
     return min(clean, key=lambda name: len(marked[name]), default="")
 
 
 def _marks_rows(share: float | Mapping[str, float]) -> bool:
     return any(share.values()) if isinstance(share, Mapping) else share > 0
+
+
+def _ties(tie: Mapping[str, Any]) -> bool:
+    """Whether an association puts a factor's high level on any row because of its class."""
+    return any(tie["share"].values()) if tie.get("share") else tie["strength"] != 0
 
 
 def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence[str]) -> list[Reference]:

@@ -16,13 +16,14 @@ from PIL import Image
 from assay.core.errors import StoreError
 from assay.report.confounders import visible
 from assay.report.evidence import Evidence
-from assay.report.outline import CONFOUNDER, SHOWN
+from assay.report.outline import SHOWN
 from assay.report.pairs import asked, logit_drawing, logit_words
 from assay.report.settings import described
 from assay.report.sheets import Sheet
 from assay.report.tables import numeric, whole
 from assay.report.wording import held_words
 from assay.stats.format import number
+from assay.stats.rows import CONFOUNDER
 from assay.store.files import Row
 
 BUDGET = 1_800_000

@@ -12,8 +12,6 @@ from assay.report.wording import is_performance, most_common
 from assay.store.files import Row
 
 BUDGET = "epochs"
-CONFOUNDER = "confounder"
-"""The axis of a dose-response's confounders."""
 SHOWN = 8
 """Figures of the first screen and curves show at most so many levels; strips further down show all."""
 

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 
 from assay.report.axes import Scale
 from assay.report.evidence import Evidence
-from assay.report.outline import CONFOUNDER
 from assay.report.palette import Style
 from assay.report.svg import NARROW, Drawing, breadth, line, marker, shortened, text
 from assay.report.tables import coordinates
 from assay.stats.format import number
+from assay.stats.rows import CONFOUNDER
 
 Both = tuple[float, float]
 Ends = Mapping[str, Mapping[str, Both]]

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import AssociationError, SpecError, unknown_name
+from assay.core.factors import no_shares
+from assay.core.spec import AssociationSpec
 from assay.core.types import Factor, FactorTable
 from assay.shifts.conditions import named, satisfies
 from assay.shifts.environment import Achieved, Environment
@@ -35,6 +37,16 @@ def tied(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
             f"as high: [...] from {', '.join(factor.levels)}"
         )
     return factor
+
+
+def tied_as(factor: Factor, tie: AssociationSpec) -> Factor:
+    """The factor with the high levels of an association to be made. Raises SpecError as `tied` does, and for shares of
+    a factor that is not categorical.
+    """
+    refused = no_shares(factor) if tie.share is not None else ""
+    if refused:
+        raise SpecError(f"{refused}; a strength (`scheme: balanced`) ties any factor")
+    return tied(factor, tie.high)
 
 
 def positive(table: FactorTable) -> Bool[np.ndarray, "n"]:

@@ -17,14 +17,44 @@ _ROWS_PER_CUT = 16
 """In how many steps, and with how many rows a step, the place is sought where the halves of a factor meet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The share of rows in the upper half: of the positive class, and of the others."""
+
+    positive: float
+    negative: float
+
+
+Amount = float | Shares
+"""How a factor is tied: at a strength, which leaves half of all rows in either half, or by shares."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and the strength asked."""
+    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and what is asked."""
 
     name: str
     numbers: Float[np.ndarray, "n"]
     levels: Int[np.ndarray, "n"] | None
-    strength: float
+    amount: Amount
+
+    @property
+    def strength(self) -> float:
+        """Somers' D as asked."""
+        return self.amount.positive - self.amount.negative if isinstance(self.amount, Shares) else self.amount
+
+    def weights(self, sign: Float[np.ndarray, "k"]) -> Float[np.ndarray, "2 k"]:
+        """What the rule gives every class in the lower and in the upper half; 1 is what it has in a half untied."""
+        if isinstance(self.amount, Shares):
+            upper = np.where(sign > 0, self.amount.positive, self.amount.negative)
+            return np.stack([2 - 2 * upper, 2 * upper])
+        return np.stack([1 - sign * self.amount, 1 + sign * self.amount])
+
+    def scaled(self, by: float) -> Column:
+        """The same factor, tied less."""
+        old = self.amount
+        new = Shares(old.positive * by, old.negative * by) if isinstance(old, Shares) else old * by
+        return replace(self, amount=new)
 
     @cached_property
     def rank(self) -> Float[np.ndarray, "n"]:
@@ -37,15 +67,14 @@ class Column:
 class Cells:
     """Rows counted by class and by cell, a cell being one bin of every factor.
 
-    counts: rows by class and cell. share: each class's share of all rows. sign: 1 for the positive class, -1 for the
-    others. strengths: what is asked of every factor. bins: the bin of every factor, by cell. upper: whether that bin
-    lies in the upper half, by factor and cell. target, cell: class and cell of every row.
+    counts: rows by class and cell. share: each class's share of all rows. weights: `Column.weights` of every factor.
+    bins: the bin of every factor, by cell. upper: whether that bin lies in the upper half, by factor and cell. target,
+    cell: class and cell of every row.
     """
 
     counts: Int[np.ndarray, "k cells"]
     share: Float[np.ndarray, "k"]
-    sign: Float[np.ndarray, "k"]
-    strengths: tuple[float, ...]
+    weights: Float[np.ndarray, "f 2 k"]
     bins: Int[np.ndarray, "f cells"]
     upper: Bool[np.ndarray, "f cells"]
     target: Int[np.ndarray, "n"]
@@ -54,7 +83,7 @@ class Cells:
     @cached_property
     def weight(self) -> Float[np.ndarray, "k cells"]:
         """What the rule gives a class in a cell."""
-        return rule_weight(self.strengths, self.sign, self.upper)
+        return rule_weight(self.weights, self.upper)
 
     @cached_property
     def capacity(self) -> Float[np.ndarray, "cells"]:
@@ -63,7 +92,8 @@ class Cells:
 
     def smallest_class(self, mass: Float[np.ndarray, "cells"]) -> int:
         """How many rows the smallest class would keep."""
-        return int(np.floor(self.share.min() * mass.sum() + 1e-6))
+        rows = (self.share[:, None] * self.weight * mass).sum(axis=1)
+        return int(np.floor(rows.min() + 1e-6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +125,17 @@ def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], b
         int(code[upper].min()) if upper.any() else size for code, upper, size in zip(coded, above, sizes, strict=True)
     ]
     upper = per_cell >= np.array(lowest_upper)[:, None]
-    strengths = tuple(column.strength for column in columns)
-    return Cells(counts, share, sign, strengths, per_cell, upper, target, cell)
+    weights = np.stack([column.weights(sign) for column in columns])
+    return Cells(counts, share, weights, per_cell, upper, target, cell)
 
 
 def rule_weight(
-    strengths: Sequence[float], sign: Float[np.ndarray, "k"], upper: Bool[np.ndarray, "f cells"]
+    weights: Float[np.ndarray, "f 2 k"], upper: Bool[np.ndarray, "f cells"]
 ) -> Float[np.ndarray, "k cells"]:
-    """The phantom's rule: the product over factors of 1 + s in the half that belongs to a class, 1 - s in the other."""
-    out = np.ones((len(sign), upper.shape[1]))
-    for strength, above in zip(strengths, upper, strict=True):
-        out *= 1 + strength * sign[:, None] * np.where(above, 1.0, -1.0)
+    """The phantom's rule: the product over factors of what the half of a cell gives a class."""
+    out = np.ones((weights.shape[2], upper.shape[1]))
+    for halves, above in zip(weights, upper, strict=True):
+        out *= halves[above.astype(np.int64)].T
     return out
 
 
@@ -117,9 +147,9 @@ def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
     the others. Beyond that, cells are thinned as evenly as can be.
     """
     if len(cells.upper) == 1:
-        upper = cells.upper[0]
+        upper, asked = cells.upper[0], cells.weights[0].any(axis=1)  # of a half that no class is in, no row is needed
         low, high = float(cells.capacity[~upper].sum()), float(cells.capacity[upper].sum())
-        kept = min(low, high)
+        kept = min(half for half, wanted in zip((low, high), asked, strict=True) if wanted)
         thinned: np.ndarray = np.where(upper, kept / max(high, 1e-300), kept / max(low, 1e-300))
         return cells.capacity * thinned
     return maximise(cells.capacity, _balance(cells))
@@ -142,7 +172,7 @@ def short_cell(cells: Cells, least: int) -> Short:
     for pattern in patterns:
         within = np.all(cells.upper == np.array(pattern)[:, None], axis=0)
         there = cells.counts[:, within].sum(axis=1)
-        weight = rule_weight(cells.strengths, cells.sign, np.array(pattern)[:, None])[:, 0]
+        weight = rule_weight(cells.weights, np.array(pattern)[:, None])[:, 0]
         needed = np.ceil(least * cells.share / cells.share.min() * weight / len(patterns) - 1e-9)
         for k in np.flatnonzero(needed > 0).tolist():
             found.append((there[k] / needed[k], Short(k, pattern, int(there[k]), int(needed[k]))))
@@ -152,23 +182,26 @@ def short_cell(cells: Cells, least: int) -> Short:
 def strength_to_be_had(
     target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int, least: int
 ) -> str:
-    """In words, how strongly the factors can be tied: the nearest possible strength, or share of all of them."""
+    """In words, how strongly the factors can be tied: the nearest possible strength, or per cent of what is asked."""
 
-    def possible(strengths: Sequence[float]) -> bool:
-        asked = [replace(column, strength=s) for column, s in zip(columns, strengths, strict=True)]
+    def possible(asked: Sequence[Column]) -> bool:
         cells = cut(target, classes, asked, bins)
         return cells.smallest_class(largest_mass(cells)) >= least
 
-    if len(columns) == 1:
+    by_shares = any(isinstance(column.amount, Shares) for column in columns)
+    if len(columns) == 1 and not by_shares:
         wanted = columns[0].strength
         nearest = sorted((s / 20 for s in range(-20, 21)), key=lambda s: abs(s - wanted))
-        had = next((s for s in nearest if possible([s])), None)
+        had = next((s for s in nearest if possible([replace(columns[0], amount=s)])), None)
         word = "strongest" if had is not None and abs(had) < abs(wanted) else "nearest"
         return "no strength can be had" if had is None else f"the {word} strength that can be had is {had:+g}"
+    what = ["strength"] * any(not isinstance(column.amount, Shares) for column in columns) + ["share"] * by_shares
+    alone = len(columns) == 1
     for percent in range(95, -1, -5):
-        if possible([column.strength * percent / 100 for column in columns]):
-            return f"all of them can be had at {percent} % of these strengths"
-    return "together they can be had at no strength"
+        if possible([column.scaled(percent / 100) for column in columns]):
+            words = " and ".join(f"{word}s" for word in what)
+            return f"{'it' if alone else 'all of them'} can be had at {percent} % of these {words}"
+    return f"{'it' if alone else 'together they'} can be had at no {' and no '.join(what)}"
 
 
 def _capacity(counts: np.ndarray, share: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -186,8 +219,9 @@ def _above(column: Column, target: Int[np.ndarray, "n"], share: np.ndarray, sign
     code = (cuts * column.rank).astype(np.int64)
     counts = np.zeros((len(share), cuts), dtype=np.int64)
     np.add.at(counts, (target, code), 1)
-    below = np.cumsum(_capacity(counts, share, np.tile((1 - sign * column.strength)[:, None], cuts)))
-    above = np.cumsum(_capacity(counts, share, np.tile((1 + sign * column.strength)[:, None], cuts))[::-1])[::-1]
+    low, high = (np.tile(weight[:, None], cuts) for weight in column.weights(sign))
+    below = np.cumsum(_capacity(counts, share, low))
+    above = np.cumsum(_capacity(counts, share, high)[::-1])[::-1]
     kept = np.minimum(below[:-1], above[1:])
     best = np.flatnonzero(kept >= kept.max() * (1 - 1e-9))
     return code > best[np.abs(best - (cuts / 2 - 1)).argmin()]  # of equals, the cut nearest to the median

@@ -12,8 +12,8 @@ from assay.core.errors import AssociationError
 from assay.core.seeds import row_uniform
 from assay.core.spec import AssociationSpec
 from assay.core.types import FactorTable
-from assay.shifts.association import positive, somers_d, tied
-from assay.shifts.cells import Cells, Column, cut, largest_mass, quotas, short_cell, strength_to_be_had
+from assay.shifts.association import positive, somers_d, tied_as
+from assay.shifts.cells import Amount, Cells, Column, Shares, cut, largest_mass, quotas, short_cell, strength_to_be_had
 from assay.shifts.conditions import named, satisfies
 
 LEAST_ROWS = 10
@@ -41,7 +41,8 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
     """Choose rows in which every named factor is tied to the target at its strength, keeping as many as possible.
 
     The chosen rows follow the phantom's rule: in the half of a factor's values that belongs to a class the class has
-    weight 1 + s, in the other 1 - s; where exactly the halves meet is chosen with the rows. Within a half, and for
+    weight 1 + s, in the other 1 - s; where exactly the halves meet is chosen with the rows. Of an association by shares
+    a class has weight 2 share among the high levels and 2 - 2 share among the others. Within a half, and for
     s = 0 altogether, classes are alike in their values, bin by bin, and tied factors are independent of each other
     within a class. Classes keep the ratio that they have among the available rows, so that an environment differs in
     its association and not in its prevalence. A continuous factor is cut into ever finer quantile bins until the
@@ -55,24 +56,33 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
     Raises AssociationError when a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
     """
     associations = dict(sorted(associations.items()))
-    factors = {name: tied(named(table.factors, name), tie.high) for name, tie in associations.items()}
+    factors = {name: tied_as(named(table.factors, name), tie) for name, tie in associations.items()}
     numbers = {name: factor.numbers(table.columns[name]) for name, factor in factors.items()}
     applies = {name: satisfies(table, tie.given) for name, tie in associations.items()}
     lacking = {name: applies[name] & np.isnan(numbers[name]) for name in associations}
     usable = ~np.any([*lacking.values(), np.zeros(len(table), dtype=bool)], axis=0)
     keep = np.zeros(len(table), dtype=bool)
-    draw = row_uniform(seed, f"choose:{purpose}", table.row)
+    draw = preference(table.row, seed, purpose)
     for names, rows in _groups(applies, usable):
         if not names:
             keep[rows] = True
             continue
         part = table.take(rows)
         columns = [
-            Column(name, numbers[name][rows], _levels(part, name), associations[name].strength) for name in names
+            Column(name, numbers[name][rows], _levels(part, name), _amount(associations[name])) for name in names
         ]
         keep[rows[_choose(part, columns, draw[rows])]] = True
     missing = {name: int(rows.sum()) for name, rows in lacking.items()}
     return Chosen(np.flatnonzero(keep), len(table), missing)
+
+
+def preference(rows: Int[np.ndarray, "n"], seed: int, purpose: str = "") -> Float[np.ndarray, "n"]:
+    """One number per row, which depends on (seed, purpose, row) alone: of like rows the smallest are taken first."""
+    return row_uniform(seed, f"choose:{purpose}", rows)
+
+
+def _amount(tie: AssociationSpec) -> Amount:
+    return tie.strength if tie.share is None else Shares(tie.share.positive, tie.share.negative)
 
 
 def _levels(table: FactorTable, name: str) -> Int[np.ndarray, "n"] | None:
@@ -132,8 +142,15 @@ def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray
     return keep
 
 
+def _told(column: Column, target: str) -> str:
+    """`at +0.5`, `high in 0.5 of 'yes' and 0 of the others`."""
+    if isinstance(column.amount, Shares):
+        return f"high in {column.amount.positive:g} of '{target}' and {column.amount.negative:g} of the others"
+    return f"at {column.amount:+g}"
+
+
 def _refusal(table: FactorTable, columns: Sequence[Column]) -> AssociationError:
-    asked = ", ".join(f"'{column.name}' at {column.strength:+g}" for column in columns)
+    asked = ", ".join(f"'{column.name}' {_told(column, table.classes[-1])}" for column in columns)
     bins = _finenesses(columns)[0]
     present = np.bincount(table.target, minlength=len(table.classes))
     if present.min() < LEAST_ROWS:

@@ -13,7 +13,7 @@ from assay.core.seeds import row_uniform
 from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
-from assay.shifts.association import positive, refuse_constant, tied
+from assay.shifts.association import positive, refuse_constant, tied_as
 from assay.shifts.conditions import allowed, satisfies
 from assay.shifts.marginal import marginal
 
@@ -75,7 +75,9 @@ def draw_rows(
     lower one for all others), else from all of it, which gives Somers' D = s of the last class against the rest; where
     a level lies on both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one seed
     share target and every factor that they do not change, and the rows tied at one strength are among those tied at a
-    stronger one. `given` ties a factor in the rows that meet it; the factors it names are drawn before.
+    stronger one. Tied by shares, a row is in the upper half, which are the high levels, with the probability of its
+    class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor in the
+    rows that meet it; the factors it names are drawn before.
 
     Where the target is a core factor of several levels, its column says the class, and `where` may leave classes out;
     at strength 0 it is drawn like any other factor, so that the target is a coin's.
@@ -103,11 +105,11 @@ def draw_rows(
 def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
     """Whether a core of several levels says the target in this environment, or is independent of it."""
     tie = environment.association.get(question.core, AssociationSpec(strength=1.0))
-    if tie.strength not in (0, 1) or tie.high or tie.given:
+    if tie.strength not in (0, 1) or tie.high or tie.given or tie.share:
         raise SpecError(
             f"'{question.core}' is the target itself, with {len(question.levels)} classes: its strength is 1, or 0 "
             f"for rows in which it is independent of the target; given {tie.strength:+g}"
-            f"{' with high or given' if tie.high or tie.given else ''}"
+            f"{' with high, given or share' if tie.high or tie.given or tie.share else ''}"
         )
     return tie.strength == 1
 
@@ -142,17 +144,20 @@ def _values(
 ) -> np.ndarray:
     source = marginal(phantom, factor, environment.where)
     u = row_uniform(seed, f"factor:{factor.name}", table.row)
-    if tie is None or tie.strength == 0:
+    if tie is None or (tie.strength == 0 and tie.share is None):
         return source.values(u)
     if tie.high and set(tie.high) != set(factor.high):
         raise SpecError(
             f"the high levels of the phantom's '{factor.name}' are {', '.join(factor.high) or 'none'}: leave out `high`"
         )
-    tied(factor)
+    tied_as(factor, tie)
     if not source.halves:
         raise refuse_constant(factor.name, tie.strength, table.classes[-1])
-    within = satisfies(table, tie.given)
-    bound = within & (row_uniform(seed, f"tie:{factor.name}", table.row) < abs(tie.strength))
+    within, draw = satisfies(table, tie.given), row_uniform(seed, f"tie:{factor.name}", table.row)
+    if tie.share is not None:
+        upper = draw < np.where(positive(table), tie.share.positive, tie.share.negative)
+        return source.values(np.where(within, _to_half(u, upper), u))
+    bound = within & (draw < abs(tie.strength))
     return source.values(np.where(bound, _to_half(u, positive(table) == (tie.strength > 0)), u))
 
 

@@ -18,7 +18,7 @@ from assay.core.spec import AssociationSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
 from assay.shifts.association import achieved
-from assay.shifts.choosing import choose
+from assay.shifts.choosing import choose, preference
 from assay.shifts.conditions import satisfies
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
@@ -26,6 +26,7 @@ from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION, parts
 from assay.shifts.picking import PickedImages, PickedMasks
+from assay.shifts.thinning import enough, first_rows
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,14 @@ class FilePopulation:
         }
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
-        """Training and validation rows of a seed and fold, both with the environment's associations.
+        """Training and validation rows of a seed and fold, both with the environment's associations; of the training
+        rows as many as it asks for.
 
-        Raises AssociationError when the rows cannot have them, DataError when no row is left.
+        Raises AssociationError when the rows cannot have them, DataError when no row is left, or fewer than asked for.
         """
         mine = parts(self.table, self.data.split, seed, fold)
         return (
-            self.make("train", environment, mine.train, derive(seed, "train")),
+            self.make("train", environment, mine.train, derive(seed, "train"), environment.rows),
             self.make("validation", environment, mine.validation, derive(seed, "validation")),
         )
 
@@ -114,12 +116,23 @@ class FilePopulation:
         """The test environments, of patients that this seed and fold never trained on."""
         return FileScene(self, dict(tests), seed, fold)
 
-    def make(self, name: str, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> Environment:
-        """An environment made of some of these rows: those that it allows, chosen for its associations."""
+    def make(
+        self,
+        name: str,
+        environment: EnvironmentSpec,
+        positions: Int[np.ndarray, "n"],
+        seed: int,
+        rows: int | None = None,
+    ) -> Environment:
+        """An environment made of some of these rows: those that it allows, chosen for its associations, and of these
+        so many.
+        """
         try:
             table = self.choose(environment, positions, seed)
         except AssociationError as error:
             raise AssociationError(f"environment '{name}': {error}") from error
+        count = enough(name, rows, len(table), "after its associations and `where`")
+        table = first_rows(table, count, _row_ties(environment), preference(table.row, seed))
         return self.show(name, environment, table, seed, len(positions))
 
     def choose(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> FactorTable:

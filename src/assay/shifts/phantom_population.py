@@ -23,6 +23,7 @@ from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION
 from assay.shifts.phantom_scene import PhantomScene
 from assay.shifts.rendering import Renderer
+from assay.shifts.thinning import enough
 
 _PATIENTS_PER_SPLIT = 2**31
 
@@ -102,11 +103,14 @@ class PhantomPopulation:
         return {**self._identity, "test": self.data.test}
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
-        """Training and validation images, drawn anew for every seed. Raises as `draw_rows` and `drawn` do."""
+        """Training and validation images, drawn anew for every seed; the first training images where fewer are asked
+        for, which hold every class alike. Raises as `draw_rows` and `drawn` do, and DataError when more are asked for.
+        """
         first = (2 * seed + 1) * _PATIENTS_PER_SPLIT
         data = self.data
+        count = enough("train", environment.rows, data.train, "in data.train")
         return (
-            self.make("train", environment, data.train, derive(seed, "train"), first),
+            self.make("train", environment, count, derive(seed, "train"), first),
             self.make(
                 "validation", environment, data.validation, derive(seed, "validation"), first + _PATIENTS_PER_SPLIT
             ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.stats.dose_rows import uneven_rows
 from assay.stats.format import count, listed, number
-from assay.stats.rows import Row, Sentence, numeric, text_of
+from assay.stats.rows import Row, Sentence, mapping, numeric, text_of
 
 WIDE_UNDER_SEEDS = 8
 ASSOCIATION_TOLERANCE = 0.05
@@ -20,12 +21,17 @@ def doubts(
     environments: Sequence[Row],
     leakage: Sequence[str] | None,
     seeds: tuple[int, int] | None = None,
+    dosed: str = "",
 ) -> list[Sentence]:
-    """The lights of the first screen, each in words, in the order in which they are read."""
+    """The lights of the first screen, each in words, in the order in which they are read.
+
+    dosed: the axis of the doses; empty where there is none.
+    """
     return [
         *_trials(trials),
         *_leakage(leakage),
         *_associations(environments),
+        *_uneven_rows(environments, trials, dosed),
         *_few_seeds(contrasts),
         *_other_seeds(seeds),
         *_undefined(contrasts),
@@ -76,6 +82,14 @@ def _associations(environments: Sequence[Row]) -> list[Sentence]:
         f"asked {number(numeric(worst, 'asked'))}"
     )
     return [Sentence("doubt", text, "warn", "environments")]
+
+
+def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Sentence]:
+    at = {text_of(row, "recipe"): mapping(row.get("coordinates")) for row in trials}
+    own = [row for row in environments if text_of(row, "environment") == f"train ({text_of(row, 'recipe')})"]
+    trained = [(at[text_of(row, "recipe")], int(numeric(row, "images"))) for row in own if text_of(row, "recipe") in at]
+    text = uneven_rows(trained, dosed)
+    return [Sentence("doubt", text, "warn", "environments")] if text else []
 
 
 def _few_seeds(contrasts: Sequence[Row]) -> list[Sentence]:

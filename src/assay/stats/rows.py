@@ -30,6 +30,8 @@ LABELS = {
 
 DOSES = "dose-response"
 """How a contrast is made that compares along the doses."""
+CONFOUNDER = "confounder"
+"""The axis of what is dosed."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 

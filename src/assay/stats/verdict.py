@@ -31,17 +31,18 @@ def verdict(
     environments: Sequence[Row] = (),
     leakage: Sequence[str] | None = None,
     seeds: tuple[int, int] | None = None,
+    dosed: str = "",
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
     leakage: what the leakage check found, as sentences; None when none was made.
-    seeds: how many were planned when results first existed, and how many now.
+    seeds: how many were planned when results first existed, and how many now. dosed: the axis of the doses, or empty.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *answers(contrasts, estimates),
         *limits(contrasts, estimates),
-        *doubts(contrasts, trials, environments, leakage, seeds),
+        *doubts(contrasts, trials, environments, leakage, seeds, dosed),
     ]
     return [asdict(sentence) for sentence in sentences]
 

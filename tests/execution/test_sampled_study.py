@@ -1,0 +1,88 @@
+"""Doses by sampling beside doses by intervention: what is trained, what is compared, what the preview and page say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.execution.test_dose_study import DOSED
+from tests.execution.tiny import TINY
+
+from assay.cli.preview import Found, text_lines
+from assay.core.parsing import parse_study
+from assay.data.cache import ArrayCache
+from assay.execution.contrasts import spec_pairs
+from assay.execution.preview import Preview, make_preview
+from assay.execution.study import make_plan
+from assay.shifts.population import open_population
+
+TESTS: dict[str, Any] = {
+    "clean": {"like": "train", "dose": {"p": 0}},
+    "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Any]:
+    """400 images of noise, 100 of each class and sex."""
+    rng = np.random.default_rng(0)
+    lines = ["image,ill,sex,view"]
+    for i in range(400):
+        Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{i % 2},{'FM'[i // 2 % 2]},{('PA', 'AP')[i // 4 % 2]}")
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    factors = {"sex": {"kind": "categorical", "high": ["F"]}, "view": {"kind": "categorical", "high": ["AP"]}}
+    return {
+        "name": "sampled",
+        "data": {"folder": str(tmp_path), "target": "ill", "size": 16, "factors": factors},
+        "environments": {"train": {"dose": {"confounder": ["tag", "sex", "view"], "p": [0, 1]}}, **TESTS},
+        "recipe": DOSED["recipe"],
+        "seeds": 3,
+        "contrasts": DOSED["contrasts"],
+    }
+
+
+def test_a_phantom_trains_p_0_once_for_tag_and_texture(tmp_path: Path):
+    spec = parse_study({**TINY, **DOSED})
+    plan = make_plan(spec, open_population(spec.data, ArrayCache(tmp_path)))
+    assert len(plan.trials) == 2 * 2 * 2 * 3
+    assert len({trial.id for trial in plan.trials}) == 2 * (1 + 2) * 3
+
+
+def test_files_pair_every_confounder_with_its_own_p_0(files: dict[str, Any], tmp_path: Path):
+    spec = parse_study(files)
+    plan = make_plan(spec, open_population(spec.data, ArrayCache(tmp_path / "cache")))
+    by_place = {(trial.point.label, trial.training.seed): trial.id for trial in plan.trials}
+    starts = {by_place[f"cross-entropy · {confounder} · 0", 0] for confounder in ("tag", "sex", "view")}
+    assert len(starts) == 3
+    pairs = spec_pairs(spec)
+    assert [dict(pair.where) for pair in pairs] == [{"confounder": name} for name in ("tag", "sex", "view")]
+    for pair in pairs:
+        sides = [[dict(point.coordinates) for point in side] for side in (pair.a, pair.b)]
+        assert all([at["p"] for at in side] == ["0", "1"] for side in sides)
+        assert {at["confounder"] for side in sides for at in side} == {dict(pair.where)["confounder"]}
+
+
+def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(files: dict[str, Any], tmp_path: Path):
+    def doubts(name: str, **train: Any) -> tuple[str, ...]:
+        environments = {**files["environments"], "train": {**files["environments"]["train"], **train}}
+        spec = parse_study({**files, "environments": environments})
+        population = open_population(spec.data, ArrayCache(tmp_path / "cache"))
+        made = {point.label: population.training(point.train, 0)[0] for point in spec.points}
+        sizes = [len(environment) for environment in made.values()]
+        assert (len(set(sizes)) == 1) == ("rows" in train)
+        return make_preview(spec, population, tmp_path / name).doubts
+
+    (text,) = doubts("found")
+    assert text.startswith("training rows differ over the doses of ")
+    assert doubts("equal", rows=100) == ()
+
+
+def test_the_doubt_stands_in_the_text_of_the_preview(tmp_path: Path):
+    prepared: Any = SimpleNamespace(spec=parse_study(TINY), tasks=(), plan=SimpleNamespace(trials=()))
+    found = Found(prepared, Preview((), (), doubts=("rows differ",)), (), 1, tmp_path)
+    assert "doubt: rows differ" in text_lines(found)
