@@ -129,11 +129,15 @@ def _summary(values: np.ndarray, centre: float, reason: str, group: str) -> Row:
         return {**found, "value": NAN, "low": NAN, "high": NAN, "standard_error": NAN, "reason": reason}
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) + 0.006 if len(values) > 2 else NAN
     mean = float(values.mean())
-    few = "" if len(values) > 2 else f"{len(values)} seeds: no interval is drawn under 3"
+    few = "" if len(values) > 2 else _few(len(values))
     where = "in reversed" if group == "worst environment" else "in texture part-solid benign" if group else ""
     said = reason or few or (where if group.startswith("worst") else "")
     return {**found, "value": mean, "low": mean - 2.6 * error, "high": mean + 2.6 * error, "standard_error": error,
             "reason": said}  # fmt: skip
+
+
+def _few(seeds: int) -> str:
+    return f"{seeds} seed{'' if seeds == 1 else 's'}: no interval is drawn under 3"
 
 
 def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]]:
@@ -205,7 +209,8 @@ def _contrasts(made: Made) -> Iterator[Row]:
         for number, loss in enumerate(made.losses[1:]):
             share = 0.4 if at == "matched-fit" else 1.0
             value = share * (LEVELS.get(loss, 0.5) - 0.78)
-            undefined = at == "matched-fit" and number == 1
+            lost, few = at == "matched-fit" and number == 1, made.seeds < 3
+            undefined = lost or few
             held = "".join(f", {axis} {value}" for axis, value in where.items())
             held += ", at matched fit" if at == "matched-fit" else ""
             p = min(1.0, math.exp(-abs(value) * 30))
@@ -215,14 +220,14 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "statement": f"{loss} against {made.losses[0]} auroc in reversed{held}",
                 "axis": "loss", "a": loss, "b": made.losses[0], "at": at, "measure": "auroc",
                 "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
-                "value": NAN if undefined else value, "low": NAN if undefined else value - 0.07,
+                "value": NAN if lost else value, "low": NAN if undefined else value - 0.07,
                 "high": NAN if undefined else value + 0.07, "standard_error": 0.03, "df": 6.1,
                 "p": NAN if undefined else p / 2, "p_holm": NAN if undefined else p, "family": "stated",
                 "seeds": made.seeds, "left_out": 1, "patients": 1000,
                 "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
                 "margin": 0.05, "equivalence_p": 0.4, "conclusion": "undefined" if undefined else verdict,
                 "detectable": 0.11, "exploratory": loss == "supcon" and at == "matched-fit",
-                "reason": "the two recipes reach no common fit" if undefined else "",
+                "reason": "the two recipes reach no common fit" if lost else _few(made.seeds) if few else "",
             }  # fmt: skip
 
 

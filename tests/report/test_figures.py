@@ -77,6 +77,24 @@ def test_titles_say_what_is_seen(tmp_path: Path) -> None:
     assert "4 to 5 seeds, 1,000 patients." in cost.note
 
 
+def test_a_title_says_of_how_many_inputs_its_greatest_is(tmp_path: Path) -> None:
+    root = make_run(tmp_path, Made(pictures=False))
+    folder = RunFolder(root)
+    unknown = {"value": math.nan, "low": math.nan, "high": math.nan, "reason": "the factor has one value"}
+    rows = [
+        {**row, **unknown} if row["measure"] == "sobol-total" and row["factor"] == "size" else row
+        for row in folder.table("estimates")
+    ]
+    folder.write_table("estimates", schema.ESTIMATES, rows)
+    tables = read_tables(root)
+    evidence = Evidence(tables, outline(tables))
+    for figure in (reliance.relied_on(evidence), reliance.by_factor(evidence, "sobol-total")):
+        assert figure is not None
+        assert figure.title.startswith("Margin weighs most with cross-entropy, supcon, triplet and pairwise-contrast")
+        assert figure.title.endswith(" (of 7 of 8 inputs)")
+        assert "No value for size." in figure.note
+
+
 def test_titles_claim_no_order_that_no_interval_shows(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path, Made(pictures=False, seeds=2))
     cost, relied, budgets = performance.cost(evidence), reliance.relied_on(evidence), performance.by_budget(evidence)

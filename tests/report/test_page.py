@@ -202,7 +202,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(probes=(), contrasts=False), "No comparison was stated"),
         (Made(all_failed=True, contrasts=False), "75 failed of 75 trials"),
         (Made(seeds=1), "no interval is drawn under 3"),
-        (Made(seeds=2, budgets=("10",)), "under 3 seeds in 8 of 8 comparisons: not ranked"),
+        (Made(seeds=2, budgets=("10",)), "2 seeds in 7 of 8 comparisons: under 3 no interval is drawn"),
         (Made(probes=("decodability",), contrasts=False), "What it encodes"),
         (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin (severe)"),
         (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "8 of 40 shown"),

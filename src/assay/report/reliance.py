@@ -25,27 +25,30 @@ Group = tuple[str, list[Row]]
 def relied_on(evidence: Evidence) -> Figure | None:
     """For the first screen: the core and the tied factors, then the heaviest, by the first measure there is."""
     for measure in CHOICES:
-        groups = _groups(evidence, measure)
+        groups, without = _groups(evidence, measure)
         if groups:
             kept = _first(evidence, groups)
             rows = [row for _, group in kept for row in group]
             levels, note = some_levels(evidence)
             plot = plot_of(evidence, measure, kept, levels, references=_nothing)
-            more = f"{len(kept)} of {len(groups)} inputs shown." if len(kept) < len(groups) else ""
-            title = _title(evidence, measure, groups)
-            return strips("relied-on", title, slice_note(evidence, more, note), plot, rows, HALF)
+            of = len(groups) + len(without)
+            more = f"{len(kept)} of {of} inputs shown." if len(kept) < of else ""
+            title = _title(evidence, measure, groups, len(without))
+            said = slice_note(evidence, more, _undefined(without), note)
+            return strips("relied-on", title, said, plot, rows, HALF)
     return None
 
 
 def by_factor(evidence: Evidence, measure: str) -> Figure | None:
     """Every factor by one measure, at the slice shown."""
-    groups = _groups(evidence, measure)
+    groups, without = _groups(evidence, measure)
     if not groups:
         return None
     rows = [row for _, group in groups for row in group]
     levels, note = some_levels(evidence, ROWS)
     plot = plot_of(evidence, measure, groups, levels, references=_nothing)
-    return strips(measure, _title(evidence, measure, groups), slice_note(evidence, note), plot, rows)
+    title = _title(evidence, measure, groups, len(without))
+    return strips(measure, title, slice_note(evidence, _undefined(without), note), plot, rows)
 
 
 def _first(evidence: Evidence, groups: Sequence[Group]) -> list[Group]:
@@ -57,8 +60,8 @@ def _first(evidence: Evidence, groups: Sequence[Group]) -> list[Group]:
     return [group for group in groups if group in kept]
 
 
-def _groups(evidence: Evidence, measure: str) -> list[Group]:
-    """Rows by factor, and by class where there are several; without directions. Only groups with a value.
+def _groups(evidence: Evidence, measure: str) -> tuple[list[Group], list[str]]:
+    """Rows by factor, and by class where there are several, without directions; and the names of those without a value.
 
     Factors that are tied to the target come first.
     """
@@ -69,11 +72,15 @@ def _groups(evidence: Evidence, measure: str) -> list[Group]:
         found.setdefault(name, []).append(row)
     known = tied(evidence.tables)
     groups = [(name, group) for name, group in found.items() if not math.isnan(_largest(group))]
-    return sorted(groups, key=lambda group: group[1][0]["factor"] not in known)
+    without = [name for name, group in found.items() if math.isnan(_largest(group))]
+    return sorted(groups, key=lambda group: group[1][0]["factor"] not in known), without
 
 
-def _title(evidence: Evidence, measure: str, groups: Sequence[Group]) -> str:
-    """Which factor weighs most with which level, where intervals show it; neutral where they show none."""
+def _title(evidence: Evidence, measure: str, groups: Sequence[Group], without: int) -> str:
+    """Which factor weighs most with which level, where intervals show it; neutral where they show none.
+
+    without: how many inputs have no value. The greatest is then claimed of the others alone, and said to be.
+    """
     by_level: dict[str, dict[str, Row]] = {}
     for name, rows in groups:
         for row in rows:
@@ -90,8 +97,14 @@ def _title(evidence: Evidence, measure: str, groups: Sequence[Group]) -> str:
     clauses[0] = clauses[0].replace(" with ", f" {verb} most with ", 1) if all_ > 1 else f"{clauses[0]} {verb} most"
     if unclear:
         clauses.append(f"no order is clear{_with(unclear, all_, axis)}")
-    words = "; ".join(clauses)
+    among = f" (of {len(groups)} of {len(groups) + without} inputs)" if without else ""
+    words = "; ".join(clauses) + among
     return words[:1].upper() + words[1:]
+
+
+def _undefined(names: Sequence[str]) -> str:
+    which = listed(list(names)) if len(names) <= NAMED else f"{len(names)} inputs"
+    return f"No value for {which}." if names else ""
 
 
 def _with(levels: list[str], of: int, axis: str) -> str:

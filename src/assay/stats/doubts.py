@@ -6,10 +6,17 @@ import math
 from collections.abc import Sequence
 
 from assay.stats.dose_rows import uneven_rows
-from assay.stats.format import count, listed, number
-from assay.stats.rows import Row, Sentence, mapping, numeric, text_of
+from assay.stats.estimate import MINIMUM_SEEDS
+from assay.stats.format import count, listed, number, p_value
+from assay.stats.rows import SHOWN, Row, Sentence, mapping, numeric, text_of, under_seeds
 
 WIDE_UNDER_SEEDS = 8
+FAR = 0.001
+"""A p-value under this lies beyond what was simulated: whether p = .05 holds is what docs/statistics.md shows."""
+FAR_UNDER_SEEDS = 5
+"""Under so many seeds p may rest on a variance that is small by chance, and on many degrees of freedom for it."""
+FOLDED = 0.0835
+"""The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
 ASSOCIATION_TOLERANCE = 0.05
 NAMED = 3
 """More recipes than this are counted in a light instead of named."""
@@ -17,6 +24,7 @@ NAMED = 3
 
 def doubts(
     contrasts: Sequence[Row],
+    estimates: Sequence[Row],
     trials: Sequence[Row],
     environments: Sequence[Row],
     leakage: Sequence[str] | None,
@@ -32,8 +40,10 @@ def doubts(
         *_leakage(leakage),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
-        *_few_seeds(contrasts),
+        *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
+        *_far(contrasts),
+        *_folds(contrasts, trials),
         *_undefined(contrasts),
     ]
 
@@ -92,18 +102,32 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
     return [Sentence("doubt", text, "warn", "environments")] if text else []
 
 
-def _few_seeds(contrasts: Sequence[Row]) -> list[Sentence]:
-    kept = [int(numeric(row, "seeds")) for row in contrasts if not math.isnan(numeric(row, "seeds"))]
+def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:
+    """On how many seeds comparisons rest, or estimates where none was stated. What lacks seeds is told here alone."""
+    thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
+    few = [row for row in rows if under_seeds(row)]
+    kept = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
+    return [*_under(few, len(rows), thing), *_how_many(kept, thing)]
+
+
+def _under(few: Sequence[Row], of: int, thing: str) -> list[Sentence]:
+    if not few:
+        return []
+    fewest, most = (int(end(numeric(row, "seeds") for row in few)) for end in (min, max))
+    seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+    some = f" in {len(few):,} of {count(of, thing)}" if len(few) < of else ""
+    text = f"{seeds}{some}: under {MINIMUM_SEEDS} no interval is drawn and nothing is ranked"
+    return [Sentence("doubt", text, "bad")]
+
+
+def _how_many(kept: Sequence[int], thing: str) -> list[Sentence]:
     if not kept:
         return []
     fewest = min(kept)
-    under = sum(seeds < 3 for seeds in kept)
-    if under:
-        return [Sentence("doubt", f"under 3 seeds in {under} of {count(len(kept), 'comparison')}: not ranked", "bad")]
     if fewest < WIDE_UNDER_SEEDS:
         at_least = "" if fewest == max(kept) else "as few as "
         return [Sentence("doubt", f"{at_least}{fewest} seeds: how they vary is known only roughly", "warn")]
-    return [Sentence("doubt", f"{count(fewest, 'seed')} or more in every comparison", "ok")]
+    return [Sentence("doubt", f"{count(fewest, 'seed')} or more in every {thing}", "ok")]
 
 
 def _other_seeds(seeds: tuple[int, int] | None) -> list[Sentence]:
@@ -115,8 +139,40 @@ def _other_seeds(seeds: tuple[int, int] | None) -> list[Sentence]:
     return [Sentence("doubt", f"seeds were {way} from {planned} to {now} after results existed", "warn")]
 
 
+def _far(contrasts: Sequence[Row]) -> list[Sentence]:
+    """What is claimed with a p-value that lies further out than so few seeds were ever tried at."""
+    far = [
+        row
+        for row in contrasts
+        if row.get("conclusion") in SHOWN and numeric(row, "seeds") < FAR_UNDER_SEEDS and numeric(row, "p_holm") < FAR
+    ]
+    if not far:
+        return []
+    seeds = [int(numeric(row, "seeds")) for row in far]
+    at_least = "" if min(seeds) == max(seeds) else "as few as "
+    flips = [least for row in far if not math.isnan(least := numeric(row, "sign_flip_min_p"))]
+    beside = f"; the sign-flip test beside it cannot give less than {p_value(max(flips))}" if flips else ""
+    text = (
+        f"{count(len(far), 'difference')} with p < {number(FAR, 3)} on {at_least}{count(min(seeds), 'seed')}: the "
+        f"simulation behind p stops at .05{beside}"
+    )
+    return [Sentence("doubt", text, "warn", text_of(far[0], "id"))]
+
+
+def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Sentence]:
+    """Models of several folds share training rows, whose variance no seed shows."""
+    folds = len({row.get("fold", 0) for row in trials})
+    if folds < 2 or all(math.isnan(numeric(row, "p")) for row in contrasts):
+        return []
+    text = (
+        f"{folds} folds share training rows, so that p is higher than stated: where nothing differed, p < .05 came in "
+        f"up to {number(FOLDED)} of simulated comparisons"
+    )
+    return [Sentence("doubt", text, "warn")]
+
+
 def _undefined(contrasts: Sequence[Row]) -> list[Sentence]:
-    lost = [row for row in contrasts if row.get("conclusion") == "undefined"]
+    lost = [row for row in contrasts if row.get("conclusion") == "undefined" and not under_seeds(row)]
     if not lost:
         return []
     text = f"{len(lost)} of {count(len(contrasts), 'comparison')} undefined: {text_of(lost[0], 'reason') or 'no value'}"

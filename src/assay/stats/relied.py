@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from assay.stats.format import listed
 from assay.stats.rows import Light, Row, Sentence, label, numeric, text_of, value_of
-from assay.stats.slice import Recipes, of_slice, opening, several, spread
+from assay.stats.slice import NAMED, Recipes, of_slice, opening, several, spread
 
 RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
 UNSURE = "not converged"
 """What a probe says in `reason` of a value that more samples might move."""
 
-Outcome = tuple[str, tuple[str, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What can be said of a recipe's reliance, and of which factors.
+
+    kind: `most` and `unclear` by intervals that lie apart or not, `doubtful` where values have not converged, `largest`
+    where there are values without intervals, which claim no order, and `undefined` without a value. without: factors
+    that lack a value, beside which nothing is known to be the greatest; of: how many factors there are.
+    """
+
+    kind: Literal["most", "unclear", "doubtful", "largest", "undefined"]
+    factors: tuple[str, ...]
+    without: tuple[str, ...]
+    of: int
+
+    @property
+    def among(self) -> str:
+        """`of 7 of 8 factors, no value for size`; nothing where all have one."""
+        if not self.without:
+            return ""
+        which = listed(list(self.without)) if len(self.without) <= NAMED else f"{len(self.without)}"
+        return f"of {self.of - len(self.without)} of {self.of} factors, no value for {which}"
 
 
 def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
@@ -24,8 +47,8 @@ def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
     """
     for name in RELIANCE:
         rows = [row for row in estimates if text_of(row, "measure") == name and not text_of(row, "group")]
-        recipes = of_slice([row for row in rows if not math.isnan(numeric(row, "value"))], main)
-        if recipes:
+        recipes = of_slice(rows, main)
+        if any(_known(own) for own in recipes.values()):
             light: Light = "warn" if any(_doubtful(row) for own in recipes.values() for row in own) else "none"
             text = "; ".join(_clauses(recipes, main)) + "."
             return [Sentence("answer", opening(main, text), light, "estimates")]
@@ -45,50 +68,79 @@ def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
     ]
 
 
+def _known(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if not math.isnan(numeric(row, "value"))]
+
+
 def _ranked(rows: Sequence[Row]) -> list[Row]:
     """The strongest row of each factor (of classes, if there are several), the strongest factor first."""
-    strongest = {text_of(row, "factor"): row for row in sorted(rows, key=lambda row: numeric(row, "value"))}
+    strongest = {text_of(row, "factor"): row for row in sorted(_known(rows), key=lambda row: numeric(row, "value"))}
     return sorted(strongest.values(), key=lambda row: -numeric(row, "value"))
 
 
 def _outcome(rows: Sequence[Row]) -> Outcome:
-    """(`most` | `unclear` | `doubtful`, the factors concerned). Overlapping intervals claim no order."""
-    first, *others = _ranked(rows)
-    near = [first, *(row for row in others if not numeric(row, "high") < numeric(first, "low"))]
+    """What the rows of one recipe say. Overlapping intervals claim no order."""
+    ranked = _ranked(rows)
+    of = list(dict.fromkeys(text_of(row, "factor") for row in rows))
+    if not ranked:
+        return Outcome("undefined", (), (), len(of))
+    first, *others = ranked
+    lacking = {text_of(row, "factor") for row in rows if math.isnan(numeric(row, "value"))} - {text_of(first, "factor")}
+    without = tuple(factor for factor in of if factor in lacking)
+    bare = all(math.isnan(numeric(row, "low")) for row in ranked)
+    near = [first, *(row for row in others if not (bare or numeric(row, "high") < numeric(first, "low")))]
     doubtful = tuple(text_of(row, "factor") for row in near if _doubtful(row))
     if doubtful:
-        return "doubtful", doubtful
+        return Outcome("doubtful", doubtful, without, len(of))
+    if bare:
+        return Outcome("largest", (text_of(first, "factor"),), without, len(of))
     factors = [text_of(row, "factor") for row in near]
-    return ("most", tuple(factors)) if len(near) == 1 else ("unclear", tuple(sorted(factors)))
+    if len(near) == 1:
+        return Outcome("most", tuple(factors), without, len(of))
+    return Outcome("unclear", tuple(sorted(factors)), without, len(of))
 
 
 def most(recipe: str, rows: Sequence[Row]) -> str:
     """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`.
 
-    Overlapping intervals claim no order. Neither is one claimed where the largest value, or one whose interval reaches
-    it, has not converged.
+    Overlapping intervals claim no order, nor do values without any: of these it is said which is the largest. None is
+    claimed either where the largest value, or one whose interval reaches it, has not converged.
     """
-    kind, factors = _outcome(rows)
+    outcome = _outcome(rows)
     of = {text_of(row, "factor"): row for row in _ranked(rows)}
     called = label(rows[0])
-    if kind == "doubtful":
-        return f"what {recipe} relied on most could not be told: {called} has not converged for {listed(list(factors))}"
-    if kind == "most":
-        return f"{recipe} relied most on {factors[0]} ({called} {value_of(of[factors[0]])})"
-    values = [f"{factor} {value_of(row)}" for factor, row in of.items() if factor in factors]
-    return f"which of these {recipe} relied on most could not be told ({called}: {listed(values)})"
+    if outcome.kind == "unclear":
+        values = [f"{factor} {value_of(row)}" for factor, row in of.items() if factor in outcome.factors]
+        return f"which of these {recipe} relied on most could not be told ({called}: {listed(values)})"
+    if outcome.kind == "doubtful":
+        factors = listed(list(outcome.factors))
+        return f"what {recipe} relied on most could not be told: {called} has not converged for {factors}"
+    if outcome.kind == "undefined":
+        return f"what {recipe} relied on most could not be told: {called} is undefined"
+    (first,) = outcome.factors
+    return _said(outcome, recipe, called, value_of(of[first]))
 
 
 def _together(outcome: Outcome, recipes: Recipes, who: str) -> str:
     """The same of several recipes; of the clear ones, the ends of their values."""
-    kind, factors = outcome
-    called, which = label(next(iter(recipes.values()))[0]), listed(list(factors))
-    if kind == "doubtful":
+    called, which = label(next(iter(recipes.values()))[0]), listed(list(outcome.factors))
+    if outcome.kind == "doubtful":
         return f"with {who}, what was relied on most could not be told: {called} has not converged for {which}"
-    if kind == "unclear":
+    if outcome.kind == "undefined":
+        return f"with {who}, what was relied on most could not be told: {called} is undefined"
+    if outcome.kind == "unclear":
         return f"with {who}, which of {which} was relied on most could not be told"
-    top = {name: _ranked(rows)[0] for name, rows in recipes.items()}
-    return f"{who} relied most on {which} ({called} {spread(top)})"
+    return _said(outcome, who, called, spread({name: _ranked(rows)[0] for name, rows in recipes.items()}))
+
+
+def _said(outcome: Outcome, who: str, called: str, value: str) -> str:
+    """Of the factor whose value is the greatest: that it was relied on most, or without an interval only that."""
+    (first,) = outcome.factors
+    if outcome.kind == "largest":
+        among = f" ({outcome.among})" if outcome.among else ""
+        return f"{called} was largest for {first} with {who}: {value}{among}"
+    among = f"; {outcome.among}" if outcome.among else ""
+    return f"{who} relied most on {first} ({called} {value}{among})"
 
 
 def _doubtful(row: Row) -> bool:

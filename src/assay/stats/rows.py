@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.format import count, listed, with_interval
 
 Row = Mapping[str, Any]
@@ -32,6 +33,8 @@ DOSES = "dose-response"
 """How a contrast is made that compares along the doses."""
 CONFOUNDER = "confounder"
 """The axis of what is dosed."""
+SHOWN = ("a higher", "a lower")
+"""Conclusions that claim a difference."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 
@@ -80,6 +83,11 @@ def value_of(row: Row) -> str:
 def seeds_of(row: Row) -> str:
     """How many seeds a row rests on."""
     return count(int(numeric(row, "seeds")), "seed") if not math.isnan(numeric(row, "seeds")) else "no seed"
+
+
+def under_seeds(row: Row) -> bool:
+    """Whether a comparison or an estimate has a value, and for want of seeds neither interval nor test."""
+    return 0 < numeric(row, "seeds") < MINIMUM_SEEDS and not math.isnan(numeric(row, "value"))
 
 
 def where(row: Row) -> str:

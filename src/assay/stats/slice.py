@@ -10,6 +10,8 @@ from assay.stats.rows import Row, mapping, numeric, text_of, value_of
 
 Recipes = Mapping[str, Sequence[Row]]
 
+BUDGET = "epochs"
+"""The axis along which recipes are trained for longer."""
 NAMED = 6
 """More recipes than this are counted in a sentence instead of named."""
 

@@ -16,10 +16,23 @@ from assay.stats.doubts import doubts
 from assay.stats.format import count, listed, number, p_value
 from assay.stats.kept import without_seeds
 from assay.stats.relied import relied
-from assay.stats.rows import DOSES, Row, Sentence, find, label, numeric, place, seeds_of, text_of, value_of, where
+from assay.stats.rows import (
+    DOSES,
+    SHOWN,
+    Row,
+    Sentence,
+    find,
+    label,
+    numeric,
+    place,
+    seeds_of,
+    text_of,
+    under_seeds,
+    value_of,
+    where,
+)
 from assay.stats.slice import named
 
-SHOWN = ("a higher", "a lower")
 MOST_AXES = 2
 """An answer tells of the comparisons of so many axes; the table has all."""
 
@@ -42,7 +55,7 @@ def verdict(
     sentences = [
         *answers(contrasts, estimates),
         *limits(contrasts, estimates),
-        *doubts(contrasts, trials, environments, leakage, seeds, dosed),
+        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed),
     ]
     return [asdict(sentence) for sentence in sentences]
 
@@ -64,7 +77,8 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence
         for axis in sorted(dict.fromkeys(axes), key=lambda axis: -axes.count(axis))
     ]
     first = leading(families[0])
-    said = [*relied(estimates, first), *cost(estimates, first)]
+    compared = {text_of(row, "environment") for row in stated}
+    said = [*relied(estimates, first), *cost(estimates, first, compared)]
     for own in families[:MOST_AXES]:
         main = leading(own)
         said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))
@@ -95,6 +109,8 @@ def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str
     of = f"Of {count(len(contrasts), 'comparison')} of {text_of(main, 'axis')}"
     of += f" with {against[0]}" if len(against) == 1 else ""
     alike = f", {equal} showed equivalence" if equal else ""
+    if all(kind == "undefined" for kind in conclusions):
+        return f"{of}, none could be tested; the first: {told[:1].lower()}{told[1:]}"
     link = ": " if shown == 1 and not equal else "; the surest: " if shown else "; the nearest to it: "
     return f"{of}, {shown or 'none'} showed a difference{alike}{link}{told[:1].lower()}{told[1:]}"
 
@@ -114,6 +130,9 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     found = f"difference {value_of(row)}, {corrected(row)}{both_scales(row)}, {seeds_of(row)}"
     if row.get("at") == DOSES and row.get("conclusion") in _OVER_DOSES:
         return f"{called}{there} {_OVER_DOSES[str(row['conclusion'])].format(a=a, b=b)} {found}."
+    if under_seeds(row):
+        sides = f"{values}, " if known else ""
+        return f"{called} of {a} against {b}{there}: {sides}difference {value_of(row)}, not tested."
     shown = f"{values} ({found})" if known else f"({found})"
     conclusion = row.get("conclusion")
     if conclusion in ("a higher", "a lower"):
@@ -147,6 +166,8 @@ def _sides(row: Row) -> tuple[str, str]:
 
 def _short(row: Row) -> str:
     a, b = _sides(row)
+    if under_seeds(row):
+        return f"the difference in {label(row)} between {a} and {b} was {value_of(row)}: not tested."
     if row.get("conclusion") == "undefined":
         return f"the comparison of {a} with {b} is undefined: {text_of(row, 'reason') or 'no value'}."
     verdicts = {

@@ -1,0 +1,54 @@
+"""Rows of a made-up study, and the sentences that a verdict makes of rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from assay.stats.verdict import verdict
+
+
+def estimate(
+    loss: str, measure: str, value: float, half: float, environment: str = "", factor: str = ""
+) -> dict[str, Any]:
+    coordinates = json.dumps({"loss": loss, "epochs": "20"})
+    low, high = value - half, value + half
+    return {
+        "recipe": loss, "coordinates": coordinates, "measure": measure, "environment": environment, "factor": factor,
+        "layer": "", "group": "", "unit": "", "value": value, "low": low, "high": high,
+    }  # fmt: skip
+
+
+def contrast(**changes: Any) -> dict[str, Any]:
+    row = {
+        "id": "c1", "axis": "loss", "a": "arcface", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
+        "environment": "reversed", "factor": "", "layer": "", "where": '{"epochs": "20"}', "value": -0.22, "low": -0.33,
+        "high": -0.11, "p": 0.003, "p_holm": 0.01, "seeds": 5, "margin": None, "conclusion": "a lower",
+        "detectable": 0.12, "exploratory": False, "reason": "",
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+SAME = [estimate("arcface", "auroc", 0.97, 0.01, "same"), estimate("cross-entropy", "auroc", 0.99, 0.01, "same")]
+ESTIMATES = [
+    estimate("arcface", "auroc", 0.48, 0.05, "reversed"),
+    estimate("cross-entropy", "auroc", 0.70, 0.11, "reversed"),
+    estimate("arcface", "sobol-total", 0.68, 0.07, factor="texture"),
+    estimate("arcface", "sobol-total", 0.10, 0.05, factor="margin"),
+    estimate("cross-entropy", "sobol-total", 0.55, 0.07, factor="margin"),
+    estimate("cross-entropy", "sobol-total", 0.50, 0.07, factor="texture"),
+]
+MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, conclusion="not shown")
+DOSED = contrast(
+    at="dose-response", where='{"confounder": "tag"}', plain_p=0.002, probit_p=0.003, p=0.003, value=-0.12, low=-0.2,
+    high=-0.04,
+)  # fmt: skip
+
+
+def at_dose(loss: str, p: str, value: float) -> dict[str, Any]:
+    row = estimate(loss, "auroc", value, 0.02, "reversed")
+    return {**row, "recipe": f"{loss} {p}", "coordinates": json.dumps({"loss": loss, "confounder": "tag", "p": p})}
+
+
+def texts(part: str, *args: Any) -> list[str]:
+    return [row["text"] for row in verdict(*args) if row["part"] == part]

@@ -1,0 +1,134 @@
+"""The reasons to doubt a study, each said once, in words, with its light."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stats.sentences import ESTIMATES, contrast, estimate
+
+from assay.stats.doubts import FAR, FOLDED
+from assay.stats.verdict import verdict
+
+
+def lights(*args: Any) -> dict[str, str]:
+    return {row["text"]: row["light"] for row in verdict([contrast()], ESTIMATES, *args) if row["part"] == "doubt"}
+
+
+def test_lights_when_all_is_well() -> None:
+    trials = [{"status": "done", "recipe": "arcface"}] * 90
+    environments = [{"asked": 0.9, "strength": 0.88}, {"asked": None, "strength": 0.3}]
+    assert lights(trials, environments, []) == {
+        "all 90 trials finished": "ok",
+        "none collapsed or diverged": "ok",
+        "no leakage found": "ok",
+        "associations achieved as asked": "ok",
+        "5 seeds: how they vary is known only roughly": "warn",
+    }
+
+
+@pytest.mark.parametrize(("planned", "now", "way"), [(3, 9, "raised"), (9, 3, "lowered")])
+def test_seeds_that_changed_after_results_are_told(planned: int, now: int, way: str) -> None:
+    assert (
+        lights([], [], [], (planned, now))[f"seeds were {way} from {planned} to {now} after results existed"] == "warn"
+    )
+    assert lights([], [], [], (now, now)) == lights([], [], [])
+
+
+def test_lights_when_it_is_not() -> None:
+    trials = [
+        {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")
+    ]
+    environments = [{"asked": 0.9, "strength": 0.7, "factor": "texture", "environment": "train"}]
+    assert lights(trials, environments, ["rows 3 and 9 show one image"]) == {
+        "2 failed and 1 pending of 5 trials: left out": "bad",
+        "1 collapsed (triplet): left out of means": "warn",
+        "1 sign of leakage: rows 3 and 9 show one image": "bad",
+        "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
+        "5 seeds: how they vary is known only roughly": "warn",
+    }
+    one = {"status": "done", "recipe": "arcface"}
+    assert (
+        lights([one, {"status": "diverged", "recipe": "arcface"}])["1 diverged (arcface): left out of means"] == "warn"
+    )
+    assert lights()["leakage was not checked"] == "warn"
+
+
+def doubts(rows: list[dict[str, Any]], estimates: Any = (), trials: Any = ()) -> dict[str, str]:
+    """Text -> light, of these contrasts."""
+    return {row["text"]: row["light"] for row in verdict(rows, estimates, trials) if row["part"] == "doubt"}
+
+
+FEW = contrast(
+    seeds=2, low=None, high=None, p=None, p_holm=None, conclusion="undefined", reason="2 seeds: no interval is drawn"
+)
+LOST = contrast(
+    seeds=0, value=None, p=None, p_holm=None, conclusion="undefined", reason="no log-loss is reached by both"
+)
+
+
+def test_a_lack_of_seeds_is_told_once_and_other_reasons_beside_it() -> None:
+    found = doubts([contrast(seeds=3), FEW, LOST])
+    assert found["2 seeds in 1 of 3 comparisons: under 3 no interval is drawn and nothing is ranked"] == "bad"
+    assert found["3 seeds: how they vary is known only roughly"] == "warn"
+    assert found["1 of 3 comparisons undefined: no log-loss is reached by both"] == "warn"
+    assert len(found) == 4  # with the leakage
+
+
+def test_a_lack_of_seeds_throughout_needs_no_count_of_comparisons() -> None:
+    found = doubts([FEW, {**FEW, "seeds": 1}])
+    assert found["1 to 2 seeds: under 3 no interval is drawn and nothing is ranked"] == "bad"
+    assert not any("undefined" in text for text in found)
+
+
+def test_without_comparisons_the_seeds_of_estimates_are_told() -> None:
+    row = estimate("arcface", "auroc", 0.9, 0.1, "same")
+    few = {**row, "low": None, "high": None, "seeds": 1}
+    assert "1 seed: under 3 no interval is drawn and nothing is ranked" in doubts([], [few])
+    assert "8 seeds or more in every estimate" in doubts([], [{**row, "seeds": 8}])
+
+
+FAR_OUT = contrast(seeds=3, p=1e-6, p_holm=1e-5, sign_flip_min_p=0.25)
+
+
+def test_a_far_tail_of_few_seeds_is_cautioned_about() -> None:
+    (text,) = (text for text in doubts([FAR_OUT, contrast()]) if "simulation" in text)
+    assert text == (
+        "1 difference with p < .001 on 3 seeds: the simulation behind p stops at .05; the sign-flip test beside it "
+        "cannot give less than p = .25"
+    )
+    row = next(row for row in verdict([contrast(), {**FAR_OUT, "id": "far"}], []) if "simulation" in row["text"])
+    assert (row["light"], row["evidence"]) == ("warn", "far")
+    both = doubts([FAR_OUT, {**FAR_OUT, "seeds": 4, "sign_flip_min_p": 0.125}])
+    assert any(text.startswith("2 differences with p < .001 on as few as 3 seeds") for text in both)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seeds": 5}, {"p_holm": FAR}, {"conclusion": "not shown"}, {"conclusion": "undefined"}]
+)
+def test_what_is_not_both_few_and_far_is_not(changes: dict[str, Any]) -> None:
+    assert not any("simulation" in text for text in doubts([{**FAR_OUT, **changes}]))
+
+
+def test_folds_say_that_their_p_is_too_small() -> None:
+    trials = [{"status": "done", "recipe": "arcface", "fold": fold} for fold in range(5)]
+    text = (
+        "5 folds share training rows, so that p is higher than stated: where nothing differed, p < .05 came in up to "
+        ".08 of simulated comparisons"
+    )
+    assert doubts([contrast()], [], trials)[text] == "warn"
+    assert text not in doubts([contrast()], [], trials[:1])
+    assert text not in doubts([LOST], [], trials)
+
+
+def test_what_is_said_of_folds_is_what_was_simulated() -> None:
+    path = Path(__file__).parents[2] / "docs" / "results" / "interval-simulation.csv"
+    with path.open() as lines:
+        rates = [
+            float(row["rate"])
+            for row in csv.DictReader(lines)
+            if "fold" in row["design"] and row["quantity"].startswith("false positives")
+        ]
+    assert max(rates) == FOLDED

@@ -1,0 +1,117 @@
+"""What recipes relied on: claimed only where intervals lie apart, values have converged and none is missing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from tests.stats.sentences import ESTIMATES, contrast, estimate, texts
+
+from assay.stats.verdict import verdict
+
+
+@pytest.mark.parametrize(
+    ("several", "words"),
+    [
+        (3, "At epochs 20, every loss relied most on texture (total Sobol' index .61 [.54, .68] (loss 1) to .63 ["),
+        (9, "which of margin and texture was relied on most could not be told"),
+    ],
+)
+def test_recipes_that_rely_on_the_same_are_told_together(several: int, words: str) -> None:
+    rows = [estimate(f"loss {i}", "sobol-total", 0.6 + i / 100, 0.07, factor="texture") for i in range(1, 4)]
+    rows += [estimate(f"loss {i}", "sobol-total", 0.1, 0.07, factor="margin") for i in range(1, 4)]
+    for i in range(4, several + 1):
+        rows += [estimate(f"loss {i}", "sobol-total", 0.4, 0.07, factor=name) for name in ("texture", "margin")]
+    (said,) = (text for text in texts("answer", [contrast(a="loss 1", b="loss 2")], rows) if "relied" in text)
+    assert words in said
+    assert len(said) < 400
+
+
+def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
+    rows = [
+        estimate(f"loss {i}", "sobol-total", value, 0.05, factor=factor)
+        for i in range(300)
+        for factor, value in (("texture", 0.6 if i % 3 else 0.1), ("margin", 0.3))
+    ]
+    (said, _) = texts("answer", [], rows)
+    assert len(said) < 400
+    assert "200 of 300 recipes relied most on texture" in said
+    assert "100 of 300 recipes relied most on margin" in said
+
+
+def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged() -> None:
+    unsure = {**ESTIMATES[2], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    rows = verdict([contrast()], [unsure, *ESTIMATES[3:]])
+    said = next(row for row in rows if "relied" in row["text"])
+    assert said["light"] == "warn"
+    assert said["text"].startswith(
+        "At epochs 20, what arcface relied on most could not be told: total Sobol' index has not converged for texture"
+    )
+
+
+def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> None:
+    unsure = {**ESTIMATES[3], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    said = verdict([contrast()], [ESTIMATES[2], unsure])[0]
+    assert (said["light"], said["text"]) == (
+        "warn",
+        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]).",
+    )
+
+
+def test_single_directions_are_not_ranked_beside_the_whole_effect() -> None:
+    one_way = {**estimate("arcface", "flip-rate", 0.9, 0.05, factor="margin"), "group": "low to high"}
+    rows = [estimate("arcface", "flip-rate", 0.4, 0.05, factor="texture"), one_way]
+    assert texts("answer", [contrast()], rows)[0] == (
+        "At epochs 20, arcface relied most on texture (flip rate .40 [.35, .45])."
+    )
+
+
+NONE = {"value": math.nan, "low": math.nan, "high": math.nan}
+
+
+def test_a_factor_without_a_value_is_counted_where_one_is_called_the_greatest() -> None:
+    unknown = {**estimate("arcface", "sobol-total", 0.0, 0.0, factor="size"), **NONE}
+    assert texts("answer", [contrast()], [ESTIMATES[2], ESTIMATES[3], unknown])[0] == (
+        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]; of 2 of 3 factors, no value "
+        "for size)."
+    )
+
+
+def test_recipes_are_told_together_only_where_the_same_factors_have_values() -> None:
+    rows = [estimate(f"loss {i}", "sobol-total", 0.6, 0.07, factor="texture") for i in range(3)]
+    rows += [
+        {**estimate(f"loss {i}", "sobol-total", 0.1, 0.07, factor="size"), **(NONE if i else {})} for i in range(3)
+    ]
+    (said,) = (text for text in texts("answer", [contrast()], rows) if "relied" in text)
+    assert "every loss" not in said
+    assert "loss 0 relied most on texture (total Sobol' index .60 [.53, .67]); " in said
+    assert said.endswith(
+        "loss 1 and loss 2 relied most on texture (total Sobol' index .60 [.53, .67]; of 1 of 2 factors, no value for "
+        "size)."
+    )
+
+
+def test_one_class_without_a_value_leaves_its_factor_unknown() -> None:
+    by_class = [{**estimate("arcface", "flip-rate", 0.2, 0.05, factor="margin"), "level": name} for name in "ab"]
+    rows = [estimate("arcface", "flip-rate", 0.6, 0.05, factor="texture"), by_class[0], {**by_class[1], **NONE}]
+    assert "of 1 of 2 factors, no value for margin" in texts("answer", [contrast()], rows)[0]
+
+
+def test_a_recipe_without_any_value_is_not_told_with_the_others() -> None:
+    rows = [estimate(f"loss {i}", "sobol-total", 0.6, 0.07, factor="texture") for i in range(3)]
+    lost = {**estimate("loss 3", "sobol-total", 0.6, 0.07, factor="texture"), **NONE}
+    (said,) = (text for text in texts("answer", [contrast()], [*rows, lost]) if "relied" in text)
+    assert "every loss" not in said
+    assert said.endswith("what loss 3 relied on most could not be told: total Sobol' index is undefined.")
+
+
+def test_values_without_intervals_are_told_and_claim_no_order() -> None:
+    rows = [
+        {**estimate(f"loss {i}", "sobol-total", value + i / 100, 0.07, factor=factor), "low": None, "high": None}
+        for i in range(3)
+        for factor, value in (("texture", 0.6), ("margin", 0.5))
+    ]
+    (said,) = (text for text in texts("answer", [contrast()], rows) if "Sobol" in text)
+    assert said == (
+        "At epochs 20, total Sobol' index was largest for texture with every loss: .60 (loss 0) to .62 (loss 2)."
+    )
