@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.execution.small import SMALL
+from tests.execution.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
-import assay
 from assay.core.errors import SpecError, WeightsError
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
@@ -24,46 +23,15 @@ from assay.execution.jobs import Inputs, Place, empty_network, network_of
 from assay.execution.run import Prepared, prepare
 from assay.execution.sources import Source, SourceJob, start_id
 from assay.execution.stored import stored_study, unnamed
-from assay.execution.tasks import Context, Stopped
+from assay.execution.tasks import Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
 from assay.store.folder import RunFolder
 from assay.store.lock import alone_with
-
-LARGE: dict[str, Any] = {
-    "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 32, "target": "large", "core": "size"},
-    "recipe": {"epochs": 6, "batch_size": 8, "optimiser": {"adamw": {"lr": 0.01}}},
-}
-"""Easy enough to be learned from 64 images."""
-STUDY: dict[str, Any] = {
-    **SMALL,
-    "sources": {"large": LARGE},
-    "recipe": {"initialisation": ["random", "large"], "epochs": 1, "batch_size": 16},
-    "seeds": 1,
-    "contrasts": [],
-}
-TRAIN: dict[str, Any] = SMALL["environments"]["train"]
-WORKING = Context(report=lambda share, word: None, should_stop=lambda: False)
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-
-
-def study(**changes: Any) -> dict[str, Any]:
-    return {**STUDY, **changes}
-
-
-def source(**changes: Any) -> dict[str, Any]:
-    return {"large": {**LARGE, "recipe": {**LARGE["recipe"], **changes}}}
-
-
-def prepared(root: Path, **changes: Any) -> Prepared:
-    return prepare(parse_study(study(**changes)), root)
-
-
-def run(root: Path, **changes: Any) -> Path:
-    return assay.load(study(**changes)).run(root, workers=0, progress=False).folder
 
 
 def ids(prepared: Prepared) -> list[str]:
@@ -120,26 +88,11 @@ def test_a_sources_name_covers_all_that_decides_it_and_a_trials_name_its_source(
 
 
 def test_a_source_may_start_from_a_source(tmp_path: Path):
-    edges = {**LARGE, "data": {**LARGE["data"], "target": "bright", "core": "contrast"}}
-    further = {**edges, "recipe": {**edges["recipe"], "initialisation": "large"}}
     recipe = {**STUDY["recipe"], "initialisation": "further"}
-    folder = run(tmp_path, sources={"large": LARGE, "further": further}, recipe=recipe)
+    folder = run(tmp_path, sources={"large": LARGE, "further": FURTHER}, recipe=recipe)
     first, second = stored_study(folder).plan.sources
     assert (first.name, second.name, second.start) == ("large", "further", first.id)
     assert [row["status"] for row in RunFolder(folder).table("sources")] == ["done", "done"]
-
-
-def test_a_source_of_no_use_is_told_and_what_needs_it_has_failed(tmp_path: Path):
-    hopeless = source(optimiser={"adamw": {"lr": 1e-9}}, epochs=1)
-    result = assay.load(study(sources=hopeless)).run(tmp_path, workers=0, progress=False)
-    folder = RunFolder(result.folder)
-    status = {row["recipe"]: (row["status"], row["reason"]) for row in folder.table("trials")}
-    (kept,) = folder.table("sources")
-    assert status["random"][0] != "failed"
-    assert kept["status"] == status["large"][0] == "failed"
-    assert "source large, seed 0" in kept["reason"]
-    assert "so nothing starts from it" in kept["reason"]
-    assert status["large"][1] == "needs source large, seed 0, which failed"
 
 
 def test_a_finished_study_is_read_and_cleaned_with_its_sources(tmp_path: Path):
@@ -175,17 +128,6 @@ def test_a_source_whose_weights_alone_are_gone_is_trained_again(tmp_path: Path):
     assert again.new_sources == 1
     SourceJob(again.place, source)(WORKING)
     assert weights_of(source).read_bytes() == before
-
-
-def test_what_needs_a_source_that_was_skipped_is_told(tmp_path: Path):
-    bright = {**LARGE, "data": {**LARGE["data"], "target": "bright", "core": "contrast"}}
-    hopeless = {**LARGE, "recipe": {**LARGE["recipe"], "epochs": 1, "optimiser": {"adamw": {"lr": 1e-9}}}}
-    sources = {"large": hopeless, "further": {**bright, "recipe": {**bright["recipe"], "initialisation": "large"}}}
-    recipe = {**STUDY["recipe"], "initialisation": "further"}
-    result = assay.load(study(sources=sources, recipe=recipe)).run(tmp_path, workers=0, progress=False)
-    first, second = RunFolder(result.folder).table("sources")
-    assert (first["status"], second["status"]) == ("failed", "failed")
-    assert second["reason"] == "needs source large, seed 0, which failed"
 
 
 def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Path):

@@ -99,7 +99,7 @@ def _source_row(source: Source, gathered: Gathered) -> Row:
         "name": source.name,
         "seed": source.training.seed,
         "status": record.get("status", "failed" if failure else "pending"),
-        "reason": str(failure.get("text", "")),
+        "reason": record.get("reason") or str(failure.get("text", "")),
         **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images")},
     }
 

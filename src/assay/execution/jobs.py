@@ -37,6 +37,8 @@ CURVE = "curve.parquet"
 PROVENANCE = "provenance.json"
 OF_A_SOURCE = {"for": "source"}
 """Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike."""
+WITHOUT_START = "without_start"
+"""In the record of what could not start: the id of the source that is of no use."""
 LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
@@ -158,13 +160,13 @@ class ProbeJob:
     device: str = "cpu"
 
     def __call__(self, context: Context) -> None:
-        """See `Job`. A trial that diverged has nothing to read: its probes leave records that say so."""
+        """See `Job`. A trial that left no network has nothing to read: its probes leave records that say so."""
         folder = self.place.folder
         missing = {id: component for id, component in self.probes.items() if not folder.complete("probes", id)}
         trial = folder.record("trials", self.training.id)
-        if trial["status"] == "diverged":
+        if reason := _nothing_to_read(trial):
             for id, component in missing.items():
-                folder.write_measurements(id, [], self._record(component, "the training diverged"))
+                folder.write_measurements(id, [], self._record(component, reason))
             return
         context.report(0.0, "reading")
         population = population_of(self.data, self.place, self.device)
@@ -196,6 +198,13 @@ class ProbeJob:
             columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": fold}
             record = {"trial": self.training.id, "environment": name}
             folder.write_outputs(id, {**columns, "logits": reads[name].logits}, record)
+
+
+def _nothing_to_read(trial: Mapping[str, Any]) -> str:
+    """Why a trial left no network; empty where it left one."""
+    if WITHOUT_START in trial:
+        return "what the training starts from is of no use"
+    return "the training diverged" if trial["status"] == "diverged" else ""
 
 
 _populations: dict[tuple[str, Path, bool, str], Population] = {}

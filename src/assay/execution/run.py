@@ -18,11 +18,11 @@ from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.local import Workers
-from assay.execution.sources import Source, SourceJob, check_sources, missing_sources, start_id
+from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
 from assay.execution.stated import state
 from assay.execution.stored import planned_before, stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
-from assay.execution.tasks import Event, Executor, Observer, Task
+from assay.execution.tasks import Event, Executor, Job, Observer, Task
 from assay.recipes.checkpoint import remove_checkpoint
 from assay.report.page import write_page
 from assay.shifts.population import Population
@@ -188,14 +188,21 @@ def _tasks(
 ) -> tuple[Task, ...]:
     costs = unit_seconds(plan, population, device)
     first = source_seconds(sources, starts, device)
+    by_id = {source.id: source for source in plan.sources}
     pretrain = [
-        Task(SOURCE + source.id, SourceJob(place, source, device), source.label, _start(source.start), first[source.id])
+        Task(
+            SOURCE + source.id,
+            SourceJob(place, source, device, by_id.get(source.start)),
+            source.label,
+            _start(source.start),
+            first[source.id],
+        )
         for source in sources
     ]
     train = [
         Task(
             trial.id,
-            TrainJob(place, plan.spec.data, trial.training, device),
+            _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
             trial.label,
             _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
@@ -203,6 +210,12 @@ def _tasks(
         for trial in trials
     ]
     return (*pretrain, *train, *_probe_tasks(plan, probes, place, device, costs))
+
+
+def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
+    """The job that trains a trial, after a look at the source it starts from if it has one."""
+    start = sources.get(start_id(job.training.recipe))
+    return job if start is None else StartedJob(job, start)
 
 
 def _start(id: str) -> tuple[str, ...]:

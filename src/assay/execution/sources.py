@@ -6,16 +6,18 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from assay.core.errors import SpecError, WeightsError
+from assay.core.errors import SpecError
 from assay.core.files import write_bytes
 from assay.core.sources import start_of
 from assay.core.spec import Component, DataSpec, RecipeSpec, StudySpec, TrainingSpec
-from assay.execution.jobs import CURVE, OF_A_SOURCE, PROVENANCE, Place, TrainJob
+from assay.execution.jobs import CURVE, OF_A_SOURCE, PROVENANCE, WITHOUT_START, Place, TrainJob, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE
 from assay.shifts.population import Population
-from assay.store.folder import RunFolder
+from assay.store.files import write_json
+from assay.store.folder import RunFolder, UnitKind
 from assay.store.lock import alone_with
 
 _LOOK_AGAIN = 0.2  # seconds
@@ -106,7 +108,10 @@ def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: P
 
 
 def _complete(source: Source, place: Place) -> bool:
-    return place.folder.complete("sources", source.id) and _in_cache(source.id, place.cache)
+    """Whether the run folder has the record, and the cache the weights of a source that is of use."""
+    if not place.folder.complete("sources", source.id):
+        return False
+    return place.folder.record("sources", source.id)["status"] != "done" or _in_cache(source.id, place.cache)
 
 
 def _in_cache(id: str, cache: Path) -> bool:
@@ -116,15 +121,23 @@ def _in_cache(id: str, cache: Path) -> bool:
 
 @dataclass(frozen=True)
 class SourceJob:
-    """Trains a source once, in the cache that runs share, and leaves its record in the run folder."""
+    """Trains a source once, in the cache that runs share, and leaves its record in the run folder.
+
+    start: the source that it starts from. One that collapsed or diverged is a result; what starts from it ends alike.
+    """
 
     place: Place
     source: Source
     device: str = "cpu"
+    start: Source | None = None
 
     def __call__(self, context: Context) -> None:
-        """See `Job`. Raises WeightsError for a source that is of no use: it diverged or collapsed."""
+        """See `Job`."""
         id, folder = self.source.id, self.place.folder
+        began = time.time()
+        if lost := _without_start(self.start, folder):
+            _leave(folder, "sources", self.source.training, lost, provenance(began, self.device))
+            return
         shared = replace(self.place, root=self.place.cache)
         unit = shared.folder.unit("sources", id)
 
@@ -139,9 +152,44 @@ class SourceJob:
                 if not (unit / WEIGHTS_FILE).is_file():
                     (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
                 TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
-        record = shared.folder.record("sources", id)
-        if record["status"] != "done":
-            raise WeightsError(f"{self.source.label} {record['status']}, so nothing starts from it: {record['reason']}")
         for name in (CURVE, PROVENANCE):
-            write_bytes(folder.unit("sources", id) / name, (unit / name).read_bytes())
-        folder.write_record("sources", id, record)
+            if (unit / name).is_file():  # one that diverged has no curve
+                write_bytes(folder.unit("sources", id) / name, (unit / name).read_bytes())
+        folder.write_record("sources", id, shared.folder.record("sources", id))
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """Trains a trial that starts from a source, once that has its record.
+
+    Where the source collapsed or diverged, so did the recipe, of which pretraining is a part: the trial's record says
+    so, and which source it was.
+    """
+
+    train: TrainJob
+    start: Source
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+        folder, began = self.train.place.folder, time.time()
+        if lost := _without_start(self.start, folder):
+            _leave(folder, "trials", self.train.training, lost, provenance(began, self.train.device))
+        else:
+            self.train(context)
+
+
+def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
+    """The record of what starts from a source that is of no use; empty where it is of use, or there is none."""
+    record = folder.record("sources", start.id) if start else {"status": "done"}
+    if start is None or record["status"] == "done":
+        return {}
+    reason = f"{start.label} {record['status']}, so nothing starts from it: {record['reason']}"
+    return {"status": record["status"], "reason": reason, WITHOUT_START: start.id}
+
+
+def _leave(
+    folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    """The whole of a unit that was never trained: where it was settled, and last its record."""
+    write_json(folder.unit(kind, training.id) / PROVENANCE, made)
+    folder.write_record(kind, training.id, {"training": training.canonical(), **record})

@@ -100,7 +100,8 @@ def collapses(tables: Tables) -> Sheet | None:
         ]
     heads = ("recipe", "against", "collapsed", "diverged", "seeds", "rate, or difference in rate", "p (least)")
     note = (
-        "By seed, of those trained to an end; a seed counts when one of its folds collapsed or diverged. "
+        "By seed, of those trained to an end; a seed counts when one of its folds, or the source that it starts from, "
+        "collapsed or diverged. "
         "Clopper-Pearson interval; differences are over seeds that both recipes ran, with McNemar's exact p and the "
         "least that it can be."
     )

@@ -40,7 +40,9 @@ class RateContrast:
 
 
 def collapse_rate(collapsed: int, trials: int) -> Rate:
-    """How often trials of a recipe collapsed. NaN without a trial; failed trials do not count as trials."""
+    """How often trials of a recipe collapsed. NaN without a trial; failed trials do not count as trials, those that
+    could not start because their source collapsed do.
+    """
     if not 0 <= collapsed <= trials:
         raise ValueError(f"{collapsed} of {trials} trials collapsed: give a count within the number of trials")
     if not trials:

@@ -98,9 +98,9 @@ HALF_DOSES = (
 )  # fmt: skip
 
 COLLAPSES = (
-    # how often a recipe's seeds collapsed or diverged in a fold, of those trained to an end; with `against` set, by how
-    # much oftener than those of another recipe over the same seeds, with McNemar's p and the least it can be.
-    # Failed and pending seeds count in neither; `collapsed` and `diverged` are of `recipe`
+    # how often a recipe's seeds (or the sources they start from) collapsed or diverged in a fold, of those trained to
+    # an end; with `against` set, by how much oftener than those of another recipe over the same seeds, with McNemar's p
+    # and the least it can be. Failed and pending seeds count in neither; `collapsed` and `diverged` are of `recipe`
     "recipe", "coordinates", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p", "min_p",
 )  # fmt: skip
 

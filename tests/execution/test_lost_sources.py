@@ -1,0 +1,84 @@
+"""Pretraining that collapsed, diverged or failed: an outcome of what starts from it, or none."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.execution.started import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
+
+from assay.execution.sources import SourceJob
+from assay.recipes.train import Diverged
+from assay.store.folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: Path):
+    contrast = {"axis": "initialisation", "against": "random", "measure": "auroc", "environment": "reversed"}
+    root = run(tmp_path, sources=source(**HOPELESS), contrasts=[contrast])
+    folder = RunFolder(root)
+    assert folder.failures() == {}
+    starts = folder.table("sources")
+    assert [row["status"] for row in starts] == ["collapsed"]
+    lost = [row for row in folder.table("trials") if row["recipe"] == "large"]
+    for row, start in zip(lost, starts, strict=True):
+        assert row["status"] == "collapsed"
+        named = f"source large, seed {row['seed']} collapsed, so nothing starts from it: "
+        assert row["reason"] == named + start["reason"]
+        assert math.isnan(row["yardstick"])
+    rates = {(row["recipe"], row["against"]): row for row in folder.table("collapses")}
+    assert (rates["large", ""]["collapsed"], rates["large", ""]["seeds"], rates["large", ""]["rate"]) == (1, 1, 1.0)
+    assert rates["large", "random"]["seeds"] == 1
+    assert not any(row["recipe"] == "large" for row in folder.table("estimates"))
+    assert folder.table("contrasts")[0]["reason"] == "no seed of large was kept"
+    said = [row["text"] for row in folder.table("sentences")]
+    assert any("all 1 trial of large collapsed" in text for text in said)
+    again = prepared(root, sources=source(**HOPELESS), contrasts=[contrast])
+    assert (again.new_sources, again.new_trials, again.new_probes) == (0, 0, 0)  # it would only collapse again
+
+
+def test_a_source_that_diverged_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def diverge(*_: Any, **__: Any) -> None:
+        raise Diverged(3, math.nan)
+
+    one = prepared(tmp_path / STUDY["name"])
+    (start,) = one.plan.sources
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.execution.jobs.fit", diverge)
+        SourceJob(one.place, start)(WORKING)
+    assert one.place.folder.record("sources", start.id)["status"] == "diverged"
+    trials = RunFolder(run(tmp_path)).table("trials")
+    (row,) = (row for row in trials if row["recipe"] == "large")
+    assert row["status"] == "diverged"
+    assert row["reason"].startswith("source large, seed 0 diverged, so nothing starts from it: diverged: the loss is")
+
+
+def test_a_source_of_a_source_that_collapsed_has_collapsed_with_it(tmp_path: Path):
+    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    root = run(tmp_path, sources={**source(**HOPELESS), "further": FURTHER}, recipe=recipe)
+    first, second = RunFolder(root).table("sources")
+    (trial,) = RunFolder(root).table("trials")
+    assert (first["status"], second["status"], trial["status"]) == ("collapsed",) * 3
+    assert second["reason"].startswith("source large, seed 0 collapsed, so nothing starts from it: ")
+    assert trial["reason"].startswith("source further, seed 0 collapsed, so nothing starts from it: source large, ")
+
+
+def test_what_needs_a_source_that_failed_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("assay.execution.jobs.fit", fail)
+    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    root = run(tmp_path, sources={"large": LARGE, "further": FURTHER}, recipe=recipe)
+    first, second = RunFolder(root).table("sources")
+    (trial,) = RunFolder(root).table("trials")
+    assert (first["status"], second["status"], trial["status"]) == ("failed",) * 3
+    assert "no space left on device" in first["reason"]
+    assert second["reason"] == trial["reason"] == "needs source large, seed 0, which failed"
+    assert [row["seeds"] for row in RunFolder(root).table("collapses")] == [0]
