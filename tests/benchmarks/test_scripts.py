@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "startup": ["--repetitions", "1"],
     "sobol": ["--samples", "64", "--repetitions", "1", "--epochs", "1", "--size", "32", "--train", "128"],
+    "confounders": ["--images", "2", "--size", "64", "--repetitions", "1", "--only", "tag", "low-pass"],
     "study_memory": ["--rows", "300", "--size", "32"],
     "default_study": ["--quick", "--trials", "1", "--rounds", "1", "--workers", "1"],
     "kill_campaign": ["--kills", "1", "--study-seeds", "1"],
@@ -22,6 +23,7 @@ FIRST_CELLS = {
         "`assay --help`", "`assay run --help`", "`assay list`", "`assay show nodule-loss`", "`assay run wrong.yaml`",
     ],
     "sobol": ["7", "7", "8", "8"],
+    "confounders": ["tag", "low-pass"],
     "study_memory": ["300"],
     "default_study": ["usual way", "Assay, performance", "Assay, all probes"],
     "kill_campaign": ["1", "2", "4", "2"],

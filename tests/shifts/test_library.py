@@ -204,6 +204,17 @@ def test_any_size_and_depth_stays_in_range_and_within_its_mask(name, height, wid
 
 
 @pytest.mark.parametrize("name", DOSES)
+@pytest.mark.parametrize(("count", "height", "width"), [(36, 256, 260), (9, 123, 457)])
+def test_a_row_of_a_large_batch_is_what_it_is_alone(name, count, height, width):
+    images, rows = scenes(count, 1, height, width), np.arange(count)
+    change = draw(name, build("intervention", name, {}), rows % 3 != 1, rows, 3, (1, height, width))
+    together = change.apply(images, rows)
+    for i in (0, 1, count // 2, count - 1):
+        assert torch.equal(change.apply(images[i : i + 1], rows[i : i + 1])[0], together[i])
+    assert torch.equal(change.on(True).apply(images, rows)[rows % 3 != 1], together[rows % 3 != 1])
+
+
+@pytest.mark.parametrize("name", DOSES)
 def test_it_is_there_at_512_px(name):
     images = scenes(1, 1, 512, 400)
     assert float(visibility(images, applied(name, images)).difference) > 1e-4

@@ -86,9 +86,14 @@ class Drawn:
         chosen = np.flatnonzero(self.marked[index])
         if not len(chosen):
             return images
+        if len(chosen) == len(images):
+            return self.intervention.apply(images, self._at(index, images.device))
         at = torch.as_tensor(chosen).to(images.device)
-        changed = self.intervention.apply(images[at], self._at(index[chosen], images.device))
-        return images.index_copy(0, at, changed)
+        changed = self.intervention.apply(images.index_select(0, at), self._at(index[chosen], images.device))
+        out = images.clone()
+        for run in np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(chosen) != 1) + 1):
+            out[chosen[run[0]] : chosen[run[-1]] + 1] = changed[run[0] : run[-1] + 1]
+        return out
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
         """Where each of these images may differ from what it was; nowhere for an unmarked row."""

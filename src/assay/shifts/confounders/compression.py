@@ -37,10 +37,8 @@ class Jpeg(Change):
         """`quality`, the same for all rows."""
         return same(draws, "quality", self.quality)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the traces of compression."""
-        if len(images) == 0:
-            return images
         whole = (images.detach().cpu() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         read = np.stack([self._through_a_file(pixels) for pixels in whole])
         return torch.as_tensor(read, device=images.device).permute(0, 3, 1, 2).contiguous().float() / 255

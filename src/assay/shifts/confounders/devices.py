@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from assay.shifts.confounders.layers import WHITE, Layer, Mark, Shape, box, disc, placed, turned
+from assay.shifts.confounders.layers import Layer, Mark, Shape, around, box, placed, turned, whole
 from assay.shifts.confounders.randomness import uniforms
-from assay.shifts.confounders.strokes import curve
+from assay.shifts.confounders.strokes import curve, stroke
 from assay.shifts.intervention import Draws, Parameters
 
 Side = Literal["left", "right", "either"]
@@ -66,10 +66,11 @@ class ChestDrain(Mark):
             for name in ("entry", "bend", "tip")
         )
         longest = 1.3 * max(shape[1:])
-        body = curve(shape, points, outer, longest)
-        bore = curve(shape, points, 0.7 * outer, longest)
-        stripe = curve(shape, points, 0.25 * outer, longest, gap=(0.80, 0.86))
-        return [Layer(0.45 * body - 0.2 * bore), Layer(0.9 * stripe)]
+        within = whole(shape)
+        body = curve(within, points, outer, longest)
+        bore = curve(within, points, 0.7 * outer, longest)
+        stripe = curve(within, points, 0.25 * outer, longest, gap=(0.80, 0.86))
+        return [Layer(0.45 * body - 0.2 * bore, within), Layer(0.9 * stripe, within)]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Pacemaker(Mark):
     size: float
     side: Side
     jitter: float
+    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most a half."""
@@ -102,23 +104,25 @@ class Pacemaker(Mark):
         side, y = parameters["side"], parameters["y"]
         x = mirrored(parameters["x"], side, shape[2])
         turn = parameters["tilt cosine"], parameters["tilt sine"]
+        case = around(shape, x, y, 0.85 * size)
 
         def part(along: float, down: float, wide: float, tall: float, corner: float) -> Tensor:
             """A box in the case's own axes, in units of its size."""
             across_x = x + size * (along * turn[0] - down * turn[1])
             across_y = y + size * (along * turn[1] + down * turn[0])
-            return box(shape, across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
+            return box(case, across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
 
         return [
-            Layer(0.85 * self._lead(parameters, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0])),
-            Layer(0.92 * part(0.0, 0.08, 1.0, 0.84, 0.34)),
-            Layer(0.35 * part(-0.18, 0.12, 0.42, 0.5, 0.08), (0.45, 0.45, 0.45)),
-            Layer(0.3 * part(0.24, 0.14, 0.26, 0.4, 0.03), (0.55, 0.55, 0.55)),
-            Layer(0.7 * part(0.0, -0.42, 0.62, 0.22, 0.09)),
+            self._lead(parameters, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0]),
+            Layer(0.92 * part(0.0, 0.08, 1.0, 0.84, 0.34), case),
+            Layer(0.35 * part(-0.18, 0.12, 0.42, 0.5, 0.08), case, (0.45, 0.45, 0.45)),
+            Layer(0.3 * part(0.24, 0.14, 0.26, 0.4, 0.03), case, (0.55, 0.55, 0.55)),
+            Layer(0.7 * part(0.0, -0.42, 0.62, 0.22, 0.09), case),
         ]
 
-    def _lead(self, parameters: Parameters, shape: Shape, x: Tensor, y: Tensor) -> Tensor:
+    def _lead(self, parameters: Parameters, shape: Shape, x: Tensor, y: Tensor) -> Layer:
         """A thin wire from the header towards the middle and down to the heart's apex."""
+        thick = 0.004 * min(shape[1:])
         tip_x = mirrored(parameters["heart x"], parameters["side"], shape[2])
         bend_x = torch.full_like(x, 0.5 * shape[2])
         bend_y = torch.full_like(y, 0.12 * shape[1])
@@ -127,7 +131,9 @@ class Pacemaker(Mark):
             (bend_x[:, None], bend_y[:, None]),
             (tip_x[:, None], parameters["heart y"][:, None]),
         )
-        return curve(shape, points, 0.004 * min(shape[1:]), 1.3 * max(shape[1:]))
+        # a curve lies within the hull of its three points
+        within = around(shape, torch.cat([x, bend_x, tip_x]), torch.cat([y, bend_y, parameters["heart y"]]), thick + 2)
+        return Layer(0.85 * curve(within, points, thick, 1.3 * max(shape[1:])), within)
 
 
 @dataclass(frozen=True)
@@ -157,12 +163,11 @@ class Electrode(Mark):
         out_x = torch.where(right, 1.02 * width, -0.02 * width)
         out_y = height * (0.3 + 0.7 * u[:, 2])
         points = ((x, y), (0.6 * x + 0.4 * out_x, y), (out_x, out_y))
-        wires = curve(shape, points, 0.0035 * short, 1.2 * max(height, width))
+        within = whole(shape)
+        wires = curve(within, points, 0.0035 * short, 1.2 * max(height, width))
         outer, snap = 0.5 * self.size * short, 0.16 * self.size * short
-        pads = [disc(shape, x[:, i], y[:, i], outer) for i in range(self.count)]
-        snaps = [disc(shape, x[:, i], y[:, i], max(snap, 0.5)) for i in range(self.count)]
         return [
-            Layer(0.6 * wires),
-            Layer(0.22 * torch.stack(pads).amax(dim=0)),
-            Layer(0.95 * torch.stack(snaps).amax(dim=0), WHITE),
+            Layer(0.6 * wires, within),
+            Layer(0.22 * stroke(within, x, y, outer), within),
+            Layer(0.95 * stroke(within, x, y, max(snap, 0.5)), within),
         ]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from assay.shifts.confounders.layers import Shape
+from assay.shifts.confounders.layers import Shape, pieces
 from assay.shifts.intervention import Draws, Parameters
 
 _GRID = 2.0**20
@@ -26,8 +26,15 @@ class Change(ABC):
         """Parameters for every row, at least one, float64 or int64 [n]."""
 
     @abstractmethod
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """Some images, at least one, changed."""
+
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The changed images."""
+        out = torch.empty_like(images)
+        for some in pieces(images):
+            out[some] = self.changed(images[some], {name: values[some] for name, values in parameters.items()})
+        return out
 
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
         """All pixels."""
@@ -47,4 +54,5 @@ def settled(images: Float64[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     on the grid that is gone, but for one value in some 10^9. Gradients pass as if it were not there.
     """
     kept = images.clamp(0, 1)
-    return (kept + ((kept.detach() * _GRID).round() / _GRID - kept.detach())).float()
+    on_grid = (kept.detach() * _GRID).round_().mul_(1 / _GRID)
+    return (kept + (on_grid - kept.detach()) if kept.requires_grad else on_grid).float()

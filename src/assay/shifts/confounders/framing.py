@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from assay.shifts.confounders.layers import BLACK, Layer, Mark, Shape, axes, box, edge, per_pixel, placed
+from assay.shifts.confounders.layers import BLACK, Layer, Mark, Shape, around, axes, box, edge, per_pixel, placed, whole
 from assay.shifts.confounders.strokes import curve
 from assay.shifts.intervention import Draws, Parameters
 
@@ -38,11 +38,11 @@ class CollimationBorder(Mark):
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """Black, with a penumbra as wide as `softness`."""
-        x, y = axes(shape, parameters["left"].device)
+        x, y = axes(whole(shape), parameters["left"].device)
         open_x = torch.minimum(x - per_pixel(parameters["left"]), shape[2] - per_pixel(parameters["right"]) - x)
         open_y = torch.minimum(y - per_pixel(parameters["top"]), shape[1] - per_pixel(parameters["bottom"]) - y)
         softness = max(1.0, self.softness * min(shape[1:]))
-        return [Layer(edge(-torch.minimum(open_x, open_y), softness), BLACK)]
+        return [Layer(torch.maximum(edge(-open_x, softness), edge(-open_y, softness)), whole(shape), BLACK)]
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Vignette(Mark):
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """Black, from nothing at `radius` less half the softness to all of it at half the softness beyond."""
-        x, y = axes(shape, parameters["x"].device)
+        x, y = axes(whole(shape), parameters["x"].device)
         away_x, away_y = x - per_pixel(parameters["x"]), y - per_pixel(parameters["y"])
         short = min(shape[1:])
-        beyond = torch.sqrt(away_x * away_x + away_y * away_y) - self.radius * short
-        return [Layer(edge(beyond, max(1.0, self.softness * short)), BLACK)]
+        beyond = (away_x * away_x + away_y * away_y).sqrt_().sub_(self.radius * short)
+        return [Layer(edge(beyond, max(1.0, self.softness * short)), whole(shape), BLACK)]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class ScopeInset(Mark):
     opacity: float
     size: float
     corner: Literal["lower left", "lower right", "upper left", "upper right"]
+    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most a half."""
@@ -104,6 +105,7 @@ class ScopeInset(Mark):
             (left + side * parameters[f"{point} x"][:, None], top + side * parameters[f"{point} y"][:, None])
             for point in ("start", "bend", "end")
         )
-        scope = curve(shape, points, 0.012 * side, 2 * side)
-        panel = box(shape, middle, lower, (side / 2, side / 2))
-        return [Layer(panel, _GREEN), Layer(scope, _DARK_GREEN)]
+        within = around(shape, middle, lower, side / 2 + 1)
+        scope = curve(within, points, 0.012 * side, 2 * side)
+        panel = box(within, middle, lower, (side / 2, side / 2))
+        return [Layer(panel, within, _GREEN), Layer(scope, within, _DARK_GREEN)]

@@ -36,10 +36,10 @@ class LowPass(Change):
         """`cutoff`, the same for all rows."""
         return same(draws, "cutoff", self.cutoff)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The filtered images."""
-        if len(images) == 0 or (self.filter == "ideal" and self.cutoff >= math.sqrt(2)):
-            return images  # a Fourier transform of an empty batch is an error in torch
+        if self.filter == "ideal" and self.cutoff >= math.sqrt(2):
+            return images
         height, width = images.shape[2:]
         relative = squared_frequency(height, width, images.device) / (self.cutoff * self.cutoff)
         kept = (relative <= 1).double() if self.filter == "ideal" else torch.exp(-0.5 * relative)
@@ -63,7 +63,7 @@ class Blur(Change):
         """`sigma`, the same for all rows."""
         return same(draws, "sigma", self.sigma)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The blurred images."""
         sigma = self.sigma * min(images.shape[2:])
         if sigma == 0:
@@ -92,9 +92,9 @@ class Resample(Change):
         """`factor`, the same for all rows."""
         return same(draws, "factor", self.factor)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The coarser images."""
-        if len(images) == 0 or self.factor == 1:
+        if self.factor == 1:
             return images
         height, width = images.shape[2:]
         coarse = max(1, round(height / self.factor)), max(1, round(width / self.factor))
@@ -114,5 +114,5 @@ def _smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int) -
     total = wide.narrow(axis, reach, length) * weights[0]
     for step in range(1, reach + 1):
         pair = wide.narrow(axis, reach - step, length) + wide.narrow(axis, reach + step, length)
-        total = total + pair * weights[step]
+        total += pair.mul_(weights[step])
     return total

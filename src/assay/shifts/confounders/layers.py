@@ -6,9 +6,11 @@ comparisons, maxima), so that a row's pixels are the same bits in any batch; ang
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,14 +25,55 @@ Shape = tuple[int, int, int]
 WHITE = (1.0, 1.0, 1.0)
 BLACK = (0.0, 0.0, 0.0)
 
+AT_ONCE, _COMPACT = 2**18, 2**21
+"""Values of a call on a processor: what it needs for them then stays in its cache."""
+
 _LUMA = (0.299, 0.587, 0.114)
+
+
+class Window(NamedTuple):
+    """A rectangle of whole pixels within the images of a batch, outside of which nothing is drawn."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, images: Tensor) -> Tensor:
+        """The part of [b, c, h, w] that lies in it, as a view."""
+        return images[:, :, self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def whole(shape: Shape) -> Window:
+    """All of the image."""
+    return Window(0, 0, shape[1], shape[2])
+
+
+def around(
+    shape: Shape, x: Float[Tensor, "b"], y: Float[Tensor, "b"], reach_x: float, reach_y: float | None = None
+) -> Window:
+    """The least window that holds, for every row, what reaches so many px from a middle; one pixel at least."""
+    if len(x) == 0:
+        return whole(shape)
+    top, bottom = _span(y, reach_x if reach_y is None else reach_y, shape[1])
+    left, right = _span(x, reach_x, shape[2])
+    return Window(top, left, bottom - top, right - left)
+
+
+def _span(middle: Tensor, reach: float, length: int) -> tuple[int, int]:
+    first = min(max(0, math.floor(float(middle.min()) - reach) - 1), length - 1)
+    return first, max(first + 1, min(length, math.ceil(float(middle.max()) + reach) + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Paint: `coverage` [b, 1, h, w] in 0..1 says how far each pixel moves to `colour` (red, green, blue in 0..1)."""
+    """Paint: `coverage` [b, 1, h, w] in 0..1 says how far each pixel moves to `colour` (red, green, blue in 0..1).
+
+    within: the part of the image that `coverage` is about; nothing changes outside.
+    """
 
     coverage: Float[Tensor, "b 1 h w"]
+    within: Window
     colour: tuple[float, float, float] = WHITE
 
 
@@ -42,6 +85,8 @@ class Mark(ABC):
     """
 
     opacity: float
+    compact: ClassVar[bool] = False
+    """Whether its layers are windows that are small beside the image."""
 
     @abstractmethod
     def check(self, shape: Shape) -> None:
@@ -58,15 +103,29 @@ class Mark(ABC):
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the mark on them."""
         channels, height, width = images.shape[1:]
-        for layer in self.layers(parameters, (channels, height, width)):
-            paint = in_channels(layer.colour, images)
-            images = images + (self.opacity * layer.coverage) * (paint - images)
-        return images.clamp(0, 1)
+        out = images.clone()
+        for some in pieces(images, _COMPACT if self.compact else AT_ONCE):
+            here = {name: values[some] for name, values in parameters.items()}
+            for layer in self.layers(here, (channels, height, width)):
+                part = layer.within.of(out[some])
+                towards = (in_channels(layer.colour, images) - part).mul_(self.opacity * layer.coverage)
+                part.copy_(towards.add_(part).clamp_(0, 1))
+        return out
 
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
         """Every pixel that any layer touches."""
-        covered = [layer.coverage > 0 for layer in self.layers(parameters, shape)]
-        return torch.stack(covered).any(dim=0)
+        layers = self.layers(parameters, shape)
+        count, device = len(layers[0].coverage), layers[0].coverage.device
+        covered = torch.zeros(count, 1, *shape[1:], dtype=torch.bool, device=device)
+        for layer in layers:
+            layer.within.of(covered).logical_or_(layer.coverage > 0)
+        return covered
+
+
+def pieces(images: Float[Tensor, "b c h w"], values: int = AT_ONCE) -> list[slice]:
+    """The rows in turn, as many at once as have so many values; all of them on other devices than a processor."""
+    step = max(1, values // max(1, images[:1].numel()) if images.device.type == "cpu" else len(images))
+    return [slice(start, start + step) for start in range(0, len(images), step)]
 
 
 def in_channels(colour: tuple[float, float, float], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 1"]:
@@ -112,30 +171,22 @@ def per_pixel(values: Float[Tensor, "b"]) -> Float[Tensor, "b 1 1 1"]:
     return values.float()[:, None, None, None]
 
 
-def axes(shape: Shape, device: torch.device) -> tuple[Float[Tensor, "1 1 1 w"], Float[Tensor, "1 1 h 1"]]:
-    """x and y of the pixels' centres in px from the left and the top, to be broadcast."""
-    x = torch.arange(shape[2], device=device, dtype=torch.float32) + 0.5
-    y = torch.arange(shape[1], device=device, dtype=torch.float32) + 0.5
+def axes(within: Window, device: torch.device) -> tuple[Float[Tensor, "1 1 1 w"], Float[Tensor, "1 1 h 1"]]:
+    """x and y of a window's pixels' centres in px from the left and the top of the image, to be broadcast."""
+    x = torch.arange(within.left, within.left + within.width, device=device, dtype=torch.float32) + 0.5
+    y = torch.arange(within.top, within.top + within.height, device=device, dtype=torch.float32) + 0.5
     return x.view(1, 1, 1, -1), y.view(1, 1, -1, 1)
 
 
 def edge(depth: Float[Tensor, "*shape"], softness: float = 1.0) -> Float[Tensor, "*shape"]:
     """Coverage of a pixel whose centre lies `depth` px inside an edge that is `softness` px wide (smoothstep)."""
-    t = (depth / softness + 0.5).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def disc(
-    shape: Shape, x: Float[Tensor, "b"], y: Float[Tensor, "b"], radius: float, softness: float = 1.0
-) -> Float[Tensor, "b 1 h w"]:
-    """Coverage by a disc; centre, radius and the width of its edge in px."""
-    across, down = axes(shape, x.device)
-    away_x, away_y = across - per_pixel(x), down - per_pixel(y)
-    return edge(radius - torch.sqrt(away_x * away_x + away_y * away_y), softness)
+    t = (depth / softness).add_(0.5).clamp_(0, 1)
+    rest = (-2 * t).add_(3)
+    return t.mul_(t).mul_(rest)
 
 
 def box(
-    shape: Shape,
+    within: Window,
     x: Float[Tensor, "b"],
     y: Float[Tensor, "b"],
     half: tuple[float, float],
@@ -146,7 +197,7 @@ def box(
 
     turn: cosine and sine per row of the angle by which it is turned clockwise.
     """
-    across, down = axes(shape, x.device)
+    across, down = axes(within, x.device)
     away_x, away_y = across - per_pixel(x), down - per_pixel(y)
     if turn is not None:
         cosine, sine = per_pixel(turn[0]), per_pixel(turn[1])

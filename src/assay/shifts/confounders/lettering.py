@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from assay.core.errors import SpecError
 from assay.shifts.confounders.glyphs import ADVANCE, CHARACTERS, HEIGHT, WIDTH, code, strokes
-from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, placed, turned
+from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, Window, around, placed, turned
 from assay.shifts.confounders.strokes import line
 from assay.shifts.intervention import Draws, Parameters
 
@@ -31,6 +32,7 @@ class LateralityMarker(Mark):
     jitter: float
     tilt: float
     letter: Literal["L", "R", "either"]
+    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most 1."""
@@ -55,7 +57,9 @@ class LateralityMarker(Mark):
         codes = torch.tensor([code("L"), code("R")], device=parameters["letter"].device)[parameters["letter"]]
         turn = parameters["tilt cosine"], parameters["tilt sine"]
         bold = _BOLD * unit
-        return [Layer(written(shape, codes[:, None], parameters["x"], parameters["y"], unit, bold, turn))]
+        x, y = parameters["x"], parameters["y"]
+        within = around(shape, x, y, math.hypot(WIDTH, HEIGHT) / 2 * unit + bold)
+        return [Layer(written(within, codes[:, None], x, y, unit, bold, turn), within)]
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class TextLine(Mark):
     y: float
     jitter: float
     ink: Literal["white", "black"]
+    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when the line is wider than the image."""
@@ -101,8 +106,10 @@ class TextLine(Mark):
             for i, character in enumerate(self.text)
         ]
         unit = self.size * min(shape[1:]) / HEIGHT
-        coverage = written(shape, torch.stack(columns, dim=1), x, parameters["y"], unit, 0.5 * unit)
-        return [Layer(coverage, WHITE if self.ink == "white" else BLACK)]
+        y = parameters["y"]
+        within = around(shape, x, y, self._half_width(shape) + unit, (HEIGHT / 2 + 1) * unit)
+        coverage = written(within, torch.stack(columns, dim=1), x, y, unit, 0.5 * unit)
+        return [Layer(coverage, within, WHITE if self.ink == "white" else BLACK)]
 
     def _half_width(self, shape: Shape) -> float:
         """Half of the line's width in px."""
@@ -111,7 +118,7 @@ class TextLine(Mark):
 
 
 def written(
-    shape: Shape,
+    within: Window,
     codes: Int[Tensor, "b n"],
     x: Float[Tensor, "b"],
     y: Float[Tensor, "b"],
@@ -133,4 +140,4 @@ def written(
         x1, y1 = x1 * cosine - y1 * sine, x1 * sine + y1 * cosine
     x0, x1 = ((x[:, None, None] + unit * part).flatten(1) for part in (x0, x1))
     y0, y1 = ((y[:, None, None] + unit * part).flatten(1) for part in (y0, y1))
-    return line(shape, x0, y0, x1, y1, radius, _LONGEST * unit)
+    return line(within, x0, y0, x1, y1, radius, _LONGEST * unit)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from assay.core.errors import SpecError
-from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, placed, turned
-from assay.shifts.confounders.strokes import line
+from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, Window, around, placed, turned
+from assay.shifts.confounders.strokes import along, stroke
 from assay.shifts.intervention import Draws, Parameters
 
 Ink = Literal["white", "black"]
@@ -34,6 +35,7 @@ class Ruler(Mark):
     size: float
     jitter: float
     ink: Ink
+    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when neighbouring marks would fall into one pixel."""
@@ -60,24 +62,33 @@ class Ruler(Mark):
         base = torch.full_like(place, _MARGIN * short)
         tips = base + self.size * short * reach
         thin = _THIN * short
-        drawn = [self._line(shape, place, base, place, tips, thin, self.size * short)]
-        ends = place[:, :1], place[:, -1:]
-        drawn += [self._line(shape, ends[0], base[:, :1], ends[1], base[:, :1], thin, self.length * edge)]
-        return [Layer(torch.stack(drawn).amax(dim=0), WHITE if self.ink == "white" else BLACK)]
+        x0, y0 = self._placed(place, base, shape)
+        marks = along(x0, y0, *self._placed(place, tips, shape), thin, self.size * short)
+        stand = along(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin, self.length * edge)
+        x, y = (torch.cat(parts, dim=1) for parts in zip(marks, stand, strict=True))
+        within = self._strip(shape, (_MARGIN + self.size + _THIN) * short + 2)
+        return [Layer(stroke(within, x, y, thin), within, WHITE if self.ink == "white" else BLACK)]
 
     def _along(self, shape: Shape) -> int:
         """The length in px of the edge at which it lies."""
         return shape[1] if self.side in ("left", "right") else shape[2]
 
-    def _line(
-        self, shape: Shape, along0: Tensor, off0: Tensor, along1: Tensor, off1: Tensor, radius: float, longest: float
-    ) -> Float[Tensor, "b 1 h w"]:
-        """Lines given by places along the edge and distances from it."""
+    def _placed(self, place: Tensor, off: Tensor, shape: Shape) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+        """x and y in px of points given by their places along the edge and their distances from it."""
         if self.side in ("left", "right"):
-            off0, off1 = (shape[2] - off if self.side == "right" else off for off in (off0, off1))
-            return line(shape, off0, along0, off1, along1, radius, longest)
-        off0, off1 = (shape[1] - off if self.side == "bottom" else off for off in (off0, off1))
-        return line(shape, along0, off0, along1, off1, radius, longest)
+            return shape[2] - off if self.side == "right" else off, place
+        return place, shape[1] - off if self.side == "bottom" else off
+
+    def _strip(self, shape: Shape, wide: float) -> Window:
+        """The part of the image within so many px of the edge."""
+        _, height, width = shape
+        across = min(math.ceil(wide), width if self.side in ("left", "right") else height)
+        return {
+            "left": Window(0, 0, height, across),
+            "right": Window(0, width - across, height, across),
+            "top": Window(0, 0, across, width),
+            "bottom": Window(height - across, 0, across, width),
+        }[self.side]
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class Calliper(Mark):
     y: float
     jitter: float
     ink: Ink
+    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: its ends are cut off at the image's."""
@@ -113,9 +125,10 @@ class Calliper(Mark):
         dots = max(3, round(self.length * short / (8 * max(thin, 0.5))))
         t = torch.linspace(-1, 1, dots, device=x.device, dtype=torch.float64) * half
         along_x, along_y = x + t * cosine, y + t * sine
-        drawn = [line(shape, along_x, along_y, along_x, along_y, thin, 0.0)]
         sign = torch.tensor([-1.0, 1.0], device=x.device, dtype=torch.float64)
         end_x, end_y = x + sign * half * cosine, y + sign * half * sine
-        drawn.append(line(shape, end_x - arm, end_y, end_x + arm, end_y, thin, 2 * arm))
-        drawn.append(line(shape, end_x, end_y - arm, end_x, end_y + arm, thin, 2 * arm))
-        return [Layer(torch.stack(drawn).amax(dim=0), WHITE if self.ink == "white" else BLACK)]
+        level = along(end_x - arm, end_y, end_x + arm, end_y, thin, 2 * arm)
+        upright = along(end_x, end_y - arm, end_x, end_y + arm, thin, 2 * arm)
+        points_x, points_y = (torch.cat(parts, dim=1) for parts in zip((along_x, along_y), level, upright, strict=True))
+        within = around(shape, parameters["x"], parameters["y"], self.length * short / 2 + arm + thin + 1)
+        return [Layer(stroke(within, points_x, points_y, thin), within, WHITE if self.ink == "white" else BLACK)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
@@ -15,6 +15,8 @@ from assay.shifts.intervention import Draws, Parameters
 
 _HU_LOW, _HU_SPAN = -1200.0, 2000.0  # black is -1200 HU, white 800
 _WATER, _LESS = 0.1837, 0.1662  # attenuation at 0 HU, and at -1000 HU
+_BLACK = _HU_LOW * (_WATER - _LESS) / 1000 + _WATER
+_SPAN = _HU_SPAN * (_WATER - _LESS) / 1000  # from the attenuation of black to that of white
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,17 @@ class PoissonNoise(Change):
         """`seed`: for counts; `dither`: for what is added below one level."""
         return {"seed": draws.seeds("counts"), "dither": draws.seeds("dither")}
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The noisy images; each channel is counted by itself."""
-        pixels, count = images.double(), images[0].numel() if len(images) else 0
+        pixels, count, top = images.detach().double(), images[0].numel(), self.levels - 1
         if self.levels:
-            below = uniforms(parameters["dither"], count).view_as(pixels)
-            pixels = pixels + below / (self.levels - 1)
-        slope = (_WATER - _LESS) / 1000
-        attenuation = (pixels * _HU_SPAN + _HU_LOW) * slope + _WATER
-        chance = normals(parameters["seed"], count).view_as(pixels)
-        counts = poisson_quantile(chance, self.photons * torch.exp(-attenuation))
-        noisy = ((-torch.log((counts / self.photons).clamp(min=1e-8)) - _WATER) / slope - _HU_LOW) / _HU_SPAN
-        if self.levels:
-            top = self.levels - 1
-            noisy = (noisy.clamp(0, 1) * top).floor() / top
-            return noisy.float()
-        return settled(noisy)
+            pixels += uniforms(parameters["dither"], count).view_as(pixels).div_(top)
+        chance = normals(parameters["seed"], count).view_as(images)
+        # the root of the expected count: with it at hand, no square root is taken of every pixel
+        root = pixels.mul_(-_SPAN / 2).sub_(_BLACK / 2).exp_().mul_(math.sqrt(self.photons))
+        counts = poisson_quantile(chance, root)
+        noisy = counts.div_(self.photons).clamp_(min=1e-8).log_().add_(_BLACK).mul_(-1 / _SPAN)
+        return noisy.clamp_(0, 1).mul_(top).floor_().float().div_(top) if self.levels else settled(noisy)
 
 
 @dataclass(frozen=True)
@@ -74,20 +71,20 @@ class GaussianNoise(Change):
         """`seed`: for the row's noise."""
         return {"seed": draws.seeds("noise")}
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The noisy images."""
-        noise = normals(parameters["seed"], images[0].numel() if len(images) else 0).view_as(images)
-        return (images + self.sigma * noise).clamp(0, 1)
+        noise = normals(parameters["seed"], images[0].numel()).view_as(images)
+        return (images + noise.mul_(self.sigma)).clamp_(0, 1)
 
 
-def poisson_quantile(w: Float[Tensor, "*shape"], mean: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-    """Poisson counts of these means, for means from 50 up: the quantile at the probability below `w` of a normal.
+def poisson_quantile(w: Float[Tensor, "*shape"], root: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
+    """Poisson counts of means root^2, for means from 50 up: the quantile at the probability below `w` of a normal.
 
     The Cornish-Fisher expansion to order 1 / mean, cut to a whole number (Giles 2016, ACM TOMS 42, 7): at means of 50
     and above it is the exact quantile but for less than one draw in 10^4, which is then off by one.
     """
-    w = w.double()
-    square, root = w * w, mean.sqrt()
-    third = (-w / 36 - square * w / 72) / root
-    fourth = (-8 / 405 + square * (7 / 810) + square * square / 270) / mean
-    return (mean + root * w + 1 / 3 + square / 6 + third + fourth).floor().clamp(min=0)
+    square, per_root = w * w, root.reciprocal().to(w.dtype)
+    third = (square * (-1 / 72)).sub_(1 / 36).mul_(w)
+    fourth = (square * (1 / 270)).add_(7 / 810).mul_(square).sub_(8 / 405)
+    correction = fourth.mul_(per_root).add_(third).mul_(per_root).add_(1 / 3).add_(square.mul_(1 / 6))
+    return (root + w).mul_(root).add_(correction).floor_().clamp_(min=0)

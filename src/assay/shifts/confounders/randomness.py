@@ -14,12 +14,12 @@ _SQRT2 = 2.0**0.5
 def uniforms(seed: Int[Tensor, "b"], count: int) -> Float[Tensor, "b count"]:
     """`count` float64 numbers in (0, 1) per row that depend on (the row's seed, position) alone; 32 bits each."""
     bits = lattice_bits(seed.to(torch.int32), count)
-    return ((bits.long() & 0xFFFFFFFF).double() + 0.5) * 2.0**-32
+    return (bits ^ -(2**31)).double().add_(2.0**31 + 0.5).mul_(2.0**-32)  # the flipped sign makes them unsigned
 
 
 def normals(seed: Int[Tensor, "b"], count: int) -> Float[Tensor, "b count"]:
     """`count` float32 standard normal numbers per row, by the inverse of the normal distribution; none beyond 5.2."""
     bits = lattice_bits(seed.to(torch.int32), count)
     # 23 bits and a half: 2 u - 1 is then a float32 without rounding, and never 1
-    u = ((bits >> 9) & 0x7FFFFF).float() + 0.5
-    return torch.erfinv(u * 2.0**-22 - 1) * _SQRT2
+    u = (bits >> 9).bitwise_and_(0x7FFFFF).float().add_(0.5)
+    return u.mul_(2.0**-22).sub_(1).erfinv_().mul_(_SQRT2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from assay.shifts.confounders.layers import Layer, Mark, Shape, placed, turned
+from assay.shifts.confounders.layers import Layer, Mark, Shape, placed, turned, whole
 from assay.shifts.confounders.randomness import uniforms
 from assay.shifts.confounders.strokes import bent, stroke
 from assay.shifts.intervention import Draws, Parameters
@@ -51,7 +51,7 @@ class SurgicalPen(Mark):
         cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
         x = parameters["x"][:, None] + parameters["wide"][:, None] * (across * cosine - down * sine)
         y = parameters["y"][:, None] + parameters["tall"][:, None] * (across * sine + down * cosine)
-        return [Layer(stroke(shape, x, y, pressure.expand_as(x)), _VIOLET)]
+        return [Layer(stroke(whole(shape), x, y, pressure.expand_as(x)), whole(shape), _VIOLET)]
 
     def _arcs(self, short: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Points of the arcs on the unit circle, and the stroke's radius in px at each; the same for all rows."""
@@ -93,4 +93,5 @@ class Hair(Mark):
         t = torch.arange(steps, device=u.device, dtype=torch.float64) / steps
         x, y = bent(from_x, by_x, to_x, t), bent(from_y, by_y, to_y, t)
         radius = (0.5 * self.width * short * (1 - 0.6 * t)).expand_as(x)
-        return [Layer(stroke(shape, x.flatten(1), y.flatten(1), radius.flatten(1)), _BROWN)]
+        hairs = stroke(whole(shape), x.flatten(1), y.flatten(1), radius.flatten(1))
+        return [Layer(hairs, whole(shape), _BROWN)]

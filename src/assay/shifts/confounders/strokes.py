@@ -7,42 +7,57 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from assay.shifts.confounders.layers import Shape, edge
+from assay.shifts.confounders.layers import Window, edge
 
-_AT_ONCE = 2**22  # pixels touched by one call of scatter: bounds the memory
+_DISCS, _VALUES = 2**14, 2**17  # of one call of scatter: what it needs then stays in a processor's cache
 _THINNEST = 0.5  # px; a thinner line is drawn as this, and as much weaker as it is thinner
 
 
 def stroke(
-    shape: Shape, x: Float[Tensor, "b k"], y: Float[Tensor, "b k"], radius: float | Float[Tensor, "b k"]
+    within: Window, x: Float[Tensor, "b k"], y: Float[Tensor, "b k"], radius: float | Float[Tensor, "b k"]
 ) -> Float[Tensor, "b 1 h w"]:
-    """Coverage 0..1 by discs around k points per row; places and radii in px, parts outside the image are cut off."""
-    height, width = shape[1:]
-    radii = radius if isinstance(radius, Tensor) else torch.full_like(x, radius)
-    canvas = torch.zeros(len(x), height * width, device=x.device)
-    if len(x) == 0:
-        return canvas.view(-1, 1, height, width)
-    reach = math.ceil(max(float(radii.max()), _THINNEST) + 0.5)
-    rows = max(1, _AT_ONCE // (x.shape[1] * (2 * reach + 1) ** 2))
-    for start in range(0, len(x), rows):
-        part = slice(start, start + rows)
-        _set_discs(canvas[part], x[part].float(), y[part].float(), radii[part].float(), reach, (height, width))
-    return canvas.view(-1, 1, height, width)
+    """Coverage 0..1 of a window by discs around k points per row; places and radii in px, what lies outside is cut off.
+
+    Places are measured from the corner of the image, not of the window.
+    """
+    x, y = x.float(), y.float()
+    radii = radius.float() if isinstance(radius, Tensor) else torch.full_like(x, radius)
+    reach = math.ceil(max(float(radii.max()) if radii.numel() else 0.0, _THINNEST) + 0.5)
+    margin = 2 * reach  # a disc that touches the window never leaves the canvas
+    tall, wide = within.height + 2 * margin, within.width + 2 * margin
+    canvas = torch.zeros(len(x), tall, wide, device=x.device)
+    column, down = x.floor() - within.left, y.floor() - within.top
+    inside_x = (column >= -reach) & (column < within.width + reach)
+    inside_y = (down >= -reach) & (down < within.height + reach)
+    row, point = (inside_x & inside_y).nonzero(as_tuple=True)
+    corner = (row * tall + margin - within.top) * wide + margin - within.left
+    for start in range(0, len(row), _DISCS):
+        some = row[start : start + _DISCS], point[start : start + _DISCS]
+        _set_discs(canvas.view(-1), corner[start : start + _DISCS], wide, x[some], y[some], radii[some], reach)
+    return canvas[:, None, margin : margin + within.height, margin : margin + within.width]
 
 
 def line(
-    shape: Shape, x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius: float, longest: float
+    within: Window, x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius: float, longest: float
 ) -> Float[Tensor, "b 1 h w"]:
     """Coverage by k straight lines per row from (x0, y0) to (x1, y1), [b, k] px each, none longer than `longest` px."""
-    t = _steps(longest, radius, x0.device)
+    return stroke(within, *along(x0, y0, x1, y1, radius, longest), radius)
+
+
+def along(
+    x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius: float, longest: float
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+    """x and y of the points at which discs make k straight lines per row, [b, k] px each."""
+    t = _steps(longest, radius, str(x0.device))
     x = x0[:, :, None] + t * (x1 - x0)[:, :, None]
     y = y0[:, :, None] + t * (y1 - y0)[:, :, None]
-    return stroke(shape, x.flatten(1), y.flatten(1), radius)
+    return x.flatten(1), y.flatten(1)
 
 
 def bent(
@@ -54,7 +69,7 @@ def bent(
 
 
 def curve(
-    shape: Shape,
+    within: Window,
     points: Sequence[tuple[Tensor, Tensor]],
     radius: float,
     longest: float,
@@ -64,29 +79,57 @@ def curve(
 
     The middle point bends it (quadratic Bezier). gap: the part of it, in 0..1, that is left out.
     """
-    t = _steps(longest, radius, points[0][0].device)
+    t = _steps(longest, radius, str(points[0][0].device))
     t = t[(t < gap[0]) | (t > gap[1])]
     x, y = (bent(points[0][axis], points[1][axis], points[2][axis], t) for axis in (0, 1))
-    return stroke(shape, x.flatten(1), y.flatten(1), radius)
+    return stroke(within, x.flatten(1), y.flatten(1), radius)
 
 
-def _steps(longest: float, radius: float, device: torch.device) -> Float[Tensor, "s"]:
+@lru_cache(maxsize=64)
+def _steps(longest: float, radius: float, device: str) -> Float[Tensor, "s"]:
     """Places along a line, near enough for the discs' scallops to be at most 0.03 px deep."""
     step = 0.5 * math.sqrt(max(radius, _THINNEST))
-    return torch.as_tensor([i / n for n in [max(1, math.ceil(longest / step))] for i in range(n + 1)], device=device)
+    number = max(1, math.ceil(longest / step))
+    return (torch.arange(number + 1, dtype=torch.float64) / number).float().to(device)
 
 
-def _set_discs(canvas: Tensor, x: Tensor, y: Tensor, radii: Tensor, reach: int, size: tuple[int, int]) -> None:
-    """Raise a flat canvas [b, h * w] to the coverage of each disc where that is higher."""
-    height, width = size
-    around = torch.arange(-reach, reach + 1, device=x.device)
-    column = x.clamp(-9e5, 9e5).floor().long()[:, :, None] + around
-    row = y.clamp(-9e5, 9e5).floor().long()[:, :, None] + around
-    away_x, away_y = column + 0.5 - x[:, :, None], row + 0.5 - y[:, :, None]
-    distance = torch.sqrt((away_y * away_y)[:, :, :, None] + (away_x * away_x)[:, :, None, :])
-    seen = radii.clamp(min=_THINNEST)[:, :, None, None]
-    strength = (radii / _THINNEST).clamp(max=1)[:, :, None, None]
-    within = ((row >= 0) & (row < height))[:, :, :, None] & ((column >= 0) & (column < width))[:, :, None, :]
-    coverage = edge(seen - distance) * strength * within
-    index = (row.clamp(0, height - 1) * width)[:, :, :, None] + column.clamp(0, width - 1)[:, :, None, :]
-    canvas.scatter_reduce_(1, index.flatten(1), coverage.flatten(1), "amax")
+def _set_discs(
+    canvas: Float[Tensor, "pixels"],
+    corner: Int[Tensor, "n"],
+    wide: int,
+    x: Tensor,
+    y: Tensor,
+    radii: Tensor,
+    reach: int,
+) -> None:
+    """Raise a flat canvas to the coverage of each of n discs where that is higher, some lines of all of them at once.
+
+    corner: where the pixel (0, 0) of the disc's image lies on the canvas, whose lines are `wide` px.
+    """
+    column, row = x.floor(), y.floor()
+    middle = corner + row.long() * wide + column.long()
+    seen, weaker = radii.clamp(min=_THINNEST), (radii / _THINNEST).clamp(max=1)
+    thin, most = bool((weaker < 1).any()), float(seen.max()) + 0.5
+    steps = torch.arange(-reach, reach + 1, device=x.device)
+    squares_x, squares_y = (
+        ((place + steps[:, None]) + 0.5 - exact).square_() for place, exact in ((column, x), (row, y))
+    )
+    lines = max(1, _VALUES // (len(x) * len(steps)))
+    for start in range(0, len(steps), lines):
+        some = slice(start, start + lines)
+        half = _half_chord(min(range(len(steps))[some], key=lambda i: abs(i - reach)) - reach, most, reach)
+        if half < 0:
+            continue
+        chord = slice(reach - half, reach + half + 1)
+        distance = (squares_x[chord] + squares_y[some, None]).sqrt_()
+        coverage = edge(torch.sub(seen, distance, out=distance))
+        if thin:
+            coverage.mul_(weaker)
+        index = middle + (steps[some, None] * wide + steps[chord])[:, :, None]
+        canvas.scatter_reduce_(0, index.flatten(), coverage.flatten(), "amax")
+
+
+def _half_chord(line: int, radius: float, reach: int) -> int:
+    """How many pixels to either side a disc in the middle pixel may touch, so many lines away; -1 for none."""
+    nearest = max(0.0, abs(line) - 0.5)
+    return -1 if nearest >= radius else min(reach, math.floor(math.sqrt(radius * radius - nearest * nearest) + 0.5))

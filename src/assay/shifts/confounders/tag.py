@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from assay.core.errors import SpecError
+from assay.shifts.confounders.layers import Window, whole
 from assay.shifts.intervention import Draws, Parameters
 
 _R = (
@@ -62,17 +63,28 @@ class Tag:
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the tag on them."""
-        channels, height, width = images.shape[1:]
-        where = self.mask(parameters, (channels, height, width))
-        return torch.where(where, images + self.contrast * (1 - images), images)
+        shape = (images.shape[1], images.shape[2], images.shape[3])
+        tall, wide = self._extent(shape)
+        top, left = parameters["top"], parameters["left"]
+        first_row, first_column = int(top.min()), int(left.min())
+        within = Window(
+            first_row, first_column, int(top.max()) + tall - first_row, int(left.max()) + wide - first_column
+        )
+        out = images.clone()
+        part = within.of(out)
+        part.copy_(torch.where(self._covered(parameters, shape, within), part + self.contrast * (1 - part), part))
+        return out
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
         """The tag's pixels."""
-        _, height, width = shape
+        return self._covered(parameters, shape, whole(shape))
+
+    def _covered(self, parameters: Parameters, shape: tuple[int, int, int], within: Window) -> Bool[Tensor, "b 1 h w"]:
+        """Those of a window's pixels that are the tag's."""
         tall, wide = self._extent(shape)
         top, left = parameters["top"], parameters["left"]
-        down = torch.arange(height, device=top.device) - top[:, None]
-        along = torch.arange(width, device=top.device) - left[:, None]
+        down = torch.arange(within.top, within.top + within.height, device=top.device) - top[:, None]
+        along = torch.arange(within.left, within.left + within.width, device=top.device) - left[:, None]
         inside = ((down >= 0) & (down < tall))[:, :, None] & ((along >= 0) & (along < wide))[:, None, :]
         if self.shape == "letter":
             glyph = torch.tensor([[cell == "#" for cell in line] for line in _R], device=top.device)

@@ -36,15 +36,18 @@ class BiasField(Change):
         total = sum((value.abs() for value in drawn.values()), torch.zeros(len(draws.rows), dtype=torch.float64))
         return {name: value / total for name, value in drawn.items()}
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The unevenly lit images."""
         height, width = images.shape[2:]
         along = _legendre(width, images.device)
         down = _legendre(height, images.device)
         field = torch.zeros(len(images), 1, height, width, device=images.device)
-        for i, j in _TERMS:
-            field = field + per_pixel(parameters[f"x{i} y{j}"]) * (down[j][:, None] * along[i])
-        return (images * torch.exp(self.amplitude * field)).clamp(0, 1)
+        for i in range(_ORDER + 1):
+            terms = [
+                per_pixel(parameters[f"x{i} y{j}"]) * down[j][:, None] for j in range(_ORDER + 1) if (i, j) in _TERMS
+            ]
+            field += (self.amplitude * sum(terms[1:], terms[0])) * along[i]
+        return (images * field.exp_()).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Gamma(Change):
         """`gamma`, the same for all rows."""
         return same(draws, "gamma", self.gamma)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The brighter or darker images."""
         return images if self.gamma == 1 else settled(images.double() ** self.gamma)
 
@@ -85,9 +88,9 @@ class Contrast(Change):
         """`factor`, the same for all rows."""
         return same(draws, "factor", self.factor)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The flatter or steeper images."""
-        return images if self.factor == 1 else (self.pivot + self.factor * (images - self.pivot)).clamp(0, 1)
+        return images if self.factor == 1 else (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -111,27 +114,28 @@ class ScannerHistogram(Change):
         """`strength`, the same for all rows."""
         return same(draws, "strength", self.strength)
 
-    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+    def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images in the other scanner's grey values."""
         grey = luminance(images)
         rank, ranked = _ranks(grey.detach())
-        position = rank * (len(self.quantiles) - 1)
+        position = rank.mul_(len(self.quantiles) - 1)
         knots = torch.tensor(self.quantiles, dtype=torch.float64, device=images.device)
-        first = position.floor().clamp(0, len(knots) - 2)
-        low, high = knots[first.long()], knots[first.long() + 1]
-        target = (low + (position - first) * (high - low)).float()
-        moved = (images + self.strength * (target - grey)).clamp(0, 1)
+        first = position.floor().clamp_(0, len(knots) - 2)
+        at = first.long().flatten()
+        low, rise = (values.gather(0, at).view_as(position) for values in (knots, knots.diff()))
+        target = position.sub_(first).mul_(rise).add_(low).float()
+        moved = (images + self.strength * (target - grey)).clamp_(0, 1)
         return torch.where(ranked[:, None, None, None], moved, images)
 
 
 def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
     """For each pixel the share of the pixels below the brightest that are darker; which images have ranks."""
-    level = (grey * (_LEVELS - 1)).round().long().flatten(1)
+    level = (grey * (_LEVELS - 1)).round_().long().flatten(1)
     image = torch.arange(len(grey), device=grey.device)[:, None]
     counts = torch.bincount((level + image * _LEVELS).flatten(), minlength=len(grey) * _LEVELS).view(-1, _LEVELS)
-    darker = (counts.cumsum(dim=1) - counts).gather(1, level)
+    darker = counts.cumsum(dim=1).sub_(counts).gather(1, level)
     most = darker.amax(dim=1)
-    return (darker.double() / most.clamp(min=1)[:, None]).view_as(grey), most > 0
+    return darker.double().div_(most.clamp(min=1)[:, None]).view_as(grey), most > 0
 
 
 def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]]:

@@ -20,6 +20,7 @@ def squared_frequency(height: int, width: int, device: torch.device) -> Float64[
 
 def filtered(images: Float64[Tensor, "b c h w"], kept: Float64[Tensor, "h k"]) -> Float64[Tensor, "b c h w"]:
     """The images with each coefficient of their spectra multiplied."""
-    spectrum: Tensor = _fft.rfft2(images)
-    made: Tensor = _fft.irfft2(spectrum * kept, s=images.shape[2:])
+    columns = int(kept.any(dim=0).sum())  # those beyond are all zero: neither made nor read
+    spectrum: Tensor = _fft.fft(_fft.rfft(images)[..., :columns], dim=2)
+    made: Tensor = _fft.irfft(_fft.ifft(spectrum * kept[:, :columns], dim=2), n=images.shape[3])
     return made
