@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from tests.cli.asking import Asking
+from tests.data.sources.making import noise, save, small_set
 from tests.execution.small import SMALL, write_spec
 
 import assay
-from assay.core.errors import SpecError, StoreError
+from assay.core.errors import DataError, SpecError, StoreError
 from assay.execution.run import prepare
 from assay.store.files import read_rows
 
@@ -65,6 +68,44 @@ def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
     frame = assay.open_run(finished_run).table(name)
     rows = read_rows(finished_run / "tables" / f"{name}.parquet")
     assert (list(frame.columns), len(frame)) == (list(rows[0]), len(rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("estimats", "did you mean 'estimates'?"), ("qqq", "allowed: collapses, contrasts, ")]
+)
+def test_an_unknown_table_is_told_as_on_the_command_line(
+    name: str, said: str, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StoreError) as error:
+        assay.open_run(finished_run).table(name)
+    assert str(error.value).startswith(f"unknown table '{name}': {said}")
+    assert Asking(capsys)("results", finished_run, "--table", name).err == f"{error.value}\n"
+
+
+def test_bad_rows_are_left_out_where_that_is_asked_and_the_page_lists_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    folder = small_set(tmp_path / "images", 40)
+    broken = save(folder / "6.png", noise(6, side=64))
+    broken.write_bytes(broken.read_bytes()[:2000])
+    study = assay.load(
+        {
+            "name": "holes",
+            "data": {"folder": str(folder), "target": "label", "size": 16},
+            "environments": {"train": {}, "same": {}},
+            "recipe": {"epochs": 1, "batch_size": 8},
+            "seeds": 1,
+        }
+    )
+    with pytest.raises(DataError, match=r"row 8 '6\.png': .* cut short"):
+        study.run(tmp_path / "runs", workers=0, progress=False)
+    run = study.run(tmp_path / "runs", workers=0, progress=False, skip_bad_rows=True)
+    page = html.unescape(run.report().read_text(encoding="utf-8"))
+    left_out = "Rows of the data that were left out: row 8: the file is damaged or cut short"
+    assert left_out in page
+    assert "No row of the data was left out" not in page
+    assert set(run.table("trials").status) <= {"done", "collapsed"}
 
 
 def test_a_folder_without_a_study_is_no_run(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ class Study:
         Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
         from assay.cli.progress import Display, display_for
+        from assay.cli.reading import reading_shown
         from assay.cli.run import crew, run_folder
         from assay.execution.device import choose_device
         from assay.execution.run import prepare, quietly, run_study
@@ -79,7 +80,8 @@ class Study:
         root = run_folder(spec, self.scale, Path(out))
         where = choose_device(device)
         executor, count = crew(workers, where)
-        prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where)
+        with reading_shown(quietly=not progress) as told:
+            prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, told=told)
 
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, count, as_json=False)
@@ -103,9 +105,9 @@ class Run:
     def table(self, name: str = "contrasts") -> pd.DataFrame:
         """The rows of one table.
 
-        name: contrasts, sentences, estimates, seeds, trials, sources, collapses, half_doses, environments, pictures or
-        provenance. Columns are in `store.schema`. Warns when the tables are of an earlier study than the last begun
-        here. Raises StoreError when there is no such table.
+        name: contrasts, sentences, estimates, seeds, trials, sources, collapses, half_doses, environments, visibility,
+        pictures or provenance. Columns are in `store.schema`. Warns when the tables are of an earlier study than the
+        last begun here. Raises StoreError, with the nearest name, when there is no such table.
         """
         import pandas as pd
 

@@ -16,7 +16,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.report.making import Made, make_run
 
+from assay.report.figures import FULL, HALF, NARROW
+from assay.report.marks import Mark, Panel, Plot
 from assay.report.page import write_page
+from assay.report.palette import styles
+from assay.report.strips import draw_strips
 
 pytestmark = pytest.mark.browser
 
@@ -117,6 +121,40 @@ def test_no_word_of_a_figure_is_cut_off(browser: Browser, report: Path, width: i
     page.context.close()
 
 
+@pytest.mark.parametrize("width", [FULL, HALF, NARROW])
+def test_titles_of_panels_do_not_touch(browser: Browser, width: float) -> None:
+    """The comparisons of a study whose places take many words, in the faces of this machine."""
+    places = [
+        f"{where}, epochs 30, association {tie}, {how}"
+        for where, tie in (("reversed-view", "view=0.8"), ("reversed-sex", "sex=0.8"))
+        for how in ("equal budget", "matched fit")
+    ]
+    panels = tuple(Panel(place, (Mark("supcon", -0.02, -0.05, 0.01),)) for place in places)
+    plot = Plot(panels, ("supcon",), styles(("supcon",)), "difference in AUROC", (-0.1, 0.1))
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_content(draw_strips(plot, width).inline("", "wide"))
+    touching = page.evaluate(
+        """() => {
+            const found = [...document.querySelectorAll("svg text")];
+            const all = found.map((text) => [text.textContent, text.getBoundingClientRect()]);
+            const beside = (a, b) => a.left < b.right && b.left < a.right;
+            const touch = (a, b) => beside(a, b) && a.top + 3 < b.bottom && b.top + 3 < a.bottom;
+            return all.flatMap(([x, a], i) => all.slice(i + 1).filter(([, b]) => touch(a, b)).map(([y]) => [x, y]));
+        }"""
+    )
+    assert touching == []
+    page.close()
+
+
+def test_folded_tables_open_by_the_keyboard(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    assert page.locator("#measures table").is_hidden()
+    page.locator("details:has(#measures) summary").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#measures table").is_visible()
+    page.context.close()
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_axe_finds_no_serious_violation(browser: Browser, short: Path, width: int, dark: bool) -> None:
     page = opened(browser, short, width, dark=dark)
@@ -166,9 +204,10 @@ def test_a_table_is_sorted_by_a_click_and_by_the_keyboard(browser: Browser, repo
 
 def test_a_table_is_filtered(browser: Browser, report: Path) -> None:
     page = opened(browser, report)
-    page.fill("#performance input", "arcface reversed")
+    page.locator("details:has(#measures) summary").click()
+    page.fill("#measures input", "arcface reversed")
     rows = page.evaluate(
-        "[...document.querySelectorAll('#performance tbody tr')].filter((r) => !r.hidden).map((r) => r.innerText)"
+        "[...document.querySelectorAll('#measures tbody tr')].filter((r) => !r.hidden).map((r) => r.innerText)"
     )
     assert len(rows) == 1
     assert "arcface" in rows[0]

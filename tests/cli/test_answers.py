@@ -14,8 +14,11 @@ from tests.cli.asking import Asking
 from tests.execution.small import SMALL, write_spec
 
 from assay.cli import app
+from assay.cli.results import HEADS, SHOWN
 from assay.execution.run import Result
+from assay.store import schema
 from assay.store.files import read_rows
+from assay.store.schema import TABLES
 
 COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json"}
@@ -118,9 +121,21 @@ def _refused(name: str) -> float:
 
 def test_a_table_for_reading_leaves_out_columns_that_say_nothing(ask: Asking, run_copy: Path) -> None:
     head, row = ask("results", "small").out.splitlines()
-    assert head.split() == ["statement", "value", "low", "high", "p_holm", "seeds", "conclusion"]
+    assert head.split() == ["statement", "value", "low", "high", "p", "(Holm)", "seeds", "conclusion"]
     assert row.startswith("supcon against cross-entropy: AUROC in reversed")
     assert "  3  " in row
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_column_that_is_printed_for_reading_is_headed_by_a_name_of_the_file(table: str) -> None:
+    assert set(SHOWN[table]) <= set(getattr(schema, table.upper()))
+    assert [name for name in SHOWN[table] if "_" in HEADS.get(name, name)] == []
+
+
+def test_every_table_is_named_in_the_help(ask: Asking) -> None:
+    text = " ".join(ask("results", "--help").out.split())
+    assert [name for name in TABLES if f"{name}," not in text and f"{name}." not in text] == []
+    assert set(SHOWN) == set(TABLES)
 
 
 def test_report_prints_the_path_of_the_page(ask: Asking, run_copy: Path) -> None:

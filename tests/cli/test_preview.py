@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.cli.asking import Asking
-from tests.execution.small import write_spec
+from tests.data.sources.making import noise, save, write_table
+from tests.execution.small import SMALL, write_spec
 
 
 @pytest.fixture
@@ -63,6 +65,65 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     assert all(address.startswith("data:image/png;base64,") for address in seen.addresses)
     assert sorted(seen.numbers) == sorted(cell["rows"] for tie in ties for cell in tie["counts"])
     assert not (spec.parent / "runs" / "small" / "study.json").exists()
+
+
+KINDS = 16
+
+
+@pytest.fixture
+def many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study of images in 16 classes, the first 8 of them with more images than the others."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rows: list[list[object]] = [["image", "kind", "age"]]
+    for number in range(KINDS):
+        for _ in range(50 if number < 8 else 40):
+            at = len(rows)
+            save(tmp_path / "images" / f"{at}.png", noise(at))
+            rows.append([f"{at}.png", f"kind{number:02}", 20 + at * 37 % 50])
+    write_table(tmp_path / "images" / "data.csv", rows)
+    environments = {"train": {}, "same": {"association": {"age": 0}}}
+    data = {"folder": "images", "target": "kind", "size": 16, "factors": {"age": {"unit": "years"}}}
+    data["split"] = {"train": 0.2, "validation": 0.2, "test": 0.6}
+    path = tmp_path / "many.yaml"
+    path.write_text(json.dumps({"name": "many", "data": data, "environments": environments, "recipe": {"epochs": 1}}))
+    return path
+
+
+def test_many_classes_are_folded_in_text_page_and_pictures_and_whole_in_json(ask: Asking, many_classes: Path) -> None:
+    text = ask("preview", many_classes).out
+    facts = json.loads(ask("preview", many_classes, "--json").out)
+    (tie,) = facts["environments"][0]["achieved"]
+    assert len({cell["target"] for cell in tie["counts"]}) == KINDS
+    heads = [line.split() for line in text.splitlines() if line.split()[-2:] == ["5", "others"]]
+    assert [len(head) for head in heads] == [13, 13]  # eleven classes by name, and `5 others`
+    assert all(head[-3] == "kind15" for head in heads)
+    assert max(map(len, text.splitlines())) < 150
+
+    table = re.findall(r"<table>.*?</table>", Path(facts["preview"]).read_text(), flags=re.DOTALL)[0]
+    assert Seen(table).tags.count("th") == 1 + 12 + 4  # the factor, the columns, the quarters of age
+    assert sum(Seen(table).numbers) == facts["environments"][0]["images"] == sum(c["rows"] for c in tie["counts"])
+    assert re.search(r"\d+ kind15, \d+ of 5 others\)", Path(facts["preview"]).read_text())
+    with Image.open(facts["pictures"][0]) as picture:
+        assert picture.height // 4 == 11 * (16 + 2) - 2
+
+
+def test_a_factor_that_an_environment_holds_is_told_as_held(
+    ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    monkeypatch.chdir(tmp_path)
+    held = {**SMALL["environments"], "conflict": {"where": {"texture": "solid"}}}
+    spec = write_spec(tmp_path, environments=held)
+    text = ask("preview", spec).out.partition("conflict: 64 images")[2]
+    assert "  texture: held at solid, so that nothing ties it to malignant\n" in text
+    assert "as found" not in text
+    facts = json.loads(ask("preview", spec, "--json").out)
+    ties = [
+        (row["environment"], tie["factor"], tie["held"]) for row in facts["environments"] for tie in row["achieved"]
+    ]
+    assert [tie for tie in ties if tie[2]] == [("conflict", "texture", "solid")]
+    assert "texture: held at solid, so that" in Path(facts["preview"]).read_text()
 
 
 def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from wrong_specs import EDITS, REQUESTS, RIGHT
+from wrong_specs import EDITS, EIGHT, REQUESTS, RIGHT
 
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
@@ -27,6 +27,7 @@ TEXTS = Path(__file__).with_name("wrong_specs.txt")
 
 def make_files(folder: Path) -> None:
     (folder / "study.yaml").write_text(RIGHT)
+    (folder / "eight.yaml").write_text(EIGHT)
     (folder / "images").mkdir()
     (folder / "images" / "data.csv").write_text("image,ill,who,texture,age,sex\n")
 

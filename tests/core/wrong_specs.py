@@ -21,6 +21,20 @@ scales:
   quick: {seeds: 2}
 """
 
+EIGHT = """\
+probes: [performence]
+recipe:
+  loss: [cross-entropy, supcn]
+  batchsize: 64
+  epochs: 0
+environments:
+  train: {association: {texture: 1.9}}
+  same: {lik: train}
+data: {phantom: nodule, size: 3, core: margin}
+seeds: 0
+"""
+"""Eight mistakes, whose lines are in another order than the parts of a study in which they are looked for."""
+
 DATA = "{phantom: nodule, size: 64, train: 200, validation: 50, test: 100, target: malignant, core: margin}"
 FILES = "{folder: images, target: ill, patient: who, factors: {texture: {unit: HU}, sex: categorical}}"
 """A folder whose `data.csv` has the columns image, ill, who, texture, age and sex."""
@@ -221,6 +235,9 @@ REQUESTS: dict[str, dict[str, object]] = {
     "a complex number from Python": {"source": {"name": "mine", "data": {"size": 3 + 4j}}},
     "two mistakes and more": {
         "overrides": ["data.size=3", "seeds=0", "recipe.batch_size=1", "probes=[nothing]", "keep=some", "name=a b"]
+    },
+    "eight mistakes, the first five by line": {
+        "source": "eight.yaml",
     },
 }
 """What else `parse_study` may be asked, of the right study unless it says otherwise."""

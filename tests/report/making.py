@@ -296,10 +296,12 @@ def _environments(made: Made) -> Iterator[Row]:
     for name in ("train", *made.environments):
         want = asked.get(name, NAN)
         got = 0.0 if math.isnan(want) else want - 0.01
+        held = "solid" if name == "conflict" else ""
+        room = 0.0 if held else 0.03
         counts = [["benign", "solid", 430], ["benign", "part-solid", 40], ["malignant", "solid", 30]]
         yield {
             "environment": name, "recipe": "", "factor": "texture", "target": "malignant", "asked": want,
-            "strength": got, "low": got - 0.03, "high": got + 0.03, "kept": 500, "available": 1000,
+            "strength": got, "low": got - room, "high": got + room, "held": held, "kept": 500, "available": 1000,
             "counts": json.dumps(counts), "images": 1000, "patients": 1000,
         }  # fmt: skip
 

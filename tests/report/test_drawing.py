@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from assay.report.axes import Scale, limits, tick_text, ticks
 from assay.report.marks import Mark, panel_grid
 from assay.report.palette import DARK, LIGHT, on_paper, styles
-from assay.report.svg import element, shortened, text
+from assay.report.svg import BOLD, breadth, element, lines_of, shortened, text
 
 values = st.floats(-100, 100, allow_nan=False)
 
@@ -50,6 +50,29 @@ def test_light_and_dark_name_the_same_colours() -> None:
 def test_no_two_of_56_levels_are_drawn_alike() -> None:
     found = styles([f"level {i}" for i in range(56)])
     assert len({(style.colour, style.marker) for style in found.values()}) == 56
+
+
+TITLES = (
+    "reversed-view, epochs 30, association view=0.8, equal budget",
+    "same",
+    "other-hospital-of-the-university-of-somewhere-in-the-far-north-and-beyond-the-cold-sea-to-the-east",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z and all the letters that there may be beside",
+)
+
+
+@pytest.mark.parametrize("width", [80, 120, 228, 340])
+def test_a_title_stands_on_up_to_three_lines_that_keep_within_their_panel(width: float) -> None:
+    for title in TITLES:
+        lines = lines_of(title, width, BOLD)
+        assert len(lines) <= 3
+        assert all(breadth(line, BOLD) <= width * 1.1 for line in lines)  # a cut one is measured by its mean letter
+        if not any("…" in line for line in lines):
+            assert " ".join(lines) == title
+
+
+def test_a_title_is_broken_after_a_comma_where_it_can_be() -> None:
+    assert lines_of(TITLES[0], 228, BOLD) == ["reversed-view, epochs 30,", "association view=0.8,", "equal budget"]
+    assert lines_of(TITLES[0], 800, BOLD) == [TITLES[0]]
 
 
 def test_colours_are_put_in_for_white_paper() -> None:

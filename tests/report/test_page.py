@@ -97,8 +97,8 @@ def test_every_table_is_there_and_whole(run: Path, page: str) -> None:
         stored = RunFolder(run).table(name)
         assert tuple(rows[0]) == getattr(schema, name.upper())
         assert len(rows) == len(stored)
-    for part in ("contrasts", "performance", "worst", "reliance", "decodability", "trials", "lost", "reasons",
-                 "environments", "provenance"):  # fmt: skip
+    for part in ("contrasts", "performance", "measures", "worst", "reliance", "decodability", "trials", "lost",
+                 "reasons", "environments", "provenance"):  # fmt: skip
         assert f'id="{part}"' in page
 
 
@@ -126,6 +126,56 @@ def test_every_sentence_is_said(run: Path, page: str) -> None:
     plain = html.unescape(re.sub(r"<[^>]+>", "", page.partition("<nav")[0]))
     for row in RunFolder(run).table("sentences"):
         assert row["text"].partition(": ")[2].rstrip(".") in plain if row["part"] == "limit" else row["text"] in plain
+
+
+def test_every_recipe_has_one_row_with_its_worst_group_and_all_else_is_folded(run: Path, page: str) -> None:
+    estimates = RunFolder(run).table("estimates")
+    shown = page.partition('<div class="sheet" id="performance">')[2].partition("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(<td.*?)</tr>", shown)]
+    heads = re.findall(r"<th [^>]*>(.*?)</th>", shown)
+    environments = ["same", "neutral", "reversed", "conflict", "faint", "origin-b"]
+    assert heads == ["recipe: loss · epochs", *environments, "worst group, accuracy", "which"]
+    assert [row[0] for row in rows] == list(dict.fromkeys(row["recipe"] for row in estimates))
+    for recipe, *values, worst, which in rows:
+        own = [row for row in estimates if row["recipe"] == recipe]
+        of = {row["environment"]: row for row in own if row["measure"] == "auroc" and row["environment"]}
+        assert [value.partition(" ")[0] for value in values] == [f"{of[e]['value']:.2f}"[1:] for e in environments]
+        least = min((row for row in own if row["group"] == "worst group"), key=lambda row: row["value"])
+        assert float(worst.partition(" ")[0]) == pytest.approx(least["value"], abs=0.005)
+        assert which == f"in {least['environment']}: texture part-solid benign"
+    folded = re.findall(r"<details><summary>([^<]*)</summary>\s*<div class=\"sheet\" id=\"(\w+)\"", page)
+    assert [id for _, id in folded] == ["measures", "worst"]
+    assert folded[0][0] == f"Every measure in every environment ({len(rows) * len(environments)} rows)"
+    assert {"performance.csv", "measures.csv", "worst.csv"} <= {name.removesuffix(".gz") for name in files(page)}
+
+
+def test_a_factor_that_is_held_is_not_told_as_tied(page: str) -> None:
+    row = page.partition('id="environments"')[2].partition(">conflict<")[2].partition("</tr>")[0]
+    assert ">held at solid<" in row
+    assert "Texture held at solid" in page.partition("conflict: rows are")[2].partition("</p>")[0]
+    assert "tied to malignant at .00" not in page.partition("conflict: rows are")[2].partition("</p>")[0]
+
+
+def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
+    """Factors and axes whose names have underscores, in titles, heads, captions, and rows."""
+    root = make_run(tmp_path, Made(more=(("batch_size", ("32", "64")),)))
+    folder = RunFolder(root)
+    for table in ("estimates", "seeds", "environments", "pictures"):
+        rows = folder.table(table)
+        renamed = [{**row, "factor": {"vessel attachment": "vessel_kind", "texture": "lung_texture"}.get(
+            row["factor"], row["factor"])} for row in rows]  # fmt: skip
+        folder.write_table(table, getattr(schema, table.upper()), renamed)
+    page = write_page(root).read_text(encoding="utf-8")
+    seen = re.sub(r'"data:[^"]*"|<(style|script|pre)\b.*?</\1>|</?a\b[^>]*>', "", page, flags=re.DOTALL)
+    assert "recipe: loss · epochs · batch size" in seen
+    assert "lung texture" in seen
+    of_ours = {"vessel_kind", "lung_texture", "batch_size", *schema.CONTRASTS, *schema.ESTIMATES, *schema.COLLAPSES}
+    statements = {row["statement"] for row in folder.table("contrasts")} | {
+        row["text"] for row in folder.table("sentences")
+    }
+    for text in statements:  # these are made by the statistics
+        seen = seen.replace(html.escape(text), "").replace(text, "")
+    assert {name for name in of_ours if "_" in name and re.search(rf"\b{name}\b", seen)} == set()
 
 
 def test_what_went_wrong_is_shown(page: str) -> None:

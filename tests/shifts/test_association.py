@@ -50,6 +50,27 @@ def test_d_is_scipys_and_changes_sign_with_values_and_with_target(pairs):
     assert somers_d(np.exp(values), of) == pytest.approx(d, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("column", "held"),
+    [
+        ({"site": [1, 1, 1, 1]}, "b"),
+        ({"site": [1, 2, 1, 2]}, "b or c"),  # both count as high: nothing is tied to the target
+        ({"site": [0, -1, 0, 0]}, "a"),
+        ({"site": [0, 1, 0, 0]}, ""),
+        ({"site": [-1, -1, -1, -1]}, ""),
+        ({"size": [3.5, 3.5, np.nan, 3.5]}, "3.5 mm"),
+        ({"size": [3.5, 3.5, 3.5, 4.0]}, ""),
+        ({"grade": [2, 2, 2, 2]}, "top"),
+    ],
+)
+def test_a_factor_that_all_rows_have_alike_is_held(column, held):
+    (name,) = column
+    found = achieved(table([1, 1, 0, 0], **column), name)
+    assert found.held == held
+    if held:
+        assert (found.strength, found.low, found.high) == (0, 0, 0)
+
+
 def test_a_binary_factors_d_is_the_difference_of_shares():
     # 3 of 4 positives and 1 of 5 negatives are high (b or c)
     found = achieved(table([1, 1, 1, 1, 0, 0, 0, 0, 0], site=[1, 2, 1, 0, 0, 0, 0, 0, 2]), "site", asked=0.5)

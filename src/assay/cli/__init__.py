@@ -141,7 +141,8 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="contrasts, sentences, estimates, seeds, trials, sources, collapses, environments, provenance.",
+            help="contrasts, sentences, estimates, seeds, half_doses, trials, sources, collapses, environments, "
+            "visibility, pictures, provenance.",
         ),
     ] = "contrasts",
     out: Out = RUNS,

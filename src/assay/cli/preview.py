@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.cli.preview_confounders import visibility_lines
 from assay.cli.request import Request
+from assay.core.tally import foremost, others
 from assay.shifts.environment import Achieved
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def preview_command(asked: Request) -> None:
     spec = asked.spec
 
     from assay.cli.preview_page import write_preview
+    from assay.cli.reading import reading_shown
     from assay.cli.run import crew, run_folder
     from assay.execution.device import choose_device
     from assay.execution.power import detectable_differences
@@ -44,7 +46,8 @@ def preview_command(asked: Request) -> None:
 
     folder = run_folder(spec, asked.scale, asked.out) / "preview"
     device = choose_device(asked.device)
-    prepared = prepare(spec, folder.parent, skip_bad_rows=asked.skip_bad_rows, device=device)
+    with reading_shown(asked.json) as told:
+        prepared = prepare(spec, folder.parent, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     preview = make_preview(spec, prepared.population, folder)
     power = detectable_differences(spec, prepared.population)
     found = Found(prepared, preview, power, crew(asked.workers, device)[1], folder)
@@ -91,17 +94,27 @@ def size(found: Found) -> str:
 
 def association(tie: Achieved) -> str:
     """One association: asked for, achieved with its interval, and the rows that were kept for it."""
+    kept = f", {tie.kept} of {tie.available} rows kept" if tie.kept < tie.available else ""
+    if tie.held:
+        return f"{tie.factor}: held at {tie.held}, so that nothing ties it to {tie.target}{kept}"
     asked = "as found" if tie.asked is None else f"asked {tie.asked:+.2f}"
     achieved = f"achieved {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
-    kept = f", {tie.kept} of {tie.available} rows kept" if tie.kept < tie.available else ""
     return f"{tie.factor} with {tie.target}: {asked}, {achieved}{kept}"
 
 
 def cross_table(tie: Achieved) -> tuple[list[str], list[tuple[str, list[int]]]]:
-    """Classes, and for every level or bin of the factor its name and the number of rows per class."""
-    labels = list(dict.fromkeys(label for label, _ in tie.counts))
-    levels = list(dict.fromkeys(level for _, level in tie.counts))
-    return labels, [(level, [tie.counts.get((label, level), 0) for label in labels]) for level in levels]
+    """Classes, and for every level or bin of the factor its name and the number of rows per class.
+
+    Of many classes the most frequent have a column each, and the rest one together (`tally.foremost`).
+    """
+    classes = dict.fromkeys((label for label, _ in tie.counts), 0)
+    for (label, _), rows in tie.counts.items():
+        classes[label] += rows
+    named, rest = foremost(classes)
+    columns = [(name, (name,)) for name in named] + ([(others(rest), rest)] if rest else [])
+    levels = dict.fromkeys(level for _, level in tie.counts)
+    counted = [(level, [sum(tie.counts.get((one, level), 0) for one in own) for _, own in columns]) for level in levels]
+    return [name for name, _ in columns], counted
 
 
 def _counts(tie: Achieved) -> list[str]:

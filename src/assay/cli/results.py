@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import StoreError, nearest, unknown_name
+from assay.core.errors import StoreError, nearest
 from assay.store.files import Row
-from assay.store.folder import EARLIER, RunFolder, remove_unit
+from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table
 from assay.store.lock import working_in
 
 SHOWN = {
@@ -24,8 +24,13 @@ SHOWN = {
     "sources": ("name", "seed", "status", "yardstick", "steps", "images", "reason"),
     "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
+    "visibility": ("confounder", "share", "difference", "ssim", "images", "reason"),
+    "pictures": ("file", "kind", "environment", "factor", "caption"),
     "provenance": ("key", "value"),
 }
+"""Table -> the columns that are printed for reading; `--json` and `--csv` have all."""
+HEADS = {"p_holm": "p (Holm)"}
+"""What heads a column whose name is no word."""
 UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
 
 
@@ -47,8 +52,7 @@ def find_run(run: str, out: Path) -> Path:
 
 def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> None:
     """Print a table for reading, as JSON, or as CSV."""
-    if table not in SHOWN:
-        raise StoreError(unknown_name("table", table, tuple(SHOWN)))
+    require_table(table)
     if json and csv:
         raise StoreError("--json and --csv: choose one of them")
     folder = RunFolder(find_run(run, out))
@@ -103,7 +107,7 @@ def _print_table(rows: list[Row], names: tuple[str, ...]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in said:
         number = bool(rows) and all(not isinstance(row[name], str) for row in rows)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+        table.add_column(HEADS.get(name, name), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(row[name]) for name in said))
     Console(width=None if sys.stdout.isatty() else UNFOLDED, markup=False, highlight=False).print(table)

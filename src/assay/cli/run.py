@@ -38,13 +38,15 @@ def run_command(asked: Request) -> None:
     spec = asked.spec
 
     from assay.cli.progress import display_for
+    from assay.cli.reading import reading_shown
     from assay.execution.device import choose_device
     from assay.execution.run import prepare, run_study
 
     device, json = choose_device(asked.device), asked.json
     root = run_folder(spec, asked.scale, asked.out)
     executor, count = crew(asked.workers, device)
-    prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device)
+    with reading_shown(json) as told:
+        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     if json:
         print(jsonlib.dumps(_planned(prepared, count)), flush=True)
     else:

@@ -48,7 +48,7 @@ def parse_study(
     """The study that a built-in name, a YAML file or a mapping describes.
 
     scale: one of its `scales`; `overrides` (`a.b=c`) come after it and `seeds` last.
-    Raises SpecError that tells up to five independent problems, each in at most three lines.
+    Raises SpecError that tells the first five problems by line, each in at most three lines, and how many more.
     """
     document = apply_sets(apply_scale(read_study(source), scale), overrides)
     if seeds is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,12 +72,19 @@ class Problems:
             self.found.append(problem)
 
     def stop(self) -> None:
-        """Raise SpecError when anything was found."""
+        """Raise SpecError when anything was found: the first few by line, then what stands in no file."""
         if not self.found:
             return
-        texts = [problem.text(self.document) for problem in self.found[:MOST_TOLD]]
+        told = sorted(self.found, key=lambda problem: _line(self.document.place(problem.keys)))[:MOST_TOLD]
+        texts = [problem.text(self.document) for problem in told]
         more = len(self.found) - MOST_TOLD
         raise SpecError("\n".join([*texts, f"and {more} more"] if more > 0 else texts))
+
+
+def _line(place: str) -> float:
+    """The line of a place such as `study.yaml:12`; beyond all lines where it names none."""
+    number = place.rpartition(":")[2]
+    return int(number) if number.isdigit() else math.inf
 
 
 def show(value: Any) -> str:

@@ -40,15 +40,25 @@ def default_cache_root() -> Path:
     return (Path(home).expanduser() if home else Path.home() / ".cache") / "assay"
 
 
+Told = Callable[[str, int, int], None]
+"""Hears how far something long has come: what is done, how many of it are, and how many there will be."""
+
+
+def untold(what: str, done: int, of: int) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayCache:
     """Arrays by key, one `.npy` file each under `root`.
 
     A file appears under its name only when it is complete and flushed. Its key must hold all that decides its content:
     what is found under a key with the right shape and type is taken as it is.
+    told: hears of images while they are read into it.
     """
 
     root: Path
+    told: Told = untold
 
     def get(
         self,

@@ -11,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from assay.core.dose import dose_axis
+from assay.core.factors import declared_factors
 from assay.core.measures import range_of
-from assay.core.spec import RecipePoint
+from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
 from assay.execution.described import Described, describe, keep, kept
@@ -116,7 +117,7 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             panel = gathered.panel(point, environment)
             if panel is None:
                 continue
-            for measure in MEASURES:
+            for measure in measures_of(gathered.plan.spec, panel.scores.shape[2]):
                 found = estimate(panel, measure)
                 where = _where(point, {"measure": measure, "environment": environment})
                 per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
@@ -131,6 +132,21 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             ]
             estimates.append(scalar_row(where, list(by_seed.values())))
     return seeds, estimates
+
+
+def measures_of(spec: StudySpec, classes: int) -> list[str]:
+    """The measures that kept outputs give: a weighted kappa only where classes are known to have an order."""
+    ordered = classes <= 2 or _has_ordered_classes(spec)
+    return [name for name, measure in MEASURES.items() if ordered or not measure.ordinal]
+
+
+def _has_ordered_classes(spec: StudySpec) -> bool:
+    """Whether the study says that its classes are grades: by a comparison of a measure that needs it, or as the levels
+    of a phantom's ordinal factor.
+    """
+    named = any(MEASURES[item.measure].ordinal for item in spec.contrasts if item.measure in MEASURES)
+    target = (declared_factors(spec.data) or {}).get(spec.data.target) if spec.data.phantom else None
+    return named or (target is not None and target.kind == "ordinal")
 
 
 def scalar_row(where: Row, rows: Sequence[Row]) -> Row:

@@ -135,6 +135,7 @@ def _achieved_row(found: Achieved) -> Row:
         "kept": found.kept,
         "available": found.available,
         "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
+        "held": found.held,
     }
 
 

@@ -18,7 +18,7 @@ from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
-from assay.data.cache import ArrayCache
+from assay.data.cache import ArrayCache, Told, untold
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
@@ -210,17 +210,20 @@ def _nothing_to_read(trial: Mapping[str, Any]) -> str:
 _populations: dict[tuple[str, Path, bool, str], Population] = {}
 
 
-def population_of(data: DataSpec, place: Place, device: str = "cpu", *, fresh: bool = False) -> Population:
+def population_of(
+    data: DataSpec, place: Place, device: str = "cpu", *, fresh: bool = False, told: Told = untold
+) -> Population:
     """The population of a study, opened once per process.
 
     device: where a phantom is rendered.
     fresh: open it anew, since its files may have been edited; what was opened before is let go.
+    told: hears of images while they are read.
     """
     if fresh:
         _populations.clear()
     key = (canonical_json(data.canonical()), place.cache, place.skip_bad_rows, device)
     if key not in _populations:
-        cache = ArrayCache(place.cache)
+        cache = ArrayCache(place.cache, told)
         _populations[key] = open_population(data, cache, skip_bad_rows=place.skip_bad_rows, device=device)
     return _populations[key]
 

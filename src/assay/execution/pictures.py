@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image
 
 from assay.core.files import write_whole
+from assay.core.tally import foremost, others
 from assay.data.dataset import PixelScale
 from assay.execution.confounders import Confounder, Looked
 from assay.shifts.environment import Environment, Scene
+from assay.stats.format import in_words
 from assay.store.files import Row
 
 COLUMNS = 8  # images a row of a sheet, one row per class
@@ -34,12 +36,18 @@ class Gallery:
     folds: int = 1
 
     def sheet(self, environment: Environment, name: str) -> Row:
-        """A sheet of one environment: one row of images per class, chosen as the first of each class."""
-        classes = environment.table.classes
-        chosen = [np.flatnonzero(environment.table.target == k)[:COLUMNS] for k in range(len(classes))]
-        rows = [_pixels(environment, index) for index in chosen if len(index)]
-        shown = [label for label, index in zip(classes, chosen, strict=True) if len(index)]
-        counts = ", ".join(f"{np.sum(environment.table.target == k)} {label}" for k, label in enumerate(classes))
+        """A sheet of one environment: one row of images per class, chosen as the first of each class.
+
+        Of many classes the most frequent have a row each, and the caption counts the rest (`tally.foremost`).
+        """
+        target, classes = environment.table.target, environment.table.classes
+        rows_of = {label: int(np.sum(target == k)) for k, label in enumerate(classes)}
+        named, rest = foremost(rows_of)
+        shown = [label for label in named if rows_of[label]]
+        chosen = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in shown]
+        rows = [_pixels(environment, index) for index in chosen]
+        more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
+        counts = ", ".join([*(f"{rows_of[label]} {label}" for label in named), *more])
         text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
@@ -76,7 +84,7 @@ class Gallery:
             by = amplification([before[i]], [after[i]])
             images = [before[i], after[i], _difference(before[i], after[i], by)]
             ends = [_value(environment, factor, i) for environment in (low, high)]
-            text = f"{called}: {ends[0]}, {ends[1]}, and {_said(by)}. All else is the same."
+            text = f"{in_words(called)}: {ends[0]}, {ends[1]}, and {_said(by)}. All else is the same."
             row = int(low.table.row[i])
             said = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
             name = f"pair-{_safe(called)}-{i}.png"

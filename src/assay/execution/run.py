@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.spec import StudySpec
-from assay.data.cache import default_cache_root
+from assay.data.cache import Told, default_cache_root, untold
 from assay.execution.analysis import analyse, analyse_records
 from assay.execution.checked import check_rows
 from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
@@ -86,16 +86,18 @@ def default_workers(device: str = PROCESSOR) -> int:
     return cores if device == PROCESSOR else min(cores, WORKERS_PER_GPU)
 
 
-def prepare(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR) -> Prepared:
+def prepare(
+    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, told: Told = untold
+) -> Prepared:
     """Plan a study against what its run folder already holds. Reads data, trains nothing, writes nothing there.
 
-    device: as `choose_device` gives it.
+    device: as `choose_device` gives it. told: hears of images while they are read.
 
     Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`).
     """
     place = Place(root, default_cache_root(), skip_bad_rows)
-    population = population_of(spec.data, place, device, fresh=True)
-    starts = {name: population_of(source.data, place, device) for name, source in spec.sources.items()}
+    population = population_of(spec.data, place, device, fresh=True, told=told)
+    starts = {name: population_of(source.data, place, device, told=told) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
     plan = make_plan(spec, population, starts)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assay.core.tally import foremost, others
 from assay.report.contents import WORST
 from assay.report.settings import settings
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, figure, sheet, sort_key, words
 from assay.report.tables import Tables, distinct, numeric, whole
-from assay.report.wording import column_places, measure_name, recipe_head
-from assay.stats.format import number, with_interval
+from assay.report.wording import column_places, measure_name, placed, recipe_head
+from assay.stats.format import in_words, number, with_interval
 from assay.stats.kept import without_seeds
 from assay.store import schema
 from assay.store.files import Row
@@ -30,9 +31,9 @@ def environments(tables: Tables) -> Sheet | None:
                 words(row["environment"]),
                 words(said.get(row["environment"], NONE)),
                 *([words(row["recipe"] or "all")] if several else []),
-                words(f"{row['factor']} with {row['target']}" if row["factor"] else "none"),
+                words(f"{in_words(row['factor'])} with {row['target']}" if row["factor"] else "none"),
                 figure(numeric(row, "asked"), places),
-                estimated({**row, "value": row["strength"], "reason": ""}, places) if row["factor"] else words(NONE),
+                _achieved(row, places),
                 words(_share(row)),
                 words(_cells(row["counts"])),
                 amount(whole(row, "images")),
@@ -43,10 +44,20 @@ def environments(tables: Tables) -> Sheet | None:
     ]
     heads = ("environment", "sets", *(["recipe"] if several else []), "association", "asked", "achieved", "rows kept",
              "images per cell", "images", "patients")  # fmt: skip
-    note = "Associations are Somers' D of the factor given the target, from -1 to 1."
+    note = (
+        "Associations are Somers' D of the factor given the target, from -1 to 1. A factor that is held at one value "
+        "can be tied to nothing."
+    )
     source = (tables.environments, schema.ENVIRONMENTS)
     caption = "Environments, as asked and as achieved"
     return sheet("environments", caption, heads, lines, source, note) if lines else None
+
+
+def _achieved(row: Row, places: int) -> Cell:
+    """The association that there is, or the value at which the factor is held."""
+    if row["held"]:
+        return words(f"held at {row['held']}")
+    return estimated({**row, "value": row["strength"], "reason": ""}, places) if row["factor"] else words(NONE)
 
 
 def statuses(tables: Tables) -> Sheet | None:
@@ -171,12 +182,22 @@ def _share(row: Row) -> str:
 
 
 def _cells(counts: str) -> str:
-    """`benign (solid: 500, part-solid: 20), malignant (solid: 30)`."""
+    """`benign (solid: 500, part-solid: 20), malignant (solid: 30)`; of many classes the rest stand together."""
     cells: list[list[Any]] = json.loads(counts) if counts else []
-    by_label: dict[str, list[str]] = {}
+    rows = dict.fromkeys((str(label) for label, _, _ in cells), 0)
+    for label, _, count in cells:
+        rows[str(label)] += count
+    named, rest = foremost(rows)
+    by_label: dict[str, dict[str, int]] = {}
     for label, level, count in cells:
-        by_label.setdefault(str(label), []).append(f"{_rounded(str(level))}: {count:,}")
-    return ", ".join(f"{label} ({', '.join(levels)})" for label, levels in by_label.items())
+        own = by_label.setdefault(others(rest) if str(label) in rest else str(label), {})
+        own[str(level)] = own.get(str(level), 0) + count
+    order = [*named, *([others(rest)] if rest else [])]
+    return ", ".join(f"{label} ({_levels(by_label[label])})" for label in order)
+
+
+def _levels(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_rounded(level)}: {count:,}" for level, count in counts.items())
 
 
 def _rounded(level: str) -> str:
@@ -187,7 +208,7 @@ def _rounded(level: str) -> str:
 def _places(rows: Sequence[Row]) -> str:
     """Where a reason holds, the first few by name."""
     keys = ("recipe", "environment", "factor", "level", "layer", "group")
-    names = distinct(" ".join(row[key] for key in keys if row[key]) for row in rows)
+    names = distinct(" ".join(placed(row, key) for key in keys if row[key]) for row in rows)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return "; ".join(names[:3]) + more
 

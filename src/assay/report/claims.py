@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from assay.report.tables import numeric
+from assay.stats.format import in_words
 from assay.store.files import Row
 
 
@@ -53,4 +54,4 @@ def with_levels(some: int, of: int, axis: str) -> str:
     """` with every loss`, ` with 4 of 5 recipes`; nothing where there is but one."""
     if of <= 1:
         return ""
-    return f" with every {axis or 'recipe'}" if some == of else f" with {some} of {of} recipes"
+    return f" with every {in_words(axis) or 'recipe'}" if some == of else f" with {some} of {of} recipes"

@@ -148,7 +148,7 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "How well it does, and where",
             "",
             there(performance.by_environment(evidence), performance.by_budget(evidence)),
-            there(contents.performance(evidence), contents.worst(evidence)),
+            there(contents.performance(evidence), contents.measures(evidence), contents.worst(evidence)),
         ),
         Section(
             "relies",

@@ -12,6 +12,7 @@ from assay.report.figures import Figure, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
+from assay.stats.format import in_words
 from assay.stats.rows import DOSES
 from assay.stats.slice import named
 from assay.store.files import Row
@@ -76,7 +77,7 @@ def _parts(row: Row) -> list[str]:
     """`reversed`, `epochs 20`, `matched fit`: where and how a comparison was made."""
     how = {"matched-fit": "matched fit", DOSES: "over the doses"}.get(row["at"], "equal budget")
     held = [held_words({axis: value}) for axis, value in mapping(row["where"]).items()]
-    return [part for part in (row["factor"], row["layer"], row["environment"], *held, how) if part]
+    return [part for part in (in_words(row["factor"]), row["layer"], row["environment"], *held, how) if part]
 
 
 def _folded(levels: list[str], rows: Sequence[Row]) -> tuple[list[str], str]:

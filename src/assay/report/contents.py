@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from assay.report.choosing import DIFFERS
+from assay.report.choosing import DIFFERS, is_overall
 from assay.report.evidence import Evidence
 from assay.report.sheets import MOST, NONE, Cell, Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, distinct, numeric, whole
-from assay.report.wording import column_places, measure_name, recipe_head
-from assay.stats.format import number
+from assay.report.wording import column_places, measure_name, placed, recipe_head
+from assay.stats.format import in_words, number
 from assay.stats.kept import without_seeds
 from assay.stats.measures import MEASURES
 from assay.store import schema
@@ -76,19 +77,70 @@ def _less(row: Row, name: str, other: int, word: str, usual: int = 0) -> Cell:
 
 
 def performance(evidence: Evidence) -> Sheet | None:
-    """A row per recipe and environment, a column per measure."""
-    chosen = [row for row in evidence.tables.estimates if row["measure"] in MEASURES and _overall(row)]
-    measures = [name for name in MEASURES if any(row["measure"] == name and _defined(row) for row in chosen)]
-    if "auroc" in measures:
-        measures = [name for name in measures if name not in _REPEATED]
-    lines, total = _by_place(evidence, chosen, ("recipe", "environment"), "measure", measures)
-    heads = (recipe_head(evidence.tables), "environment", *map(measure_name, measures), *COUNTS)
+    """A row per recipe: the study's measure in every environment, and in the group where it is worst."""
+    measure = evidence.outline.measure
+    rows = evidence.estimates(measure, is_overall)
+    names = distinct(row["environment"] for row in rows)
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        found.setdefault(row["recipe"], {})[row["environment"]] = row
+    worst = _worst_groups(evidence)
+    places = [column_places(own[name] for own in found.values() if name in own) for name in names]
+    least = column_places(worst.values())
+    lines = [
+        Line(
+            (
+                words(recipe),
+                *(estimated(own.get(name), decimals) for name, decimals in zip(names, places, strict=True)),
+                estimated(worst.get(recipe), least),
+                words(_which(worst[recipe]) if recipe in worst else NONE),
+            ),
+            first=evidence.outline.shown(next(iter(own.values()))),
+        )
+        for recipe, own in found.items()
+    ]
+    of = next((row["measure"] for row in worst.values()), measure)
+    group = "worst group" if of == measure else f"worst group, {measure_name(of)}"
+    heads = (recipe_head(evidence.tables), *names, group, "which")
+    note = "Worst group: of all environments the one with the lowest value; which group that is may differ by seed."
+    source = ([*rows, *worst.values()], schema.ESTIMATES)
+    caption = f"{measure_name(measure)} of every recipe, by environment"
+    return sheet("performance", caption, heads, lines, source, note if worst else "") if lines else None
+
+
+def _worst_groups(evidence: Evidence) -> dict[str, Row]:
+    """Recipe -> its worst group over all environments: by the study's measure, by accuracy where it has none."""
+    for measure in (evidence.outline.measure, "accuracy"):
+        rows = evidence.estimates(measure, lambda row: row["group"] == WORST[1] and _defined(row))
+        if rows:
+            found: dict[str, Row] = {}
+            for row in sorted(rows, key=lambda row: numeric(row, "value")):
+                found.setdefault(row["recipe"], row)
+            return found
+    return {}
+
+
+def _which(row: Row) -> str:
+    """`in other-origin: sex F; view AP`."""
+    groups = "; ".join(part.removeprefix("in ") for part in in_words(row["reason"]).split("; "))
+    return f"in {row['environment']}: {groups}"
+
+
+def measures(evidence: Evidence) -> Sheet | None:
+    """A row per recipe and environment, a column per measure; folded."""
+    chosen = [row for row in evidence.tables.estimates if row["measure"] in MEASURES and is_overall(row)]
+    names = [name for name in MEASURES if any(row["measure"] == name and _defined(row) for row in chosen)]
+    if "auroc" in names:
+        names = [name for name in names if name not in _REPEATED]
+    lines, total = _by_place(evidence, chosen, ("recipe", "environment"), "measure", names)
+    heads = (recipe_head(evidence.tables), "environment", *map(measure_name, names), *COUNTS)
     source = (chosen, schema.ESTIMATES)
-    return sheet("performance", "Performance in every environment", heads, lines, source, "", total) if lines else None
+    made = sheet("measures", "Every measure in every environment", heads, lines, source, "", total)
+    return replace(made, folded=True) if lines else None
 
 
 def worst(evidence: Evidence) -> Sheet | None:
-    """The worst environment of each recipe, and the worst group in each environment."""
+    """The worst environment of each recipe, and the worst group in each environment; folded."""
     chosen = [row for row in evidence.tables.estimates if row["group"] in WORST]
     shown = [row for row in chosen if row["measure"] in (evidence.outline.measure, "accuracy")]
     places = column_places(shown)
@@ -100,7 +152,7 @@ def worst(evidence: Evidence) -> Sheet | None:
                 words(row["environment"] or "all"),
                 words(measure_name(row["measure"])),
                 estimated(row, places),
-                words(row["reason"]),
+                words(in_words(row["reason"])),
                 amount(whole(row, "seeds")),
             ),
             first=evidence.outline.shown(row),
@@ -109,7 +161,8 @@ def worst(evidence: Evidence) -> Sheet | None:
     ]
     heads = (recipe_head(evidence.tables), "worst", "environment", "measure", "value", "which, by seed", "seeds")
     source = (chosen, schema.ESTIMATES)
-    return sheet("worst", "Worst environments and groups", heads, lines, source) if lines else None
+    made = sheet("worst", "Worst environments and groups", heads, lines, source)
+    return replace(made, folded=True) if lines else None
 
 
 def reliance(evidence: Evidence) -> Sheet | None:
@@ -163,7 +216,7 @@ def _by_place(
     """
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        found.setdefault(tuple(str(row[name]) for name in place), {})[row[across]] = row
+        found.setdefault(tuple(placed(row, name) for name in place), {})[row[across]] = row
     total = len(found)
     if total > MOST:
         found = {where: own for where, own in found.items() if evidence.outline.shown(next(iter(own.values())))}
@@ -178,10 +231,6 @@ def _by_place(
             cells.append(amount(count) if count else estimated(None))
         lines.append(Line(tuple(cells)))
     return lines, total
-
-
-def _overall(row: Row) -> bool:
-    return bool(row["environment"]) and not (row["factor"] or row["level"] or row["group"])
 
 
 def _defined(row: Row) -> bool:

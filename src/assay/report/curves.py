@@ -72,7 +72,7 @@ def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
 
 def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
     top, base = place.scale.end, place.scale.start
-    title = shortened(panel.title, place.right - place.left + 20, BOLD)
+    title = shortened(panel.title, place.right - place.left + GAP - 10, BOLD)
     parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
     for value in ticks(*plot.limits, 6):
         y = place.scale(value)

@@ -17,7 +17,7 @@ from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, coordinates, mapping, numeric, whole
 from assay.report.wording import column_places, held_words, measure_name
-from assay.stats.format import number
+from assay.stats.format import in_words, number
 from assay.stats.rows import CONFOUNDER, DOSES
 from assay.store import schema
 from assay.store.files import Row
@@ -238,7 +238,7 @@ def half_doses(evidence: Evidence) -> Sheet | None:
         )
         for row in rows
     ]
-    axes = " · ".join(mapping(rows[0]["coordinates"])) if rows else ""
+    axes = " · ".join(map(in_words, mapping(rows[0]["coordinates"]))) if rows else ""
     heads = (f"recipe: {axes}" if axes else "recipe", "environment", "measure", "half-dose", "margin at p = 0", "seeds",
              "why there is none")  # fmt: skip
     note = (

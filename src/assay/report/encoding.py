@@ -10,7 +10,7 @@ from assay.report.evidence import Evidence
 from assay.report.figures import Figure, curves, plot_of, slice_note
 from assay.report.marks import Reference
 from assay.report.tables import distinct, numeric
-from assay.stats.format import listed
+from assay.stats.format import in_words, listed
 from assay.store.files import Row
 
 TRAINED, UNTRAINED, SHUFFLED, PIXELS = "trained", "untrained", "shuffled", "pixels"
@@ -28,7 +28,7 @@ def by_layer(evidence: Evidence) -> Figure | None:
     layers = tuple(distinct(row["layer"] for row in trained))
     levels, note = some_levels(evidence)
     factors = distinct(row["factor"] for row in trained)
-    groups = [(factor, [row for row in trained if row["factor"] == factor]) for factor in factors]
+    groups = [(in_words(factor), [row for row in trained if row["factor"] == factor]) for factor in factors]
     along = ("layer", layers, _layer)
 
     def references(panel: Sequence[Row]) -> tuple[Reference, ...]:
@@ -53,7 +53,8 @@ def _title(evidence: Evidence, rows: Sequence[Row], layer: str) -> str:
     gained = [factor for factor, by_level in pairs.items() if all(map(_gained, by_level.values()))]
     if not gained:
         return f"What each layer encodes, up to {layer}"
-    which = listed(gained) if len(gained) <= NAMED else f"{len(gained)} of {len(pairs)} factors"
+    names = [in_words(factor) for factor in gained]
+    which = listed(names) if len(names) <= NAMED else f"{len(names)} of {len(pairs)} factors"
     return f"In {layer}, {which} can be read better than before training"
 
 

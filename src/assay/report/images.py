@@ -22,7 +22,7 @@ from assay.report.settings import described
 from assay.report.sheets import Sheet
 from assay.report.tables import numeric, whole
 from assay.report.wording import held_words
-from assay.stats.format import number
+from assay.stats.format import in_words, number
 from assay.stats.rows import CONFOUNDER
 from assay.store.files import Row
 
@@ -75,7 +75,8 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
         of_kind[row["kind"]].append((row, picture))
     pairs: dict[str, tuple[Picture, ...]] = {}
     for row, picture in of_kind["pair"]:
-        pairs[row["factor"]] = (*pairs.get(row["factor"], ()), picture)
+        name = in_words(row["factor"])
+        pairs[name] = (*pairs.get(name, ()), picture)
     sheets, confounders = (tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder"))
     return Gallery(sheets, confounders, visible(evidence.tables), pairs, _scales(rows, loss), _drawn(made, evidence))
 
@@ -90,10 +91,10 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     doses = f", trained at p = {view.doses[0]} and at p = {view.doses[-1]}" if view.doses else ""
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
     return (
-        f"Beside a pair: the logit of each {view.axis or 'recipe'}{held}{doses}, mean of the seeds that tested the "
-        "image, from the stroke (factor low, or without) to the marker (high, or with), in units of the model's "
-        "standard deviation of the logit within a class. Above 0 the network holds the last class for likelier than "
-        f"the rest.{few}"
+        f"Beside a pair: the logit of each {in_words(view.axis) or 'recipe'}{held}{doses}, mean of the seeds that "
+        "tested the image, from the stroke (factor low, or without) to the marker (high, or with), in units of the "
+        "model's standard deviation of the logit within a class. Above 0 the network holds the last class for likelier "
+        f"than the rest.{few}"
     )
 
 

@@ -12,7 +12,7 @@ from assay.report.figures import HALF, Figure, plot_of, slice_note, strips
 from assay.report.marks import Reference
 from assay.report.settings import tied
 from assay.report.tables import numeric
-from assay.stats.format import listed
+from assay.stats.format import in_words, listed
 from assay.store.files import Row
 
 FIRST_SCREEN, MOST_TIED = 3, 6
@@ -26,6 +26,7 @@ def relied_on(evidence: Evidence) -> Figure | None:
     """For the first screen: the core and the tied factors, then the heaviest, by the first measure there is."""
     for measure in CHOICES:
         groups, without = _groups(evidence, measure)
+        groups = _named(groups)
         if groups:
             kept = _first(evidence, groups)
             rows = [row for _, group in kept for row in group]
@@ -42,6 +43,7 @@ def relied_on(evidence: Evidence) -> Figure | None:
 def by_factor(evidence: Evidence, measure: str) -> Figure | None:
     """Every factor by one measure, at the slice shown."""
     groups, without = _groups(evidence, measure)
+    groups = _named(groups)
     if not groups:
         return None
     rows = [row for _, group in groups for row in group]
@@ -49,6 +51,10 @@ def by_factor(evidence: Evidence, measure: str) -> Figure | None:
     plot = plot_of(evidence, measure, groups, levels, references=_nothing)
     title = _title(evidence, measure, groups, len(without))
     return strips(measure, title, slice_note(evidence, _undefined(without), note), plot, rows)
+
+
+def _named(groups: Sequence[Group]) -> list[Group]:
+    return [(in_words(name), rows) for name, rows in groups]
 
 
 def _first(evidence: Evidence, groups: Sequence[Group]) -> list[Group]:
@@ -103,7 +109,7 @@ def _title(evidence: Evidence, measure: str, groups: Sequence[Group], without: i
 
 
 def _undefined(names: Sequence[str]) -> str:
-    which = listed(list(names)) if len(names) <= NAMED else f"{len(names)} inputs"
+    which = listed(list(map(in_words, names))) if len(names) <= NAMED else f"{len(names)} inputs"
     return f"No value for {which}." if names else ""
 
 

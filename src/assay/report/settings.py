@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from assay.report.tables import Tables, distinct, numeric
-from assay.stats.format import listed, number
+from assay.stats.format import in_words, listed, number
 from assay.store.files import Row
 
 SAME = 0.05
@@ -40,31 +40,44 @@ def associations(tables: Tables, names: Sequence[str]) -> str:
         if there:
             values = [f"{number(_strength(rows[name]))} in {name}" for name in there]
             target = rows[there[0]]["target"]
-            said.append(f"{factor[:1].upper()}{factor[1:]} tied to {target} at {listed(values)} (Somers' D).")
+            name = in_words(factor)
+            said.append(f"{name[:1].upper()}{name[1:]} tied to {target} at {listed(values)} (Somers' D).")
     return " ".join(said)
 
 
 def described(tables: Tables) -> dict[str, str]:
-    """Environment -> `texture tied to malignant at -.90; difficulty margin 0.7`; empty where nothing is known."""
+    """Environment -> `texture tied to malignant at -.90; difficulty margin 0.7`, `texture held at solid`; empty where
+    nothing is known.
+    """
     told = shifting(tables) or tied(tables)
     found: dict[str, list[str]] = {}
     for row in tables.environments:
-        own = found.setdefault(row["environment"], [])
-        if row["factor"] in told and not math.isnan(_strength(row)):
-            own.append(f"{row['factor']} tied to {row['target']} at {number(_strength(row))}")
-    for name, more in settings(tables).items():
-        found.setdefault(name, []).append(more)
+        own, factor = found.setdefault(row["environment"], []), in_words(row["factor"])
+        if row["held"]:
+            own.append(f"{factor} held at {row['held']}")
+        elif row["factor"] in told and not math.isnan(_strength(row)):
+            own.append(f"{factor} tied to {row['target']} at {number(_strength(row))}")
+    held = {(row["environment"], row["factor"]) for row in tables.environments if row["held"]}
+    for name, more in _spec(tables):
+        where = {factor: value for factor, value in more.get("where", {}).items() if (name, factor) not in held}
+        rest = _words({**more, "where": where})
+        found.setdefault(name, []).extend([rest] if rest else [])
     return {name: "; ".join(dict.fromkeys(parts)) for name, parts in found.items()}
 
 
 def settings(tables: Tables) -> dict[str, str]:
     """Environment -> what the spec sets there beside associations, `difficulty margin 0.7`; only where it sets any."""
-    found = {name: "; ".join(f"{key} {_compact(value)}" for key, value in more.items()) for name, more in _spec(tables)}
+    found = {name: _words(more) for name, more in _spec(tables)}
     return {name: words for name, words in found.items() if words}
 
 
+def _words(more: Mapping[str, Any]) -> str:
+    return "; ".join(f"{key} {_compact(value)}" for key, value in more.items() if value)
+
+
 def _strength(row: Row) -> float:
-    return numeric(row, "strength")
+    """The association that was achieved; NaN where the factor is held, which leaves nothing to tie."""
+    return math.nan if row["held"] else numeric(row, "strength")
 
 
 def _spec(tables: Tables) -> list[tuple[str, Mapping[str, Any]]]:

@@ -46,7 +46,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried)."""
+    """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried).
+
+    folded: whether it is closed until it is asked for, since what a reader needs first stands elsewhere.
+    """
 
     id: str
     caption: str
@@ -54,11 +57,12 @@ class Sheet:
     lines: tuple[Line, ...]
     csv: Download | None
     note: str = ""
+    folded: bool = False
 
     @property
     def long(self) -> bool:
         """Whether it deserves a filter and a box to scroll in."""
-        return len(self.lines) > 16
+        return len(self.lines) > 24
 
     @property
     def numbers(self) -> tuple[bool, ...]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import Mark, Panel, Plot, bar, group, panel_grid, seed_words
-from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, element, line, marker, shortened, text
+from assay.report.svg import BOLD, NARROW, Drawing, breadth, dots, element, line, lines_of, marker, shortened, text
 
 LEAST_PANEL = 104.0
 GAP = 18.0
+LINE = 15.0
+"""From one line of a title to the next."""
 MANY = 16
 """More levels than this get rows half as high, and seeds as plain dots that say nothing on hovering."""
 MISSING = "no value"
@@ -33,7 +35,7 @@ def draw_strips(plot: Plot, width: float) -> Drawing:
     least = max(LEAST_PANEL, *(min(breadth(panel.title, BOLD), 170.0) for panel in plot.panels))
     columns, rows = panel_grid(len(plot.panels), width - label + GAP, least + GAP)
     each = (width - label - 10 - GAP * (columns - 1)) / columns
-    head = _head(plot)
+    head = _head(plot, each)
     height = row * len(plot.levels)
     body: list[str] = []
     for r in range(rows):
@@ -49,9 +51,16 @@ def draw_strips(plot: Plot, width: float) -> Drawing:
     return Drawing(width, bottom + 14, "".join(body))
 
 
-def _head(plot: Plot) -> float:
+def _head(plot: Plot, width: float) -> float:
+    """Room above panels of a width: for the longest of their titles, and the names of references."""
     named = any(reference.name for panel in plot.panels for reference in panel.references)
-    return 22.0 + (14.0 if named else 0.0)
+    lines = max(len(_title(panel, width)) for panel in plot.panels)
+    return 22.0 + LINE * (lines - 1) + (14.0 if named else 0.0)
+
+
+def _title(panel: Panel, width: float) -> list[str]:
+    """Its lines; they end before the next panel begins."""
+    return lines_of(panel.title, width + GAP - 10, BOLD)
 
 
 def _labels(plot: Plot, width: float, top: float, row: float) -> str:
@@ -65,7 +74,7 @@ def _labels(plot: Plot, width: float, top: float, row: float) -> str:
 
 def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
     scale = Scale(*plot.limits, box.x, box.x + box.width)
-    parts = [_frame(panel, box, scale, _head(plot))]
+    parts = [_frame(panel, box, scale, _head(plot, box.width))]
     by_level = {mark.level: mark for mark in panel.marks}
     for i, level in enumerate(plot.levels):
         y = box.y + row * (i + 0.5)
@@ -75,8 +84,10 @@ def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
 
 def _frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     base = box.y + box.height
-    title = shortened(panel.title, box.width + GAP - 6, BOLD)
-    parts = [text(box.x, box.y - head + 13, title, weight="600", full=panel.title)]
+    parts = [
+        text(box.x, box.y - head + 13 + LINE * i, words, weight="600", full=panel.title)
+        for i, words in enumerate(_title(panel, box.width))
+    ]
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))

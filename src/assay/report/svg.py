@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from assay.report.palette import on_paper
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-WIDE, NARROW, BOLD = 12.0, 11.0, 13.2
-"""Sizes of text: labels, the numbers of an axis, and how wide bold labels run."""
+WIDE, NARROW, BOLD = 12.0, 11.0, 15.0
+"""Sizes of text: labels, the numbers of an axis, and how wide bold labels run in a broad face such as DejaVu Sans."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,33 @@ def shortened(words: str, width: float, size: float = WIDE) -> str:
         return words
     tail = (most - 1) * 2 // 5
     return words[: most - 1 - tail].rstrip() + "…" + words[len(words) - tail :].lstrip()
+
+
+def lines_of(words: str, width: float, size: float = WIDE, most: int = 3) -> list[str]:
+    """Words on up to so many lines of a width, broken after commas or, where that is not enough, at spaces.
+
+    What does not fit even so stands on the last line, shortened.
+    """
+    lines: list[str] = []
+    for mark in (", ", " "):
+        lines = _filled(words.split(mark), mark, width, size)
+        if len(lines) <= most and all(breadth(line, size) <= width for line in lines):
+            return lines
+    kept = [*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines
+    return [shortened(line, width, size) for line in kept]
+
+
+def _filled(parts: Sequence[str], mark: str, width: float, size: float) -> list[str]:
+    """Parts that a mark sets off, as many on a line as there is room for."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        together = lines[-1] + mark + part
+        if breadth(together, size) <= width:
+            lines[-1] = together
+        else:
+            lines[-1] += mark.rstrip()
+            lines.append(part)
+    return lines
 
 
 def breadth(words: str, size: float = WIDE) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from assay.core.measures import MEASURES as NAMED
 from assay.report.tables import Tables, coordinates, numeric
-from assay.stats.format import common_decimals, with_interval
+from assay.stats.format import common_decimals, in_words, with_interval
 from assay.stats.measures import MEASURES
 from assay.stats.rows import LABELS
 from assay.store.files import Row
@@ -79,13 +79,18 @@ def column_places(rows: Iterable[Row]) -> int:
 
 def recipe_head(tables: Tables) -> str:
     """What heads a column of recipes: `recipe: loss · epochs`, the axes in the order in which a label names them."""
-    axes = list(coordinates(tables.trials[0])) if tables.trials else []
+    axes = [in_words(axis) for axis in coordinates(tables.trials[0])] if tables.trials else []
     return f"recipe: {' · '.join(axes)}" if axes else "recipe"
+
+
+def placed(row: Row, key: str) -> str:
+    """A part of where an estimate is of, such as its factor or layer, as a table has it."""
+    return in_words(row[key]) if key == "factor" else str(row[key])
 
 
 def held_words(held: Mapping[str, str]) -> str:
     """`epochs 20, texture .9`: what is held while something else is compared."""
-    return ", ".join(f"{axis} {value}" for axis, value in held.items())
+    return ", ".join(f"{in_words(axis)} {value}" for axis, value in held.items())
 
 
 def plural(count: int, thing: str) -> str:

@@ -126,7 +126,15 @@ def achieved(
         counts=_counts(table, described),
         kept=len(table),
         available=len(table) if available is None else available,
+        held=_held(described, table.columns[factor][known], values[known]),
     )
+
+
+def _held(factor: Factor, column: np.ndarray, values: np.ndarray) -> str:
+    """`solid`, `35 years`, `part-solid or ground-glass`: what all rows have where none counts for more than another."""
+    if not len(values) or (values != values[0]).any():
+        return ""
+    return " or ".join(factor.text(float(value)) for value in np.unique(column))
 
 
 def also_achieved(environment: Environment, named: Mapping[str, tuple[str, ...]]) -> Environment:

@@ -15,7 +15,8 @@ class Achieved:
 
     strength: Somers' D of the factor given the target (or one class against the rest, named in `target`), with a 95 %
     interval over patients. counts: (class name, factor level or bin) -> number of rows. kept, available: rows chosen
-    and rows there were.
+    and rows there were. held: the value that all rows have, or the levels that count alike, so that nothing can be tied
+    and the strength is 0 whatever else holds; empty where the factor varies.
     """
 
     factor: str
@@ -27,6 +28,7 @@ class Achieved:
     counts: dict[tuple[str, str], int]
     kept: int
     available: int
+    held: str = ""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ def count(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
+def in_words(name: str) -> str:
+    """A name as a sentence has it: `position x` for position_x, `batch size` for batch_size."""
+    return name.replace("_", " ")
+
+
 def listed(names: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -23,7 +23,8 @@ class Measure:
     """A metric with all that an estimate of it needs.
 
     value: from a model's answers. rows: (answers, value, patients) -> contributions per image (see `influence`).
-    low, high: the range that it cannot leave. binary: whether it exists for two classes only.
+    low, high: the range that it cannot leave. binary: whether it exists for two classes only. ordinal: whether it
+    takes several classes for grades, in their order.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Measure:
     high: float = 1.0
     unit: str = ""
     binary: bool = False
+    ordinal: bool = False
 
 
 def _constant(value: float) -> Chance:
@@ -133,6 +135,7 @@ _ALL = (
         "higher",
         _constant(0.0),
         low=-1.0,
+        ordinal=True,
     ),
 )
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from assay.core.errors import StoreError
+from assay.core.errors import StoreError, unknown_name
 from assay.core.types import Measurement
 from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.migrations import migrated
-from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
+from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
 
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
@@ -25,6 +25,12 @@ EARLIER = (
 )
 
 UnitKind = Literal["sources", "trials", "readings", "probes"]
+
+
+def require_table(name: str) -> None:
+    """Raises StoreError, with the nearest name, when no table is called so."""
+    if name not in TABLES:
+        raise StoreError(unknown_name("table", name, TABLES))
 
 
 def remove_unit(path: Path) -> None:
@@ -133,7 +139,8 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
-        """A table as rows. Raises StoreError when the study has not been analysed."""
+        """A table as rows. Raises StoreError when there is none of that name, or the study has not been analysed."""
+        require_table(name)
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
             raise StoreError(f"{self.root} holds no table '{name}': run the study first")

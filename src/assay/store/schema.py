@@ -105,9 +105,10 @@ COLLAPSES = (
 )  # fmt: skip
 
 ENVIRONMENTS = (
-    # one row per environment x factor of interest: what was asked and achieved
+    # one row per environment x factor of interest: what was asked and achieved; held: the value of all rows, which
+    # leaves nothing to tie (its strength is 0), "" where the factor varies
     "environment", "recipe", "factor", "target", "asked", "strength", "low", "high", "kept", "available", "counts",
-    "images", "patients",
+    "held", "images", "patients",
 )  # fmt: skip
 
 VISIBILITY = (
@@ -131,3 +132,9 @@ PICTURES = (
 )  # fmt: skip
 
 PROVENANCE = ("key", "value")
+
+TABLES = (
+    "contrasts", "sentences", "estimates", "seeds", "half_doses", "trials", "sources", "collapses", "environments",
+    "visibility", "pictures", "provenance",
+)  # fmt: skip
+"""Their names, what is asked for most first."""

@@ -24,6 +24,7 @@ from assay.data.sources.readers import read_mask, read_picture
 
 VERSION = 1
 """Rises when the same files decode to other pixels."""
+READING = "reading images"
 _AHEAD = 256
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
@@ -138,6 +139,7 @@ def _fill(
                 return at, (), error
 
         for at, notes, error in in_threads(attempt, range(len(array))):
+            cache.told(READING, at + 1, len(array))
             if error is not None:
                 failures[str(at)] = [error.what, error.remedy]
             for note in notes:

@@ -17,6 +17,7 @@ from assay.data.sources.readers import examine
 
 VERSION = 1
 """Rises when the same file yields another fact."""
+LOOKING = "looking at image files"
 _SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock
 
 
@@ -51,7 +52,10 @@ def _in_folder(folder: Path, paths: Sequence[Path], cache: ArrayCache) -> list[F
     stamps = [_stamp(path) for path in paths]
     fresh = [at for at, path in enumerate(paths) if remembered.get(path.name, [None])[0] != stamps[at]]
     before = time.time() - _SETTLED
-    facts: dict[int, Fact] = dict(zip(fresh, in_threads(lambda at: _examine(paths[at]), fresh), strict=True))
+    facts: dict[int, Fact] = {}
+    for at, fact in zip(fresh, in_threads(lambda at: _examine(paths[at]), fresh), strict=True):
+        facts[at] = fact
+        cache.told(LOOKING, len(facts), len(fresh))
     settled = [at for at in fresh if stamps[at][1] < before * 1e9]
     if settled:
         remembered |= {paths[at].name: [stamps[at], asdict(facts[at])] for at in settled}

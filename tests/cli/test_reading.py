@@ -1,0 +1,80 @@
+"""While images are read a person sees how far it is, on standard error alone; JSON is not disturbed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.asking import Asking
+from tests.data.sources.making import age, small_set, spec_of
+
+from assay.cli import reading
+from assay.cli.reading import Reading, reading_shown
+from assay.data.cache import ArrayCache, untold
+from assay.data.sources import load_dataset
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study of 40 images that no cache holds yet."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    small_set(tmp_path / "images", 40)
+    path = tmp_path / "own.yaml"
+    data = {"folder": "images", "target": "label", "size": 16}
+    environments = {"train": {}, "same": {}}
+    path.write_text(json.dumps({"name": "own", "data": data, "environments": environments, "recipe": {"epochs": 1}}))
+    return path
+
+
+def test_the_line_tells_what_is_left() -> None:
+    clock = [100.0]
+    told = Reading(now=lambda: clock[0])
+    assert told.line() == ""
+    told.hear("looking at image files", 1, 3)
+    assert told.line() == "looking at image files: 1 of 3"
+    told.hear("reading images", 1, 4999)
+    clock[0] += 10
+    told.hear("reading images", 1001, 4999)
+    assert told.line() == "reading images: 1,001 of 4,999, about 40 s left"
+    clock[0] += 5
+    told.hear("reading images", 1, 4999)  # begun again, in colour
+    clock[0] += 1
+    told.hear("reading images", 2, 4999)
+    assert told.line() == "reading images: 2 of 4,999, about 1 h 23 min left"
+
+
+def test_on_a_terminal_it_is_one_line_that_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    folder = small_set(tmp_path / "images", 40)
+    age(folder)  # what was written this moment is looked at again
+    for first in (True, False):
+        with reading_shown(quietly=False) as told:
+            load_dataset(spec_of(folder), ArrayCache(tmp_path / "cache", told))
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert ("looking at image files: 1 of 40" in err) == first  # later all lies in the cache: nothing is drawn
+        assert (err == "") != first
+
+
+def test_elsewhere_a_preview_tells_now_and_then_and_nothing_beside_json(
+    spec: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PLAIN_EVERY", 0.0)
+    facts = ask("preview", spec, "--json")
+    assert facts.err == ""
+    assert json.loads(facts.out)["study"] == "own"
+    monkeypatch.setenv("ASSAY_CACHE", str(spec.parent / "another"))
+    told = ask("preview", spec)
+    read = [line.partition(", about")[0] for line in told.err.splitlines() if line.startswith("reading images")]
+    assert read == [f"reading images: {n} of 40" for n in range(1, 41)]
+    assert "reading images" not in told.out
+
+
+def test_whoever_is_to_be_quiet_tells_nobody() -> None:
+    with reading_shown(quietly=True) as told:
+        assert told is untold

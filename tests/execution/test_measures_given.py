@@ -1,0 +1,43 @@
+"""Which measures the tables hold: a weighted kappa of several classes only where a study says that they are grades."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assay.core.parsing import parse_study
+from assay.execution.analysis import measures_of
+from assay.stats.measures import MEASURES
+
+KAPPA = "quadratic-weighted-kappa"
+FILES = {"folder": ".", "target": "grade", "table": ""}
+CHEST = {"phantom": "chest", "size": 64}
+BY_KAPPA = {"axis": "loss", "against": "cross-entropy", "measure": KAPPA, "environment": "same"}
+
+
+def study(data: dict[str, Any], *contrasts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": "grades",
+        "data": data,
+        "environments": {"train": {}, "same": {}},
+        "recipe": {"loss": ["cross-entropy", "supcon"]},
+        "contrasts": list(contrasts),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "classes", "there"),
+    [
+        (study(FILES), 2, True),
+        (study(FILES), 3, False),
+        (study(FILES, BY_KAPPA), 3, True),
+        (study(FILES, {**BY_KAPPA, "measure": "accuracy"}), 3, False),
+        (study({**CHEST, "target": "zone", "core": "zone"}), 3, True),
+        (study({**CHEST, "target": "scanner", "core": "scanner"}), 3, False),
+    ],
+    ids=["two classes", "three of files", "a contrast of it", "another contrast", "ordinal", "categorical"],
+)
+def test_a_kappa_is_given_where_classes_have_an_order(given: dict[str, Any], classes: int, there: bool) -> None:
+    found = measures_of(parse_study(given), classes)
+    assert found == [name for name in MEASURES if there or name != KAPPA]
