@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -78,7 +80,13 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB of one thread that lives in memory: it reads and writes Parquet and keeps no file of its own."""
+    """A cursor of its own on this process's DuckDB, which costs a tenth of starting one."""
+    return _database(os.getpid()).cursor()
+
+
+@functools.cache
+def _database(process: int) -> duckdb.DuckDBPyConnection:
+    """One thread, in memory: it reads and writes Parquet and keeps no file of its own. process: none survives a fork."""
     return duckdb.connect(":memory:", config={"threads": "1"})
 
 
