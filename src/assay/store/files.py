@@ -86,7 +86,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 @functools.cache
 def _database(process: int) -> duckdb.DuckDBPyConnection:
-    """One thread, in memory: it reads and writes Parquet and keeps no file of its own. process: none survives a fork."""
+    """One thread, in memory, without a file of its own. process: whose it is, since none survives a fork."""
     return duckdb.connect(":memory:", config={"threads": "1"})
 
 
