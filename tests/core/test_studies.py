@@ -115,7 +115,9 @@ def test_examples_name_columns_as_the_tables_do() -> None:
     assert set(values["data"]["factors"]) <= set(COLUMNS["lung-nodule"].split())
 
 
-def test_the_examples_of_the_reference_are_right() -> None:
+def test_the_examples_of_the_reference_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTS", str(tmp_path))
+    (tmp_path / "resnet50.pth").write_bytes(b"weights")
     text = (Path(__file__).parents[2] / "docs" / "reference" / "spec.md").read_text()
     blocks = [block.partition("\n")[::2] for block in text.split("```")[1::2]]
     whole = parse_yaml(blocks[0][1], "spec.md")[0]
