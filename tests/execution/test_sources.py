@@ -158,7 +158,7 @@ def test_two_processes_that_want_one_source_train_it_once(tmp_path: Path):
     for process in both:
         process.start()
     for process in both:
-        process.join(120)
+        process.join(600)
     assert [process.exitcode for process in both] == [0, 0]
     cache = RunFolder(default_cache_root())
     assert list(cache.ids("sources")) == ids(ready[0])

@@ -67,7 +67,6 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
 
     Each recipe is timed on made-up images, with its own loss, augmentation and optimiser, as a worker would run it.
     What is wrong with a user's own part is left to the trial that fails by it, whose time is then not known.
-    Raises SpecError and WeightsError for a network that cannot be built.
     """
     trained_on, validated_on = _training_images(plan.spec.data, population)
     timer = _Timer(inputs_of(population, plan.spec.data), trained_on, device)
@@ -168,7 +167,6 @@ class _Timer:
         return self.timed[whole]
 
     def _time(self, training: TrainingSpec) -> Speed:
-        network_of(training, self.inputs)  # refuses what cannot be built
         start = time.perf_counter()
         try:
             return _unless_broken(lambda: _time_recipe(training, self.inputs, self.images, self.device), Speed())

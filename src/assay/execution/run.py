@@ -16,9 +16,10 @@ from assay.execution.checked import check_rows
 from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
 from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
-from assay.execution.jobs import Place, ProbeJob, TrainJob, inputs_of, population_of
+from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.local import Workers
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
+from assay.execution.starts import check_starts
 from assay.execution.stated import state
 from assay.execution.stored import planned_before, stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
@@ -93,7 +94,8 @@ def prepare(
 
     device: as `choose_device` gives it. told: hears of images while they are read.
 
-    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`).
+    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`), and
+    WeightsError when a start cannot (`check_starts`).
     """
     place = Place(root, default_cache_root(), skip_bad_rows)
     population = population_of(spec.data, place, device, fresh=True, told=told)
@@ -106,6 +108,7 @@ def prepare(
     check_rows(spec, population, starts)
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
+    check_starts(plan, inputs_of(population, spec.data), _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
     begun = planned_before(root)
     new = [trial for trial in trials if trial.id not in begun]
@@ -114,6 +117,10 @@ def prepare(
     why_probes = probe_reasons(plan, probes, place.folder)
     counts = len(sources), len(trials), len(probes)
     return Prepared(spec, place, population, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
+
+
+def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
+    return {name: inputs_of(starts[name], source.data) for name, source in spec.sources.items()}
 
 
 def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:

@@ -83,6 +83,7 @@ class FromFile:
             scaling=target.scaling.words() if scaling is None else scaling.words,
             epsilon=epsilon,
             strides=strides,
+            positions=found.positions,
         )
         _log.info("%s: %s", path, target.start.text())
 

@@ -17,6 +17,7 @@ from assay.recipes.timm_models import default_configuration, published
 from assay.recipes.weights.download import reachable
 from assay.recipes.weights.files import WeightsFile
 from assay.recipes.weights.load import Start, load_into
+from assay.recipes.weights.positions import fitted_positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class PretrainedByTimm:
                 f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
                 "cannot be reached; connect once to fetch them, or give a file: initialisation: {file: {path: ...}}"
             )
-        tensors = published(target.trunk, target.scaling.channels)
+        tensors, positions = fitted_positions(target.trunk, published(target.trunk, target.scaling.channels))
         file = WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors)
         load_into(target.trunk, file)
         target.start = Start(
@@ -46,6 +47,7 @@ class PretrainedByTimm:
             scaling=target.scaling.words(),
             epsilon=None,
             strides={},
+            positions=positions,
         )
 
 

@@ -48,6 +48,7 @@ class FromSource:
             scaling=target.scaling.words(),
             epsilon=None,
             strides=before.get("strides", {}),
+            positions=str(before.get("positions", "")),
         )
 
 

@@ -11,6 +11,7 @@ from assay.core.errors import WeightsError
 from assay.recipes.weights.files import WeightsFile
 from assay.recipes.weights.layouts import LAYOUTS, SLUGS, Layout
 from assay.recipes.weights.likeness import looks_like
+from assay.recipes.weights.positions import fitted_positions
 from assay.recipes.weights.words import shape, some
 
 _KNOWN_PARTS = frozenset(
@@ -28,12 +29,14 @@ class Match:
     """Tensors by the trunk's own keys.
 
     left_out: names of what the file holds beside the trunk, each with its number of tensors when it is a group.
+    positions: as `fitted_positions` says it.
     """
 
     tensors: Mapping[str, Tensor]
     layout: Layout
     prefix: str
     left_out: tuple[str, ...]
+    positions: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,9 @@ def match(
     copies = {candidate.prefix for candidate in whole} - {chosen.prefix}
     parts = _Parts((*chosen.layout.heads, *heads), tuple(copies), tuple(leave_out))
     left_out, unexpected = _beside(file, chosen, state.keys() | folded, parts)
-    tensors = {key: value for key, value in converted.items() if key in state}
+    tensors, positions = fitted_positions(trunk, {key: value for key, value in converted.items() if key in state})
     refuse_misfit(file, state, tensors, unexpected)
-    return Match(tensors, chosen.layout, chosen.prefix, (*left_out, *file.beside))
+    return Match(tensors, chosen.layout, chosen.prefix, (*left_out, *file.beside), positions)
 
 
 def _candidates(file: WeightsFile, wanted: Sequence[str], layout: str) -> list[_Candidate]:
@@ -175,16 +178,20 @@ def refuse_misfit(
 ) -> None:
     """Raises WeightsError, with every fault listed, unless `tensors` are those of a module's state, shapes and all."""
     missing = [key for key in state if key not in tensors and not key.endswith("num_batches_tracked")]
-    wrong = [
-        f"{key} is {shape(value)}, expected {shape(state[key])}"
-        for key, value in tensors.items()
-        if key in state and value.shape != state[key].shape
-    ]
+    misshapen = [key for key, value in tensors.items() if key in state and value.shape != state[key].shape]
+    wrong = [f"{key} is {shape(tensors[key])}, expected {shape(state[key])}" for key in misshapen]
     if not missing and not unexpected and not wrong:
         return
     parts = [f"weights file '{file.path}' does not fit the architecture"]
     for what, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)):
         if keys:
             parts.append(f"{len(keys)} {what}: {some(keys)}")
+    if not missing and not unexpected and all(_hangs_on_size(key) for key in misshapen):
+        raise WeightsError("; ".join([*parts, "they hang on the image size: set data.size to that of the file"]))
     likeness = looks_like(file.tensors)
     raise WeightsError("; ".join([*parts, *([f"the file looks like {likeness}"] if likeness else [])]))
+
+
+def _hangs_on_size(key: str) -> bool:
+    """Whether a tensor has one value a place of the image: position embeddings, absolute or relative."""
+    return "pos_embed" in key or "relative_position" in key or "rel_pos" in key

@@ -1,0 +1,51 @@
+"""Whether every network of a study can be built and take up its start, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from assay.core.errors import SpecError
+from assay.core.hashing import canonical_json
+from assay.core.spec import TrainingSpec
+from assay.execution.jobs import Inputs, empty_network, network_of
+from assay.execution.sources import start_id
+from assay.execution.study import Plan
+from assay.recipes.initialisation import with_trunk
+from assay.recipes.weights.words import shape
+
+
+def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -> None:
+    """Build each distinct pair of architecture and start once; weights are loaded, and fetched where they are not here.
+
+    inputs: of the study's networks. of_sources: of the networks of its sources, by name.
+    Raises SpecError and WeightsError as `build_network` does, and SpecError for a source whose trunk has tensors of
+    another shape because its images are of another size.
+    """
+    sources = {source.id: source for source in plan.sources}
+    trainings = [(source.training, of_sources[source.name]) for source in plan.sources]
+    trainings += [(trial.training, inputs) for trial in plan.trials]
+    seen: set[str] = set()
+    for training, own in trainings:
+        start = sources.get(start_id(training.recipe))
+        initialisation = start.name if start else training.recipe.initialisation.model_dump(mode="json")
+        key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialisation, own.size])
+        if key in seen:
+            continue
+        seen.add(key)
+        if start is None:
+            network_of(training, own)
+        else:
+            _check_source(start.name, training, own, of_sources[start.name])
+
+
+def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inputs) -> None:
+    ours, theirs = (
+        with_trunk(network_of(training, inputs, empty_network)).trunk.state_dict() for inputs in (own, of_source)
+    )
+    for key, value in ours.items():
+        if theirs[key].shape != value.shape:
+            raise SpecError(
+                f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "
+                f"architecture '{training.recipe.architecture.label}' hangs on the size ({key}: {shape(theirs[key])} "
+                f"and {shape(value)}): set sources.{name}.data.size: {own.size}"
+            )
