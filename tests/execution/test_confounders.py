@@ -67,6 +67,10 @@ def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_con
     assert rows[-1]["reason"] == "it chooses rows: no pixel is changed"
     plain = parse_study(TINY)
     assert visibility_rows(plain, Looked.at(plain, population)) == []
+    dosed = {"train": {"dose": {"confounder": "texture", "p": [0, 1]}}, "same": {"like": "train"}}
+    alone = parse_study({**TINY, "environments": dosed})
+    (row,) = visibility_rows(alone, Looked.at(alone, population))
+    assert (row["confounder"], row["kind"], row["images"]) == ("texture", "sampled", 0)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

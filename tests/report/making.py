@@ -68,6 +68,9 @@ def make_run(root: Path, made: Made = Made()) -> Path:
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
     folder.write_table("half_doses", schema.HALF_DOSES, list(_half_doses(made)))
+    folder.write_table("dose_changes", schema.DOSE_CHANGES, list(_dose_changes(made)))
+    folder.write_table("starts", schema.STARTS, list(_starts()))
+    folder.write_table("recipes", schema.RECIPES, list(_recipes(made)))
     folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
@@ -274,6 +277,45 @@ def _half_doses(made: Made) -> Iterator[Row]:
             "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
             "axis": "p", "measure": "auroc", "environment": environment, "greatest": 1.0, "margin": 0.4,
             "chance": 0.5, "seeds": made.seeds, "patients": 1000, "reason": "", **next(kinds),
+        }  # fmt: skip
+
+
+def _dose_changes(made: Made) -> Iterator[Row]:
+    """The tag takes .2, the other confounder nothing."""
+    if "p" not in dict(made.more):
+        return
+    confounders = dict(made.more)["confounder"]
+    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
+        value = -0.2 if confounder == "tag" else 0.01
+        yield {
+            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
+            "axis": "p", "measure": "auroc", "environment": environment, "value": value, "low": value - 0.1,
+            "high": value + 0.1, "seeds": 3, "patients": 1000, "reason": "",
+            "per_seed": json.dumps({seed: value + 0.03 * (seed - 1) for seed in range(3)}),
+        }  # fmt: skip
+
+
+def _starts() -> Iterator[Row]:
+    """One of each sort that a study can have."""
+    own: Row = {"data": "", "reason": "", "file": "", "sha256": ""}
+    own |= dict.fromkeys(("steps", "images", "seeds", "value", "low", "high"), NAN)
+    own["scaling"] = "(x - (0.5)) / (0.5)"
+    yield {**own, "start": "random", "kind": "random", "what": "the architecture's own random weights"}
+    yield {**own, "start": "file(path=net.pt)", "kind": "file", "what": "weights from a file", "file": "net.pt",
+           "sha256": "0123456789abcdef" * 4, "scaling": "2 x - 1"}  # fmt: skip
+    yield {**own, "start": "natural", "kind": "source", "what": "trained by this study on other images",
+           "data": "phantom natural, target kind, 64 px", "steps": 1250.0, "images": 4000.0, "seeds": 3,
+           "value": 0.91, "low": 0.85, "high": 0.95}  # fmt: skip
+
+
+def _recipes(made: Made) -> Iterator[Row]:
+    for recipe, at in made.recipes:
+        mitigation = at.get("mitigation", "none")
+        yield {
+            "recipe": recipe, "coordinates": json.dumps(at), "mitigation": mitigation,
+            "groups": "" if mitigation == "none" else "tag",
+            "training_labels": "training" if mitigation == "group-dro" else "none",
+            "selection_labels": "none" if mitigation == "none" else "validation",
         }  # fmt: skip
 
 

@@ -62,13 +62,20 @@ def test_a_study_that_changes_no_pixel_has_no_such_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize("confounder", ["tag", "low-pass"])
 def test_a_confounders_pair_is_told_by_its_own_recipes_at_every_dose(evidence: Evidence, confounder: str) -> None:
     """Though the figures hold one confounder, and one dose."""
-    found = asked(evidence, recipes(evidence, confounder))
+    found = asked(evidence, confounder, recipes(evidence, confounder))
     assert set(found) == {(loss, p) for loss in DOSED.losses for p in ("0", "0.3", "1")}
     assert all(f" {confounder} " in recipe for recipe in found.values())
 
 
+def test_a_factor_that_is_dosed_is_told_by_the_recipes_that_were_trained_with_it(evidence: Evidence) -> None:
+    """All recipes were asked about it, as about every factor of a phantom."""
+    found = asked(evidence, "tag", [*recipes(evidence, "tag"), *recipes(evidence, "low-pass")])
+    assert len(found) == 6
+    assert all(" tag " in recipe for recipe in found.values())
+
+
 def test_a_factors_pair_is_told_by_the_recipes_that_figures_show(evidence: Evidence) -> None:
-    found = asked(evidence, [*recipes(evidence, "tag"), *recipes(evidence, "low-pass")])
+    found = asked(evidence, "margin", [*recipes(evidence, "tag"), *recipes(evidence, "low-pass")])
     held = evidence.outline.held["confounder"]
     assert len(found) == 6
     assert all(f" {held} " in recipe for recipe in found.values())

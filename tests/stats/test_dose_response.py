@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from assay.stats.compare import Contrast, Scales, contrast, decide
-from assay.stats.dose_response import Dose, interaction, on_both_scales, outcome_weights
+from assay.stats.dose_response import Dose, interaction, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel, evaluate, probit
 
@@ -33,8 +33,9 @@ def auroc(one: Dose) -> float:
 
 def test_the_outcome_is_the_mean_over_doses_less_the_value_at_0():
     a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
-    outcome = [(auroc(one[1]) + auroc(one[2])) / 2 - auroc(one[0]) for one in (a, b)]
-    assert interaction(a, b, "auroc").value == pytest.approx(outcome[0] - outcome[1])
+    by_hand = [(auroc(one[1]) + auroc(one[2])) / 2 - auroc(one[0]) for one in (a, b)]
+    assert [outcome(one, "auroc").value for one in (a, b)] == pytest.approx(by_hand)
+    assert interaction(a, b, "auroc").value == pytest.approx(by_hand[0] - by_hand[1])
     assert outcome_weights(4) == pytest.approx([-1, 1 / 3, 1 / 3, 1 / 3])
 
 
@@ -49,6 +50,19 @@ def test_with_one_dose_it_is_a_difference_of_differences_and_its_interval_is_the
     on_probit = [norm.ppf(part.values) for part in parts]
     other = on_probit[0] - on_probit[1] - on_probit[2] + on_probit[3]
     assert found.scales.agree == (by_seed.mean() * other.mean() > 0)
+
+
+def test_the_outcome_of_one_dose_is_the_contrast_with_none():
+    none, dose = curve(0, (2.0, 1.6, 0.8))[:2]
+    found, plain = outcome([none, dose], "auroc"), contrast(dose.panel, none.panel, "auroc")
+    assert (found.value, found.low, found.high) == pytest.approx((plain.value, plain.low, plain.high))
+
+
+@pytest.mark.parametrize("given", [[], [0], [1, 2]], ids=["none", "p = 0 alone", "without p = 0"])
+def test_an_outcome_needs_0_and_another_dose(given: list[int]):
+    doses = curve(0, (2.0, 1.6, 0.8))
+    with pytest.raises(ValueError, match="give 0 and at least another"):
+        outcome([doses[i] for i in given], "auroc")
 
 
 def test_it_changes_sign_with_the_recipes():

@@ -141,8 +141,8 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="contrasts, sentences, estimates, seeds, half_doses, trials, sources, collapses, environments, "
-            "visibility, pictures, provenance.",
+            help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trials, sources, starts, recipes, "
+            "collapses, environments, visibility, pictures, provenance.",
         ),
     ] = "contrasts",
     out: Out = RUNS,

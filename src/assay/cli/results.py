@@ -20,8 +20,11 @@ SHOWN = {
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
     "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
+    "dose_changes": ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
-    "sources": ("name", "seed", "status", "yardstick", "steps", "images", "reason"),
+    "sources": ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),
+    "starts": ("start", "what", "data", "images", "steps", "seeds", "value", "file", "sha256", "scaling", "reason"),
+    "recipes": ("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
     "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
     "visibility": ("confounder", "share", "difference", "ssim", "images", "reason"),
@@ -29,7 +32,13 @@ SHOWN = {
     "provenance": ("key", "value"),
 }
 """Table -> the columns that are printed for reading; `--json` and `--csv` have all."""
-HEADS = {"p_holm": "p (Holm)"}
+HEADS = {
+    "p_holm": "p (Holm)",
+    "sha256": "SHA-256",
+    "validation_auroc": "AUROC of its own",
+    "training_labels": "labels that train",
+    "selection_labels": "labels that select",
+}
 """What heads a column whose name is no word."""
 UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
 

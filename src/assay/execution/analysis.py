@@ -17,11 +17,13 @@ from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
 from assay.execution.described import Described, describe, keep, kept
+from assay.execution.dose_changes import dose_change_rows
 from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.half_doses import half_dose_rows
 from assay.execution.jobs import Place
 from assay.execution.pooled import Folds
 from assay.execution.sources import Source
+from assay.execution.start_rows import recipe_rows, start_rows
 from assay.execution.stated import stated
 from assay.execution.study import Plan, Trial
 from assay.shifts.population import Population
@@ -62,6 +64,9 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
     folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
+    folder.write_table("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
+    folder.write_table("starts", schema.STARTS, start_rows(gathered))
+    folder.write_table("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("visibility", schema.VISIBILITY, described.visibility)
@@ -101,7 +106,7 @@ def _source_row(source: Source, gathered: Gathered) -> Row:
         "seed": source.training.seed,
         "status": record.get("status", "failed" if failure else "pending"),
         "reason": record.get("reason") or str(failure.get("text", "")),
-        **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images")},
+        **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images", "validation_auroc")},
     }
 
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 
 from assay.core.axes import label
+from assay.core.dose import dose_axis
 from assay.core.hashing import canonical_json
 from assay.core.spec import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
 from assay.core.types import FactorTable
@@ -96,10 +97,12 @@ def sampled(points: Sequence[RecipePoint], core: str) -> tuple[str, ...]:
 
 
 def visibility_rows(spec: StudySpec, looked: Looked) -> list[Row]:
-    """Rows of `schema.VISIBILITY`; none for a study that changes no pixel."""
+    """Rows of `schema.VISIBILITY`; none for a study that neither changes a pixel nor doses a factor."""
     changes = confounders(spec.points)
+    if not changes and not dose_axis(spec.points):
+        return []
     rows = [_row(confounder, looked.visibility(confounder)) for confounder in changes]
-    return rows + [_no_row(name) for name in sampled(spec.points, spec.data.core)] if changes else []
+    return rows + [_no_row(name) for name in sampled(spec.points, spec.data.core)]
 
 
 def in_turn(table: FactorTable) -> Int[np.ndarray, "n"]:

@@ -26,14 +26,14 @@ def half_dose_rows(gathered: Gathered) -> list[Row]:
     if not axis:
         return []
     return [
-        {**_place(points, axis), "axis": axis, "measure": measure, "environment": environment, **found}
-        for points in _by_recipe(spec.points, axis)
+        {**place(points, axis), "axis": axis, "measure": measure, "environment": environment, **found}
+        for points in by_recipe(spec.points, axis)
         for environment in points[0.0].tests
         for measure, found in _measured(gathered, spec, points, environment)
     ]
 
 
-def _by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
+def by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
     """The doses of every recipe that was trained at p = 0 and another, ascending."""
     found: dict[tuple[tuple[str, str], ...], dict[float, RecipePoint]] = {}
     for point in points:
@@ -42,7 +42,8 @@ def _by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
     return [dict(sorted(doses.items())) for doses in found.values() if 0.0 in doses and len(doses) > 1]
 
 
-def _place(points: ByDose, axis: str) -> Row:
+def place(points: ByDose, axis: str) -> Row:
+    """What a recipe is called without its dose."""
     rest = {name: value for name, value in points[0.0].coordinates.items() if name != axis}
     return {"recipe": " · ".join(rest.values()) or points[0.0].recipe.loss.label, "coordinates": json.dumps(rest)}
 
@@ -60,14 +61,14 @@ def _measured(gathered: Gathered, spec: StudySpec, points: ByDose, environment: 
         )
         return
     target, classes = kept[0].panel.target, kept[0].panel.scores.shape[2]
-    for measure in _measures(spec, classes):
+    for measure in measures(spec, classes):
         chance = MEASURES[measure].chance(target, classes)
         if not math.isnan(chance):
             found = half_dose(kept, measure, chance)
             yield measure, {**asdict(found), "text": found.text, "chance": chance}
 
 
-def _measures(spec: StudySpec, classes: int) -> list[str]:
+def measures(spec: StudySpec, classes: int) -> list[str]:
     """AUROC, and those of the measures compared along doses of which more is better."""
     stated = [contrast.measure for contrast in spec.contrasts if contrast.at == DOSES]
     fit = [name for name in stated if MEASURES[name].direction == "higher"]

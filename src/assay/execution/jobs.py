@@ -25,11 +25,12 @@ from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
 from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
 from assay.recipes.head import HeadNotFitted
-from assay.recipes.models import as_network, build_network, empty_network
+from assay.recipes.models import as_network, build_network, empty_network, scaling_words
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
 from assay.recipes.untyped import channels_last
 from assay.recipes.weights.load import start_of
 from assay.shifts.population import NamedScene, Population, open_population
+from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder, UnitKind
 
@@ -115,7 +116,7 @@ class TrainJob:
         )
         save_weights(fitted.network, unit / WEIGHTS_FILE)
         write_rows(unit / CURVE, tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
-        return self._record(fitted, len(training), len(validation))
+        return self._record(fitted, len(training), validation.table.target)
 
     def _check_data(self, population: Population) -> None:
         """What is trained on must be what the name says. Raises DataError when files were edited since."""
@@ -124,7 +125,7 @@ class TrainJob:
         if found != {key: item for key, item in self.training.data.items() if key not in OF_A_SOURCE}:
             raise DataError("the data changed since this run began: run the same command again, which plans it anew")
 
-    def _record(self, fitted: Fitted, trained_on: int, validated_on: int) -> dict[str, Any]:
+    def _record(self, fitted: Fitted, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
@@ -134,12 +135,22 @@ class TrainJob:
             "selected_epoch": fitted.selected_epoch,
             "mitigation": dict(fitted.mitigation),
             "start": {} if start is None else asdict(start),
+            "scaling": start.scaling if start else scaling_words(fitted.network),
             "steps": fitted.steps,
             "train_loss": last["train_loss"],
             "validation_loss": last["validation_loss"],
             "images": trained_on,
-            "validation_images": validated_on,
+            "validation_images": len(validated_on),
+            "validation_auroc": _validated(fitted, validated_on),
         }
+
+
+def _validated(fitted: Fitted, target: np.ndarray) -> float | None:
+    """AUROC on the validation rows, of several classes the mean of each against the rest; None where undefined."""
+    if fitted.validated is None:
+        return None
+    found = macro_auroc(fitted.validated.double().numpy(), target)
+    return found.value if found.defined else None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.dose import dose_axis
+from assay.core.hashing import canonical_json
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.confounders import Looked, confounders, visibility_rows
 from assay.execution.pictures import Gallery
@@ -90,13 +91,14 @@ def distinct_environments(
 ) -> list[tuple[str, str, Environment]]:
     """Every training and test environment of the grid once: (name, recipe, environment).
 
-    Where one name means several environments along an axis, the first recipe that has each is named, and the name says
-    which; else the recipe is empty. Environments are those of this seed and the first fold.
+    An intervention on no rows makes no other environment. Where one name means several environments along an axis, the
+    first recipe that has each is named, and the name says which; else the recipe is empty. Environments are those of
+    this seed and the first fold.
     """
     wanted: dict[str, tuple[str, RecipePoint]] = {}
     for point in points:
         for name, environment in {"train": point.train, **point.tests}.items():
-            wanted.setdefault(f"{name} {environment.model_dump_json()}", (name, point))
+            wanted.setdefault(f"{name} {canonical_json(environment.for_training())}", (name, point))
     names = [name for name, _ in wanted.values()]
     found: list[tuple[str, str, Environment]] = []
     for name, point in wanted.values():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from assay.recipes.collapse import LossBeside, collapse_reason
@@ -30,6 +31,7 @@ class Verdict:
     yardstick: float
     collapsed: str | None
     finite: bool = True
+    validated: Float[Tensor, "n k"] | None = None
 
 
 @torch.no_grad()
@@ -70,6 +72,7 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
         threshold=youden_threshold(logits, targets),
         yardstick=head.log_loss(seen.features, targets),
         collapsed=collapse_reason(seen.features, logits, collapsed_by_loss),
+        validated=logits,
     )
 
 

@@ -162,3 +162,8 @@ def _check_size(network: nn.Module, label: str, context: ArchitectureContext) ->
         ) from error
     finally:
         network.train(training)
+
+
+def scaling_words(network: nn.Module) -> str:
+    """How a network scales its images, in words; empty for one that is not built of `InputScaling` and a trunk."""
+    return network.scaling.words() if isinstance(network, Classifier) else ""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from assay.core.spec import RecipeSpec
 from assay.recipes.finish import Verdict, finish
@@ -68,7 +69,8 @@ class Fitted:
     validation_loss, lr (of all phases, where a mitigation has several). threshold: on the positive probability, None
     unless there are two classes. yardstick: validation log-loss of a logistic head refitted on the frozen features, NaN
     for dense outputs. collapsed: the reason, or None. selected_epoch: counted from 1. mitigation: whose group labels
-    were used for training and for selection, and what the mitigation says of itself, in plain values.
+    were used for training and for selection, and what the mitigation says of itself, in plain values. validated: logits
+    of the validation rows in the order of their table, on the CPU; None for dense outputs.
     """
 
     network: nn.Module
@@ -79,6 +81,7 @@ class Fitted:
     selected_epoch: int
     steps: int
     mitigation: Mapping[str, Any]
+    validated: Float[Tensor, "n k"] | None
 
 
 def fit(
@@ -169,4 +172,5 @@ def _fitted(run: Run, verdict: Verdict) -> Fitted:
             **run.labels.account(),
             **run.mitigation.account(run.found, run.objective),
         },
+        validated=verdict.validated,
     )

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from assay.report import account, comparisons, contents, doses, encoding, performance, reliance
+from assay.report.bought import bought
 from assay.report.downloads import Download, as_csv
 from assay.report.evidence import Evidence
 from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
+from assay.report.mitigations import mitigations
 from assay.report.outline import outline
 from assay.report.said import Said, anchors_of, sentences
 from assay.report.sheets import Sheet
+from assay.report.starts import starts
 from assay.report.tables import Tables, distinct, read_tables
 from assay.report.wording import plural
 from assay.store import schema
@@ -111,6 +114,9 @@ _WHOLE = (
     "estimates",
     "contrasts",
     "half_doses",
+    "dose_changes",
+    "starts",
+    "recipes",
     "collapses",
     "environments",
     "visibility",
@@ -140,15 +146,27 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "doses",
             "What the dose does",
             "In training a confounder lay on a share p of the positive class. Claims are of the change from p = 0.",
-            there(*doses.responses(evidence), doses.forest(evidence)),
+            there(bought(evidence), *doses.responses(evidence), doses.forest(evidence)),
             there(doses.interactions(evidence.tables), doses.half_doses(evidence)),
+        ),
+        Section(
+            "start-weights",
+            "Where each network starts",
+            "A start is the weights that training begins with. Every start scales images as its own training did.",
+            (),
+            there(starts(evidence.tables)),
         ),
         Section(
             "how-well",
             "How well it does, and where",
             "",
             there(performance.by_environment(evidence), performance.by_budget(evidence)),
-            there(contents.performance(evidence), contents.measures(evidence), contents.worst(evidence)),
+            there(
+                mitigations(evidence),
+                contents.performance(evidence),
+                contents.measures(evidence),
+                contents.worst(evidence),
+            ),
         ),
         Section(
             "relies",

@@ -42,7 +42,7 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     groups = _by_confounder(evidence, rows)
     levels, cut = some_levels(evidence)
     plot = plot_of(evidence, view.measure, groups, levels, (view.dosed, view.doses, _dose(evidence)), chance)
-    clean = _clean_environment(evidence)
+    clean = clean_environment(evidence)
     panels = tuple(
         replace(panel, references=(*panel.references, *_clean(evidence, clean, own, levels)))
         for panel, (_, own) in zip(plot.panels, groups, strict=True)
@@ -74,7 +74,7 @@ def _dose(evidence: Evidence) -> Callable[[Row], str]:
     return lambda row: coordinates(row).get(evidence.outline.dosed, "0")
 
 
-def _clean_environment(evidence: Evidence) -> str:
+def clean_environment(evidence: Evidence) -> str:
     """The environment in which the fewest recipes meet a confounder, and none of those trained at p = 0; or empty.
 
     A factor that is tied in training at p = 0 too is no confounder of the doses.

@@ -127,18 +127,18 @@ def _encoded(image: Image.Image, *, lossless: bool) -> str:
 
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
-    logits = _logits(row["logits"], evidence)
+    logits = _logits(row, evidence)
     room = (PAIR_ROOM if logits else ALONE_ROOM) if row["kind"] == "pair" else SHEET_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
     alt = row["alt"] or row["caption"]
     return Picture(uri, image.width, image.height, scale, small, row["caption"], alt, logits)
 
 
-def _logits(said: str, evidence: Evidence) -> Markup:
+def _logits(row: Row, evidence: Evidence) -> Markup:
     """What the levels of the shown slice made of a pair, drawn; empty where nothing is known."""
     view = evidence.outline
-    found = cast("dict[str, tuple[float, float]]", json.loads(said or "{}"))
-    ends = {(level, dose): found[recipe] for (level, dose), recipe in asked(evidence, found).items()}
+    found = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
+    ends = {place: found[recipe] for place, recipe in asked(evidence, row["factor"], found).items()}
     levels = [level for level in view.levels if any(level == own for own, _ in ends)][:SHOWN]
     doses = (view.doses[0], view.doses[-1]) if view.doses else ("",)
     shown = {

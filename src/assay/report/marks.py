@@ -61,12 +61,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Marks that share a place, under a title. band: a range that is shaded, such as a margin of equivalence."""
+    """Marks that share a place, under a title. band: a range that is shaded, such as a margin of equivalence.
+
+    limits: its own, where it shows another measure than the panels beside it.
+    """
 
     title: str
     marks: tuple[Mark, ...]
     references: tuple[Reference, ...] = ()
     band: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from assay.store.files import write_text
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
+MOST_SHEETS = 6
+"""Environments whose images are seen at once; those of further ones are folded away."""
 MARGIN = 2_000
 """Bytes left for the links of files that are carried."""
 
@@ -69,6 +71,7 @@ def render(content: Content) -> str:
             page=content,
             markdown=as_markdown(content.name, words),
             plural=plural,
+            most_sheets=MOST_SHEETS,
             light=Markup(_variables(LIGHT)),
             dark=Markup(_variables(DARK)),
             style=Markup(_text("style.css")),

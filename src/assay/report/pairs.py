@@ -12,27 +12,37 @@ from assay.report.svg import NARROW, Drawing, breadth, line, marker, shortened, 
 from assay.report.tables import coordinates
 from assay.stats.format import number
 from assay.stats.rows import CONFOUNDER
+from assay.store.files import Row
 
 Both = tuple[float, float]
 Ends = Mapping[str, Mapping[str, Both]]
 """Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
 
 ROW, TOP, SAID, APART = 18.0, 18.0, 92.0, 5.0
+LEAST = 1.0
+"""A drawing reaches at least one standard deviation either way, so that what is small looks small."""
 
 
-def asked(evidence: Evidence, recipes: Collection[str]) -> dict[tuple[str, str], str]:
-    """(level, dose) -> the recipe of the slice shown that was asked about a pair.
+def asked(evidence: Evidence, factor: str, recipes: Collection[str]) -> dict[tuple[str, str], str]:
+    """(level, dose) -> the recipe of the slice shown that was asked about a pair of this factor.
 
-    Doses are left free, and so is the confounder where the pair is of one that the figures do not hold.
+    Doses are left free. Of a confounder's pair it is the recipe that was trained with it, else the one that figures
+    hold, if it was asked.
     """
     view = evidence.outline
     rows = {row["recipe"]: row for row in evidence.tables.trials if row["recipe"] in recipes}
     near = {recipe: row for recipe, row in rows.items() if view.shown(row, view.dosed, CONFOUNDER)}
+    own = {recipe: row for recipe, row in near.items() if _confounder(row) == factor.partition("(")[0]}
     held = {recipe: row for recipe, row in near.items() if view.shown(row, view.dosed)}
     return {
         (view.level(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
-        for recipe, row in (held or near).items()
+        for recipe, row in (own or held or near).items()
     }
+
+
+def _confounder(row: Row) -> str:
+    """The confounder that a recipe was trained with, without its arguments."""
+    return coordinates(row).get(CONFOUNDER, "").partition("(")[0]
 
 
 def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Drawing:
@@ -41,8 +51,8 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
     aside = max((breadth(dose, NARROW) for _, dose in each), default=0.0) + 4
     label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.36)
     known = [value for own in values.values() for ends in own.values() for value in ends if math.isfinite(value)]
-    low, high = min([0.0, *known]), max([0.0, *known])
-    scale = Scale(low, high if high > low else low + 1, label + aside + 8, width - SAID - 8)
+    low, high = min([-LEAST, *known]), max([LEAST, *known])
+    scale = Scale(low, high, label + aside + 8, width - SAID - 8)
     zero, bottom = scale(0.0), TOP + ROW * len(each) + APART * (len(values) - 1)
     parts = [
         text(0, 11, "logit, in sd", size=NARROW, colour="var(--soft)"),

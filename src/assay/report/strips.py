@@ -73,7 +73,7 @@ def _labels(plot: Plot, width: float, top: float, row: float) -> str:
 
 
 def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
-    scale = Scale(*plot.limits, box.x, box.x + box.width)
+    scale = Scale(*(panel.limits or plot.limits), box.x, box.x + box.width)
     parts = [_frame(panel, box, scale, _head(plot, box.width))]
     by_level = {mark.level: mark for mark in panel.marks}
     for i, level in enumerate(plot.levels):

@@ -28,6 +28,9 @@ class Tables:
     estimates: Rows
     contrasts: Rows
     half_doses: Rows
+    dose_changes: Rows
+    starts: Rows
+    recipes: Rows
     collapses: Rows
     environments: Rows
     sentences: Rows

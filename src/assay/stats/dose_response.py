@@ -48,6 +48,16 @@ def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
     return on_both_scales(plain, other)
 
 
+def outcome(curve: Curve, name: str) -> Contrast:
+    """What the doses change: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
+
+    Raises ValueError unless the first dose is 0 and there is another.
+    """
+    if len(curve) < 2 or curve[0].p != 0:
+        raise ValueError(f"doses are {tuple(dose.p for dose in curve)}: give 0 and at least another")
+    return combination([dose.panel for dose in curve], outcome_weights(len(curve)), name)
+
+
 def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:
     """Weights of the doses that make a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
     return np.array([-1.0, *[1 / (doses - 1)] * (doses - 1)])

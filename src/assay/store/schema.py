@@ -62,8 +62,22 @@ TRIALS = (
 
 SOURCES = (
     # every start that the study trains itself: name, seed, status (done | collapsed | diverged | failed | pending) and
-    # its reason, yardstick (as in trials), steps taken, images trained on
-    "source", "name", "seed", "status", "reason", "yardstick", "steps", "images",
+    # its reason, yardstick (as in trials), steps taken, images trained on, AUROC on its own validation rows
+    "source", "name", "seed", "status", "reason", "yardstick", "steps", "images", "validation_auroc",
+)  # fmt: skip
+
+STARTS = (
+    # one row per initialisation and architecture: start (as on its axis), kind (the initialisation's name), what it is
+    # in words, file and its sha256, scaling (of an image x in [0, 1]); of one that the study trains: data, steps,
+    # images, seeds that were trained to an end, and its AUROC on its own validation rows with an interval over seeds
+    "start", "kind", "what", "file", "sha256", "scaling", "data", "steps", "images", "seeds", "value", "low", "high",
+    "reason",
+)  # fmt: skip
+
+RECIPES = (
+    # one row per recipe: its mitigation, the factor of its groups, and whose group labels it used (none | training |
+    # validation) to train and to select
+    "recipe", "coordinates", "mitigation", "groups", "training_labels", "selection_labels",
 )  # fmt: skip
 
 SEEDS = (
@@ -95,6 +109,13 @@ HALF_DOSES = (
     # none does; text: the three in words, `> 1 [.91, > 1]`; margin: at p = 0, less chance
     "recipe", "coordinates", "axis", "measure", "environment", "value", "low", "high", "beyond", "text", "greatest",
     "margin", "chance", "seeds", "patients", "reason",
+)  # fmt: skip
+
+DOSE_CHANGES = (
+    # one row per recipe (without its dose) x environment x measure: the outcome of a dose-response, the mean over p > 0
+    # of the measure less that at p = 0, over the seeds kept at every dose. per_seed: JSON, seed -> value
+    "recipe", "coordinates", "axis", "measure", "environment", "value", "low", "high", "seeds", "patients", "per_seed",
+    "reason",
 )  # fmt: skip
 
 COLLAPSES = (
@@ -134,7 +155,7 @@ PICTURES = (
 PROVENANCE = ("key", "value")
 
 TABLES = (
-    "contrasts", "sentences", "estimates", "seeds", "half_doses", "trials", "sources", "collapses", "environments",
-    "visibility", "pictures", "provenance",
+    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trials", "sources", "starts",
+    "recipes", "collapses", "environments", "visibility", "pictures", "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""

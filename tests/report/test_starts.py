@@ -1,0 +1,102 @@
+"""What the page tells of starts and mitigations, and what a start bought beside what the doses took."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from assay.report.bought import bought
+from assay.report.evidence import Evidence
+from assay.report.outline import outline
+from assay.report.page import write_page
+from assay.report.starts import starts
+from assay.report.tables import read_tables
+
+from .making import Made, make_run
+
+DOSED = Made(
+    losses=("cross-entropy", "supcon"),
+    budgets=("10",),
+    environments=("same", "neutral", "reversed"),
+    probes=("performance",),
+    pictures=False,
+    more=(("confounder", ("tag", "low-pass")), ("p", ("0", "0.3", "1"))),
+)
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    tables = read_tables(make_run(tmp_path_factory.mktemp("dosed"), DOSED))
+    return Evidence(tables, outline(tables))
+
+
+def words(page: str, id: str) -> str:
+    part = page[page.index(f'id="{id}"') :]
+    return html.unescape(re.sub(r"<[^>]+>", "|", part[: part.index("</table>")]))
+
+
+def test_what_was_bought_stands_beside_what_each_confounder_took(evidence: Evidence) -> None:
+    figure = bought(evidence)
+    assert figure is not None
+    assert figure.title == "The doses lower AUROC in reversed in 2 of 4 cases"
+    for panel in ("AUROC in reversed at p = 0", "tag: change in reversed", "low-pass: change in reversed"):
+        assert panel in figure.alternative
+    assert "tag: change in reversed: cross-entropy -.20 [-.30, -.10]; supcon -.20 [-.30, -.10]." in figure.alternative
+    clean, tag, low_pass = scales(figure.wide)
+    assert tag == low_pass != clean
+
+
+def scales(drawing: str) -> list[tuple[str, ...]]:
+    """The ticks of every panel: they follow its title, which is bold and may have several lines."""
+    parts = drawing.split('font-weight="600"')[1:]
+    ticks = [re.findall(r'text-anchor="middle" fill="var\(--soft\)">(-?\d?\.?\d*)<', part) for part in parts]
+    return [tuple(found) for found in ticks if found]
+
+
+def test_only_seeds_that_were_kept_are_dots(evidence: Evidence) -> None:
+    figure = bought(evidence)
+    assert figure is not None
+    assert len(re.findall(r"cross-entropy, seed \d", figure.wide)) == 5 + 2 * 3
+
+
+def test_without_doses_there_is_no_such_figure(tmp_path: Path) -> None:
+    tables = read_tables(make_run(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False)))
+    assert bought(Evidence(tables, outline(tables))) is None
+
+
+def test_every_start_is_told_with_its_file_its_scaling_and_what_it_was_trained_on(tmp_path: Path) -> None:
+    table = words(write_page(make_run(tmp_path, DOSED)).read_text(), "starts")
+    for said in ("net.pt", "|0123456789ab|", "2 x - 1", "phantom natural, target kind, 64 px", "4,000", "1,250",
+                 ".91 [.85, .95]", "the architecture's own random weights"):  # fmt: skip
+        assert said in table
+
+
+def test_random_starts_alone_need_no_table(evidence: Evidence) -> None:
+    assert starts(replace(evidence.tables, starts=evidence.tables.starts[:1])) is None
+
+
+def test_mitigations_are_told_with_the_labels_that_they_used(tmp_path: Path) -> None:
+    made = Made(
+        losses=("cross-entropy",),
+        budgets=("10",),
+        environments=("same", "reversed"),
+        probes=("performance",),
+        contrasts=False,
+        pictures=False,
+        more=(("mitigation", ("none", "group-dro", "just-train-twice")),),
+    )
+    page = write_page(make_run(tmp_path, made)).read_text()
+    table = words(page, "mitigations")
+    for head in ("labels that train", "labels that select", "worst group: accuracy", "AUROC in same", "AUROC in rev"):
+        assert head in table
+    row = re.sub(r"\|+", "|", table[table.index("|group-dro|") : table.index("|just-train-twice|")])
+    assert "|of tag, training rows|of tag, validation rows|" in row
+    assert len(re.findall(r"\d \[", row)) == 3
+
+
+def test_plain_studies_have_no_table_of_mitigations(tmp_path: Path) -> None:
+    assert 'id="mitigations"' not in write_page(make_run(tmp_path, DOSED)).read_text()
