@@ -66,7 +66,14 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
-@pytest.mark.usefixtures("modules")
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights file that the reference names, in the folder of its variable."""
+    (tmp_path / "resnet50.pth").write_bytes(b"weights")
+    monkeypatch.setenv("WEIGHTS", str(tmp_path))
+
+
+@pytest.mark.usefixtures("modules", "weights")
 @pytest.mark.parametrize(("page", "block"), YAML, ids=[f"{name(page)}-{i}" for i, (page, _) in enumerate(YAML)])
 def test_yaml_is_read_as_a_study(page: Path, block: str, images: Path) -> None:
     assert parse_study(study_of(block, images)).points

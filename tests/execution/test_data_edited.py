@@ -38,4 +38,4 @@ def test_pairs_show_logits_of_recipes_that_saw_these_images(tmp_path: Path) -> N
     assert population.scene(easy.tests, 0).identity(NEUTRAL) != population.scene(hard.tests, 0).identity(NEUTRAL)
 
     logits = {point.label: {0: (0.0, 1.0)} for point in spec.points}
-    assert list(same_pairs(logits, hard, spec, population)) == [hard.label]
+    assert list(same_pairs(logits, "texture", hard, spec, population)) == [hard.label]
