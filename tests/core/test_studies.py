@@ -21,14 +21,19 @@ COLUMNS = {
     "dermoscopy": "image melanoma lesion sex age site",
 }
 
+WEIGHTS = ("tf_efficientnet_lite0.imagenet", "legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
+
 
 @pytest.fixture(autouse=True)
 def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables with the columns of the real sets and no rows, so that examples can be checked without them."""
+    """Tables with the columns of the real sets and no rows, and files in place of weights, so that examples can be checked without them."""
     for name, columns in COLUMNS.items():
         (tmp_path / name).mkdir()
         with (tmp_path / name / "data.csv").open("w", newline="") as file:
             csv.writer(file).writerow(columns.split())
+    (tmp_path / "weights").mkdir()
+    for name in WEIGHTS:
+        (tmp_path / "weights" / f"{name}.safetensors").write_text(name)
     monkeypatch.setenv("ASSAY_ASSETS", str(tmp_path))
 
 
