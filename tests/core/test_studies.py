@@ -26,7 +26,7 @@ WEIGHTS = ("tf_efficientnet_lite0.imagenet", "legacy_xception.imagenet", "legacy
 
 @pytest.fixture(autouse=True)
 def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables with the columns of the real sets and no rows, and files in place of weights, so that examples can be checked without them."""
+    """Tables with the columns of the real sets but no rows, and files in place of weights: examples are checked so."""
     for name, columns in COLUMNS.items():
         (tmp_path / name).mkdir()
         with (tmp_path / name / "data.csv").open("w", newline="") as file:
