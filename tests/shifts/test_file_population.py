@@ -93,6 +93,20 @@ def test_test_rows_are_common_to_all_seeds_and_the_others_are_redrawn():
     assert together(everything) == list(range(COUNT))
 
 
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+def test_a_test_environment_that_is_made_once_for_all_seeds_is_the_one_that_a_seed_makes_alone(split):
+    shared = population(**split)
+    for seed, fold in ((0, 0), (1, 0), (0, 1 if split else 0)):
+        for name, spec in TESTS.items():
+            found = shared.scene({**TESTS, "again": spec}, seed, fold)
+            alone = population(**split).scene({name: spec}, seed, fold).environment(name)
+            for other in (found.environment(name), found.environment("again")):
+                assert rows(other) == rows(alone)
+                assert other.achieved[: len(spec.association)] == alone.achieved[: len(spec.association)]
+                assert torch.equal(other.images.read(np.arange(5)), alone.images.read(np.arange(5)))
+            assert found.environment("again").name == "again"
+
+
 def test_no_patient_is_on_two_sides():
     for files in (population(), population(folds=4)):
         for seed in range(2):
@@ -223,16 +237,16 @@ def test_a_scenes_identity_knows_every_factor_that_probes_may_read():
 
 
 def test_a_patient_who_was_trained_on_is_found(monkeypatch):
-    from assay.shifts import file_scene
+    from assay.shifts import file_population
 
     files = population()
-    honest = file_scene.parts
+    honest = file_population.parts
 
     def leaky(table, spec, seed, fold):
         mine = honest(table, spec, seed, fold)
         return replace(mine, train=np.concatenate([mine.train, mine.test[:2]]))
 
-    monkeypatch.setattr(file_scene, "parts", leaky)
+    monkeypatch.setattr(file_population, "parts", leaky)
     with pytest.raises(
         DataError, match=r"environment 'found': 2 images are in training and in test: rows \d+, \d+; choose test rows"
     ):

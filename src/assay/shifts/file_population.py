@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from assay.core.errors import AssociationError, DataError, SpecError, unknown_name
 from assay.core.hashing import content_hash
@@ -17,6 +17,7 @@ from assay.core.seeds import derive
 from assay.core.spec import AssociationSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
+from assay.data.splits import Split
 from assay.shifts.association import achieved
 from assay.shifts.choosing import choose, preference
 from assay.shifts.conditions import satisfies
@@ -24,9 +25,12 @@ from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
-from assay.shifts.parts import ROWS_VERSION, parts
+from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
 from assay.shifts.picking import PickedImages, PickedMasks
 from assay.shifts.thinning import enough, first_rows
+
+_KEPT = 64
+"""How many test environments a population remembers: their tables, no pixels."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class FilePopulation:
 
     data: DataSpec
     load: Callable[[], Dataset]
+    _parts: dict[tuple[int, int], Split] = field(
+        default_factory=dict[tuple[int, int], Split], init=False, compare=False
+    )
+    _tested: dict[str, Environment] = field(default_factory=dict[str, Environment], init=False, compare=False)
 
     @property
     def dataset(self) -> Dataset:
@@ -106,11 +114,33 @@ class FilePopulation:
 
         Raises AssociationError when the rows cannot have them, DataError when no row is left, or fewer than asked for.
         """
-        mine = parts(self.table, self.data.split, seed, fold)
+        mine = self.parts(seed, fold)
         return (
             self.make("train", environment, mine.train, derive(seed, "train"), environment.rows),
             self.make("validation", environment, mine.validation, derive(seed, "validation")),
         )
+
+    def parts(self, seed: int, fold: int) -> Split:
+        """Which rows a seed and fold train on, validate on and test on, found once. Raises as `parts.parts` does."""
+        if (seed, fold) not in self._parts:
+            self._parts[seed, fold] = parts(self.table, self.data.split, seed, fold)
+        return self._parts[seed, fold]
+
+    def trained_on(self, seed: int, fold: int) -> Bool[np.ndarray, "n"]:
+        """Which rows of the dataset are of patients that this seed and fold trained or validated on."""
+        mine, patient = self.parts(seed, fold), self.table.patient
+        return np.isin(patient, patient[np.concatenate([mine.train, mine.validation])])
+
+    def tested(self, name: str, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> Environment:
+        """A test environment of these rows, all those that may be tested. They are the same whatever the seed, so the
+        environments that were made first are kept for the seeds and grid points that follow.
+        """
+        key = environment.model_dump_json()
+        if key not in self._tested:
+            if len(self._tested) == _KEPT:
+                del self._tested[next(iter(self._tested))]
+            self._tested[key] = self.make(name, environment, positions, TEST_SEED)
+        return replace(self._tested[key], name=name)
 
     def scene(self, tests: Mapping[str, EnvironmentSpec], seed: int, fold: int = 0) -> FileScene:
         """The test environments, of patients that this seed and fold never trained on."""
@@ -143,12 +173,13 @@ class FilePopulation:
                 raise SpecError(unknown_name("factor", name, known))
         if environment.difficulty:
             raise SpecError("`difficulty` is for phantoms: what is in a photograph cannot be made fainter")
-        part = self.table.take(positions)
-        allowed = part.take(satisfies(part, environment.where))
+        allowed = self.table.take(positions)
+        if environment.where:
+            allowed = allowed.take(satisfies(allowed, environment.where))
         if not len(allowed):
-            raise DataError(f"none of {len(part)} rows has {dict(environment.where)}: loosen `where`")
-        chosen = choose(allowed, _row_ties(environment), seed)
-        return allowed.take(chosen.positions)
+            raise DataError(f"none of {len(positions)} rows has {dict(environment.where)}: loosen `where`")
+        ties = _row_ties(environment)
+        return allowed.take(choose(allowed, ties, seed).positions) if ties else allowed
 
     def show(
         self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int, available: int

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from assay.core.errors import DataError
 from assay.core.spec import EnvironmentSpec
@@ -18,7 +18,7 @@ from assay.data.splits import Split, assign_folds
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
-from assay.shifts.parts import TEST_SEED, parts
+from assay.shifts.parts import TEST_SEED
 
 if TYPE_CHECKING:
     from assay.shifts.file_population import FilePopulation
@@ -95,7 +95,7 @@ class FileScene:
         return self._made[name]
 
     def _from(self, name: str, spec: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> Environment:
-        return also_achieved(self.population.make(name, spec, positions, TEST_SEED), self.tests.ties)
+        return also_achieved(self.population.tested(name, spec, positions), self.tests.ties)
 
     def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
         population, folds = self.population, self.population.data.split.folds
@@ -118,9 +118,15 @@ class FileScene:
 
     @cached_property
     def _parts(self) -> Split:
-        return parts(self.population.table, self.population.data.split, self.seed, self.fold)
+        return self.population.parts(self.seed, self.fold)
+
+    @cached_property
+    def _trained_on(self) -> Bool[np.ndarray, "n"]:
+        return self.population.trained_on(self.seed, self.fold)
 
     def _refuse_leak(self, name: str, table: FactorTable) -> None:
+        if not self._trained_on[table.row].any():
+            return
         here = self._parts
         try:
             check_disjoint(self.population.table.take(np.concatenate([here.train, here.validation])), table)
