@@ -31,8 +31,11 @@ class Change(ABC):
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The changed images."""
+        parts = pieces(images)
+        if len(parts) == 1:
+            return self.changed(images, parameters)
         out = torch.empty_like(images)
-        for some in pieces(images):
+        for some in parts:
             out[some] = self.changed(images[some], {name: values[some] for name, values in parameters.items()})
         return out
 
@@ -54,5 +57,6 @@ def settled(images: Float64[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     on the grid that is gone, but for one value in some 10^9. Gradients pass as if it were not there.
     """
     kept = images.clamp(0, 1)
-    on_grid = (kept.detach() * _GRID).round_().mul_(1 / _GRID)
-    return (kept + (on_grid - kept.detach()) if kept.requires_grad else on_grid).float()
+    if not kept.requires_grad:
+        return kept.mul_(_GRID).round_().float().mul_(1 / _GRID)
+    return (kept + ((kept.detach() * _GRID).round_().mul_(1 / _GRID) - kept.detach())).float()
