@@ -6,9 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.execution.small import SMALL
 
 import assay
+
+settings.register_profile("assay", deadline=None)  # on a busy machine an example may take any time
+settings.load_profile("assay")
 
 
 @pytest.fixture(scope="session")
