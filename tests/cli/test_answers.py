@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,21 @@ def test_interrupted_ends_with_130(
     monkeypatch.setattr("assay.execution.run.run_study", interrupted)
     answer = ask("run", write_spec(tmp_path))
     assert (answer.code, answer.err.splitlines()[-1]) == (130, "interrupted")
+
+
+def test_a_study_names_modules_of_the_working_directory_as_an_installed_command_too(tmp_path: Path) -> None:
+    """`-P` keeps Python from adding the directory itself, as it does for a console script."""
+    (tmp_path / "my_marks.py").write_text(
+        "import assay\n\n\n@assay.intervention\ndef grey(images):\n    return images / 2\n"
+    )
+    environments = {"train": {"dose": {"confounder": "my_marks:grey", "p": [0, 1]}}, "clean": {"dose": {"p": 0}}}
+    study = {"name": "mine", "data": {"phantom": "nodule", "core": "margin"}, "environments": environments}
+    (tmp_path / "mine.yaml").write_text(json.dumps(study))
+    (tmp_path / "yaml.py").write_text("raise SystemExit('a file of the directory stands for a library')\n")
+    program = "from assay.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "show", "mine.yaml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "my_marks:grey" in done.stdout

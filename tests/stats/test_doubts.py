@@ -37,6 +37,11 @@ def test_seeds_that_changed_after_results_are_told(planned: int, now: int, way: 
     assert lights([], [], [], (now, now)) == lights([], [], [])
 
 
+def test_what_is_to_be_known_of_the_data_is_a_light_of_its_own() -> None:
+    said = "factor 'reader' is a proxy for the target"
+    assert lights([], [], [], None, "", [said]) == {**lights([], [], []), said: "warn"}
+
+
 def test_lights_when_it_is_not() -> None:
     trials = [
         {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")

@@ -212,8 +212,11 @@ def doctor(out: Out = RUNS, json: Json = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Ends with 0 done, 1 some trials failed, 2 the request was wrong, 130 interrupted.
 
-    arguments: what stands after `assay`; those of the process when None.
+    arguments: what stands after `assay`; those of the process when None. A study may name modules of the working
+    directory, which are looked for last, so that none of its files stands for a library.
     """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     sys.exit(_answer(list(sys.argv[1:] if arguments is None else arguments)))
 
 

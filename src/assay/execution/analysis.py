@@ -71,7 +71,8 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("visibility", schema.VISIBILITY, described.visibility)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
-    said = verdict(contrasts, estimates, trials, environments, described.leakage, seeds_planned, dosed)
+    told = described.leakage, seeds_planned, dosed, described.cautions
+    said = verdict(contrasts, estimates, trials, environments, *told)
     folder.write_table("sentences", schema.SENTENCES, said)
     folder.write_table("pictures", schema.PICTURES, described.pictures)
     folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))

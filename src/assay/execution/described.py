@@ -12,6 +12,7 @@ import numpy as np
 
 from assay.core.errors import StoreError
 from assay.core.spec import RecipePoint
+from assay.execution.cautions import cautions
 from assay.execution.confounders import Looked, visibility_rows
 from assay.execution.gather import Gathered
 from assay.execution.illustrate import illustrate
@@ -33,8 +34,8 @@ class Described:
     """What a study's data say of themselves.
 
     environments, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
-    leakage: as datasets have it. folds: of every seed. pooled: (recipe label, seed) -> measurements of all folds
-    together.
+    leakage: as datasets have it. cautions: as `cautions` says them. folds: of every seed.
+    pooled: (recipe label, seed) -> measurements of all folds together.
     """
 
     environments: tuple[Row, ...]
@@ -42,6 +43,7 @@ class Described:
     visibility: tuple[Row, ...]
     facts: Mapping[str, str]
     leakage: tuple[str, ...] | None
+    cautions: tuple[str, ...]
     folds: int
     pooled: Mapping[tuple[str, int], list[Row]]
 
@@ -64,8 +66,9 @@ def describe(gathered: Gathered, population: Population) -> Described:
     environments = tuple(environment_rows(gathered.plan, population))
     pictures = tuple(illustrate(gathered, population))
     spec = gathered.plan.spec
-    visibility = tuple(visibility_rows(spec, Looked.at(spec, population)))
-    return Described(environments, pictures, visibility, facts, leakage, population.folds, gathered.pooled)
+    looked = Looked.at(spec, population)
+    visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
+    return Described(environments, pictures, visibility, facts, leakage, told, population.folds, gathered.pooled)
 
 
 def keep(folder: RunFolder, described: Described) -> None:
@@ -77,6 +80,7 @@ def keep(folder: RunFolder, described: Described) -> None:
         "visibility": _written(described.visibility),
         "facts": dict(described.facts),
         "leakage": described.leakage,
+        "cautions": described.cautions,
         "folds": described.folds,
         "pooled": [
             {"recipe": recipe, "seed": seed, "rows": _written(rows)}
@@ -98,6 +102,7 @@ def kept(folder: RunFolder) -> Described:
         visibility=tuple(_read(values.get("visibility", []))),
         facts=values["facts"],
         leakage=None if values["leakage"] is None else tuple(values["leakage"]),
+        cautions=tuple(values.get("cautions", ())),
         folds=values["folds"],
         pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from assay.core.dose import dose_axis
 from assay.core.hashing import canonical_json
 from assay.core.spec import RecipePoint, StudySpec
+from assay.execution.cautions import cautions
 from assay.execution.confounders import Looked, confounders, visibility_rows
 from assay.execution.pictures import Gallery
 from assay.execution.pooled import Folds
@@ -23,7 +24,7 @@ from assay.store.files import Row
 @dataclass(frozen=True)
 class Preview:
     """Pictures of a study's environments and confounders, what each environment holds, and how visible each
-    confounder is: rows of these tables. doubts: what to doubt of the training environments, in words.
+    confounder is: rows of these tables. doubts: what to doubt of the data and of the training environments, in words.
     """
 
     pictures: tuple[Row, ...]
@@ -65,7 +66,8 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     for factor in (factor for factor in scene.changeable() if factor not in drawn):
         pictures += gallery.pairs(scene, factor, {})
     shown = tuple(_shown(spec, population, *found) for found in environments)
-    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), tuple(_doubts(spec, environments)))
+    doubted = (*_doubts(spec, environments), *cautions(spec, population, looked))
+    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted)
 
 
 def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[str]:

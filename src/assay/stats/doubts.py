@@ -30,14 +30,16 @@ def doubts(
     leakage: Sequence[str] | None,
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
+    cautions: Sequence[str] = (),
 ) -> list[Sentence]:
     """The lights of the first screen, each in words, in the order in which they are read.
 
-    dosed: the axis of the doses; empty where there is none.
+    dosed: the axis of the doses; empty where there is none. cautions: on the data, each a light of its own.
     """
     return [
         *_trials(trials),
         *_leakage(leakage),
+        *(Sentence("doubt", text, "warn") for text in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
         *_few_seeds(contrasts, estimates),

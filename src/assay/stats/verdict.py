@@ -45,17 +45,19 @@ def verdict(
     leakage: Sequence[str] | None = None,
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
+    cautions: Sequence[str] = (),
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
     leakage: what the leakage check found, as sentences; None when none was made.
     seeds: how many were planned when results first existed, and how many now. dosed: the axis of the doses, or empty.
+    cautions: what is to be known of the data beside, as sentences.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *answers(contrasts, estimates),
         *limits(contrasts, estimates),
-        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed),
+        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions),
     ]
     return [asdict(sentence) for sentence in sentences]
 

@@ -1,0 +1,104 @@
+"""What to know of a study's images before believing it: proxies, unseen levels, confounders already there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.core.data_section import read_header
+from assay.core.paths import filled
+from assay.core.spec import RecipePoint, StudySpec
+from assay.core.types import Factor, FactorTable
+from assay.execution.confounders import Confounder, Looked, confounders
+from assay.shifts.population import Population
+from assay.shifts.proxies import proxies
+
+HARDLY = 0.25
+"""An image that a confounder changes by less than this share of what it changes the median image counts as hardly
+changed."""
+SEVERAL = 0.05
+"""From this share of hardly changed images on, it is told."""
+
+
+def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[str, ...]:
+    """Sentences, each with its figures; rows are those of the first seed and fold. looked: as previews look at it."""
+    return (
+        *_proxies(population),
+        *_unseen(spec, population),
+        *_columns(spec, population),
+        *(text for change in confounders(spec.points) for text in _there_already(change, looked)),
+    )
+
+
+def _proxies(population: Population) -> Iterator[str]:
+    """A phantom's factors are drawn by the study, so that only those of files can be proxies unawares."""
+    if population.dataset is None:
+        return
+    for proxy in proxies(population.dataset.table):
+        yield (
+            f"factor '{proxy.factor}' is a proxy for the target: alone it tells '{proxy.of}' with AUROC "
+            f"{proxy.auroc:.3f} ({proxy.rows:,} rows), so what is said of the one cannot be told from what is said of "
+            "the other"
+        )
+
+
+def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
+    said: dict[str, list[RecipePoint]] = {}
+    seen: set[str] = set()
+    for point in spec.points:
+        key = "\n".join([point.train.model_dump_json(), *(one.model_dump_json() for one in point.tests.values())])
+        if key in seen:
+            continue
+        seen.add(key)
+        train = population.training(point.train, spec.first_seed)[0].table
+        scene = population.scene(point.tests, spec.first_seed)
+        for name in scene.names:
+            for text in _unseen_in(name, train, scene.environment(name).table, population.factors):
+                said.setdefault(text, []).append(point)
+    for text, points in said.items():
+        yield text if len(points) == len(seen) else f"{text} ({points[0].label})"
+
+
+def _unseen_in(name: str, train: FactorTable, test: FactorTable, factors: Sequence[Factor]) -> Iterator[str]:
+    """factors: of the images themselves. Marks, which the study sets, are with all or none where a dose is 1 or 0."""
+    for factor in factors:
+        if not factor.levels:
+            continue
+        trained = set(np.unique(train.columns[factor.name]).tolist())
+        codes, counts = np.unique(test.columns[factor.name], return_counts=True)
+        new = [(int(code), int(n)) for code, n in zip(codes, counts, strict=True) if code >= 0 and code not in trained]
+        if new:
+            levels = ", ".join(f"{factor.levels[code]} ({n:,})" for code, n in new)
+            yield f"'{name}' has levels of '{factor.name}' that no training image has: {levels} of {len(test):,} images"
+
+
+def _columns(spec: StudySpec, population: Population) -> Iterator[str]:
+    """A column of the table that has an intervention's name and was not declared, so that nobody has read it."""
+    if not (spec.data.folder and spec.data.table):
+        return
+    header = read_header(filled(spec.data.folder) / spec.data.table)
+    for name in dict.fromkeys(change.name for change in confounders(spec.points)):
+        if name in header:
+            yield (
+                f"the table has a column '{name}', as the intervention is called: where images bear it already, "
+                f"declare the column as a factor of another name, such as {name}_found: {{column: {name}}}"
+            )
+
+
+def _there_already(change: Confounder, looked: Looked) -> Iterator[str]:
+    """Told by what it changes: nothing where it is there already, little where its place looks like it."""
+    changed = _changes(change, looked)
+    hardly = changed < HARDLY * np.median(changed)
+    if hardly.any() and hardly.mean() >= SEVERAL:
+        yield (
+            f"confounder '{change.label}' hardly changes {int(hardly.sum())} of {len(changed)} images (less than a "
+            "quarter of what it changes the median one): it is there already, or its place looks like it"
+        )
+
+
+def _changes(change: Confounder, looked: Looked) -> Float[np.ndarray, "n"]:
+    """The greatest change of a pixel in each image of the sample."""
+    before, after = (one.images.read(looked.sample) for one in (looked.clean, looked.changed(change)))
+    return (after - before).abs().flatten(1).amax(dim=1).double().numpy()

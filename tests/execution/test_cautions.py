@@ -1,0 +1,127 @@
+"""What a user is told of the data: proxies, unseen levels, a column and a mark that are there already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from assay.core.parsing import parse_study
+from assay.execution.cautions import cautions
+from assay.execution.confounders import Looked
+from assay.execution.described import describe, keep, kept
+from assay.execution.gather import Gathered
+from assay.execution.jobs import Place, population_of
+from assay.execution.pooled import Folds
+from assay.execution.preview import make_preview
+from assay.execution.study import make_plan
+from assay.store.folder import RunFolder
+
+PATIENTS = 120
+TAGGED = 12
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grey images: `reader` is the target under another name, `site` C has every tenth patient, and every tenth image
+    is white where the tag would stand.
+    """
+    folder = tmp_path_factory.mktemp("images")
+    draw = np.random.default_rng(0)
+    rows = ["image,ill,who,reader,site,age,tag"]
+    for i in range(PATIENTS):
+        pixels = draw.integers(60, 140, (32, 32)).astype(np.uint8)
+        tagged = i % 10 == 0
+        if tagged:
+            pixels[:] = 255
+            pixels[0, 0] = i  # no two images alike
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        ill = i // 2 % 2
+        site = "C" if i % 10 == 5 else "AB"[draw.integers(2)]
+        rows.append(f"{i}.png,{ill},p{i},{'dr-' + str(ill)},{site},{draw.integers(20, 80)},{int(tagged)}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def study(images: Path, **changes: Any) -> dict[str, Any]:
+    factors = {"reader": "categorical", "site": "categorical", "age": {"kind": "continuous"}}
+    data = {"folder": str(images), "target": "ill", "patient": "who", "size": 32, "factors": factors}
+    environments = {
+        "train": {"where": {"site": ["A", "B"]}},
+        "same": {"like": "train"},
+        "elsewhere": {"where": {"site": ["A", "C"]}},
+        "tagged": {"interventions": {"tag": {"share": 1}}},
+    }
+    return {"name": "told", "data": data, "environments": environments, "seeds": 1, "probes": ["performance"],
+            "recipe": {"epochs": 1}, **changes}  # fmt: skip
+
+
+def told(tmp_path: Path, **study: Any) -> tuple[str, ...]:
+    spec = parse_study(study)
+    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    return cautions(spec, population, Looked.at(spec, population))
+
+
+def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    spec = parse_study(asked)
+    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    table = population.scene(spec.points[0].tests, 0).environment("elsewhere").table
+    levels = table.factor("site").levels
+    strange = int((table.columns["site"] == levels.index("C")).sum())
+    everywhere = population.scene(spec.points[0].tests, 0).environment("tagged").table
+    also = int((everywhere.columns["site"] == levels.index("C")).sum())
+    assert strange > 0
+    found = told(tmp_path, **asked)
+    assert found[:4] == (
+        "factor 'reader' is a proxy for the target: alone it tells 'ill' with AUROC 1.000 (120 rows), so what is said "
+        "of the one cannot be told from what is said of the other",
+        f"'elsewhere' has levels of 'site' that no training image has: C ({strange}) of {len(table)} images",
+        f"'tagged' has levels of 'site' that no training image has: C ({also}) of {len(everywhere)} images",
+        "the table has a column 'tag', as the intervention is called: where images bear it already, declare the column "
+        "as a factor of another name, such as tag_found: {column: tag}",
+    )
+    assert len(found) == 5
+    assert found[4].startswith("confounder 'tag' hardly changes ")
+    assert found[4].endswith(
+        "images (less than a quarter of what it changes the median one): it is there already, or its place looks like "
+        "it"
+    )
+
+
+def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
+    assert (
+        told(
+            tmp_path,
+            name="quiet",
+            data={"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"},
+            environments={
+                "train": {"dose": {"confounder": "tag", "p": [0, 1]}},
+                "clean": {"like": "train", "dose": {"p": 0}},
+                "tagged": {"like": "train", "dose": {"p": 1, "on": "both"}},
+            },
+            recipe={"epochs": 1},
+            seeds=1,
+        )
+        == ()
+    )
+
+
+def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images))
+    place = Place(tmp_path / "run", tmp_path / "cache")
+    population = population_of(spec.data, place)
+    expected = cautions(spec, population, Looked.at(spec, population))
+    assert make_preview(spec, population, tmp_path / "preview").doubts == expected
+    gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
+    keep(place.folder, describe(gathered, population))
+    assert kept(RunFolder(place.root)).cautions == expected
+    path = place.root / "described.json"
+    values = json.loads(path.read_text())
+    del values["cautions"]  # a folder of before they were kept
+    path.write_text(json.dumps(values))
+    assert kept(RunFolder(place.root)).cautions == ()
