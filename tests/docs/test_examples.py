@@ -15,6 +15,7 @@ from PIL import Image
 from tests.docs.reading import PAGES, ROOT, blocks, name
 from tests.execution.small import SMALL
 
+import assay
 from assay.cli import main
 from assay.core.parsing import parse_study
 from assay.core.yaml import parse_yaml
@@ -115,6 +116,30 @@ def test_the_tutorial_runs_on_images_of_ones_own(
     page = Path("runs/dermoscopy/report.html").read_text(encoding="utf-8")
     assert "melanoma" in page
     assert "lesion 7" not in page  # a patient's identifier
+
+
+@pytest.mark.usefixtures("modules")
+def test_the_tutorial_on_a_confounder_of_ones_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/own-confounder.md", "yaml")
+    assert len(block.splitlines()) == 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    Path("own-confounder.yaml").write_text(block)
+    few = {"data.train": 32, "data.validation": 16, "data.test": 16, "recipe.epochs": 1, "recipe.batch_size": 16,
+           "environments.train.dose.p": "[0, 1]"}  # fmt: skip
+    smaller = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] + ["--seeds", "1"]
+    for command in ("preview", "run"):
+        with pytest.raises(SystemExit) as end:
+            main([command, "own-confounder.yaml", "--workers", "0", *smaller])
+        assert end.value.code == 0
+    assert "report: runs/own-confounder/report.html" in capsys.readouterr().out
+    tables = assay.open_run("runs/own-confounder")
+    (ring,) = tables.table("visibility").itertuples()
+    assert ring.confounder == "ring"
+    assert 0.01 < ring.share < 0.1
+    assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
 
 
 def test_the_tutorial_shows_the_built_in_study() -> None:
