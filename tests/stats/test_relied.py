@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.stats.sentences import ESTIMATES, contrast, estimate, texts
+from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, texts
 
 from assay.stats.verdict import verdict
 
@@ -115,3 +115,34 @@ def test_values_without_intervals_are_told_and_claim_no_order() -> None:
     assert said == (
         "At epochs 20, total Sobol' index was largest for texture with every loss: .60 (loss 0) to .62 (loss 2)."
     )
+
+
+def test_recipes_that_come_out_in_many_ways_are_told_in_few_clauses() -> None:
+    factors = ("margin", "texture", "size", "vessel")
+    by_loss = {"loss 0": (0.7, 0.1, 0.1, 0.1)}
+    for i in range(1, 4):  # each leaves others of the factors open
+        by_loss[f"loss {i}"] = tuple(0.4 if k <= i else 0.0 for k in range(4))
+    rows = [
+        estimate(loss, "sobol-total", value, 0.05, factor=name)
+        for loss, values in by_loss.items()
+        for name, value in zip(factors, values, strict=True)
+    ]
+    (said,) = (text for text in texts("answer", [contrast(a="loss 1", b="loss 2")], rows) if "relied" in text)
+    assert said == (
+        "At epochs 20, loss 0 relied most on margin (total Sobol' index .70 [.65, .75]); with loss 1, loss 2 and "
+        "loss 3, what was relied on most could not be told by the total Sobol' index."
+    )
+
+
+def test_along_doses_what_the_greatest_made_of_them_is_told() -> None:
+    rows = [
+        {
+            **estimate("arcface", "sobol-total", value, 0.05, factor=factor),
+            "recipe": f"arcface {p}",
+            "coordinates": at_dose("arcface", p, 0.0)["coordinates"],
+        }
+        for p, texture in (("0", 0.1), ("0.5", 0.3), ("1", 0.8))
+        for factor, value in (("margin", 0.5), ("texture", texture))
+    ]
+    said = texts("answer", [DOSED], rows)[0]
+    assert said == ("At confounder tag and p 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assay.stats.format import listed
-from assay.stats.rows import Light, Row, Sentence, label, numeric, text_of, value_of
+from assay.stats.rows import DOSES, Light, Row, Sentence, along, label, mapping, numeric, text_of, value_of
 from assay.stats.slice import NAMED, Recipes, of_slice, opening, several, spread
 
 RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
+MOST_CLAUSES = 3
+"""Where recipes come out in more ways than this, those of which nothing can be told are told together."""
 UNSURE = "not converged"
 """What a probe says in `reason` of a value that more samples might move."""
 
@@ -43,10 +45,12 @@ class Outcome:
 def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
     """Which factor each recipe relied on most, by the first measure of reliance that was taken.
 
-    Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it.
+    Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it. Along
+    doses, recipes are those of the greatest.
     """
     for name in RELIANCE:
         rows = [row for row in estimates if text_of(row, "measure") == name and not text_of(row, "group")]
+        main = _at_greatest_dose(main, rows)
         recipes = of_slice(rows, main)
         if any(_known(own) for own in recipes.values()):
             light: Light = "warn" if any(_doubtful(row) for own in recipes.values() for row in own) else "none"
@@ -55,17 +59,36 @@ def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
     return []
 
 
+def _at_greatest_dose(main: Row | None, rows: Sequence[Row]) -> Row | None:
+    """The contrast with its axis of doses held at the last; one that runs along none, as it is."""
+    axis = along(main, rows[0]) if main is not None and main.get("at") == DOSES and rows else ""
+    if main is None or not axis:
+        return main
+    greatest = max((str(mapping(row.get("coordinates")).get(axis)) for row in rows), key=float)
+    return {**main, "where": {**mapping(main.get("where")), axis: greatest}}
+
+
 def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
-    """One clause for the recipes of each outcome, in order of appearance."""
+    """One clause for the recipes of each outcome, in order of appearance; of many, the clear ones and then the rest."""
     found: dict[Outcome, list[str]] = {}
     for recipe, rows in recipes.items():
         found.setdefault(_outcome(rows), []).append(recipe)
-    return [
+    rest: list[str] = []
+    if len(found) > MOST_CLAUSES:
+        open_ = [outcome for outcome in found if outcome.kind not in ("most", "largest")]
+        rest = [name for outcome in open_ for name in found.pop(outcome)]
+    told = [
         most(names[0], recipes[names[0]])
         if len(names) == 1
         else _together(outcome, {name: recipes[name] for name in names}, several(names, len(recipes), main))
         for outcome, names in found.items()
     ]
+    if rest:
+        called = label(next(iter(recipes.values()))[0])
+        told.append(
+            f"with {several(rest, len(recipes), main)}, what was relied on most could not be told by the {called}"
+        )
+    return told
 
 
 def _known(rows: Sequence[Row]) -> list[Row]:
