@@ -72,7 +72,19 @@ def settings(tables: Tables) -> dict[str, str]:
 
 
 def _words(more: Mapping[str, Any]) -> str:
-    return "; ".join(f"{key} {_compact(value)}" for key, value in more.items() if value)
+    rest = [f"{key} {_compact(value)}" for key, value in more.items() if value and key != "interventions"]
+    return "; ".join([*_marks(more.get("interventions", {})), *rest])
+
+
+def _marks(interventions: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """`tag on 1.00 of negative`; nothing of those that mark no row. One tied to the target says its share nowhere."""
+    said: list[str] = []
+    for name, made in interventions.items():
+        share = made.get("share", 0.5)
+        shares = cast("Mapping[str, float]", share).items() if isinstance(share, dict) else [("images", share)]
+        on = [f"{number(float(value))} of {label}" for label, value in shares if value]
+        said += [f"{in_words(name)} on {listed(on)}"] if on else []
+    return said
 
 
 def _strength(row: Row) -> float:

@@ -1,0 +1,39 @@
+"""What an environment sets, in words: marks with the share of each class that bears them, nothing of marks on no row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from assay.report.settings import settings
+from assay.report.tables import Tables
+
+
+def told(test: dict[str, Any]) -> str:
+    spec = {"points": [{"tests": {"there": test}}]}
+    rows = {field.name: () for field in fields(Tables)}
+    tables = Tables(**{**rows, "provenance": ({"key": "spec", "value": json.dumps(spec)},)})
+    return settings(tables).get("there", "")
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        ({"interventions": {"tag": {"share": {"positive": 0.0, "negative": 1.0}}}}, "tag on 1.00 of negative"),
+        (
+            {"interventions": {"tag": {"share": {"positive": 0.5, "negative": 0.25}}}},
+            "tag on .50 of positive and .25 of negative",
+        ),
+        ({"interventions": {"tag": {"share": {"positive": 0.0, "negative": 0.0}}}}, ""),
+        ({"interventions": {"hair": {"component": {"hair": {"count": 9}}}}}, "hair on .50 of images"),
+        (
+            {"interventions": {"tag": {"share": 0.2}}, "difficulty": {"margin": 0.7}},
+            "tag on .20 of images; difficulty margin 0.7",
+        ),
+    ],
+)
+def test_marks_are_told_by_the_share_of_each_class(test: dict[str, Any], words: str) -> None:
+    assert told(test) == words
