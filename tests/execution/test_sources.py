@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from assay.core.errors import SpecError, WeightsError
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
 from assay.data.cache import default_cache_root
+from assay.execution import jobs
 from assay.execution.jobs import Inputs, Place, empty_network, network_of
 from assay.execution.run import Prepared, prepare
 from assay.execution.sources import Source, SourceJob, start_id
@@ -188,6 +190,40 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monke
     fresh = prepared(tmp_path / "again", sources=source(epochs=7))
     SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
     assert weights_of(wanted).read_bytes() == continued
+
+
+def test_a_pretraining_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """By SIGKILL, after a few steps: nothing in it can tidy up."""
+    killed = prepared(tmp_path, sources=source(epochs=7))
+    (wanted,) = killed.plan.sources
+    begun = multiprocessing.get_context("spawn").Event()
+    process = multiprocessing.get_context("spawn").Process(target=_train_and_tell, args=(killed.place, wanted, begun))
+    process.start()
+    assert begun.wait(600)
+    process.kill()
+    process.join(60)
+    assert (weights_of(wanted).parent / "checkpoint.pt").is_file()
+    assert not weights_of(wanted).is_file()
+    SourceJob(killed.place, wanted)(WORKING)
+    continued = weights_of(wanted).read_bytes()
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "fresh"))
+    fresh = prepared(tmp_path / "again", sources=source(epochs=7))
+    SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
+    assert weights_of(wanted).read_bytes() == continued
+
+
+def _train_and_tell(place: Place, source: Source, begun: Any) -> None:
+    """Leaves a checkpoint at each of three steps and is then at rest, in the middle of its training."""
+    jobs.fit = partial(jobs.fit, checkpoint_every=0.0)
+    looks = iter(range(3))
+
+    def stop() -> bool:
+        if next(looks, None) is None:
+            begun.set()
+            time.sleep(600)
+        return False
+
+    SourceJob(place, source)(replace(WORKING, should_stop=stop))
 
 
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {

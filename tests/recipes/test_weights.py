@@ -80,10 +80,13 @@ def test_every_key_that_does_not_fit_is_listed(tmp_path, source):
     )
 
 
-def test_a_prefix_is_found_and_said(tmp_path, source):
+@pytest.mark.parametrize("prefix", ["module.", "model.", "backbone.", "module.model."])
+def test_a_prefix_is_found_and_said(tmp_path, source, prefix):
     path = tmp_path / "weights.safetensors"
-    save_file({f"backbone.{key}": value for key, value in source.items()}, path)
-    assert network(start(path)).start.prefix == "backbone."
+    save_file({prefix + key: value for key, value in source.items()}, path)
+    loaded = network(start(path))
+    assert loaded.start.prefix == prefix
+    assert torch.equal(loaded.trunk.state_dict()["bn1.weight"], source["bn1.weight"])
 
 
 class Trap:
