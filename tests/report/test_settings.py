@@ -1,4 +1,4 @@
-"""What an environment sets, in words: marks with the share of each class that bears them, nothing of marks on no row."""
+"""What an environment sets, in words: marks with each class's share of them, nothing of marks on no row."""
 
 from __future__ import annotations
 
