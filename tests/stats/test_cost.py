@@ -136,6 +136,14 @@ def test_chance_is_named_where_all_have_the_same() -> None:
     assert texts("answer", [contrast()], rows)[1].endswith("(cross-entropy), where chance is .50.")
 
 
+def test_chance_that_differs_between_environments_is_not_named_for_all() -> None:
+    levels = {"same": 0.5, "turned": 0.5, "cut": 0.9, "elsewhere": 0.1}
+    rows = [{**row, "chance": levels[row["environment"]]} for row in grid(shape())]
+    at_chance = [{**row, "low": row["chance"] - 0.1, "high": row["chance"] + 0.1} for row in rows]
+    *_, last = told(rows[:1] + at_chance[1:])
+    assert last.startswith("In turned, cut and elsewhere every recipe's interval held chance: ")
+
+
 def test_no_cost_is_told_of_a_factor_or_of_one_environment() -> None:
     for rows, main in ((ESTIMATES, contrast()), ([*SAME, *ESTIMATES], contrast(factor="texture"))):
         assert not any("it was" in text for text in texts("answer", [main], rows))

@@ -48,6 +48,25 @@ def test_an_answer_counts_what_comparisons_showed(conclusions: tuple[str, ...], 
     assert words in texts("answer", rows, ESTIMATES)[-1]
 
 
+def test_what_is_shown_at_matched_fit_alone_is_not_told_of_equal_budget() -> None:
+    matched = {**MATCHED, "conclusion": "a higher", "value": 0.2, "p_holm": 0.001}
+    *_, found, beside = texts("answer", [contrast(conclusion="not shown", p_holm=0.4), matched], ESTIMATES)
+    assert "1 showed a difference, at matched fit alone; the nearest to it: at equal budget" in found
+    assert beside.endswith(": arcface higher.")
+    *_, found, beside = texts("answer", [contrast(), matched], ESTIMATES)
+    assert "2 showed a difference; one of them: at equal budget" in found
+    assert beside.endswith(": arcface higher."), "at equal budget it was lower: not still"
+    *_, beside = texts("answer", [contrast(), {**matched, "conclusion": "a lower"}], ESTIMATES)
+    assert beside.endswith(": arcface still lower.")
+
+
+def test_the_comparison_at_matched_fit_is_of_the_training_that_the_answer_leads_with() -> None:
+    main = contrast(where='{"association": "view", "epochs": "20"}')
+    other, own = ({**MATCHED, "id": tie, "where": f'{{"association": "{tie}"}}'} for tie in ("none", "view"))
+    rows = [row for row in verdict([main, other, own], ESTIMATES) if row["text"].startswith("At matched fit")]
+    assert [row["evidence"] for row in rows] == ["view"]
+
+
 def test_each_axis_of_comparisons_has_its_sentence_and_is_named() -> None:
     held = '{"loss": "cross-entropy"}'
     other = contrast(id="x", axis="association", a="tied", b="none", where=held, p_holm=0.0001)

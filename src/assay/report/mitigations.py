@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from assay.report.choosing import is_overall
 from assay.report.evidence import Evidence
 from assay.report.sheets import NONE, Cell, Line, Sheet, estimated, sheet, words
@@ -53,7 +55,7 @@ def _worst_groups(evidence: Evidence) -> dict[str, Row]:
     rows = evidence.estimates("accuracy", lambda row: row["group"] == _WORST)
     found: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: -numeric(row, "value")):
-        if numeric(row, "value") == numeric(row, "value"):
+        if not math.isnan(numeric(row, "value")):
             found[row["recipe"]] = row  # the least comes last
     return found
 

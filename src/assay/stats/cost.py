@@ -199,12 +199,18 @@ def _chances(rows: Sequence[Row], names: Sequence[str]) -> list[Sentence]:
     ends = {
         text_of(row, "recipe") + (f" in {text_of(row, 'environment')}" if len(names) > 1 else ""): row for row in own
     }
-    level = number(numeric(own[0], "chance"))
-    text = f"In {listed(list(names))} every recipe's interval held chance ({level}): {spread(ends)}."
+    level = _common_chance(own)
+    said = "" if math.isnan(level) else f" ({number(level)})"
+    text = f"In {listed(list(names))} every recipe's interval held chance{said}: {spread(ends)}."
     return [Sentence("answer", text, evidence="performance")]
 
 
 def _chance(rows: Iterable[Row]) -> str:
-    levels = {numeric(row, "chance") for row in rows}
-    level = levels.pop() if len(levels) == 1 else math.nan
+    level = _common_chance(rows)
     return "" if math.isnan(level) else f", where chance is {number(level)}"
+
+
+def _common_chance(rows: Iterable[Row]) -> float:
+    """The level of chance that all rows have; NaN where it differs, as a share of positives does."""
+    levels = {numeric(row, "chance") for row in rows}
+    return levels.pop() if len(levels) == 1 else math.nan

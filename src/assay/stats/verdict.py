@@ -23,6 +23,7 @@ from assay.stats.rows import (
     Sentence,
     find,
     label,
+    mapping,
     numeric,
     place,
     seeds_of,
@@ -86,7 +87,7 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence
         said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))
         matched = _matched(own, main)
         if matched is not None:
-            said.append(Sentence("answer", f"At matched fit {_short(matched)}", evidence=text_of(matched, "id")))
+            said.append(Sentence("answer", f"At matched fit {_short(matched, main)}", evidence=text_of(matched, "id")))
     return said
 
 
@@ -113,8 +114,12 @@ def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str
     alike = f", {equal} showed equivalence" if equal else ""
     if all(kind == "undefined" for kind in conclusions):
         return f"{of}, none could be tested; the first: {told[:1].lower()}{told[1:]}"
-    link = ": " if shown == 1 and not equal else "; the surest: " if shown else "; the nearest to it: "
-    return f"{of}, {shown or 'none'} showed a difference{alike}{link}{told[:1].lower()}{told[1:]}"
+    sure = main.get("conclusion") in SHOWN
+    where = ", at matched fit alone" if shown and not sure else ""
+    surest = all(_rank(numeric(main, "p_holm")) <= _rank(numeric(row, "p_holm")) for row in contrasts)
+    link = "; the surest: " if sure and surest else "; one of them: " if sure else "; the nearest to it: "
+    link = ": " if sure and shown == 1 and not equal else link
+    return f"{of}, {shown or 'none'} showed a difference{where}{alike}{link}{told[:1].lower()}{told[1:]}"
 
 
 def corrected(row: Row) -> str:
@@ -166,15 +171,17 @@ def _sides(row: Row) -> tuple[str, str]:
     return named(axis, text_of(row, "a")), named(axis, text_of(row, "b"))
 
 
-def _short(row: Row) -> str:
+def _short(row: Row, main: Row) -> str:
+    """What a contrast found, beside the one that an answer leads with: `still` where both found the same."""
     a, b = _sides(row)
+    still = "still " if row.get("conclusion") == main.get("conclusion") else ""
     if under_seeds(row):
         return f"the difference in {label(row)} between {a} and {b} was {value_of(row)}: not tested."
     if row.get("conclusion") == "undefined":
         return f"the comparison of {a} with {b} is undefined: {text_of(row, 'reason') or 'no value'}."
     verdicts = {
-        "a higher": f"{a} still higher",
-        "a lower": f"{a} still lower",
+        "a higher": f"{a} {still}higher",
+        "a lower": f"{a} {still}lower",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
     }
     ending = verdicts.get(text_of(row, "conclusion"), "not shown")
@@ -182,13 +189,16 @@ def _short(row: Row) -> str:
 
 
 def _matched(contrasts: Sequence[Row], main: Row) -> Row | None:
+    """The comparison of the same two at matched fit, which holds all that the leading one holds but the budget."""
     keys = ("a", "b", "measure", "environment", "factor", "layer")
+    held = mapping(main.get("where"))
     same = [
         row
         for row in contrasts
         if row.get("at") == "matched-fit"
         and row is not main
         and all(text_of(row, key) == text_of(main, key) for key in keys)
+        and all(str(held.get(axis)) == str(value) for axis, value in mapping(row.get("where")).items())
     ]
     return same[0] if same else None
 
