@@ -108,3 +108,11 @@ def test_wrong_doses_are_refused(dose: Any, text: str):
 def test_a_confounder_may_not_stand_twice():
     with pytest.raises(SpecError, match="'tag' stands under interventions too; keep one"):
         study({"confounder": "tag", "p": 0.2}, {"clean": {}}, interventions={"tag": 0.5})
+
+
+def test_unknown_keys_are_told_as_they_were_written():
+    with pytest.raises(SpecError) as told:
+        study({"confounder": "tag", "p": 1, "share": 1, "rows": 1, "class": 1, "strength": 1}, {"clean": {}})
+    text = str(told.value)
+    places = [text.index(f"unknown key '{key}'") for key in ("share", "rows", "class", "strength")]
+    assert places == sorted(places)

@@ -228,6 +228,10 @@ REQUESTS: dict[str, dict[str, object]] = {
     "a dose of a level that is not there": {
         "overrides": [*_DOSES, "environments.train.dose.confounder={texture: {high: [soild]}}"]
     },
+    "a dose of a level that is a number": {
+        "overrides": [*_DOSES, "environments.train.dose.confounder={texture: {high: 0}}"]
+    },
+    "a dose on a mapping of classes": {"overrides": [*_DOSES, "environments.train.dose.on={positive: 1}"]},
     "a dose of a factor that is tied too": {
         "overrides": [*_DOSES, "environments.train.dose.confounder=texture", "environments.train.association.texture=1"]
     },

@@ -229,3 +229,11 @@ def test_a_mark_covers_the_same_share_at_every_size(name):
         white = drawn.apply(torch.full((8, 1, size, size), 0.5), np.arange(8))
         shares.append(float((white - 0.5).abs().mean()))
     assert shares[1] == pytest.approx(shares[0], rel=0.2)
+
+
+@pytest.mark.parametrize("name", DOSES)
+def test_a_batch_without_images_is_left_so(name: str) -> None:
+    drawn = draw(name, build("intervention", name, {}), np.zeros(1, dtype=bool), np.arange(1), 0, (1, 64, 64))
+    none = {key: values[:0] for key, values in drawn.parameters.items()}
+    assert drawn.intervention.apply(torch.zeros(0, 1, 64, 64), none).shape == (0, 1, 64, 64)
+    assert drawn.intervention.mask(none, (1, 64, 64)).shape == (0, 1, 64, 64)

@@ -75,8 +75,9 @@ def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors) ->
         return Written(value, {}, True)
     at: Keys = (*keys, "dose")
     dose = section(environment["dose"], at, problems, "{confounder: tag, p: 0.5}")
-    for key in set(dose) - set(KEYS):
-        problems.unknown_key((*at, key), KEYS)
+    for key in dose:
+        if key not in KEYS:
+            problems.unknown_key((*at, key), KEYS)
     rest = {key: item for key, item in environment.items() if key != "dose"}
     name, p, side = _name(dose, at, problems), _p(dose, at, problems), _side(dose, at, problems)
     wrong = Written(rest, {}, False)
@@ -129,7 +130,7 @@ def _p(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> float | None:
 
 def _side(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None:
     side = dose.get("on", "positive")
-    if side not in SIDES:
+    if not isinstance(side, str) or side not in SIDES:
         problems.add((*keys, "on"), side, f"expected one of {', '.join(SIDES)}")
         return None
-    return str(side)
+    return side

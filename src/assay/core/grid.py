@@ -79,8 +79,9 @@ def expand(values: Mapping[str, Any], problems: Problems) -> tuple[list[Axis], l
     options = mapping_of(grid) or {}
     if grid is not None and mapping_of(grid) is None:
         problems.add(("grid",), grid, "expected `zip` and `only`, such as grid: {zip: [[epochs, batch_size]]}")
-    for key in set(options) - {"zip", "only"}:
-        problems.unknown_key(("grid", key), ("zip", "only"))
+    for key in options:
+        if key not in ("zip", "only"):
+            problems.unknown_key(("grid", key), ("zip", "only"))
     axes = zip_axes(find_axes(values, problems), options.get("zip"), problems)
     count = math.prod(len(axis.choices) for axis in axes)
     if count > MOST_POINTS:

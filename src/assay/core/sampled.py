@@ -87,16 +87,21 @@ def association(
     if fields is None:
         problems.add((*keys, name), whole[name], f"expected {{argument: value}}; arguments: {', '.join(ARGUMENTS)}")
         return None
-    for key in set(fields) - set(ARGUMENTS):
-        problems.unknown_key((*keys, name, key), ARGUMENTS, f"the factor '{name}'")
-    scheme, high = fields.get("scheme", SCHEMES[0]), fields.get("high", [])
+    for key in fields:
+        if key not in ARGUMENTS:
+            problems.unknown_key((*keys, name, key), ARGUMENTS, f"the factor '{name}'")
+    scheme, high = fields.get("scheme", SCHEMES[0]), fields.get("high")
     if scheme not in SCHEMES:
         near = nearest(str(scheme), SCHEMES)
         meant = f"did you mean '{near}'?" if near else hint(scheme)
         problems.add((*keys, name, "scheme"), scheme, f"expected one of {', '.join(SCHEMES)}", meant)
         return None
-    levels = {"high": cast("list[Any]", high) if isinstance(high, list) else [high]} if high else {}
+    levels = cast("list[Any]", high) if isinstance(high, list) else [] if high is None else [high]
+    if not all(isinstance(level, str) for level in levels):
+        problems.add((*keys, name, "high"), high, f"expected levels of '{name}', each in quotes where it is a number")
+        return None
+    stated = {"high": levels} if levels else {}
     if scheme == "one-sided":
-        return {"share": dict(shares), **levels}
+        return {"share": dict(shares), **stated}
     strength = shares["positive"] - shares["negative"]
-    return {} if factors.drawn and strength == 0 else {"strength": strength, **levels}
+    return {} if factors.drawn and strength == 0 else {"strength": strength, **stated}

@@ -45,8 +45,9 @@ def start_of(recipe: RecipeSpec) -> str:
 def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec | None:
     before = len(problems.found)
     fields = section(value, keys, problems, "{data: {...}, recipe: {...}}")
-    for key in set(fields) - set(KEYS):
-        problems.unknown_key((*keys, key), KEYS)
+    for key in fields:
+        if key not in KEYS:
+            problems.unknown_key((*keys, key), KEYS)
     if name in [entry.name for entry in entries("initialisation")]:
         problems.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
     if "initialisation" in fields:

@@ -46,7 +46,7 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
     s = 0 altogether, classes are alike in their values, bin by bin, and tied factors are independent of each other
     within a class. Classes keep the ratio that they have among the available rows, so that an environment differs in
     its association and not in its prevalence. A continuous factor is cut into ever finer quantile bins until the
-    achieved strength is within .015 of the asked one, or as near as it gets.
+    achieved strength is within .02 of the asked one, or as near as it gets.
 
     Which rows of a cell are taken is a named draw of (seed, purpose, row): it depends neither on the order of the
     table nor on the strengths. Rows with a missing value of a factor tied to them are left out. `given` splits the

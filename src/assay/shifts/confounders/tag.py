@@ -63,6 +63,9 @@ class Tag:
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the tag on them."""
+        out = images.clone()
+        if not len(images):
+            return out
         shape = (images.shape[1], images.shape[2], images.shape[3])
         tall, wide = self._extent(shape)
         top, left = parameters["top"], parameters["left"]
@@ -70,7 +73,6 @@ class Tag:
         within = Window(
             first_row, first_column, int(top.max()) + tall - first_row, int(left.max()) + wide - first_column
         )
-        out = images.clone()
         part = within.of(out)
         part.copy_(torch.where(self._covered(parameters, shape, within), part + self.contrast * (1 - part), part))
         return out
