@@ -24,7 +24,8 @@ Logits = Mapping[str, Mapping[int, tuple[float, float]]]
 def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     """Write the sheets and pairs to `pictures/` and return their rows.
 
-    A confounder that no model was asked about has no pairs: its sheet shows them.
+    Confounders, which a study is about, come before factors. One that no model was asked about has no pairs: its sheet
+    shows them.
     """
     gallery = Gallery(gathered.folder.root / "pictures", population.scale, population.folds)
     spec = gathered.plan.spec
@@ -33,12 +34,12 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     drawn = {change.name for change in changes}
-    for factor in population.scene(spec.points[0].tests, spec.first_seed).changeable():
-        if factor not in drawn:
-            rows += _pairs(gallery, pair_logits(gathered, factor, spec.points), factor, factor, spec, population)
     for change in changes:
         logits = pair_logits(gathered, change.name, tested_with(change, spec.points))
         rows += _pairs(gallery, logits, change.name, change.label, spec, population) if logits else []
+    for factor in population.scene(spec.points[0].tests, spec.first_seed).changeable():
+        if factor not in drawn:
+            rows += _pairs(gallery, pair_logits(gathered, factor, spec.points), factor, factor, spec, population)
     return rows
 
 
