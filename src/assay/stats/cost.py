@@ -157,8 +157,7 @@ def _told(fall: Fall, of: int, apart: Sequence[str], main: Row, first: str) -> s
     called = label({"measure": main["measure"]})
     held = {**main, "where": fall.where}
     if fall.size <= 0:
-        worse = "higher" if _lower_is_better(fall) else "lower"
-        none = f"its median over recipes was {worse} in none of {of}{_apart(apart)}"
+        none = f"the median {_worse(fall)} over recipes was above 0 in none of {of}{_apart(apart)}"
         return opening(held, f"{called} was {spread(fall.before)} in {first}; {none}.")
     text = f"{called} was {spread(fall.before)} in {first}; in {fall.environment} it was {spread(fall.after)}"
     return opening(held, f"{text}{_chance(fall.after.values())}{_widest(fall, of, apart, main)}.")
@@ -176,8 +175,7 @@ def _dosed(fall: Fall, of: int, apart: Sequence[str], main: Row, _: str) -> str:
 
 def _widest(fall: Fall, of: int, apart: Sequence[str], main: Row) -> str:
     """How many falls this is the widest of, and whose intervals do not bear it out."""
-    word = "rise" if _lower_is_better(fall) else "fall"
-    chosen = f": the widest median {word} of {of}{_apart(apart)}" if of > 1 and fall.size > 0 else ""
+    chosen = f": the widest median {_worse(fall)} of {of}{_apart(apart)}" if of > 1 and fall.size > 0 else ""
     unclear = fall.overlapping
     who = several(unclear, len(fall.after), main)
     return chosen + (f"; the intervals before and after overlap with {who}" if unclear else "")
@@ -187,8 +185,9 @@ def _apart(names: Sequence[str]) -> str:
     return f", {listed(list(names))} apart" if names else ""
 
 
-def _lower_is_better(fall: Fall) -> bool:
-    return any(row.get("direction") == "lower" for row in fall.after.values())
+def _worse(fall: Fall) -> str:
+    """What becoming worse is called."""
+    return "rise" if any(row.get("direction") == "lower" for row in fall.after.values()) else "fall"
 
 
 def _chances(rows: Sequence[Row], names: Sequence[str]) -> list[Sentence]:
