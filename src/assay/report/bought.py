@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, decisive, is_overall, some_levels
@@ -18,7 +18,7 @@ from assay.store.files import Row
 
 
 def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
-    """A panel of performance at p = 0 in the clean environment, and one per confounder of the change over doses."""
+    """Performance at p = 0 in the clean environment, and a panel per confounder of the change over doses."""
     view = evidence.outline
     where, clean = decisive(evidence, view.environments), clean_environment(evidence)
     changes = [row for row in evidence.tables.dose_changes if _shown(evidence, row, where)]
@@ -27,13 +27,13 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     levels, cut = some_levels(evidence, ROWS)
     before = _before(evidence, clean or where)
     name = measure_name(view.measure)
-    panels = (_clean(evidence, before, f"{name} in {clean or where} at p = 0", levels),
+    panels = (*_clean(evidence, before, f"{name} in {clean or where} at p = 0", levels),
               *_changes(evidence, changes, levels, where))  # fmt: skip
     axis = f"{name}, then its mean change over the doses"
     plot = Plot(panels, levels, view.styles, axis, panels[-1].limits or (0.0, 1.0))
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     note = [f"At {held_words(held)}." if held else "", "Bars: 95 % intervals; dots: seeds.", cut]
-    rows = [*before, *changes]
+    rows = [*(row for own in before.values() for row in own), *changes]
     return strips("bought", _title(name, where, changes), " ".join(filter(None, note)), plot, _alike(rows), width)
 
 
@@ -43,20 +43,37 @@ def _shown(evidence: Evidence, row: Row, environment: str) -> bool:
     return here and view.shown(row, view.dosed, CONFOUNDER)
 
 
-def _before(evidence: Evidence, environment: str) -> list[Row]:
-    """The estimates at p = 0, which all confounders share: one per level."""
+def _before(evidence: Evidence, environment: str) -> dict[str, list[Row]]:
+    """Confounder -> the estimates at p = 0, one per level; under no name where all confounders share them.
+
+    They do but for one by choosing rows: rows without it, or with it in equal shares, are others than all rows.
+    """
     view = evidence.outline
     rows = evidence.estimates(view.measure, lambda row: is_overall(row) and row["environment"] == environment)
     at_zero = [row for row in rows if coordinates(row).get(view.dosed) == view.doses[0]]
     near = [row for row in at_zero if view.shown(row, view.dosed, CONFOUNDER)]
-    return list({view.level(row): row for row in near}.values())
+    found: dict[str, dict[str, Row]] = {}
+    for row in near:
+        name = "" if view.axis == CONFOUNDER else coordinates(row).get(CONFOUNDER, "")
+        found.setdefault(name, {})[view.level(row)] = row
+    alike = {tuple((level, str(row["value"])) for level, row in own.items()) for own in found.values()}
+    if len(alike) == 1:
+        found = {"": next(iter(found.values()))}
+    return {name: list(own.values()) for name, own in found.items()}
 
 
-def _clean(evidence: Evidence, rows: Sequence[Row], title: str, levels: Sequence[str]) -> Panel:
-    marks = tuple(mark for mark in evidence.marks(rows) if mark.level in levels)
-    references = chance(rows)
-    known = [value for one in references for _, value in one.values]
-    return Panel(title, marks, references, limits=_limits(marks, known, bounds(evidence.outline.measure)))
+def _clean(
+    evidence: Evidence, before: Mapping[str, Sequence[Row]], title: str, levels: Sequence[str]
+) -> Iterator[Panel]:
+    """One panel, or one per confounder where these begin apart; all with the same limits."""
+    marks = {
+        name: tuple(mark for mark in evidence.marks(rows) if mark.level in levels) for name, rows in before.items()
+    }
+    references = {name: chance(rows) for name, rows in before.items()}
+    known = [value for own in references.values() for one in own for _, value in one.values]
+    span = _limits([mark for own in marks.values() for mark in own], known, bounds(evidence.outline.measure))
+    for name, own in marks.items():
+        yield Panel(f"{name}: {title}" if name else title, own, references[name], limits=span)
 
 
 def _changes(evidence: Evidence, rows: Sequence[Row], levels: Sequence[str], where: str) -> list[Panel]:
