@@ -5,8 +5,9 @@
 A small study runs once without interruption. Then, with 1, 2 and 4 workers, and with 2 workers that take trials in a
 random order, `assay run` and all its processes are killed at random moments again and again; the folder goes through
 several kills until a run gets to its end, is compared file by file and byte for byte, and is begun afresh until the
-kills are used up. A moment that lies beyond a run's end kills nothing and is not counted. Compared are trials with
-their weights and curves, outputs per image, measurements and tables, but for the files that hold dates and seconds.
+kills are used up. A moment is so many seconds after so many records exist, both drawn, so that kills fall into every
+part of a study on a busy machine too. One that lies beyond a run's end kills nothing and is not counted. Compared are
+trials with their weights and curves, outputs per image, measurements and tables, but for files of dates and seconds.
 Exits 1 on any difference.
 """
 
@@ -32,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "execution"))
 from small import SMALL, records, write_spec
 
 NAME = str(SMALL["name"])
-BEGIN = 2.0  # seconds, about: before them a run imports PyTorch and has written nothing
+AFTER = 3.0  # seconds at most between the record that is waited for and the kill: a start, or a trial or two
+LOOK = 0.02  # seconds between looks at the records
 
 
 @dataclass(frozen=True)
@@ -84,32 +86,37 @@ def units(root: Path) -> int:
     return len(list(root.glob("*/*/record.json")))
 
 
-def killed(command: list[str], seconds: float) -> bool:
-    """Start a command, and kill it with all its children after that many seconds; False when it had ended by then.
+def killed(command: list[str], root: Path, moment: tuple[int, float] | None = None) -> bool:
+    """Start a command, and kill it with all its children so many seconds after the folder holds so many units.
 
-    Raises SystemExit when it ended badly by itself.
+    moment: None lets it end. False when it had ended before. Raises SystemExit when it ended badly by itself.
     """
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        _, error = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return True
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{error[-2000:]}")
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+        reached = None
+        while process.poll() is None:
+            time.sleep(LOOK)
+            if moment is None:
+                continue
+            if reached is None and units(root) >= moment[0]:
+                reached = time.monotonic()
+            if reached is not None and time.monotonic() - reached >= moment[1]:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{errors.read()[-2000:]}")
     return False
 
 
-def campaign(way: Way, kills: int, spec: Path, out: Path, reference: Path, most: float, rng: random.Random) -> Tally:
+def campaign(way: Way, kills: int, spec: Path, out: Path, reference: Path, rng: random.Random) -> Tally:
     """Kill and resume until the kills are used up, then let the last folder finish."""
     tally, root, wanted = Tally(), out / NAME, records(reference)
     every = units(reference)
     while tally.kills < kills or root.exists():
-        seconds = rng.uniform(BEGIN, most) if tally.kills < kills else 600.0
-        if killed(way.command(spec, out), seconds):
+        moment = (rng.randint(units(root), every), rng.uniform(0, AFTER)) if tally.kills < kills else None
+        if killed(way.command(spec, out), root, moment):
             tally.kills += 1
             tally.complete.append(units(root) / every)
             continue
@@ -143,7 +150,7 @@ def main() -> None:
         os.environ["ASSAY_CACHE"] = str(folder / "cache")
         spec = write_spec(folder, seeds=given.study_seeds)
         begun = time.perf_counter()
-        killed(WAYS[0].command(spec, folder / "whole"), 600.0)
+        killed(WAYS[0].command(spec, folder / "whole"), folder / "whole" / NAME)
         took = time.perf_counter() - begun
         reference = folder / "whole" / NAME
         page = Page(
@@ -155,7 +162,7 @@ def main() -> None:
         different: list[str] = []
         for number, way in enumerate(WAYS):
             kills = len(range(number, given.kills, len(WAYS)))
-            tally = campaign(way, kills, spec, folder / f"way-{number}", reference, took, rng)
+            tally = campaign(way, kills, spec, folder / f"way-{number}", reference, rng)
             shares = f"{min(tally.complete):.0%} to {max(tally.complete):.0%}" if tally.complete else ""
             compared = tally.folders * len(records(reference))
             page.row(way.workers, way.order, tally.kills, shares, tally.folders, compared, len(tally.different))
