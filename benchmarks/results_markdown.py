@@ -7,6 +7,7 @@ nothing: every number stands in the run's tables.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ def main() -> None:
     print(f"{len(trials)} trials; {sum(row['status'] == 'collapsed' for row in trials)} collapsed.\n")
     print(auroc(estimates), "\n")
     print(contrasts(folder.table("contrasts")), "\n")
+    for environment in dict.fromkeys(row["environment"] for row in folder.table("half_doses")):
+        print(doses(estimates, environment), "\n")
+        print(half_doses(folder.table("half_doses"), environment), "\n")
     for measure in RELIANCE:
         print(by_factor(estimates, measure), "\n")
     print(decodability(estimates), "\n")
@@ -76,6 +80,28 @@ def contrasts(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return table(["comparison", "difference", "p (Holm)", "seeds", "conclusion", "note"], body)
+
+
+def doses(estimates: Sequence[Row], environment: str) -> str:
+    """AUROC in one environment by what was dosed and how far; a row for what the other axes tell apart."""
+    rows = [
+        row for row in estimates
+        if row["measure"] == "auroc" and row["environment"] == environment and not (row["factor"] or row["group"])
+    ]  # fmt: skip
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        at = json.loads(row["coordinates"])
+        p = at.pop("p")
+        found.setdefault(" · ".join(reversed(at.values())), {})[p] = row
+    levels = sorted({p for own in found.values() for p in own}, key=float)
+    body = [[recipe, *(cell(own.get(p)) for p in levels)] for recipe, own in sorted(found.items())]
+    return table([f"AUROC, {environment}", *(f"p = {p}" for p in levels)], body)
+
+
+def half_doses(rows: Sequence[Row], environment: str) -> str:
+    """The dose that takes half of the margin over chance, or why it cannot be told."""
+    own = [row for row in rows if row["environment"] == environment and row["measure"] == "auroc"]
+    return table(["half-dose", "", "note"], [[row["recipe"], row["text"], row["reason"]] for row in own])
 
 
 def by_factor(estimates: Sequence[Row], measure: str) -> str:
