@@ -8,7 +8,7 @@ import pytest
 
 from assay.core.errors import StoreError
 from assay.core.files import write_whole
-from assay.store.files import read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
+from assay.store.files import connect, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.migrations import migrated
 
 
@@ -84,3 +84,28 @@ def test_records_of_a_later_schema_are_refused_and_older_ones_brought_up(tmp_pat
     with pytest.raises(StoreError, match="no schema version"):
         migrated({}, tmp_path)
     assert migrated({"schema": 0, "old": 1}, tmp_path, {0: lambda r: {"new": r["old"]}}) == {"new": 1, "schema": 1}
+
+
+@pytest.mark.parametrize(("name", "beside"), [("a[1]", "a1"), ("a*", "ab"), ("a?", "ab"), ("it's", "its")])
+def test_a_file_is_read_and_never_one_that_its_path_would_fit_as_a_pattern(
+    tmp_path: Path, name: str, beside: str
+) -> None:
+    for folder, value in ((name, 1), (beside, 2)):
+        write_parquet(tmp_path / folder / "x.parquet", {"a": np.array([value])})
+    assert read_parquet(tmp_path / name / "x.parquet")["a"].tolist() == [1]
+
+
+def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with pytest.raises(StoreError, match=r"x\.parquet: there is no such file; delete its folder and run"):
+        read_parquet(path)
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(StoreError, match=r"x\.parquet: it is damaged; delete its folder and run the study again"):
+        read_parquet(path)
+
+
+def test_a_missing_whole_number_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with connect() as database:
+        database.execute(f"COPY (SELECT * FROM (VALUES (1), (NULL), (3)) AS t(a)) TO '{path}' (FORMAT parquet)")
+    assert np.array_equal(read_parquet(path)["a"], [1.0, np.nan, 3.0], equal_nan=True)

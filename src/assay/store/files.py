@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -64,11 +65,17 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def read_parquet(path: Path) -> dict[str, np.ndarray]:
-    """All columns of a Parquet file; missing numbers are NaN."""
+    """All columns of a Parquet file; missing numbers are NaN.
+
+    Raises StoreError that names the file when it is missing or damaged.
+    """
     with connect() as database:
-        found = cast(
-            "dict[str, np.ndarray]", database.execute(f"SELECT * FROM read_parquet('{quoted(path)}')").fetchnumpy()
-        )
+        try:
+            read = database.execute(f"SELECT * FROM read_parquet('{quoted(alone(path))}')").fetchnumpy()
+        except duckdb.Error as error:
+            why = "it is damaged" if path.is_file() else "there is no such file"
+            raise StoreError(f"cannot read {path}: {why}; delete its folder and run the study again") from error
+    found = cast("dict[str, np.ndarray]", read)
     return {name: _filled(column) for name, column in found.items()}
 
 
@@ -90,9 +97,14 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": "1"})
 
 
-def quoted(path: Path) -> str:
+def quoted(path: Path | str) -> str:
     """A path as it may stand between single quotes in SQL."""
     return str(path).replace("'", "''")
+
+
+def alone(path: Path) -> str:
+    """A pattern that no other path fits: DuckDB would read `runs/a1` for `runs/a[1]`."""
+    return re.sub(r"[*?[]", r"[\g<0>]", str(path))
 
 
 def _column(values: list[Any]) -> np.ndarray:
@@ -109,9 +121,12 @@ def _column(values: list[Any]) -> np.ndarray:
 def _filled(column: np.ndarray) -> np.ndarray:
     if not isinstance(column, np.ma.MaskedArray):
         return column
-    if column.dtype.kind == "f":
-        return column.filled(np.nan)
-    return column.filled("" if column.dtype.kind == "O" else 0)
+    if column.dtype.kind == "O":
+        return column.filled("")
+    if column.dtype.kind == "b":
+        return column.filled(False)
+    missing = np.ma.getmaskarray(column)
+    return np.where(missing, np.nan, column.data) if missing.any() else column.data
 
 
 def _without_nan(value: Any) -> Any:
