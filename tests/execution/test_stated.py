@@ -57,6 +57,24 @@ def test_another_test_after_results_is_another_comparison(tmp_path: Path) -> Non
     assert exploratory(tmp_path, other) == {"supcon": True}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": {**SMALL["recipe"], "optimiser": {"adamw": {"lr": 0.5}}}},
+        {"environments": {**SMALL["environments"], "train": {"association": {"texture": 0.1}}}},
+        {"data": {**SMALL["data"], "train": 7}},
+        {"first_seed": 40},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_another_training_after_results_is_another_comparison(tmp_path: Path, changes: dict[str, Any]) -> None:
+    state(tmp_path, small(), results_exist=False)
+    state(tmp_path, small(**changes), results_exist=True)
+    assert exploratory(tmp_path, small(**changes)) == {"supcon": True}
+    state(tmp_path, small(), results_exist=True)
+    assert exploratory(tmp_path, small()) == {"supcon": False}
+
+
 def test_a_change_that_no_comparison_rests_on_leaves_it_stated(tmp_path: Path) -> None:
     beside = {**SMALL["environments"], "neutral": {"association": {"texture": 0.0}}}
     state(tmp_path, small(), results_exist=False)

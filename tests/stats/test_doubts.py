@@ -137,3 +137,8 @@ def test_what_is_said_of_folds_is_what_was_simulated() -> None:
             if "fold" in row["design"] and row["quantity"].startswith("false positives")
         ]
     assert max(rates) == FOLDED
+
+
+def test_nothing_is_said_to_have_gone_well_before_anything_is_done() -> None:
+    said = lights([{"status": "pending", "recipe": "arcface"}] * 3)
+    assert not any("none collapsed" in text for text in said)

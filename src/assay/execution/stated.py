@@ -1,7 +1,7 @@
 """Which comparisons were stated before results existed. One that was added or changed later is exploratory, for ever.
 
 What is compared is more than a contrast's words: a level added to its axis makes a comparison, and another association
-in its environment makes another one.
+in its environment, another recipe, other images to train on or other seeds make another one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from assay.execution.contrasts import Pair, spec_pairs
 from assay.store.files import read_json, write_json
 
 FILE = "stated.json"
+_PLACES = ("folder", "table", "classes", "medmnist", "dataset")
+"""Where images lie, which may be moved; images that were edited are told elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
     known = _known(root)
     noted: dict[str, Any] = dict(known.get("pairs", {}))
     for pair in spec_pairs(spec):
-        made = _content(pair)
+        made = _content(spec, pair)
         before: Mapping[str, bool] = noted.get(pair.id, {}).get("exploratory", {})
         noted[pair.id] = {"now": made, "exploratory": {made: results_exist, **before}}
     seeds = known.get("seeds", spec.seeds) if results_exist else spec.seeds
@@ -54,14 +56,18 @@ def stated(root: Path, spec: StudySpec) -> Stated:
     return Stated(frozenset(beforehand & own), known.get("seeds", spec.seeds))
 
 
-def _content(pair: Pair) -> str:
-    """The hash of where the recipes of both sides are tested: along budgets and doses, at every one."""
-    return content_hash([[_tested(pair, point) for point in side] for side in (pair.a, pair.b)])
+def _content(spec: StudySpec, pair: Pair) -> str:
+    """The hash of how the recipes of both sides are trained and tested: along budgets and doses, at every one."""
+    sides = [[_made(pair, point) for point in side] for side in (pair.a, pair.b)]
+    sources = {name: source.canonical() for name, source in spec.sources.items()}
+    data = {key: value for key, value in spec.data.for_training().items() if key not in _PLACES}
+    return content_hash([sides, data, spec.first_seed, sources])
 
 
-def _tested(pair: Pair, point: RecipePoint) -> dict[str, Any]:
+def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
     test = point.tests.get(pair.stated.environment)  # probes name some that no spec does
-    return {"coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
+    trained = {"recipe": point.recipe.canonical(), "train": point.train.for_training()}
+    return {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
 
 
 def _known(root: Path) -> dict[str, Any]:

@@ -62,7 +62,9 @@ def _trials(trials: Sequence[Row]) -> list[Sentence]:
         else Sentence("doubt", f"all {count(len(trials), 'trial')} finished", "ok", "trials")
     )
     lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
-    return [finished, *(lost or [Sentence("doubt", "none collapsed or diverged", "ok", "trials")])]
+    done = any(row.get("status") == "done" for row in trials)
+    none = [Sentence("doubt", "none collapsed or diverged", "ok", "trials")] if done else []
+    return [finished, *(lost or none)]
 
 
 def _lost(status: str, rows: Sequence[Row]) -> Sentence:
