@@ -64,7 +64,7 @@ def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_con
     assert sampled(spec.points, "margin") == ("texture",)
     rows = visibility_rows(spec, Looked.at(spec, population))
     assert [row["kind"] for row in rows] == ["intervention"] * 3 + ["sampled"]
-    assert rows[-1]["reason"] == "it chooses rows: no pixel is changed"
+    assert rows[-1]["reason"] == "by sampling: no pixel is changed"
     plain = parse_study(TINY)
     assert visibility_rows(plain, Looked.at(plain, population)) == []
     dosed = {"train": {"dose": {"confounder": "texture", "p": [0, 1]}}, "same": {"like": "train"}}

@@ -120,8 +120,10 @@ def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> Non
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    outcome = Workers(1).run(tasks, lambda _: None)
+    heard: list[str] = []
+    outcome = Workers(1, heard=lambda: heard.append("heard")).run(tasks, lambda _: None)
     assert outcome.stopped
+    assert heard == ["heard"]
     assert left.exists()
     assert not (tmp_path / "later").exists()
 

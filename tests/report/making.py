@@ -374,7 +374,7 @@ def _visibility() -> Iterator[Row]:
     yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
            "ssim": NAN, "reason": "an edge is shorter than the window of 11 px"}  # fmt: skip
     yield {**common, "confounder": "sex", "factor": "sex", "kind": "sampled", "share": NAN, "difference": NAN,
-           "ssim": NAN, "images": 0, "reason": "it chooses rows: no pixel is changed"}  # fmt: skip
+           "ssim": NAN, "images": 0, "reason": "by sampling: no pixel is changed"}  # fmt: skip
 
 
 def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:

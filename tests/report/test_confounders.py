@@ -48,7 +48,7 @@ def test_the_figures_stand_beneath_the_sheets_with_their_meaning(run: Path) -> N
     part = page[page.index("Each confounder, without and with it") : page.index("Pairs that differ in one factor")]
     assert part.count("<img ") == 2
     table = re.sub(r"<[^>]+>", "|", part[part.index('id="visibility"') :])
-    for words in ("low-pass(cutoff=0.2)", ".014", ".968", "an edge is shorter", "it chooses rows: no pixel is changed"):
+    for words in ("low-pass(cutoff=0.2)", ".014", ".968", "an edge is shorter", "by sampling: no pixel is changed"):
         assert words in table
     assert "black to white being 1" in part
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,15 +23,25 @@ def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
     return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
 
 
-def crew(workers: int | None, device: str) -> tuple[Executor, int]:
-    """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone."""
+STOPPING = "\nstopping: running work leaves its checkpoints; Ctrl-C again stops at once\n"
+
+
+def crew(workers: int | None, device: str, silent: bool = True) -> tuple[Executor, int]:
+    """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone.
+
+    silent: say nothing when an interrupt is heard.
+    """
     from assay.execution.local import InProcess
     from assay.execution.run import default_workers, local_executor
 
     if workers == 0:
         return InProcess(), 1
     count = workers or default_workers(device)
-    return local_executor(count), count
+    return local_executor(count, None if silent else _say_stopping), count
+
+
+def _say_stopping() -> None:
+    os.write(2, STOPPING.encode())  # a signal handler may not use a buffered stream that it may have interrupted
 
 
 def run_command(asked: Request) -> None:
@@ -44,7 +55,7 @@ def run_command(asked: Request) -> None:
 
     device, json = choose_device(asked.device), asked.json
     root = run_folder(spec, asked.scale, asked.out)
-    executor, count = crew(asked.workers, device)
+    executor, count = crew(asked.workers, device, silent=json)
     with reading_shown(json) as told:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     if json:

@@ -25,7 +25,7 @@ from assay.store.files import Row
 
 SAMPLE = 64
 """Test images that the figures of visibility are means over."""
-SAMPLED = "it chooses rows: no pixel is changed"
+SAMPLED = "by sampling: no pixel is changed"
 """Why a factor that is tied by sampling has no figures."""
 _NO_SSIM = "an edge is shorter than the window of 11 px"
 _PIXELS = 2**22  # values compared at a time: they are widened to float64 several times over

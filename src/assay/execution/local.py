@@ -56,10 +56,12 @@ class Workers:
 
     The first interrupt lets every job leave a checkpoint and stop, the second ends the workers at once. A worker that
     dies fails its task alone and is replaced; workers end when this process dies.
+    heard: is called at the first interrupt, within a signal handler.
     """
 
     count: int
     threads: int = 1
+    heard: Callable[[], None] | None = None
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
@@ -68,7 +70,7 @@ class Workers:
         stop = context.Event()
         crew = _Crew(self.threads, stop)
         try:
-            with _interrupts(stop, crew):
+            with _interrupts(stop, crew, self.heard):
                 self._loop(queue, outcome, observe, crew, stop)
         finally:
             crew.dismiss()
@@ -309,7 +311,7 @@ def _undisturbed() -> Generator[None]:
 
 
 @contextmanager
-def _interrupts(stop: Flag, crew: _Crew) -> Generator[None]:
+def _interrupts(stop: Flag, crew: _Crew, heard: Callable[[], None] | None) -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -317,6 +319,8 @@ def _interrupts(stop: Flag, crew: _Crew) -> Generator[None]:
     def interrupted(_signal: int, _frame: object) -> None:
         if stop.is_set():
             crew.kill()
+        elif heard is not None:
+            heard()
         stop.set()
 
     before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}

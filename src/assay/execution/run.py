@@ -169,9 +169,9 @@ def quietly(_: Sequence[Task]) -> Generator[Observer]:
     yield lambda _: None
 
 
-def local_executor(workers: int) -> Workers:
-    """So many worker processes on this machine."""
-    return Workers(workers)
+def local_executor(workers: int, heard: Callable[[], None] | None = None) -> Workers:
+    """So many worker processes on this machine. heard: is called at the first interrupt."""
+    return Workers(workers, heard=heard)
 
 
 def _sweep(plan: Plan, folder: RunFolder) -> None:
