@@ -85,3 +85,18 @@ def test_nothing_to_do_needs_no_line(capsys: pytest.CaptureFixture[str]) -> None
     with display_for([], 1, as_json=False):
         pass
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_that_was_heard_is_told_at_the_next_event(
+    tasks: list[Task], capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[str] = []
+    with display_for(tasks, 1, as_json=False, stopping=lambda: bool(heard)) as display:
+        display(Event("started", tasks[0]))
+        assert capsys.readouterr().err == ""
+        heard.append("Ctrl-C")
+        for share in (0.1, 0.2):
+            display(Event("progress", tasks[0], share, "epoch 1"))
+        assert capsys.readouterr().err == (
+            "0/3 done, 1 running, stopping once checkpoints are written; Ctrl-C again stops at once\n"
+        )

@@ -17,6 +17,7 @@ from rich.table import Table
 from assay.execution.tasks import Event, Task
 
 PLAIN_EVERY = 10.0
+STOPPING = "stopping once checkpoints are written; Ctrl-C again stops at once"
 DOUBT = 0.02  # the expectation weighs as much as this share of the work that was seen
 
 
@@ -34,9 +35,11 @@ class Display(Protocol):
         ...
 
 
-def display_for(tasks: Sequence[Task], workers: int, as_json: bool) -> Display:
-    """The display that fits where the output goes."""
-    counter = Counter(tasks={task.id: task for task in tasks}, workers=workers)
+def display_for(
+    tasks: Sequence[Task], workers: int, as_json: bool, stopping: Callable[[], bool] = lambda: False
+) -> Display:
+    """The display that fits where the output goes. stopping: whether an interrupt was heard."""
+    counter = Counter(tasks={task.id: task for task in tasks}, workers=workers, stopping=stopping)
     if as_json:
         return JsonDisplay(counter)
     return LiveDisplay(counter) if sys.stderr.isatty() else PlainDisplay(counter)
@@ -59,6 +62,7 @@ class Counter:
     running: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
     seen_at: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])  # share, when
     now: Callable[[], float] = time.monotonic
+    stopping: Callable[[], bool] = lambda: False
 
     def see(self, event: Event) -> None:
         """Take an event into account."""
@@ -105,11 +109,11 @@ class Counter:
         return self.running[task.id][0] if task.id in self.running else 0.0
 
     def line(self) -> str:
-        """One line: done / running / failed, time left."""
+        """One line: done / running / failed, time left, or that an interrupt was heard."""
         parts = [f"{len(self.finished)}/{len(self.tasks)} done", f"{len(self.running)} running"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        return ", ".join([*parts, f"about {duration(self.seconds_left())} left"])
+        return ", ".join([*parts, STOPPING if self.stopping() else f"about {duration(self.seconds_left())} left"])
 
     def last_line(self) -> str:
         """How it ended: what is done of all, what failed, the time it took, and what comes next."""
@@ -171,6 +175,7 @@ class PlainDisplay:
     def __init__(self, counter: Counter) -> None:
         self.counter = counter
         self.last = time.monotonic()
+        self.told = False  # that it is stopping
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +190,8 @@ class PlainDisplay:
         self.counter.see(event)
         if event.status == "failed":
             print(failure_line(event), file=sys.stderr, flush=True)
-        if time.monotonic() - self.last >= PLAIN_EVERY:
+        told, self.told = self.told, self.counter.stopping()
+        if self.told > told or time.monotonic() - self.last >= PLAIN_EVERY:
             self.last = time.monotonic()
             print(self.counter.line(), file=sys.stderr, flush=True)
 

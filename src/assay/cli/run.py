@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,10 @@ def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
     return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
 
 
-STOPPING = "\nstopping: running work leaves its checkpoints; Ctrl-C again stops at once\n"
-
-
-def crew(workers: int | None, device: str, silent: bool = True) -> tuple[Executor, int]:
+def crew(workers: int | None, device: str, heard: Callable[[], None] | None = None) -> tuple[Executor, int]:
     """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone.
 
-    silent: say nothing when an interrupt is heard.
+    heard: is called at the first interrupt.
     """
     from assay.execution.local import InProcess
     from assay.execution.run import default_workers, local_executor
@@ -37,11 +35,7 @@ def crew(workers: int | None, device: str, silent: bool = True) -> tuple[Executo
     if workers == 0:
         return InProcess(), 1
     count = workers or default_workers(device)
-    return local_executor(count, None if silent else _say_stopping), count
-
-
-def _say_stopping() -> None:
-    os.write(2, STOPPING.encode())  # a signal handler may not use a buffered stream that it may have interrupted
+    return local_executor(count, heard), count
 
 
 def run_command(asked: Request) -> None:
@@ -55,7 +49,8 @@ def run_command(asked: Request) -> None:
 
     device, json = choose_device(asked.device), asked.json
     root = run_folder(spec, asked.scale, asked.out)
-    executor, count = crew(asked.workers, device, silent=json)
+    stopping = threading.Event()
+    executor, count = crew(asked.workers, device, stopping.set)
     with reading_shown(json) as told:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     if json:
@@ -63,7 +58,7 @@ def run_command(asked: Request) -> None:
     else:
         for line in plan_lines(prepared, count):
             print(line, file=sys.stderr, flush=True)
-    result = run_study(prepared, lambda tasks: display_for(tasks, count, json), executor)
+    result = run_study(prepared, lambda tasks: display_for(tasks, count, json, stopping.is_set), executor)
     if json:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:
