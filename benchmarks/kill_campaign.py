@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "execution"))
 from small import SMALL, records, write_spec
 
 NAME = str(SMALL["name"])
-AFTER = 3.0  # seconds at most between the record that is waited for and the kill: a start, or a trial or two
+AFTER = 0.3  # seconds at most between the record that is waited for and the kill: a trial or two
 LOOK = 0.02  # seconds between looks at the records
 
 
