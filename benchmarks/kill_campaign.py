@@ -114,7 +114,7 @@ def campaign(way: Way, kills: int, spec: Path, out: Path, reference: Path, rng: 
     """Kill and resume until the kills are used up, then let the last folder finish."""
     tally, root, wanted = Tally(), out / NAME, records(reference)
     every = units(reference)
-    while tally.kills < kills or root.exists():
+    while tally.kills < kills or root.exists() or not tally.folders:  # kills alone show nothing
         moment = (rng.randint(units(root), every), rng.uniform(0, AFTER)) if tally.kills < kills else None
         if killed(way.command(spec, out), root, moment):
             tally.kills += 1
