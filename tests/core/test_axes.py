@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from assay.core.environment_spec import AssociationSpec
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
-from assay.core.spec import AssociationSpec, StudySpec
+from assay.core.spec import StudySpec
 
 Study = dict[str, Any]
 

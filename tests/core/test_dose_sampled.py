@@ -9,11 +9,12 @@ import pytest
 
 from assay.core.document import Document
 from assay.core.dose import dose_axis
+from assay.core.environment_spec import AssociationSpec, HighShares
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
 from assay.core.problems import Problems
 from assay.core.sampled import Factors, is_factor
-from assay.core.spec import AssociationSpec, HighShares, StudySpec, TrainingSpec
+from assay.core.spec import StudySpec, TrainingSpec
 
 TESTS: dict[str, Any] = {
     "same": {"like": "train"},

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 
 from assay.core import registry
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.parsing import parse_study
-from assay.core.spec import EnvironmentSpec, RecipeSpec, StudySpec, TrainingSpec
+from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
 from assay.core.yaml import parse_yaml
 
 from .conftest import STUDY, trial_ids
@@ -183,7 +184,7 @@ def test_a_component_of_a_new_version_renames_its_trials_alone(study: Study) -> 
 def test_a_dotted_path_enters_with_its_module_file(tmp_path: Path) -> None:
     module = tmp_path / "my_losses.py"
     program = (
-        "import json\nfrom assay.core.spec import Component\n"
+        "import json\nfrom assay.core.component import Component\n"
         "print(json.dumps(Component(kind='loss', name='my_losses:Mine').canonical()))"
     )
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml as pyyaml
 
+from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
 from assay.core.paths import assets_folder, file_hash, filled, told, unset
-from assay.core.spec import Component, StudySpec
+from assay.core.spec import StudySpec
 
 from .conftest import STUDY, trial_ids
 

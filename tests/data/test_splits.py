@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.core.data_spec import SplitSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import SplitSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.splits import Split, assign_folds, split
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import StoreError
-from assay.core.spec import EnvironmentSpec
 from assay.core.types import Measurement
 from assay.execution.analysis import scalar_row, without_home
 from assay.execution.gather import KEY_FIELDS, over_folds, panel_of

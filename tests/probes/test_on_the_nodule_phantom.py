@@ -9,8 +9,10 @@ import pytest
 from tests.probes.test_performance import found
 from torch import Tensor, nn
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.registry import build
-from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec
 from assay.core.types import Measurement
 from assay.data.cache import ArrayCache
 from assay.probes.probe import Model

@@ -8,9 +8,9 @@ import torch
 from tests.probes.test_performance import found
 from torch import Tensor, nn
 
+from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build
-from assay.core.spec import Component
 from assay.core.types import Measurement
 from assay.probes.counterfactuals import HIGH_TO_LOW, LOW_TO_HIGH
 from assay.probes.probe import Model

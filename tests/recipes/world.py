@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from assay.core.component import Component
 from assay.core.registry import ComponentKind
-from assay.core.spec import Component, RecipeSpec
+from assay.core.spec import RecipeSpec
 from assay.data.dataset import Images
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.core.environment_spec import AssociationSpec
 from assay.core.errors import AssociationError
-from assay.core.spec import AssociationSpec
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import achieved, somers_d
 from assay.shifts.choosing import LEAST_ROWS, choose

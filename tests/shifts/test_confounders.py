@@ -7,9 +7,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build
-from assay.core.spec import Component
 from assay.shifts.intervention import Draws, draw
 from assay.testing.intervention import InterventionConformance
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shifts.toy import FACTORS, Toy
 
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import AssociationError, SpecError
-from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.shifts.association import achieved
 from assay.shifts.drawing import Question, draw_rows
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec, SplitSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import AssociationError, DataError, SpecError
 from assay.core.hashing import content_hash
-from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.data.dataset import Card, Dataset, PixelScale

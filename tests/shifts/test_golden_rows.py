@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 from tests.shifts.toy import Toy
 
-from assay.core.spec import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
+from assay.core.component import Component
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.types import Factor, FactorTable
 from assay.shifts.choosing import choose
 from assay.shifts.drawing import Question, draw_rows

@@ -10,9 +10,9 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
+from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build
-from assay.core.spec import Component
 from assay.shifts.confounders.glyphs import CHARACTERS, strokes
 from assay.shifts.confounders.layers import whole
 from assay.shifts.confounders.noise import poisson_quantile

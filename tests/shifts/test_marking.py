@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.core.component import Component
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError
-from assay.core.spec import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
 from assay.core.types import Factor, FactorTable
 from assay.shifts.marking import drawn, marked_rows
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from assay.core.spec import Component, InterventionSpec
+from assay.core.component import Component
+from assay.core.environment_spec import InterventionSpec
 from assay.core.types import FactorTable
 from assay.shifts.marking import marked_rows
 

@@ -5,9 +5,11 @@ import pytest
 import torch
 from tests.shifts.toy import FACTORS, Toy
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import AssociationError, SpecError
 from assay.core.hashing import content_hash
-from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec
 from assay.data.cache import ArrayCache
 from assay.shifts.environment import Scene
 from assay.shifts.population import open_population

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.core.spec import AssociationSpec
+from assay.core.environment_spec import AssociationSpec
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import achieved
 from assay.shifts.choosing import choose

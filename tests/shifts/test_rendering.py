@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.core.spec import Component
+from assay.core.component import Component
 from assay.data.cache import ArrayCache
 from assay.shifts.rendering import RenderedImages, Renderer
 

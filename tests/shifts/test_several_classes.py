@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shifts.toy import Toy
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
-from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec
 from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved
 from assay.shifts.drawing import Question, draw_rows

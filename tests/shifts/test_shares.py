@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shifts.toy import Toy
 
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, HighShares
 from assay.core.errors import AssociationError, SpecError
-from assay.core.spec import AssociationSpec, EnvironmentSpec, HighShares
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import achieved, positive, somers_d
 from assay.shifts.choosing import choose

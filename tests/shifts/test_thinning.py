@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from tests.shifts.test_file_population import dataset, population, rows, tag, tied
 from tests.shifts.test_shares import DOSES, by_shares, crossed
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import DataError
-from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved, positive

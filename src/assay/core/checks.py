@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from assay.core.axes import Axis, label, resolve
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.document import Keys, dotted, mapping_of
 from assay.core.dose import P_PATH
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import nearest
 from assay.core.factors import no_shares
 from assay.core.grid import selection
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, SHARES
 from assay.core.problems import Problems, shorten
-from assay.core.spec import AssociationSpec, Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
+from assay.core.spec import ContrastSpec, RecipePoint
 from assay.core.types import Factor
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError, nearest
 from assay.core.explain import checked
 from assay.core.paths import filled
 from assay.core.problems import Problems, shorten
-from assay.core.spec import DataSpec, FactorSpec
 from assay.core.surface import component, conditions, located, section
 
 SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from assay.core.document import Keys, mapping_of
+from assay.core.environment_section import open_association, open_intervention
 from assay.core.errors import nearest
 from assay.core.problems import Problems, shorten
-from assay.core.surface import open_association, open_intervention
 
 _OPEN: Mapping[str, Callable[[Any], Any]] = {
     "association": open_association,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.registry import build, lookup
-from assay.core.spec import Component, DataSpec
 from assay.core.types import Factor
 
 

@@ -17,18 +17,21 @@ from pydantic import Field
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
 from assay.core.checks import check_contrasts, check_core, check_environment, check_groups, settle_contrast
+from assay.core.component import Component
 from assay.core.data_section import data_section
+from assay.core.data_spec import DataSpec
 from assay.core.document import Document, leaves, plain
 from assay.core.errors import SpecError, nearest, unknown_name
 from assay.core.explain import checked
 from assay.core.factors import declared_factors, grouped, imported_factors
+from assay.core.frozen import Frozen
 from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
 from assay.core.problems import Problems, shorten
 from assay.core.sampled import Factors
 from assay.core.sources import sources_section
-from assay.core.spec import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
+from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
 from assay.core.surface import components, contrast
 from assay.core.yaml import read_yaml
 

@@ -8,12 +8,13 @@ from typing import Any
 from assay.core.axes import Axis
 from assay.core.document import mapping_of
 from assay.core.dose import written_out
+from assay.core.environment_section import environment
 from assay.core.environments import resolve_environments
 from assay.core.grid import Point, settle
 from assay.core.problems import Problems
 from assay.core.sampled import Factors
 from assay.core.spec import RecipePoint
-from assay.core.surface import environment, recipe
+from assay.core.surface import recipe
 
 
 def grid_points(

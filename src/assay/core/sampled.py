@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from assay.core.data_spec import DataSpec
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
 from assay.core.explain import hint
 from assay.core.factors import declared_factors
 from assay.core.problems import Problems, shorten
 from assay.core.registry import entries
-from assay.core.spec import DataSpec
 
 ARGUMENTS = ("high", "scheme")
 SCHEMES = ("balanced", "one-sided")

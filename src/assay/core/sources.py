@@ -17,10 +17,12 @@ from typing import Any
 
 from assay.core.data_section import data_section
 from assay.core.document import Keys
+from assay.core.environment_section import environment
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.problems import Problems
 from assay.core.registry import entries
-from assay.core.spec import EnvironmentSpec, RecipeSpec, SourceSpec
-from assay.core.surface import environment, named_start, recipe, section
+from assay.core.spec import RecipeSpec, SourceSpec
+from assay.core.surface import named_start, recipe, section
 
 SECTION: Keys = ("sources",)
 KEYS = ("data", "environment", "recipe", "initialisation")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from assay.core.registry import Params, entries, lookup
 
 if TYPE_CHECKING:
-    from assay.core.spec import Component, RecipeSpec
+    from assay.core.component import Component
+    from assay.core.spec import RecipeSpec
 
 WORST_GROUP = "best-worst-group"
 Rows = Literal["none", "training", "validation"]

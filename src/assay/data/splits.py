@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assay.core.data_spec import SplitSpec
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.seeds import row_uniform
-from assay.core.spec import SplitSpec
 from assay.core.types import FactorTable
 
 PARTS = ("train", "validation", "test")

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.registry import lookup
-from assay.core.spec import EnvironmentSpec, RecipePoint, StudySpec
+from assay.core.spec import RecipePoint, StudySpec
 from assay.probes.probe import Probe
 from assay.shifts.population import Population
 

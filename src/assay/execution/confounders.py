@@ -13,8 +13,9 @@ from jaxtyping import Int
 
 from assay.core.axes import label
 from assay.core.dose import dose_axis
+from assay.core.environment_spec import EnvironmentSpec, InterventionSpec
 from assay.core.hashing import canonical_json
-from assay.core.spec import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
+from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import FactorTable
 from assay.shifts.environment import Environment
 from assay.shifts.neutral import switched

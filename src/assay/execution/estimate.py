@@ -12,10 +12,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.errors import AssayError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
-from assay.core.spec import Component, DataSpec, TrainingSpec
+from assay.core.spec import TrainingSpec
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.execution.device import PROCESSOR, computing_on

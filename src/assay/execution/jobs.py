@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
-from assay.core.spec import Component, DataSpec, EnvironmentSpec, TrainingSpec
+from assay.core.spec import TrainingSpec
 from assay.data.cache import ArrayCache, Told, untold
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped

@@ -12,9 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
+from assay.core.component import Component
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import StoreError
 from assay.core.registry import build
-from assay.core.spec import Component, EnvironmentSpec, RecipePoint
+from assay.core.spec import RecipePoint
 from assay.core.types import FactorTable
 from assay.probes.performance import Performance
 from assay.shifts.environment import Environment

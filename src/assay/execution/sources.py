@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.errors import SpecError
 from assay.core.files import write_bytes
 from assay.core.sources import start_of
-from assay.core.spec import Component, DataSpec, RecipeSpec, StudySpec, TrainingSpec
+from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
 from assay.execution.jobs import CURVE, OF_A_SOURCE, PROVENANCE, WITHOUT_START, Place, TrainJob, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE

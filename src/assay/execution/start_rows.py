@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from assay.core.axes import label
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.sources import start_of
-from assay.core.spec import Component, DataSpec, RecipePoint
+from assay.core.spec import RecipePoint
 from assay.core.traits import WORST_GROUP, training_labels
 from assay.execution.gather import Gathered
 from assay.stats.estimate import estimate_seeds

@@ -13,9 +13,11 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.errors import SpecError, StoreError
 from assay.core.hashing import content_hash
-from assay.core.spec import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.core.spec import RecipePoint, StudySpec, TrainingSpec
 from assay.execution.jobs import Inputs, trained_model
 from assay.execution.sources import Source, start_id, started_from
 from assay.execution.study import Plan, ProbeUnit, Trial

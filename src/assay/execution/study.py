@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from assay.core.component import Component
 from assay.core.hashing import content_hash
 from assay.core.registry import lookup
-from assay.core.spec import Component, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
+from assay.core.spec import RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.execution.sources import Source, settled
 from assay.probes.probe import Probe, Scope
 from assay.shifts.neutral import NEUTRAL

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core import registry
+from assay.core.component import Component
 from assay.core.seeds import generator
-from assay.core.spec import Component
 from assay.data.dataset import Batch
 from assay.recipes.untyped import tensor_of
 

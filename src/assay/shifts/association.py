@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.core.environment_spec import AssociationSpec
 from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.factors import no_shares
-from assay.core.spec import AssociationSpec
 from assay.core.types import Factor, FactorTable
 from assay.shifts.conditions import named, satisfies
 from assay.shifts.environment import Achieved, Environment

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.core.environment_spec import AssociationSpec
 from assay.core.errors import AssociationError
 from assay.core.seeds import row_uniform
-from assay.core.spec import AssociationSpec
 from assay.core.types import FactorTable
 from assay.shifts.association import positive, somers_d, tied_as
 from assay.shifts.cells import Amount, Cells, Column, Shares, cut, largest_mass, quotas, short_cell, strength_to_be_had

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import SpecError, unknown_name
 from assay.core.seeds import row_uniform
-from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
 from assay.shifts.association import positive, refuse_constant, tied_as

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import AssociationError, DataError, SpecError, unknown_name
 from assay.core.hashing import content_hash
 from assay.core.seeds import derive
-from assay.core.spec import AssociationSpec, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
 from assay.data.splits import Split

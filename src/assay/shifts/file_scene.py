@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import DataError
-from assay.core.spec import EnvironmentSpec
 from assay.core.types import FactorTable
 from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float
 
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError, unknown_name
 from assay.core.registry import build
 from assay.core.seeds import row_uniform
-from assay.core.spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.types import FactorTable
 from assay.shifts.association import positive
 from assay.shifts.conditions import satisfies

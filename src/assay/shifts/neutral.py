@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError, unknown_name
-from assay.core.spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn

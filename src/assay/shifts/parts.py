@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from assay.core.data_spec import SplitSpec
 from assay.core.seeds import derive
-from assay.core.spec import SplitSpec
 from assay.core.types import FactorTable
 from assay.data.splits import Split, split
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.seeds import derive, row_seed
-from assay.core.spec import AssociationSpec, Component, DataSpec, EnvironmentSpec
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Card, Phantom, PixelScale

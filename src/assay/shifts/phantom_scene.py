@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.seeds import derive
-from assay.core.spec import AssociationSpec, EnvironmentSpec
 from assay.core.types import Factor
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, SobolDesign

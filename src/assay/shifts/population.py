@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from assay.core.spec import DataSpec, EnvironmentSpec
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Card, Dataset, Phantom, PixelScale

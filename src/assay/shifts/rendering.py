@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from assay.core.component import Component
 from assay.core.hashing import content_hash
 from assay.core.registry import build
-from assay.core.spec import Component
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import Phantom, Rendered
 

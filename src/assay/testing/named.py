@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from assay.core.component import Component
 from assay.core.registry import ComponentKind, build, lookup
-from assay.core.spec import Component
 
 
 class NamedComponent:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.spec import Component, RecipeSpec
+from assay.core.component import Component
+from assay.core.spec import RecipeSpec
 from assay.recipes.checkpoint import save_weights
 from assay.recipes.mitigations.mitigation import phases_of
 from assay.recipes.train import Fitted, Interrupted, ProgressReport, fit

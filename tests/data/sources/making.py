@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assay.core.spec import DataSpec
+from assay.core.data_spec import DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset

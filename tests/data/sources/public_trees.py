@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from tests.data.sources.making import noise, save
 
-from assay.core.spec import Component, DataSpec
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset

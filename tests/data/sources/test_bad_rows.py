@@ -16,8 +16,8 @@ import tifffile
 from PIL import Image
 from tests.data.sources.making import blob, load, noise, save, small_set, write_table
 
+from assay.core.data_spec import FactorSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import FactorSpec
 
 
 def _truncated_png(path: Path) -> None:

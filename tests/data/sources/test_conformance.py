@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tests.data.sources.making import SIDE, blob, noise, save, small_set, write_table
 
-from assay.core.spec import DataSpec, FactorSpec
+from assay.core.data_spec import DataSpec, FactorSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assay.core.data_spec import DataSpec, SplitSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import DataSpec, SplitSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.data.sources.public_trees import chexpert, load, mimic, targets, values
 
+from assay.core.data_spec import SplitSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import SplitSpec
 from assay.data.splits import split
 
 

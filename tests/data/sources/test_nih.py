@@ -12,8 +12,8 @@ import pytest
 from tests.data.sources.making import noise, save
 from tests.data.sources.public_trees import NIH_HEADER, NIH_ROWS, load, nih, targets, values
 
+from assay.core.data_spec import SplitSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import SplitSpec
 from assay.data.splits import split
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))

@@ -12,9 +12,10 @@ import yaml
 from tests.data.sources import lidc_tree
 from tests.data.sources.public_trees import chexpert, mimic, nih
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
-from assay.core.spec import Component, DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset

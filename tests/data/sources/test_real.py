@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.core.spec import DataSpec, FactorSpec
+from assay.core.data_spec import DataSpec, FactorSpec
 from assay.data.cache import ArrayCache
 from assay.data.cards import KNOWN
 from assay.data.dataset import Dataset

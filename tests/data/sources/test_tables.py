@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tests.data.sources.making import load, small_set, write_table
 
+from assay.core.data_spec import FactorSpec, SplitSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import FactorSpec, SplitSpec
 from assay.data.sources.columns import chosen, factor_column, target_column
 from assay.data.sources.table import number, read_table
 

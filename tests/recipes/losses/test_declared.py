@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import entries, lookup
-from assay.core.spec import Component
 
 NAMES = (
     "arcface", "circle", "cross-entropy", "cross-entropy-supcon", "focal", "label-smoothing", "lifted-structure",

@@ -6,10 +6,10 @@ import torch
 from tests.recipes.mitigations.world import CornerTag, mitigated, tagged
 from tests.recipes.world import part
 
+from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build, lookup
 from assay.core.seeds import generator
-from assay.core.spec import Component
 from assay.data.dataset import Batch
 from assay.recipes.augmentation import build_augmenter
 from assay.recipes.mitigations.augmenting import ConfounderAugmentation

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from assay.core.data_spec import DataSpec
 from assay.core.errors import SpecError
 from assay.core.registry import build
-from assay.core.spec import DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources.assemble import from_files

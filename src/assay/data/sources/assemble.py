@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from assay.core.data_spec import DataSpec
 from assay.core.errors import DataError
-from assay.core.spec import DataSpec
 from assay.core.types import FactorTable, rows_of
 from assay.data import leakage
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks

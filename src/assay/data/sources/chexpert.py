@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from assay.core.data_spec import DataSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset

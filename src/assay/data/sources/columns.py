@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from assay.core.data_spec import FactorSpec
 from assay.core.errors import DataError, SpecError, nearest, unknown_name
-from assay.core.spec import FactorSpec
 from assay.core.types import Factor, Role
 from assay.data.sources.problems import Problem, shown
 from assay.data.sources.table import Table, absent, number

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.errors import SpecError
-from assay.core.spec import DataSpec, FactorSpec
 from assay.core.types import Factor
 from assay.data.sources.columns import Wrong, chosen, factor_column, patient_codes, problems_of, target_column
 from assay.data.sources.listing import OWN_PATIENT, Listing

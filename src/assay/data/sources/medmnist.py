@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from assay.core.data_spec import DataSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import DataSpec
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from assay.core.data_spec import DataSpec
 from assay.core.errors import DataError, SpecError
-from assay.core.spec import DataSpec
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.errors import SpecError
-from assay.core.spec import DataSpec, FactorSpec
 from assay.core.types import Factor
 from assay.data.cards import KnownSet
 from assay.data.sources.columns import chosen, factor_column, patient_codes, problems_of
