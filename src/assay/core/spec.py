@@ -8,7 +8,7 @@ lists into the points of the grid. Every field here is concrete: axes are gone b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
@@ -18,7 +18,7 @@ from assay.core.environment_spec import EnvironmentSpec
 from assay.core.frozen import Frozen
 from assay.core.hashing import content_hash
 from assay.core.registry import ComponentKind
-from assay.core.traits import refusal, uses_groups
+from assay.core.traits import Task, refusal, uses_groups
 
 
 def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
@@ -28,10 +28,12 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
 class RecipeSpec(Frozen):
     """How a model is made: the independent variable of a study. All that decides the weights but data and seed.
 
+    task: whether a class is found for each image, or for each pixel (`small-unet` is then the default architecture).
     groups: a factor, whose levels with the classes of the target make groups, for the mitigation and the selection;
         empty where neither uses them, so that a plain recipe beside others that do is the trial it always was.
     """
 
+    task: Task = "classification"
     architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
     initialisation: Component = Field(default_factory=lambda: _component("initialisation", "random"))
     loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
@@ -47,6 +49,16 @@ class RecipeSpec(Frozen):
     selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _network_of_the_task(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        fields = dict(cast("Mapping[str, Any]", given))
+        if fields.get("task") == "segmentation":
+            fields.setdefault("architecture", _component("architecture", "small-unet"))
+        return fields
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> RecipeSpec:
@@ -153,6 +165,19 @@ class StudySpec(Frozen):
     probes: tuple[Component, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
     keep: Literal["all", "none"] = "all"
+
+    @model_validator(mode="after")
+    def _one_task(self) -> StudySpec:
+        if len({point.recipe.task for point in self.points}) > 1:
+            raise ValueError(
+                "recipes of both tasks stand side by side, whose answers cannot be compared: keep one task"
+            )
+        return self
+
+    @property
+    def task(self) -> Task:
+        """What all its networks say."""
+        return self.points[0].recipe.task if self.points else "classification"
 
     @property
     def trained(self) -> str:

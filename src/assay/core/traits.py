@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from assay.core.registry import Params, entries, lookup
+from assay.core.registry import ComponentKind, Params, entries, lookup
 
 if TYPE_CHECKING:
     from assay.core.component import Component
@@ -16,15 +16,25 @@ if TYPE_CHECKING:
 WORST_GROUP = "best-worst-group"
 Rows = Literal["none", "training", "validation"]
 """Whose group labels are used: of no rows, of the training rows, of the validation rows."""
+Task = Literal["classification", "segmentation"]
+"""What a network says: a class for each image, or a class for each pixel."""
+
+
+class ArchitectureParams(Params):
+    """The arguments of an architecture. tasks: what its networks can say."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
 
 
 class LossParams(Params):
     """The arguments of a loss.
 
     per_image: whether it is the mean over images of a term of each, which can be weighted.
+    tasks: whether it compares a label with the logits of an image, masks with those of pixels, or either.
     """
 
     per_image: ClassVar[bool] = False
+    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
 
     @property
     def trains_head(self) -> bool:
@@ -66,6 +76,8 @@ def training_labels(mitigation: Component) -> Rows:
 
 def refusal(recipe: RecipeSpec) -> str:
     """One sentence on parts of a recipe that do not go together, and what to write instead; empty where all do."""
+    if wrong := _of_another_task(recipe):
+        return wrong
     loss, mitigation = _arguments(recipe.loss), _arguments(recipe.mitigation)
     if isinstance(loss, LossParams) and isinstance(mitigation, MitigationParams):
         if mitigation.weighs_images and not loss.per_image:
@@ -85,6 +97,24 @@ def refusal(recipe: RecipeSpec) -> str:
         )
         return f"{who} needs `groups`, the factor that makes groups together with the target, such as groups: tag"
     return ""
+
+
+def _of_another_task(recipe: RecipeSpec) -> str:
+    """What is not of the recipe's task, and what is; empty where all is. Nothing is known of a user's own part."""
+    for component in (recipe.loss, recipe.architecture):
+        made = _arguments(component)
+        if isinstance(made, LossParams | ArchitectureParams) and recipe.task not in made.tasks:
+            return (
+                f"{component.kind} '{component.name}' is for {' and '.join(made.tasks)}, and the recipe's task is "
+                f"{recipe.task}: use one of {', '.join(_of_task(component.kind, recipe.task))}, or set task"
+            )
+    if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or recipe.selection == WORST_GROUP):
+        return "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
+    return ""
+
+
+def _of_task(kind: ComponentKind, task: Task) -> list[str]:
+    return [entry.name for entry in entries(kind) if task in getattr(entry.params, "tasks", ())]
 
 
 def _without_head(recipe: RecipeSpec) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from assay.core.errors import StoreError
 from assay.core.files import write_bytes
+from assay.data.dataset import ONE_KIND
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _REASONS = {
@@ -202,6 +203,7 @@ class ArrayMasks:
 
     array: Bool[np.ndarray, "n 1 h w"] | UInt8[np.ndarray, "n 1 h w"]
     rows: np.ndarray | None = None
+    kinds: tuple[str, ...] = ONE_KIND
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4 or self.array.shape[1] != 1 or self.array.dtype.name not in ("bool", "uint8"):

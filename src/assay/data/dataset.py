@@ -51,9 +51,18 @@ class Images(Protocol):
         ...
 
 
+ONE_KIND = ("lesion",)
+"""The kinds of masks that tell lesion from background alone."""
+
+
 @runtime_checkable
 class Masks(Protocol):
     """Lesion masks by position, aligned with the images."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is told from background, in the order of the labels from 1 on."""
+        ...
 
     def __len__(self) -> int: ...
 

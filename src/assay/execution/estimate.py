@@ -71,7 +71,7 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
     What is wrong with a user's own part is left to the trial that fails by it, whose time is then not known.
     """
     trained_on, validated_on = _training_images(plan.spec.data, population)
-    timer = _Timer(inputs_of(population, plan.spec.data), trained_on, device)
+    timer = _Timer(inputs_of(population, plan.spec.data, plan.spec.task), trained_on, device)
     read = _unless_broken(lambda: _probed_images(plan, population, timer.inputs), 0)
     image = _unless_broken(lambda: _render_seconds(population, plan.spec.data.size, device), 0.0)
     environments = len({canonical_json(trial.training.environment.for_training()) for trial in plan.trials})
@@ -98,7 +98,9 @@ def source_seconds(
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
         trained_on = min(trained_on, source.training.environment.rows or trained_on)
-        timer = timers.setdefault(source.name, _Timer(inputs_of(population, source.data), trained_on, device))
+        timer = timers.setdefault(
+            source.name, _Timer(inputs_of(population, source.data, source.training.recipe.task), trained_on, device)
+        )
         speed = timer.speed(source.training)
         image = _unless_broken(lambda data=source.data, of=population: _render_seconds(of, data.size, device), 0.0)
         epochs = source.training.recipe.epochs
@@ -215,7 +217,8 @@ def _made_up(rows: int, inputs: Inputs, groups: str) -> Environment:
     table = FactorTable(numbers, numbers % inputs.classes, numbers, classes)
     if groups:
         table = table.with_column(mark_factor(groups), numbers // inputs.classes % 2)
-    return Environment("made-up", table, ArrayImages(pixels), ArrayMasks(pixels[:, :1] > 127), ())
+    masks = ArrayMasks(pixels[:, :1] % inputs.classes, kinds=classes[1:])
+    return Environment("made-up", table, ArrayImages(pixels), masks, ())
 
 
 def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:

@@ -21,6 +21,7 @@ from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
 from assay.core.spec import TrainingSpec
+from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, untold
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
@@ -62,7 +63,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a network of a study takes and tells apart: images of `channels` and `size` px a side, in `classes`."""
+    """What a network of a study takes and tells apart: images of `channels` and `size` px a side, in `classes`; in
+    segmentation these are background and the kinds of lesion.
+    """
 
     channels: int
     size: int
@@ -110,7 +113,7 @@ class TrainJob:
             self.training.recipe,
             training,
             validation,
-            classes=len(population.classes),
+            classes=inputs_of(population, self.data, self.training.recipe.task).classes,
             seed=self.training.seed,
             folder=unit,
             device=self.device,
@@ -185,7 +188,7 @@ class ProbeJob:
         context.report(0.0, "reading")
         population = population_of(self.data, self.place, self.device)
         scene = population.scene(self.tests, self.training.seed, self.training.fold)
-        inputs = inputs_of(population, self.data)
+        inputs = inputs_of(population, self.data, self.training.recipe.task)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
         with computing_on(self.device):
             model = trained_model(folder, self.training.id, self.training, inputs, self.device)
@@ -247,9 +250,10 @@ def weights_path(folder: RunFolder, trial: str) -> Path:
     return folder.unit("trials", trial) / WEIGHTS_FILE
 
 
-def inputs_of(population: Population, data: DataSpec) -> Inputs:
+def inputs_of(population: Population, data: DataSpec, task: Task) -> Inputs:
     """What networks of a study take and tell apart."""
-    return Inputs(population.channels, data.size, len(population.classes))
+    classes = len(population.classes) if task == "classification" else 1 + len(population.kinds)
+    return Inputs(population.channels, data.size, classes)
 
 
 def network_of(training: TrainingSpec, inputs: Inputs, make: Callable[..., nn.Module] = build_network) -> nn.Module:

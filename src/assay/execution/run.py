@@ -108,7 +108,7 @@ def prepare(
     check_rows(spec, population, starts)
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
-    check_starts(plan, inputs_of(population, spec.data), _inputs_of_sources(spec, starts))
+    check_starts(plan, inputs_of(population, spec.data, spec.task), _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
     begun = planned_before(root)
     new = [trial for trial in trials if trial.id not in begun]
@@ -120,7 +120,7 @@ def prepare(
 
 
 def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
-    return {name: inputs_of(starts[name], source.data) for name, source in spec.sources.items()}
+    return {name: inputs_of(starts[name], source.data, source.recipe.task) for name, source in spec.sources.items()}
 
 
 def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
@@ -136,7 +136,7 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
     plan, place, population = prepared.plan, prepared.place, prepared.population
     folder = place.folder
     state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
-    store(folder, plan, inputs_of(population, plan.spec.data), place.skip_bad_rows)
+    store(folder, plan, inputs_of(population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
     _sweep(plan, folder)
     with watch(prepared.tasks) as display:
         outcome = executor.run(prepared.tasks, lambda event: _kept(place, event, display))

@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.recipes.collapse import LossBeside, collapse_reason
 from assay.recipes.head import fit_head
@@ -59,14 +59,15 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     if not bool(trained_on.isfinite().all()):
         return Verdict(selected, None, math.nan, None, finite=False)
     targets = run.validation.target.cpu()
-    head = fit_head(trained_on, run.training.target, network.head.out_features)
+    own = cast(nn.Linear, network.head)
+    head = fit_head(trained_on, run.training.target, own.out_features)
     collapsed_by_loss = _losses_beside(run)
     rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
     kept = run.mitigation.head(*rows, run.setting) or (None if run.objective.fits_head else head)
     logits = seen.logits
     if kept is not None:
-        kept.fold_into(network.head)
-        logits = network.head(seen.features.to(run.device)).cpu()
+        kept.fold_into(own)
+        logits = own(seen.features.to(run.device)).cpu()
     return Verdict(
         selected_epoch=selected,
         threshold=youden_threshold(logits, targets),

@@ -18,6 +18,8 @@ from assay.recipes.randomness import library_draws
 from assay.recipes.untyped import channels_last
 from assay.shifts.environment import Environment
 
+_CHUNK = 256
+
 
 @dataclass(frozen=True)
 class Learner:
@@ -35,12 +37,27 @@ def make_learner(
     channels, size, _ = training.images.shape
     network = build_network(recipe, channels=channels, size=size, classes=setting.classes, seed=setting.seed)
     network = channels_last(network, device).train()
-    counts = np.bincount(training.table.target, minlength=setting.classes)
-    context = LossContext(as_network(network).width, setting.classes, tuple(int(count) for count in counts))
+    dense = recipe.task == "segmentation"
+    counts = _pixels(training, setting.classes) if dense else _images(training, setting.classes)
+    context = LossContext(as_network(network).width, setting.classes, tuple(counts.tolist()), dense)
     objective = _objective(recipe, mitigation, setting, context).to(device).train()
     with library_draws(setting.seed, "objective-start"):
         objective.start(network)
     return Learner(network, objective, _optimiser(recipe, network, objective))
+
+
+def _images(training: Environment, classes: int) -> np.ndarray:
+    return np.bincount(training.table.target, minlength=classes)
+
+
+def _pixels(training: Environment, classes: int) -> np.ndarray:
+    """Pixels per label of the masks, counted in parts, so that no set of masks stands in memory."""
+    assert training.masks is not None
+    counts = np.zeros(classes, dtype=np.int64)
+    for start in range(0, len(training), _CHUNK):
+        labels = training.masks.read(np.arange(start, min(start + _CHUNK, len(training)))).numpy()
+        counts += np.bincount(labels.reshape(-1).astype(np.uint8), minlength=classes)
+    return counts
 
 
 def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, context: LossContext) -> Objective:

@@ -17,11 +17,16 @@ from assay.recipes.network import Outputs
 
 @dataclass(frozen=True, slots=True)
 class LossContext:
-    """What a loss is built with, as its one positional argument: feature width, classes, training images per class."""
+    """What a loss is built with, as its one positional argument: feature width, classes, training images per class.
+
+    dense: whether there are logits for each pixel. classes are then those of a pixel, 0 being background, and counts
+    are training pixels per class.
+    """
 
     width: int
     classes: int
     counts: tuple[int, ...]
+    dense: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,14 @@ class Objective(nn.Module):
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
         """The loss of each image, of which `loss` is the mean; None for a loss that is no mean over images."""
         return None
+
+    def supervised(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """What training minimises: the loss, and that of each auxiliary head times their weight."""
+        total = self.loss(outputs, batch, progress)
+        for logits in outputs.auxiliary:
+            one = Outputs(features=outputs.features, logits=logits)
+            total = total + outputs.auxiliary_weight * self.loss(one, batch, progress)
+        return total
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Called after each optimiser step. A moving average is updated here."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from assay.core.registry import Params
+from assay.core.traits import ArchitectureParams
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
@@ -16,13 +17,13 @@ WeightDecay = Annotated[float, Field(ge=0, le=10)]
 # --- architectures ----------------------------------------------------------------------------------------------------
 
 
-class SmallCnnParams(Params):
+class SmallCnnParams(ArchitectureParams):
     """Four strided blocks."""
 
     width: int = Field(8, ge=4, le=128, multiple_of=4, description="channels of the first block (8: 8-16-32-64)")
 
 
-class Resnet18Params(Params):
+class Resnet18Params(ArchitectureParams):
     """ResNet-18."""
 
     stem: Literal["imagenet", "small"] = Field(
@@ -31,7 +32,7 @@ class Resnet18Params(Params):
     in_chans: Literal[1, 3] = Field(3, description="input channels; grey images are repeated to fill 3")
 
 
-class TimmParams(Params):
+class TimmParams(ArchitectureParams):
     """Any network of the timm library."""
 
     model: str = Field(description="timm's name of the network, such as tf_efficientnet_lite0")

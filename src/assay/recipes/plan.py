@@ -66,6 +66,23 @@ def identity(
     return content_hash({"recipe": recipe.canonical(), "seed": seed, "classes": classes, "rows": rows.hexdigest()})
 
 
+def check_masks(training: Environment, validation: Environment, classes: int) -> None:
+    """Raises SpecError for a set without rows or without masks, for masks of another number of kinds, and where no
+    training image shows a lesion.
+    """
+    for environment, what in ((training, "training"), (validation, "validation")):
+        if len(environment) == 0:
+            raise SpecError(f"the {what} environment '{environment.name}' has no rows")
+        if environment.masks is None:
+            raise SpecError(
+                f"task segmentation needs masks, and the {what} environment '{environment.name}' has none: name the "
+                "column of masks in data.mask, or use a phantom that draws a lesion"
+            )
+        if 1 + len(environment.masks.kinds) != classes:
+            kinds = ", ".join(environment.masks.kinds)
+            raise SpecError(f"the masks of '{environment.name}' tell {kinds} from background; {classes} classes given")
+
+
 def check_targets(training: Environment, validation: Environment, classes: int) -> None:
     """Raises SpecError for a set without rows, and for targets that are no class."""
     for environment, what in ((training, "training"), (validation, "validation")):

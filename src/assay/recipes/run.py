@@ -25,7 +25,7 @@ from assay.recipes.mitigations.mitigation import Mitigation, Setting, build_miti
 from assay.recipes.models import as_network
 from assay.recipes.network import Outputs
 from assay.recipes.objective import Objective
-from assay.recipes.plan import Plan, check_targets, identity, make_plans
+from assay.recipes.plan import Plan, check_masks, check_targets, identity, make_plans
 from assay.recipes.randomness import reseed
 from assay.recipes.reading import read_all
 from assay.recipes.schedules import Schedule
@@ -103,7 +103,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * self.schedule(self.step, self.plan.steps)
         outputs = self.outputs(batch)
-        loss = self.objective.loss(outputs, batch, progress)
+        loss = self.objective.supervised(outputs, batch, progress)
         go_back(loss)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -118,7 +118,8 @@ class Run:
             return read(batch.images)
         with torch.autocast(self.device.type, torch.bfloat16):
             outputs = read(batch.images)
-        return Outputs(features=outputs.features.float(), logits=outputs.logits.float())
+        auxiliary = tuple(logits.float() for logits in outputs.auxiliary)
+        return replace(outputs, features=outputs.features.float(), logits=outputs.logits.float(), auxiliary=auxiliary)
 
     def close_epoch(self) -> None:
         """A row of the curve, and the weights when they are the best so far."""
@@ -234,7 +235,7 @@ def begin(
     folder: Path,
 ) -> Run:
     """A training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
-    check_targets(training, validation, classes)
+    (check_masks if recipe.task == "segmentation" else check_targets)(training, validation, classes)
     mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
     plans = make_plans(len(training), recipe.batch_size, mitigation.phases(recipe.epochs))

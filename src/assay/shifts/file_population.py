@@ -66,6 +66,11 @@ class FilePopulation:
         return self.table.classes
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """What the masks tell from background; empty without masks."""
+        return () if self.dataset.masks is None else self.dataset.masks.kinds
+
+    @property
     def channels(self) -> int:
         """1 for grey images, 3 for colour."""
         return self.dataset.images.shape[0]

@@ -16,7 +16,7 @@ from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.seeds import derive, row_seed
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
-from assay.data.dataset import Card, Phantom, PixelScale
+from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale
 from assay.shifts.association import achieved
 from assay.shifts.drawing import Question, draw_rows, ties
 from assay.shifts.environment import Environment
@@ -70,6 +70,11 @@ class PhantomPopulation:
     def classes(self) -> tuple[str, ...]:
         """The classes, the positive one of two last."""
         return self.question.classes
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a phantom's masks tell from background."""
+        return ONE_KIND
 
     @property
     def channels(self) -> int:

@@ -38,6 +38,11 @@ class PickedMasks:
     masks: Masks
     positions: Int[np.ndarray, "n"]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is told from background."""
+        return self.masks.kinds
+
     def __len__(self) -> int:
         return len(self.positions)
 

@@ -30,6 +30,11 @@ class Population(Protocol):
         ...
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """What masks tell from background, in the order of their labels; empty without masks."""
+        ...
+
+    @property
     def channels(self) -> int:
         """1 for grey images, 3 for colour."""
         ...

@@ -17,7 +17,7 @@ from assay.core.component import Component
 from assay.core.hashing import content_hash
 from assay.core.registry import build
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
-from assay.data.dataset import Phantom, Rendered
+from assay.data.dataset import ONE_KIND, Phantom, Rendered
 
 _GLANCES = 4
 _GLANCED = 0.05
@@ -160,6 +160,7 @@ class RenderedMasks:
 
     renderer: Renderer
     rows: Rows
+    kinds: tuple[str, ...] = ONE_KIND
 
     def __len__(self) -> int:
         return len(self.rows.nuisance)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from assay.core.types import FactorTable
+from assay.data.dataset import ONE_KIND
 from assay.recipes.untyped import tensor_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
@@ -40,6 +41,7 @@ class MasksInMemory:
     """`Masks` over a tensor [n, 1, h, w]."""
 
     masks: Bool[Tensor, "n 1 h w"]
+    kinds: tuple[str, ...] = ONE_KIND
 
     def __len__(self) -> int:
         return len(self.masks)
