@@ -9,7 +9,7 @@ from pydantic import Field
 from assay.core.registry import Params, register
 from assay.core.types import Factor
 from assay.data.parameters import ChexpertParams, LidcParams, MimicParams, NihParams
-from assay.data.phantoms.factors import CHEST, NODULE
+from assay.data.phantoms.factors import CHEST, ENDOSCOPY, NODULE
 from assay.data.phantoms.natural_kinds import MOST, natural_factors
 from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
 
@@ -52,6 +52,25 @@ register(
     "assay.data.phantoms.chest:ChestPhantom",
     ChestParams,
     summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
+)
+
+
+class EndoscopyParams(Params):
+    """How the frames look, apart from their factors."""
+
+    FACTORS: ClassVar[tuple[Factor, ...]] = ENDOSCOPY
+
+    grain: float = Field(0.015, ge=0, le=0.3, description="the camera's noise at 256 px, of grey 1")
+    vessels: float = Field(1.0, ge=0, le=2, description="how plain vessels under the mucosa are, 1 normal, 0 none")
+    film: float = Field(0.4, ge=0, le=1, description="share of images with yellow mucus or stool on the wall")
+
+
+register(
+    "phantom",
+    "endoscopy",
+    "assay.data.phantoms.endoscopy:EndoscopyPhantom",
+    EndoscopyParams,
+    summary="colour frames of a bowel from within, 64 to 512 px, with one to three polyps or without",
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -75,6 +75,27 @@ class Windows:
     def draw(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"]) -> None:
         """Raise the canvas to these values where they are higher."""
         canvas.view(-1).scatter_reduce_(0, self.index.view(-1), values.reshape(-1), "amax")
+
+    def blend(
+        self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"], cover: Float[Tensor, "m w w"]
+    ) -> None:
+        """Put these values in place of this share (0..1) of the canvas. At most one window on each row.
+
+        Where nothing is covered the canvas stays the same to the bit.
+        """
+        flat, index = canvas.view(-1), self.index.view(-1)
+        old = flat[index]
+        flat[index] = (values.reshape(-1) - old).mul_(cover.reshape(-1)).add_(old)
+
+    def multiply(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"]) -> None:
+        """Multiply the canvas by these values. At most one window on each row."""
+        flat, index = canvas.view(-1), self.index.view(-1)
+        flat[index] = flat[index] * values.reshape(-1)
+
+    def mark(self, mask: Bool[Tensor, "n pixels"], inside: Bool[Tensor, "m w w"]) -> None:
+        """Add these pixels to a mask. At most one window on each row."""
+        flat, index = mask.view(-1), self.index.view(-1)
+        flat[index] = flat[index] | inside.reshape(-1)
 
 
 Record = TypeVar("Record", bound="DataclassInstance")

@@ -48,3 +48,20 @@ CHEST = (
     Factor("habitus", "continuous", range=(0.0, 1.0), description="0 slender to 1 heavy"),
     Factor("exposure", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
 )
+
+ENDOSCOPY = (
+    Factor("lesion", "categorical", "core", levels=("absent", "present"), high=("present",), description="a polyp"),
+    Factor("size", "continuous", range=(0.14, 0.62), description="diameter of the circle of equal area, image side 1"),
+    Factor("shape", "continuous", range=(0.0, 1.0), description="0 flat over 0.5 sessile to 1 on a stalk"),
+    Factor("contrast", "continuous", range=(0.0, 1.0), description="colour against the mucosa, 0 none"),
+    Factor("texture", "continuous", range=(0.0, 1.0), description="surface, 0 smooth to 1 lobulated"),
+    Factor("position_x", "continuous", range=(-0.2, 0.2), description="to the right of the middle, image side 1"),
+    Factor("position_y", "continuous", range=(-0.2, 0.2), description="below the middle, image side 1"),
+    Factor("count", "ordinal", levels=("one", "two", "three"), description="polyps where there are any"),
+    Factor("hue", "continuous", range=(-1.0, 1.0), description="mucosa, -1 pale to 1 red"),
+    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+    Factor("folds", "continuous", range=(0.0, 1.0), description="depth of the folds, 0 none"),
+    Factor("distance", "continuous", range=(0.0, 1.0), description="0 close to the wall to 1 down the lumen"),
+    Factor("bubbles", "continuous", range=(0.0, 1.0), description="0 none to 1 many"),
+    Factor("highlights", "continuous", range=(0.0, 1.0), description="share of the wet surface that glints"),
+)

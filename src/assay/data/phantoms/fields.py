@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from assay.data.phantoms.canvas import Grid, column
+from assay.data.phantoms.counter import white_noise
+
 
 def spline_zoom(lattice: Float[Tensor, "n a b"], size: int) -> Float[Tensor, "n size size"]:
     """The quadratic B-spline surface over a lattice, read at the pixel centres of a size x size image.
@@ -21,6 +24,14 @@ def spline_zoom(lattice: Float[Tensor, "n a b"], size: int) -> Float[Tensor, "n 
     """
     # Along lines first, while there are few: picking columns apart is slow, picking lines is not.
     return _zoom_axis(_zoom_axis(lattice, size, 2), size, 1)
+
+
+def lattice(
+    nuisance: Int[np.ndarray, "n"], stream: str, cells: int, deviation: Float[np.ndarray, "n"], grid: Grid
+) -> Float[Tensor, "n cells+2 cells+2"]:
+    """White noise for `spline_zoom`, such that the surface has this standard deviation, in each row its own."""
+    noise = white_noise(nuisance, stream, cells + 2, cells + 2, grid.device)
+    return noise.mul_(column(deviation / float(zoom_gain(cells, grid.size)), grid.device))
 
 
 def zoom_gain(
