@@ -9,7 +9,7 @@ from pydantic import Field
 from assay.core.registry import Params, register
 from assay.core.types import Factor
 from assay.data.parameters import ChexpertParams, LidcParams, MimicParams, NihParams
-from assay.data.phantoms.factors import CHEST, ENDOSCOPY, NODULE
+from assay.data.phantoms.factors import CHEST, ENDOSCOPY, FOOT, NODULE
 from assay.data.phantoms.natural_kinds import MOST, natural_factors
 from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
 
@@ -71,6 +71,27 @@ register(
     "assay.data.phantoms.endoscopy:EndoscopyPhantom",
     EndoscopyParams,
     summary="colour frames of a bowel from within, 64 to 512 px, with one to three polyps or without",
+)
+
+
+class FootParams(Params):
+    """How the photographs look, apart from their factors."""
+
+    FACTORS: ClassVar[tuple[Factor, ...]] = FOOT
+
+    padded: float = Field(0.5, ge=0, le=1, description="share of photographs with black at the right or the bottom")
+    marks: float = Field(1.0, ge=0, le=1.5, description="how often callus, pressure marks, stains, scabs: 1 normal")
+    clutter: float = Field(1.0, ge=0, le=1.5, description="how often things stand about in the room, 1 normal, 0 never")
+    texture: float = Field(1.0, ge=0, le=3, description="strength of the skin's grain and wrinkles, 1 normal, 0 none")
+    grain: float = Field(0.008, ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+
+
+register(
+    "phantom",
+    "foot",
+    "assay.data.phantoms.foot:FootPhantom",
+    FootParams,
+    summary="photographs of feet, 64 to 512 px, of known skin, view and light, with one to three ulcers or none",
 )
 
 

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.stats import kstest
 
-from assay.data.phantoms.canvas import Grid, ramp
-from assay.data.phantoms.capsules import Capsules, draw_capsules
+from assay.data.phantoms.blobs import Blobs, within
+from assay.data.phantoms.canvas import Grid, Windows, column, ramp
+from assay.data.phantoms.capsules import Capsules, draw_capsules, draw_depth
 from assay.data.phantoms.counter import spread, uniforms, white_noise
 from assay.data.phantoms.exact import direction
 from assay.data.phantoms.fields import soften, spline_zoom, zoom_gain
 from assay.data.phantoms.marginals import Levels, Skewed, Uniform
+from assay.data.phantoms.painting import along, blend, colours, dab
 
 
 def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:
@@ -155,3 +157,76 @@ def test_the_window_holds_all_of_a_capsule(x: float, y: float) -> None:
     distance = np.hypot(px - x - 3 * t, py - y + 4 * t)
     s = np.clip((2 - distance) / 1.5 + 0.5, 0, 1)
     np.testing.assert_allclose(canvas.view(40, 40).numpy(), s * s * (3 - 2 * s), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_blob_has_the_area_of_the_stated_circle_within_its_stated_reach(seed: int) -> None:
+    draws, grid = np.random.default_rng(seed), Grid(400, 100.0, "cpu")
+    turn_c, turn_s = direction(draws.random(6))
+    blobs = Blobs(
+        x=draws.uniform(-5, 5, 6),
+        y=draws.uniform(-5, 5, 6),
+        radius=draws.uniform(8, 14, 6),
+        cosine=turn_c,
+        sine=turn_s,
+        stretch=draws.uniform(1, 1.3, 6),
+        even=draws.uniform(-0.09, 0.09, (6, 5)),
+        odd=draws.uniform(-0.09, 0.09, (6, 5)),
+    )
+    windows = Windows.around(np.arange(6), blobs.x, blobs.y, 50.0, grid)
+    share, depth, u, v = within(blobs, windows, "cpu")
+    inside = depth >= 0
+    np.testing.assert_allclose(inside.sum((1, 2)).numpy() * 0.0625, np.pi * blobs.radius**2, rtol=0.005)
+    assert torch.equal(inside, share <= 1)
+    torch.testing.assert_close((u * u + v * v).sqrt(), share, atol=1e-3, rtol=1e-3)
+    away = ((windows.x - column(blobs.x, "cpu")) ** 2 + (windows.y - column(blobs.y, "cpu")) ** 2).sqrt()
+    furthest = torch.where(inside, away, 0).amax((1, 2)).numpy()
+    assert np.all(furthest <= blobs.reach())
+    assert np.all(furthest >= blobs.mean_radius())
+
+
+def test_depth_of_tubes_is_the_distance_to_their_edge() -> None:
+    """A straight tube from (-20, 0) to (20, 0) of radius 5: by hand at five places."""
+    grid, one = Grid(101, 101.0, "cpu"), np.ones((1, 1))
+    canvas = torch.full((1, 101 * 101), -30.0)
+    draw_depth(canvas, Capsules(-20 * one, 0 * one, 20 * one, 0 * one, 5 * one, 5 * one, one, one), 10.0, grid)
+    found = {
+        (x, y): float(canvas.view(101, 101)[y + 50, x + 50]) for x, y in ((0, 0), (3, 4), (20, 9), (28, 6), (0, 16))
+    }
+    assert found == pytest.approx({(0, 0): 5, (3, 4): 1, (20, 9): -4, (28, 6): -5, (0, 16): -30}, abs=1e-4)
+
+
+def test_windows_read_and_write_what_stands_in_them() -> None:
+    grid = Grid(9, 9.0, "cpu")
+    canvas = torch.arange(162.0).view(2, 9, 9)
+    windows = Windows.around(np.array([1, 0]), np.array([0.0, -4.0]), np.array([1.0, 4.0]), 1.0, grid)
+    expected = torch.stack([canvas[1, 4:7, 3:6], canvas[0, 6:9, 0:3]])
+    assert torch.equal(windows.read(canvas), expected)
+    windows.write(canvas, -expected)
+    assert torch.equal(canvas[1, 4:7, 3:6], -expected[0])
+    assert int((canvas < 0).sum()) == 18
+
+
+def test_paint_covers_by_its_weight_and_exactly_at_the_ends() -> None:
+    planes = torch.rand((3, 2, 8, 8), generator=torch.Generator().manual_seed(0))
+    before, grid = planes.clone(), Grid(8, 8.0, "cpu")
+    windows = Windows.around(np.array([1]), np.zeros(1), np.zeros(1), 1.0, grid)
+    weight = torch.tensor([0.0, 0.5, 1.0]).expand(1, windows.index.shape[1], 3)
+    dab(planes, windows, weight, colours(np.array([[0.2, 0.3, 0.9]]), "cpu"))
+    assert torch.equal(planes[:, 0], before[:, 0])
+    changed = (planes != before)[:, 1].any(0)
+    first = int(changed.nonzero()[:, 1].min())  # the column of the window's middle
+    torch.testing.assert_close(planes[2, 1, 4, first], 0.5 * before[2, 1, 4, first] + 0.45)
+    assert torch.equal(planes[:, 1, 4, first + 1], torch.tensor([0.2, 0.3, 0.9]))
+    assert torch.equal(planes[:, 1, 4, first - 1], before[:, 1, 4, first - 1])
+    whole = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    mixed = blend(before.clone(), 0.7 * torch.ones(3, 1, 1, 1), whole)
+    assert torch.equal(mixed[:, 0], before[:, 0])
+    assert bool((mixed[:, 1] == torch.tensor(0.7)).all())
+
+
+def test_colours_lie_on_the_line_through_their_anchors() -> None:
+    anchors = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.5], [1.0, 1.0, 0.0]])
+    found = along(anchors, np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0]))
+    expected = [anchors[0], anchors[0], [0.5, 0.5, 0.5], anchors[1], [1.0, 0.5, 0.25], anchors[2], anchors[2]]
+    np.testing.assert_allclose(found, expected)

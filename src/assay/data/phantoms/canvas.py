@@ -72,6 +72,14 @@ class Windows:
         above = torch.as_tensor(row * grid.size, device=grid.device)[:, None, None]
         return Windows(grid.millimetres(columns), grid.millimetres(lines), (lines + above) * grid.size + columns)
 
+    def read(self, canvas: Tensor) -> Float[Tensor, "m w w"]:
+        """What stands in the windows of a contiguous canvas of all rows."""
+        return canvas.view(-1).index_select(0, self.index.view(-1)).view(self.index.shape)
+
+    def write(self, canvas: Tensor, values: Float[Tensor, "m w w"]) -> None:
+        """Replace what stands in the windows. No row may have two of them: one would win at random."""
+        canvas.view(-1).scatter_(0, self.index.view(-1), values.reshape(-1))
+
     def draw(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"]) -> None:
         """Raise the canvas to these values where they are higher."""
         canvas.view(-1).scatter_reduce_(0, self.index.view(-1), values.reshape(-1), "amax")
@@ -81,27 +89,23 @@ class Windows:
     ) -> None:
         """Put these values in place of this share (0..1) of the canvas. At most one window on each row.
 
-        Where nothing is covered the canvas stays the same to the bit.
+        Where nothing is covered the canvas stays the same to the bit; where all is, the values are, to the bit.
         """
-        flat, index = canvas.view(-1), self.index.view(-1)
-        old = flat[index]
-        flat[index] = (values.reshape(-1) - old).mul_(cover.reshape(-1)).add_(old)
+        self.write(canvas, self.read(canvas).mul_(1 - cover).add_(values * cover))
 
     def multiply(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"]) -> None:
         """Multiply the canvas by these values. At most one window on each row."""
-        flat, index = canvas.view(-1), self.index.view(-1)
-        flat[index] = flat[index] * values.reshape(-1)
+        self.write(canvas, self.read(canvas).mul_(values))
 
     def mark(self, mask: Bool[Tensor, "n pixels"], inside: Bool[Tensor, "m w w"]) -> None:
         """Add these pixels to a mask. At most one window on each row."""
-        flat, index = mask.view(-1), self.index.view(-1)
-        flat[index] = flat[index] | inside.reshape(-1)
+        self.write(mask, self.read(mask).logical_or_(inside))
 
 
 Record = TypeVar("Record", bound="DataclassInstance")
 
 
-def take(record: Record, part: slice) -> Record:
+def take(record: Record, part: slice | Int[np.ndarray, "m"]) -> Record:
     """Some rows of a dataclass whose fields are arrays [n, ...] or such dataclasses again."""
     chosen: dict[str, Any] = {}
     for field in fields(record):

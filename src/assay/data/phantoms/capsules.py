@@ -42,6 +42,23 @@ def draw_capsules(canvas: Float[Tensor, "n pixels"], tubes: Capsules, blur: Floa
     windows.draw(canvas, _coverage(drawn, blur[row], windows, grid.device))
 
 
+def draw_depth(canvas: Float[Tensor, "n pixels"], tubes: Capsules, beyond: float, grid: Grid) -> None:
+    """Raise a canvas of depths inside an outline (negative outside) to each tube's, where its strength is not 0.
+
+    A tube raises no pixel that lies farther than `beyond` outside it.
+    """
+    radius = _reach(tubes) + beyond
+    chosen = np.flatnonzero(_in_sight(tubes, radius, grid))
+    if len(chosen) == 0:
+        return
+    row = chosen // tubes.x0.shape[1]
+    drawn = Capsules(*(getattr(tubes, field.name).ravel()[chosen] for field in fields(Capsules)))
+    furthest = float(radius.ravel()[chosen].max())
+    windows = Windows.around(row, 0.5 * (drawn.x0 + drawn.x1), 0.5 * (drawn.y0 + drawn.y1), furthest, grid)
+    depth = _depth(drawn, windows, grid.device)[0]
+    windows.draw(canvas, depth.masked_fill_(depth < -beyond, -np.inf))
+
+
 def _partial_volume(tubes: Capsules, blur: Float[np.ndarray, "n 1"]) -> Capsules:
     """A tube thinner than the blur is seen as wide as the blur and as much weaker as it is thinner."""
     return replace(
@@ -68,6 +85,13 @@ def _in_sight(tubes: Capsules, radius: Float[np.ndarray, "n k"], grid: Grid) -> 
 
 
 def _coverage(tubes: Capsules, blur: Float[np.ndarray, "m"], windows: Windows, device: str) -> Float[Tensor, "m w w"]:
+    depth, t = _depth(tubes, windows, device)
+    strength = t.mul_(column(tubes.strength1 - tubes.strength0, device)).add_(column(tubes.strength0, device))
+    return ramp(depth, column(blur, device)).mul_(strength)
+
+
+def _depth(tubes: Capsules, windows: Windows, device: str) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+    """mm inside each tube, negative outside; and how far along it each pixel lies, 0 to 1."""
     along_x, along_y = tubes.x1 - tubes.x0, tubes.y1 - tubes.y0
     squared = np.maximum(along_x * along_x + along_y * along_y, 1e-6)
     x, y = windows.x - column(tubes.x0, device), windows.y - column(tubes.y0, device)
@@ -76,5 +100,4 @@ def _coverage(tubes: Capsules, blur: Float[np.ndarray, "m"], windows: Windows, d
     away_y = (t * column(-along_y, device)).add_(y)
     distance = away_x.mul_(away_x).add_(away_y.mul_(away_y)).sqrt_()
     depth = (t * column(tubes.radius1 - tubes.radius0, device)).sub_(distance).add_(column(tubes.radius0, device))
-    strength = t.mul_(column(tubes.strength1 - tubes.strength0, device)).add_(column(tubes.strength0, device))
-    return ramp(depth, column(blur, device)).mul_(strength)
+    return depth, t

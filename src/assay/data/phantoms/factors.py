@@ -65,3 +65,43 @@ ENDOSCOPY = (
     Factor("bubbles", "continuous", range=(0.0, 1.0), description="0 none to 1 many"),
     Factor("highlights", "continuous", range=(0.0, 1.0), description="share of the wet surface that glints"),
 )
+
+FOOT = (
+    Factor(
+        "lesion",
+        "categorical",
+        "core",
+        levels=("absent", "present"),
+        high=("present",),
+        description="an ulcer on the foot",
+    ),
+    Factor(
+        "size",
+        "continuous",
+        range=(0.03, 0.24),
+        description="diameter of the circle of equal area, of the largest ulcer, image side 1",
+    ),
+    Factor("contrast", "continuous", range=(0.45, 1.0), description="0 the colour of the skin around to 1 of a wound"),
+    Factor("slough", "continuous", range=(0.0, 1.0), description="share of the bed under yellow slough"),
+    Factor("rim", "continuous", range=(0.0, 1.0), description="0 no rim to 1 a broad pale one"),
+    Factor("irregularity", "continuous", range=(0.0, 1.0), description="0 a smooth to 1 a ragged outline"),
+    Factor("position_x", "continuous", range=(-1.0, 1.0), description="-1 left to 1 right on the foot"),
+    Factor("position_y", "continuous", range=(-1.0, 1.0), description="-1 top to 1 bottom of the foot"),
+    Factor("count", "ordinal", levels=("one", "two", "three"), description="how many ulcers"),
+    Factor("skin_tone", "continuous", range=(0.0, 1.0), description="0 lightest to 1 darkest"),
+    Factor(
+        "background",
+        "categorical",
+        levels=("white", "coloured", "none"),
+        high=("coloured", "none"),
+        description="the cloth under the foot",
+    ),
+    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dim to 1 glaring"),
+    Factor(
+        "view",
+        "categorical",
+        levels=("sole", "heel", "side", "top"),
+        high=("side", "top"),
+        description="from where the foot is seen",
+    ),
+)
