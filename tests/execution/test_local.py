@@ -128,6 +128,19 @@ def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> Non
     assert not (tmp_path / "later").exists()
 
 
+def test_workers_need_no_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /dev/shm cannot be written, `multiprocessing` can make neither a lock nor an event."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refused)
+    with pytest.raises(PermissionError):
+        multiprocessing.get_context("spawn").Event()
+    outcome = Workers(2).run([Task(name, Touch(tmp_path / name), name) for name in "abc"], lambda _: None)
+    assert (sorted(outcome.done), outcome.failed) == (["a", "b", "c"], {})
+
+
 def test_longest_first_and_probes_of_finished_trials_before_new_trials(tmp_path: Path) -> None:
     job = Touch(tmp_path / "x")
     queue = Queue.of(

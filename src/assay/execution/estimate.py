@@ -22,7 +22,7 @@ from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.execution.device import PROCESSOR, computing_on
 from assay.execution.jobs import Inputs, inputs_of, network_of
-from assay.execution.local import keeping_memory
+from assay.execution.memory import keeping_memory
 from assay.execution.sources import Source, start_id
 from assay.execution.study import Plan
 from assay.probes.probe import Model, Probe

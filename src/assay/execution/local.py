@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import os
 import pickle
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event as Flag
 
-from assay.core.errors import AssayError
-from assay.execution.tasks import Context, Event, Job, Observer, Outcome, Queue, Stopped, Task
-
-REPORT_EVERY = 0.25
-# A training step frees its activations and asks for them again: glibc would give each large block back to the system
-# and have it zeroed anew, a fifth of the time of a step. Workers keep what they have freed.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for the same in a process that has begun
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from assay.execution.crew import Crew, Stop, Worker
+from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Task, describe
 
 
 @dataclass
@@ -66,18 +52,18 @@ class Workers:
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
         queue, outcome = Queue.of(tasks), Outcome()
-        context = multiprocessing.get_context("spawn")
-        stop = context.Event()
-        crew = _Crew(self.threads, stop)
+        stop = Stop()
+        crew = Crew(self.threads, stop)
         try:
             with _interrupts(stop, crew, self.heard):
                 self._loop(queue, outcome, observe, crew, stop)
         finally:
             crew.dismiss()
+            stop.close()
         outcome.stopped = stop.is_set() and bool(queue.waiting or outcome.stopped)
         return outcome
 
-    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: _Crew, stop: Flag) -> None:
+    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: Crew, stop: Stop) -> None:
         while True:
             while len(crew.busy) < self.count and not stop.is_set() and (task := queue.take()) is not None:
                 try:
@@ -92,7 +78,7 @@ class Workers:
             for worker in crew.ready():
                 self._hear(worker, queue, outcome, observe, crew)
 
-    def _hear(self, worker: _Worker, queue: Queue, outcome: Outcome, observe: Observer, crew: _Crew) -> None:
+    def _hear(self, worker: Worker, queue: Queue, outcome: Outcome, observe: Observer, crew: Crew) -> None:
         task = worker.task
         if task is None:
             return
@@ -116,124 +102,6 @@ class Workers:
         crew.free(worker)
 
 
-@dataclass
-class _Worker:
-    process: SpawnProcess
-    pipe: Connection
-    task: Task | None = None
-
-    def receive(self) -> object:
-        try:
-            return self.pipe.recv()
-        except (EOFError, OSError):
-            return None
-
-    def exit_code(self) -> int | None:
-        self.process.join(5)
-        return self.process.exitcode
-
-
-class _Crew:
-    """The worker processes: idle ones are used again, dead ones are replaced."""
-
-    def __init__(self, threads: int, stop: Flag) -> None:
-        self.threads = threads
-        self.stop = stop
-        self.busy: list[_Worker] = []
-        self.idle: list[_Worker] = []
-        self.killed = False
-
-    def give(self, task: Task, job: bytes) -> None:
-        """Hand a pickled job to an idle worker that lives, else to a new one."""
-        worker = self._send_to_idle(job)
-        if worker is None:
-            worker = self._hire()
-            with suppress(OSError):  # one that is dead already is heard of as such
-                worker.pipe.send_bytes(job)
-        worker.task = task
-        self.busy.append(worker)
-
-    def _send_to_idle(self, job: bytes) -> _Worker | None:
-        while self.idle:
-            worker = self.idle.pop()
-            try:
-                worker.pipe.send_bytes(job)
-            except OSError:  # it died while it waited
-                worker.pipe.close()
-                continue
-            return worker
-        return None
-
-    def ready(self) -> list[_Worker]:
-        pipes = wait([worker.pipe for worker in self.busy], timeout=1.0)
-        return [worker for worker in self.busy if worker.pipe in pipes]
-
-    def free(self, worker: _Worker) -> None:
-        self.busy.remove(worker)
-        worker.task = None
-        if worker.process.is_alive():
-            self.idle.append(worker)
-
-    def kill(self) -> None:
-        self.killed = True
-        for worker in (*self.busy, *self.idle):
-            worker.process.kill()
-
-    def dismiss(self) -> None:
-        for worker in (*self.busy, *self.idle):
-            worker.pipe.close()
-        for worker in (*self.busy, *self.idle):
-            worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
-
-    def _hire(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self.stop), daemon=True)
-        with _environment({**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}), _undisturbed():
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
-
-
-def _work(pipe: Connection, stop: Flag) -> None:
-    """What a worker process does until its pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    _die_with_parent()
-    last = 0.0
-
-    def report(share: float, text: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= REPORT_EVERY or share >= 1:
-            last = now
-            pipe.send(("progress", float(share), text))
-
-    while True:
-        try:
-            sent = pipe.recv_bytes()
-        except (EOFError, OSError):
-            return
-        start = time.monotonic()
-        try:
-            job: Job = pickle.loads(sent)
-            job(Context(report, stop.is_set))
-        except Stopped:
-            pipe.send(("stopped",))
-        except Exception as error:
-            pipe.send(("failed", describe(error), time.monotonic() - start))
-        else:
-            pipe.send(("done", time.monotonic() - start))
-
-
-def describe(error: Exception) -> str:
-    """What is kept of a failure: the sentence of an expected error, the traceback of an unexpected one."""
-    if isinstance(error, AssayError):
-        return str(error)
-    return "".join(traceback.format_exception(error))
-
-
 def _finished(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
     queue.finish(task.id)
     outcome.done.append(task.id)
@@ -255,63 +123,8 @@ def _reporter(task: Task, observe: Observer) -> Callable[[float, str], None]:
     return report
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 @contextmanager
-def keeping_memory() -> Generator[None]:
-    """This process keeps what it has freed, as workers do, where its C library can be told so; afterwards it keeps no
-    more than glibc grows to by itself.
-    """
-    tell = getattr(ctypes.CDLL(None), "mallopt", None)
-    if tell is None:
-        yield
-        return
-    tell(_MMAP_THRESHOLD, 2**30)
-    tell(_TRIM_THRESHOLD, 2**31 - 1)
-    try:
-        yield
-    finally:
-        tell(_MMAP_THRESHOLD, 2**25)
-        tell(_TRIM_THRESHOLD, 2**26)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Generator[None]:
-    """Variables that a child process inherits: thread pools read them once, when they are first loaded."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _undisturbed() -> Generator[None]:
-    """Interrupts wait: a process that is started meanwhile has them blocked until it ignores them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _interrupts(stop: Flag, crew: _Crew, heard: Callable[[], None] | None) -> Generator[None]:
+def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from assay.core.errors import AssayError
 
 
 class Stopped(Exception):
@@ -17,6 +20,13 @@ class Context:
 
     report: Callable[[float, str], None]
     should_stop: Callable[[], bool]
+
+
+def describe(error: Exception) -> str:
+    """What is kept of a failure: the sentence of an expected error, the traceback of an unexpected one."""
+    if isinstance(error, AssayError):
+        return str(error)
+    return "".join(traceback.format_exception(error))
 
 
 class Job(Protocol):
