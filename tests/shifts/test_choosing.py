@@ -248,19 +248,19 @@ def test_a_hundred_thousand_rows_take_well_under_a_second():
         (
             crossed(yes_b=80, yes_a=20, no_b=2, no_a=98),
             {"site": 0.0},
-            "'site' at +0 cannot be tied to 'yes': rows of 'no' with high site: 2 there, 5 needed to keep 10 a class; "
+            "'site' at +0 cannot be tied to 'yes': rows of 'no' with site b: 2 there, 5 needed to keep 10 a class; "
             "the nearest strength that can be had is +0.6",
         ),
         (
             crossed(yes_b=3, yes_a=97, no_b=50, no_a=50),
             {"site": 0.9},
-            "'site' at +0.9 cannot be tied to 'yes': rows of 'yes' with high site: 3 there, 10 needed to keep 10 a "
+            "'site' at +0.9 cannot be tied to 'yes': rows of 'yes' with site b: 3 there, 10 needed to keep 10 a "
             "class; the strongest strength that can be had is -0.4",
         ),
         (
             crossed(yes_b=100, no_a=100),
             {"site": -0.5},
-            "'site' at -0.5 cannot be tied to 'yes': rows of 'yes' with low site: 0 there, 8 needed to keep 10 a "
+            "'site' at -0.5 cannot be tied to 'yes': rows of 'yes' with site a: 0 there, 8 needed to keep 10 a "
             "class; the nearest strength that can be had is +1",
         ),
         (
@@ -272,7 +272,7 @@ def test_a_hundred_thousand_rows_take_well_under_a_second():
         (
             table([0, 1] * 40, site=[0, 0, 1, 1] * 20, size=[1.0, 2.0] * 40),
             {"site": 0.0, "size": 0.0},
-            "'site' at +0, 'size' at +0 cannot be tied to 'yes': rows of 'yes' with low site and low size: 0 there, "
+            "'site' at +0, 'size' at +0 cannot be tied to 'yes': rows of 'yes' with site a and low size: 0 there, "
             "3 needed to keep 10 a class; together they can be had at no strength",
         ),
     ],

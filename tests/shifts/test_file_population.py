@@ -272,7 +272,7 @@ def test_a_patient_who_was_trained_on_is_found(monkeypatch):
         (
             EnvironmentSpec(where={"site": "a"}, association={"site": AssociationSpec(strength=0.5)}),
             AssociationError,
-            "environment 'train': 'site' at +0.5 cannot be tied to 'yes': rows of 'yes' with high site: 0 there",
+            "environment 'train': 'site' at +0.5 cannot be tied to 'yes': rows of 'yes' with site b: 0 there",
         ),
     ],
 )

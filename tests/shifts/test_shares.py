@@ -147,7 +147,7 @@ def test_rows_that_are_not_there_are_refused_with_the_cell_that_is_short():
     with pytest.raises(AssociationError) as refused:
         chosen(crossed(yes_b=3, yes_a=40, no_b=50, no_a=50), by_shares(1, 0))
     assert str(refused.value) == (
-        "'site' high in 1 of 'yes' and 0 of the others cannot be tied to 'yes': rows of 'yes' with high site: 3 there, "
+        "'site' high in 1 of 'yes' and 0 of the others cannot be tied to 'yes': rows of 'yes' with site b: 3 there, "
         "10 needed to keep 10 a class; it can be had at 30 % of these shares"
     )
 

@@ -1,4 +1,4 @@
-"""Groups of rows by a factor: its levels, or the halves below and above a reference median."""
+"""Groups of rows by a factor, its levels or halves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.core.types import Factor, FactorTable
-
-LOW_HALF, HIGH_HALF = "low half", "high half"
+from assay.data.levels import levels_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +22,9 @@ class Group:
 def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
     """Every group of every factor that has rows in `table`.
 
-    A factor with levels gives one group per level, and so does one of two numbers (0 and 1). Any other gives two
-    halves, cut at the median of `reference` so that a half means the same in every environment; values at the median
-    belong to the low half, unless none lies above it. A factor whose rows all fall into one group gives none; rows with
-    a missing value are in no group of that factor.
+    Groups are a factor's levels as `levels_of` gives them for `reference`, so that a half means the same in every
+    environment. A factor whose rows all fall into one group gives none; rows with a missing value are in no group of
+    that factor.
     """
     found: list[Group] = []
     for factor in table.factors:
@@ -37,15 +35,6 @@ def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
 
 def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> list[Group]:
     values = table.columns[factor.name]
-    if factor.levels:
-        return [Group(factor.name, level, values == code) for code, level in enumerate(factor.levels)]
-    known = reference.columns.get(factor.name, values)
-    known = known[~np.isnan(known)]
-    if not len(known):
-        return []
-    distinct = np.unique(known)
-    if len(distinct) == 2:
-        return [Group(factor.name, f"{value:g}", values == value) for value in distinct]
-    cut = np.median(known)
-    cut = cut if cut < distinct[-1] or len(distinct) == 1 else distinct[-2]
-    return [Group(factor.name, LOW_HALF, values <= cut), Group(factor.name, HIGH_HALF, values > cut)]
+    levels = levels_of(factor, reference.columns.get(factor.name, values))
+    level = levels.of(values)
+    return [Group(factor.name, name, level == k) for k, name in enumerate(levels.names)]

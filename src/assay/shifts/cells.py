@@ -31,12 +31,16 @@ Amount = float | Shares
 
 @dataclass(frozen=True)
 class Column:
-    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and what is asked."""
+    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and what is asked.
+
+    halves: what its lower and its upper half are called.
+    """
 
     name: str
     numbers: Float[np.ndarray, "n"]
     levels: Int[np.ndarray, "n"] | None
     amount: Amount
+    halves: tuple[str, str]
 
     @property
     def strength(self) -> float:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from assay.core.environment_spec import AssociationSpec
 from assay.core.errors import AssociationError
 from assay.core.seeds import row_uniform
-from assay.core.types import FactorTable
+from assay.core.types import Factor, FactorTable
 from assay.shifts.association import positive, somers_d, tied_as
 from assay.shifts.cells import Amount, Cells, Column, Shares, cut, largest_mass, quotas, short_cell, strength_to_be_had
 from assay.shifts.conditions import named, satisfies
@@ -69,7 +69,8 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
             continue
         part = table.take(rows)
         columns = [
-            Column(name, numbers[name][rows], _levels(part, name), _amount(associations[name])) for name in names
+            Column(name, numbers[name][rows], _levels(part, name), _amount(associations[name]), _halves(factors[name]))
+            for name in names
         ]
         keep[rows[_choose(part, columns, draw[rows])]] = True
     missing = {name: int(rows.sum()) for name, rows in lacking.items()}
@@ -88,6 +89,15 @@ def _amount(tie: AssociationSpec) -> Amount:
 def _levels(table: FactorTable, name: str) -> Int[np.ndarray, "n"] | None:
     """Level codes of a categorical factor: classes are then alike in levels too, not only in high and low."""
     return table.columns[name].astype(np.int64) if table.factor(name).kind == "categorical" else None
+
+
+def _halves(factor: Factor) -> tuple[str, str]:
+    """What the lower and the upper half of a factor are called: `sex F` and `sex M`; `low size` and `high size`."""
+    if factor.kind != "categorical":
+        return f"low {factor.name}", f"high {factor.name}"
+    sides = ([level for level in factor.levels if (level in factor.high) is up] for up in (False, True))
+    low, high = (f"{factor.name} {' or '.join(levels)}" for levels in sides)
+    return low, high
 
 
 def _groups(
@@ -160,9 +170,7 @@ def _refusal(table: FactorTable, columns: Sequence[Column]) -> AssociationError:
             f"from, and {LEAST_ROWS} a class are needed"
         )
     short = short_cell(cut(table.target, len(table.classes), columns, bins), LEAST_ROWS)
-    sides = " and ".join(
-        f"{'high' if up else 'low'} {column.name}" for column, up in zip(columns, short.upper, strict=True)
-    )
+    sides = " and ".join(column.halves[up] for column, up in zip(columns, short.upper, strict=True))
     had = strength_to_be_had(table.target, len(table.classes), columns, bins, LEAST_ROWS)
     return AssociationError(
         f"{asked} cannot be tied to '{table.classes[-1]}': rows of '{table.classes[short.target]}' with {sides}: "

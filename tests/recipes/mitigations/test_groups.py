@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.recipes.mitigations.world import AGE, tagged, with_column
 
 from assay.core.errors import DataError, SpecError
-from assay.recipes.mitigations.groups import HIGH_HALF, LOW_HALF, grouping
+from assay.data.levels import HIGH_HALF, LOW_HALF
+from assay.recipes.mitigations.groups import grouping
 
 WORLD = tagged(40, tied=0.5)
 
@@ -78,7 +79,7 @@ def test_a_level_without_rows_makes_no_group_and_is_refused_where_it_turns_up():
         ("tag", np.r_[-1, np.arange(39) % 2], "1 of 40 training rows have none of without, with: leave them out"),
         ("age", np.r_[np.nan, np.nan, np.arange(38.0)], "2 of 40 training rows have none of low half, high half"),
         ("tag", np.ones(40, dtype=np.int64), "at least 2 of its values, and all 40 rows have with: name a factor"),
-        ("age", np.full(40, 7.0), "at least 2 of its values, and all 40 rows have 7: name a factor that varies"),
+        ("age", np.full(40, 7.0), "at least 2 of its values, and all 40 rows have 7 years: name a factor"),
         ("age", np.full(40, np.nan), "at least 2 of its values, and all 40 rows have none"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,23 +9,24 @@ from jaxtyping import Int
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.types import FactorTable
-
-LOW_HALF, HIGH_HALF = "low half", "high half"
+from assay.data.levels import Levels, levels_of
 
 
 @dataclass(frozen=True)
 class Grouping:
     """How rows are put into groups: group = target * number of levels + level.
 
-    factor: its name. classes, levels: their names. values: what a row of each level holds, ascending; empty where the
-    factor is halved at `cut` (values at it belong to the low half).
+    factor: its name. classes: their names. by: its levels.
     """
 
     factor: str
     classes: tuple[str, ...]
-    levels: tuple[str, ...]
-    values: tuple[float, ...] = ()
-    cut: float = float("nan")
+    by: Levels
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels."""
+        return self.by.names
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,15 +38,14 @@ class Grouping:
 
         Raises DataError for rows without a value, or with a level that the rows behind the grouping do not have.
         """
-        values = table.columns[self.factor]
-        level = self._levels_of(values) if self.values else np.where(np.isnan(values), -1, values > self.cut)
+        level = self.by.of(table.columns[self.factor])
         outside = int((level < 0).sum())
         if outside:
             raise DataError(
                 f"groups by '{self.factor}' need a value in every row, and {outside} of {len(table)} {what} rows have "
                 f"none of {', '.join(self.levels)}: leave them out with `where`"
             )
-        return table.target * len(self.levels) + level.astype(np.int64)
+        return table.target * len(self.levels) + level
 
     def counts(self, groups: Int[np.ndarray, "n"]) -> dict[str, int]:
         """Group -> number of rows, in the order of `names`."""
@@ -63,17 +62,11 @@ class Grouping:
                 f"are {told}: weaken the association, use more rows, or choose a recipe without groups"
             )
 
-    def _levels_of(self, values: np.ndarray) -> Int[np.ndarray, "n"]:
-        place = np.searchsorted(self.values, values).clip(max=len(self.values) - 1)
-        return np.where(np.asarray(self.values)[place] == values, place, -1)
-
 
 def grouping(factor: str, table: FactorTable) -> Grouping:
     """Groups by a factor as these rows have it.
 
-    By those of its levels that occur; for numbers without levels, by their values where there are two, else by halves:
-    the low one up to the median, or up to the greatest value below the median where no value lies above it. So both
-    halves have rows.
+    By its levels as `levels_of` gives them, of which those that do not occur make no group.
 
     Raises SpecError for an unknown factor, DataError for one that has a single value.
     """
@@ -81,23 +74,13 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
     if factor not in known:
         raise SpecError(unknown_name("factor for groups", factor, known))
     described, column = table.factor(factor), table.columns[factor]
-    levels = described.levels
-    found = np.unique(column[column >= 0] if levels else column[~np.isnan(column)])
-    if len(found) < 2:
-        only = [_named(value, levels) for value in found]
+    by = levels_of(described, column)
+    level = by.of(column)
+    there = np.unique(level[level >= 0])
+    if len(there) < 2:
+        only = described.text(float(column[level >= 0][0])) if len(there) else "none"
         raise DataError(
-            f"groups by '{factor}' need at least 2 of its values, and all {len(table)} rows have "
-            f"{only[0] if only else 'none'}: name a factor that varies"
+            f"groups by '{factor}' need at least 2 of its values, and all {len(table)} rows have {only}: name a factor "
+            "that varies"
         )
-    if levels or len(found) == 2:
-        names = tuple(_named(value, levels) for value in found)
-        return Grouping(factor, table.classes, names, tuple(float(value) for value in found))
-    median = float(np.nanmedian(column))
-    cut = median if median < found[-1] else float(found[-2])
-    return Grouping(factor, table.classes, (LOW_HALF, HIGH_HALF), cut=cut)
-
-
-def _named(value: float, levels: Sequence[str]) -> str:
-    if levels:
-        return levels[int(value)]
-    return str(int(value)) if float(value).is_integer() else str(float(value))
+    return Grouping(factor, table.classes, by.only(there.tolist()) if by.values else by)

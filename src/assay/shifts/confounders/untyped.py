@@ -19,8 +19,8 @@ def squared_frequency(height: int, width: int, device: torch.device) -> Float64[
 
 
 def filtered(images: Float64[Tensor, "b c h w"], kept: Float64[Tensor, "h k"]) -> Float64[Tensor, "b c h w"]:
-    """The images with each coefficient of their spectra multiplied."""
-    columns = int(kept.any(dim=0).sum())  # those beyond are all zero: neither made nor read
+    """The images with each coefficient of their spectra multiplied. kept: not zero throughout."""
+    columns = int(kept.any(dim=0).nonzero().max()) + 1  # those beyond are all zero: neither made nor read
     spectrum: Tensor = _fft.fft(_fft.rfft(images)[..., :columns], dim=2)
     made: Tensor = _fft.irfft(_fft.ifft(spectrum * kept[:, :columns], dim=2), n=images.shape[3])
     return made
