@@ -61,6 +61,20 @@ def test_a_wrong_study_is_refused_when_it_is_loaded() -> None:
         _ = assay.load(SMALL).set("recipe.epochs", 0).spec
 
 
+def test_a_field_that_no_study_has_is_refused_when_it_is_set() -> None:
+    with pytest.raises(SpecError, match=r"recipe\.los\n  unknown key 'los' in recipe: did you mean 'loss'\?"):
+        assay.load(SMALL).set("recipe.los", 1)
+    with pytest.raises(SpecError, match=r"unknown key 'gama' in recipe\.loss\.focal: did you mean 'gamma'\?"):
+        assay.load(SMALL).set("recipe.loss", {"focal": {"gamma": 2}}).set("recipe.loss.focal.gama", 1)
+
+
+def test_a_change_that_the_next_one_mends_is_not_refused() -> None:
+    changed = assay.load(SMALL).set("recipe.loss", ["focal", "supcon"])
+    with pytest.raises(SpecError, match="contrasts"):
+        _ = changed.spec
+    assert changed.set("contrasts.0.against", "focal").spec.axes == {"loss": ("focal", "supcon")}
+
+
 @pytest.mark.parametrize(
     "name", ["contrasts", "estimates", "seeds", "trials", "environments", "sentences", "pictures", "provenance"]
 )

@@ -50,6 +50,15 @@ def test_nothing_heavy_is_imported_to_refuse_a_spec(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("command", ["report", "clean", "results"])
+def test_nothing_heavy_is_imported_to_say_that_a_run_does_not_exist(command: str, tmp_path: Path) -> None:
+    code, modules, text = imports_of(command, "nosuch", "--out", str(tmp_path))
+    assert code == 2
+    assert "no run folder 'nosuch'" in text
+    assert "assay.cli.results" in modules
+    assert modules & HEAVY == set()
+
+
 def test_a_heavy_import_would_be_seen() -> None:
     """The same account of a process that imports one: otherwise the tests above could not fail."""
     done = subprocess.run(

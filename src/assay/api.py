@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.core.parsing import parse_study
+from assay.core.parsing import parse_study, refuse_unknown_keys
 from assay.core.spec import StudySpec
 from assay.store.folder import EARLIER, RunFolder
 
@@ -45,13 +45,24 @@ class Study:
     @property
     def spec(self) -> StudySpec:
         """The checked study with its grid. The same study from YAML has the same trial ids."""
-        source = copy.deepcopy(dict(self.source)) if isinstance(self.source, Mapping) else self.source
-        overrides = [f"{place}={json.dumps(value)}" for place, value in self.changes]
+        source, overrides = self._written()
         return parse_study(source, overrides=overrides, scale=self.scale)
 
     def set(self, place: str, value: Any) -> Study:
-        """The study with one field changed, for example `set("recipe.epochs", [8, 16])`."""
-        return Study(self.source, (*self.changes, (place, value)), self.scale)
+        """The study with one field changed, for example `set("recipe.epochs", [8, 16])`.
+
+        Raises SpecError with the nearest name where no study has such a field. Whether the value goes with the rest of
+        the study is told when it is used, since the next change may mend it.
+        """
+        changed = Study(self.source, (*self.changes, (place, value)), self.scale)
+        source, overrides = changed._written()
+        refuse_unknown_keys(source, overrides, self.scale)
+        return changed
+
+    def _written(self) -> tuple[str | Mapping[str, Any], list[str]]:
+        """The source, which whoever reads it may change, and the changes as `--set` has them."""
+        source = copy.deepcopy(dict(self.source)) if isinstance(self.source, Mapping) else self.source
+        return source, [f"{place}={json.dumps(value)}" for place, value in self.changes]
 
     def run(
         self,

@@ -81,17 +81,20 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
 
 def report_command(run: str, out: Path, json: bool) -> None:
     """Statistics and page anew, from records alone."""
+    folder = find_run(run, out)
+
     from assay.execution.run import rebuild
 
-    page = rebuild(find_run(run, out))
+    page = rebuild(folder)
     print(jsonlib.dumps({"report": str(page)}) if json else page)
 
 
 def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     """List, and delete when told to, the units that the run's spec does not name."""
+    folder = find_run(run, out)
+
     from assay.execution.stored import unnamed
 
-    folder = find_run(run, out)
     paths = unnamed(folder)
     size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
     if yes:

@@ -21,14 +21,14 @@ from assay.core.component import Component
 from assay.core.data_section import data_section
 from assay.core.data_spec import DataSpec
 from assay.core.document import Document, leaves, plain
-from assay.core.errors import SpecError, nearest, unknown_name
+from assay.core.errors import AssayError, SpecError, nearest, unknown_name
 from assay.core.explain import checked
 from assay.core.factors import declared_factors, grouped, imported_factors
 from assay.core.frozen import Frozen
 from assay.core.grid import expand
 from assay.core.overrides import apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
-from assay.core.problems import Problems, shorten
+from assay.core.problems import Problems, WrongSpec, shorten
 from assay.core.sampled import Factors
 from assay.core.sources import sources_section
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
@@ -57,6 +57,19 @@ def parse_study(
     if seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
     return check_study(document)
+
+
+def refuse_unknown_keys(
+    source: Path | str | Mapping[str, Any], overrides: Sequence[str], scale: str | None = None
+) -> None:
+    """Raises SpecError for an override at a place that no study has; the rest may come right with the next one."""
+    document = apply_sets(apply_scale(read_study(source), scale), overrides)
+    try:
+        check_study(document)
+    except WrongSpec as wrong:
+        wrong.problems.of_unknown_keys().stop()
+    except AssayError:
+        return
 
 
 def read_study(source: Path | str | Mapping[str, Any]) -> Document:

@@ -16,12 +16,16 @@ MOST_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. Up to three lines: `place: key = given`, what is expected, and what to do."""
+    """One thing that is wrong. Up to three lines: `place: key = given`, what is expected, and what to do.
+
+    unknown: whether the key itself means nothing, whatever the rest of the study says.
+    """
 
     keys: Keys
     given: str
     expected: str
     hint: str = ""
+    unknown: bool = False
 
     def text(self, document: Document) -> str:
         """The lines, without a place where none is known."""
@@ -67,18 +71,31 @@ class Problems:
             "",
             f"unknown key '{keys[-1]}' in {inside}{meant}",
             f"allowed: {shorten(sorted(names))}",
+            unknown=True,
         )
         if problem not in self.found:
             self.found.append(problem)
 
     def stop(self) -> None:
-        """Raise SpecError when anything was found: the first few by line, then what stands in no file."""
+        """Raise WrongSpec when anything was found: the first few by line, then what stands in no file."""
         if not self.found:
             return
         told = sorted(self.found, key=lambda problem: _line(self.document.place(problem.keys)))[:MOST_TOLD]
         texts = [problem.text(self.document) for problem in told]
         more = len(self.found) - MOST_TOLD
-        raise SpecError("\n".join([*texts, f"and {more} more"] if more > 0 else texts))
+        raise WrongSpec("\n".join([*texts, f"and {more} more"] if more > 0 else texts), self)
+
+    def of_unknown_keys(self) -> Problems:
+        """Those of keys that mean nothing."""
+        return Problems(self.document, [problem for problem in self.found if problem.unknown], self.origins)
+
+
+class WrongSpec(SpecError):
+    """All that was found to be wrong with a spec, with the text of the first few."""
+
+    def __init__(self, text: str, problems: Problems) -> None:
+        super().__init__(text)
+        self.problems = problems
 
 
 def _line(place: str) -> float:
