@@ -46,12 +46,16 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     facts = json.loads(ask("preview", spec, "--json", "--workers", "2").out)
     assert (facts["trials"], facts["to_train"], facts["workers"]) == (6, 6, 2)
     assert [row["environment"] for row in facts["environments"]] == ["train", "same", "reversed"]
-    ties = [tie for row in facts["environments"] for tie in row["achieved"]]
+    ties = [tie for row in facts["environments"] for tie in row["achieved"] if tie["factor"] != "margin"]
+    assert len(ties) == 3
+    assert text.out.count("margin") == 1, "what defines the target is told once"
+    assert "margin with malignant: +1.00 in every environment, since it defines it\n" in text.out
     for row in facts["environments"]:
         for tie in row["achieved"]:
             assert sum(cell["rows"] for cell in tie["counts"]) == row["images"] == tie["kept"]
             assert tie["low"] <= tie["strength"] <= tie["high"]
-            assert f"asked {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
+    for tie in ties:
+        assert f"asked {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
     (power,) = facts["power"]
     assert f"  {power['statement']}: {power['detectable']}" in text.out
     assert re.search(r"6 trials, of which 6 are to be trained: about .+ with \d+ workers?", text.out)
@@ -124,6 +128,26 @@ def test_a_factor_that_an_environment_holds_is_told_as_held(
     ]
     assert [tie for tie in ties if tie[2]] == [("conflict", "texture", "solid")]
     assert "texture: held at solid, so that" in Path(facts["preview"]).read_text()
+
+
+def test_a_dosed_confounder_is_counted_by_class(
+    ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At p = .5 on the positive images: about half of these have it, and none of the others."""
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    monkeypatch.chdir(tmp_path)
+    dosed = {"train": {"dose": {"confounder": "tag", "p": 0.5, "on": "positive"}}, "clean": {}}
+    facts = json.loads(ask("preview", write_spec(tmp_path, environments=dosed, contrasts=[]), "--json").out)
+    train, clean = facts["environments"]
+    (tie,) = (tie for tie in train["achieved"] if tie["factor"] == "tag")
+    rows = {(cell["target"], cell["level"]): cell["rows"] for cell in tie["counts"]}
+    positives = sum(count for (target, _), count in rows.items() if target == "malignant")
+    marked = {target: count for (target, level), count in rows.items() if level == "with"}
+    assert sum(marked.values()) == marked["malignant"]
+    assert 0.2 * positives < marked["malignant"] < 0.8 * positives
+    assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
+    assert all(tie["factor"] != "tag" for tie in clean["achieved"])
+    assert "tag with malignant: as found, achieved +" in ask("preview", tmp_path / "small.yaml").out
 
 
 def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

@@ -40,6 +40,27 @@ def test_one_confounder_needs_no_name():
     assert found.startswith("training rows differ over the doses: 100 at p = 0, 60 at p = 1, so")
 
 
+def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each():
+    """The training environment of p = 0 stands in the tables once, under the first recipe that has it."""
+    rows = {("tag", "0"): 500, ("tag", "1"): 500, ("position_x", "1"): 320}
+    doses = [(confounder, p) for confounder in ("tag", "position_x") for p in ("0", "1")]
+    trials = [
+        {"trial": p if p == "0" else f"{confounder} {p}", "recipe": f"{confounder} {p}", "status": "done",
+         "coordinates": json.dumps(at(confounder, p))}
+        for confounder, p in doses
+    ]  # fmt: skip
+    environments = [
+        {"environment": f"train ({confounder} {p})", "recipe": f"{confounder} {p}", "images": float(images)}
+        for (confounder, p), images in rows.items()
+    ]
+    (told,) = [
+        row["text"]
+        for row in verdict([], [], trials, environments, dosed="p")
+        if row["text"].startswith("training rows")
+    ]
+    assert told.startswith("training rows differ over the doses of position x: 500 at p = 0, 320 at p = 1, so")
+
+
 def test_it_is_a_doubt_of_the_page():
     trials = [{"recipe": "-".join(at.values()), "coordinates": json.dumps(at), "status": "done"} for at, _ in ROWS]
     environments = [

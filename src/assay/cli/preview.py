@@ -15,7 +15,7 @@ from assay.core.tally import foremost, others
 from assay.shifts.environment import Achieved
 
 if TYPE_CHECKING:
-    from assay.execution.preview import Preview
+    from assay.execution.preview import Preview, Shown
     from assay.execution.run import Prepared
 
 ASSUMPTIONS = "What a contrast can detect with 80 % power (assumptions: docs/statistics.md)"
@@ -64,9 +64,10 @@ def text_lines(found: Found) -> list[str]:
     """The whole preview as lines of text."""
     spec = found.prepared.spec
     lines = [f"{spec.name}: {spec.question}" if spec.question else spec.name, ""]
+    lines += [core, ""] if (core := core_line(found)) else []
     for shown in found.preview.environments:
         lines.append(f"{shown.name}: {shown.size}")
-        for tie in shown.achieved:
+        for tie in told_of(found, shown):
             lines += [f"  {association(tie)}", *_counts(tie)]
     lines += visibility_lines(found.preview.visibility)
     lines += [line for text in found.preview.doubts for line in ("", f"doubt: {text}")]
@@ -90,6 +91,21 @@ def size(found: Found) -> str:
         return f"{len(prepared.plan.trials)} trials, all done: nothing to train"
     time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}{on_device(prepared)}"
     return f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
+
+
+def core_line(found: Found) -> str:
+    """What the core factor is to the target where it defines it in every environment alike; else nothing."""
+    core = found.prepared.spec.data.core
+    ties = [tie for shown in found.preview.environments for tie in shown.achieved if tie.factor == core]
+    if not ties or any(tie.strength != 1 for tie in ties):
+        return ""
+    return f"{core} with {ties[0].target}: +1.00 in every environment, since it defines it"
+
+
+def told_of(found: Found, shown: Shown) -> list[Achieved]:
+    """The associations that an environment is told of: not that of the core factor where one line says it for all."""
+    core = found.prepared.spec.data.core if core_line(found) else ""
+    return [tie for tie in shown.achieved if not core or tie.factor != core]
 
 
 def association(tie: Achieved) -> str:

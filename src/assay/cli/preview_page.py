@@ -6,7 +6,7 @@ import base64
 from html import escape
 from pathlib import Path
 
-from assay.cli.preview import ASSUMPTIONS, Found, association, cross_table, power_lines, size
+from assay.cli.preview import ASSUMPTIONS, Found, association, core_line, cross_table, power_lines, size, told_of
 from assay.cli.preview_confounders import visibility_table
 from assay.shifts.environment import Achieved
 from assay.store.files import Row, write_text
@@ -28,10 +28,11 @@ def write_preview(found: Found) -> Path:
     sheets = {str(row["environment"]): row for row in found.preview.pictures if row["kind"] == "sheet"}
     parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]
     parts += [_paragraph(f"Doubt: {text}") for text in found.preview.doubts]
+    parts += [_paragraph(core_line(found))]
     for shown in found.preview.environments:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
         parts += [f"<h2>{escape(shown.name)}</h2>", sheet, _paragraph(shown.size)]
-        parts += [_association(tie) for tie in shown.achieved]
+        parts += [_association(tie) for tie in told_of(found, shown)]
     changed = [row for row in found.preview.pictures if row["kind"] == "confounder"]
     parts += ["<h2>Each confounder, without and with it</h2>"] if changed else []
     parts += [_picture(found.folder, row) for row in changed]

@@ -14,6 +14,9 @@ from rich.live import Live
 from assay.cli.progress import PLAIN_EVERY, duration
 from assay.data.cache import Told, untold
 
+FIRST_AFTER = 1.0
+"""Seconds after which it is said that images are read; what is read sooner needs no words."""
+
 
 @dataclass
 class Reading:
@@ -76,16 +79,16 @@ class _Live:
 
 
 class _Plain:
-    """A line every ten seconds."""
+    """A line after a second, and then one every ten."""
 
     def __init__(self) -> None:
         self.reading = Reading()
-        self.last = time.monotonic()
+        self.due = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
 
     def hear(self, what: str, done: int, of: int) -> None:
         self.reading.hear(what, done, of)
-        if time.monotonic() - self.last >= PLAIN_EVERY:
-            self.last = time.monotonic()
+        if time.monotonic() >= self.due:
+            self.due = time.monotonic() + PLAIN_EVERY
             print(self.reading.line(), file=sys.stderr, flush=True)
 
     def close(self) -> None:

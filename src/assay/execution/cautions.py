@@ -100,5 +100,6 @@ def _there_already(change: Confounder, looked: Looked) -> Iterator[str]:
 
 def _changes(change: Confounder, looked: Looked) -> Float[np.ndarray, "n"]:
     """The greatest change of a pixel in each image of the sample."""
-    before, after = (one.images.read(looked.sample) for one in (looked.clean, looked.changed(change)))
+    every = np.arange(len(looked.sample))
+    before, after = (one.images.read(every) for one in (looked.clean, looked.changed(change)))
     return (after - before).abs().flatten(1).amax(dim=1).double().numpy()

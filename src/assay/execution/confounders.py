@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from assay.core.axes import label
 from assay.core.dose import dose_axis
@@ -17,9 +18,11 @@ from assay.core.environment_spec import EnvironmentSpec, InterventionSpec
 from assay.core.hashing import canonical_json
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import FactorTable
+from assay.data.dataset import Images
 from assay.shifts.environment import Environment
 from assay.shifts.neutral import switched
 from assay.shifts.parts import TEST_SEED
+from assay.shifts.picking import PickedImages
 from assay.shifts.population import Population
 from assay.shifts.visibility import Visibility, visibility
 from assay.store.files import Row
@@ -46,24 +49,46 @@ class Confounder:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """The clean test images that every confounder is shown on.
+class ReadOnce:
+    """`Images` that are read whole at the first reading and then held: few, and looked at again and again."""
 
-    clean: the neutral rows of the first recipe's tests. sample: positions of up to `SAMPLE` of them, the classes in
-    turn, each in its order.
+    images: Images
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """See `Images`."""
+        return self._pixels[torch.as_tensor(index)]
+
+    @cached_property
+    def _pixels(self) -> Float[Tensor, "n c h w"]:
+        return self.images.read(np.arange(len(self)))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The clean test images that every confounder is shown on: few, so that a phantom draws no more than these.
+
+    clean: up to `SAMPLE` of the neutral rows of the first recipe's tests, the classes in turn. sample: their positions
+    among these rows.
     """
 
     clean: Environment
+    sample: Int[np.ndarray, "n"]
 
     @staticmethod
     def at(spec: StudySpec, population: Population) -> Looked:
         """Those of a study, as its first seed and fold test them."""
-        return Looked(population.scene(spec.points[0].tests, spec.first_seed).neutral())
-
-    @cached_property
-    def sample(self) -> Int[np.ndarray, "n"]:
-        """See the class."""
-        return in_turn(self.clean.table)[:SAMPLE]
+        whole = population.scene(spec.points[0].tests, spec.first_seed).neutral()
+        sample = in_turn(whole.table)[:SAMPLE]
+        images = ReadOnce(PickedImages(whole.images, sample))
+        return Looked(replace(whole, table=whole.table.take(sample), images=images, masks=None), sample)
 
     def changed(self, confounder: Confounder) -> Environment:
         """The same rows, every one with the confounder."""
@@ -73,7 +98,8 @@ class Looked:
         """The figures of every image of the sample."""
         changed = self.changed(confounder)
         step = max(1, _PIXELS // math.prod(self.clean.images.shape))
-        parts = [self.sample[start : start + step] for start in range(0, len(self.sample), step)]
+        every = np.arange(len(self.sample))
+        parts = [every[start : start + step] for start in range(0, len(every), step)]
         found = [visibility(self.clean.images.read(part), changed.images.read(part)) for part in parts]
         return Visibility(*(torch.cat([getattr(one, name) for one in found]) for name in Visibility.__slots__))
 

@@ -58,8 +58,7 @@ class Gallery:
         number: of the confounder within its study, since two labels may be alike but for signs.
         """
         columns = max(LEAST_COLUMNS, min(COLUMNS, SHEET_WIDTH // (looked.clean.images.shape[2] + GAP)))
-        index = looked.sample[:columns]
-        index = index[np.argsort(looked.clean.table.target[index], kind="stable")]
+        index = np.argsort(looked.clean.table.target[:columns], kind="stable")
         before, after = _pixels(looked.clean, index), _pixels(looked.changed(confounder), index)
         factor = amplification(before, after)
         rows = [before, after, [_difference(a, b, factor) for a, b in zip(before, after, strict=True)]]

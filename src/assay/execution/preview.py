@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,20 +65,36 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
     for factor in (factor for factor in scene.changeable() if factor not in drawn):
         pictures += gallery.pairs(scene, factor, {})
-    shown = tuple(_shown(spec, population, *found) for found in environments)
+    marks = dict.fromkeys((change.name for change in changes), ())
+    shown = tuple(_shown(spec, population, *found, marks) for found in environments)
     doubted = (*_doubts(spec, environments), *cautions(spec, population, looked))
     return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted)
 
 
 def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[str]:
-    at = {point.label: point.coordinates for point in spec.points}
-    trained = [(at[recipe], len(made)) for name, recipe, made in environments if name == f"train ({recipe})"]
+    images = {recipe: len(made) for name, recipe, made in environments if name == f"train ({recipe})"}
+    first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
+    trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
     text = uneven_rows(trained, dose_axis(spec.points))
     if text:
         yield text
 
 
-def _shown(spec: StudySpec, population: Population, name: str, recipe: str, environment: Environment) -> Shown:
+def _trained_on(point: RecipePoint) -> str:
+    """What tells its training environment from others: confounders share that of p = 0."""
+    return canonical_json(point.train.for_training())
+
+
+def _shown(
+    spec: StudySpec,
+    population: Population,
+    name: str,
+    recipe: str,
+    environment: Environment,
+    marks: Mapping[str, tuple[str, ...]],
+) -> Shown:
+    """marks: the study's interventions, of which is told which rows have them also where a share alone says so."""
+    environment = also_achieved(environment, marks)
     if population.folds == 1:
         return Shown(name, len(environment), "", environment.achieved)
     point = next((point for point in spec.points if point.label == recipe), spec.points[0])

@@ -19,9 +19,8 @@ from assay.core.registry import build
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import ONE_KIND, Phantom, Rendered
 
-_GLANCES = 4
-_GLANCED = 0.05
-"""So often a set that is not in the cache is read by at most such a share of its rows without drawing all of it."""
+_GLANCED = 0.1
+"""Up to such a share of its rows a set that is not in the cache is read from without drawing all of it."""
 _PIXELS = 2**22  # pixels of a call: a phantom divides them further as suits it, this bounds the memory
 
 
@@ -130,7 +129,7 @@ class RenderedImages:
         return self._kept.read(index)
 
     def _is_glance(self, index: np.ndarray) -> bool:
-        few = len(index) <= _GLANCED * len(self) and len(self._glances) < _GLANCES
+        few = sum(self._glances) + len(index) <= _GLANCED * len(self)
         return few and "_kept" not in self.__dict__ and not self.renderer.cache.holds(self._key)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from assay.stats.format import in_words
 from assay.stats.rows import CONFOUNDER
 
 
@@ -22,7 +23,7 @@ def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> 
         return ""
     rest, found = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
     most, fewest = max(found, key=lambda p: found[p]), min(found, key=lambda p: found[p])
-    of = f" of {dict(rest)[CONFOUNDER]}" if CONFOUNDER in dict(rest) else ""
+    of = f" of {in_words(dict(rest)[CONFOUNDER])}" if CONFOUNDER in dict(rest) else ""
     least = min(min(rows.values()) for rows in counts.values())
     return (
         f"training rows differ over the doses{of}: {found[most]} at p = {most}, {found[fewest]} at p = {fewest}, so "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from assay.stats.dose_rows import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
-from assay.stats.format import count, listed, number, p_value
+from assay.stats.format import count, in_words, listed, number, p_value
 from assay.stats.rows import SHOWN, Row, Sentence, mapping, numeric, text_of, under_seeds
 
 WIDE_UNDER_SEEDS = 8
@@ -92,17 +92,26 @@ def _associations(environments: Sequence[Row]) -> list[Sentence]:
     worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
     text = (
         f"{len(off)} of {count(len(asked), 'association')} not achieved within {number(ASSOCIATION_TOLERANCE)}: "
-        f"{text_of(worst, 'factor')} in {text_of(worst, 'environment')} is {number(numeric(worst, 'strength'))}, "
-        f"asked {number(numeric(worst, 'asked'))}"
+        f"{in_words(text_of(worst, 'factor'))} in {text_of(worst, 'environment')} is "
+        f"{number(numeric(worst, 'strength'))}, asked {number(numeric(worst, 'asked'))}"
     )
     return [Sentence("doubt", text, "warn", "environments")]
 
 
 def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Sentence]:
-    at = {text_of(row, "recipe"): mapping(row.get("coordinates")) for row in trials}
-    own = [row for row in environments if text_of(row, "environment") == f"train ({text_of(row, 'recipe')})"]
-    trained = [(at[text_of(row, "recipe")], int(numeric(row, "images"))) for row in own if text_of(row, "recipe") in at]
-    text = uneven_rows(trained, dosed)
+    """Recipes that share a trial, as confounders share p = 0, were trained on the environment of the first of them."""
+    images = {
+        text_of(row, "recipe"): int(numeric(row, "images"))
+        for row in environments
+        if text_of(row, "environment") == f"train ({text_of(row, 'recipe')})"
+    }
+    of_trial = {text_of(row, "trial"): images[text_of(row, "recipe")] for row in trials if row["recipe"] in images}
+    trained = {
+        text_of(row, "recipe"): (mapping(row.get("coordinates")), rows)
+        for row in trials
+        if (rows := images.get(text_of(row, "recipe"), of_trial.get(text_of(row, "trial")))) is not None
+    }
+    text = uneven_rows(trained.values(), dosed)
     return [Sentence("doubt", text, "warn", "environments")] if text else []
 
 
