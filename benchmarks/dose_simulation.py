@@ -2,27 +2,22 @@
 
     python benchmarks/dose_simulation.py --worlds 4000 --out docs/results/dose-simulation.csv
 
-Two starts and three doses, seeds and patients crossed as in `interval_simulation`. The start shifts the level and the
+Two starts and three doses, seeds and patients crossed as in `_simulation`. The start shifts the level and the
 dose shifts both starts alike, on the probit scale or on the plain one: then there is no interaction on that scale, and
 a claim is wrong. One core, about four minutes at 4,000 worlds.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-from interval_simulation import CHUNK, RATIOS, SEEDS, effects, target
+from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
 from assay.stats.dose_response import outcome_weights
 from assay.stats.half_dose import crossings
-from assay.stats.influence import auroc_rows, widened
-from assay.stats.metrics import placements
 from assay.stats.panel import Evaluated, probit
 from assay.stats.variance import two_way
 
@@ -54,9 +49,7 @@ def draw(rng: np.random.Generator, scale: str, worlds: int, seeds: int, seed_sd:
     widen = np.sqrt(4 + seed_sd**2) if scale == "plain" else 2.0
     distance = (widen * stats.norm.ppf(areas(scale))).reshape(1, -1, 1, 1)
     between, noise = effects(rng, (worlds, distance.size, seeds, PATIENTS), seed_sd)
-    right, opposite = placements((distance + between) * TARGET + noise, TARGET)
-    values = right[..., TARGET == 1].sum(axis=-1) / opposite[..., TARGET == 1].sum(axis=-1)
-    rows = widened(auroc_rows(right, opposite, TARGET), TARGET, np.arange(PATIENTS))
+    values, rows = aurocs((distance + between) * TARGET + noise, TARGET, np.arange(PATIENTS))
     return Evaluated(values, rows, np.arange(PATIENTS), np.arange(seeds), PATIENTS, (0.0, 1.0))
 
 
@@ -111,38 +104,18 @@ def simulate(quantity: str, scale: str, ratio: float, seeds: int, worlds: int) -
     """One row of the table."""
     run = {"interaction": interactions, "coverage": half_doses}[quantity]
     result = run(scale, worlds, seeds, seed_sd_of(ratio))
-    low, high = target(quantity, seeds)
-    done = worlds // CHUNK * CHUNK
-    error = float(np.sqrt(result["rate"] * (1 - result["rate"]) / done))
     return {
-        "additive_on": scale, "seeds": seeds, "seed_sd": ratio, "worlds": done, "quantity": quantity,
-        "mc_error": error, "target_low": low, "target_high": high,
-        "met": low - 2 * error <= result["rate"] <= high + 2 * error, **result,
+        "additive_on": scale, "seeds": seeds, "seed_sd": ratio, "quantity": quantity,
+        **judged(result, target(quantity, seeds), worlds),
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=4000, help=f"experiments per cell, a multiple of {CHUNK}")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/dose-simulation.csv"))
-    given = parser.parse_args()
-    rows: list[dict[str, object]] = []
-    started = time.monotonic()
-    cells = [("interaction", scale) for scale in ("probit", "plain")] + [("coverage", "plain")]
-    for quantity, scale in cells:
+def cells() -> Iterator[tuple[str, str, float]]:
+    """Every (quantity, scale, ratio) that is simulated."""
+    for quantity, scale in (("interaction", "probit"), ("interaction", "plain"), ("coverage", "plain")):
         for ratio in RATIOS:
-            for seeds in SEEDS:
-                row = simulate(quantity, scale, ratio, seeds, given.worlds)
-                rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-                print(f"{time.monotonic() - started:5.0f} s", *(rows[-1].get(key, "") for key in COLUMNS), flush=True)
-                given.out.parent.mkdir(parents=True, exist_ok=True)
-                with given.out.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
-                    writer.writeheader()
-                    writer.writerows(rows)
-    missed = [row for row in rows if not row["met"]]
-    print(f"{len(rows)} cells, {len(missed)} outside their target")
+            yield quantity, scale, ratio
 
 
 if __name__ == "__main__":
-    main()
+    tabulate(__doc__, COLUMNS, "docs/results/dose-simulation.csv", cells, simulate)

@@ -9,31 +9,23 @@ are, and what the figures mean, in docs/statistics.md. One core, about ten minut
 
 from __future__ import annotations
 
-import argparse
-import csv
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
 from assay.stats.estimate import interval
-from assay.stats.influence import auroc_rows, widened
-from assay.stats.metrics import placements
+from assay.stats.influence import widened
 from assay.stats.variance import Spread, two_way
 
 COLUMNS = (
     "design", "measure", "truth", "seeds", "seed_sd", "patients", "positives", "worlds", "quantity", "rate", "mc_error",
     "target_low", "target_high", "met", "rate_satterthwaite", "rate_plain", "seeds_share", "mean_df", "mean_width",
 )  # fmt: skip
-SEEDS = (3, 5, 10)
-RATIOS = (0.1, 1.0, 3.0)
-"""Standard deviation between seeds over the standard error over patients of one seed's value."""
-CHUNK = 250
 UNBOUNDED = (-np.inf, np.inf)
 
 
@@ -55,24 +47,6 @@ class World:
     promised: bool = True  # whether the target holds for it; k-fold is reported only
 
 
-def effects(
-    rng: np.random.Generator, shape: tuple[int, int, int, int], seed_sd: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Seed effects [w, r, s, 1] and patient noise [w, r, s, p] of variance 2: half of the patient part is everyone's.
-
-    Of a seed's variance half is shared by the recipes (same initial weights, same rows), as is most of a patient's.
-    """
-    worlds, recipes, seeds, patients = shape
-    between = np.sqrt(0.5) * (rng.normal(size=(worlds, 1, seeds, 1)) + rng.normal(size=(worlds, recipes, seeds, 1)))
-    noise = (
-        np.sqrt(1.0) * rng.normal(size=(worlds, 1, 1, patients))
-        + np.sqrt(0.25) * rng.normal(size=(worlds, recipes, 1, patients))
-        + np.sqrt(0.25) * rng.normal(size=(worlds, 1, seeds, patients))
-        + np.sqrt(0.5) * rng.normal(size=shape)
-    )
-    return seed_sd * between, noise
-
-
 def auroc_world(area: float, patients: int, positives: int, images: int = 1) -> World:
     """Binormal scores whose separation a seed shifts: AUROC is Phi(d / sqrt(4 + sd^2)) over seeds and patients.
 
@@ -87,9 +61,7 @@ def auroc_world(area: float, patients: int, positives: int, images: int = 1) -> 
         if images > 1:
             own = rng.normal(size=(worlds, 1, 1, patients * images))
             noise = np.sqrt(0.5) * (np.repeat(noise, images, axis=-1) + np.sqrt(2.0) * own)
-        right, opposite = placements((distance + between) * target + noise, target)
-        values = right[..., target == 1].sum(axis=-1) / opposite[..., target == 1].sum(axis=-1)
-        rows = widened(auroc_rows(right, opposite, target), target, patient)
+        values, rows = aurocs((distance + between) * target + noise, target, patient)
         return values, rows.reshape(*rows.shape[:-1], patients, images).sum(axis=-1)
 
     def truth(seed_sd: float) -> float:
@@ -169,9 +141,7 @@ def kfold_world(patients: int, positives: int, noise: float, folds: int = 5, fea
         scores = np.einsum("wrpf,wrskf->wrskp", x, directions(rng, x, train), optimize=True)
         chosen = np.broadcast_to(fold[:, None, :, None, :], (worlds, recipes, seeds, 1, patients))
         own = np.take_along_axis(scores, chosen, axis=3)[..., 0, :]
-        right, opposite = placements(own, target, np.broadcast_to(fold[:, None], own.shape))
-        values = right[..., target == 1].sum(axis=-1) / opposite[..., target == 1].sum(axis=-1)
-        return values, widened(auroc_rows(right, opposite, target), target, np.arange(patients))
+        return aurocs(own, target, np.arange(patients), np.broadcast_to(fold[:, None], own.shape))
 
     @cache
     def truth(seed_sd: float) -> float:
@@ -248,13 +218,6 @@ def false_positives(world: World, worlds: int, seeds: int, seed_sd: float, famil
     return {"truth": 0.0, "rate": rate, "rate_satterthwaite": rate_satterthwaite, "seeds_share": share, "mean_df": df}
 
 
-def target(quantity: str, seeds: int) -> tuple[float, float]:
-    """What was promised: coverage .93 .. .97 (.92 .. .98 at 3 seeds), false positives up to .07 (.08 at 3 seeds)."""
-    if quantity == "coverage":
-        return (0.92, 0.98) if seeds == 3 else (0.93, 0.97)
-    return (0.0, 0.08) if seeds == 3 else (0.0, 0.07)
-
-
 QUANTITIES: dict[str, tuple[int, Callable[[World, int, int, float], dict[str, float]]]] = {
     "coverage": (1, estimates),
     "false positives, 1 contrast": (2, lambda *cell: false_positives(*cell, family=1)),
@@ -282,36 +245,12 @@ def simulate(world: World, quantity: str, ratio: float, seeds: int, worlds: int)
     """One row of the table."""
     recipes, run = QUANTITIES[quantity]
     result = run(world, worlds, seeds, 0.0 if np.isnan(ratio) else seed_sd_of(world, ratio, recipes))
-    low, high = target(quantity, seeds) if world.promised else (0.0, 1.0)
-    done = worlds // CHUNK * CHUNK
-    error = float(np.sqrt(result["rate"] * (1 - result["rate"]) / done))
+    promised = target(quantity, seeds) if world.promised else (0.0, 1.0)
     return {
         "design": world.design, "measure": world.name, "seeds": seeds, "seed_sd": ratio, "patients": world.patients,
-        "positives": world.positives, "worlds": done, "quantity": quantity, "mc_error": error, "target_low": low,
-        "target_high": high, "met": low - 2 * error <= result["rate"] <= high + 2 * error, **result,
+        "positives": world.positives, "quantity": quantity, **judged(result, promised, worlds),
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=4000, help=f"experiments per cell, a multiple of {CHUNK}")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/interval-simulation.csv"))
-    given = parser.parse_args()
-    rows: list[dict[str, object]] = []
-    started = time.monotonic()
-    for world, quantity, ratio in cells():
-        for seeds in SEEDS:
-            row = simulate(world, quantity, ratio, seeds, given.worlds)
-            rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-            print(f"{time.monotonic() - started:5.0f} s", *(rows[-1].get(key, "") for key in COLUMNS), flush=True)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    with given.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    missed = [row for row in rows if not row["met"]]
-    print(f"{len(rows)} cells, {len(missed)} outside their target")
-
-
 if __name__ == "__main__":
-    main()
+    tabulate(__doc__, COLUMNS, "docs/results/interval-simulation.csv", cells, simulate)

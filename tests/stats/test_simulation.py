@@ -27,7 +27,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-simulation, doses = load("interval_simulation"), load("dose_simulation")
+_, simulation, doses = load("_simulation"), load("interval_simulation"), load("dose_simulation")
 
 
 @pytest.mark.parametrize("world", [simulation.auroc_world(0.8, 60, 20), simulation.accuracy_world(0.8, 60)])
