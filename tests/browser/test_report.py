@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.report.making import Made, make_run
+from tests.report.made import Made
+from tests.report.making import make_run
 
 from assay.report.figures import FULL, HALF, NARROW
 from assay.report.marks import Mark, Panel, Plot
@@ -221,6 +222,19 @@ def test_a_table_that_is_wider_than_the_page_says_so_until_its_end(browser: Brow
     page.evaluate("document.querySelector('#performance .box').scrollLeft = 1e6")
     page.wait_for_function("document.querySelector('#performance .aside').style.visibility === 'hidden'")
     page.context.close()
+
+
+def test_a_sheet_of_images_that_is_wider_than_the_page_says_so_until_its_end(browser: Browser, report: Path) -> None:
+    page = opened(browser, report, 390)
+    hint = page.locator(".picture .aside").first
+    assert hint.is_visible()
+    assert hint.inner_text().startswith("More images to the right")
+    page.evaluate("document.querySelector('.picture .box').scrollLeft = 1e6")
+    page.wait_for_function("document.querySelector('.picture .aside').style.visibility === 'hidden'")
+    wide = opened(browser, report)
+    assert wide.locator(".picture .aside").first.is_hidden()
+    for one in (page, wide):
+        one.context.close()
 
 
 def test_it_reads_without_a_script(browser: Browser, report: Path) -> None:

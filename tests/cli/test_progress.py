@@ -42,8 +42,19 @@ def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]
     counter.see(Event("failed", tasks[1], text="no"))
     counter.see(Event("skipped", tasks[2]))
     assert counter.seconds_left() == 0
-    assert counter.line() == "1/3 done, 0 running, 1 failed, about 0 s left"
-    assert counter.last_line() == "1 of 3 done, 1 failed in 0 s; now the comparisons and the page"
+    assert counter.line() == "1/3 tasks done, 0 running, 1 failed, about 0 s left"
+    assert counter.last_line() == "1 of 3 tasks done, 1 failed in 0 s; now the comparisons and the page"
+
+
+def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
+    job = Touch(tmp_path / "a")
+    trials = [Task(name, job, name, counted="trials trained") for name in "abc"]
+    probes = [Task(f"probe-{name}", job, name, (name,), counted="trials probed") for name in "ab"]
+    counter = Counter({task.id: task for task in (*trials, *probes)}, workers=1)
+    for task in (*trials[:2], probes[0]):
+        counter.see(Event("done", task))
+    assert counter.line().startswith("2/3 trials trained, 1/2 trials probed, 0 running, about ")
+    assert counter.last_line() == "2 of 3 trials trained, 1 of 2 trials probed in 0 s"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +80,7 @@ def test_failures_are_told_as_they_happen(
     out, err = capsys.readouterr()
     assert out == ""
     assert "failed: second: row 3 is wrong" in err
-    assert "1 of 3 done, 1 failed in 0 s; now the comparisons and the page" in err
+    assert "1 of 3 tasks done, 1 failed in 0 s; now the comparisons and the page" in err
 
 
 def test_json_is_one_object_a_line(tasks: list[Task], capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,5 +109,5 @@ def test_an_interrupt_that_was_heard_is_told_at_the_next_event(
         for share in (0.1, 0.2):
             display(Event("progress", tasks[0], share, "epoch 1"))
         assert capsys.readouterr().err == (
-            "0/3 done, 1 running, stopping once checkpoints are written; Ctrl-C again stops at once\n"
+            "0/3 tasks done, 1 running, stopping once checkpoints are written; Ctrl-C again stops at once\n"
         )

@@ -32,6 +32,12 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert (tmp_path / "reference" / "cli" / "index.html").is_file()
 
 
+def test_the_front_page_leads_to_every_page() -> None:
+    pages = set(re.findall(r"^ +- ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    front = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert pages - {"index.md"} <= set(re.findall(r"\]\(([^)#]+)\)", front))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

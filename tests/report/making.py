@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from tests.report.made import LEVELS, NAN, SHIFTS, Made
+from tests.report.made_doses import dose_changes, dosed, half_doses
+from tests.report.made_pictures import pictures, visibility
 
 from assay.core.seeds import generator
 from assay.stats.collapse import collapse_rate
@@ -19,9 +19,6 @@ from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
-NAN = math.nan
-LEVELS = {"cross-entropy": 0.78, "supcon": 0.75, "triplet": 0.62, "pairwise-contrastive": 0.55, "arcface": 0.46}
-SHIFTS = {"same": 0.22, "neutral": 0.12, "reversed": 0.0, "conflict": 0.08, "faint": -0.02, "origin-b": 0.05}
 FACTORS = {
     "margin": 0.5, "texture": 0.35, "size": 0.08, "contrast": 0.05, "position": 0.02, "elongation": 0.01,
     "vessel attachment": 0.03, "nuisance seed": 0.09,
@@ -31,32 +28,10 @@ MEASURES = ("auroc", "auroc-macro", "average-precision", "accuracy", "sensitivit
             "log-loss", "calibration-error", "somers-d")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Made:
-    """What a made-up study has: its losses, its budgets, its seeds, and which probes were run. more: further axes."""
-
-    losses: tuple[str, ...] = tuple(LEVELS)
-    budgets: tuple[str, ...] = ("10", "20", "40")
-    seeds: int = 5
-    environments: tuple[str, ...] = tuple(SHIFTS)
-    probes: tuple[str, ...] = ("performance", "reliance", "decodability")
-    classes: tuple[str, ...] = ("",)
-    question: str = "Which feature does each loss make a network learn, and what does that cost under shift?"
-    contrasts: bool = True
-    pictures: bool = True
-    all_failed: bool = False
-    more: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    @property
-    def recipes(self) -> list[tuple[str, dict[str, str]]]:
-        """Label and coordinates of every recipe."""
-        axes = {"loss": self.losses, "epochs": self.budgets, **dict(self.more)}
-        wide = {axis: values for axis, values in axes.items() if len(values) > 1}
-        found = [dict(zip(wide, values, strict=True)) for values in itertools.product(*wide.values())]
-        return [(" · ".join(at.values()) or self.losses[0], at) for at in found]
+EVERYTHING = Made()
 
 
-def make_run(root: Path, made: Made = Made()) -> Path:
+def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     """Write every table and picture of a made-up study and return its folder."""
     folder = RunFolder(root)
     trials = list(_trials(made))
@@ -67,15 +42,15 @@ def make_run(root: Path, made: Made = Made()) -> Path:
     folder.write_table("seeds", schema.SEEDS, seeds)
     folder.write_table("estimates", schema.ESTIMATES, estimates)
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
-    folder.write_table("half_doses", schema.HALF_DOSES, list(_half_doses(made)))
-    folder.write_table("dose_changes", schema.DOSE_CHANGES, list(_dose_changes(made)))
+    folder.write_table("half_doses", schema.HALF_DOSES, list(half_doses(made)))
+    folder.write_table("dose_changes", schema.DOSE_CHANGES, list(dose_changes(made)))
     folder.write_table("starts", schema.STARTS, list(_starts()))
     folder.write_table("recipes", schema.RECIPES, list(_recipes(made)))
     folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
-    folder.write_table("pictures", schema.PICTURES, list(_pictures(root, made)) if made.pictures else [])
-    folder.write_table("visibility", schema.VISIBILITY, list(_visibility()) if made.pictures else [])
+    folder.write_table("pictures", schema.PICTURES, list(pictures(root, made)) if made.pictures else [])
+    folder.write_table("visibility", schema.VISIBILITY, list(visibility()) if made.pictures else [])
     folder.write_table("provenance", schema.PROVENANCE, _provenance(made))
     return root
 
@@ -205,7 +180,7 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
 
 def _contrasts(made: Made) -> Iterator[Row]:
     if "p" in dict(made.more):
-        yield from _dosed(made)
+        yield from dosed(made)
         return
     more = {axis: values[-1] for axis, values in made.more}
     for at, where in (("equal-budget", {"epochs": made.budgets[1 % len(made.budgets)], **more}), ("matched-fit", more)):
@@ -232,67 +207,6 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "detectable": 0.11, "exploratory": loss == "supcon" and at == "matched-fit",
                 "reason": "the two recipes reach no common fit" if lost else _few(made.seeds) if few else "",
             }  # fmt: skip
-
-
-def _dosed(made: Made) -> Iterator[Row]:
-    """A dose-response of every loss and confounder; each conclusion once at least."""
-    conclusions = itertools.cycle(("a lower", "depends on the scale", "not shown", "undefined"))
-    for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
-        conclusion, where = next(conclusions), {"confounder": confounder}
-        lost = conclusion == "undefined"
-        p = {"a lower": (0.001, 0.002), "depends on the scale": (0.001, 0.4)}.get(conclusion, (0.3, 0.4))
-        plain, probit = (NAN, NAN) if lost else p
-        yield {
-            "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",
-            "statement": f"{loss} against {made.losses[0]}: change in AUROC from p = 0 in reversed, "
-            f"confounder {confounder}",
-            "measure": "auroc", "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
-            "value": NAN if lost else -0.1, "low": NAN if lost else -0.16, "high": NAN if lost else -0.04,
-            "standard_error": 0.02, "df": 5.0, "p": max(plain, probit), "plain_p": plain, "probit_p": probit,
-            "p_holm": max(plain, probit), "family": "stated", "seeds": made.seeds, "left_out": 0, "patients": 1000,
-            "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
-            "equivalence_p": NAN, "conclusion": conclusion, "detectable": 0.11, "exploratory": False,
-            "reason": "no seed was kept" if lost else "",
-        }  # fmt: skip
-
-
-HALF_DOSES = (
-    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": "", "text": ".43 [.31, .60]"},
-    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high", "text": ".80 [.62, > 1]"},
-    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [.91, > 1]"},
-    {"value": NAN, "low": NAN, "high": NAN, "beyond": "low", "text": "> 1"},
-    {"value": NAN, "low": NAN, "high": NAN, "beyond": "", "text": "undefined",
-     "reason": "the value at p = 0, .51 [.47, .55], is not clear of chance (.50)"},
-)  # fmt: skip
-
-
-def _half_doses(made: Made) -> Iterator[Row]:
-    """One of every kind, in turn."""
-    if "p" not in dict(made.more):
-        return
-    kinds = itertools.cycle(HALF_DOSES)
-    confounders = dict(made.more)["confounder"]
-    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
-        yield {
-            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
-            "axis": "p", "measure": "auroc", "environment": environment, "greatest": 1.0, "margin": 0.4,
-            "chance": 0.5, "seeds": made.seeds, "patients": 1000, "reason": "", **next(kinds),
-        }  # fmt: skip
-
-
-def _dose_changes(made: Made) -> Iterator[Row]:
-    """The tag takes .2, the other confounder nothing."""
-    if "p" not in dict(made.more):
-        return
-    confounders = dict(made.more)["confounder"]
-    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
-        value = -0.2 if confounder == "tag" else 0.01
-        yield {
-            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
-            "axis": "p", "measure": "auroc", "environment": environment, "value": value, "low": value - 0.1,
-            "high": value + 0.1, "seeds": 3, "patients": 1000, "reason": "",
-            "per_seed": json.dumps({seed: value + 0.03 * (seed - 1) for seed in range(3)}),
-        }  # fmt: skip
 
 
 def _starts() -> Iterator[Row]:
@@ -346,52 +260,6 @@ def _environments(made: Made) -> Iterator[Row]:
             "strength": got, "low": got - room, "high": got + room, "held": held, "kept": 500, "available": 1000,
             "counts": json.dumps(counts), "images": 1000, "patients": 1000,
         }  # fmt: skip
-
-
-def _pictures(root: Path, made: Made) -> Iterator[Row]:
-    common = {"pixel_size": 0.7, "environment": "", "factor": "", "logits": "{}"}
-    for name in ("train", *made.environments):
-        text = f"{name}: rows are benign, then malignant. 1000 images (500 benign, 500 malignant)."
-        scale = _picture(root / "pictures" / f"sheet-{name}.png", [[64] * 8] * 2, 2)
-        yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "caption": text, "alt": text, "scale": scale,
-               "environment": name}  # fmt: skip
-    for confounder in ("tag", "low-pass"):
-        text = f"{confounder}: the same 8 test images without it, with it, and the difference × 5."
-        scale = _picture(root / "pictures" / f"confounder-{confounder}.png", [[64] * 8] * 3, 2)
-        yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "caption": text, "alt": text,
-               "scale": scale, "factor": confounder}  # fmt: skip
-    for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
-        text = f"{factor}: 0.1, 0.9, and the difference (grey: none). All else is the same."
-        logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
-        scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
-        yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "caption": text, "alt": text,
-               "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
-
-
-def _visibility() -> Iterator[Row]:
-    common = {"kind": "intervention", "images": 64, "reason": ""}
-    yield {**common, "confounder": "tag", "factor": "tag", "share": 0.0137, "difference": 0.0081, "ssim": 0.968}
-    yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
-           "ssim": NAN, "reason": "an edge is shorter than the window of 11 px"}  # fmt: skip
-    yield {**common, "confounder": "sex", "factor": "sex", "kind": "sampled", "share": NAN, "difference": NAN,
-           "ssim": NAN, "images": 0, "reason": "by sampling: no pixel is changed"}  # fmt: skip
-
-
-def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:
-    """A grid of grey squares with a disc each, enlarged."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [np.concatenate([_disc(size, r * 8 + c) for c, size in enumerate(row)], 1) for r, row in enumerate(tiles)]
-    image = np.concatenate(rows).repeat(scale, 0).repeat(scale, 1)
-    Image.fromarray(image).save(path)
-    return scale
-
-
-def _disc(size: int, number: int) -> np.ndarray:
-    y, x = np.mgrid[:size, :size] - size / 2
-    noise = generator(3, "disc", number).normal(0, 12, (size, size))
-    tile = 60 + noise + 130 * (np.hypot(x, y) < 5 + number % 5)
-    tile[:, -2:] = tile[-2:] = 255
-    return tile.clip(0, 255).astype(np.uint8)
 
 
 def _provenance(made: Made) -> list[Row]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tests.report.reading import tables_of
+
 from assay.report.account import collapses
-from assay.report.tables import Tables
 from assay.store.files import Row
-
-
-def tables(*rows: Row) -> Tables:
-    empty: dict[str, Any] = dict.fromkeys(Tables.__dataclass_fields__, ())
-    return Tables(**{**empty, "collapses": rows})
 
 
 def rate(recipe: str, lost: int, **changes: Any) -> Row:
@@ -21,7 +17,9 @@ def rate(recipe: str, lost: int, **changes: Any) -> Row:
 
 
 def test_where_none_collapsed_one_line_says_how_often_they_might() -> None:
-    sheet = collapses(tables(rate("plain", 0), rate("metric", 0), rate("metric", 0, against="plain", p=1.0)))
+    sheet = collapses(
+        tables_of(collapses=(rate("plain", 0), rate("metric", 0), rate("metric", 0, against="plain", p=1.0)))
+    )
     assert sheet is not None
     (line,) = sheet.lines
     assert "none; of a recipe's seeds up to .52 might (upper 95 % limit)" in [cell.text for cell in line.cells]
@@ -29,7 +27,7 @@ def test_where_none_collapsed_one_line_says_how_often_they_might() -> None:
 
 def test_rates_and_their_differences_stand_with_intervals() -> None:
     difference = rate("metric", 3, against="plain", rate=0.6, low=0.03, high=0.88, p=0.25, min_p=0.0625)
-    sheet = collapses(tables(rate("plain", 0), rate("metric", 3, low=0.147, high=0.947), difference))
+    sheet = collapses(tables_of(collapses=(rate("plain", 0), rate("metric", 3, low=0.147, high=0.947), difference)))
     assert sheet is not None
     texts = [[cell.text for cell in line.cells] for line in sheet.lines]
     assert texts[1][-2:] == [".60 [.15, .95]", "–"]
@@ -38,4 +36,4 @@ def test_rates_and_their_differences_stand_with_intervals() -> None:
 
 
 def test_without_trials_there_is_no_table() -> None:
-    assert collapses(tables()) is None
+    assert collapses(tables_of()) is None

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.report.making import make_run
+from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
 from assay.report.evidence import Evidence
-from assay.report.outline import outline
 from assay.report.page import write_page
 from assay.report.pairs import asked, logit_drawing, logit_words
 from assay.report.palette import styles
-from assay.report.tables import read_tables
 
-from .making import Made, make_run
-
-DOSED = Made(
-    losses=("cross-entropy", "supcon"),
-    budgets=("10",),
-    environments=("same", "reversed"),
-    probes=("performance",),
-    more=(("confounder", ("tag", "low-pass")), ("p", ("0", "0.3", "1"))),
-)
+PICTURED = replace(DOSED, environments=("same", "reversed"), pictures=True)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("dosed"), DOSED)
+    return make_run(tmp_path_factory.mktemp("dosed"), PICTURED)
 
 
 @pytest.fixture(scope="module")
 def evidence(run: Path) -> Evidence:
-    tables = read_tables(run)
-    return Evidence(tables, outline(tables))
+    return evidence_in(run)
 
 
 def recipes(evidence: Evidence, confounder: str) -> list[str]:
@@ -47,14 +37,14 @@ def test_the_figures_stand_beneath_the_sheets_with_their_meaning(run: Path) -> N
     page = write_page(run).read_text()
     part = page[page.index("Each confounder, without and with it") : page.index("Pairs that differ in one factor")]
     assert part.count("<img ") == 2
-    table = re.sub(r"<[^>]+>", "|", part[part.index('id="visibility"') :])
+    table = words_of(part, "visibility")
     for words in ("low-pass(cutoff=0.2)", ".014", ".968", "an edge is shorter", "by sampling: no pixel is changed"):
         assert words in table
     assert "black to white being 1" in part
 
 
 def test_a_study_that_changes_no_pixel_has_no_such_part(tmp_path: Path) -> None:
-    page = write_page(make_run(tmp_path, replace(DOSED, pictures=False))).read_text()
+    page = page_of(tmp_path, DOSED)
     assert "Each confounder" not in page
     assert 'id="visibility"' not in page
 

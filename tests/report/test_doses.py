@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.report.made import Made
+from tests.report.making import make_run
+from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
 from assay.report.curves import draw_curves
-from assay.report.evidence import Evidence
 from assay.report.figures import FULL, NARROW
 from assay.report.marks import Mark, Panel, Plot
 from assay.report.outline import outline
@@ -17,21 +19,12 @@ from assay.report.page import write_page
 from assay.report.palette import styles
 from assay.report.tables import read_tables
 
-from .making import Made, make_run
-
-DOSED = Made(
-    losses=("cross-entropy", "supcon", "triplet"),
-    budgets=("10",),
-    environments=("same", "neutral", "reversed"),
-    probes=("performance",),
-    pictures=False,
-    more=(("confounder", ("tag", "low-pass")), ("p", ("0", "0.3", "1"))),
-)
+THREE = replace(DOSED, losses=("cross-entropy", "supcon", "triplet"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("dosed"), DOSED)
+    return make_run(tmp_path_factory.mktemp("dosed"), THREE)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +46,7 @@ def test_the_first_screen_shows_the_environment_compared(page: str) -> None:
 
 
 def test_interactions_stand_in_words_with_both_p(page: str) -> None:
-    table = page[page.index('id="interactions"') :]
-    table = re.sub(r"<[^>]+>", "|", table[: table.index("</table>")])
+    table = words_of(page, "interactions")
     for words in (
         "supcon loses more, or gains less, than cross-entropy, on both scales",
         "depends on the scale: shown on one, or with opposite signs",
@@ -74,7 +66,7 @@ def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str
 
 
 def test_a_study_without_doses_has_no_such_part(tmp_path: Path) -> None:
-    page = write_page(make_run(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False))).read_text()
+    page = page_of(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False))
     assert "What the dose does" not in page
 
 
@@ -96,4 +88,4 @@ def test_what_is_compared_is_never_the_dose(run: Path) -> None:
     view = outline(replace(tables, contrasts=()))
     assert view.axis != "p"
     assert (view.dosed, view.doses) == ("p", ("0", "0.3", "1"))
-    assert Evidence(tables, outline(tables)).outline.axis == "loss"
+    assert evidence_in(run).outline.axis == "loss"

@@ -8,26 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.making import LEVELS, Made, make_run
+from tests.report.made import LEVELS, Made
+from tests.report.making import make_run
+from tests.report.reading import evidence_in, evidence_of
 
-from assay.report import performance, reliance
+from assay.report import comparisons, performance, reliance
 from assay.report.choosing import some_levels
 from assay.report.claims import greatest, sides
 from assay.report.curves import draw_curves
 from assay.report.downloads import PLAIN, as_csv
-from assay.report.evidence import Evidence
 from assay.report.marks import Mark, Panel, Plot, Reference
-from assay.report.outline import outline
 from assay.report.palette import styles
 from assay.report.strips import draw_strips
-from assay.report.tables import read_tables
 from assay.store import schema
 from assay.store.folder import RunFolder
-
-
-def evidence_of(root: Path, made: Made) -> Evidence:
-    tables = read_tables(make_run(root, made))
-    return Evidence(tables, outline(tables))
 
 
 def plot_of(*marks: Mark, limits: tuple[float, float] = (0.0, 1.0), positions: tuple[str, ...] = ()) -> Plot:
@@ -86,8 +80,7 @@ def test_a_title_says_of_how_many_inputs_its_greatest_is(tmp_path: Path) -> None
         for row in folder.table("estimates")
     ]
     folder.write_table("estimates", schema.ESTIMATES, rows)
-    tables = read_tables(root)
-    evidence = Evidence(tables, outline(tables))
+    evidence = evidence_in(root)
     for figure in (reliance.relied_on(evidence), reliance.by_factor(evidence, "sobol-total")):
         assert figure is not None
         assert figure.title.startswith("Margin weighs most with cross-entropy, supcon, triplet and pairwise-contrast")
@@ -137,8 +130,7 @@ def test_the_core_and_the_tied_factors_are_always_shown_first(tmp_path: Path) ->
     rows = folder.table("environments")
     core = [{**row, "factor": "elongation", "asked": 1.0, "strength": 1.0} for row in rows]
     folder.write_table("environments", schema.ENVIRONMENTS, [*core, *rows])
-    tables = read_tables(root)
-    relied = reliance.relied_on(Evidence(tables, outline(tables)))
+    relied = reliance.relied_on(evidence_in(root))
     assert relied is not None
     assert {row["factor"] for row in relied.rows} == {"elongation", "texture", "margin"}
 
@@ -225,3 +217,20 @@ def test_a_long_table_is_compressed_and_a_very_long_one_is_not_carried() -> None
     assert long is not None
     assert (short.name, long.name) == ("t.csv", "t.csv.gz")
     assert as_csv("t", ("a",), rows(20_001)) is None
+
+
+def test_the_figure_of_comparisons_counts_as_the_answer_does(tmp_path: Path) -> None:
+    """Stated comparisons, those without a value among them, and none that was added later."""
+    evidence = evidence_of(tmp_path, Made(pictures=False))
+    stated = [row for row in evidence.tables.contrasts if not row["exploratory"]]
+    assert any(math.isnan(row["value"]) for row in stated)
+    assert len(stated) < len(evidence.tables.contrasts)
+    (figure,) = comparisons.differences(evidence)
+    (answer,) = (row["text"] for row in evidence.tables.sentences if row["text"].startswith("Of "))
+    said = re.match(r"Of (\d+) comparisons of loss with cross-entropy, (\d+) showed a difference", answer)
+    drawn = re.match(r"(\d+) of (\d+) comparisons of AUROC with cross-entropy showed a difference", figure.title)
+    assert said is not None
+    assert drawn is not None
+    assert said.groups() == drawn.groups()[::-1] == (str(len(stated)), said[2])
+    assert "1 comparison without a value: the table says why." in figure.note
+    assert "1 comparison more, added after results were known, not counted above." in figure.note

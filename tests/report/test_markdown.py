@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.report.making import Made, make_run
+from tests.report.made import Made
+from tests.report.making import make_run
 
 from assay.report.collect import Content, Section, collect
 from assay.report.figures import Figure

@@ -15,7 +15,9 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from tests.report.making import LEVELS, Made, make_run
+from tests.report.made import LEVELS, Made
+from tests.report.making import make_run
+from tests.report.reading import page_of
 
 from assay.core.errors import StoreError
 from assay.report.page import SIZE_LIMIT, write_page
@@ -48,10 +50,6 @@ class Seen(HTMLParser):
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self.sources += [value or "" for name, value in attrs if name == "src"]
-
-
-def made_page(root: Path, made: Made) -> str:
-    return write_page(make_run(root, made)).read_text(encoding="utf-8")
 
 
 def ids(page: str) -> list[str]:
@@ -263,7 +261,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
          "several classes", "forty recipes", "unicode", "no pictures"],
 )  # fmt: skip
 def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
-    page = made_page(tmp_path, made)
+    page = page_of(tmp_path, made)
     assert words in html.unescape(page)
     assert links(page) <= set(ids(page))
     assert len(page.encode()) < SIZE_LIMIT
@@ -278,7 +276,7 @@ def test_facts_that_are_not_known_are_not_needed(tmp_path: Path) -> None:
 
 
 def test_levels_without_a_value_keep_their_row(tmp_path: Path) -> None:
-    page = made_page(tmp_path, Made(budgets=("20",)))
+    page = page_of(tmp_path, Made(budgets=("20",)))
     assert re.search(r">no value<", page)
 
 

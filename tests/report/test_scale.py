@@ -8,15 +8,14 @@ import math
 from pathlib import Path
 
 import pytest
-from tests.report.making import Made, make_run
+from tests.report.made import Made
+from tests.report.making import make_run
+from tests.report.reading import evidence_in
 
 from assay.report import comparisons, performance
 from assay.report.choosing import ROWS
 from assay.report.collect import collect, without_files
-from assay.report.evidence import Evidence
-from assay.report.outline import outline
 from assay.report.page import SIZE_LIMIT, render, write_page
-from assay.report.tables import read_tables
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
@@ -39,8 +38,7 @@ def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
 
 
 def test_no_figure_has_more_rows_than_can_be_read(run: Path) -> None:
-    tables = read_tables(run)
-    evidence = Evidence(tables, outline(tables))
+    evidence = evidence_in(run)
     figure = performance.by_environment(evidence)
     assert figure is not None
     for drawn in (figure, *comparisons.differences(evidence)):
@@ -49,8 +47,7 @@ def test_no_figure_has_more_rows_than_can_be_read(run: Path) -> None:
 
 
 def test_figures_show_what_differs_and_both_ends(run: Path) -> None:
-    tables = read_tables(run)
-    evidence = Evidence(tables, outline(tables))
+    evidence = evidence_in(run)
     figure = performance.cost(evidence)
     assert figure is not None
     rows = [row for row in figure.rows if row["environment"] == "reversed"]

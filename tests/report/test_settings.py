@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Any
 
 import pytest
+from tests.report.reading import tables_of
 
 from assay.report.settings import settings
-from assay.report.tables import Tables
 
 
 def told(test: dict[str, Any]) -> str:
     spec = {"points": [{"tests": {"there": test}}]}
-    rows = {field.name: () for field in fields(Tables)}
-    tables = Tables(**{**rows, "provenance": ({"key": "spec", "value": json.dumps(spec)},)})
-    return settings(tables).get("there", "")
+    return settings(tables_of(provenance=({"key": "spec", "value": json.dumps(spec)},))).get("there", "")
 
 
 @pytest.mark.parametrize(

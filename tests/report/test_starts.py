@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.report.made import Made
+from tests.report.reading import DOSED, evidence_of, page_of, words_of
 
 from assay.report.bought import bought
 from assay.report.evidence import Evidence
-from assay.report.outline import outline
-from assay.report.page import write_page
 from assay.report.starts import starts
-from assay.report.tables import read_tables
 from assay.stats.rows import value_of
 from assay.store.files import Row
-
-from .making import Made, make_run
-
-DOSED = Made(
-    losses=("cross-entropy", "supcon"),
-    budgets=("10",),
-    environments=("same", "neutral", "reversed"),
-    probes=("performance",),
-    pictures=False,
-    more=(("confounder", ("tag", "low-pass")), ("p", ("0", "0.3", "1"))),
-)
 
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    tables = read_tables(make_run(tmp_path_factory.mktemp("dosed"), DOSED))
-    return Evidence(tables, outline(tables))
-
-
-def words(page: str, id: str) -> str:
-    part = page[page.index(f'id="{id}"') :]
-    return html.unescape(re.sub(r"<[^>]+>", "|", part[: part.index("</table>")]))
+    return evidence_of(tmp_path_factory.mktemp("dosed"), DOSED)
 
 
 def test_what_was_bought_stands_beside_what_each_confounder_took(evidence: Evidence) -> None:
@@ -99,12 +80,11 @@ def test_only_seeds_that_were_kept_are_dots(evidence: Evidence) -> None:
 
 
 def test_without_doses_there_is_no_such_figure(tmp_path: Path) -> None:
-    tables = read_tables(make_run(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False)))
-    assert bought(Evidence(tables, outline(tables))) is None
+    assert bought(evidence_of(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False))) is None
 
 
 def test_every_start_is_told_with_its_file_its_scaling_and_what_it_was_trained_on(tmp_path: Path) -> None:
-    table = words(write_page(make_run(tmp_path, DOSED)).read_text(), "starts")
+    table = words_of(page_of(tmp_path, DOSED), "starts")
     for said in ("net.pt", "|0123456789ab|", "2 x - 1", "phantom natural, target kind, 64 px", "4,000", "1,250",
                  ".91 [.85, .95]", "the architecture's own random weights"):  # fmt: skip
         assert said in table
@@ -124,8 +104,7 @@ def test_mitigations_are_told_with_the_labels_that_they_used(tmp_path: Path) -> 
         pictures=False,
         more=(("mitigation", ("none", "group-dro", "just-train-twice")),),
     )
-    page = write_page(make_run(tmp_path, made)).read_text()
-    table = words(page, "mitigations")
+    table = words_of(page_of(tmp_path, made), "mitigations")
     for head in ("labels that train", "labels that select", "worst group: accuracy", "AUROC in same", "AUROC in rev"):
         assert head in table
     row = re.sub(r"\|+", "|", table[table.index("|group-dro|") : table.index("|just-train-twice|")])
@@ -134,4 +113,4 @@ def test_mitigations_are_told_with_the_labels_that_they_used(tmp_path: Path) -> 
 
 
 def test_plain_studies_have_no_table_of_mitigations(tmp_path: Path) -> None:
-    assert 'id="mitigations"' not in write_page(make_run(tmp_path, DOSED)).read_text()
+    assert 'id="mitigations"' not in page_of(tmp_path, DOSED)

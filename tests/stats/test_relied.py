@@ -61,8 +61,22 @@ def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> 
 def test_single_directions_are_not_ranked_beside_the_whole_effect() -> None:
     one_way = {**estimate("arcface", "flip-rate", 0.9, 0.05, factor="margin"), "group": "low to high"}
     rows = [estimate("arcface", "flip-rate", 0.4, 0.05, factor="texture"), one_way]
+    rows += [estimate("arcface", "flip-rate", 0.1, 0.05, factor="margin")]
     assert texts("answer", [contrast()], rows)[0] == (
         "At epochs 20, arcface relied most on texture (flip rate .40 [.35, .45])."
+    )
+
+
+def test_of_a_single_factor_nothing_is_called_the_most() -> None:
+    values = (("a", 0.02), ("b", 0.4), ("c", 0.3))
+    rows = [estimate(name, "flip-rate", value, 0.05, factor="position_x") for name, value in values]
+    said = "flip rate for position x, the one factor measured,"
+    assert texts("answer", [contrast()], rows)[0] == (
+        f"At epochs 20, {said} was .02 [-.03, .07] (a) to .40 [.35, .45] (b) with every loss."
+    )
+    unsure = {**rows[1], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    assert texts("answer", [contrast()], [rows[0], unsure, {**rows[2], **NONE}])[0] == (
+        f"At epochs 20, {said} was .02 [-.03, .07] with a; {said} has not converged with b; {said} is undefined with c."
     )
 
 
@@ -99,8 +113,9 @@ def test_one_class_without_a_value_leaves_its_factor_unknown() -> None:
 
 def test_a_recipe_without_any_value_is_not_told_with_the_others() -> None:
     rows = [estimate(f"loss {i}", "sobol-total", 0.6, 0.07, factor="texture") for i in range(3)]
-    lost = {**estimate("loss 3", "sobol-total", 0.6, 0.07, factor="texture"), **NONE}
-    (said,) = (text for text in texts("answer", [contrast()], [*rows, lost]) if "relied" in text)
+    rows += [estimate(f"loss {i}", "sobol-total", 0.1, 0.07, factor="margin") for i in range(3)]
+    rows += [{**estimate("loss 3", "sobol-total", 0.6, 0.07, factor=name), **NONE} for name in ("texture", "margin")]
+    (said,) = (text for text in texts("answer", [contrast()], rows) if "relied" in text)
     assert "every loss" not in said
     assert said.endswith("what loss 3 relied on most could not be told: total Sobol' index is undefined.")
 

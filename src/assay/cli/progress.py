@@ -109,8 +109,11 @@ class Counter:
         return self.running[task.id][0] if task.id in self.running else 0.0
 
     def line(self) -> str:
-        """One line: done / running / failed, time left, or that an interrupt was heard."""
-        parts = [f"{len(self.finished)}/{len(self.tasks)} done", f"{len(self.running)} running"]
+        """One line: done of all by what they are / running / failed, time left, or that an interrupt was heard."""
+        parts = [
+            *(f"{done}/{of} {what}" for what, (done, of) in self._counts().items()),
+            f"{len(self.running)} running",
+        ]
         if self.failed:
             parts.append(f"{self.failed} failed")
         return ", ".join([*parts, STOPPING if self.stopping() else f"about {duration(self.seconds_left())} left"])
@@ -118,10 +121,18 @@ class Counter:
     def last_line(self) -> str:
         """How it ended: what is done of all, what failed, the time it took, and what comes next."""
         took = f"in {duration(time.monotonic() - self.started)}"
-        done = f"{len(self.finished)} of {len(self.tasks)} done"
+        done = [f"{done} of {of} {what}" for what, (done, of) in self._counts().items()]
         failed = [f"{self.failed} failed"] if self.failed else []
         whole = len(self.finished) + len(self.lost) == len(self.tasks)
-        return f"{', '.join([done, *failed])} {took}" + ("; now the comparisons and the page" if whole else "")
+        return f"{', '.join([*done, *failed])} {took}" + ("; now the comparisons and the page" if whole else "")
+
+    def _counts(self) -> dict[str, tuple[int, int]]:
+        """What tasks are counted as -> how many are done, and of how many."""
+        found: dict[str, tuple[int, int]] = {}
+        for task in self.tasks.values():
+            done, of = found.get(task.counted, (0, 0))
+            found[task.counted] = done + (task.id in self.finished), of + 1
+        return found
 
 
 def duration(seconds: float) -> str:

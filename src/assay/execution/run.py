@@ -205,6 +205,7 @@ def _tasks(
             source.label,
             _start(source.start),
             first[source.id],
+            counted="sources trained",
         )
         for source in sources
     ]
@@ -215,6 +216,7 @@ def _tasks(
             trial.label,
             _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
+            counted="trials trained",
         )
         for trial in trials
     ]
@@ -246,7 +248,8 @@ def _probe_tasks(
             name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
             # Probes of a finished trial come before new trials: results early, and few weights at once.
-            yield Task(name, job, f"probes of {units[0].trial.label}", needs, costs[id][1], first=True)
+            label = f"probes of {units[0].trial.label}"
+            yield Task(name, job, label, needs, costs[id][1], first=True, counted="trials probed")
             before = name
 
 

@@ -41,7 +41,7 @@ class Job(Protocol):
 class Task:
     """One job with its name, what must be done before it, and its expected cost in seconds.
 
-    first: it comes before all that is not, when both are ready.
+    first: it comes before all that is not, when both are ready. counted: what it is counted as, as said after a number.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Task:
     needs: tuple[str, ...] = ()
     cost: float = 1.0
     first: bool = False
+    counted: str = "tasks done"
 
 
 Status = Literal["started", "progress", "done", "failed", "skipped"]

@@ -13,6 +13,7 @@ from assay.store.files import Row
 ROWS = 24
 """Strips show at most so many levels; the first screen and curves at most `SHOWN`."""
 DIFFERS = ("a higher", "a lower")
+WORST_GROUP = "worst group"
 
 
 def some_levels(evidence: Evidence, most: int = SHOWN) -> tuple[tuple[str, ...], str]:
@@ -75,6 +76,16 @@ def compared(evidence: Evidence) -> list[str]:
 def overall(evidence: Evidence) -> list[Row]:
     """The study's performance in each environment, at the slice shown."""
     return evidence.estimates(evidence.outline.measure, lambda row: is_overall(row) and evidence.outline.shown(row))
+
+
+def worst_groups(evidence: Evidence, measure: str) -> dict[str, Row]:
+    """Recipe -> its worst group over all environments, the one with the lowest value; without those undefined."""
+    rows = evidence.estimates(measure, lambda row: row["group"] == WORST_GROUP)
+    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    found: dict[str, Row] = {}
+    for row in sorted(known, key=lambda row: numeric(row, "value")):
+        found.setdefault(row["recipe"], row)
+    return found
 
 
 def is_overall(row: Row) -> bool:

@@ -12,7 +12,7 @@ from assay.report.figures import Figure, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
-from assay.stats.format import in_words
+from assay.stats.format import count, in_words
 from assay.stats.rows import DOSES
 from assay.stats.slice import named
 from assay.store.files import Row
@@ -26,18 +26,20 @@ def differences(evidence: Evidence) -> list[Figure]:
     """One figure per measure, axis and level compared against; a panel per place and way of matching."""
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in evidence.tables.contrasts:
-        if not math.isnan(numeric(row, "value")):
-            found.setdefault((_called(row), row["axis"], row["b"]), []).append(row)
-    return [_figure(evidence, key, rows, i) for i, (key, rows) in enumerate(found.items())]
+        found.setdefault((_called(row), row["axis"], row["b"]), []).append(row)
+    drawn = {key: rows for key, rows in found.items() if not all(math.isnan(numeric(row, "value")) for row in rows)}
+    return [_figure(evidence, key, rows, i) for i, (key, rows) in enumerate(drawn.items())]
 
 
-def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], number: int) -> Figure:
+def _figure(evidence: Evidence, key: tuple[str, str, str], every: Sequence[Row], number: int) -> Figure:
+    """every: the comparisons of which the title tells, those without a value among them."""
     called, axis, against = key
+    rows = [row for row in every if not math.isnan(numeric(row, "value"))]
     common, groups = _by_place(rows)
     levels = [level for level in evidence.outline.levels if any(row["a"] == level for row in rows)]
     levels = levels or distinct(row["a"] for row in rows)
     styles = {**{level: next(iter(evidence.outline.styles.values())) for level in levels}, **evidence.outline.styles}
-    notes = [f"In all panels: {common}." if common else "", _shown(rows)]
+    notes = [f"In all panels: {common}." if common else "", _shown(rows), _uncounted(every)]
     if len(levels) == 1 and len(groups) > 1:
         # a panel each for one row would hide what tells them apart: the places become the rows
         only, levels = levels[0], list(groups)
@@ -52,7 +54,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], rows: list[Row], numb
         notes.append("Shaded: the margin of equivalence.")
     plot = Plot(panels, tuple(levels), styles, _axis(called, axis, against), _span(panels))
     words = " ".join(part for part in (*notes, cut.strip()) if part)
-    return strips(f"contrasts-{number}", _title(called, rows, named(axis, against)), words, plot, rows)
+    return strips(f"contrasts-{number}", _title(called, every, named(axis, against)), words, plot, rows)
 
 
 def _called(row: Row) -> str:
@@ -124,12 +126,26 @@ def _shown(rows: Sequence[Row]) -> str:
     return " ".join(words)
 
 
+def _uncounted(rows: Sequence[Row]) -> str:
+    """Which comparisons the title counts and the drawing lacks, and the other way round."""
+    lost = sum(math.isnan(numeric(row, "value")) for row in rows if not row["exploratory"])
+    extra = sum(bool(row["exploratory"]) for row in rows)
+    words = [f"{count(lost, 'comparison')} without a value: the table says why."] if lost else []
+    if 0 < extra < len(rows):
+        words.append(f"{count(extra, 'comparison')} more, added after results were known, not counted above.")
+    return " ".join(words)
+
+
 def _title(called: str, rows: Sequence[Row], against: str) -> str:
-    """How many differences are shown, and how many equivalences where there are any."""
-    shown = sum(row["conclusion"] in DIFFERS for row in rows)
-    equal = sum(row["conclusion"] == "equivalent" for row in rows)
-    what = f"in {called} to {against}"
-    alike = f"; {equal} of {len(rows)} equivalent" if equal else ""
-    if not shown:
-        return f"No difference {what} is shown{alike}"
-    return f"{shown} of {len(rows)} differences {what} {'is' if shown == 1 else 'are'} shown{alike}"
+    """Of how many stated comparisons how many showed a difference, and how many equivalence where any did: the counts
+    of the answer. Where none was stated, those that were added.
+    """
+    counted = [row for row in rows if not row["exploratory"]] or rows
+    shown = sum(row["conclusion"] in DIFFERS for row in counted)
+    equal = sum(row["conclusion"] == "equivalent" for row in counted)
+    alike = f", {equal} showed equivalence" if equal else ""
+    if len(counted) == 1:
+        was = "equivalence was shown" if equal else f"a difference was {'' if shown else 'not '}shown"
+        return f"{called[:1].upper()}{called[1:]} compared with {against}: {was}"
+    of = f"{count(len(counted), 'comparison')} of {called} with {against}"
+    return f"{shown} of {of} showed a difference{alike}" if shown else f"None of {of} showed a difference{alike}"

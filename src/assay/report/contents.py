@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from assay.report.choosing import DIFFERS, is_overall
+from assay.report.choosing import DIFFERS, WORST_GROUP, is_overall, worst_groups
 from assay.report.evidence import Evidence
 from assay.report.sheets import MOST, NONE, Cell, Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, distinct, numeric, whole
@@ -18,7 +18,7 @@ from assay.store.files import Row
 
 EVIDENCE = {"estimates": "reliance", "performance": "performance", "trials": "trials", "environments": "environments"}
 """What a sentence names as its evidence, beside a contrast -> the table of the page."""
-WORST = ("worst environment", "worst group")
+WORST = ("worst environment", WORST_GROUP)
 USED = ("sobol-total", "sobol-first", "flip-rate", "logit-effect", "logit-effect-absolute")
 _REPEATED = ("somers-d", "auroc-macro", "quadratic-weighted-kappa")
 """Measures that say the same as others do in two classes: in the file, not in the table."""
@@ -84,7 +84,7 @@ def performance(evidence: Evidence) -> Sheet | None:
     found: dict[str, dict[str, Row]] = {}
     for row in rows:
         found.setdefault(row["recipe"], {})[row["environment"]] = row
-    worst = _worst_groups(evidence)
+    worst = worst_groups(evidence, measure) or worst_groups(evidence, "accuracy")
     places = [column_places(own[name] for own in found.values() if name in own) for name in names]
     least = column_places(worst.values())
     lines = [
@@ -106,18 +106,6 @@ def performance(evidence: Evidence) -> Sheet | None:
     source = ([*rows, *worst.values()], schema.ESTIMATES)
     caption = f"{measure_name(measure)} of every recipe, by environment"
     return sheet("performance", caption, heads, lines, source, note if worst else "") if lines else None
-
-
-def _worst_groups(evidence: Evidence) -> dict[str, Row]:
-    """Recipe -> its worst group over all environments: by the study's measure, by accuracy where it has none."""
-    for measure in (evidence.outline.measure, "accuracy"):
-        rows = evidence.estimates(measure, lambda row: row["group"] == WORST[1] and _defined(row))
-        if rows:
-            found: dict[str, Row] = {}
-            for row in sorted(rows, key=lambda row: numeric(row, "value")):
-                found.setdefault(row["recipe"], row)
-            return found
-    return {}
 
 
 def _which(row: Row) -> str:

@@ -92,9 +92,9 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
     return (
         f"Beside a pair: the logit of each {in_words(view.axis) or 'recipe'}{held}{doses}, mean of the seeds that "
-        "tested the image, from the stroke (factor low, or without) to the marker (high, or with), in units of the "
-        "model's standard deviation of the logit within a class. Above 0 the network holds the last class for likelier "
-        f"than the rest.{few}"
+        "tested the image, from the stroke (the first image, as its caption says) to the marker (the second), in units "
+        "of the model's standard deviation of the logit within a class. Above 0 the network holds the last class for "
+        f"likelier than the rest.{few}"
     )
 
 

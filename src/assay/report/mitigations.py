@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
-from assay.report.choosing import is_overall
+from assay.report.choosing import is_overall, worst_groups
 from assay.report.evidence import Evidence
 from assay.report.sheets import NONE, Cell, Line, Sheet, estimated, sheet, words
-from assay.report.tables import distinct, numeric
+from assay.report.tables import distinct
 from assay.report.wording import column_places, measure_name, recipe_head
 from assay.store import schema
 from assay.store.files import Row
 
 MITIGATION = "mitigation"
-_WORST = "worst group"
 
 
 def mitigations(evidence: Evidence) -> Sheet | None:
@@ -25,7 +22,7 @@ def mitigations(evidence: Evidence) -> Sheet | None:
     found = evidence.estimates(view.measure, is_overall)
     names = distinct(row["environment"] for row in found)
     by_place = {(row["recipe"], row["environment"]): row for row in found}
-    worst = _worst_groups(evidence)
+    worst = worst_groups(evidence, "accuracy")
     places = {name: column_places(row for (_, own), row in by_place.items() if own == name) for name in names}
     lines = [
         Line(
@@ -48,16 +45,6 @@ def mitigations(evidence: Evidence) -> Sheet | None:
     recipes = {row["recipe"] for row in shown}
     source = [row for row in (*worst.values(), *found) if row["recipe"] in recipes]
     return sheet("mitigations", "What each mitigation keeps", heads, lines, (source, schema.ESTIMATES), note)
-
-
-def _worst_groups(evidence: Evidence) -> dict[str, Row]:
-    """Recipe -> its least accuracy of a group, over the environments."""
-    rows = evidence.estimates("accuracy", lambda row: row["group"] == _WORST)
-    found: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda row: -numeric(row, "value")):
-        if not math.isnan(numeric(row, "value")):
-            found[row["recipe"]] = row  # the least comes last
-    return found
 
 
 def _labels(row: Row) -> tuple[Cell, Cell]:

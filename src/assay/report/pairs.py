@@ -1,4 +1,4 @@
-"""What each level made of a counterfactual pair: its logit at both ends of the factor, beside zero."""
+"""What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _confounder(row: Row) -> str:
 
 
 def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Drawing:
-    """A row per level and dose: from the logit with the factor low (a stroke) to that with it high (its marker)."""
+    """A row per level and dose: from the logit of the first image (a stroke) to that of the second (its marker)."""
     each = [(level, dose) for level, own in values.items() for dose in own]
     aside = max((breadth(dose, NARROW) for _, dose in each), default=0.0) + 4
     label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.36)
@@ -57,7 +57,7 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
     parts = [
         text(0, 11, "logit, in sd", size=NARROW, colour="var(--soft)"),
         text(zero, 11, "0", size=NARROW, anchor="middle", colour="var(--soft)"),
-        text(width, 11, "low → high", size=NARROW, anchor="end", colour="var(--soft)"),
+        text(width, 11, "first → second", size=NARROW, anchor="end", colour="var(--soft)"),
         line(zero, 15, zero, bottom, "var(--reference)"),
     ]
     y = TOP + ROW / 2
@@ -83,7 +83,7 @@ def _ends(ends: Both, scale: Scale, y: float, style: Style) -> str:
 
 def logit_words(values: Ends) -> str:
     """The same in words."""
-    return f"Logit in within-class sd with the factor low, then high: {'; '.join(_words(values))}"
+    return f"Logit in within-class sd of the first image, then of the second: {'; '.join(_words(values))}"
 
 
 def _words(values: Ends) -> Iterator[str]:

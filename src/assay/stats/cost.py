@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from assay.stats.format import listed, number
+from assay.stats.format import in_words, listed, number
 from assay.stats.rows import DOSES, OF_THE_MODEL, Row, Sentence, along, label, mapping, numeric, text_of
 from assay.stats.slice import BUDGET, of_slice, opening, several, spread
 
@@ -166,7 +166,7 @@ def _told(fall: Fall, of: int, apart: Sequence[str], main: Row, first: str) -> s
 def _dosed(fall: Fall, of: int, apart: Sequence[str], main: Row, _: str) -> str:
     called = label({"measure": main["measure"]})
     (*held, (_, dose)) = fall.where.items()
-    place = f"In {fall.environment} ({listed([f'{name} {value}' for name, value in held])})"
+    place = f"In {fall.environment} ({listed([f'{in_words(name)} {value}' for name, value in held])})"
     text = (
         f"{place if held else f'In {fall.environment}'}, {called} was {spread(fall.before)} at p = 0; at p = {dose} it"
     )

@@ -62,6 +62,9 @@ def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:
     """The half-dose of a recipe's doses, p = 0 first and ascending, by a measure of which more is better.
 
     Over the seeds that were kept at every dose. NaN with a reason where the interval at p = 0 reaches chance.
+    chance: that of the test rows at p = 0, whose margin is halved, so that what is crossed is one level for all doses.
+    It is that of every dose where the classes keep their ratio, as test environments do; an average precision, whose
+    chance is the share of positives, would else be held against the share at p = 0.
     """
     parts = [evaluate(dose.panel, name) for dose in curve]
     doses = np.array([dose.p for dose in curve])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from assay.stats.format import listed
+from assay.stats.format import in_words, listed
 from assay.stats.rows import DOSES, Light, Row, Sentence, along, label, mapping, numeric, text_of, value_of
 from assay.stats.slice import NAMED, Recipes, of_slice, opening, several, spread
 
@@ -25,21 +25,21 @@ class Outcome:
 
     kind: `most` and `unclear` by intervals that lie apart or not, `doubtful` where values have not converged, `largest`
     where there are values without intervals, which claim no order, and `undefined` without a value. without: factors
-    that lack a value, beside which nothing is known to be the greatest; of: how many factors there are.
+    that lack a value, beside which nothing is known to be the greatest; of: all factors that there are.
     """
 
     kind: Literal["most", "unclear", "doubtful", "largest", "undefined"]
     factors: tuple[str, ...]
     without: tuple[str, ...]
-    of: int
+    of: tuple[str, ...]
 
     @property
     def among(self) -> str:
         """`of 7 of 8 factors, no value for size`; nothing where all have one."""
         if not self.without:
             return ""
-        which = listed(list(self.without)) if len(self.without) <= NAMED else f"{len(self.without)}"
-        return f"of {self.of - len(self.without)} of {self.of} factors, no value for {which}"
+        which = _named(self.without) if len(self.without) <= NAMED else f"{len(self.without)}"
+        return f"of {len(self.of) - len(self.without)} of {len(self.of)} factors, no value for {which}"
 
 
 def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
@@ -84,10 +84,10 @@ def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
         for outcome, names in found.items()
     ]
     if rest:
-        called = label(next(iter(recipes.values()))[0])
-        told.append(
-            f"with {several(rest, len(recipes), main)}, what was relied on most could not be told by the {called}"
-        )
+        rows, who = next(iter(recipes.values())), several(rest, len(recipes), main)
+        factors = {text_of(row, "factor") for own in recipes.values() for row in own}
+        what = "what was relied on most" if len(factors) > 1 else f"how much {_named(factors)} was relied on"
+        told.append(f"with {who}, {what} could not be told by the {label(rows[0])}")
     return told
 
 
@@ -104,9 +104,9 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 def _outcome(rows: Sequence[Row]) -> Outcome:
     """What the rows of one recipe say. Overlapping intervals claim no order."""
     ranked = _ranked(rows)
-    of = list(dict.fromkeys(text_of(row, "factor") for row in rows))
+    of = tuple(dict.fromkeys(text_of(row, "factor") for row in rows))
     if not ranked:
-        return Outcome("undefined", (), (), len(of))
+        return Outcome("undefined", (), (), of)
     first, *others = ranked
     lacking = {text_of(row, "factor") for row in rows if math.isnan(numeric(row, "value"))} - {text_of(first, "factor")}
     without = tuple(factor for factor in of if factor in lacking)
@@ -114,29 +114,32 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     near = [first, *(row for row in others if not (bare or numeric(row, "high") < numeric(first, "low")))]
     doubtful = tuple(text_of(row, "factor") for row in near if _doubtful(row))
     if doubtful:
-        return Outcome("doubtful", doubtful, without, len(of))
+        return Outcome("doubtful", doubtful, without, of)
     if bare:
-        return Outcome("largest", (text_of(first, "factor"),), without, len(of))
+        return Outcome("largest", (text_of(first, "factor"),), without, of)
     factors = [text_of(row, "factor") for row in near]
     if len(near) == 1:
-        return Outcome("most", tuple(factors), without, len(of))
-    return Outcome("unclear", tuple(sorted(factors)), without, len(of))
+        return Outcome("most", tuple(factors), without, of)
+    return Outcome("unclear", tuple(sorted(factors)), without, of)
 
 
 def most(recipe: str, rows: Sequence[Row]) -> str:
     """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`.
 
     Overlapping intervals claim no order, nor do values without any: of these it is said which is the largest. None is
-    claimed either where the largest value, or one whose interval reaches it, has not converged.
+    claimed either where the largest value, or one whose interval reaches it, has not converged. Of a single factor
+    there is no most: its value is told.
     """
     outcome = _outcome(rows)
     of = {text_of(row, "factor"): row for row in _ranked(rows)}
     called = label(rows[0])
+    if len(outcome.of) == 1:
+        return _alone(outcome, recipe, called, "".join(map(value_of, of.values())))
     if outcome.kind == "unclear":
-        values = [f"{factor} {value_of(row)}" for factor, row in of.items() if factor in outcome.factors]
+        values = [f"{in_words(factor)} {value_of(row)}" for factor, row in of.items() if factor in outcome.factors]
         return f"which of these {recipe} relied on most could not be told ({called}: {listed(values)})"
     if outcome.kind == "doubtful":
-        factors = listed(list(outcome.factors))
+        factors = _named(outcome.factors)
         return f"what {recipe} relied on most could not be told: {called} has not converged for {factors}"
     if outcome.kind == "undefined":
         return f"what {recipe} relied on most could not be told: {called} is undefined"
@@ -146,24 +149,40 @@ def most(recipe: str, rows: Sequence[Row]) -> str:
 
 def _together(outcome: Outcome, recipes: Recipes, who: str) -> str:
     """The same of several recipes; of the clear ones, the ends of their values."""
-    called, which = label(next(iter(recipes.values()))[0]), listed(list(outcome.factors))
+    called, which = label(next(iter(recipes.values()))[0]), _named(outcome.factors)
+    known = {name: ranked[0] for name, rows in recipes.items() if (ranked := _ranked(rows))}
+    if len(outcome.of) == 1:
+        return _alone(outcome, who, called, spread(known) if known else "")
     if outcome.kind == "doubtful":
         return f"with {who}, what was relied on most could not be told: {called} has not converged for {which}"
     if outcome.kind == "undefined":
         return f"with {who}, what was relied on most could not be told: {called} is undefined"
     if outcome.kind == "unclear":
         return f"with {who}, which of {which} was relied on most could not be told"
-    return _said(outcome, who, called, spread({name: _ranked(rows)[0] for name, rows in recipes.items()}))
+    return _said(outcome, who, called, spread(known))
 
 
 def _said(outcome: Outcome, who: str, called: str, value: str) -> str:
     """Of the factor whose value is the greatest: that it was relied on most, or without an interval only that."""
-    (first,) = outcome.factors
+    first = _named(outcome.factors)
     if outcome.kind == "largest":
         among = f" ({outcome.among})" if outcome.among else ""
         return f"{called} was largest for {first} with {who}: {value}{among}"
     among = f"; {outcome.among}" if outcome.among else ""
     return f"{who} relied most on {first} ({called} {value}{among})"
+
+
+def _alone(outcome: Outcome, who: str, called: str, value: str) -> str:
+    """Of the only factor that there is: its value, or why it has none."""
+    thing = f"{called} for {_named(outcome.of)}, the one factor measured,"
+    if outcome.kind == "doubtful":
+        return f"{thing} has not converged with {who}"
+    return f"{thing} is undefined with {who}" if outcome.kind == "undefined" else f"{thing} was {value} with {who}"
+
+
+def _named(factors: Iterable[str]) -> str:
+    """`margin, position x and texture`."""
+    return listed(list(map(in_words, factors)))
 
 
 def _doubtful(row: Row) -> bool:

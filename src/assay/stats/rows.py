@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assay.stats.estimate import MINIMUM_SEEDS
-from assay.stats.format import count, listed, with_interval
+from assay.stats.format import count, in_words, listed, with_interval
 
 Row = Mapping[str, Any]
 Part = Literal["answer", "doubt", "limit"]
@@ -71,7 +71,7 @@ def label(row: Row) -> str:
     label = LABELS.get(name, name.replace("-", " "))
     if row.get("at") == DOSES:
         return f"the change in {label} from p = 0"
-    return f"{label} of {factor}" if factor and "a" in row else label
+    return f"{label} of {in_words(factor)}" if factor and "a" in row else label
 
 
 def value_of(row: Row) -> str:
@@ -100,7 +100,7 @@ def place(row: Row) -> str:
     """What a contrast held equal, to open a sentence."""
     if row.get("at") == "matched-fit":
         return "At matched fit"
-    fixed = [f"{axis} {value}" for axis, value in mapping(row.get("where")).items()]
+    fixed = [f"{in_words(axis)} {value}" for axis, value in mapping(row.get("where")).items()]
     return ("Over the doses" if row.get("at") == DOSES else "At equal budget") + (
         f" ({listed(fixed)})" if fixed else ""
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.stats.format import listed
+from assay.stats.format import in_words, listed
 from assay.stats.rows import Row, mapping, numeric, text_of, value_of
 
 Recipes = Mapping[str, Sequence[Row]]
@@ -37,13 +37,13 @@ def of_slice(rows: Sequence[Row], main: Row | None) -> Recipes:
 
 def named(axis: str, level: str) -> str:
     """A level as a sentence names it: by itself where it is a loss, else after its axis: `association none`."""
-    return level if axis == "loss" else f"{axis} {level}"
+    return level if axis == "loss" else f"{in_words(axis)} {level}"
 
 
 def several(names: Sequence[str], of: int, main: Row | None) -> str:
     """`every loss`, `supcon and triplet`, `37 of 46 recipes`."""
     if len(names) == of > 2:
-        return f"every {text_of(main, 'axis')}" if main else f"all {of:,} recipes"
+        return f"every {in_words(text_of(main, 'axis'))}" if main else f"all {of:,} recipes"
     return listed(list(names)) if len(names) <= NAMED else f"{len(names):,} of {of:,} recipes"
 
 
@@ -57,5 +57,5 @@ def spread(rows: Mapping[str, Row]) -> str:
 
 def opening(main: Row | None, text: str) -> str:
     """The text with what is held before it: `At epochs 16, every loss relied ...`."""
-    held = [f"{axis} {value}" for axis, value in mapping(main.get("where")).items()] if main else []
+    held = [f"{in_words(axis)} {value}" for axis, value in mapping(main.get("where")).items()] if main else []
     return f"At {listed(held)}, {text}" if held else text

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 from assay.stats.cost import cost
 from assay.stats.doubts import doubts
-from assay.stats.format import count, listed, number, p_value
+from assay.stats.format import count, in_words, listed, number, p_value
 from assay.stats.kept import without_seeds
 from assay.stats.relied import relied
 from assay.stats.rows import (
@@ -109,7 +109,7 @@ def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str
     conclusions = [text_of(row, "conclusion") for row in contrasts]
     shown, equal = sum(kind in SHOWN for kind in conclusions), conclusions.count("equivalent")
     against = list(dict.fromkeys(text_of(row, "b") for row in contrasts))
-    of = f"Of {count(len(contrasts), 'comparison')} of {text_of(main, 'axis')}"
+    of = f"Of {count(len(contrasts), 'comparison')} of {in_words(text_of(main, 'axis'))}"
     of += f" with {against[0]}" if len(against) == 1 else ""
     alike = f", {equal} showed equivalence" if equal else ""
     if all(kind == "undefined" for kind in conclusions):

@@ -41,11 +41,11 @@ function filterable(table) {
     found.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length}` : "";
   });
 }
-// A box that is wider than the page says so, until its last column is seen.
-function scrollable(box) {
+// A box that is wider than the page says so, until its end is seen.
+function scrollable(box, what) {
   const words = document.createElement("p");
   words.className = "aside";
-  words.textContent = "More columns to the right: scroll sideways \u2192";
+  words.textContent = `More ${what} to the right: scroll sideways \u2192`;
   box.before(words);
   const tell = () => (words.style.visibility = box.scrollLeft + box.clientWidth < box.scrollWidth - 2 ? "" : "hidden");
   const fit = () => ((words.hidden = box.scrollWidth <= box.clientWidth + 2), tell());
@@ -54,7 +54,8 @@ function scrollable(box) {
   fit();
 }
 document.querySelectorAll("table").forEach(sortable);
-document.querySelectorAll(".sheet .box").forEach(scrollable);
+document.querySelectorAll(".sheet .box").forEach((box) => scrollable(box, "columns"));
+document.querySelectorAll(".picture .box").forEach((box) => scrollable(box, "images"));
 document.querySelectorAll("table[data-long]").forEach(filterable);
 const copy = document.getElementById("copy");
 copy.hidden = false;
