@@ -172,6 +172,17 @@ EDITS: dict[str, tuple[str, str]] = {
         RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
         f"{FILES}\nenvironments: {{train: {{difficulty: {{sex: 0.5}}}}, same: {{}}, reversed: {{}}}}\n",
     ),
+    "crops of images without masks": (
+        RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
+        f"{FILES}\nenvironments: {{train: {{}}, same: {{crop: lesion-free}}, reversed: {{}}}}\n",
+    ),
+    "training on crops": ("train: {association", "train: {crop: lesion-free, association"),
+    "rows that are tested only by no factor": (
+        RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
+        f"{FILES.replace('patient: who', 'patient: who, split: {test_only: {sexe: F}}')}\n"
+        "environments: {train: {}, same: {}, reversed: {}}\n",
+    ),
+    "the lesions of no masks": (DATA, FILES.replace("target: ill", "target: lesion")),
     "a table's key with a phantom": ("core: margin", "patient: id"),
     "a name that is no name": ("name: right", "name: a/b"),
     "a tab": ("  epochs", "\tepochs"),

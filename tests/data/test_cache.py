@@ -173,8 +173,9 @@ def test_rows_choose_and_order_images_and_masks() -> None:
     assert len(images) == len(masks) == 2
     assert (images.read(np.array([0, 1])).flatten() * 255).round().tolist() == [3, 1]
     assert isinstance(masks, Masks)
-    assert masks.read(np.array([1, 0])).flatten().tolist() == [True, False]
-    assert masks.read(np.array([1])).dtype == torch.bool
+    assert masks.read(np.array([1, 0])).flatten().tolist() == [2, 0]
+    assert ArrayMasks(array > 1).read(np.arange(4)).flatten().tolist() == [0, 0, 1, 1]
+    assert masks.read(np.array([1])).dtype == torch.uint8
 
 
 def test_arrays_of_another_type_are_refused() -> None:

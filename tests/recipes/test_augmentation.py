@@ -115,8 +115,24 @@ def test_masks_follow_their_images():
         (part("augmentation", "flip"), part("augmentation", "shift"), part("augmentation", "noise"))
     )
     still = build_augmenter((part("augmentation", "flip"), part("augmentation", "shift")))
-    out = augment(batch(images, images > 0.5), 0, "augmentation", 0, 0)
-    assert torch.equal(out.masks, still(batch(images), 0, "augmentation", 0, 0).images > 0.5)
+    labels = (images * 3).to(torch.uint8)
+    out = augment(batch(images, labels), 0, "augmentation", 0, 0)
+    assert out.masks.dtype == torch.uint8
+    assert torch.equal(out.masks, (still(batch(images), 0, "augmentation", 0, 0).images * 3).to(torch.uint8))
+
+
+def test_turned_labels_are_taken_over_and_never_mixed():
+    """Of kinds 1 and 3 side by side no 2 comes about; what is turned lies where the turned image of it is."""
+    labels = torch.zeros((32, 1, 24, 24), dtype=torch.uint8)
+    labels[:, :, 6:18, 4:12], labels[:, :, 6:18, 12:20] = 1, 3
+    turn = build_augmenter((part("augmentation", "affine", degrees=40, scale=0.2, shift=0.1),))
+    out = turn(batch(labels.float() / 3, labels), 0, "augmentation", 0, 0)
+    assert out.masks.dtype == torch.uint8
+    assert set(out.masks.unique().tolist()) == {0, 1, 3}
+    for kind, level in ((1, 1 / 3), (3, 1.0)):
+        inside = torch.nn.functional.avg_pool2d((out.masks == kind).float(), 3, 1, 1) > 0.99
+        assert inside.any()
+        assert (out.images[inside] - level).abs().max() < 1e-4
 
 
 def test_draws_depend_on_seed_step_and_view_alone():

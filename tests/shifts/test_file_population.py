@@ -280,3 +280,30 @@ def test_refusals(environment, error, text):
     with pytest.raises(error) as refused:
         population().training(environment, 0)
     assert text in str(refused.value)
+
+
+def test_patients_with_rows_that_are_tested_only_are_tested_whatever_the_seed():
+    files = population(train=0.5, validation=0.5, test=0, test_only={"site": ["b"], "size": {"min": 2.5}})
+    table = files.table
+    wanted = (table.columns["site"] == 1) & (table.columns["size"] >= 2.5)
+    held = set(table.patient[wanted].tolist())
+    assert 0 < len(held) < COUNT / 3
+    for seed in (0, 1):
+        train, validation = files.training(PLAIN, seed)
+        tested = files.scene({"found": PLAIN}, seed).environment("found")
+        assert set(tested.table.patient.tolist()) == held
+        assert together([train, validation, tested]) == list(range(COUNT))
+    some = population(train=0.4, validation=0.2, test=0.4, test_only={"site": ["b"], "size": {"min": 2.5}})
+    assert held < set(some.scene({"found": PLAIN}, 0).environment("found").table.patient.tolist())
+
+
+def test_all_rows_cannot_be_tested_only():
+    files = population(test_only={"site": ["a", "b"]})
+    with pytest.raises(DataError, match=r"data\.split\.test_only: all 900 rows have .*, so none is left"):
+        files.training(PLAIN, 0)
+
+
+def test_what_test_only_asks_for_decides_training():
+    plain, held = population(), population(test_only={"site": ["b"]})
+    assert content_hash(plain.identity(PLAIN)) != content_hash(held.identity(PLAIN))
+    assert "site" in held.identity(PLAIN)["columns"]

@@ -89,7 +89,7 @@ def test_images_are_the_phantoms_to_16_bits_and_masks_are_its_masks(population):
         low, high = factor.range or (0.0, float(len(factor.levels) - 1))
         expected = (train.table.columns[factor.name] - low) / (high - low)
         assert images[:, 0, 0, j].numpy() == pytest.approx(expected, abs=1 / 65535)
-    assert masks.dtype == torch.bool
+    assert masks.dtype == torch.uint8
     assert masks[:, :, 0, :6].all()
     assert not masks[:, :, 1:].any()
 

@@ -13,7 +13,7 @@ from assay.core.document import Keys, dotted, mapping_of
 from assay.core.dose import P_PATH
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import nearest
-from assay.core.factors import no_shares
+from assay.core.factors import LESION, no_shares
 from assay.core.grid import selection
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, SHARES
 from assay.core.problems import Problems, shorten
@@ -32,6 +32,11 @@ def check_core(data: DataSpec, factors: Mapping[str, Factor], problems: Problems
     problems.add(keys, "", what, f"the factor that defines the target, one of {shorten(list(factors))}")
 
 
+def check_split(data: DataSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
+    """Rows that are tested only are told by factors that there are."""
+    _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, problems)
+
+
 def check_environment(
     name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], problems: Problems
 ) -> None:
@@ -46,6 +51,9 @@ def check_environment(
         _check_shares(at, factor, tie, factors, problems)
         _check_conditions((*at, "given"), tie.given, data, factors, problems)
     _check_conditions((*keys, "where"), environment.where, data, factors, problems)
+    if environment.crop and name != "train" and (data.phantom is not None or factors.get(LESION.name) != LESION):
+        what = "crops need photographs with masks and `target: lesion`"
+        problems.add((*keys, "crop"), environment.crop, what, "lesion-free phantoms: `where: {lesion: absent}`")
     for factor, visibility in environment.difficulty.items():
         at = (*keys, "difficulty", factor)
         if data.phantom is None:

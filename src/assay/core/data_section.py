@@ -11,6 +11,7 @@ from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import SpecError, nearest
 from assay.core.explain import checked
+from assay.core.factors import LESION, has_masks, is_coco
 from assay.core.paths import filled
 from assay.core.problems import Problems, shorten
 from assay.core.surface import component, conditions, located, section
@@ -18,9 +19,13 @@ from assay.core.surface import component, conditions, located, section
 SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 FILES_ONLY = (
-    "table", "image", "mask", "patient", "positive", "channels", "factors", "where", "split", "pixel_size",
+    "table", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient", "positive",
+    "channels", "factors", "where", "split", "pixel_size",
 )  # fmt: skip
-TABLE_ONLY = ("target", "table", "image", "mask", "patient", "positive", "factors", "pixel_size")
+TABLE_ONLY = (
+    "target", "table", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
+    "positive", "factors", "pixel_size",
+)  # fmt: skip
 
 
 def data_section(value: Any, problems: Problems, keys: Keys = ("data",)) -> DataSpec | None:
@@ -41,6 +46,10 @@ def data_section(value: Any, problems: Problems, keys: Keys = ("data",)) -> Data
         return None
     if "where" in given:
         given["where"] = conditions(given["where"], (*keys, "where"), problems)
+    divided = mapping_of(given.get("split"))
+    if divided is not None and "test_only" in divided:
+        only = conditions(divided["test_only"], (*keys, "split", "test_only"), problems)
+        given["split"] = {**divided, "test_only": only}
     if isinstance(given.get("positive"), (str, int, float)):
         given["positive"] = [str(given["positive"])]
     if mapping_of(given.get("factors")) is not None:
@@ -87,7 +96,7 @@ def _texts(value: Any) -> Any:
 
 def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> None:
     """Every column that the spec names stands in the header of the table."""
-    if not data.table:
+    if not data.table or is_coco(data):
         return
     path = filled(data.folder, problems.document.folder) / data.table
     if not path.is_file():
@@ -96,8 +105,9 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
         problems.add((*keys, "table"), data.table, "there is no such file in the folder", hint)
         return
     header = read_header(path)
+    derived = LESION.name if has_masks(data) else ""
     for at, column in _columns(data):
-        if column and column not in header:
+        if column and column not in header and (at, column) != (("target",), derived):
             near = nearest(column, header)
             hint = f"did you mean '{near}'?" if near else f"columns: {shorten(header)}"
             problems.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from assay.core.component import Component
 from assay.core.frozen import Frozen, Share
+
+Part = Literal["train", "validation", "test"]
+MaskValue = Annotated[int, Field(ge=0, le=65535)]
+BACKGROUND = "background"
+"""The kind in `mask_values` that is no lesion."""
 
 
 class FactorSpec(Frozen):
@@ -26,6 +31,9 @@ class SplitSpec(Frozen):
 
     folds: k-fold by patient, stratified by target, redrawn by every seed; each image is then tested once a seed, by a
     model that never saw its patient. The next fold serves as validation.
+    means: what values of the column mean where they say it otherwise: `{validation: test}`.
+    test_only: factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows,
+        whatever else divides the others. Not with folds, which test every row anyway.
     """
 
     folds: Annotated[int, Field(ge=3, le=20)] | None = None
@@ -33,6 +41,16 @@ class SplitSpec(Frozen):
     validation: Share = 0.2
     test: Share = 0.2
     column: str = ""
+    means: Mapping[str, Part] = {}
+    test_only: Mapping[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _go_together(self) -> SplitSpec:
+        if self.means and not self.column:
+            raise ValueError("means says what the values of `column` mean; name the column too")
+        if self.test_only and self.folds is not None:
+            raise ValueError("test_only is for shares and a column: with folds every row is tested once a seed")
+        return self
 
 
 class DataSpec(Frozen):
@@ -41,9 +59,16 @@ class DataSpec(Frozen):
     phantom: a registered generator; `train`, `validation`, `test` are numbers of images.
     dataset: a public set as its makers publish it, whose columns Assay knows.
     folder: a CSV (`table`) beside images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
-        `masks/` with equal stems when `table` is empty.
+        `masks/` with equal stems when `table` is empty; or a COCO file (`table: annotations.json`).
     classes: one folder per class.
     medmnist: a MedMNIST `.npz` (2-D).
+
+    With masks, `target: lesion` is whether an image shows any (absent, present), unless the table has such a column.
+    mask_format: what a cell of the mask's column is: a file, or runs (`assay.data.sources.runs`).
+    mask_values: value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for none;
+        empty: lesion where a mask is above half of its range. Kinds are in the order of their least value.
+    mask_inverted: lesion is where masks are dark.
+    unmasked: what an image without a mask is: an error, free of lesions, or left out.
     """
 
     phantom: Component | None = None
@@ -62,6 +87,10 @@ class DataSpec(Frozen):
     table: str = "data.csv"
     image: str = "image"
     mask: str = ""
+    mask_format: Literal["file", "kaggle-rle", "kaggle-rle-rows", "coco-rle"] = "file"
+    mask_values: Mapping[MaskValue, Annotated[str, Field(min_length=1)]] = {}
+    mask_inverted: bool = False
+    unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
     patient: str = ""
     positive: tuple[str, ...] = ()  # which values of the target column are the positive class, when it is not 0/1
     channels: Literal["auto", "grey", "colour"] = "auto"
@@ -69,6 +98,14 @@ class DataSpec(Frozen):
     where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
     split: SplitSpec = SplitSpec()
     pixel_size: str = ""  # the column that holds mm per pixel, if any
+
+    @model_validator(mode="after")
+    def _masks_mean_something(self) -> DataSpec:
+        if self.mask_values and set(self.mask_values.values()) == {BACKGROUND}:
+            raise ValueError("mask_values names the background alone; name at least one kind of lesion")
+        if self.mask_values and self.mask_inverted:
+            raise ValueError("mask_inverted is for masks of one kind; mask_values says what every value means")
+        return self
 
     def for_training(self) -> dict[str, Any]:
         """The canonical form without what only test images depend on."""

@@ -74,6 +74,7 @@ class EnvironmentSpec(Frozen):
         rows are chosen; so `where: {texture: solid}` holds a factor constant.
     difficulty: factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
     rows: how many training rows are taken of those that all this leaves; all of them where it is not said.
+    crop: `lesion-free` shows, of photographs of lesions, windows without any (files with masks, tests only).
     split: the rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
     """
 
@@ -83,6 +84,7 @@ class EnvironmentSpec(Frozen):
     where: Mapping[str, Any] = {}
     difficulty: Mapping[str, Annotated[float, Field(ge=0, le=3)]] = {}
     rows: Annotated[int, Field(ge=1)] | None = None
+    crop: Literal["", "lesion-free"] = ""
 
     def for_training(self) -> dict[str, Any]:
         """The canonical form without what changes no image: interventions on no rows, difficulties of 1."""

@@ -10,23 +10,47 @@ from assay.core.data_spec import DataSpec
 from assay.core.registry import build, lookup
 from assay.core.types import Factor
 
+LESION = Factor(
+    "lesion",
+    "categorical",
+    "core",
+    levels=("absent", "present"),
+    high=("present",),
+    description="whether the mask shows any",
+)
+"""What masks say of a whole image, where it is the target."""
+
 
 def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
     """Factor name -> factor, as far as nothing heavy need be imported: the columns that `factors:` declares, or what a
-    phantom's or a dataset's Params hold as `FACTORS` (of the class, or a property where arguments decide them). None
-    for one that does not declare them there.
+    phantom's or a dataset's Params hold as `FACTORS` (of the class, or a property where arguments decide them), and
+    `LESION` where masks decide the target. None for one that does not declare them there.
     """
     named = data.phantom or data.dataset
     if named is None:
+        masked = data.folder and (not data.table or (has_masks(data) and data.target == LESION.name))
         return {
-            name: Factor(name, spec.kind, unit=spec.unit, levels=spec.levels, high=spec.high)
-            for name, spec in data.factors.items()
+            **({LESION.name: LESION} if masked else {}),
+            **{
+                name: Factor(name, spec.kind, unit=spec.unit, levels=spec.levels, high=spec.high)
+                for name, spec in data.factors.items()
+            },
         }
     params = lookup(named.kind, named.name).params
     if not hasattr(params, "FACTORS"):
         return None
     declared = cast(tuple[Factor, ...], getattr(params.model_validate(dict(named.params)), "FACTORS", ()))
     return {factor.name: factor for factor in declared}
+
+
+def has_masks(data: DataSpec) -> bool:
+    """Whether a table comes with masks: a column of them, or the outlines of a COCO file."""
+    return bool(data.folder and (data.mask or is_coco(data)))
+
+
+def is_coco(data: DataSpec) -> bool:
+    """Whether the table is a COCO file, which lists images and outlines together."""
+    return data.table.casefold().endswith(".json")
 
 
 def imported_factors(phantom: Component) -> dict[str, Factor]:

@@ -16,7 +16,14 @@ from pydantic import Field
 
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
-from assay.core.checks import check_contrasts, check_core, check_environment, check_groups, settle_contrast
+from assay.core.checks import (
+    check_contrasts,
+    check_core,
+    check_environment,
+    check_groups,
+    check_split,
+    settle_contrast,
+)
 from assay.core.component import Component
 from assay.core.data_section import data_section
 from assay.core.data_spec import DataSpec
@@ -166,6 +173,7 @@ def _check_together(
         factors = imported_factors(data.phantom)
     if data is not None and factors is not None:
         check_core(data, factors, problems)
+        check_split(data, factors, problems)
         for point, here in placed:
             for name, made in (("train", point.train), *point.tests.items()):
                 check_environment(name, made, data, factors, here)

@@ -62,6 +62,9 @@ def _check_splits(environments: Mapping[str, Any], problems: Problems) -> bool:
         problems.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
     if train.get("split", "train") == "test":
         problems.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
+    if train.get("crop"):
+        what = "crop is for environments to test on: what is trained on are whole images"
+        problems.add(("environments", "train", "crop"), train["crop"], what, "leave it out")
     tests = {name: mapping_of(given) or {} for name, given in environments.items() if name != "train"}
     wrong = [name for name, given in tests.items() if given.get("split") == "train"]
     for name in wrong:

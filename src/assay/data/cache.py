@@ -199,7 +199,7 @@ class ArrayImages:
 
 @dataclass(frozen=True, slots=True)
 class ArrayMasks:
-    """`Masks` over an array [n, 1, h, w] of bool or uint8, where anything but 0 is lesion. `rows` as in ArrayImages."""
+    """`Masks` over an array [n, 1, h, w] of labels, or of bool where there is one kind. `rows` as in ArrayImages."""
 
     array: Bool[np.ndarray, "n 1 h w"] | UInt8[np.ndarray, "n 1 h w"]
     rows: np.ndarray | None = None
@@ -212,9 +212,9 @@ class ArrayMasks:
     def __len__(self) -> int:
         return len(self.array if self.rows is None else self.rows)
 
-    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
-        """Masks at these positions, in this order. Raises IndexError beyond the last."""
-        return torch.as_tensor(_at(self.array, self.rows, index) != 0)
+    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
+        """Label maps at these positions, in this order. Raises IndexError beyond the last."""
+        return torch.as_tensor(_at(self.array, self.rows, index).view(np.uint8))
 
 
 def _at(array: np.ndarray, rows: np.ndarray | None, index: np.ndarray) -> np.ndarray:

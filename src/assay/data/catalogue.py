@@ -8,7 +8,14 @@ from pydantic import Field
 
 from assay.core.registry import Params, register
 from assay.core.types import Factor
-from assay.data.parameters import ChexpertParams, LidcParams, MimicParams, NihParams
+from assay.data.parameters import (
+    ChexpertParams,
+    EndotectParams,
+    LesionSetParams,
+    LidcParams,
+    MimicParams,
+    NihParams,
+)
 from assay.data.phantoms.factors import CHEST, ENDOSCOPY, FOOT, NODULE
 from assay.data.phantoms.natural_kinds import MOST, natural_factors
 from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
@@ -161,4 +168,21 @@ register(
     "assay.data.sources.lidc:load_lidc",
     LidcParams,
     summary="LIDC-IDRI from XML and DICOM: patches of nodules, malignancy, masks and ratings as the readers agree",
+)
+
+for _name, _summary in (
+    ("kvasir-seg", "Kvasir-SEG: polyps in images/ and masks/ (lossy JPEG, cut at half)"),
+    ("hyperkvasir-seg", "the segmented part of HyperKvasir: polyps in segmented-images/{images,masks}"),
+    ("dfuc2022", "DFUC 2022: diabetic foot ulcers in DFUC2022_train_{images,masks}"),
+    ("fuseg", "FUSeg: foot ulcers in {train,validation}/{images,labels}, the makers' split as a factor"),
+    ("isic-seg", "ISIC 2018, task 1: skin lesions in ISIC2018_Task1-2_*_Input and ISIC2018_Task1_*_GroundTruth"),
+):
+    _loader = f"load_{_name.replace('-', '_')}"
+    register("dataset", _name, f"assay.data.sources.lesion_sets:{_loader}", LesionSetParams, summary=_summary)
+register(
+    "dataset",
+    "endotect",
+    "assay.data.sources.lesion_sets:load_endotect",
+    EndotectParams,
+    summary="the test set of EndoTect 2020: 200 polyps and 20 lesion-free frames, masks in RGB",
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.types import Factor, FactorTable
@@ -57,17 +57,30 @@ ONE_KIND = ("lesion",)
 
 @runtime_checkable
 class Masks(Protocol):
-    """Lesion masks by position, aligned with the images."""
+    """Label maps by position, aligned with the images: 0 is background, i the i-th of `kinds`."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What is told from background, in the order of the labels from 1 on."""
+        """Names of the kinds of lesion, from label 1 on."""
         ...
 
     def __len__(self) -> int: ...
 
-    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
-        """Masks at these positions, in this order."""
+    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
+        """Label maps at these positions, in this order, on the CPU."""
+        ...
+
+
+class Crops(Protocol):
+    """Windows of a dataset's photographs, cut from the files at native resolution."""
+
+    @property
+    def touched(self) -> Bool[np.ndarray, "n h w"]:
+        """Pixels into whose part of the native image any lesion reaches, however little."""
+        ...
+
+    def cut(self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"]) -> Images:
+        """Windows (top, left, bottom, right in pixels) of these rows, framed like the whole images."""
         ...
 
 
@@ -77,6 +90,8 @@ class Dataset:
 
     content: a hash of pixels, targets and patients, so that a changed file is a changed dataset.
     leakage: near-duplicate pairs that were found across patients, as sentences (exact ones are refused).
+    native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
+    crops: where windows can be cut from; None without masks, or where images are no files.
     """
 
     table: FactorTable
@@ -86,6 +101,8 @@ class Dataset:
     scale: PixelScale
     content: str
     leakage: tuple[str, ...] = ()
+    native: Int[np.ndarray, "n 2"] | None = None
+    crops: Crops | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +162,12 @@ class Phantom(Protocol):
 class Batch:
     """What a training step sees. Images are float32 in [0, 1]; `row` tells which images they are.
 
+    masks: label maps, 0 background.
     group: where a recipe uses groups, the group of each image: target * levels + level of the factor.
     """
 
     images: Float[Tensor, "b c h w"]
     target: Int[Tensor, "b"]
     row: Int[Tensor, "b"]
-    masks: Bool[Tensor, "b 1 h w"] | None = None
+    masks: UInt8[Tensor, "b 1 h w"] | None = None
     group: Int[Tensor, "b"] | None = None

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from assay.core.factors import LESION
 from assay.core.registry import Params
 from assay.core.types import Factor
 
@@ -111,6 +112,22 @@ class LidcParams(Params):
         if self.low >= self.high:
             raise ValueError(f"the window runs from {self.low:g} to {self.high:g} HU; low must lie below high")
         return self
+
+
+class LesionSetParams(Params):
+    """A public set of images with masks of lesions, in the folders of its makers."""
+
+    folders: ClassVar[tuple[str, ...]] = ("folder",)
+    FACTORS: ClassVar[tuple[Factor, ...]] = (LESION,)
+
+    folder: str = Field(min_length=1, description="the folder into which the set was unpacked")
+
+
+class EndotectParams(LesionSetParams):
+    """The test set of EndoTect 2020."""
+
+    images: str = Field("images", min_length=1, description="the folder of images in it")
+    masks: str = Field("masks", min_length=1, description="the folder of masks in it")
 
 
 def _refuse_several(finding: str, against: str) -> None:

@@ -133,7 +133,10 @@ def _given(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
     if spec.column not in names:
         raise SpecError(f"data.split.column: {unknown_name('factor', spec.column, names or ['(none)'])}")
     factor, values = table.factor(spec.column), table.columns[spec.column]
-    unknown = [level for level in factor.levels if level.casefold() not in _MEANING]
+    for level in spec.means:
+        if level not in factor.levels:
+            raise SpecError(f"data.split.means: {unknown_name(f'value of {spec.column}', level, factor.levels)}")
+    unknown = [level for level in factor.levels if level not in spec.means and level.casefold() not in _MEANING]
     if unknown or not factor.levels:
         found = ", ".join(factor.levels[:6]) or "numbers"
         raise SpecError(
@@ -144,11 +147,17 @@ def _given(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
         raise DataError(
             f"column '{spec.column}' is missing in {int((values < 0).sum())} rows (first: {rows}); fill it in"
         )
-    part = np.array([_MEANING[level.casefold()] for level in factor.levels], dtype=np.int64)[values]
+    codes = [
+        PARTS.index(spec.means[level]) if level in spec.means else _MEANING[level.casefold()] for level in factor.levels
+    ]
+    part = np.array(codes, dtype=np.int64)[values]
     _refuse_shared(table, part, spec.column)
     for code in (0, 2):
         if not (part == code).any():
-            raise SpecError(f"data.split.column: '{spec.column}' never says {PARTS[code]}; use folds or shares instead")
+            raise SpecError(
+                f"data.split.column: '{spec.column}' never says {PARTS[code]}; use folds or shares instead, or say "
+                "with means which value is that part"
+            )
     return part if (part == 1).any() else _with_validation(table, part, spec, seed)
 
 

@@ -1,4 +1,4 @@
-"""What to know of a study's images before believing it: proxies, unseen levels, confounders already there."""
+"""What to know of a study's images before believing it: proxies, unseen levels, crops, confounders already there."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
         *_proxies(population),
         *_unseen(spec, population),
         *_columns(spec, population),
+        *_noted(spec, population),
         *(text for change in confounders(spec.points) for text in _there_already(change, looked)),
     )
 
@@ -59,6 +60,17 @@ def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
                 said.setdefault(text, []).append(point)
     for text, points in said.items():
         yield text if len(points) == len(seen) else f"{text} ({points[0].label})"
+
+
+def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
+    """What test environments say of themselves, each sentence once."""
+    said: dict[str, None] = {}
+    for point in spec.points:
+        scene = population.scene(point.tests, spec.first_seed)
+        for name in scene.names:
+            if point.tests[name].crop:
+                said |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
+    yield from said
 
 
 def _unseen_in(name: str, train: FactorTable, test: FactorTable, factors: Sequence[Factor]) -> Iterator[str]:

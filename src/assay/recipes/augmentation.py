@@ -26,7 +26,9 @@ Draws = Mapping[str, np.ndarray]
 
 
 class Augmentation(Protocol):
-    """One kind of change. `geometric` ones move pixels and so are applied to masks too."""
+    """One kind of change. `geometric` ones move pixels and so are applied to masks too: label maps, whose values they
+    take over and never mix.
+    """
 
     @property
     def geometric(self) -> bool:
@@ -38,7 +40,7 @@ class Augmentation(Protocol):
         ...
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """Changed images, float32 in [0, 1]; the input is left as it was."""
+        """Changed images, float32 in [0, 1], or label maps, uint8; the input is left as it was."""
         ...
 
 
@@ -55,7 +57,7 @@ class Augmenter:
             draws = augmentation.draw(generator(seed, purpose, name, view, step), len(images))
             images = augmentation.apply(images, draws)
             if masks is not None and augmentation.geometric:
-                masks = augmentation.apply(masks.float(), draws) > 0.5
+                masks = augmentation.apply(masks, draws)
         return replace(batch, images=images, masks=masks)
 
 
@@ -124,7 +126,7 @@ class Shift:
         if self.pixels == 0:
             return images
         height, width = images.shape[-2:]
-        padded = functional.pad(images, (self.pixels,) * 4, mode="replicate")
+        padded = functional.pad(images.float(), (self.pixels,) * 4, mode="replicate").to(images.dtype)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         down, right = (self.pixels - _to(draws[name], images) for name in ("down", "right"))
         return windows[torch.arange(len(images), device=images.device), :, down, right]
@@ -132,7 +134,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """Rotate, scale and move about the centre, bilinear; what comes into view repeats the edge."""
+    """Rotate, scale and move about the centre, bilinear (label maps: nearest); what comes into view is the edge's."""
 
     degrees: float
     scale: float
@@ -164,7 +166,10 @@ class Affine:
             axis=1,
         )
         grid = functional.affine_grid(_to(theta.astype(np.float32), images), list(images.shape), align_corners=False)
-        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        how = "bilinear" if images.is_floating_point() else "nearest"
+        return functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False).to(
+            images.dtype
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class Environment:
     """Position i of `images`, `masks` and every intervention is row i of `table`.
 
     `images` already has the interventions applied. `table` carries one column per intervention (0/1 or its dose).
+    notes: sentences on how it came about that a reader should know.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Environment:
     images: Images
     masks: Masks | None
     achieved: tuple[Achieved, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)

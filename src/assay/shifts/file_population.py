@@ -22,6 +22,7 @@ from assay.data.splits import Split
 from assay.shifts.association import achieved
 from assay.shifts.choosing import choose, preference
 from assay.shifts.conditions import satisfies
+from assay.shifts.cropping import LesionFreeCrops
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
 from assay.shifts.intervention import ChangedImages
@@ -101,7 +102,7 @@ class FilePopulation:
         """
         used = {*environment.association, *environment.where, groups}
         used |= {name for tie in environment.association.values() for name in tie.given}
-        used |= {self.data.split.column} - {""}
+        used |= {self.data.split.column, *self.data.split.test_only} - {""}
         columns = sorted(used & {factor.name for factor in self.factors})
         return {
             "content": self.dataset.content,
@@ -120,6 +121,8 @@ class FilePopulation:
 
         Raises AssociationError when the rows cannot have them, DataError when no row is left, or fewer than asked for.
         """
+        if environment.crop:
+            raise SpecError("crop is for environments to test on: what is trained on are whole images")
         mine = self.parts(seed, fold)
         return (
             self.make("train", environment, mine.train, derive(seed, "train"), environment.rows),
@@ -169,7 +172,10 @@ class FilePopulation:
             raise AssociationError(f"environment '{name}': {error}") from error
         count = enough(name, rows, len(table), "after its associations and `where`")
         table = first_rows(table, count, _row_ties(environment), preference(table.row, seed))
-        return self.show(name, environment, table, seed, len(positions))
+        shown = self.show(name, environment, table, seed, len(positions))
+        if not environment.crop:
+            return shown
+        return replace(shown, notes=self._crops.told(self._allowed(environment, positions)))
 
     def choose(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> FactorTable:
         """The rows that the environment leaves of these. Raises SpecError, AssociationError, DataError."""
@@ -179,20 +185,29 @@ class FilePopulation:
                 raise SpecError(unknown_name("factor", name, known))
         if environment.difficulty:
             raise SpecError("`difficulty` is for phantoms: what is in a photograph cannot be made fainter")
-        allowed = self.table.take(positions)
-        if environment.where:
-            allowed = allowed.take(satisfies(allowed, environment.where))
+        allowed = self._allowed(environment, positions)
         if not len(allowed):
             raise DataError(f"none of {len(positions)} rows has {dict(environment.where)}: loosen `where`")
+        if environment.crop:
+            allowed = allowed.take(self._crops.has_window(allowed))
+            if not len(allowed):
+                raise DataError(f"none of {len(positions)} rows has a lesion and a window of half its side without one")
         ties = _row_ties(environment)
         return allowed.take(choose(allowed, ties, seed).positions) if ties else allowed
+
+    def _allowed(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> FactorTable:
+        allowed = self.table.take(positions)
+        return allowed.take(satisfies(allowed, environment.where)) if environment.where else allowed
 
     def show(
         self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int, available: int
     ) -> Environment:
         """The environment of these rows, with its interventions on them."""
-        images = PickedImages(self.dataset.images, table.row)
-        masks = None if self.dataset.masks is None else PickedMasks(self.dataset.masks, table.row)
+        if environment.crop:
+            table, images, masks = self._crops.shown(table)
+        else:
+            images = PickedImages(self.dataset.images, table.row)
+            masks = None if self.dataset.masks is None else PickedMasks(self.dataset.masks, table.row)
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
         return Environment(name, table, shown, masks, _achieved(environment, table, available))
@@ -201,6 +216,10 @@ class FilePopulation:
     def factors_hash(self) -> str:
         """The hash of every factor with its column: probes read them all, whichever an environment uses."""
         return content_hash({factor.name: _column_hash(self.table, factor.name) for factor in self.factors})
+
+    @cached_property
+    def _crops(self) -> LesionFreeCrops:
+        return LesionFreeCrops(self.dataset)
 
     @cached_property
     def _loaded(self) -> Dataset:

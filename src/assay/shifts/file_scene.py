@@ -114,7 +114,8 @@ class FileScene:
         if not len(here):
             raise DataError(f"environment '{name}' has no row in fold {self.fold} of {folds}: use fewer folds")
         table = replace(self.population.table.take(here), fold=fold[here])
-        return replace(self.population.show(name, spec, table, TEST_SEED, len(here)), achieved=whole.achieved)
+        shown = self.population.show(name, spec, table, TEST_SEED, len(here))
+        return replace(shown, achieved=whole.achieved, notes=whole.notes)
 
     @cached_property
     def _parts(self) -> Split:

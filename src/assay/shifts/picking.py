@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from assay.data.dataset import Images, Masks
@@ -40,12 +40,12 @@ class PickedMasks:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What is told from background."""
+        """Names of the kinds of lesion, from label 1 on."""
         return self.masks.kinds
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
-        """Masks at these positions, in this order."""
+    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
+        """Label maps at these positions, in this order."""
         return self.masks.read(self.positions[index])

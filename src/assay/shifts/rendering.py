@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.component import Component
@@ -164,8 +164,8 @@ class RenderedMasks:
     def __len__(self) -> int:
         return len(self.rows.nuisance)
 
-    def read(self, index: np.ndarray) -> Bool[Tensor, "n 1 h w"]:
-        """Masks at these positions, in this order."""
+    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
+        """Label maps at these positions, in this order."""
         return self._kept.read(index)
 
     @cached_property

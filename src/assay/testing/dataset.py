@@ -17,7 +17,7 @@ class DatasetConformance:
     """Define `make`.
 
     Proven: position i is row i of the table, the images and the masks; targets and patients are codes, every factor has
-    its column; images are float32 in [0, 1], masks are boolean and of their size; reading follows the index and gives
+    its column; images are float32 in [0, 1], masks are label maps of their size; reading follows the index and gives
     memory of its own; no exact copy is shared by two patients; loading again, from another cache too, gives the same;
     the card counts what there is.
     """
@@ -69,13 +69,16 @@ class DatasetConformance:
         assert images.device.type == "cpu"
         assert 0 <= float(images.min()) <= float(images.max()) <= 1, "pixels outside [0, 1]"
 
-    def test_masks_are_boolean_and_of_the_images_size(self, dataset: Dataset) -> None:
+    def test_masks_are_labels_and_of_the_images_size(self, dataset: Dataset) -> None:
         if dataset.masks is None:
             return
         assert isinstance(dataset.masks, Masks)
         masks = dataset.masks.read(np.arange(len(dataset.table)))
         assert masks.shape == (len(dataset.table), 1, *dataset.images.shape[1:])
-        assert masks.dtype == torch.bool
+        assert masks.dtype == torch.uint8
+        kinds = dataset.masks.kinds
+        assert len(kinds) == len(set(kinds)) > 0
+        assert int(masks.max()) <= len(kinds), "a label beyond the last kind"
 
     def test_reading_follows_the_index(self, dataset: Dataset) -> None:
         n = len(dataset.table)

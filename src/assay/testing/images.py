@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from assay.core.types import FactorTable
@@ -38,17 +38,17 @@ class ImagesInMemory:
 
 @dataclass(frozen=True)
 class MasksInMemory:
-    """`Masks` over a tensor [n, 1, h, w]."""
+    """`Masks` over a tensor [n, 1, h, w] of labels, or of bool where there is one kind."""
 
-    masks: Bool[Tensor, "n 1 h w"]
+    masks: Bool[Tensor, "n 1 h w"] | UInt8[Tensor, "n 1 h w"]
     kinds: tuple[str, ...] = ONE_KIND
 
     def __len__(self) -> int:
         return len(self.masks)
 
-    def read(self, index: np.ndarray) -> Bool[Tensor, "b 1 h w"]:
+    def read(self, index: np.ndarray) -> UInt8[Tensor, "b 1 h w"]:
         """See `Masks`."""
-        return self.masks[torch.as_tensor(index)]
+        return self.masks[torch.as_tensor(index)].to(torch.uint8)
 
 
 def squares(rows: int, seed: int = 0, size: int = 16, channels: int = 1, classes: int = 2) -> Environment:

@@ -264,7 +264,11 @@ def test_a_row_without_a_patient_is_bad(tmp_path: Path) -> None:
             blob(side=12),
             "row 4 '2.png': its mask is 12 x 12 px, the image 16 x 16; export the mask at the image's size",
         ),
-        (blob() // 255 * 2, "row 4 '2.png': the mask's largest value is 2; a mask holds 0 and 1, or 0 and 255"),
+        (
+            blob() // 255 * 2,
+            "row 4 '2.png': mask: its values are 0 and 2, none above half of the range; say what each value is, such "
+            "as data.mask_values: {2: lesion}",
+        ),
         (None, "row 4 '2.png': mask: the file is missing"),
     ],
 )
@@ -279,13 +283,6 @@ def test_a_bad_mask_is_refused(tmp_path: Path, mask: np.ndarray | None, expected
         load(folder, mask="mask")
     assert expected in str(caught.value)
     assert len(load(folder, mask="mask", skip_bad_rows=True).table) == 7
-
-
-def test_a_row_without_a_mask_says_how_to_name_none(tmp_path: Path) -> None:
-    folder = small_set(tmp_path / "set", extra={"mask": ["" if at == 2 else "m.png" for at in range(8)]})
-    save(folder / "m.png", blob())
-    with pytest.raises(DataError, match="mask: it names no mask; name it, or an all-black one without a lesion"):
-        load(folder, mask="mask")
 
 
 def test_all_bad_rows_are_listed_at_once_each_once(tmp_path: Path) -> None:
@@ -374,7 +371,10 @@ def test_stems_without_a_partner_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(folder, table="")
     text = str(caught.value)
-    assert "file 2 'images/1.png': no mask has its stem; give it one, all black without a lesion" in text
+    assert (
+        "file 2 'images/1.png': no mask has its stem: lesion-free, or not labelled?; name one, or write data.unmasked: "
+        "lesion-free or leave-out"
+    ) in text
     assert "file 3 'images/2.png': 2 masks have its stem" in text
     assert "1 masks belong to no image" in load(folder, table="", skip_bad_rows=True).card.known_faults
 

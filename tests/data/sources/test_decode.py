@@ -14,7 +14,7 @@ from tests.data.sources.making import age, blob, load, noise, save, small_set, s
 
 from assay.data.cache import ArrayCache
 from assay.data.sources import decode, files, load_dataset
-from assay.data.sources.decode import fit_image, fit_mask
+from assay.data.sources.fitting import fit_image, fit_labels, placed, touched, vanished
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
 GREYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
@@ -63,30 +63,67 @@ def test_colour_of_a_grey_is_the_same_thrice() -> None:
 
 @given(st.integers(8, 60), st.integers(8, 60), st.integers(0, 10_000))
 def test_a_single_lesion_pixel_never_vanishes(height: int, width: int, seed: int) -> None:
-    mask = np.zeros((height, width), dtype=np.bool_)
-    mask[seed % height, seed % width] = True
-    small = fit_mask(mask, 8)
+    mask = np.zeros((height, width), dtype=np.uint8)
+    mask[seed % height, seed % width] = 1
+    small = fit_labels(mask, 8)
     assert 1 <= small.sum() <= max(4, (8 // min(height, width) + 1) ** 2)
-    assert not fit_mask(np.zeros_like(mask), 8).any()
-    assert fit_mask(np.ones((16, 16), dtype=np.bool_), 8).all()
+    assert vanished(mask, small) == 0
+    assert not fit_labels(np.zeros_like(mask), 8).any()
+    assert fit_labels(np.ones((16, 16), dtype=np.uint8), 8).all()
 
 
 def test_a_mask_pixel_is_lesion_from_half_on() -> None:
-    mask = np.zeros((16, 16), dtype=np.bool_)
-    mask[:4, :4] = True  # four whole pixels of the small grid
-    mask[8:10, 8:9] = True  # exactly half of one
-    mask[12, 12] = True  # a quarter of one
-    small = fit_mask(mask, 8)
-    expected = np.zeros((8, 8), dtype=np.bool_)
-    expected[:2, :2] = expected[4, 4] = True
+    mask = np.zeros((16, 16), dtype=np.uint8)
+    mask[:4, :4] = 1  # four whole pixels of the small grid
+    mask[8:10, 8:9] = 1  # exactly half of one
+    mask[12, 12] = 1  # a quarter of one
+    small = fit_labels(mask, 8)
+    expected = np.zeros((8, 8), dtype=np.uint8)
+    expected[:2, :2] = expected[4, 4] = 1
     np.testing.assert_array_equal(small, expected)
+    assert vanished(mask, small) == 1  # the quarter
+
+
+def test_a_pixel_of_several_kinds_is_of_the_one_that_has_most_of_it() -> None:
+    labels = np.zeros((16, 16), dtype=np.uint8)
+    labels[:4, :4] = np.array([[1, 2, 2, 2], [1, 1, 1, 2], [1, 2, 0, 0], [0, 0, 3, 0]])
+    small = fit_labels(labels, 4)
+    # Of 16 native pixels 5 are kind 1, 5 kind 2 and 1 kind 3: 11 are lesion, and of equal shares the first kind wins.
+    assert small[0, 0] == 1
+    assert small.sum() == 1
+    labels[3, 0] = 2
+    assert fit_labels(labels, 4)[0, 0] == 2
+    # Where kind 2 is seen, the one lesion of kind 1 and the one of kind 3 are not.
+    assert vanished(labels, fit_labels(labels, 4)) == 2
+
+
+def test_labels_of_study_size_are_untouched() -> None:
+    labels = noise(4) % 4
+    np.testing.assert_array_equal(fit_labels(labels, 16), labels)
+    assert vanished(labels, labels) == 0
+
+
+@given(st.integers(8, 70), st.integers(8, 70), st.integers(0, 10_000), st.sampled_from([8, 20]))
+def test_a_window_of_untouched_pixels_holds_no_lesion_pixel(height: int, width: int, seed: int, size: int) -> None:
+    labels = (np.random.default_rng(seed).random((height, width)) < 0.02).astype(np.uint8)
+    box = placed(height, width, size)
+    seen = touched(labels, size)[box.rows, box.columns]
+    rows, columns = np.nonzero(labels)
+    # Every lesion pixel lies in the part of some touched pixel, and every touched pixel's part holds one.
+    down = [np.arange(box.height) * height // box.height, (np.arange(box.height) + 1) * height // box.height]
+    across = [np.arange(box.width) * width // box.width, (np.arange(box.width) + 1) * width // box.width]
+    for i in range(box.height):
+        for j in range(box.width):
+            bottom, right = max(down[1][i], down[0][i] + 1), max(across[1][j], across[0][j] + 1)
+            inside = (rows >= down[0][i]) & (rows < bottom) & (columns >= across[0][j]) & (columns < right)
+            assert seen[i, j] == inside.any()
 
 
 def test_mask_and_image_share_their_geometry() -> None:
-    mask = np.zeros((20, 50), dtype=np.bool_)
-    mask[4:16, 10:40] = True
+    mask = np.zeros((20, 50), dtype=np.uint8)
+    mask[4:16, 10:40] = 1
     image = fit_image(mask * np.uint8(255), 25, 1, U8)[0] > 127
-    np.testing.assert_array_equal(fit_mask(mask, 25), image)
+    np.testing.assert_array_equal(fit_labels(mask, 25), image)
 
 
 def test_channels_are_colour_only_where_some_image_has_differing_ones(tmp_path: Path) -> None:

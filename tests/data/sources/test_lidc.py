@@ -19,7 +19,6 @@ from assay.data.sources.lidc_consensus import Nodule, nodules
 from assay.data.sources.lidc_xml import Mark, pixels, read_xml, region
 from assay.data.sources.patches import Patch, cut, cut_mask
 from assay.data.sources.problems import Unreadable
-from assay.data.sources.readers import read_mask
 from assay.data.splits import assign_folds
 
 # 16 mm at 0.5 mm a pixel is 32 px: with size 32 a patch is the pixels themselves.
@@ -172,7 +171,7 @@ def test_a_patch_is_as_wide_in_mm_whatever_the_spacing() -> None:
         y, x = np.mgrid[: int(60 / row_mm), : int(60 / column_mm)]
         disc = np.hypot((y + 0.5) * row_mm - 30, (x + 0.5) * column_mm - 30) < 4
         patch = Patch(30 / column_mm, 30 / row_mm, row_mm, column_mm, 20.0, 64)
-        mask = read_mask(cut_mask(disc, patch))
+        mask = cut_mask(disc, patch)
         assert mask.shape == (64, 64)
         areas.append(mask.mean() * 400)
         rows, columns = np.nonzero(mask)
@@ -192,7 +191,7 @@ def test_what_lies_beyond_the_slice_is_black() -> None:
 def test_a_small_lesion_does_not_vanish() -> None:
     mask = np.zeros((64, 64), dtype=bool)
     mask[32, 32] = True
-    assert read_mask(cut_mask(mask, Patch(32.5, 32.5, 0.5, 0.5, 32.0, 8))).any()
+    assert cut_mask(mask, Patch(32.5, 32.5, 0.5, 0.5, 32.0, 8)).any()
 
 
 # --- the set ----------------------------------------------------------------------------------------------------------

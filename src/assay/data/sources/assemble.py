@@ -11,15 +11,18 @@ import numpy as np
 
 from assay.core.data_spec import DataSpec
 from assay.core.errors import DataError
+from assay.core.factors import LESION
 from assay.core.types import FactorTable, rows_of
 from assay.data import leakage
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, known_set
 from assay.data.dataset import Dataset, PixelScale
 from assay.data.leakage import exact_groups, near_pairs, row_hashes
-from assay.data.sources.decode import Decoded, decode_images, decode_masks
+from assay.data.sources.crops import FileCrops
+from assay.data.sources.decode import Decoded, decode_images
 from assay.data.sources.files import Fact, facts_of, file_source
 from assay.data.sources.listing import Listing
+from assay.data.sources.masking import decoded_masks, doubtful, mask_digests, mask_facts, refuse_empty, told_of
 from assay.data.sources.problems import Problem, left_out, refuse
 
 _SENTENCES = 20
@@ -27,17 +30,21 @@ _SENTENCES = 20
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2]."""
+    """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
+
+    crops: where windows of the same images can be cut from.
+    """
 
     images: Decoded
     masks: Decoded | None
     native: np.ndarray
+    crops: FileCrops | None = None
 
 
 def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
     """The dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
     facts = facts_of(listing.images, cache)
-    masks = None if listing.masks is None else facts_of(listing.masks, cache)
+    masks = None if listing.masks is None else mask_facts(listing.masks, cache)
     whole, kept = listing.drop(_unusable(listing, facts, masks))
     facts = [facts[at] for at in kept]
     masks = None if masks is None else [masks[at] for at in kept]
@@ -52,8 +59,11 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     hashes = _hashes(pixels.images, cache)
     listing, decoded = listing.drop(_undecoded(listing, pixels))
     kept = rows_of(decoded)
-    if len(listing) and listing.target is None and pixels.masks is not None:
-        listing = _target_from_masks(listing, pixels.masks.array[kept])
+    if len(listing) and pixels.masks is not None:
+        listing, again = listing.drop(_doubtful(listing, pixels.masks, kept))
+        kept = kept[rows_of(again)]
+        if listing.target is None:
+            listing = _target_from_masks(listing, pixels.masks.array[kept])
     listing, again = listing.drop(_copies(listing, hashes[kept]))
     kept = kept[rows_of(again)]
     if not skip_bad_rows:
@@ -62,7 +72,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         _none_left(listing)
     table = _table(listing)
     images = ArrayImages(pixels.images.array, kept)
-    masks = None if pixels.masks is None else ArrayMasks(pixels.masks.array, kept)
+    masks, about_masks, doubts = _masks(listing, pixels, kept)
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
     content = _content(table, hashes[kept], mask_hashes)
     copies = _near_copies(listing, table, images, content, cache)
@@ -74,15 +84,17 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         native=pixels.native[kept],
         shape=images.shape,
         deep=pixels.images.array.dtype == np.uint16,
-        facts=listing.facts,
+        facts=(*listing.facts, *about_masks),
         warnings=(
             *listing.warnings,
-            *(f"{note} ({count} images)" for note, count in sorted(pixels.images.notes.items())),
+            *(f"{note} ({len(noted)} images)" for note, noted in sorted(pixels.images.notes.items())),
+            *doubts,
         ),
         left_out=left_out(listing.problems, listing.word),
     )
     scale = _scale(spec, table, pixels.native[kept], known.scale if known else PixelScale())
-    return Dataset(table, images, masks, card, scale, content, copies)
+    crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
+    return Dataset(table, images, masks, card, scale, content, copies, pixels.native[kept], crops)
 
 
 def _none_left(listing: Listing) -> None:
@@ -90,7 +102,18 @@ def _none_left(listing: Listing) -> None:
     raise DataError(f"{listing.where} gives no images")
 
 
-def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact] | None) -> list[Problem]:
+def _masks(
+    listing: Listing, pixels: Pixels, kept: np.ndarray
+) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str]]:
+    """The masks, and what the card says and warns of them. Raises DataError when none shows a lesion."""
+    if pixels.masks is None:
+        return None, (), ()
+    refuse_empty(pixels.masks, kept, listing.where)
+    facts, warnings = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning)
+    return ArrayMasks(pixels.masks.array, kept, listing.meaning.kinds), facts, warnings
+
+
+def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:
     """Files whose header already shows that they cannot be used."""
     problems: list[Problem] = []
     for at, fact in enumerate(facts):
@@ -108,7 +131,7 @@ def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact] | N
 
 
 def _decoded(
-    listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact] | None, spec: DataSpec, cache: ArrayCache
+    listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None, spec: DataSpec, cache: ArrayCache
 ) -> Pixels:
     headers = [fact.header for fact in facts if fact.header is not None]
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
@@ -117,8 +140,19 @@ def _decoded(
     images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache)
     if masks is None or listing.masks is None:
         return Pixels(images, None, native)
-    decoded = decode_masks(_sources(listing.masks), [fact.digest for fact in masks], spec.size, cache)
-    return Pixels(images, decoded, native)
+    decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)
+    crops = FileCrops(
+        images=listing.images,
+        masks=listing.masks,
+        digests=tuple(map(" ".join, zip(digests, mask_digests(listing.masks, masks, native), strict=True))),
+        native=native,
+        meaning=listing.meaning,
+        size=spec.size,
+        channels="grey" if images.array.shape[1] == 1 else "colour",
+        deep=deep,
+        cache=cache,
+    )
+    return Pixels(images, decoded, native, crops)
 
 
 def _sources(paths: Sequence[Path]) -> list[Callable[[], bytes]]:
@@ -136,8 +170,15 @@ def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
     ]
 
 
+def _doubtful(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+    return [listing.problem(at, *told) for at, told in doubtful(masks, kept).items()]
+
+
 def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:
-    return replace(listing, target=masks.reshape(len(masks), -1).any(axis=1).astype(np.int64))
+    """The target, and the factor that says the same, so that environments can choose by it."""
+    shown = masks.reshape(len(masks), -1).any(axis=1).astype(np.int64)
+    factors = (*listing.factors, LESION)
+    return replace(listing, target=shown, factors=factors, columns={**listing.columns, LESION.name: shown})
 
 
 def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:

@@ -1,9 +1,7 @@
 """Decode files once, at study resolution, into the cache: streamed, so that only a few are in memory at a time.
 
-The rule: an image is scaled so that its longer side is `size` px, antialiased (triangle filter), its aspect kept, and
-padded with black to a centred square, so that a round lesion stays round. Grey levels stay 8 bit unless any image of
-the set has more, when all become 16 bit. A mask follows the same geometry by area: a pixel is lesion where at least
-half of it is; a lesion too small for that keeps the pixels it covers most, so that it never vanishes.
+How an image and its mask are fitted into a square stands in `fitting`. Grey levels stay 8 bit unless any image of the
+set has more, when all become 16 bit.
 """
 
 from __future__ import annotations
@@ -16,17 +14,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from assay.data.cache import ArrayCache
+from assay.data.sources.fitting import fit_image, fit_labels, is_coloured, vanished
+from assay.data.sources.masks import Labels
 from assay.data.sources.problems import Unreadable
-from assay.data.sources.readers import read_mask, read_picture
+from assay.data.sources.readers import read_picture
 
 VERSION = 1
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256
-_LUMINANCE = np.array([0.299, 0.587, 0.114])
+VANISHED = "vanished"
+"""The note of a mask with lesions that are too small to be seen at study resolution."""
 
 Channels = Literal["auto", "grey", "colour"]
 Failures = dict[int, tuple[str, str]]
@@ -35,11 +35,11 @@ Failures = dict[int, tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An array of all files, with zeros where one failed. notes: what was changed on the way -> in how many files."""
+    """An array of all files, with zeros where one failed. notes: what was changed on the way -> positions of files."""
 
     array: np.ndarray
     failures: Failures
-    notes: dict[str, int]
+    notes: dict[str, list[int]]
 
 
 class _ColourFound(Exception):
@@ -69,16 +69,20 @@ def decode_images(
 
 
 def decode_masks(
-    sources: Sequence[Callable[[], bytes]], digests: Sequence[str], size: int, cache: ArrayCache
+    sources: Sequence[Callable[[], Labels]], digests: Sequence[str], size: int, cache: ArrayCache
 ) -> Decoded:
-    """All masks as bool [n, 1, size, size]."""
+    """All masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, and `VANISHED`.
+
+    digests: what names the masks' content and what their values mean.
+    """
 
     def one(at: int, out: np.ndarray) -> tuple[str, ...]:
-        out[0] = fit_mask(read_mask(sources[at]()), size)
-        return ()
+        labels = sources[at]()
+        out[0] = fit_labels(labels.values, size)
+        return (*labels.notes, *((VANISHED,) if vanished(labels.values, out[0]) else ()))
 
-    name = _name("masks", digests, size)
-    return _fill(name, (len(sources), 1, size, size), np.dtype(np.bool_), one, cache)
+    name = name_of("labels", digests, size)
+    return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
 
 
 def _decode(
@@ -92,7 +96,7 @@ def _decode(
 ) -> Decoded:
     """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
     dtype = np.dtype(np.uint16 if deep else np.uint8)
-    name = _name("images", digests, size, dtype.name, channels, only_grey)
+    name = name_of("images", digests, size, dtype.name, channels, only_grey)
     coloured = f"{name}.coloured.json"
     if only_grey and cache.read_notes(coloured):
         raise _ColourFound
@@ -125,11 +129,11 @@ def _fill(
     cache: ArrayCache,
 ) -> Decoded:
     """Get or build the array `name`; what failed and what was changed is kept beside it."""
-    beside = f"{name}.json"
+    beside = f"{name}.notes.json"
 
     def fill(array: np.ndarray) -> None:
         failures: dict[str, list[str]] = {}
-        counts: dict[str, int] = {}
+        noted: dict[str, list[int]] = {}
 
         def attempt(at: int) -> tuple[int, tuple[str, ...], Unreadable | None]:
             try:
@@ -143,8 +147,8 @@ def _fill(
             if error is not None:
                 failures[str(at)] = [error.what, error.remedy]
             for note in notes:
-                counts[note] = counts.get(note, 0) + 1
-        cache.write_notes(beside, {"failures": failures, "notes": counts})
+                noted.setdefault(note, []).append(at)
+        cache.write_notes(beside, {"failures": failures, "notes": noted})
 
     array = cache.get(name, shape, dtype, fill, beside)
     kept = cache.read_notes(beside)
@@ -159,74 +163,7 @@ def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable
             yield from pool.map(step, todo[start : start + _AHEAD])
 
 
-def _name(kind: str, digests: Sequence[str], *decides: object) -> str:
+def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
+    """The name in the cache of an array made of files of this content."""
     text = "\n".join([str(VERSION), *(str(item) for item in decides), *digests])
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-
-
-def is_coloured(pixels: np.ndarray) -> bool:
-    """Whether the channels differ anywhere. pixels: [h, w] or [h, w, 3]."""
-    return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
-
-
-def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above."""
-    box = _placed(pixels.shape[0], pixels.shape[1], size)
-    small = _resized(pixels, box.width, box.height)
-    if small.ndim == 3 and channels == 1:
-        small = np.round(small @ _LUMINANCE).astype(small.dtype)
-    if dtype == np.uint16 and small.dtype == np.uint8:
-        # 255 * 257 = 65535: an 8-bit image in a 16-bit set keeps its levels exactly.
-        small = small.astype(np.uint16) * np.uint16(257)
-    out = np.zeros((channels, size, size), dtype=dtype)
-    out[:, box.rows, box.columns] = small if small.ndim == 2 else np.moveaxis(small, -1, 0)
-    return out
-
-
-def fit_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """A mask, bool [h, w], as bool [size, size] by the rule above."""
-    box = _placed(mask.shape[0], mask.shape[1], size)
-    covered = Image.fromarray(mask.astype(np.float32)).resize((box.width, box.height), Image.Resampling.BOX)
-    share = np.asarray(covered)
-    out = np.zeros((size, size), dtype=np.bool_)
-    # The filter's weights add up to 1 only to some rounding: exactly half must stay lesion.
-    out[box.rows, box.columns] = share >= min(0.5, float(share.max())) - 1e-6 if mask.any() else False
-    return out
-
-
-@dataclass(frozen=True, slots=True)
-class _Box:
-    """Where a scaled image lies in the square."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def rows(self) -> slice:
-        return slice(self.top, self.top + self.height)
-
-    @property
-    def columns(self) -> slice:
-        return slice(self.left, self.left + self.width)
-
-
-def _placed(height: int, width: int, size: int) -> _Box:
-    longer = max(height, width)
-    tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
-    return _Box((size - tall) // 2, (size - wide) // 2, tall, wide)
-
-
-def _resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    if pixels.dtype == np.uint8:
-        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
-    planes = [pixels] if pixels.ndim == 2 else [pixels[..., at] for at in range(3)]
-    small = [
-        np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
-        for plane in planes
-    ]
-    whole = np.round(np.clip(np.stack(small, axis=-1), 0, 65535)).astype(np.uint16)
-    return whole[..., 0] if pixels.ndim == 2 else whole

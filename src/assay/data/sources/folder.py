@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,40 +11,43 @@ import numpy as np
 
 from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.errors import SpecError
+from assay.core.factors import LESION, has_masks, is_coco
 from assay.core.types import Factor
+from assay.data.sources.coco import FILE_NAME, read_coco
 from assay.data.sources.columns import Wrong, chosen, factor_column, patient_codes, problems_of, target_column
 from assay.data.sources.listing import OWN_PATIENT, Listing
+from assay.data.sources.masks import meaning_of
+from assay.data.sources.pairs import image_files, paired
 from assay.data.sources.paths import expand, inside
 from assay.data.sources.problems import Problem, Unreadable, first_of_each, shown
+from assay.data.sources.row_masks import leave_out_unmasked, row_masks
 from assay.data.sources.table import Table, absent, read_table
 
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".jp2", ".dcm", ".dicom", ".nii", ".gz")
-)
-EMPTY_OR_NOT = ("lesion-free", "lesion")
+BY_MASK = "present where the mask shows a lesion"
 
 
 def list_table(spec: DataSpec) -> Listing:
-    """A CSV beside images. Raises SpecError for what the spec gets wrong; single bad rows come as problems."""
-    folder = _folder(spec.folder, "data.folder")
+    """A CSV or a COCO file beside images. Raises SpecError for a wrong spec; single bad rows come as problems."""
+    folder = folder_of(spec.folder, "data.folder")
     path = folder / spec.table
     if not path.is_file():
         raise SpecError(
             f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
         )
-    read = read_table(path, spec.image)
+    coco = read_coco(path, spec) if is_coco(spec) else None
+    read = read_table(path, spec.image) if coco is None else coco.images
     table = chosen(read, spec.where)
-    names = table.column(spec.image, "data.image")
+    names = table.column(spec.image if coco is None else FILE_NAME, "data.image")
     if not len(table) and not read.problems:
         rows = "no row fits data.where" if spec.where else "it has a header and no rows"
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
     problems: list[Problem] = []
-    images, missing = _locate(folder, table, names, "image")
+    images, missing = _locate(folder, table, names, coco is not None)
     problems += missing
-    masks = None
-    if spec.mask:
-        masks, missing = _locate(folder, table, table.column(spec.mask, "data.mask"), "mask")
-        problems += [Problem(p.row, names[table.numbers.index(p.row)], p.what, p.remedy) for p in missing]
+    masks, missing = row_masks(folder, spec, table, names, coco)
+    problems += missing
+    if coco is not None:
+        problems += [problem for problem in coco.problems if problem.row in table.numbers]
     target, classes, facts = _target(spec, table, names, problems)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
@@ -53,11 +55,11 @@ def list_table(spec: DataSpec) -> Listing:
     listing = Listing(
         title=folder.name,
         where=spec.table,
-        word="row",
+        word="row" if coco is None else "image",
         numbers=table.numbers,
         names=names,
         images=tuple(path or folder for path in images),
-        masks=None if masks is None else tuple(path or folder for path in masks),
+        masks=None if masks is None else tuple(masks),
         target=target,
         classes=classes,
         patient=patient,
@@ -65,42 +67,29 @@ def list_table(spec: DataSpec) -> Listing:
         columns=columns,
         problems=read.problems,
         facts=facts,
-        warnings=() if spec.patient else (OWN_PATIENT,),
+        warnings=(*(() if spec.patient else (OWN_PATIENT,)), *(coco.warnings if coco else ())),
         header=table.header,
+        meaning=coco.meaning if coco else meaning_of(spec),
     )
-    return listing.drop(first_of_each(problems))[0]
+    return leave_out_unmasked(listing.drop(first_of_each(problems))[0], spec)
 
 
 def list_stems(spec: DataSpec) -> Listing:
-    """`images/` and `masks/` with equal stems. The target is whether the mask is empty."""
-    folder = _folder(spec.folder, "data.folder")
+    """`images/` and `masks/` with equal stems. The target is whether the mask shows a lesion."""
+    folder = folder_of(spec.folder, "data.folder")
     for part in ("images", "masks"):
         if not (folder / part).is_dir():
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
-    images, others = _files(folder / "images")
-    masks: dict[str, list[Path]] = {}
-    for mask in _files(folder / "masks")[0]:
-        masks.setdefault(_stem(mask), []).append(mask)
-    names = tuple(f"images/{path.name}" for path in images)
-    problems: list[Problem] = []
-    stems = [_stem(path) for path in images]
-    count = Counter(stems)
-    for at, stem in enumerate(stems):
-        if count[stem] > 1:
-            problems.append(Problem(at + 1, names[at], "another image has the same stem", "rename one of them"))
-        elif len(masks.get(stem, ())) != 1:
-            found = "no mask has" if stem not in masks else f"{len(masks[stem])} masks have"
-            problems.append(Problem(at + 1, names[at], f"{found} its stem", "give it one, all black without a lesion"))
-    orphans = len(set(masks) - set(stems))
-    warnings = (OWN_PATIENT, *_ignored(others), *((f"{orphans} masks belong to no image",) if orphans else ()))
-    listing = _plain(folder, images, names, None, EMPTY_OR_NOT, warnings, ("positive when the mask is not empty",))
-    paired = tuple(masks.get(stem, [folder])[0] for stem in stems)
-    return replace(listing, masks=paired).drop(problems)[0]
+    pairs = paired(folder / "images", folder / "masks", folder, spec.unmasked == "refuse")
+    warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings)
+    listing = _plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,))
+    listing = replace(listing, masks=pairs.masks, meaning=meaning_of(spec))
+    return leave_out_unmasked(listing.drop(pairs.problems)[0], spec)
 
 
 def list_classes(spec: DataSpec) -> Listing:
     """One folder per class, images anywhere below it."""
-    folder = _folder(spec.classes, "data.classes")
+    folder = folder_of(spec.classes, "data.classes")
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
         raise SpecError(
@@ -110,7 +99,7 @@ def list_classes(spec: DataSpec) -> Listing:
     labels: list[str] = []
     others = 0
     for name in names:
-        found, ignored = _files(folder / name, deep=True)
+        found, ignored = image_files(folder / name, deep=True)
         if not found:
             raise SpecError(f"data.classes: {folder.name}/{name}/ holds no image; put some there or remove the folder")
         images += found
@@ -141,44 +130,40 @@ def _plain(
     )  # fmt: skip
 
 
-def _folder(text: str, place: str) -> Path:
+def folder_of(text: str, place: str) -> Path:
+    """The folder that a spec names. Raises SpecError when it does not exist or is a file."""
     path = expand(text, place)
     if not path.is_dir():
         raise SpecError(f"{place}: '{text}' is a file; give the folder that holds the images")
     return path
 
 
-def _files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
-    """Image files in sorted order, hidden ones left out, and how many other files there are."""
-    found = [path for path in (folder.rglob("*") if deep else folder.iterdir()) if path.is_file()]
-    seen = [path for path in found if not path.name.startswith(".")]
-    images = sorted(path for path in seen if path.suffix.lower() in SUFFIXES)
-    return images, len(seen) - len(images)
-
-
 def _ignored(others: int) -> tuple[str, ...]:
     return (f"{others} files without an image's extension were not looked at",) if others else ()
 
 
-def _stem(path: Path) -> str:
-    name = path.name[: -len(".nii.gz")] if path.name.endswith(".nii.gz") else path.stem
-    return unicodedata.normalize("NFC", name)
-
-
-def _locate(folder: Path, table: Table, cells: Sequence[str], kind: str) -> tuple[list[Path | None], list[Problem]]:
+def _locate(folder: Path, table: Table, cells: Sequence[str], deeper: bool) -> tuple[list[Path | None], list[Problem]]:
+    """The files of these names. deeper: they may lie in `images/` as well, as those of a COCO file often do."""
+    below = folder / "images"
+    places = (folder, below) if deeper and below.is_dir() else (folder,)
     paths: list[Path | None] = []
     problems: list[Problem] = []
     for number, cell in zip(table.numbers, cells, strict=True):
         try:
             if absent(cell):
-                remedy = "name it, or an all-black one without a lesion" if kind == "mask" else "name a file"
-                raise Unreadable(f"it names no {kind}", remedy)
-            paths.append(inside(folder, cell))
+                raise Unreadable("it names no image", "name a file")
+            paths.append(_first(places, cell))
         except Unreadable as error:
             paths.append(None)
-            what = f"mask: {error.what}" if kind == "mask" else error.what
-            problems.append(Problem(number, cell, what, error.remedy))
+            problems.append(Problem(number, cell, error.what, error.remedy))
     return paths, problems
+
+
+def _first(places: Sequence[Path], cell: str) -> Path:
+    for place in places[:-1]:
+        with suppress(Unreadable):
+            return inside(place, cell)
+    return inside(places[-1], cell)
 
 
 def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None]) -> list[Problem]:
@@ -196,10 +181,10 @@ def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None
 def _target(
     spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
 ) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
-    if not spec.target:
-        if not spec.mask:
-            raise SpecError("data.target is empty; name the column of labels, or data.mask to tell lesion from none")
-        return None, EMPTY_OR_NOT, ("positive when the mask is not empty",)
+    if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
+        if LESION.name in spec.factors:
+            raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
+        return None, LESION.levels, (BY_MASK,)
     cells = table.column(spec.target, "data.target")
     target = target_column(spec.target, spec.positive, cells)
     if len(set(target.codes[target.codes >= 0].tolist())) < 2 and len(table):

@@ -25,6 +25,7 @@ from assay.data.sources.files import facts_of
 from assay.data.sources.lidc_series import Entry, entries_of
 from assay.data.sources.lidc_xml import pixels
 from assay.data.sources.listing import Listing
+from assay.data.sources.masks import Labels
 from assay.data.sources.nih import directory
 from assay.data.sources.patches import Patch, cut, cut_mask
 from assay.data.sources.problems import Problem, refuse
@@ -202,8 +203,8 @@ def _image(entry: Entry, patch: Patch, low: float, high: float) -> np.ndarray:
     return cut(hounsfield(entry.path), patch, low, high)
 
 
-def _mask(entry: Entry, patch: Patch) -> bytes:
+def _mask(entry: Entry, patch: Patch) -> Labels:
     rows, columns = pixels(entry.codes)
     mask = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), dtype=np.bool_)
     mask[rows, columns] = True
-    return cut_mask(mask, patch)
+    return Labels(cut_mask(mask, patch))

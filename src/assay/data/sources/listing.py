@@ -10,6 +10,8 @@ import numpy as np
 
 from assay.core.types import Factor
 from assay.data.cards import KnownSet
+from assay.data.sources.masking import MaskAt
+from assay.data.sources.masks import ONE, Meaning
 from assay.data.sources.problems import Problem
 
 
@@ -18,9 +20,10 @@ class Listing:
     """The usable rows of a source, aligned.
 
     where: how messages call the table or folder. word: what a row is called there. numbers: row numbers as the file
-    shows them. names: image names for messages. target: int64 [n] into `classes`; None when the mask decides it (empty
-    or not). facts: half-sentences for the card, such as how the classes were found. warnings: what a user should know.
-    about: what is known of a public set; without it the title and the header tell whether the set is a known one.
+    shows them. names: image names for messages. target: int64 [n] into `classes`; None when the masks decide it (any
+    lesion or none). meaning: of the masks' values. facts: half-sentences for the card, such as how the classes were
+    found. warnings: what a user should know. about: what is known of a public set; without it the title and the header
+    tell whether the set is a known one.
     """
 
     title: str
@@ -29,7 +32,7 @@ class Listing:
     numbers: tuple[int, ...]
     names: tuple[str, ...]
     images: tuple[Path, ...]
-    masks: tuple[Path, ...] | None
+    masks: tuple[MaskAt, ...] | None
     target: np.ndarray | None
     classes: tuple[str, ...]
     patient: np.ndarray
@@ -40,6 +43,7 @@ class Listing:
     warnings: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     about: KnownSet | None = None
+    meaning: Meaning = ONE
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -52,8 +56,12 @@ class Listing:
         """The listing without these rows, with the problems added, and the positions that were kept."""
         bad = {problem.row for problem in problems}
         kept = [at for at, number in enumerate(self.numbers) if number not in bad]
+        return replace(self.take(kept), problems=(*self.problems, *problems)), kept
+
+    def take(self, kept: list[int]) -> Listing:
+        """The rows at these positions."""
         index = np.array(kept, dtype=np.int64)
-        short = replace(
+        return replace(
             self,
             numbers=tuple(self.numbers[at] for at in kept),
             names=tuple(self.names[at] for at in kept),
@@ -62,9 +70,7 @@ class Listing:
             target=None if self.target is None else self.target[index],
             patient=self.patient[index],
             columns={name: column[index] for name, column in self.columns.items()},
-            problems=(*self.problems, *problems),
         )
-        return short, kept
 
 
 OWN_PATIENT = (

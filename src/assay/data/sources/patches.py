@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,16 +40,13 @@ def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray
     return scaled(_resampled(clipped, patch, low), low, high)
 
 
-def cut_mask(mask: np.ndarray, patch: Patch) -> bytes:
-    """The mask's patch as a PNG of 0 and 255: a pixel is lesion where at least half of what the filter sees is.
+def cut_mask(mask: np.ndarray, patch: Patch) -> np.ndarray:
+    """The mask's patch, uint8 [size, size] of 0 and 1: 1 where at least half of what the filter sees is lesion.
 
     A lesion too small for that keeps the pixels that it covers most, so that it never vanishes. mask: bool [h, w].
     """
     share = _resampled(mask.astype(np.float32), patch, 0.0)
-    lesion = share >= min(0.5, float(share.max())) - 1e-6
-    out = io.BytesIO()
-    Image.fromarray(lesion.astype(np.uint8) * np.uint8(255)).save(out, format="PNG")
-    return out.getvalue()
+    return (share >= min(0.5, float(share.max())) - 1e-6).astype(np.uint8)
 
 
 def _resampled(values: np.ndarray, patch: Patch, beyond: float) -> np.ndarray:

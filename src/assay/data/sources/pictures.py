@@ -24,11 +24,15 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; what was changed on the way; lossy."""
+    """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; what was changed on the way; lossy.
+
+    palette: of a mask whose pixels are indices into a palette, the colours that they show.
+    """
 
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
     lossy: bool = False
+    palette: np.ndarray | None = None
 
 
 def stored(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Read one image file, whatever its name says: its content decides what it is.
 
 Two steps, so that 50,000 files can be planned before one is decoded: `examine` reads the header, `read_picture` and
-`read_mask` the pixels. Grey stays grey, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
+`read_stored` the pixels. Grey stays grey, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
 (over black) becomes RGB; EXIF orientation is applied. Files with several frames are refused by name.
 """
 
@@ -56,22 +56,10 @@ def read_picture(data: bytes, size: int) -> Picture:
     return _attempt(lambda content: kind.pixels(content, False, size), data)
 
 
-def read_mask(data: bytes) -> np.ndarray:
-    """A mask as bool [h, w]: true above half of the file's range, or above 0 in a file of 0 and 1 only.
-
-    Raises Unreadable when other values show that the file holds labels or an image rather than a mask.
-    """
+def read_stored(data: bytes) -> Picture:
+    """The values that a mask's file stores, uint8 or uint16 [h, w] or [h, w, 3], or bool. Raises Unreadable."""
     kind = _format(data)
-    picture = _attempt(lambda content: kind.pixels(content, True, 0), data)
-    pixels = picture.pixels if picture.pixels.ndim == 2 else picture.pixels.max(axis=2)
-    if pixels.dtype == np.bool_:
-        return pixels
-    largest, half = int(pixels.max()), int(np.iinfo(pixels.dtype).max) // 2
-    if largest <= 1:
-        return pixels > 0
-    if largest <= half and not picture.lossy:
-        raise Unreadable(f"the mask's largest value is {largest}", "a mask holds 0 and 1, or 0 and 255")
-    return pixels > half
+    return _attempt(lambda content: kind.pixels(content, True, 0), data)
 
 
 def _format(data: bytes) -> _Format:
@@ -128,7 +116,7 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         if image.mode in _DEEP:
             return Picture(stored(np.asarray(image)), lossy=lossy)
         if mask and image.mode == "P":
-            return Picture(_palette_mask(image))
+            return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
         if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
             over = Image.new("RGBA", image.size, (0, 0, 0, 255))
             over.alpha_composite(image.convert("RGBA"))
@@ -136,12 +124,6 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         elif image.mode != "L":
             image = image.convert("L" if image.mode == "1" else "RGB")
         return Picture(np.asarray(image), notes, lossy)
-
-
-def _palette_mask(image: Image.Image) -> np.ndarray:
-    """A mask with a palette: its indices where they are 0 and 1 only (as label tools write it), else its colours."""
-    indices = np.asarray(image)
-    return indices if indices.max() <= 1 else np.asarray(image.convert("RGB"))
 
 
 def _loses_depth(image: ImageFile.ImageFile) -> bool:
