@@ -1,6 +1,7 @@
-"""Images per second of the nodule phantom, by image size and number of threads.
+"""Images per second of a phantom, by image size and number of threads.
 
     python benchmarks/phantom_speed.py
+    python benchmarks/phantom_speed.py --phantom endoscopy --sizes 64 96 256 --threads 1
 
 Each figure is the best of several repetitions of rendering the same images, all factors drawn from their marginals.
 Images per processor second (of all threads together) say what a machine that is busy with other things would hide.
@@ -16,17 +17,19 @@ from concurrent.futures import ProcessPoolExecutor
 
 import torch
 
+from assay.core.registry import build
 from assay.core.seeds import generator
-from assay.data.phantoms.nodule import NodulePhantom
+from assay.data.dataset import Phantom
 
 SIZES = (32, 64, 128, 256)
 PIXELS = 3_000_000  # per repetition
 
 
-def speed(size: int, threads: int, repetitions: int) -> tuple[float, float]:
+def speed(name: str, size: int, threads: int, repetitions: int) -> tuple[float, float]:
     """Images per second, and per second of processor time."""
     torch.set_num_threads(threads)
-    phantom, draws = NodulePhantom(), generator(0, "speed")
+    phantom: Phantom = build("phantom", name, {})
+    draws = generator(0, "speed")
     count = PIXELS // size**2
     values = {factor.name: phantom.quantile(factor.name, draws.random(count)) for factor in phantom.factors}
     nuisance = draws.integers(0, 2**31, count)
@@ -42,19 +45,21 @@ def speed(size: int, threads: int, repetitions: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--phantom", default="nodule")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="px a side")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     print("| size, px | processes | threads each | images/s | images per processor second |")
     print("|---|---|---|---|---|")
-    for size in SIZES:
+    for size in options.sizes:
         for threads in options.threads:
-            wall, processor = speed(size, threads, options.repetitions)
+            wall, processor = speed(options.phantom, size, threads, options.repetitions)
             print(f"| {size} | 1 | {threads} | {wall:,.0f} | {processor:,.0f} |", flush=True)
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
-        for size in SIZES:
-            jobs = [pool.submit(speed, size, 1, options.repetitions) for _ in range(options.processes)]
+        for size in options.sizes:
+            jobs = [pool.submit(speed, options.phantom, size, 1, options.repetitions) for _ in range(options.processes)]
             walls, processors = zip(*(job.result() for job in jobs), strict=True)
             mean = sum(processors) / len(processors)
             print(f"| {size} | {options.processes} | 1 | {sum(walls):,.0f} | {mean:,.0f} |", flush=True)

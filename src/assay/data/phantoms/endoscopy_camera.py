@@ -43,10 +43,10 @@ def colours(
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
         return spread(nuisance, f"endo-{name}", low, high)[:, 0]
 
-    e = 0.55 * seen.illumination + draw("exposure", -0.25, 0.25)
-    exposure = 2.4 * (1 + 0.5 * e) / (1 - 0.4 * e)
-    green = 0.37 - 0.07 * seen.hue + draw("green", -0.04, 0.04)
-    blue = green * (0.6 + 0.08 * seen.hue + draw("blue", -0.16, 0.16))
+    e = 0.48 * seen.illumination + draw("exposure", -0.25, 0.25)
+    exposure = 2.35 * (1 + 0.5 * e) / (1 - 0.4 * e)
+    green = 0.365 - 0.065 * seen.hue + draw("green", -0.03, 0.03)
+    blue = green * (0.6 + 0.08 * seen.hue + draw("blue", -0.21, 0.21))
     taken = ((1.0, 0.16, 0.18), (green, 0.5 * green, 0.15 * green), (blue, 0.5 * blue, 0.75 * blue))
     out = torch.empty(len(nuisance), 3, grid.size, grid.size, device=grid.device)
     for channel, (own, by_blood, by_film) in enumerate(taken):

@@ -87,7 +87,7 @@ def _light(growths: Polyps, bowel: Tube, grid: Grid) -> Float[Tensor, "n 1 3"]:
 
     x, y = put(growths.x), put(growths.y)
     on_wall = brightness(bowel, around(bowel, x, y), x, y)
-    return on_wall.add_((1 - on_wall).mul_(put(0.08 + 0.42 * growths.height)))
+    return on_wall.add_((1 - on_wall).mul_(put(0.1 + 0.5 * growths.height)))
 
 
 def _cast_shadow(surface: Surface, own: _Own) -> None:
@@ -109,7 +109,7 @@ def _draw_head(surface: Surface, blood: Float[Tensor, "n pixels"], mask: Bool[Te
     head = _head(own, windows)
     slope_x, slope_y, crease = _relief(own, head)
     windows.mark(mask, head.cover >= 0.5)
-    top = (head.inside * head.inside).mul_(put(-0.5 * polyp.height)).add_(put(1 + 0.4 * polyp.height))
+    top = (head.inside * head.inside).mul_(put(-0.6 * polyp.height)).add_(put(1 + 0.6 * polyp.height))
     cover = (1 - _attached(own, head)).mul_(head.cover).mul_(put(polyp.opacity))
     windows.blend(surface.light, (1 - crease * put(0.28 * polyp.lobulated)).mul_(top).mul_(own.light), cover)
     windows.blend(surface.slope_x, slope_x, cover)

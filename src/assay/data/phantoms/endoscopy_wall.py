@@ -95,8 +95,8 @@ def tube(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Tube:
         depth=seen.folds * draw("depth", 0.75, 1.0),
         warp=draw("warp", 0.03, 0.1),
         waves=draw("waves", 0.03, 0.15),
-        slant_x=draw("slant-x", -1.8, 1.8),
-        slant_y=draw("slant-y", -1.8, 1.8),
+        slant_x=draw("slant-x", -2.2, 2.2),
+        slant_y=draw("slant-y", -2.2, 2.2),
     )
 
 
