@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"pytest", "torch", "timm", "torchmetrics", "monai", "pandas", "scipy"}
+HEAVY = {"pytest", "torch", "timm", "torchmetrics", "monai", "pandas", "scipy", "segmentation_models_pytorch"}
 REFUSED = "name: refused\ndata: {phantom: nodul}\n"
 
 

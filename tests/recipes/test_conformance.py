@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from assay.testing.training import TrainingConformance
 
 
@@ -14,3 +16,11 @@ class TestThreeStepSegmentation(TrainingConformance):
 
 class TestMovingTeacher(TrainingConformance):
     loss = "tests.recipes.objectives:MovingTeacher"
+
+
+class TestScheduledSum(TrainingConformance):
+    task = "segmentation"
+    loss = "cross-entropy-dice"
+    params: ClassVar[dict[str, Any]] = {"schedule": "step", "at": 0.5}
+    architecture = "tests.recipes.objectives:dense_network"
+    selection = "last"

@@ -29,7 +29,7 @@ class ArchitectureParams(Params):
 class LossParams(Params):
     """The arguments of a loss.
 
-    per_image: whether it is the mean over images of a term of each, which can be weighted.
+    per_image: whether it is the mean over images of a term of each, which a mitigation can weigh.
     tasks: whether it compares a label with the logits of an image, masks with those of pixels, or either.
     """
 
@@ -40,6 +40,11 @@ class LossParams(Params):
     def trains_head(self) -> bool:
         """Whether the network's own logits are trained, so that there are predictions before the last step."""
         return True
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is another function in another epoch, so that its values in two epochs cannot be compared."""
+        return False
 
 
 class ImageLossParams(LossParams):
@@ -87,6 +92,11 @@ def refusal(recipe: RecipeSpec) -> str:
             )
         if mitigation.needs_head and not loss.trains_head:
             return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
+    if recipe.selection == "best-validation-loss" and isinstance(loss, LossParams) and loss.changes:
+        return (
+            f"selection 'best-validation-loss' compares epochs, and loss '{recipe.loss.name}' weighs its terms "
+            "otherwise in each: use selection: last, or constant weights"
+        )
     if recipe.selection == WORST_GROUP and isinstance(loss, LossParams) and not loss.trains_head:
         return f"selection '{WORST_GROUP}' {_without_head(recipe)}"
     if uses_groups(recipe) and not recipe.groups:

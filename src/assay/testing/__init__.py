@@ -23,6 +23,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from assay.testing.architecture import ArchitectureConformance
     from assay.testing.dataset import DatasetConformance
+    from assay.testing.denseloss import DenseLossConformance
     from assay.testing.intervention import InterventionConformance
     from assay.testing.loss import LossConformance
     from assay.testing.phantom import PhantomConformance
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArchitectureConformance",
     "DatasetConformance",
+    "DenseLossConformance",
     "InterventionConformance",
     "LossConformance",
     "PhantomConformance",

@@ -15,22 +15,36 @@ from assay.recipes.objective import LossContext, Objective, Progress
 from assay.recipes.untyped import fork_generators, go_back, named_layers, seed_torch
 from assay.testing.named import NamedComponent
 
-WIDTH, CLASSES = 6, 2
+WIDTH, CLASSES, SIDE = 6, 2, 8
 PROGRESS = Progress(step=0, steps=1, epoch=0, epochs=1)
 
 
 def batch_of(target: Tensor) -> Batch:
-    """A batch whose images nobody looks at."""
-    return Batch(images=torch.zeros(len(target), 1, 1, 1), target=target, row=torch.arange(len(target)))
+    """A batch whose images nobody looks at. target: labels of images [b], or of their pixels [b, h, w]."""
+    rows, images = torch.arange(len(target)), torch.zeros(len(target), 1, 1, 1)
+    if target.ndim == 1:
+        return Batch(images=images, target=target, row=rows)
+    return Batch(images=images, target=target.amax(dim=(1, 2)).clamp_max(1).long(), row=rows, masks=target[:, None])
 
 
-def random_outputs(rows: int, classes: int = CLASSES, width: int = WIDTH, seed: int = 0) -> Outputs:
-    """Features and logits from a normal distribution, which take gradients."""
+def random_outputs(
+    rows: int, classes: int = CLASSES, width: int = WIDTH, seed: int = 0, size: tuple[int, ...] = ()
+) -> Outputs:
+    """Features and logits (of images, or with `size` of pixels) from a normal distribution, which take gradients."""
     draws = torch.Generator().manual_seed(seed)
     return Outputs(
         torch.randn(rows, width, generator=draws, requires_grad=True),
-        torch.randn(rows, classes, generator=draws, requires_grad=True),
+        torch.randn(rows, classes, *size, generator=draws, requires_grad=True),
     )
+
+
+def lesions(images: int) -> Tensor:
+    """Label maps uint8 [images, 8, 8]: a square of side 4 in another place each; every fourth image has none."""
+    masks = torch.zeros(images, SIDE, SIDE, dtype=torch.uint8)
+    for i in range(images):
+        y, x = i % 5, 3 * i % 5
+        masks[i, y : y + 4, x : x + 4] = i % 4 != 3
+    return masks
 
 
 class LossConformance(NamedComponent):
@@ -40,11 +54,13 @@ class LossConformance(NamedComponent):
     - `needs_distance`: it is 0 when all features are equal.
     - `permutation_invariant`: the order of a batch does not matter.
     - `differentiable`: autograd's gradient is that of the value (False where a part is held constant in a step).
+    - `steps`: in how many it teaches a tiny network two classes.
+    - `dense`: it compares logits of pixels with masks (`DenseLossConformance` proves more of such a loss).
 
     Proven: one finite number and finite gradients on any batch (a single image, a single class, no two of a class, all
     features equal or zero); the gradient is that of the value; the order of a batch does not matter; it is computed in
     float32 under autocast and draws nothing at random; it trains the head just when `fits_head` says so; its parameters
-    can be drawn anew, and it is rebuilt from its spec and state; a hundred steps teach a tiny network two classes.
+    can be drawn anew, and it is rebuilt from its spec and state; it teaches a tiny network two classes.
     """
 
     kind: ClassVar[ComponentKind] = "loss"
@@ -53,16 +69,23 @@ class LossConformance(NamedComponent):
     needs_distance: ClassVar[bool] = False
     permutation_invariant: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
+    steps: ClassVar[int] = 100
+    dense: ClassVar[bool] = False
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width of the maps of logits; empty for one row of logits per image."""
+        return (SIDE, SIDE) if self.dense else ()
 
     def positional(self) -> tuple[Any, ...]:
         """See `NamedComponent`."""
-        return (LossContext(WIDTH, CLASSES, (30, 20)),)
+        return (LossContext(WIDTH, CLASSES, (30, 20), self.dense),)
 
     def make(self, counts: tuple[int, ...] = (30, 20)) -> Objective:
-        """The loss for so many training images per class, the same parameters each time."""
+        """The loss for so many training images (or pixels) per class, the same parameters each time."""
         with fork_generators(()):
             seed_torch(0)
-            return self.built(LossContext(WIDTH, len(counts), counts))
+            return self.built(LossContext(WIDTH, len(counts), counts, self.dense))
 
     def value(self, objective: Objective, outputs: Outputs, target: Tensor) -> Tensor:
         """The loss of these outputs."""
@@ -70,8 +93,9 @@ class LossConformance(NamedComponent):
 
     def example(self, objective: Objective, images: int = 12) -> tuple[Outputs, Tensor]:
         """Outputs for a batch of both classes, and its targets, one per view of each image."""
-        target = torch.arange(images) % CLASSES
-        return random_outputs(images * objective.views), target.repeat(objective.views)
+        target = lesions(images) if self.dense else torch.arange(images) % CLASSES
+        views = objective.views
+        return random_outputs(images * views, size=self.size), target.repeat(views, *(1 for _ in self.size))
 
     def test_is_an_objective(self) -> None:
         objective = self.make()
@@ -123,7 +147,7 @@ class LossConformance(NamedComponent):
         if not self.differentiable:
             return
         objective = self.make().double()
-        outputs, target = self.example(objective, images=6)
+        outputs, target = self.example(objective, images=2 if self.dense else 6)
 
         def value(features: Tensor, logits: Tensor) -> Tensor:
             return self.value(objective, Outputs(features, logits), target)
@@ -135,11 +159,14 @@ class LossConformance(NamedComponent):
     def test_single_class(self, images: int) -> None:
         objective = self.make()
         rows = images * objective.views
-        outputs = random_outputs(rows)
-        self.check_odd_batch(objective, outputs, torch.zeros(rows, dtype=torch.int64), zero=self.needs_negative)
+        outputs = random_outputs(rows, size=self.size)
+        target = torch.zeros(rows, *self.size, dtype=torch.int64)
+        self.check_odd_batch(objective, outputs, target, zero=self.needs_negative)
 
     @pytest.mark.parametrize("images", [2, 5])
     def test_no_positive_pair(self, images: int) -> None:
+        if self.dense:
+            return
         objective = self.make(counts=(9,) * images)
         target = torch.arange(images).repeat(objective.views)
         outputs = random_outputs(len(target), classes=images)
@@ -188,19 +215,19 @@ class LossConformance(NamedComponent):
     def test_teaches_a_network_to_separate_two_blobs(self) -> None:
         objective = self.make()
         network = Tiny()
-        before = network.accuracy(by_head=objective.fits_head)
+        before = network.accuracy(by_head=objective.fits_head, dense=self.dense)
         optimiser = torch.optim.Adam([*network.parameters(), *objective.parameters()], lr=0.01)
         draws = torch.Generator().manual_seed(1)
-        for step in range(100):
-            x, target = blobs(64, objective.views, draws)
-            loss = objective.loss(network.read(x), batch_of(target), Progress(step, 100, 0, 1))
+        for step in range(self.steps):
+            x, target = blobs(16 if self.dense else 64, objective.views, draws, dense=self.dense)
+            loss = objective.loss(network.read(x), batch_of(target), Progress(step, self.steps, 0, 1))
             optimiser.zero_grad()
             go_back(loss)
             optimiser.step()  # pyright: ignore[reportUnknownMemberType]
-            objective.after_step(network, Progress(step, 100, 0, 1))
-        after = network.accuracy(by_head=objective.fits_head)
+            objective.after_step(network, Progress(step, self.steps, 0, 1))
+        after = network.accuracy(by_head=objective.fits_head, dense=self.dense)
         assert before < 0.9
-        assert after > 0.95, f"after 100 steps of Adam {after:.2f} of two well separated classes are told apart"
+        assert after > 0.95, f"after {self.steps} steps of Adam {after:.2f} of two well separated classes are told apart"
 
 
 def assert_finite(objective: Objective, outputs: Outputs, loss: Tensor) -> None:
@@ -211,16 +238,19 @@ def assert_finite(objective: Objective, outputs: Outputs, loss: Tensor) -> None:
         assert tensor.grad is None or tensor.grad.abs().max() < 1e6, "a gradient exceeds a million"
 
 
-def blobs(images: int, views: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points 5 standard deviations apart by class, beside a nuisance 10 times as wide, which each view draws anew."""
-    target = torch.arange(images) % CLASSES
-    signal = torch.randn(images, generator=draws) + 5.0 * target - 2.5
-    seen = [torch.stack([signal, 10 * torch.randn(images, generator=draws)], dim=1) for _ in range(views)]
-    return torch.cat(seen), target.repeat(views)
+def blobs(images: int, views: int, draws: torch.Generator, *, dense: bool) -> tuple[Tensor, Tensor]:
+    """Points 5 standard deviations apart by class, beside a nuisance 10 times as wide, which each view draws anew.
+
+    A point is an image, [images * views, 2], or with `dense` each pixel of one, [images * views, 2, 8, 8].
+    """
+    target = lesions(images) if dense else torch.arange(images) % CLASSES
+    signal = torch.randn(target.shape, generator=draws) + 5.0 * target - 2.5
+    seen = [torch.stack([signal, 10 * torch.randn(target.shape, generator=draws)], dim=1) for _ in range(views)]
+    return torch.cat(seen), torch.cat([target] * views)
 
 
 class Tiny(nn.Module):
-    """Two layers of features and a linear head, the same weights each time."""
+    """Two layers of features and a linear head, of each image or each pixel; the same weights each time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,14 +260,15 @@ class Tiny(nn.Module):
             self.head = nn.Linear(WIDTH, CLASSES)
 
     def read(self, x: Tensor) -> Outputs:
-        """Features and logits of points [n, 2]."""
-        features = self.body(x)
-        return Outputs(features, self.head(features))
+        """Features and logits of points [n, 2], or pooled features and logits of maps of points [n, 2, h, w]."""
+        features = self.body(x.movedim(1, -1))
+        pooled = features.flatten(1, 2).mean(dim=1) if x.ndim == 4 else features
+        return Outputs(pooled, self.head(features).movedim(-1, 1))
 
     @torch.no_grad()
-    def accuracy(self, *, by_head: bool) -> float:
+    def accuracy(self, *, by_head: bool, dense: bool) -> float:
         """On fresh points: of the logits, or of the nearer class centre among feature directions."""
-        x, target = blobs(1000, 1, torch.Generator().manual_seed(2))
+        x, target = blobs(1000, 1, torch.Generator().manual_seed(2), dense=dense)
         outputs = self.read(x)
         if by_head:
             return (outputs.logits.argmax(dim=1) == target).double().mean().item()

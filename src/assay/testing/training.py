@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import nn
 
 from assay.core.component import Component
 from assay.core.spec import RecipeSpec
+from assay.core.traits import Task
 from assay.recipes.checkpoint import save_weights
 from assay.recipes.mitigations.mitigation import phases_of
 from assay.recipes.train import Fitted, Interrupted, ProgressReport, fit
@@ -53,8 +54,8 @@ def train_and_keep(recipe: RecipeSpec, folder: Path, pause: float, said: Connect
 
 
 class TrainingConformance:
-    """Set `loss` and its `params`, `architecture` and its `architecture_params`, `mitigation` and its
-    `mitigation_params`, where they are not the default.
+    """Set `task`, `loss` and its `params`, `architecture` and its `architecture_params`, `mitigation` and its
+    `mitigation_params`, `selection`, where they are not the default.
 
     For a part with a state of its own (a teacher, a schedule, running statistics, several phases). Proven: killed with
     SIGKILL at a random step and resumed in another process, or asked to stop within an epoch, training ends with the
@@ -62,23 +63,26 @@ class TrainingConformance:
     curve is finite. Training is 24 steps on 50 grey images of 16 pixels with masks.
     """
 
+    task: ClassVar[Task] = "classification"
     loss: ClassVar[str] = "cross-entropy"
     params: ClassVar[Mapping[str, Any]] = {}
     architecture: ClassVar[str] = "small-cnn"
     architecture_params: ClassVar[Mapping[str, Any]] = {}
     mitigation: ClassVar[str] = "none"
     mitigation_params: ClassVar[Mapping[str, Any]] = {}
+    selection: ClassVar[Literal["last", "best-validation-loss"]] = "best-validation-loss"
 
     def recipe(self) -> RecipeSpec:
         """The recipe that is trained, with as many epochs as make those of all its phases the same number."""
         recipe = RecipeSpec(
+            task=self.task,
             architecture=Component(kind="architecture", name=self.architecture, params=self.architecture_params),
             loss=Component(kind="loss", name=self.loss, params=self.params),
             mitigation=Component(kind="mitigation", name=self.mitigation, params=self.mitigation_params),
             groups="mark",
             epochs=EPOCHS,
             batch_size=BATCH,
-            selection="best-validation-loss",
+            selection=self.selection,
         )
         return recipe.model_copy(update={"epochs": 2 * EPOCHS - sum(phases_of(recipe))})
 

@@ -17,6 +17,11 @@ NAMES = (
     "arcface", "circle", "cross-entropy", "cross-entropy-supcon", "focal", "label-smoothing", "lifted-structure",
     "n-pair", "normalised-softmax", "nt-xent", "pairwise-contrastive", "supcon", "triplet", "weighted-cross-entropy",
 )  # fmt: skip
+FOR_SEGMENTATION = (
+    "boundary", "cross-entropy-dice", "dice", "focal-tversky", "generalised-dice", "hausdorff", "log-cosh-dice",
+    "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
+)  # fmt: skip
+"""Those that serve segmentation alone."""
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,11 @@ NAMES = (
         ("pairwise-contrastive", {"margin": -1}, "Input should be greater than 0"),
         ("arcface", {"margin": 28.6}, "Input should be less than 1.5707963"),
         ("circle", {"margin": 1.5}, "Input should be less than 1"),
+        ("dice", {"smoothing": -1}, "Input should be greater than or equal to 0"),
+        ("dice", {"reduce": "pixel"}, "Input should be 'image' or 'batch'"),
+        ("boundary", {"reduce": "batch"}, "Extra inputs are not permitted"),
+        ("top-k-cross-entropy", {"share": 0}, "Input should be greater than 0"),
+        ("lovasz", {"classes": "some"}, "Input should be 'all' or 'present'"),
         (
             "supcon",
             {"embedding": 8},
@@ -76,12 +86,15 @@ def test_a_value_equal_to_its_default_leaves_the_spec() -> None:
 
 def test_every_argument_says_what_it_is() -> None:
     registered = {entry.name: entry for entry in entries("loss")}
-    for name in NAMES:
+    for name in (*NAMES, *FOR_SEGMENTATION):
         assert registered[name].summary
         for field, info in registered[name].params.model_fields.items():
             assert info.description, f"{name}: {field}"
 
 
 def test_declaring_losses_imports_no_torch() -> None:
-    code = "import sys, assay.recipes.losses.declared; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    code = (
+        "import sys, assay.recipes.losses.declared, assay.recipes.losses.declared_segmentation\n"
+        "sys.exit(bool({'torch', 'scipy', 'monai', 'segmentation_models_pytorch'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.recipes.losses.test_declared import NAMES
+from tests.recipes.losses.test_declared import FOR_SEGMENTATION, NAMES
 
 from assay.core import registry
-from assay.core.registry import lookup
+from assay.core.registry import entries, lookup
 from assay.recipes.objective import LossContext
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/losses.md").read_text(encoding="utf-8")
 HOW_TO = (ROOT / "docs/how-to/add-a-loss.md").read_text(encoding="utf-8")
-SHARED = ("head", "weight", "projection", "embedding")
+SHARED = {
+    "## On an embedding": ("head", "weight", "projection", "embedding"),
+    "## For segmentation": ("reduce", "background", "smoothing"),
+}
 
 
 def blocks(page: str) -> list[str]:
@@ -28,18 +31,30 @@ def blocks(page: str) -> list[str]:
 
 def told(value: object) -> str:
     """A default as the tables write it."""
-    return {"None": "as features", "True": "true", "False": "false"}.get(str(value), str(value))
+    spelt = {"None": "as features", "True": "true", "False": "false", "PydanticUndefined": "needed"}
+    return spelt.get(str(value), str(value))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def defaults(section: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", [*NAMES, *FOR_SEGMENTATION])
 def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
-    section = REFERENCE.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
-    common = REFERENCE.split("## On an embedding", 1)[1].split("\n### ", 1)[0]
-    written = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
-    inherited = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", common, flags=re.MULTILINE))
+    part, section = REFERENCE.split(f"### `{name}`\n", 1)
+    title = re.findall(r"^## .*$", part, flags=re.MULTILINE)[-1]
+    common = defaults(REFERENCE.split(title, 1)[1].split("\n### ", 1)[0])
+    shared = {argument: common[argument] for argument in SHARED.get(title, ())}
+    known = {**shared, **defaults(section.split("\n### ", 1)[0].split("\n## ", 1)[0])}
     for argument, field in lookup("loss", name).params.model_fields.items():
-        known = {**inherited, **written} if argument in SHARED else written
         assert known[argument] == told(field.default), argument
+
+
+def test_every_loss_says_what_it_does_on_an_empty_target() -> None:
+    table = REFERENCE.split("### What they say of an image without lesion", 1)[1].split("\n### ", 1)[0]
+    first = " ".join(re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE))
+    serving = {entry.name for entry in entries("loss") if "segmentation" in getattr(entry.params, "tasks", ())}
+    assert set(re.findall(r"`([a-z-]+)`", first)) == serving
 
 
 def test_the_catalogue_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

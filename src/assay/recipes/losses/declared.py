@@ -1,4 +1,7 @@
-"""The losses for classification that a spec can name, with their checked arguments. Imports no torch."""
+"""The losses for classification that a spec can name, with their checked arguments. Imports no torch.
+
+The first four serve segmentation as well.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,19 @@ from assay.core.registry import register
 from assay.core.traits import ImageLossParams, LossParams
 
 
-class LabelSmoothingParams(ImageLossParams):
+class LabelLossParams(ImageLossParams):
+    """The arguments of a loss per label: of an image, or of each pixel of its mask."""
+
+    tasks = ("classification", "segmentation")
+
+
+class LabelSmoothingParams(LabelLossParams):
     """Arguments of `label-smoothing`."""
 
     smoothing: float = Field(default=0.1, ge=0, lt=1, description="share of the target spread evenly over all classes")
 
 
-class FocalParams(ImageLossParams):
+class FocalParams(LabelLossParams):
     """Arguments of `focal`."""
 
     gamma: float = Field(default=2.0, ge=0, le=20, description="focusing exponent, no unit; 0 is cross-entropy")
@@ -170,14 +179,14 @@ register(
     "loss",
     "cross-entropy",
     f"{_CLASSIFICATION}:CrossEntropy",
-    ImageLossParams,
+    LabelLossParams,
     summary="log-loss of the softmax",
 )
 register(
     "loss",
     "weighted-cross-entropy",
     f"{_CLASSIFICATION}:WeightedCrossEntropy",
-    ImageLossParams,
+    LabelLossParams,
     summary="cross-entropy, classes weighted by inverse frequency in training",
 )
 register(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from assay.core.errors import SpecError
-from assay.core.registry import lookup, register
+from assay.core.nested import code_of, named
+from assay.core.registry import register
 from assay.core.traits import MitigationParams, Rows
 
 
@@ -93,27 +93,11 @@ class ConfounderAugmentationParams(MitigationParams):
     @field_validator("intervention", mode="before")
     @classmethod
     def _named(cls, given: Any) -> dict[str, Any]:
-        """`tag`, `{tag: null}` and `{tag: {text: L}}` as `{name: arguments that differ from their default}`."""
-        written: Any = {given: {}} if isinstance(given, str) else given
-        if not isinstance(written, Mapping) or len(cast(Mapping[str, Any], written)) != 1:
-            raise ValueError("expected the name of one intervention, or {name: {argument: value}}")
-        ((name, arguments),) = cast(Mapping[str, Any], written).items()
-        try:
-            checked = lookup("intervention", name).params.model_validate(arguments or {})
-        except SpecError as error:
-            raise ValueError(str(error)) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(key) for key in (name, *first["loc"]))
-            raise ValueError(f"{place}: {first['msg']}, not {first['input']!r}") from error
-        return {name: checked.model_dump(mode="json", exclude_defaults=True)}
+        return named("intervention", given)
 
     @model_validator(mode="after")
     def _with_version(self) -> ConfounderAugmentationParams:
-        ((name, _),) = self.intervention.items()
-        entry = lookup("intervention", name)
-        found = entry.source_hash or (str(entry.version) if entry.version != 1 else "")
-        object.__setattr__(self, "version", found)
+        object.__setattr__(self, "version", code_of("intervention", self.intervention))
         return self
 
 
