@@ -20,7 +20,12 @@ class TestMovingTeacher(TrainingConformance):
 
 class TestScheduledSum(TrainingConformance):
     task = "segmentation"
-    loss = "cross-entropy-dice"
-    params: ClassVar[dict[str, Any]] = {"schedule": "step", "at": 0.5}
+    loss = "weighted-sum"
+    params: ClassVar[dict[str, Any]] = {
+        "terms": [
+            {"loss": "cross-entropy", "schedule": "linear"},
+            {"loss": "lovasz", "schedule": "step", "start": 0, "end": 1, "at": 0.5},
+        ]
+    }
     architecture = "tests.recipes.objectives:dense_network"
     selection = "last"

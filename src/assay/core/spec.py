@@ -56,8 +56,8 @@ class RecipeSpec(Frozen):
         if not isinstance(given, Mapping):
             return given
         fields = dict(cast("Mapping[str, Any]", given))
-        if fields.get("task") == "segmentation":
-            fields.setdefault("architecture", _component("architecture", "small-unet"))
+        if fields.get("task") == "segmentation" and "architecture" not in fields:
+            fields["architecture"] = _component("architecture", "small-unet")
         return fields
 
     @model_validator(mode="after")

@@ -227,7 +227,9 @@ class LossConformance(NamedComponent):
             objective.after_step(network, Progress(step, self.steps, 0, 1))
         after = network.accuracy(by_head=objective.fits_head, dense=self.dense)
         assert before < 0.9
-        assert after > 0.95, f"after {self.steps} steps of Adam {after:.2f} of two well separated classes are told apart"
+        assert after > 0.95, (
+            f"after {self.steps} steps of Adam {after:.2f} of two well separated classes are told apart"
+        )
 
 
 def assert_finite(objective: Objective, outputs: Outputs, loss: Tensor) -> None:
