@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.data.dataset import Batch
-from assay.recipes.collapse import LossBeside, collapse_reason, distance_variation, effective_rank
+from assay.recipes.collapse import LossBeside, collapse_reason, distance_variation, effective_rank, only_slow
 from assay.recipes.models import ArchitectureContext, Classifier, InputScaling, initialise_by_name
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
@@ -87,6 +87,30 @@ def test_stuck_only_when_every_batch_is():
     assert collapse_reason(normal(50, 8), normal(50, 2), [stuck, moving]) is None
 
 
+STUCK = [LossBeside(0.69, 0.6931)]
+CLASSES = torch.arange(200) % 2
+
+
+@pytest.mark.parametrize(
+    ("width", "yardstick", "slow"),
+    [
+        (1.0, 0.45, True),
+        (1.0, 0.69, False),  # ln 2 = .6931: the head knows no more than the shares
+        (0.02, 0.45, False),  # the head standardises what is left of the embedding
+    ],
+)
+def test_a_stuck_loss_is_only_slow_where_features_tell_the_classes_and_have_not_shrunk(width, yardstick, slow):
+    before = 5 + normal(200, 8)
+    after = 5 + width * normal(200, 8, seed=1)
+    assert only_slow(after, before, yardstick, CLASSES) is slow
+    reason = collapse_reason(after, normal(200, 2), STUCK, lambda: only_slow(after, before, yardstick, CLASSES))
+    assert (reason is None) is slow
+
+
+def test_only_a_stuck_loss_is_excused_by_being_slow():
+    assert str(collapse_reason(torch.eye(40), normal(40, 2), STUCK, lambda: True)).startswith("all distances equal")
+
+
 class SoftMarginHard(Objective):
     """Soft-margin batch-hard triplet (Hermans et al. 2017): ln 2 when the hardest distances are equal."""
 
@@ -110,6 +134,26 @@ def linear(context: ArchitectureContext) -> Classifier:
     network = Classifier(trunk, 4, (), InputScaling(1), context.classes)
     initialise_by_name(network, context.seed)
     return network
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "supcon"])
+def test_a_training_that_has_hardly_begun_is_not_called_collapsed(tmp_path, loss, monkeypatch):
+    """After eight steps at a tiny rate every batch is at a constant's loss, and the features tell the squares."""
+    chosen = recipe(
+        loss,
+        architecture=part("architecture", "tests.recipes.test_collapse:linear"),
+        optimiser=part("optimiser", "adamw", lr=1e-6),
+        epochs=1,
+        batch_size=64,
+        augmentation=(),
+    )
+    rows = squares(512), squares(200, seed=1)
+    fitted = fit(chosen, *rows, classes=2, seed=0, folder=tmp_path / "slow")
+    assert fitted.collapsed is None
+    assert fitted.yardstick < 0.9 * math.log(2)
+    monkeypatch.setattr("assay.recipes.finish.only_slow", lambda *_: False)
+    asked = fit(chosen, *rows, classes=2, seed=0, folder=tmp_path / "asked")
+    assert str(asked.collapsed).startswith("no better than a constant in training")
 
 
 def test_a_triplet_loss_at_ln_2_is_called_collapsed(tmp_path):

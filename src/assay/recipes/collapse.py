@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.recipes.untyped import singular_values
@@ -16,7 +16,8 @@ CONSTANT_LOGIT = 1e-4  # range of a logit over the images, in logits
 ONE_POINT = 1e-3  # spread of the embedding about its mean, as a share of the mean's length
 RANK_ONE = 1.01  # effective rank
 EQUAL_DISTANCES = 5e-3  # coefficient of variation of the pairwise distances
-NO_BETTER = 0.01  # distance of each batch's loss from a constant embedding's, as a share of that
+NO_BETTER = 0.01  # distance of a loss from a constant's, as a share of that: each batch's, and the yardstick's
+SHRUNK = 0.1  # spread of the embedding, as a share of what it was before training
 _PAIRED = 512  # images whose pairwise distances are looked at
 
 
@@ -29,30 +30,57 @@ class LossBeside:
 
 
 def collapse_reason(
-    features: Float[Tensor, "n d"], logits: Float[Tensor, "n k"], losses: Sequence[LossBeside] = ()
+    features: Float[Tensor, "n d"],
+    logits: Float[Tensor, "n k"],
+    losses: Sequence[LossBeside] = (),
+    slow: Callable[[], bool] = lambda: False,
 ) -> str | None:
     """Why a model counts as collapsed, or None.
 
     features, logits: of the validation images. losses: over some training batches. The signs, in this order: the same
     output for every image; one embedding for every image; an embedding of effective rank one (Roy and Vetterli 2007);
-    all pairwise distances equal; a loss that no training batch brings below that of a constant embedding.
+    all pairwise distances equal; a loss that no training batch brings below that of a constant embedding, unless the
+    training is only slow, which is asked last (see `only_slow`).
     """
     spread = float((logits.amax(0) - logits.amin(0)).max())
     if spread < CONSTANT_LOGIT:
         return f"constant output: the logits of the validation images differ by at most {spread:.1e}"
     embedding = features.double()
-    mean = embedding.mean(0)
-    scatter = float((embedding - mean).square().sum(1).mean().sqrt())
-    length = float(mean.square().sum().sqrt())
-    if scatter <= ONE_POINT * length:
-        return f"one embedding for all: it varies by {scatter / max(length, 1e-300):.1e} of its length"
+    varies = spread_of(embedding)
+    if varies <= ONE_POINT:
+        return f"one embedding for all: it varies by {varies:.1e} of its length"
     rank = effective_rank(embedding)
     if embedding.shape[1] > 1 and rank < RANK_ONE:
         return f"embedding of rank one: its effective rank is {rank:.3f}"
     variation = distance_variation(embedding)
     if variation < EQUAL_DISTANCES:
         return f"all distances equal: between validation images they vary by {variation:.1e} of their mean"
-    return _stuck(losses)
+    stuck = _stuck(losses)
+    return None if stuck is not None and slow() else stuck
+
+
+def only_slow(
+    features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], yardstick: float, targets: Int[Tensor, "n"]
+) -> bool:
+    """Whether a training whose loss stands at a constant's is on its way, and has not collapsed.
+
+    A head refitted on its features must tell the classes of the validation images better than their shares do, and the
+    embedding must not have shrunk: standardised by a head, what is left of a collapsed one may tell them as well.
+    before: the features of the same images before training. yardstick: the head's log-loss on them, in nats.
+    """
+    share = torch.bincount(targets).double() / len(targets)
+    of_shares = -float(torch.xlogy(share, share).sum())
+    return yardstick < (1 - NO_BETTER) * of_shares and spread_of(features) > SHRUNK * spread_of(before)
+
+
+def spread_of(features: Float[Tensor, "n d"]) -> float:
+    """Root mean squared distance of the images from their mean, as a share of the mean's length; infinite where only
+    the mean has none, 0 where all images are at one point.
+    """
+    embedding = features.double()
+    mean = embedding.mean(0)
+    scatter, length = float((embedding - mean).square().sum(1).mean().sqrt()), float(mean.square().sum().sqrt())
+    return scatter / length if length > 0 else math.inf if scatter > 0 else 0.0
 
 
 def effective_rank(features: Float[Tensor, "n d"]) -> float:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.recipes.collapse import LossBeside, collapse_reason
+from assay.recipes.collapse import LossBeside, collapse_reason, only_slow
 from assay.recipes.head import fit_head
 from assay.recipes.mitigations.mitigation import Frozen
 from assay.recipes.models import as_network
@@ -68,11 +68,16 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     if kept is not None:
         kept.fold_into(own)
         logits = own(seen.features.to(run.device)).cpu()
+    yardstick = head.log_loss(seen.features, targets)
+
+    def slow() -> bool:
+        return only_slow(seen.features, _features_before(run), yardstick, targets)
+
     return Verdict(
         selected_epoch=selected,
         threshold=youden_threshold(logits, targets),
-        yardstick=head.log_loss(seen.features, targets),
-        collapsed=collapse_reason(seen.features, logits, collapsed_by_loss),
+        yardstick=yardstick,
+        collapsed=collapse_reason(seen.features, logits, collapsed_by_loss, slow),
         validated=logits,
     )
 
@@ -90,6 +95,12 @@ def _losses_beside(run: Run) -> list[LossBeside]:
         actual, beside = (float(run.objective.loss(given, batch, progress)) for given in (outputs, constant))
         pairs.append(LossBeside(actual=actual, constant=beside))
     return pairs
+
+
+def _features_before(run: Run) -> Tensor:
+    """The features of the validation images at the first step."""
+    network = run.afresh().network.eval()
+    return read_all(network, run.validation, run.recipe.batch_size).features
 
 
 def _mean(values: Tensor) -> Tensor:
