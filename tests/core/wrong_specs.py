@@ -200,6 +200,12 @@ _DOSES = (
     "contrasts.0.at=dose-response",
 )
 """What makes the right study's contrast one along doses."""
+_MATCHED = (
+    "environments.train={dose: {confounder: tag, p: [0, 1]}, rows: [50, 100]}",
+    "contrasts.0.at=matched-clean",
+    "contrasts.0.clean=same",
+)
+"""And one where both are equally good without a dose."""
 REQUESTS: dict[str, dict[str, object]] = {
     "a built-in study that is not there": {"source": "nodul-loss"},
     "a file that is not there": {"source": "stude.yaml"},
@@ -247,6 +253,15 @@ REQUESTS: dict[str, dict[str, object]] = {
         "overrides": [*_DOSES, "environments.train.dose.confounder=texture", "environments.train.association.texture=1"]
     },
     "a dose-response of a measure beyond 1": {"overrides": [*_DOSES, "contrasts.0.measure=log-loss"]},
+    "matched performance of one amount": {"overrides": [*_MATCHED, "environments.train.rows=100"]},
+    "matched performance of no amount": {"overrides": [*_MATCHED, "environments.train.rows=[100, null]"]},
+    "matched performance at one amount": {"overrides": [*_MATCHED, "contrasts.0.where={rows: 100}"]},
+    "matched performance nowhere": {"overrides": [*_MATCHED, "contrasts.0.clean=''"]},
+    "matched performance in no environment": {"overrides": [*_MATCHED, "contrasts.0.clean=sane"]},
+    "matched performance of no performance": {
+        "overrides": [*_MATCHED, "contrasts.0.measure=flip-rate", "contrasts.0.factor=texture", "probes=[reliance]"]
+    },
+    "clean images of a plain dose-response": {"overrides": [*_DOSES, "contrasts.0.clean=same"]},
     "a complex number from Python": {"source": {"name": "mine", "data": {"size": 3 + 4j}}},
     "two mistakes and more": {
         "overrides": ["data.size=3", "seeds=0", "recipe.batch_size=1", "probes=[nothing]", "keep=some", "name=a b"]

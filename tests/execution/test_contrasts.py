@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm, ttest_1samp
 from tests.stats.worlds import panel
 
 from assay.core.spec import ContrastSpec
@@ -179,3 +181,127 @@ def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
     thinned = [point for point in grid("0", "1") if point.label != "metric tag 0"]
     tag, _ = pairs(DOSED, thinned, ("loss", "confounder", "p"))
     assert carry_out(of_panels(), tag).reason == "p = 0 and another dose were not trained on both sides"
+
+
+# --- a probe's numbers along the doses -------------------------------------------------------------------------------
+
+
+def of_probe(measure: str, values: Mapping[str, Mapping[int, float]], errors: float = math.nan) -> Any:
+    """Gathered records of one probe's measure of the tag, on neutral images: recipe -> seed -> value."""
+    rows = {
+        label: {seed: {"value": value, "standard_error": errors} for seed, value in by_seed.items()}
+        for label, by_seed in values.items()
+    }
+    key = (measure, "(neutral)", "tag", "", "", "")
+    scalars: dict[str, Any] = {point.label: {} for point in grid("0", "0.5", "1")}
+    scalars |= {label: {key: by_seed} for label, by_seed in rows.items()}
+    return SimpleNamespace(scalars=scalars, kept_seeds=lambda _: [0, 1, 2])
+
+
+FLIPPED = {
+    "plain tag 0": {0: 0.1, 1: 0.1, 2: 0.1},
+    "plain tag 0.5": {0: 0.3, 1: 0.4, 2: 0.5},
+    "plain tag 1": {0: 0.5, 1: 0.6, 2: 0.7},
+    "metric tag 0": {0: 0.1, 1: 0.2, 2: 0.1},
+    "metric tag 0.5": {0: 0.1, 1: 0.2, 2: 0.1},
+    "metric tag 1": {0: 0.1, 1: 0.3, 2: 0.1},
+}
+
+
+def along_tag(measure: str) -> list[Pair]:
+    stated = DOSED.model_copy(update={"measure": measure, "environment": "(neutral)", "factor": "tag"})
+    return list(pairs(stated, grid("0", "0.5", "1"), ("loss", "confounder", "p")))
+
+
+def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand() -> None:
+    tag, _ = along_tag("flip-rate")
+    found = carry_out(of_probe("flip-rate", FLIPPED), tag)
+    assert found.per_seed == pytest.approx([0 - 0.3, 0.05 - 0.4, 0 - 0.5])
+    assert found.value == pytest.approx(-1.15 / 3)
+    assert found.scales is not None
+    z = {label: norm.ppf(list(by_seed.values())) for label, by_seed in FLIPPED.items()}
+    sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
+    assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
+    assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
+    assert tag.statement == "metric against plain: change in flip rate of tag from p = 0 in (neutral), confounder tag"
+
+
+def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
+    beyond = {label: {seed: 4 * value for seed, value in by_seed.items()} for label, by_seed in FLIPPED.items()}
+    tag, _ = along_tag("logit-effect")
+    found = carry_out(of_probe("logit-effect", beyond), tag)
+    assert (found.value, found.scales) == (pytest.approx(-4.6 / 3), None)
+    assert found.p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
+
+
+def test_errors_within_models_add_up_over_the_doses() -> None:
+    tag, _ = along_tag("logit-effect")
+    found = carry_out(of_probe("logit-effect", FLIPPED, errors=0.3), tag)
+    within = 2 * (1 + 2 * 0.5**2) * 0.3**2  # two recipes: p = 0 whole, two doses by half; shared by all seeds
+    assert found.standard_error == pytest.approx(math.sqrt(found.per_seed.var(ddof=1) / 3 + within))
+
+
+def test_a_number_that_one_dose_lacks_leaves_its_seed_out() -> None:
+    tag, _ = along_tag("flip-rate")
+    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
+    found = carry_out(of_probe("flip-rate", lacking), tag)
+    assert (found.seeds, found.left_out, found.value) == (2, 1, pytest.approx(-0.4))
+
+
+def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None:
+    _, blur = along_tag("flip-rate")
+    found = carry_out(of_probe("flip-rate", FLIPPED), blur)
+    assert found.reason == "flip-rate of tag was not measured of metric blur 0"
+
+
+# --- where both are equally good without a dose ----------------------------------------------------------------------
+
+EQUAL = DOSED.model_copy(update={"at": "matched-clean", "clean": "clean"})
+ROWS = ("50", "200")
+
+
+def of_amounts(*, lost: str = "") -> tuple[list[Any], Any]:
+    """Recipes of two amounts and two doses with the distance of their classes, and gathered records of them."""
+    points: list[Any] = []
+    worth: dict[str, tuple[float, float]] = {}
+    for loss, skill in (("plain", (1.2, 2.4)), ("metric", (0.6, 1.8))):
+        for rows, clean in zip(ROWS, skill, strict=True):
+            for p in ("0", "1"):
+                made = dosed(loss, "tag", p)
+                made.label, made.train.rows = f"{loss} {rows} {p}", int(rows)
+                made.coordinates["rows"] = rows
+                worth[made.label] = clean, clean if p == "0" else -clean
+                points.append(made)
+    number = {label: i for i, label in enumerate(worth)}
+
+    def read(point: Any, environment: str) -> Any:
+        distance = worth[point.label][environment == "reversed"]
+        return None if point.label == lost else panel(number[point.label], distance=distance, noise=3, patients=100)
+
+    return points, SimpleNamespace(panel=read)
+
+
+def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on() -> None:
+    points, gathered = of_amounts()
+    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
+    assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
+    assert only.statement == (
+        "metric against plain: change in AUROC from p = 0 in reversed, confounder tag, at equal AUROC in clean"
+    )
+    found = carry_out(gathered, only)
+    assert found.equal is not None
+    assert found.equal.a == 200  # the less able one, at its best
+    assert 50 < found.equal.b < 200
+    (row,) = family_rows("stated", [(only, found)])
+    equal = json.loads(row["equal"])
+    assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
+    assert set(row) == set(CONTRASTS)
+
+
+def test_an_amount_that_kept_no_seed_is_told() -> None:
+    points, gathered = of_amounts(lost="plain 50 1")
+    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
+    assert carry_out(gathered, only).reason == "no seed of plain 50 1 was kept"
+    points = [point for point in points if point.label != "metric 200 1"]
+    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
+    assert carry_out(gathered, only).reason == "p = 0 and another dose were not trained"

@@ -6,16 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from assay.core.along import check_along, left_out
 from assay.core.axes import Axis, label, resolve
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
-from assay.core.document import Keys, dotted, mapping_of
-from assay.core.dose import P_PATH
+from assay.core.document import Keys, mapping_of
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import nearest
 from assay.core.factors import LESION, no_shares
 from assay.core.grid import selection
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, SHARES
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
 from assay.core.problems import Problems, shorten
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.core.types import Factor
@@ -145,6 +145,7 @@ def check_contrasts(
     What it holds constant is a value of an axis, or the value of a field that is no axis: a contrast is never bent to
     an axis that was changed, since it was stated as it is.
     """
+    tests = list(tests)
     environments, names = [*tests, NEUTRAL, INDEPENDENT], None if factors is None else list(factors)
     for i, contrast in enumerate(contrasts):
         if contrast is None:
@@ -153,14 +154,15 @@ def check_contrasts(
         _check_axis(contrast, axes, keys, problems)
         if probes is not None:
             _check_measure(contrast, probes, keys, problems)
-        for key, given, known in (
-            ("environment", contrast.environment, environments),
-            ("factor", contrast.factor, names),
+        for key, what, given, known in (
+            ("environment", "environment", contrast.environment, environments),
+            ("clean", "environment", contrast.clean, tests),
+            ("factor", "factor", contrast.factor, names),
         ):
             if given and known is not None and given not in known:
                 near = nearest(given, known)
                 hint = f"did you mean '{near}'?" if near else ""
-                problems.add((*keys, key), given, f"no such {key}: {shorten(known)}", hint)
+                problems.add((*keys, key), given, f"no such {what}: {shorten(known)}", hint)
         if contrast in contrasts[:i]:
             problems.add(keys, "", "this contrast is stated twice; keep one")
 
@@ -186,7 +188,7 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
     known = [other.name for other in axes]
     if axis is None:
         near = nearest(contrast.axis, known)
-        makes = f"a list in recipe or environments.train makes an axis; {_left_out(keys)}"
+        makes = f"a list in recipe or environments.train makes an axis; {left_out(keys)}"
         hint = f"did you mean '{near}'?" if near else makes
         problems.add(
             (*keys, "axis"), contrast.axis, f"no such axis; axes of this study: {shorten(known) or 'none'}", hint
@@ -203,35 +205,12 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
                 (*keys, "against"),
                 contrast.against,
                 f"axis '{axis.name}' has no other value to compare with it",
-                _left_out(keys),
+                left_out(keys),
             )
-    fixed = selection(_on_axes(contrast, axes, keys, problems), axes, (*keys, "where"), problems, _left_out(keys))
+    fixed = selection(_on_axes(contrast, axes, keys, problems), axes, (*keys, "where"), problems, left_out(keys))
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
         problems.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
-    if contrast.at == "dose-response":
-        _check_doses(contrast, axes, fixed, keys, problems)
-    if contrast.at == "matched-fit":
-        budget = resolve("epochs", axes)
-        if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
-            remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {_left_out(keys)}"
-            problems.add((*keys, "at"), contrast.at, "matched-fit compares along several budgets", remedy)
-
-
-def _check_doses(
-    contrast: ContrastSpec, axes: Sequence[Axis], fixed: Mapping[str, set[str]], keys: Keys, problems: Problems
-) -> None:
-    """A dose-response compares along `p` from 0, whatever the axis compared, by a share."""
-    doses = resolve(dotted(P_PATH), axes)
-    at: Keys = (*keys, "at")
-    if doses is None or len(doses.paths) > 1 or len(doses.labels) < 2 or "0" not in doses.labels:
-        remedy = f"such as environments.train.dose: {{confounder: tag, p: [0, 0.5, 1]}}; {_left_out(keys)}"
-        problems.add(at, contrast.at, "dose-response compares along the doses p: an axis with 0 and another", remedy)
-    elif doses.name == contrast.axis or doses.name in fixed:
-        remedy = f"compare along another axis, and leave {doses.name} out of `where`; {_left_out(keys)}"
-        problems.add(at, contrast.at, f"dose-response runs over all of {doses.name}", remedy)
-    if contrast.measure not in SHARES:
-        what = f"dose-response is claimed on the probit scale too, which '{contrast.measure}' has not"
-        problems.add((*keys, "measure"), contrast.measure, what, f"measures from 0 to 1: {shorten(SHARES)}")
+    check_along(contrast, axes, fixed, keys, problems)
 
 
 def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> dict[str, Any]:
@@ -243,7 +222,7 @@ def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems:
             along[name] = wanted
         elif held[1] != wanted:
             place, value = held
-            remedy = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; {_left_out(keys)}"
+            remedy = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; {left_out(keys)}"
             problems.add((*keys, "where", name), wanted, f"{place} is {value} in this study, and no axis", remedy)
     return along
 
@@ -258,10 +237,6 @@ def _held(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
         if here is not None and "." in place:
             return place, label(here)
     return None
-
-
-def _left_out(keys: Keys) -> str:
-    return f"--set {'.'.join(map(str, keys))}=null leaves this contrast out"
 
 
 def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, problems: Problems) -> None:

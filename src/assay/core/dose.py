@@ -31,6 +31,8 @@ SIDES: Mapping[str, tuple[float, float]] = {"positive": (1, 0), "negative": (0, 
 """Which class bears it -> shares of p that fall to the positive and to the negative class."""
 P_PATH: Keys = ("environments", "train", "dose", "p")
 """Where the doses of a study are written."""
+ROWS_PATH: Keys = ("environments", "train", "rows")
+"""Where the amounts of training data are."""
 
 
 def dose_axis(points: Sequence[RecipePoint]) -> str:
@@ -41,6 +43,18 @@ def dose_axis(points: Sequence[RecipePoint]) -> str:
     whole = f".{dotted(P_PATH)}"
     for name in points[0].coordinates if points else ():
         if whole.endswith(f".{name}") and all(_bears(point, point.coordinates.get(name, "")) for point in points):
+            return name
+    return ""
+
+
+def amount_axis(points: Sequence[RecipePoint]) -> str:
+    """The name of the axis of amounts: the end of `environments.train.rows` whose values are the rows trained on.
+
+    Empty where a study has none.
+    """
+    whole = f".{dotted(ROWS_PATH)}"
+    for name in points[0].coordinates if points else ():
+        if whole.endswith(f".{name}") and all(label(p.train.rows) == p.coordinates.get(name) for p in points):
             return name
     return ""
 

@@ -54,6 +54,11 @@ MEASURES: dict[str, MeasureName] = {
 SHARES = tuple(name for name, ends in _PERFORMANCE.items() if ends == (0.0, 1.0))
 """Measures of performance from 0 to 1, which a probit scale can hold."""
 
+EFFECTS = ("logit-effect", "logit-effect-absolute")
+"""Measures without an end to come near: their own scale is the only one."""
+DOSED = (*SHARES, *_BY_VARIANCE, *_BY_CHANGE, "decodability")
+"""Measures whose change over the doses can be compared."""
+
 
 def range_of(name: str) -> tuple[float, float]:
     """The range that the true value of a measure cannot leave; without ends where it is not named here."""

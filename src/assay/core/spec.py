@@ -87,7 +87,9 @@ class ContrastSpec(Frozen):
 
     at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
         `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head; `dose-response`
-        compares the mean change from p = 0 over the doses of the axis `p` (METHODS).
+        compares the mean change from p = 0 over the doses of the axis `p`; `matched-clean` compares that change along
+        the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS).
+    clean: the test environment without the confounder, of `matched-clean` alone.
     margin: with it, equivalence within +- margin is tested as well.
     """
 
@@ -98,7 +100,8 @@ class ContrastSpec(Frozen):
     factor: str = ""
     layer: str = ""
     where: Mapping[str, Any] = {}
-    at: Literal["equal-budget", "matched-fit", "dose-response"] = "equal-budget"
+    at: Literal["equal-budget", "matched-fit", "dose-response", "matched-clean"] = "equal-budget"
+    clean: str = ""
     margin: Annotated[float, Field(gt=0)] | None = None
     exploratory: bool = False
 

@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-
-from assay.core.dose import dose_axis
+from assay.core.dose import amount_axis, dose_axis
 from assay.core.hashing import content_hash
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
+from assay.execution.dosed import at_matched_clean, dose_response
 from assay.execution.gather import Gathered
-from assay.stats.compare import Contrast, Decision, SeedValues, contrast, contrast_seeds, decide, untested
-from assay.stats.dose_response import Dose, interaction
-from assay.stats.estimate import errors_within
+from assay.execution.measured import seed_values
+from assay.stats.compare import Contrast, Decision, contrast, contrast_seeds, decide, untested
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
 from assay.stats.power import detectable
-from assay.stats.rows import LABELS
+from assay.stats.rows import DOSES, LABELS, MATCHED
 from assay.store.files import Row
 
 BUDGET_AXIS = "epochs"
-FIT, DOSES = "matched-fit", "dose-response"
+FIT = "matched-fit"
 
 
 @dataclass(frozen=True)
@@ -49,20 +47,21 @@ class Pair:
     def statement(self) -> str:
         """What is compared, in words."""
         measure = LABELS.get(self.stated.measure, self.stated.measure)
-        changed = f"change in {measure} from p = 0" if self.stated.at == DOSES else measure
+        of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
+        changed = f"change in {of} from p = 0" if self.stated.at in (DOSES, MATCHED) else of
         parts = [f"{self.level_a} against {self.stated.against}:", changed]
-        parts += [f"of {self.stated.factor}"] if self.stated.factor else []
         parts += [f"in {self.stated.environment}"] if self.stated.environment else []
         parts += [f"at {self.stated.layer}"] if self.stated.layer else []
         held = ", ".join(f"{axis} {value}" for axis, value in self.where)
-        at = "at matched fit" if self.stated.at == FIT else ""
+        matched = {FIT: "at matched fit", MATCHED: f"at equal {measure} in {self.stated.clean}"}
+        at = matched.get(self.stated.at, "")
         return ", ".join(part for part in (" ".join(parts), held, at) if part)
 
 
 def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
     """Every comparison that a stated contrast means: each level of its axis against the one named, per other axes."""
-    along = {FIT: BUDGET_AXIS, DOSES: dose_axis(points) if stated.at == DOSES else ""}.get(stated.at, "")
-    others = [axis for axis in axes if axis not in (stated.axis, along)]
+    along = _along(stated, points)
+    others = [axis for axis in axes if axis != stated.axis and axis not in along]
     held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
     groups: dict[tuple[tuple[str, str], ...], dict[str, list[RecipePoint]]] = {}
     for point in held:
@@ -72,6 +71,14 @@ def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[st
         for level, recipes in by_level.items():
             if level != stated.against and stated.against in by_level:
                 yield Pair(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
+
+
+def _along(stated: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
+    """The axes that each side of a comparison lies along."""
+    if stated.at == FIT:
+        return (BUDGET_AXIS,)
+    amounts = (amount_axis(points),) if stated.at == MATCHED else ()
+    return (dose_axis(points), *amounts) if stated.at in (DOSES, MATCHED) else ()
 
 
 def spec_pairs(spec: StudySpec) -> list[Pair]:
@@ -101,6 +108,7 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
             **_tested(result, decision, len(family)),
             "family": name,
             "exploratory": name == "exploratory",
+            "equal": _equal(pair, result),
             "reason": result.reason,
         }
         for (pair, result), decision in zip(family, decisions, strict=True)
@@ -111,7 +119,9 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
     """One comparison; where it cannot be made, a NaN with the reason."""
     stated = pair.stated
     if stated.at == DOSES:
-        return _dose_response(gathered, pair)
+        return dose_response(gathered, stated, pair.a, pair.b)
+    if stated.at == MATCHED:
+        return at_matched_clean(gathered, stated, pair.a, pair.b)
     if stated.at == FIT:
         curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
@@ -125,27 +135,9 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
             return untested(f"no seed of {(a if panels[0] is None else b).label} was kept", stated.margin)
         result = contrast(panels[0], panels[1], stated.measure, stated.margin)
     else:
-        result = contrast_seeds(_seed_values(gathered, a, stated), _seed_values(gathered, b, stated), stated.margin)
+        result = contrast_seeds(seed_values(gathered, a, stated), seed_values(gathered, b, stated), stated.margin)
     kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(kept) - result.seeds)
-
-
-def _dose_response(gathered: Gathered, pair: Pair) -> Contrast:
-    """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
-    stated, axis = pair.stated, dose_axis((*pair.a, *pair.b))
-    sides = [{float(point.coordinates[axis]): point for point in side} for side in (pair.a, pair.b)]
-    doses = sorted(set(sides[0]) & set(sides[1]))
-    if len(doses) < 2 or doses[0] != 0:
-        return untested("p = 0 and another dose were not trained on both sides", stated.margin)
-    curves: list[list[Dose]] = []
-    for side in sides:
-        panels = {p: gathered.panel(side[p], stated.environment) for p in doses}
-        lost = next((side[p] for p, panel in panels.items() if panel is None), None)
-        if lost is not None:
-            return untested(f"no seed of {lost.label} was kept", stated.margin)
-        curves.append([Dose(p, panel) for p, panel in panels.items() if panel is not None])
-    result = interaction(curves[0], curves[1], stated.measure, stated.margin)
-    return result if result.reason or result.seeds else untested("no seed was kept at every dose", stated.margin)
 
 
 def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
@@ -156,20 +148,6 @@ def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str)
             return None
         budgets.append(Budget(panel, gathered.yardsticks(point, panel.numbers)))
     return budgets
-
-
-def _seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
-    """A probe's measurement per seed. Where a probe measures in groups, the trained network's is meant."""
-    wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
-    for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
-        if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
-            kept = {seed: row for seed, row in by_seed.items() if not math.isnan(row["value"])}
-            return SeedValues(
-                np.array([row["value"] for row in kept.values()], dtype=np.float64),
-                np.array(list(kept), dtype=np.int64),
-                errors_within([row["standard_error"] for row in kept.values()]),
-            )
-    return SeedValues(np.zeros(0), np.zeros(0, dtype=np.int64))
 
 
 def _base(pair: Pair) -> Row:
@@ -187,6 +165,15 @@ def _base(pair: Pair) -> Row:
         "layer": stated.layer,
         "where": json.dumps(dict(pair.where)),
     }
+
+
+def _equal(pair: Pair, result: Contrast) -> str:
+    """Where both are equally good on clean images, as JSON; empty where nothing was matched on them."""
+    if result.equal is None:
+        return ""
+    axis = amount_axis(pair.a)
+    trained = sorted({float(point.coordinates[axis]) for point in pair.a})
+    return json.dumps({**asdict(result.equal), "clean": pair.stated.clean, "trained": trained})
 
 
 def _tested(result: Contrast, decision: Decision, family: int) -> Row:

@@ -9,11 +9,11 @@ from dataclasses import asdict
 
 from assay.core.dose import dose_axis
 from assay.core.spec import RecipePoint, StudySpec
-from assay.execution.contrasts import DOSES
 from assay.execution.gather import Gathered
 from assay.stats.dose_response import Dose
 from assay.stats.half_dose import half_dose
 from assay.stats.measures import MEASURES
+from assay.stats.rows import DOSES, MATCHED
 from assay.store.files import Row
 
 ByDose = Mapping[float, RecipePoint]
@@ -70,6 +70,6 @@ def _measured(gathered: Gathered, spec: StudySpec, points: ByDose, environment: 
 
 def measures(spec: StudySpec, classes: int) -> list[str]:
     """AUROC, and those of the measures compared along doses of which more is better."""
-    stated = [contrast.measure for contrast in spec.contrasts if contrast.at == DOSES]
-    fit = [name for name in stated if MEASURES[name].direction == "higher"]
+    stated = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
+    fit = [name for name in stated if name in MEASURES and MEASURES[name].direction == "higher"]
     return list(dict.fromkeys([*fit, "auroc" if classes == 2 else "auroc-macro"]))

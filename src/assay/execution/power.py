@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from assay.core.dose import dose_axis
 from assay.core.spec import StudySpec
-from assay.execution.contrasts import DOSES, Pair, pairs
+from assay.execution.contrasts import Pair, pairs
 from assay.shifts.population import Population
 from assay.stats.measures import MEASURES
 from assay.stats.power import Assumptions, planned
+from assay.stats.rows import DOSES, MATCHED
 
 
 def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
@@ -31,8 +33,9 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
         return {**entry, "reason": "a measure without patients behind it: known once it has run"}
     counts = _test_patients(pair, population, stated.environment)
     difference = planned(spec.seeds, counts[-1], sum(counts[:-1]), stated.measure, Assumptions(), family)
-    if stated.at == DOSES:
-        difference *= math.sqrt(1 + 1 / max(1, len(pair.a) - 1))  # a mean over doses less one value, as if independent
+    if stated.at in (DOSES, MATCHED):
+        doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
+        difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
     if math.isnan(difference):
         return {**entry, "reason": f"{spec.seeds} seeds, {counts} patients by class: too few for an interval"}
     return {**entry, "detectable": round(difference, 3)}

@@ -67,7 +67,8 @@ def _content(spec: StudySpec, pair: Pair) -> str:
 def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
     test = point.tests.get(pair.stated.environment)  # probes name some that no spec does
     trained = {"recipe": point.recipe.canonical(), "train": point.train.for_training()}
-    return {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
+    made = {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
+    return {**made, "clean": point.tests[pair.stated.clean].canonical()} if pair.stated.clean else made
 
 
 def _known(root: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
 from assay.stats.format import count, in_words
-from assay.stats.rows import DOSES
+from assay.stats.rows import DOSES, MATCHED, over_doses
 from assay.stats.slice import named
 from assay.store.files import Row
 
@@ -60,7 +60,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], every: Sequence[Row],
 def _called(row: Row) -> str:
     """`AUROC`, or what of it a dose-response compares."""
     name = measure_name(row["measure"])
-    return f"the change in {name}" if row["at"] == DOSES else name
+    return f"the change in {name}" if over_doses(row) else name
 
 
 def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
@@ -77,7 +77,8 @@ def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
 
 def _parts(row: Row) -> list[str]:
     """`reversed`, `epochs 20`, `matched fit`: where and how a comparison was made."""
-    how = {"matched-fit": "matched fit", DOSES: "over the doses"}.get(row["at"], "equal budget")
+    ways = {"matched-fit": "matched fit", DOSES: "over the doses", MATCHED: "over the doses where equally good"}
+    how = ways.get(row["at"], "equal budget")
     held = [held_words({axis: value}) for axis, value in mapping(row["where"]).items()]
     return [part for part in (in_words(row["factor"]), row["layer"], row["environment"], *held, how) if part]
 

@@ -16,9 +16,9 @@ from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, coordinates, mapping, numeric, whole
-from assay.report.wording import column_places, held_words, measure_name
+from assay.report.wording import column_places, held_words, is_performance, measure_name
 from assay.stats.format import in_words, number
-from assay.stats.rows import CONFOUNDER, DOSES
+from assay.stats.rows import CONFOUNDER, amounts, over_doses
 from assay.store import schema
 from assay.store.files import Row
 
@@ -41,7 +41,7 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
         return None
     groups = _by_confounder(evidence, rows)
     levels, cut = some_levels(evidence)
-    plot = plot_of(evidence, view.measure, groups, levels, (view.dosed, view.doses, _dose(evidence)), chance)
+    plot = plot_of(evidence, view.measure, groups, levels, (view.dosed, view.doses, dose_of(evidence)), chance)
     clean = clean_environment(evidence)
     panels = tuple(
         replace(panel, references=(*panel.references, *_clean(evidence, clean, own, levels)))
@@ -66,11 +66,12 @@ def _by_confounder(evidence: Evidence, rows: Sequence[Row]) -> list[tuple[str, l
     """Panels: the confounders, where they are not what is compared; rows in the order of their doses."""
     apart = evidence.outline.axis != CONFOUNDER
     of = [coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows]
-    order = sorted(zip(of, rows, strict=True), key=lambda pair: float(_dose(evidence)(pair[1])))
+    order = sorted(zip(of, rows, strict=True), key=lambda pair: float(dose_of(evidence)(pair[1])))
     return [(name, [row for other, row in order if other == name]) for name in dict.fromkeys(of)]
 
 
-def _dose(evidence: Evidence) -> Callable[[Row], str]:
+def dose_of(evidence: Evidence) -> Callable[[Row], str]:
+    """A row -> the dose that its recipe was trained at."""
     return lambda row: coordinates(row).get(evidence.outline.dosed, "0")
 
 
@@ -106,7 +107,7 @@ def _ties(tie: Mapping[str, Any]) -> bool:
 
 def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence[str]) -> list[Reference]:
     """A dashed level for each curve of a panel: what its recipe reaches at p = 0 where no image is marked."""
-    recipes = {row["recipe"] for row in rows if _dose(evidence)(row) == "0"}
+    recipes = {row["recipe"] for row in rows if dose_of(evidence)(row) == "0"}
     found = evidence.estimates(evidence.outline.measure, _kept(evidence, clean)) if clean else []
     return [
         Reference(
@@ -126,7 +127,7 @@ def _title(evidence: Evidence, environment: str, rows: Sequence[Row]) -> str:
     at: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         place = view.level(row), coordinates(row).get(CONFOUNDER, "")
-        at.setdefault(place, {})[_dose(evidence)(row)] = row
+        at.setdefault(place, {})[dose_of(evidence)(row)] = row
     ends = view.doses[0], view.doses[-1]
     pairs = [(found[ends[1]], found[ends[0]]) for found in at.values() if set(ends) <= set(found)]
     name = measure_name(view.measure)
@@ -181,13 +182,13 @@ def _half_dose(evidence: Evidence, row: Row) -> Mark:
 
 def interactions(tables: Tables) -> Sheet | None:
     """Every dose-response that was compared: the difference, its p on either scale, what it amounts to."""
-    rows = [row for row in tables.contrasts if row["at"] == DOSES]
+    rows = [row for row in tables.contrasts if over_doses(row)]
     places = column_places(rows)
     lines = [
         Line(
             (
                 words(row["statement"]),
-                words(_amounts(row)),
+                words(_in_words(row)),
                 estimated(row, places),
                 probability(numeric(row, "plain_p")),
                 probability(numeric(row, "probit_p")),
@@ -201,23 +202,33 @@ def interactions(tables: Tables) -> Sheet | None:
     note = (
         "A recipe's change is the mean over p > 0 of its value less that at p = 0; the difference is of two recipes' "
         "changes. It is shown only where the plain and the probit scale both show it with one sign: p (Holm) corrects "
-        "the greater of their p-values, 1 where signs differ. The interval is of the plain scale, of this comparison "
-        "alone."
+        "the greater of their p-values, 1 where signs differ. An effect on the logit has no end to come near, and one "
+        "scale. The interval is of the plain scale, of this comparison alone."
     )
+    if any(row["equal"] for row in rows):
+        note += (
+            " Where both are equally good without a dose, each recipe stands at the amount of training data at which "
+            "it is as good as the other, so that a small fall is not mere want of something to lose."
+        )
     source = (rows, schema.CONTRASTS)
     return sheet("interactions", "Does the dose act differently?", heads, lines, source, note) if rows else None
 
 
-def _amounts(row: Row) -> str:
-    """`triplet changes to lower values than cross-entropy`, `depends on the scale`, `not shown`."""
+def _in_words(row: Row) -> str:
+    """`triplet loses more, or gains less, than supcon, on both scales`; what was equal without a dose in brackets."""
+    more, less = ("keeps more, or loses less", "loses more, or gains less")
+    if not is_performance(row["measure"]):
+        more, less = ("rises more, or falls less", "falls more, or rises less")
+    scales = ", on its one scale" if math.isnan(numeric(row, "plain_p")) else ", on both scales"
     said = {
-        "a higher": f"{row['a']} keeps more, or loses less, than {row['b']}, on both scales",
-        "a lower": f"{row['a']} loses more, or gains less, than {row['b']}, on both scales",
+        "a higher": f"{row['a']} {more}, than {row['b']}{scales}",
+        "a lower": f"{row['a']} {less}, than {row['b']}{scales}",
         "depends on the scale": "depends on the scale: shown on one, or with opposite signs",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
         "undefined": f"undefined: {row['reason'] or 'no value'}",
     }
-    return said.get(row["conclusion"]) or str(row["conclusion"])
+    equal = amounts(row)
+    return (said.get(row["conclusion"]) or str(row["conclusion"])) + (f" ({equal})" if equal else "")
 
 
 def half_doses(evidence: Evidence) -> Sheet | None:

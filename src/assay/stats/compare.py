@@ -38,6 +38,18 @@ class Scales:
     agree: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EqualClean:
+    """Where two recipes were compared at matched clean performance: its level, and the training rows of either side.
+
+    Rows that are no amount that was trained lie between two that were, by linear interpolation.
+    """
+
+    level: float
+    a: float
+    b: float
+
+
 @dataclass(frozen=True)
 class Contrast:
     """A difference, or another linear combination of panels, with its interval and tests.
@@ -67,6 +79,7 @@ class Contrast:
     per_seed: Float[np.ndarray, " s"]
     reason: str = ""
     scales: Scales | None = None
+    equal: EqualClean | None = None
 
 
 @dataclass(frozen=True, slots=True)

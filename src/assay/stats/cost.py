@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import DOSES, OF_THE_MODEL, Row, Sentence, along, label, mapping, numeric, text_of
+from assay.stats.rows import OF_THE_MODEL, Row, Sentence, along, label, mapping, numeric, over_doses, text_of
 from assay.stats.slice import BUDGET, of_slice, opening, several, spread
 
 Training = Mapping[str, str]
@@ -53,7 +53,7 @@ def cost(estimates: Sequence[Row], main: Row | None, compared: Collection[str] =
     rows = [row for row in estimates if _fits(row, text_of(main, "measure"))]
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
     apart = [name for name in names if _at_chance(rows, name)]
-    dosed = main.get("at") == DOSES
+    dosed = over_doses(main)
     falls = _over_doses(rows, names, main) if dosed else _between(rows, names, main)
     told = [fall for fall in falls if fall.environment not in apart or fall.environment in compared] or falls
     if not told:

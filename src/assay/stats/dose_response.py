@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Float
 
-from assay.stats.compare import Contrast, Scales, combination
-from assay.stats.panel import Panel
+from assay.stats.compare import Contrast, Scales, SeedValues, combination, contrast_seeds
+from assay.stats.panel import Panel, on_probit
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,47 @@ def outcome(curve: Curve, name: str) -> Contrast:
     if len(curve) < 2 or curve[0].p != 0:
         raise ValueError(f"doses are {tuple(dose.p for dose in curve)}: give 0 and at least another")
     return combination([dose.panel for dose in curve], outcome_weights(len(curve)), name)
+
+
+def interaction_seeds(
+    a: Sequence[SeedValues], b: Sequence[SeedValues], margin: float | None = None, *, bounded: bool = True
+) -> Contrast:
+    """The same of a number per seed that has no patients behind it, such as a flip rate; p = 0 first.
+
+    Over the seeds that have a number at every dose. bounded: whether it lies within 0 and 1, so that there are two
+    scales; an effect on the logit has its own alone, and `scales` is then None. Errors within models are taken as
+    independent between doses: on shared samples that errs on the wide side. Raises ValueError unless both have equally
+    many doses, at least 2.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
+    plain = contrast_seeds(_change(a), _change(b), margin)
+    every = {int(seed) for values in (*a, *b) for seed in values.seeds}
+    plain = replace(plain, left_out=len(every) - plain.seeds)
+    if not bounded:
+        return plain
+    first, second = (_change([_probit(values) for values in side]) for side in (a, b))
+    return on_both_scales(plain, contrast_seeds(first, second))
+
+
+def _change(doses: Sequence[SeedValues]) -> SeedValues:
+    """The outcome of each seed that has a number at every dose."""
+    seeds = reduce(np.intersect1d, [one.seeds for one in doses])
+    weights = outcome_weights(len(doses))
+    rows = [np.array([np.flatnonzero(one.seeds == seed)[0] for seed in seeds], dtype=np.int64) for one in doses]
+    values = weights @ np.stack([one.values[row] for one, row in zip(doses, rows, strict=True)])
+    if all(one.standard_errors is None for one in doses):
+        return SeedValues(values, seeds)
+    within = [
+        np.full(len(seeds), np.nan) if one.standard_errors is None else one.standard_errors[row]
+        for one, row in zip(doses, rows, strict=True)
+    ]
+    return SeedValues(values, seeds, np.sqrt(weights**2 @ np.stack(within) ** 2))
+
+
+def _probit(one: SeedValues) -> SeedValues:
+    z, slope = on_probit(one.values)
+    return SeedValues(z, one.seeds, None if one.standard_errors is None else slope * one.standard_errors)
 
 
 def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:

@@ -175,13 +175,22 @@ def _bounds(parts: Sequence[Evaluated], weights: np.ndarray) -> tuple[float, flo
     return low, high
 
 
-def probit(part: Evaluated, clip: float = 0.005) -> Evaluated:
-    """The same measure on the probit scale, values in 0..1 held within clip .. 1 - clip first (METHODS, dose-response).
+CLIP = 0.005
+"""How near to 0 and 1 values come on the probit scale (METHODS, dose-response)."""
+
+
+def probit(part: Evaluated) -> Evaluated:
+    """The same measure on the probit scale, values in 0..1 held within .005 .. .995 first.
 
     A held value no longer moves with its patients.
     """
-    held = np.clip(part.values, clip, 1 - clip)
-    z = ndtri(held)
-    slope = np.where(held == part.values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)
-    ends = (float(ndtri(clip)), float(ndtri(1 - clip)))
+    z, slope = on_probit(part.values)
+    ends = (float(ndtri(CLIP)), float(ndtri(1 - CLIP)))
     return replace(part, values=z, contributions=part.contributions * slope[..., None], bounds=ends)
+
+
+def on_probit(values: Float[np.ndarray, "*s"]) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
+    """Values in 0..1 on the probit scale, held within .005 .. .995, and how fast they move there: 0 where held."""
+    held = np.clip(values, CLIP, 1 - CLIP)
+    z = ndtri(held)
+    return z, np.where(held == values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)

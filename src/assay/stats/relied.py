@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assay.stats.format import in_words, listed
-from assay.stats.rows import DOSES, Light, Row, Sentence, along, label, mapping, numeric, text_of, value_of
+from assay.stats.rows import (
+    Light,
+    Row,
+    Sentence,
+    along,
+    along_amounts,
+    label,
+    mapping,
+    numeric,
+    over_doses,
+    text_of,
+    value_of,
+)
 from assay.stats.slice import NAMED, Recipes, of_slice, opening, several, spread
 
 RELIANCE = ("sobol-total", "flip-rate")
@@ -60,12 +72,12 @@ def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
 
 
 def _at_greatest_dose(main: Row | None, rows: Sequence[Row]) -> Row | None:
-    """The contrast with its axis of doses held at the last; one that runs along none, as it is."""
-    axis = along(main, rows[0]) if main is not None and main.get("at") == DOSES and rows else ""
-    if main is None or not axis:
+    """The contrast with its axes of doses and of amounts held at the last; one that runs along none, as it is."""
+    if main is None or not over_doses(main) or not rows:
         return main
-    greatest = max((str(mapping(row.get("coordinates")).get(axis)) for row in rows), key=float)
-    return {**main, "where": {**mapping(main.get("where")), axis: greatest}}
+    axes = [axis for axis in (along_amounts(main, rows[0]), along(main, rows[0])) if axis]
+    last = {axis: max((str(mapping(row.get("coordinates")).get(axis)) for row in rows), key=float) for axis in axes}
+    return {**main, "where": {**mapping(main.get("where")), **last}}
 
 
 def _clauses(recipes: Recipes, main: Row | None) -> list[str]:

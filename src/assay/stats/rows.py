@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assay.stats.estimate import MINIMUM_SEEDS
-from assay.stats.format import count, in_words, listed, with_interval
+from assay.stats.format import count, in_words, listed, number, with_interval
 
 Row = Mapping[str, Any]
 Part = Literal["answer", "doubt", "limit"]
@@ -29,8 +29,10 @@ LABELS = {
 }
 
 
-DOSES = "dose-response"
-"""How a contrast is made that compares along the doses."""
+DOSES, MATCHED = "dose-response", "matched-clean"
+"""How contrasts are made that compare along the doses, the second where clean performance is equal."""
+AMOUNTS = "rows"
+"""The axis of amounts of training data, by the end of its name."""
 CONFOUNDER = "confounder"
 """The axis of what is dosed."""
 SHOWN = ("a higher", "a lower")
@@ -52,6 +54,11 @@ class Sentence:
     evidence: str = ""
 
 
+def over_doses(row: Row) -> bool:
+    """Whether a contrast compares changes over the doses."""
+    return row.get("at") in (DOSES, MATCHED)
+
+
 def numeric(row: Row, key: str) -> float:
     """A number of a row, NaN where it has none."""
     value = row.get(key)
@@ -69,8 +76,9 @@ def label(row: Row) -> str:
     name = text_of(row, "measure")
     factor = text_of(row, "factor")
     label = LABELS.get(name, name.replace("-", " "))
-    if row.get("at") == DOSES:
-        return f"the change in {label} from p = 0"
+    if over_doses(row):
+        of = f" of {in_words(factor)}" if factor else ""
+        return f"the change in {label}{of} from p = 0"
     return f"{label} of {in_words(factor)}" if factor and "a" in row else label
 
 
@@ -101,9 +109,28 @@ def place(row: Row) -> str:
     if row.get("at") == "matched-fit":
         return "At matched fit"
     fixed = [f"{in_words(axis)} {value}" for axis, value in mapping(row.get("where")).items()]
+    if row.get("at") == MATCHED:
+        told = [part for part in (amounts(row), listed(fixed)) if part]
+        return "Where both are equally good without a dose" + (f" ({'; '.join(told)})" if told else "")
     return ("Over the doses" if row.get("at") == DOSES else "At equal budget") + (
         f" ({listed(fixed)})" if fixed else ""
     )
+
+
+def amounts(row: Row) -> str:
+    """`AUROC .84 in clean: random with 640 rows, natural with about 120 rows`; empty where nothing was matched.
+
+    About: between two amounts that were trained.
+    """
+    equal = mapping(row.get("equal"))
+    if not equal:
+        return ""
+    sides = [
+        f"{text_of(row, side)} with {'' if equal[side] in equal['trained'] else 'about '}{equal[side]:.0f} rows"
+        for side in ("a", "b")
+    ]
+    measure = LABELS.get(text_of(row, "measure"), text_of(row, "measure"))
+    return f"{measure} {number(equal['level'])} in {equal['clean']}: {', '.join(sides)}"
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -115,7 +142,14 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def along(contrast: Row, row: Row) -> str:
     """The axis that a dose-response runs along: the one that its contrast neither compares nor holds."""
     held = {text_of(contrast, "axis"), *mapping(contrast.get("where"))}
-    return next((axis for axis in mapping(row.get("coordinates")) if axis not in held), "")
+    matched = along_amounts(contrast, row)
+    return next((axis for axis in mapping(row.get("coordinates")) if axis not in held and axis != matched), "")
+
+
+def along_amounts(contrast: Row, row: Row) -> str:
+    """The axis of amounts that a comparison at matched clean performance runs along; empty for any other."""
+    axes = mapping(row.get("coordinates")) if contrast.get("at") == MATCHED else ()
+    return next((axis for axis in axes if axis.split(".")[-1] == AMOUNTS), "")
 
 
 def belongs(estimate: Row, contrast: Row, side: str) -> bool:

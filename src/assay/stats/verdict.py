@@ -17,7 +17,7 @@ from assay.stats.format import count, in_words, listed, number, p_value
 from assay.stats.kept import without_seeds
 from assay.stats.relied import relied
 from assay.stats.rows import (
-    DOSES,
+    MATCHED,
     SHOWN,
     Row,
     Sentence,
@@ -25,6 +25,7 @@ from assay.stats.rows import (
     label,
     mapping,
     numeric,
+    over_doses,
     place,
     seeds_of,
     text_of,
@@ -36,6 +37,8 @@ from assay.stats.slice import named
 
 MOST_AXES = 2
 """An answer tells of the comparisons of so many axes; the table has all."""
+MATCHING = {"matched-fit": "at matched fit", MATCHED: "where both are equally good without a dose"}
+"""How comparisons are made that stand beside one at equal budget or of all amounts -> its words."""
 
 
 def verdict(
@@ -85,15 +88,17 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence
     for own in families[:MOST_AXES]:
         main = leading(own)
         said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))
-        matched = _matched(own, main)
-        if matched is not None:
-            said.append(Sentence("answer", f"At matched fit {_short(matched, main)}", evidence=text_of(matched, "id")))
+        for how in MATCHING:
+            matched = _matched(own, main, how)
+            if matched is not None:
+                opens = f"{place(matched)}," if how == MATCHED else "At matched fit"
+                said.append(Sentence("answer", f"{opens} {_short(matched, main)}", evidence=text_of(matched, "id")))
     return said
 
 
 def leading(contrasts: Sequence[Row]) -> Row:
     """The contrast that an answer leads with: at equal budget if there is one, the least p after and before Holm."""
-    budget = [row for row in contrasts if row.get("at") != "matched-fit"] or list(contrasts)
+    budget = [row for row in contrasts if row.get("at") not in MATCHING] or list(contrasts)
     return min(budget, key=lambda row: (_rank(numeric(row, "p_holm")), _rank(numeric(row, "p"))))
 
 
@@ -115,7 +120,8 @@ def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str
     if all(kind == "undefined" for kind in conclusions):
         return f"{of}, none could be tested; the first: {told[:1].lower()}{told[1:]}"
     sure = main.get("conclusion") in SHOWN
-    where = ", at matched fit alone" if shown and not sure else ""
+    ways = dict.fromkeys(text_of(row, "at") for row in contrasts if text_of(row, "conclusion") in SHOWN)
+    where = f", {listed([MATCHING[way] for way in ways])} alone" if shown and not sure else ""
     surest = all(_rank(numeric(main, "p_holm")) <= _rank(numeric(row, "p_holm")) for row in contrasts)
     link = "; the surest: " if sure and surest else "; one of them: " if sure else "; the nearest to it: "
     link = ": " if sure and shown == 1 and not equal else link
@@ -135,7 +141,7 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     known = all(level is not None for level in levels)
     values = " against ".join(value_of(level) for level in levels if level is not None) if known else ""
     found = f"difference {value_of(row)}, {corrected(row)}{both_scales(row)}, {seeds_of(row)}"
-    if row.get("at") == DOSES and row.get("conclusion") in _OVER_DOSES:
+    if over_doses(row) and row.get("conclusion") in _OVER_DOSES:
         return f"{called}{there} {_OVER_DOSES[str(row['conclusion'])].format(a=a, b=b)} {found}."
     if under_seeds(row):
         sides = f"{values}, " if known else ""
@@ -162,8 +168,10 @@ _OVER_DOSES = {
 
 def both_scales(row: Row) -> str:
     """` (.02 plain, .30 probit)`: the p-values of the two scales of a dose-response, before correction."""
+    if not over_doses(row) or math.isnan(numeric(row, "plain_p")):
+        return ""
     ends = [p_value(numeric(row, name)).removeprefix("p ").removeprefix("= ") for name in ("plain_p", "probit_p")]
-    return f" ({ends[0]} plain, {ends[1]} probit, before it)" if row.get("at") == DOSES else ""
+    return f" ({ends[0]} plain, {ends[1]} probit, before it)"
 
 
 def _sides(row: Row) -> tuple[str, str]:
@@ -188,14 +196,14 @@ def _short(row: Row, main: Row) -> str:
     return f"the difference in {label(row)} between {a} and {b} was {value_of(row)} ({corrected(row)}): {ending}."
 
 
-def _matched(contrasts: Sequence[Row], main: Row) -> Row | None:
-    """The comparison of the same two at matched fit, which holds all that the leading one holds but the budget."""
+def _matched(contrasts: Sequence[Row], main: Row, how: str) -> Row | None:
+    """The comparison of the same two matched so, which holds all that the leading one holds but what it runs along."""
     keys = ("a", "b", "measure", "environment", "factor", "layer")
     held = mapping(main.get("where"))
     same = [
         row
         for row in contrasts
-        if row.get("at") == "matched-fit"
+        if row.get("at") == how
         and row is not main
         and all(text_of(row, key) == text_of(main, key) for key in keys)
         and all(str(held.get(axis)) == str(value) for axis, value in mapping(row.get("where")).items())
@@ -217,8 +225,8 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
         reach = f"; the design would find, four times in five, {_least(sizes)} or more" if sizes else ""
         of = f"{len(open_)} of {count(len(stated), 'comparison')}"
         found.append(f"that there is no difference where none was shown ({of}){reach}")
-    if stated and not any(row.get("at") == "matched-fit" for row in stated):
-        found.append("whether recipes differ in what they prefer or only in how fast they learn: fit was not matched")
+    if stated and not any(row.get("at") in MATCHING for row in stated):
+        found.append(_unmatched(stated))
     if "decodability" in measures:
         found.append("that a factor is used because a layer encodes it: decoding is not use")
     environments = sorted({text_of(row, "environment") for row in stated if text_of(row, "environment")})
@@ -228,6 +236,13 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
         extra = sum(bool(row.get("exploratory")) for row in contrasts)
         found.append(f"a confirmed finding in {count(extra, 'comparison')} added after results were known")
     return [Sentence("limit", f"What this does not show: {text}.") for text in found]
+
+
+def _unmatched(stated: Sequence[Row]) -> str:
+    """What may pass for what is compared where nothing was matched."""
+    if all(map(over_doses, stated)):
+        return "whether a recipe keeps more or only had less to lose: performance without a dose was not matched"
+    return "whether recipes differ in what they prefer or only in how fast they learn: fit was not matched"
 
 
 def _least(sizes: Sequence[float]) -> str:

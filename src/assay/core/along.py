@@ -1,0 +1,82 @@
+"""What a contrast needs of the axes that it runs along: budgets, doses, or amounts of training data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from assay.core.axes import Axis, resolve
+from assay.core.document import Keys, dotted
+from assay.core.dose import P_PATH, ROWS_PATH
+from assay.core.measures import DOSED, SHARES
+from assay.core.problems import Problems, shorten
+from assay.core.spec import ContrastSpec
+
+Fixed = Mapping[str, set[str]]
+"""Axis -> the labels that a contrast's `where` leaves."""
+
+
+def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+    """The axes that `at` speaks of are there, whole and free, and the measure can be compared along them."""
+    if contrast.at == "matched-fit":
+        _check_budgets(axes, fixed, keys, problems)
+    if contrast.at in ("dose-response", "matched-clean"):
+        _check_doses(contrast, axes, fixed, keys, problems)
+    if contrast.at == "matched-clean":
+        _check_amounts(contrast, axes, fixed, keys, problems)
+    elif contrast.clean:
+        what = f"at {contrast.at} nothing is matched on clean images"
+        problems.add((*keys, "clean"), contrast.clean, what, "leave it out, or compare `at: matched-clean`")
+
+
+def left_out(keys: Keys) -> str:
+    """How a contrast is left out of a study."""
+    return f"--set {'.'.join(map(str, keys))}=null leaves this contrast out"
+
+
+def _check_budgets(axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+    budget = resolve("epochs", axes)
+    if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
+        remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {left_out(keys)}"
+        problems.add((*keys, "at"), "matched-fit", "matched-fit compares along several budgets", remedy)
+
+
+def _check_doses(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+    """Along `p` from 0, whatever the axis compared, by a measure of which the change means something."""
+    doses = resolve(dotted(P_PATH), axes)
+    at: Keys = (*keys, "at")
+    if doses is None or len(doses.paths) > 1 or len(doses.labels) < 2 or "0" not in doses.labels:
+        remedy = f"such as environments.train.dose: {{confounder: tag, p: [0, 0.5, 1]}}; {left_out(keys)}"
+        what = f"{contrast.at} compares along the doses p: an axis with 0 and another"
+        problems.add(at, contrast.at, what, remedy)
+    elif doses.name == contrast.axis or doses.name in fixed:
+        remedy = f"compare along another axis, and leave {doses.name} out of `where`; {left_out(keys)}"
+        problems.add(at, contrast.at, f"{contrast.at} runs over all of {doses.name}", remedy)
+    allowed = SHARES if contrast.at == "matched-clean" else DOSED
+    if contrast.measure not in allowed:
+        what = f"{contrast.at} is claimed on the probit scale too, which '{contrast.measure}' has not"
+        if contrast.measure in DOSED:
+            what = f"{contrast.at} matches performance, which '{contrast.measure}' is not"
+        problems.add((*keys, "measure"), contrast.measure, what, f"{contrast.at} takes {shorten(allowed)}")
+
+
+def _check_amounts(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+    """Along `rows` of the training environment, and matched in a test environment that is named."""
+    amounts = resolve(dotted(ROWS_PATH), axes)
+    at: Keys = (*keys, "at")
+    if (
+        amounts is None
+        or len(amounts.paths) > 1
+        or len(amounts.labels) < 2
+        or not all(map(str.isdigit, amounts.labels))
+    ):
+        remedy = f"such as environments.train.rows: [100, 300, 1000]; {left_out(keys)}"
+        what = "matched-clean compares along amounts of training rows: an axis of at least two numbers"
+        problems.add(at, contrast.at, what, remedy)
+    elif amounts.name == contrast.axis or amounts.name in fixed:
+        remedy = f"compare along another axis, and leave {amounts.name} out of `where`; {left_out(keys)}"
+        problems.add(at, contrast.at, f"matched-clean runs over all of {amounts.name}", remedy)
+    if not contrast.clean:
+        what = "matched-clean needs `clean`, the test environment without the confounder"
+        problems.add(
+            keys, "", what, "such as clean: {like: train, dose: {p: 0}} in environments, and clean: clean here"
+        )

@@ -1,0 +1,138 @@
+"""Dose-response at matched clean performance: none where a small fall is only want of skill, and one where it is not.
+
+In the made-up worlds skill is the distance of the classes on clean images, and each doubling of the rows adds the same
+to it. The slow recipe needs 4 times the rows of the fast one for the same skill.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from assay.stats.compare import decide
+from assay.stats.dose_response import Dose, interaction
+from assay.stats.matched_clean import Amount, matched_clean
+from assay.stats.panel import Panel, evaluate
+
+from .worlds import panel
+
+ROWS = (100, 200, 400, 800)
+FAST, SLOW = 12.5, 50.0
+"""Rows at which a recipe has no skill."""
+LOSES = -0.5
+"""What is left of the skill when the confounder is turned round; robust recipes keep more."""
+
+
+def recipe(number: int, without: float, left: float, patients: int = 120) -> list[Amount]:
+    """A recipe of which p = 1 leaves this share of its skill on reversed images."""
+    made: list[Amount] = []
+    for i, rows in enumerate(ROWS):
+        skill = 0.7 * math.log2(rows / without)
+        clean, start, end = (
+            panel(1000 * number + 10 * i + k, distance=distance, patients=patients, noise=number // 10 * 2 + min(k, 1))
+            for k, distance in enumerate((skill, skill, left * skill))
+        )
+        made.append(Amount(rows, clean, [Dose(0, start), Dose(1, end)]))
+    return made
+
+
+def auroc(one: Panel) -> np.ndarray:
+    return evaluate(one, "auroc").values
+
+
+def fall(one: Amount) -> np.ndarray:
+    return auroc(one.doses[1].panel) - auroc(one.doses[0].panel)
+
+
+def test_want_of_skill_looks_like_robustness_at_equal_rows_and_not_at_matched_performance():
+    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
+    (at_equal_rows,) = decide([interaction(slow[1].doses, fast[1].doses, "auroc")])
+    assert at_equal_rows.conclusion == "a higher"
+    matched = matched_clean(slow, fast, "auroc")
+    assert abs(matched.value) < 0.05
+    assert decide([matched])[0].conclusion == "not shown"
+
+
+def test_true_robustness_shows_at_matched_performance():
+    robust = matched_clean(recipe(1, SLOW, 0.3), recipe(2, FAST, LOSES), "auroc")
+    (decision,) = decide([robust])
+    assert decision.conclusion == "a higher"
+    assert robust.value > 0.1
+
+
+def test_who_is_called_first_turns_the_sign_and_nothing_else():
+    slow, fast = recipe(1, SLOW, 0.2), recipe(2, FAST, LOSES)
+    there, back = matched_clean(slow, fast, "auroc"), matched_clean(fast, slow, "auroc")
+    assert (back.value, back.low, back.p) == pytest.approx((-there.value, -there.high, there.p))
+    assert there.equal is not None
+    assert back.equal is not None
+    assert (there.equal.level, there.equal.a) == pytest.approx((back.equal.level, back.equal.b))
+
+
+def test_the_value_is_read_off_by_hand_between_two_amounts():
+    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
+    best = auroc(slow[-1].clean)  # of the one that is less able
+    level = best.mean()
+    j = next(j for j, amount in enumerate(fast) if auroc(amount.clean).mean() >= level)
+    i = j - 1
+    assert i >= 0
+    clean, falls = [auroc(amount.clean) for amount in fast], [fall(amount) for amount in fast]
+    share = (level - clean[i].mean()) / (clean[j].mean() - clean[i].mean())
+    steepness = (falls[j].mean() - falls[i].mean()) / (clean[j].mean() - clean[i].mean())
+    off = best - (1 - share) * clean[i] - share * clean[j]  # 0 on the mean over seeds
+    expected = fall(slow[-1]) - (1 - share) * falls[i] - share * falls[j] - steepness * off
+    found = matched_clean(slow, fast, "auroc")
+    assert found.per_seed == pytest.approx(expected)
+    assert found.equal is not None
+    assert (found.equal.level, found.equal.a) == pytest.approx((level, 800))
+    assert found.equal.b == pytest.approx((1 - share) * fast[i].rows + share * fast[j].rows)
+
+
+def test_a_recipe_compared_with_itself_differs_by_nothing():
+    one = recipe(1, SLOW, LOSES)
+    assert matched_clean(one, one, "auroc").value == pytest.approx(0, abs=1e-12)
+
+
+def test_what_is_not_reached_by_both_is_told():
+    slow, fast = recipe(1, 80.0, LOSES)[:2], recipe(2, 12.5, LOSES)[:2]
+    found = matched_clean(slow, fast, "auroc")
+    assert math.isnan(found.value)
+    ends = [f"{auroc(one.clean).mean():.2f}".removeprefix("0") for one in (slow[0], slow[1], fast[0], fast[1])]
+    assert found.reason == (
+        f"no clean performance is reached by both: from 100 to 200 rows they come from {ends[0]} to {ends[1]} and "
+        f"{ends[2]} to {ends[3]}; train on fewer or more"
+    )
+
+
+def test_seeds_that_an_amount_lacks_are_left_out():
+    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
+    whole = fast[3].clean
+    fast[3] = replace(fast[3], clean=replace(whole, scores=whole.scores[[0, 2, 4]], seeds=np.array([0, 2, 4])))
+    found = matched_clean(slow, fast, "auroc")
+    assert (found.seeds, found.left_out) == (3, 2)
+
+
+def test_no_common_seed_is_told():
+    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
+    others = replace(fast[0].clean, seeds=np.arange(10, 15))
+    found = matched_clean(slow, [replace(fast[0], clean=others), *fast[1:]], "auroc")
+    assert found.reason == "no seed was kept by both recipes at every amount and dose"
+
+
+def test_amounts_and_doses_must_be_those_that_can_be_compared():
+    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
+    for wrong in (fast[:1], [replace(fast[0], doses=fast[0].doses[1:]), *fast[1:]]):
+        with pytest.raises(ValueError, match="give each recipe at least 2 amounts, and all of them the same doses"):
+            matched_clean(slow, wrong, "auroc")
+
+
+def test_want_of_skill_is_seldom_called_robustness_and_the_error_is_that_of_repetition():
+    """30 worlds of 5 seeds in which only skill differs."""
+    worlds = [(recipe(10 * i + 1, SLOW, LOSES, 60), recipe(10 * i + 2, FAST, LOSES, 60)) for i in range(1, 31)]
+    found = [matched_clean(slow, fast, "auroc") for slow, fast in worlds]
+    assert sum(one.p < 0.05 for one in found) <= 5  # more come in 0.3 % of binomial(30, .05)
+    spread, error = np.std([one.value for one in found]), np.mean([one.standard_error for one in found])
+    assert 0.6 < spread / error < 1.4  # three Monte Carlo errors of 13 % either way
