@@ -21,7 +21,7 @@ from assay.data.sources import load_dataset
 from assay.data.sources.fitting import placed
 from assay.execution.cautions import cautions
 from assay.execution.confounders import Looked
-from assay.shifts.cropping import LEAST_SIDE, largest_window
+from assay.shifts.cropping import BLACK, LEAST_SIDE, largest_window
 from assay.shifts.file_population import FilePopulation
 
 CROPS = EnvironmentSpec(crop="lesion-free")
@@ -103,6 +103,33 @@ def test_a_crop_is_the_files_own_pixels_framed_like_the_whole(tmp_path: Path) ->
 def _scaled(pixels: np.ndarray) -> np.ndarray:
     small = Image.fromarray(pixels).resize((32, 24), Image.Resampling.BILINEAR)
     return np.moveaxis(np.asarray(small), -1, 0).astype(np.float32) / 255
+
+
+def test_black_padding_of_a_photograph_stays_where_it_is(tmp_path: Path) -> None:
+    """The left third and the lowest rows are black, as in a set that pads its photographs."""
+    folder = files(tmp_path / "set", LESIONS)
+    for path in sorted((folder / "images").iterdir()):
+        pixels = np.array(Image.open(path))
+        pixels[:, :30], pixels[60:] = 4, 3
+        Image.fromarray(pixels).save(path)
+    for path in sorted((folder / "masks").iterdir()):
+        mask = np.zeros((HIGH, WIDE), dtype=np.uint8)
+        mask[0:18, 33:48] = 255 * (int(path.stem) < 18)
+        Image.fromarray(mask).save(path)
+    files_ = population(folder)
+    crops = files_.scene({"crops": CROPS}, 0).environment("crops")
+    assert len(crops) > 0
+    bright, whole = (
+        one.amax(dim=1) > BLACK
+        for one in (crops.images.read(np.arange(len(crops))), files_.dataset.images.read(crops.table.row))
+    )
+    for axis in (1, 2):
+        # The last of a photograph's rows may be nothing but the shine of the one before.
+        assert (bright.any(dim=axis) ^ whole.any(dim=axis)).sum(dim=1).max() <= 1
+    box = placed(HIGH, WIDE, SIZE)
+    assert not bright[:, :, :9].any()
+    assert not bright[:, box.top + 21 :].any()
+    assert bright[:, box.top : box.top + 19, 11:].float().mean() > 0.97
 
 
 def test_crops_are_lesion_free_by_table_and_by_mask(tmp_path: Path) -> None:

@@ -79,8 +79,13 @@ class Crops(Protocol):
         """Pixels into whose part of the native image any lesion reaches, however little."""
         ...
 
-    def cut(self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"]) -> Images:
-        """Windows (top, left, bottom, right in pixels) of these rows, framed like the whole images."""
+    def cut(
+        self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"], places: Int[np.ndarray, "k 4"]
+    ) -> Images:
+        """Windows of these rows, each scaled to its place in an else black image.
+
+        windows, places: top, left, bottom, right in pixels.
+        """
         ...
 
 

@@ -1,7 +1,8 @@
 """Crops of lesion photographs that show no lesion: a second lesion-free set, framed as the first is not.
 
 Of each photograph the largest window of its own aspect without any lesion pixel is taken, the one nearest to the middle
-where there are several, and scaled to the whole photograph's place in the square.
+where there are several, and scaled to the whole photograph's place in the square. Black rows and columns around a
+photograph are no part of it and stay as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from assay.data.sources.fitting import Box, placed
 
 LEAST_SIDE = 0.5
 """The share of a photograph's side that a window has at the least; a smaller one would be another kind of picture."""
+BLACK = 10 / 255
+"""Rows and columns of a photograph's edge that are nowhere brighter are padding."""
 
 Window = tuple[int, int, int, int]
 """Top, left, bottom, right in pixels of the square."""
@@ -98,7 +101,9 @@ class LesionFreeCrops:
     def shown(self, table: FactorTable) -> tuple[FactorTable, Images, Masks]:
         """The rows as what their crops are: lesion-free."""
         windows = np.array([self._window(row) for row in table.row.tolist()], dtype=np.int64).reshape(-1, 4)
-        images = self._files().cut(table.row, windows)
+        frames = [self._frame(row) for row in table.row.tolist()]
+        places = [[f.top, f.left, f.top + f.height, f.left + f.width] for f in frames]
+        images = self._files().cut(table.row, windows, np.array(places, dtype=np.int64).reshape(-1, 4))
         none = np.zeros(len(table), dtype=np.int64)
         free = replace(table, target=none, columns={**table.columns, LESION.name: none})
         kinds: Sequence[str] = () if self.dataset.masks is None else self.dataset.masks.kinds
@@ -111,18 +116,25 @@ class LesionFreeCrops:
 
     def _window(self, row: int) -> Window | None:
         if row not in self._found:
-            self._found[row] = largest_window(self._files().touched[row], self._box(row))
+            self._found[row] = largest_window(self._files().touched[row], self._frame(row))
         return self._found[row]
 
-    def _box(self, row: int) -> Box:
+    def _frame(self, row: int) -> Box:
+        """Where the photograph lies in the square, without black padding of its own."""
         assert self.dataset.native is not None
         width, height = self.dataset.native[row].tolist()
-        return placed(height, width, self.dataset.images.shape[1])
+        box = placed(height, width, self.dataset.images.shape[1])
+        bright = (self.dataset.images.read(np.array([row]))[0].amax(dim=0) > BLACK).numpy()[box.rows, box.columns]
+        down, across = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+        if not len(down):
+            return box
+        top, left = int(down[0]), int(across[0])
+        return Box(box.top + top, box.left + left, int(down[-1]) + 1 - top, int(across[-1]) + 1 - left)
 
     def _magnified(self, row: int) -> float:
-        window, box = self._window(row), self._box(row)
+        window, frame = self._window(row), self._frame(row)
         assert window is not None
-        return max(box.height, box.width) / max(window[2] - window[0], window[3] - window[1])
+        return max(frame.height, frame.width) / max(window[2] - window[0], window[3] - window[1])
 
 
 @dataclass(frozen=True)

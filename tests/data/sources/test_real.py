@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.core.data_spec import DataSpec, FactorSpec
+from assay.core.data_spec import DataSpec, FactorSpec, SplitSpec
+from assay.core.environment_spec import EnvironmentSpec
 from assay.data.cache import ArrayCache
 from assay.data.cards import KNOWN
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset
 from assay.data.splits import assign_folds
+from assay.shifts.file_population import FilePopulation
 
+CROPS = EnvironmentSpec(crop="lesion-free")
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
 
 pytestmark = [
@@ -63,3 +66,27 @@ def test_every_lung_nodule_keeps_its_lesion_and_is_tested_once(cache: ArrayCache
     folds = assign_folds(dataset.table, 5, 0)
     malignant = [int(dataset.table.target[folds == fold].sum()) for fold in range(5)]
     assert max(malignant) - min(malignant) <= 2  # 654 over 5
+
+
+def test_all_lesion_free_photographs_of_feet_can_be_held_for_tests(cache: ArrayCache) -> None:
+    """The makers' validation photographs test, and all 23 without an ulcer do, whichever part they were in."""
+    split = SplitSpec(column="split", means={"validation": "test"}, test_only={"lesion": ["absent"]})
+    files = FilePopulation(DataSpec(folder="", split=split), lambda: load("foot-ulcer", cache, split=split))
+    free = np.flatnonzero(files.table.target == 0)
+    assert len(free) == 23
+    for seed in (0, 1):
+        found = files.parts(seed, 0)
+        assert len(found.test) == 187 + 23
+        assert set(free.tolist()) <= set(found.test.tolist())
+    scene = files.scene({"free": EnvironmentSpec(where={"lesion": ["absent"]}), "crops": CROPS}, 0)
+    assert len(scene.environment("free")) == 23
+    crops = scene.environment("crops")
+    assert crops.notes[0].startswith(f"{187 - len(crops)} of 187 lesion photographs have no window of half their side")
+    assert len(crops) > 187 / 2
+
+
+def test_polyps_and_lesion_free_frames_are_told_by_their_masks(cache: ArrayCache) -> None:
+    dataset = load("polyp", cache, target="lesion")
+    assert int((dataset.table.target == 0).sum()) == 20
+    assert dataset.native is not None
+    assert (dataset.native == (320, 256)).all()

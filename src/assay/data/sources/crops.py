@@ -64,18 +64,24 @@ class FileCrops:
         width, height = self.native[at].tolist()
         return touched(mask_source(self.masks[at], width, height, self.meaning)().values, self.size)
 
-    def cut(self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"]) -> Images:
-        """These windows of these rows, framed like the whole images; nothing is read before a pixel is asked for."""
-        return Cut(self, rows, windows)
+    def cut(
+        self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"], places: Int[np.ndarray, "k 4"]
+    ) -> Images:
+        """Windows of these rows, each in its place of a black square; nothing is read before a pixel is asked for."""
+        return Cut(self, rows, windows, places)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """`Images` of windows (top, left, bottom, right in pixels of the square) of files, decoded when first read."""
+    """`Images` of windows of files, decoded when first read.
+
+    windows, places: top, left, bottom, right in pixels of the square: what is cut, and where it is put.
+    """
 
     crops: FileCrops
     rows: Int[np.ndarray, "k"]
     windows: Int[np.ndarray, "k 4"]
+    places: Int[np.ndarray, "k 4"]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -92,21 +98,24 @@ class Cut:
     @cached_property
     def _decoded(self) -> ArrayImages:
         crops = self.crops
-        rows: list[int] = self.rows.tolist()
-        windows: list[list[int]] = self.windows.tolist()
-        sources = [partial(self._window, row, window) for row, window in zip(rows, windows, strict=True)]
-        digests = [f"{crops.digests[row]} crop {window}" for row, window in zip(rows, windows, strict=True)]
+        asked: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
+        sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in asked]
+        digests = [f"{crops.digests[row]} crop {where}" for row, *where in asked]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
         if decoded.failures:
             what, remedy = next(iter(decoded.failures.values()))
             raise DataError(f"{len(decoded.failures)} images cannot be cropped: {what}; {remedy}")
         return ArrayImages(decoded.array)
 
-    def _window(self, row: int, window: Sequence[int]) -> np.ndarray:
-        """The native pixels of a window, scaled to what the whole image takes of the square."""
+    def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
+        """The native pixels of a window, scaled to their place in the square."""
         pixels = read_picture(read_file(self.crops.images[row]), 0).pixels
         height, width = pixels.shape[:2]
         box = placed(height, width, self.crops.size)
         top, bottom = ((at - box.top) * height // box.height for at in (window[0], window[2]))
         left, right = ((at - box.left) * width // box.width for at in (window[1], window[3]))
-        return resized(np.ascontiguousarray(pixels[top:bottom, left:right]), box.width, box.height)
+        inside = np.ascontiguousarray(pixels[top:bottom, left:right])
+        square = np.zeros((self.crops.size, self.crops.size, *pixels.shape[2:]), dtype=pixels.dtype)
+        shown = resized(inside, place[3] - place[1], place[2] - place[0])
+        square[place[0] : place[2], place[1] : place[3]] = shown
+        return square
