@@ -26,14 +26,14 @@ class DenseNetwork(nn.Module):
         self.encoder = nn.Sequential(
             nn.Conv2d(context.channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
         )
-        self.decoder = nn.ConvTranspose2d(16, context.classes, 4, 4)
-        self.head = nn.Linear(16, context.classes)
+        self.decoder = nn.ConvTranspose2d(16, 8, 4, 4)
+        self.head = nn.Conv2d(8, context.classes, 1)
 
     def read(self, images: Tensor) -> Outputs:
         """Pooled features, and logits per class and pixel."""
         deep = self.encoder(self.scaling(images))
         height, width = images.shape[2:]
-        return Outputs(features=deep.mean((2, 3)), logits=self.decoder(deep)[:, :, :height, :width])
+        return Outputs(features=deep.mean((2, 3)), logits=self.head(self.decoder(deep))[:, :, :height, :width])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

@@ -37,11 +37,49 @@ class TestTimmTransformer(ArchitectureConformance):
     smallest = 16
 
 
-class TestDense(ArchitectureConformance):
-    name = "tests.recipes.objectives:dense_network"
+class Dense(ArchitectureConformance):
     per_pixel = True
 
 
+class TestDense(Dense):
+    name = "tests.recipes.objectives:dense_network"
+
+
+class TestSmallUnet(Dense):
+    name = "small-unet"
+
+
+class TestFpn(Dense):
+    """Its decoder has group norms and channel dropout."""
+
+    name = "smp"
+    params: ClassVar[dict[str, Any]] = {"network": "fpn", "encoder": "tu-test_resnet"}
+
+
+class TestDeepLab(Dense):
+    """Its encoder's last stage is dilated; its decoder pools over the whole image."""
+
+    name = "smp"
+    params: ClassVar[dict[str, Any]] = {"network": "deeplabv3plus", "encoder": "tu-test_efficientnet"}
+
+
+class TestWNet(Dense):
+    name = "w-net"
+    params: ClassVar[dict[str, Any]] = {"encoder": "tu-test_resnet"}
+
+
+class TestMonai(Dense):
+    name = "monai"
+    params: ClassVar[dict[str, Any]] = {"network": "segresnet"}
+
+
+class TestMonaiUnet(Dense):
+    name = "monai"
+    params: ClassVar[dict[str, Any]] = {"network": "basic-unet"}
+    smallest = 17
+
+
 def test_every_registered_architecture_is_tested_here() -> None:
-    tested = {suite.name for suite in ArchitectureConformance.__subclasses__() if ":" not in suite.name}
+    suites = (*ArchitectureConformance.__subclasses__(), *Dense.__subclasses__())
+    tested = {suite.name for suite in suites if suite.name and ":" not in suite.name}
     assert {entry.name for entry in entries("architecture")} == tested

@@ -38,6 +38,35 @@ register(
     summary="any classification network of the timm library, by its name there",
 )
 
+register(
+    "architecture",
+    "small-unet",
+    f"{_HERE}.small_unet:small_unet",
+    p.SmallUnetParams,
+    summary="U-Net of 8-16-32-48 channels from half the size on, 85 thousand parameters; fast on a CPU",
+)
+register(
+    "architecture",
+    "smp",
+    f"{_HERE}.smp_models:smp_network",
+    p.SmpParams,
+    summary="a network of segmentation-models-pytorch by its name there, on any of its or timm's encoders",
+)
+register(
+    "architecture",
+    "w-net",
+    f"{_HERE}.smp_models:w_net",
+    p.WNetParams,
+    summary="two FPNs in a row, the second sees the image and the first's logits (Galdran et al. 2021)",
+)
+register(
+    "architecture",
+    "monai",
+    f"{_HERE}.monai_models:monai_network",
+    p.MonaiParams,
+    summary="a two-dimensional segmentation network of MONAI: basic-unet, dynunet or segresnet",
+)
+
 register("initialisation", "random", f"{_HERE}.initialisation:Random", summary="the library's own random weights")
 register(
     "initialisation",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,12 +65,21 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
     write_bytes(path, _sorted_header(save(state, {**own, **(metadata or {})})))
 
 
-def load_weights(network: nn.Module, path: Path) -> Mapping[str, str]:
-    """Load what `save_weights` wrote into a network of the same recipe (`empty_network`); returns the metadata."""
+def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> Mapping[str, str]:
+    """Load what `save_weights` wrote into a network of the same recipe (`empty_network`); returns the metadata.
+
+    parts: load these children of the network alone, and leave the others as they are.
+    """
     file = read_weights(path)
-    load_into(network, file)
+    if not parts:
+        load_into(network, file)
+    for part in parts:
+        inside = {key: value for key, value in file.tensors.items() if key.startswith(f"{part}.")}
+        named = {key.removeprefix(f"{part}."): value for key, value in inside.items()}
+        load_into(network.get_submodule(part), replace(file, tensors=named))
     for name, eps in cast(dict[str, float], json.loads(file.metadata.get("batch_norm_eps", "{}"))).items():
-        cast(nn.BatchNorm2d, network.get_submodule(name)).eps = eps
+        if not parts or name.partition(".")[0] in parts:
+            cast(nn.BatchNorm2d, network.get_submodule(name)).eps = eps
     start = cast(dict[str, Any], json.loads(file.metadata.get("start", "{}")))
     set_strides(network, {f"trunk.{name}": stride for name, stride in start.get("strides", {}).items()})
     return file.metadata

@@ -13,7 +13,7 @@ from torch import nn
 from assay.core.errors import WeightsError
 from assay.core.paths import filled
 from assay.core.seeds import derive
-from assay.recipes.models import Classifier
+from assay.recipes.models import WithTrunk
 from assay.recipes.weights.download import fetch, weights_cache
 from assay.recipes.weights.files import read_weights
 from assay.recipes.weights.load import Start, load_trunk, set_epsilon
@@ -57,29 +57,32 @@ class FromFile:
         """Load the file at a place of its own."""
         target = with_trunk(network)
         file = read_weights(path, self.sha256)
+        goal, beside = target.published()
         found = match(
-            target.trunk,
+            goal,
             file,
-            heads=target.replaced,
+            heads=beside,
             prefix=self.prefix,
             layout=self.layout,
             leave_out=self.leave_out,
         )
-        scaling = scaling_of(self.input, file, found.layout)
-        strides = load_trunk(target.trunk, found)
+        scaling = scaling_of(self.input, file, found.layout.input_hint or target.input_hint, found.layout.name)
+        changed = load_trunk(goal, found)
         epsilon = float(file.metadata["bn_eps"]) if "bn_eps" in file.metadata else found.layout.epsilon
         if epsilon is not None:
-            set_epsilon(target.trunk, epsilon)
+            set_epsilon(goal, epsilon)
         if scaling is not None:
             target.scaling.set(scaling.mean, scaling.sd)
         if scaling is not None and scaling.bgr:
-            take_rgb(target.trunk)
+            take_rgb(goal)
+        strides = target.take(goal, changed)
         target.start = Start(
             file=path.name,
             layout=found.layout.name,
             prefix=found.prefix,
             loaded=len(found.tensors),
             left_out=found.left_out,
+            drawn=target.drawn,
             scaling=target.scaling.words() if scaling is None else scaling.words,
             epsilon=epsilon,
             strides=strides,
@@ -166,8 +169,8 @@ def redraw(trunk: nn.Module, seed: int) -> None:
             layer.reset_running_stats()
 
 
-def with_trunk(network: nn.Module) -> Classifier:
+def with_trunk(network: nn.Module) -> WithTrunk:
     """The network as one whose trunk can be loaded. Raises WeightsError."""
-    if not isinstance(network, Classifier):
+    if not isinstance(network, WithTrunk):
         raise WeightsError(f"pretrained weights need a network with a trunk; {type(network).__name__} has none")
     return network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -69,13 +69,47 @@ class InputScaling(nn.Module):
         return (images - self.mean) / self.sd
 
 
-class Classifier(nn.Module):
+class WithTrunk(nn.Module):
+    """A network whose trunk can start from published weights: of a classifier all but its head, else the encoder.
+
+    input_hint: what to say when nothing tells how the images of its published weights were scaled; empty
+    where the network's own scaling is theirs. start: what became of the weights file that the trunk was loaded from;
+    None after a random start.
+    """
+
+    input_hint: str = ""
+    start: Start | None = None
+
+    def __init__(self, trunk: nn.Module, scaling: InputScaling, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.scaling = scaling
+        self.trunk = trunk
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Names of the parts beside the trunk that have weights: they are drawn from the seed, whatever the start."""
+        beside = ((name, part) for name, part in self.named_children() if part is not self.trunk)
+        return tuple(name for name, part in beside if any(True for _ in part.parameters()))
+
+    def published(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """The module whose tensors published weights name, and the names of what they hold beside it: the trunk itself.
+
+        Where it is another module, `take` brings what was loaded into it to the trunk.
+        """
+        return self.trunk, ()
+
+    def take(self, loaded: nn.Module, strides: Mapping[str, int]) -> Mapping[str, int]:
+        """Take up the module of `published`; given the strides that were changed in it, those of the trunk by name."""
+        return strides
+
+
+class Classifier(WithTrunk):
     """A `Network` made of input scaling, a trunk (images -> pooled features [b, width]) and a linear head.
 
     layers: names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
     features, is added as the last. replaced: names of the classifier layers that published weights of this architecture
-    hold on top of the trunk, and that the head stands in for. start: what became of the weights file that the trunk was
-    loaded from; None after a random start.
+    hold on top of the trunk, and that the head stands in for.
     """
 
     def __init__(
@@ -87,14 +121,14 @@ class Classifier(nn.Module):
         classes: int,
         replaced: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(trunk, scaling, width)
         self.replaced = tuple(replaced)
-        self.start: Start | None = None
-        self.width = width
         self.layers = (*(f"trunk.{layer}" for layer in layers), "trunk")
-        self.scaling = scaling
-        self.trunk = trunk
         self.head = nn.Linear(width, classes)
+
+    def published(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """See `WithTrunk`."""
+        return self.trunk, self.replaced
 
     def read(self, images: Float[Tensor, "b c h w"]) -> Outputs:
         """Features and logits in one pass."""
@@ -131,13 +165,20 @@ def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
     return cast(nn.Module, network)
 
 
-def initialise_by_name(module: nn.Module, seed: int, prefix: str = "") -> None:
-    """Redraw every layer's weights by the library's own law, from a generator keyed by the layer's name."""
+def initialise_by_name(
+    module: nn.Module, seed: int, prefix: str = "", law: Callable[[nn.Module], object] | None = None
+) -> None:
+    """Redraw every layer's weights by torch's own law, from a generator keyed by the layer's name.
+
+    law: of a library, called with each layer afterwards; what it leaves alone keeps torch's.
+    """
     for name, layer in named_layers(module, prefix):
         reset = getattr(layer, "reset_parameters", None)
         if callable(reset):
             with library_draws(seed, WEIGHTS, name):
                 reset()
+                if law is not None:
+                    law(layer)
 
 
 def as_network(module: nn.Module) -> Network:
@@ -166,4 +207,4 @@ def _check_size(network: nn.Module, label: str, context: ArchitectureContext) ->
 
 def scaling_words(network: nn.Module) -> str:
     """How a network scales its images, in words; empty for one that is not built of `InputScaling` and a trunk."""
-    return network.scaling.words() if isinstance(network, Classifier) else ""
+    return network.scaling.words() if isinstance(network, WithTrunk) else ""

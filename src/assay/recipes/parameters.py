@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from assay.core.registry import Params
-from assay.core.traits import ArchitectureParams
+from assay.core.traits import ArchitectureParams, Task
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
@@ -37,6 +37,59 @@ class TimmParams(ArchitectureParams):
 
     model: str = Field(description="timm's name of the network, such as tf_efficientnet_lite0")
     in_chans: Literal[1, 3] = Field(3, description="input channels; grey images are repeated to fill 3")
+
+
+class _SegmenterParams(ArchitectureParams):
+    """Logits for every pixel."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("segmentation",)
+
+
+class SmallUnetParams(_SegmenterParams):
+    """Four strided stages down, three up."""
+
+    width: int = Field(8, ge=8, le=128, multiple_of=8, description="channels of the first stage (8: 8-16-32-48)")
+
+
+SmpNetwork = Literal[
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
+]
+
+
+class SmpParams(_SegmenterParams):
+    """Any network of segmentation-models-pytorch that ends in a convolution."""
+
+    network: SmpNetwork = Field(description="its name in the library")
+    encoder: str = Field(
+        "tu-resnet18",
+        description="tu- and timm's name of a network, such as tu-tf_efficientnet_lite0; or one of the library's own",
+    )
+    in_chans: Literal[1, 3] = Field(3, description="input channels; grey images are repeated to fill 3")
+
+
+class WNetParams(SmpParams):
+    """Two networks in a row."""
+
+    network: SmpNetwork = Field("fpn", description="the library's name of the network that stands twice")
+    auxiliary_weight: float = Field(
+        1.0, ge=0, le=10, description="of the first network's loss beside the second's 1 (deep supervision)"
+    )
+
+
+class MonaiParams(_SegmenterParams):
+    """Two-dimensional networks of MONAI."""
+
+    network: Literal["basic-unet", "dynunet", "segresnet"] = Field(description="which of them")
 
 
 # --- initialisations --------------------------------------------------------------------------------------------------

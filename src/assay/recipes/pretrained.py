@@ -27,7 +27,8 @@ class PretrainedByTimm:
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError within 2 seconds when they are neither in the cache nor to be had."""
         target = with_trunk(network)
-        configuration = default_configuration(target.trunk)
+        goal, beside = target.published()
+        configuration = default_configuration(goal)
         if not configuration.get("hf_hub_id") and not configuration.get("url"):
             raise WeightsError("timm publishes no weights for this architecture; use initialisation: random or file")
         if not _cached(configuration) and not _hub_answers():
@@ -35,15 +36,19 @@ class PretrainedByTimm:
                 f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
                 "cannot be reached; connect once to fetch them, or give a file: initialisation: {file: {path: ...}}"
             )
-        tensors, positions = fitted_positions(target.trunk, published(target.trunk, target.scaling.channels))
+        wanted = goal.state_dict().keys()
+        whole = published(goal, target.scaling.channels)
+        tensors, positions = fitted_positions(goal, {key: value for key, value in whole.items() if key in wanted})
         file = WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors)
-        load_into(target.trunk, file)
+        load_into(goal, file)
+        target.take(goal, {})
         target.start = Start(
             file=".".join(filter(None, (str(file.path), cast(str, configuration.get("tag"))))),
             layout="timm or torchvision",
             prefix="",
             loaded=len(tensors),
-            left_out=target.replaced,
+            left_out=beside,
+            drawn=target.drawn,
             scaling=target.scaling.words(),
             epsilon=None,
             strides={},

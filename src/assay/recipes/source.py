@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
@@ -14,13 +12,12 @@ from assay.core.errors import WeightsError
 from assay.data.cache import default_cache_root
 from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
 from assay.recipes.initialisation import with_trunk
-from assay.recipes.weights.files import read_weights
 from assay.recipes.weights.load import Start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromSource:
-    """The trunk of a source that was trained with the same architecture; its head is left out.
+    """The trunk of a source that was trained with the same architecture; its head is left out, and its decoder.
 
     id: names its folder in the cache.
     """
@@ -34,23 +31,17 @@ class FromSource:
         path = default_cache_root() / "sources" / self.id / WEIGHTS_FILE
         if not path.is_file():
             raise WeightsError(f"source {self.id} is not in {path.parent.parent}: run its study again, which trains it")
-        other = copy.deepcopy(target)
-        other.head = nn.Linear(target.width, _classes(path))
-        metadata = load_weights(other, path)
-        target.trunk, target.scaling = other.trunk, other.scaling
+        metadata = load_weights(target, path, ("trunk", "scaling"))
         before = cast(dict[str, Any], json.loads(metadata.get("start", "{}")))
         target.start = Start(
             file=f"source {self.id}",
             layout="assay",
             prefix="trunk.",
             loaded=len(target.trunk.state_dict()),
-            left_out=("head",),
+            left_out=target.drawn,
+            drawn=target.drawn,
             scaling=target.scaling.words(),
             epsilon=None,
             strides=before.get("strides", {}),
             positions=str(before.get("positions", "")),
         )
-
-
-def _classes(path: Path) -> int:
-    return read_weights(path).tensors["head.weight"].shape[0]

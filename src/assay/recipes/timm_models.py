@@ -41,7 +41,7 @@ def default_configuration(trunk: nn.Module) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], getattr(trunk, "pretrained_cfg", {}))
 
 
-def _classifier_names(configuration: Mapping[str, Any]) -> tuple[str, ...]:
+def classifier_names(configuration: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the layers that timm would have on top of the pooled features."""
     named: str | Sequence[str] | None = configuration.get("classifier")
     if named is None:
@@ -65,7 +65,7 @@ def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module
             f"timm network '{model}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
             f"set in_chans: {context.channels}"
         )
-    fixed = bool(_configuration_of(model).get("fixed_input_size", False))
+    fixed = bool(configuration_of(model).get("fixed_input_size", False))
     extra: dict[str, Any] = {"img_size": context.size} if fixed else {}
     try:
         with library_draws(context.seed, WEIGHTS, "trunk"):
@@ -78,7 +78,8 @@ def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module
     return trunk
 
 
-def _configuration_of(model: str) -> Mapping[str, Any]:
+def configuration_of(model: str) -> Mapping[str, Any]:
+    """timm's description of the weights that it would load under a name; empty where it has none."""
     configuration = timm.get_pretrained_cfg(model)  # pyright: ignore[reportUnknownMemberType]
     return {} if configuration is None else cast(Mapping[str, Any], configuration.to_dict())
 
@@ -92,7 +93,7 @@ def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -
         _stages(trunk),
         scaling,
         context.classes,
-        _classifier_names(configuration),
+        classifier_names(configuration),
     )
     initialise_by_name(network.head, context.seed, "head")
     return network

@@ -21,6 +21,7 @@ from assay.recipes.models import ArchitectureContext, as_network, build_network,
 from assay.recipes.network import Outputs
 from assay.recipes.randomness import deterministic, library_draws
 from assay.recipes.untyped import go_back, named_layers, seed_torch
+from assay.testing.images import images_of, spots
 from assay.testing.named import NamedComponent
 from assay.testing.training import same_state
 
@@ -31,21 +32,6 @@ MOST_STEPS = 150
 """Steps in which a network must have learned to see a bright square."""
 
 
-def images_of(count: int, channels: int, size: int) -> Tensor:
-    """Uniform noise in [0, 1), the same each time."""
-    return torch.rand((count, channels, size, size), generator=torch.Generator().manual_seed(0))
-
-
-def spots(count: int, channels: int, size: int, per_pixel: bool) -> tuple[Tensor, Tensor]:
-    """Dim noise; every second image has a bright square on a quarter of its area. The target is whether it has one, or
-    whether a pixel lies in one.
-    """
-    images, inside = 0.5 * images_of(count, channels, size), torch.zeros(count, size, size)
-    inside[1::2, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
-    images += 0.4 * inside[:, None]
-    return images, inside.long() if per_pixel else inside.amax((1, 2)).long()
-
-
 class ArchitectureConformance(NamedComponent):
     """Set `name` and `params`, and say what the architecture promises:
 
@@ -53,14 +39,16 @@ class ArchitectureConformance(NamedComponent):
     - `smallest`: every smaller side is refused (1 where it takes any).
     - `channels`: numbers of channels that it takes.
     - `rate`: the learning rate at which Adam teaches it within 150 steps; transformers want a smaller one.
-    - `per_pixel`: logits are maps of the images' size (segmentation), and not made by the head.
+    - `per_pixel`: logits are maps of the images' size (segmentation), made by a convolution.
+    - `shapes`: with `per_pixel`, heights and widths of images that a network of the first size takes too.
 
     Proven: features, logits and probed layers have the shapes that `Network` promises, for grey and colour images of
-    each size; the same seed gives the same weights, another seed others, whatever the global random state, and the
-    trunk does not depend on the number of classes; in evaluation an image's answer is repeatable, the same alone as in
-    a batch, and changes nothing; gradients reach every parameter, and at most 150 steps teach it to see a bright
-    square; a step repeated is the same bit for bit; weights come back from a state dict and from a file; a copy is the
-    same network and shares nothing with it, in float32 and under bfloat16; images too small are refused in a sentence.
+    each size, and features are what a layer pools to; the same seed gives the same weights, another seed others,
+    whatever the global random state, and the trunk does not depend on the number of classes; in evaluation an image's
+    answer is repeatable, the same alone as in a batch, and changes nothing; gradients reach every parameter, and at
+    most 150 steps teach it to see a bright square; a step repeated is the same bit for bit; weights come back from a
+    state dict and from a file; a copy is the same network and shares nothing with it, in float32 and under bfloat16;
+    images too small are refused in a sentence.
     """
 
     kind: ClassVar[ComponentKind] = "architecture"
@@ -69,6 +57,7 @@ class ArchitectureConformance(NamedComponent):
     channels: ClassVar[tuple[int, ...]] = (1, 3)
     rate: ClassVar[float] = 3e-3
     per_pixel: ClassVar[bool] = False
+    shapes: ClassVar[tuple[tuple[int, int], ...]] = ((37, 50), (64, 33))
 
     def positional(self) -> tuple[Any, ...]:
         """See `NamedComponent`."""
@@ -77,7 +66,7 @@ class ArchitectureConformance(NamedComponent):
     @property
     def recipe(self) -> RecipeSpec:
         """A recipe with this architecture and random weights."""
-        return RecipeSpec(architecture=self.component)
+        return RecipeSpec(architecture=self.component, task="segmentation" if self.per_pixel else "classification")
 
     def make(self, seed: int = 0, classes: int = CLASSES, channels: int = 0, size: int = 0) -> nn.Module:
         """The network as a study makes it, in training mode; its first number of channels and size unless said."""
@@ -93,8 +82,12 @@ class ArchitectureConformance(NamedComponent):
         assert isinstance(network, nn.Module)
         seen = as_network(network)
         assert isinstance(seen.width, int)
-        assert isinstance(seen.head, nn.Linear)
-        assert (seen.head.in_features, seen.head.out_features) == (seen.width, CLASSES)
+        if self.per_pixel:
+            assert isinstance(seen.head, nn.Conv2d), "`head` is the convolution that makes the logits"
+            assert seen.head.out_channels == CLASSES
+        else:
+            assert isinstance(seen.head, nn.Linear)
+            assert (seen.head.in_features, seen.head.out_features) == (seen.width, CLASSES)
         assert network.training, "a network is built in training mode"
 
     def test_features_and_logits_have_their_shapes_at_every_size(self) -> None:
@@ -102,6 +95,9 @@ class ArchitectureConformance(NamedComponent):
             for size in self.sizes:
                 network = self.make(channels=channels, size=size).eval()
                 self.check_outputs(network, images_of(2, channels, size))
+        for height, width in self.shapes if self.per_pixel else ():
+            images = images_of(2, self.channels[0], max(height, width))[:, :, :height, :width]
+            self.check_outputs(self.make().eval(), images)
 
     def check_outputs(self, network: nn.Module, images: Tensor) -> None:
         """Shapes and types of what it says, and that `forward` says the same."""
@@ -112,11 +108,13 @@ class ArchitectureConformance(NamedComponent):
         assert outputs.logits.shape == (len(images), CLASSES, *pixels), "logits are [b, classes, *pixels]"
         assert outputs.features.dtype == outputs.logits.dtype == torch.float32
         assert torch.equal(logits, outputs.logits), "forward(images) is not read(images).logits"
+        for further in outputs.auxiliary:
+            assert further.shape == outputs.logits.shape, "auxiliary logits are not like the logits"
         if not self.per_pixel:
             head = as_network(network).head(outputs.features)
             assert torch.equal(head, outputs.logits), "logits are not what `head` makes of the features"
 
-    def test_layers_run_once_from_shallow_to_deep_and_end_in_the_features(self) -> None:
+    def test_layers_run_once_from_shallow_to_deep_and_give_the_features(self) -> None:
         network = self.make().eval()
         layers, order = as_network(network).layers, list[str]()
         modules = dict(named_layers(network))
@@ -130,8 +128,10 @@ class ArchitectureConformance(NamedComponent):
             outputs = read(network, images)
             recorder.check()
         assert tuple(order) == layers, f"`layers` says {layers}, they end in the order {tuple(order)}"
-        last = recorder.activations[layers[-1]]
-        np.testing.assert_allclose(last, outputs.features, rtol=1e-6, atol=1e-6, err_msg="the last of `layers`")
+        pooled, features = recorder.activations, outputs.features.numpy()
+        same = [n for n in layers if pooled[n].shape == features.shape and np.allclose(pooled[n], features, 1e-6, 1e-6)]
+        assert same, "the features are not what any of `layers` pools to"
+        assert self.per_pixel or same[-1] == layers[-1], "the last of `layers` is not the features"
 
     def test_the_same_seed_gives_the_same_weights_and_another_seed_others(self) -> None:
         with library_draws(1, "elsewhere"):
@@ -185,8 +185,6 @@ class ArchitectureConformance(NamedComponent):
         images, target = spots(16, self.channels[0], self.sizes[0], self.per_pixel)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
         missed = {name for name, value in network.named_parameters() if value.requires_grad}
-        if self.per_pixel:
-            missed = {name for name in missed if not name.startswith("head.")}
         share, loss = target.double().mean().item(), np.inf
         chance = -share * np.log(share) - (1 - share) * np.log(1 - share)
         for _ in range(MOST_STEPS):

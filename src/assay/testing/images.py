@@ -84,3 +84,18 @@ def _alternating(target: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(target == number)
         mark[rows] = np.arange(len(rows)) % 2
     return mark
+
+
+def images_of(count: int, channels: int, size: int) -> Tensor:
+    """Uniform noise in [0, 1), the same each time."""
+    return torch.rand((count, channels, size, size), generator=torch.Generator().manual_seed(0))
+
+
+def spots(count: int, channels: int, size: int, per_pixel: bool) -> tuple[Tensor, Tensor]:
+    """Dim noise; every second image has a bright square on a quarter of its area. The target is whether it has one, or
+    whether a pixel lies in one.
+    """
+    images, inside = 0.5 * images_of(count, channels, size), torch.zeros(count, size, size)
+    inside[1::2, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
+    images += 0.4 * inside[:, None]
+    return images, inside.long() if per_pixel else inside.amax((1, 2)).long()

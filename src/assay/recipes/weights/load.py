@@ -19,10 +19,11 @@ class Start:
     """What became of a weights file: said in the log, kept with the trained weights.
 
     file: its name, or where it was published. layout: how its keys are named. prefix: what stood before them.
-    loaded: number of tensors. left_out: parts of the file that are not in the trunk, by name. scaling: what happens to
-    an image in [0, 1]. epsilon: of the batch norms, when the file's network has another than the architecture.
-    strides: of the convolutions that stride otherwise than the architecture's. positions: how position embeddings of
-    another image size were resampled, `14x14 to 4x4` patches; empty when they fitted or there are none.
+    loaded: number of tensors. left_out: parts of the file that are not in the trunk, by name. drawn: parts of the
+    network beside the trunk, which are drawn from the seed. scaling: what happens to an image in [0, 1]. epsilon: of
+    the batch norms, when the file's network has another than the architecture. strides: of the convolutions that stride
+    otherwise than the architecture's. positions: how position embeddings of another image size were resampled, `14x14
+    to 4x4` patches; empty when they fitted or there are none.
     """
 
     file: str
@@ -30,6 +31,7 @@ class Start:
     prefix: str
     loaded: int
     left_out: tuple[str, ...]
+    drawn: tuple[str, ...]
     scaling: str
     epsilon: float | None
     strides: Mapping[str, int]

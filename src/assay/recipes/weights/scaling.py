@@ -9,7 +9,6 @@ from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.recipes.weights.files import WeightsFile
-from assay.recipes.weights.layouts import Layout
 from assay.recipes.weights.load import first_convolution
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -43,20 +42,22 @@ SCALINGS: Mapping[str, Scaling] = {
 _METADATA = {"x*2-1": "symmetric", "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]": "imagenet"}
 
 
-def scaling_of(name: str, file: WeightsFile, layout: Layout) -> Scaling | None:
-    """The scaling of that name; for `auto` what the file's metadata say, or None where timm's configuration holds.
+def scaling_of(name: str, file: WeightsFile, hint: str, what: str) -> Scaling | None:
+    """The scaling of that name; for `auto` what the file's metadata say, or None where the network's own holds.
+
+    hint: what to set where nothing says it; empty where the network's own scaling is that of such files. what: the
+    file's layout, as it is said in an error.
 
     Raises WeightsError when nothing says how the file's training scaled images.
     """
     if name != "auto":
         return SCALINGS[name]
     said = file.metadata.get("input", "")
-    if not said and not layout.input_hint:
+    if not said and not hint:
         return None
     if not said:
         raise WeightsError(
-            f"weights file '{file.path}' ({layout.name}) does not say how its images were scaled; set input: "
-            f"{layout.input_hint}"
+            f"weights file '{file.path}' ({what}) does not say how its images were scaled; set input: {hint}"
         )
     if said not in _METADATA:
         raise WeightsError(
