@@ -32,7 +32,7 @@ SIDE = 100.0
 
 _SMALLEST, _LARGEST = 64, 512
 _BLOCK = 1024  # rows whose geometry is held at once
-_PIXELS = {"cpu": 64 * 64 * 32}  # pixels drawn at once: what fits a core's cache
+_PIXELS = {"cpu": 64 * 64 * 64}  # pixels drawn at once: what fits a core's cache
 _PIXELS_ELSEWHERE = 2**24
 
 MARGINALS: Mapping[str, Marginal] = MappingProxyType(
@@ -151,12 +151,16 @@ class FootPhantom:
         step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
         for block in _slices(n, _BLOCK):
             taken, wounds, spots = self._taken({k: v[block] for k, v in checked.items()}, difficulty, nuisance[block])
-            for part in _slices(len(taken.nuisance), step):
-                at = slice(block.start + part.start, block.start + part.stop)
-                painted, masks[at, 0] = self._draw(
-                    take(taken, part), tuple(take(w, part) for w in wounds), tuple(take(s, part) for s in spots), grid
+            # Windows are as wide as the widest ulcer that is drawn with them: those of a size are drawn together.
+            order = np.argsort(wounds[0].shape.radius * (wounds[0].presence > 0), kind="stable")
+            for part in _slices(len(order), step):
+                rows = order[part]
+                painted, mask = self._draw(
+                    take(taken, rows), tuple(take(w, rows) for w in wounds), tuple(take(s, rows) for s in spots), grid
                 )
-                images[at] = painted.transpose(0, 1)
+                at = torch.as_tensor(block.start + rows, device=device)
+                images.index_copy_(0, at, painted.transpose(0, 1))
+                masks[at, 0] = mask
         return Rendered(images, masks)
 
     def _taken(

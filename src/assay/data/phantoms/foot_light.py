@@ -51,7 +51,7 @@ def light(seen: Visible, nuisance: Int[np.ndarray, "n"], roughness: float) -> Li
     aside = draw("aside", 0.1, 0.75)
     warm = draw("warm", -0.5, 1.0)
     colour = 1 + warm * np.array([0.04, 0.0, -0.08]) + draw("green", -0.02, 0.03) * np.array([0.0, 1.0, 0.0])
-    exposure = 1 + draw("exposure", -0.1, 0.1)[:, 0] + np.where(seen.light > 0, 0.3, 0.42) * seen.light
+    exposure = 1.09 + draw("exposure", -0.1, 0.1)[:, 0] + np.where(seen.light > 0, 0.24, 0.36) * seen.light
     return Light(
         towards=aside * np.stack([cosine, sine], axis=1),
         front=draw("front", 0.55, 0.75)[:, 0],
@@ -61,7 +61,7 @@ def light(seen: Visible, nuisance: Int[np.ndarray, "n"], roughness: float) -> Li
         fall=draw("fall", -0.003, 0.003, 2),
         round=draw("round", 0.6, 1.0)[:, 0],
         wrinkled=roughness * draw("wrinkled", 0.02, 0.09)[:, 0],
-        shadow=draw("shadow", 0.25, 0.6)[:, 0],
+        shadow=draw("shadow", 0.4, 0.9)[:, 0],
     )
 
 
@@ -96,7 +96,9 @@ def lit(
     level = facing.mul_(0.85).add_(put(how.ambient))
     level.mul_((x * put(how.fall[:, 0]) + y * put(how.fall[:, 1])).add_(1))
     near = (depth * (1 / SHADOW)).add_(1).clamp_(0, 1)
-    return level.mul_((near.mul_(near).mul_(put(-how.shadow)).mul_(1 - cover)).add_(1)), shine
+    right, down = _slopes(depth, grid)  # into the foot: towards the light on the side where its shadow falls
+    turned = right.mul_(put(how.towards[:, 0])).add_(down.mul_(put(how.towards[:, 1]))).add_(0.3).clamp_(0, 1)
+    return level.mul_(near.mul_(near).mul_(turned).mul_(put(-how.shadow)).mul_(1 - cover).add_(1)), shine
 
 
 def _slopes(height: Float[Tensor, "n size size"], grid: Grid) -> tuple[Tensor, Tensor]:

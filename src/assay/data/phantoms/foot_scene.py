@@ -41,15 +41,15 @@ _COLOURED = np.array(
         [0.66, 0.56, 0.44],
     ]
 )
-_BOXES = 3
+_BOXES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """The surroundings of each image, float64.
 
-    wall, floor, cloth: colours [n, 3]. horizon: height of their border and its slope, [n, 2]. boxes: [n, 3, 4] centre
-    and half sides; paint: their colours [n, 3, 3]. edge: the cloth's border, direction and place, [n, 3].
+    wall, floor, cloth: colours [n, 3]. horizon: height of their border and its slope, [n, 2]. boxes: [n, 2, 4] centre
+    and half sides; paint: their colours [n, 2, 3]. edge: the cloth's border, direction and place, [n, 3].
     covered: how much of a cloth there is. weave: its strength; threads: its period in % of the side. crumpled: folds.
     """
 
@@ -72,7 +72,7 @@ def scene(seen: Visible, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: 
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
         return spread(nuisance, f"foot-{name}", low, high, count)
 
-    there = uniforms(nuisance, "foot-thing", _BOXES) < 0.55 * clutter
+    there = uniforms(nuisance, "foot-thing", _BOXES) < 0.6 * clutter
     boxes = np.stack(
         [
             frame.x[:, None] + draw("box-x", -45, 45, _BOXES),

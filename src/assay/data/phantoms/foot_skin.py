@@ -28,7 +28,7 @@ _TOES = 5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a mark may look like: how often there is one, radius, colours, strength, how softly it ends (in radii)."""
+    """What a mark may look like: how often there is one, radius, colours, strength, over how many radii it ends."""
 
     share: float
     radius: tuple[float, float]
@@ -133,11 +133,11 @@ def draw_marks(planes: Planes, found: tuple[Marks, ...], fields: Texture, grid: 
         rows = np.flatnonzero(each.strength > 0)
         if len(rows) > 0:
             own = take(each, rows)
-            reach = own.shape.reach() * (1 + own.soft)
+            reach = own.shape.reach() * (1 + 0.5 * own.soft)
             windows = Windows.around(rows, own.shape.x, own.shape.y, float(reach.max()), grid)
             share = within(own.shape, windows, grid.device)[0]
             uneven = (windows.read(fields.fine) * 0.2).add_(1).clamp_(0.3, 1.4)
-            weight = ramp((1 - share).add_(column(0.5 * own.soft, grid.device)), column(1.0 * own.soft, grid.device))
+            weight = ramp(1 - share, column(own.soft, grid.device))
             weight.mul_(uneven).mul_(column(own.strength, grid.device))
             dab(planes, windows, weight, colours(own.colour, grid.device))
 

@@ -20,12 +20,12 @@ from assay.data.phantoms.painting import Planes, along, blend, colours, dab, pai
 
 MOST = 3
 """Ulcers that an image can have."""
-REACH = 1.75
-"""Redness, rim and ragged edge end at this many times the distance of the outline from the centre, and 3 % further."""
+REACH = 0.9
+"""Redness, rim and ragged edge end at this many radii outside of the outline, and 3 % of the side further."""
 _WAVES = 5
 
-_BED = np.array([[0.28, 0.06, 0.07], [0.50, 0.11, 0.12], [0.68, 0.21, 0.21], [0.80, 0.40, 0.38]])
-_SLOUGH = np.array([[0.54, 0.40, 0.30], [0.72, 0.58, 0.41], [0.87, 0.78, 0.60]])
+_BED = np.array([[0.24, 0.06, 0.07], [0.45, 0.09, 0.10], [0.63, 0.18, 0.18], [0.77, 0.37, 0.35]])
+_SLOUGH = np.array([[0.48, 0.34, 0.27], [0.66, 0.52, 0.37], [0.84, 0.75, 0.58]])
 _PALE = np.array([[0.97, 0.91, 0.80], [0.93, 0.84, 0.64], [0.80, 0.68, 0.46]])
 _RED = np.array([0.72, 0.20, 0.18])
 
@@ -104,7 +104,7 @@ def _ulcer(k: int, seen: Visible, presence: np.ndarray, place: Spot, nuisance: I
         return spread(nuisance, f"foot-ulcer-{k}-{name}", low, high, count)
 
     cosine, sine = direction(uniforms(nuisance, f"foot-ulcer-{k}-axis", 1)[:, 0])
-    swing = 0.02 + 0.085 * seen.irregularity
+    swing = 0.02 + 0.115 * seen.irregularity
     waves = draw("waves", -1, 1, 2 * _WAVES) * swing[:, None] * np.tile([1.0, 1.0, 0.8, 0.65, 0.5], 2)
     share = np.sqrt(seen.slough)
     patch_c, patch_s = direction(uniforms(nuisance, f"foot-ulcer-{k}-patch", 1)[:, 0])
@@ -151,7 +151,7 @@ def draw_ulcers(
         rows = np.flatnonzero(each.presence > 0)
         if len(rows) > 0:
             own = take(each, rows)
-            extent = float((own.shape.reach() * REACH + 3).max())
+            extent = float((own.shape.reach() + REACH * own.shape.radius).max()) + 3
             windows = Windows.around(rows, own.shape.x, own.shape.y, extent, grid)
             bed = _paint(skin, light, cover, own, windows, texture, towards[rows], grid)
             windows.mark(mask, bed)
@@ -185,7 +185,7 @@ def _paint(
     dab(skin, windows, red, paint(_RED, len(radius), grid.device))
     rim = (depth * put(1 / (own.rim * (0.3 * radius + 1.2) + 0.1))).add_(1).clamp_(0, 1)
     rim = ramp(rim.sub_(0.5), put(np.full(len(radius), 0.9))).mul_(around)
-    rim.mul_(put(np.minimum(2.5 * own.rim, 0.9) * strength.clip(0, 1)))
+    rim.mul_(put(np.minimum(1.6 * own.rim, 0.85) * strength.clip(0, 1)))
     dab(skin, windows, rim, colours(own.pale, grid.device))
     dab(skin, windows, bed.mul_(put(strength)), _wound(own, u, v, coarse, fine, grid.device))
     shade = _sunk(depth, own, towards, grid).mul_(windows.read(cover))
