@@ -21,8 +21,8 @@ _STEP = 0.06  # length of a piece of a vessel at a middling distance, in sides o
 
 def mottling(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
     """Blood in the tissue over its mean: some patches redder, some paler, and a fine grain."""
-    coarse = lattice(nuisance, "endo-patches", _COARSE, spread(nuisance, "patchy", 0.02, 0.07)[:, 0], grid)
-    fine = lattice(nuisance, "endo-speckle", _FINE, spread(nuisance, "speckled", 0.01, 0.06)[:, 0], grid)
+    coarse = lattice(nuisance, "endo-patches", _COARSE, spread(nuisance, "patchy", 0.04, 0.14)[:, 0], grid)
+    fine = lattice(nuisance, "endo-speckle", _FINE, spread(nuisance, "speckled", 0.03, 0.16)[:, 0], grid)
     return spline_zoom(fine.add_(spline_zoom(coarse, _FINE + 2)), grid.size)
 
 
@@ -46,7 +46,7 @@ def vessels(seen: Visible, nuisance: Int[np.ndarray, "n"], amount: float) -> Cap
     def draw(name: str, low: float, high: float, count: int) -> np.ndarray:
         return spread(nuisance, f"endo-vessel-{name}", low, high, count)
 
-    plain = amount * draw("plain", -0.2, 1.0, 1).clip(0) * draw("strength", 0.5, 1.0, _TREES)
+    plain = amount * draw("plain", -0.2, 1.3, 1).clip(0) * draw("strength", 0.5, 1.0, _TREES)
     radius = near * draw("radius", 0.0025, 0.006, _TREES)
     start = (draw("x", -0.5, 0.5, _TREES), draw("y", -0.5, 0.5, _TREES), draw("heading", 0, 1, _TREES), radius, plain)
     trunk = _path(nuisance, "trunk", start, near, _TRUNK)

@@ -17,7 +17,7 @@ MOST = 3
 STALKED = 0.6
 """Shape from which on a stalk shows."""
 
-_UNEVEN = 0.05
+_UNEVEN = 0.075
 BULGE = 1 + 1.6 * 2 * _UNEVEN
 """The outline nowhere lies farther out than this, in half axes."""
 LOBES = 12
