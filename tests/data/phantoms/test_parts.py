@@ -15,7 +15,7 @@ from assay.data.phantoms.canvas import Grid, Windows, column, ramp
 from assay.data.phantoms.capsules import Capsules, draw_capsules, draw_depth
 from assay.data.phantoms.counter import spread, uniforms, white_noise
 from assay.data.phantoms.exact import direction
-from assay.data.phantoms.fields import soften, spline_zoom, zoom_gain
+from assay.data.phantoms.fields import lattice, soften, spline_zoom, zoom_gain
 from assay.data.phantoms.marginals import Levels, Skewed, Uniform
 from assay.data.phantoms.painting import along, blend, colours, dab
 
@@ -100,6 +100,13 @@ def test_zoom_gain_is_the_deviation_that_is_left(cells: int, size: int) -> None:
     softened = soften(white_noise(rows, "n", cells + 4, cells + 4, "cpu"), tensor, tensor)
     found = float(spline_zoom(softened, size).double().std())
     assert zoom_gain(cells, size, strength, strength)[0] == pytest.approx(found, rel=0.02)
+
+
+def test_a_lattice_gives_each_row_the_deviation_that_is_stated() -> None:
+    stated = np.repeat([0.2, 3.0], 300)
+    surface = spline_zoom(lattice(np.arange(600), "field", 6, stated, Grid(40, 1.0, "cpu")), 40).double()
+    for rows, deviation in ((surface[:300], 0.2), (surface[300:], 3.0)):
+        assert float(rows.std()) == pytest.approx(deviation, rel=0.05)
 
 
 def test_marginals() -> None:
