@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Sequence
+import re
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 LIBRARIES = ("assay", "torch", "numpy")
+LOOK_EVERY = 0.02
+"""Seconds between two looks at the memory."""
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -65,6 +70,37 @@ class Page:
         if self.out is not None:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             self.out.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
+
+
+def gigabytes(kind: str) -> float:
+    """Resident memory of this process of a kind that the system tells apart: `RssAnon`, `RssFile`."""
+    found = re.search(rf"{kind}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found is not None
+    return int(found[1]) / 2**20
+
+
+class Peak:
+    """The most anonymous memory seen so far."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Look again and again meanwhile."""
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.wait(LOOK_EVERY):
+                self.most = max(self.most, gigabytes("RssAnon"))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def _processor() -> str:

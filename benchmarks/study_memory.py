@@ -11,16 +11,12 @@ it needs them.
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
-import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from _shared import Page, parser
+from _shared import Page, Peak, gigabytes, parser
 
 from assay.core.spec import RecipeSpec
 from assay.core.types import FactorTable
@@ -29,7 +25,6 @@ from assay.recipes.train import ProgressReport, fit
 from assay.shifts.environment import Environment
 
 BOUND = 3.0
-LOOK_EVERY = 0.02
 CHUNK = 2000
 
 
@@ -46,37 +41,6 @@ def environment(cache: ArrayCache, name: str, rows: int, size: int) -> Environme
     numbers = np.arange(rows)
     table = FactorTable(row=numbers, target=numbers % 2, patient=numbers, classes=("a", "b"))
     return Environment(name, table, images, None, ())
-
-
-def gigabytes(kind: str) -> float:
-    """Resident memory of this process of a kind that the system tells apart: `RssAnon`, `RssFile`."""
-    found = re.search(rf"{kind}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1]) / 2**20
-
-
-class Peak:
-    """The most anonymous memory seen so far."""
-
-    def __init__(self) -> None:
-        self.most = 0.0
-
-    @contextmanager
-    def watching(self) -> Generator[None]:
-        """Look again and again meanwhile."""
-        done = threading.Event()
-
-        def look() -> None:
-            while not done.wait(LOOK_EVERY):
-                self.most = max(self.most, gigabytes("RssAnon"))
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
 
 def options() -> argparse.Namespace:

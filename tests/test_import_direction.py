@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shifts": {"core", "data", "shifts"},
     "recipes": {"core", "data", "shifts", "recipes"},
     "probes": {"core", "data", "shifts", "recipes", "probes", "stats"},
+    "maps": {"core", "maps"},
     "stats": {"core", "stats"},
     "store": {"core", "store"},
     "report": {"core", "stats", "store", "report"},

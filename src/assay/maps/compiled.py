@@ -1,0 +1,19 @@
+"""The adapter to Numba, whose decorator carries no types: loops over pixels that depend on their order are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """The same function as machine code, compiled at its first call and kept on disk beside the module.
+
+    Sums are done in the order that is written, so that results are the same on every processor of a kind.
+    """
+    return cast("Callable[Given, Made]", numba.njit(cache=True, nogil=True)(function))  # pyright: ignore[reportUnknownMemberType]

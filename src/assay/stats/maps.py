@@ -1,0 +1,224 @@
+"""What columns of summarised maps (docs/reference/maps.md) are worth: pure functions, most of them per image.
+
+Overlap is told under a named convention for empty masks (`EMPTY`), because the choice reorders models: an image without
+a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pixel is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+
+from assay.stats.scores import Metric, undefined
+
+Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
+EMPTY: Mapping[Empty, str] = {
+    "skip": "left out where the denominator is 0",
+    "lesions": "left out where the truth is empty, whatever is predicted",
+    "one": "1 where truth and prediction are both empty, 0 where the denominator alone is 0",
+    "zero": "0 where the denominator is 0",
+    "smoothed": "1 added to numerator and denominator of every image",
+}
+"""Every convention for empty masks, and what it does."""
+SMOOTHING = 1.0
+
+Counts = Int[np.ndarray, "*n"]
+Scores = Float[np.ndarray, "*n"]
+Overlap = Callable[[Counts, Counts, Counts, Empty], Scores]
+
+
+# --- overlap --------------------------------------------------------------------------------------------------------
+
+
+def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+    """2 hit / (truth + predicted), 0..1, per image; pixels of the truth, of the prediction and of both. Dice (1945).
+
+    The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds. The denominator is 0 where
+    both masks are empty; see `EMPTY` for what is said then.
+    """
+    return _under(empty, 2 * np.asarray(hit, np.float64), truth + predicted.astype(np.int64), truth, predicted)
+
+
+def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+    """hit / (truth + predicted - hit), 0..1, per image. Jaccard (1912). As `dice` otherwise."""
+    union = truth + predicted.astype(np.int64) - hit
+    return _under(empty, np.asarray(hit, np.float64), union, truth, predicted)
+
+
+def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+    """hit / predicted, 0..1, per image: the share of predicted pixels that are lesion.
+
+    The denominator is 0 where nothing is predicted. As `dice` otherwise.
+    """
+    return _under(empty, np.asarray(hit, np.float64), predicted, truth, predicted)
+
+
+def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+    """hit / truth, 0..1, per image: the share of lesion pixels that are predicted.
+
+    The denominator is 0 where there is no lesion. As `dice` otherwise.
+    """
+    return _under(empty, np.asarray(hit, np.float64), truth, truth, predicted)
+
+
+def volume_error(truth: Counts, predicted: Counts) -> Scores:
+    """(predicted - truth) / truth per image, signed, from -1 up: 1 is twice the true area. NaN without a lesion."""
+    truth, predicted = np.broadcast_arrays(truth, predicted)
+    return _ratio(predicted.astype(np.float64) - truth, truth, np.nan)
+
+
+def _under(empty: Empty, over: Scores, under: Counts, truth: Counts, predicted: Counts) -> Scores:
+    over, under, truth, predicted = np.broadcast_arrays(over, under, truth, predicted)
+    match empty:
+        case "skip":
+            return _ratio(over, under, np.nan)
+        case "lesions":
+            return np.where(truth > 0, _ratio(over, under, 0.0), np.nan)
+        case "one":
+            return _ratio(over, under, np.where((truth == 0) & (predicted == 0), 1.0, 0.0))
+        case "zero":
+            return _ratio(over, under, 0.0)
+        case "smoothed":
+            return (over + SMOOTHING) / (under + SMOOTHING)
+    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(EMPTY)}")
+
+
+def _ratio(over: Scores, under: Counts, otherwise: float | Scores) -> Scores:
+    """over / under, and another value where `under` is 0."""
+    return np.where(under == 0, otherwise, over / np.where(under == 0, 1, under))
+
+
+# --- images and lesions found ---------------------------------------------------------------------------------------
+
+
+def false_positives(
+    area_score: Float[np.ndarray, "n a"], thresholds: Float[np.ndarray, " t"]
+) -> Bool[np.ndarray, "n t a"]:
+    """Whether an image is called positive at each threshold and minimum area: a component of that area stands there.
+
+    The mean over lesion-free images is their false-positive rate over the plane. Exact at any threshold, on the grid or
+    not. It falls as either grows.
+    """
+    return area_score[:, None, :] >= np.asarray(thresholds, np.float64)[None, :, None]
+
+
+def lesion_hits(
+    lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], threshold: float
+) -> Float[np.ndarray, "n l"]:
+    """1 for a lesion that is found at a threshold, 0 for one that is not, NaN where padded.
+
+    floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
+    """
+    score = _attainable(lesion_score, floor)
+    return np.where(np.isnan(score), np.nan, (score >= threshold).astype(np.float64))
+
+
+def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
+    """The highest threshold at which at least the share `level` of all lesions is found: a logit.
+
+    floor: as in `lesion_hits`. Undefined without a lesion, and censored (NaN with a reason) where so many lesions are
+    found only by predicting their whole images. Raises ValueError unless 0 < level <= 1.
+    """
+    if not 0 < level <= 1:
+        raise ValueError(f"a level of sensitivity of {level}: give a share above 0 and at most 1")
+    score = _attainable(lesion_score, floor)
+    score = np.sort(score[~np.isnan(score)])[::-1]
+    if not len(score):
+        return undefined("no lesion")
+    reached = float(score[math.ceil(level * len(score) - 1e-9) - 1])
+    if np.isfinite(reached):
+        return Metric(reached)
+    most = np.isfinite(score).mean()
+    return undefined(
+        f"a sensitivity of {level:g} is not reached: {most:.3g} of {len(score)} lesions are found at most, "
+        "the others only where their whole image is predicted"
+    )
+
+
+def _attainable(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
+    """Scores of lesions, -inf for one that is found only where its whole image is predicted."""
+    return np.where(lesion_score <= floor[:, None], -np.inf, lesion_score)
+
+
+# --- free response --------------------------------------------------------------------------------------------------
+
+
+class FreeResponse(NamedTuple):
+    """A free-response curve, one entry per threshold in the order given.
+
+    false_positives: mean number per image of components that touch no lesion. It need not fall as the threshold rises:
+    two components of one threshold may be one of a lower. sensitivity: share of lesions found, NaN without a lesion.
+    """
+
+    false_positives: Float[np.ndarray, " t"]
+    sensitivity: Float[np.ndarray, " t"]
+
+
+def free_response(
+    stray: Int[np.ndarray, "n t"],
+    lesion_score: Float[np.ndarray, "m l"],
+    floor: Float[np.ndarray, " m"],
+    thresholds: Float[np.ndarray, " t"],
+) -> FreeResponse:
+    """False positives per image against sensitivity by lesion (Bunch et al. 1978; Chakraborty 2013).
+
+    Components may be counted on other images (lesion-free ones, say) than lesions. Raises ValueError unless there is
+    one count per threshold.
+    """
+    if stray.shape[1] != len(thresholds):
+        raise ValueError(f"components are counted at {stray.shape[1]} thresholds and {len(thresholds)} are given")
+    score = _attainable(lesion_score, floor)
+    score = score[~np.isnan(score)]
+    found = (score[None, :] >= np.asarray(thresholds, np.float64)[:, None]).sum(axis=1)
+    sensitivity = found / len(score) if len(score) else np.full(len(thresholds), np.nan)
+    return FreeResponse(stray.mean(axis=0) if len(stray) else np.full(len(thresholds), np.nan), sensitivity)
+
+
+def sensitivity_within(curve: FreeResponse, most: float) -> Metric:
+    """The greatest sensitivity of a curve at thresholds with at most so many false positives per image. Range 0..1.
+
+    0 where every threshold has more. Undefined without a lesion or without an image to count false positives on.
+    """
+    if reason := _curve_fault(curve):
+        return undefined(reason)
+    return Metric(float(curve.sensitivity[curve.false_positives <= most].max(initial=0.0)))
+
+
+def partial_area(curve: FreeResponse, most: float) -> Metric:
+    """The mean of `sensitivity_within` over 0 to `most` false positives per image. Range 0..1.
+
+    The area under the steps of the curve's upper envelope, divided by `most`: nothing is interpolated between
+    thresholds. Undefined as `sensitivity_within`. Raises ValueError unless `most` is above 0.
+    """
+    if not most > 0:
+        raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")
+    if reason := _curve_fault(curve):
+        return undefined(reason)
+    order = np.argsort(curve.false_positives, kind="stable")
+    at = np.minimum(curve.false_positives[order], most)
+    best = np.maximum.accumulate(curve.sensitivity[order])
+    return Metric(float((best * np.diff(np.append(at, most))).sum() / most))
+
+
+def _curve_fault(curve: FreeResponse) -> str:
+    if np.isnan(curve.sensitivity).any():
+        return "no lesion"
+    return "no image to count false positives on" if np.isnan(curve.false_positives).any() else ""
+
+
+# --- calibration ----------------------------------------------------------------------------------------------------
+
+
+def binned_calibration_error(
+    count: Num[np.ndarray, "*n bins"], claimed: Float[np.ndarray, "*n bins"], came: Num[np.ndarray, "*n bins"]
+) -> Scores:
+    """Expected calibration error, l1, from bins: the mean over pixels of |claimed - came| of their bin. Range 0..1.
+
+    count: pixels of a bin. claimed: their summed probability. came: how many are lesion. Per image and region, or of a
+    set by summing over its images first. NaN without a pixel.
+    """
+    return _ratio(np.abs(claimed - came).sum(axis=-1), count.sum(axis=-1), np.nan)

@@ -1,0 +1,204 @@
+"""Scores from columns of summarised maps: hand-derived values, the conventions side by side, and references."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from assay.stats import maps
+from assay.stats.maps import EMPTY, Empty, FreeResponse
+
+NAN, INF = float("nan"), float("inf")
+OVERLAPS = {"dice": maps.dice, "iou": maps.iou, "precision": maps.precision, "recall": maps.recall}
+# (truth, predicted, hit): as usual, both empty, nothing predicted, nothing true, no pixel in common
+CASES = np.array([[10, 20, 8], [0, 0, 0], [10, 0, 0], [0, 5, 0], [4, 4, 0]]).T
+
+
+@pytest.mark.parametrize(
+    ("score", "empty", "expected"),
+    [
+        ("dice", "skip", [16 / 30, NAN, 0, 0, 0]),
+        ("dice", "lesions", [16 / 30, NAN, 0, NAN, 0]),
+        ("dice", "one", [16 / 30, 1, 0, 0, 0]),
+        ("dice", "zero", [16 / 30, 0, 0, 0, 0]),
+        ("dice", "smoothed", [17 / 31, 1, 1 / 11, 1 / 6, 1 / 9]),
+        ("iou", "skip", [8 / 22, NAN, 0, 0, 0]),
+        ("iou", "lesions", [8 / 22, NAN, 0, NAN, 0]),
+        ("iou", "one", [8 / 22, 1, 0, 0, 0]),
+        ("iou", "smoothed", [9 / 23, 1, 1 / 11, 1 / 6, 1 / 9]),
+        ("precision", "skip", [0.4, NAN, NAN, 0, 0]),
+        ("precision", "lesions", [0.4, NAN, 0, NAN, 0]),
+        ("precision", "one", [0.4, 1, 0, 0, 0]),
+        ("precision", "zero", [0.4, 0, 0, 0, 0]),
+        ("precision", "smoothed", [9 / 21, 1, 1, 1 / 6, 1 / 5]),
+        ("recall", "skip", [0.8, NAN, 0, NAN, 0]),
+        ("recall", "lesions", [0.8, NAN, 0, NAN, 0]),
+        ("recall", "one", [0.8, 1, 0, 0, 0]),
+        ("recall", "smoothed", [9 / 11, 1, 1 / 11, 1, 1 / 5]),
+    ],
+)
+def test_every_convention_by_hand(score: str, empty: Empty, expected: list[float]) -> None:
+    np.testing.assert_allclose(OVERLAPS[score](*CASES, empty), expected, rtol=1e-15)
+
+
+def test_the_conventions_are_those_that_are_described() -> None:
+    assert set(EMPTY) == set(get_args(Empty))
+    with pytest.raises(ValueError, match="unknown convention for empty masks 'both': give one of skip, lesions, one"):
+        maps.dice(*CASES, "both")  # pyright: ignore[reportArgumentType]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_overlap_is_that_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, predicted = rng.random((2, 40)) < rng.random((2, 1))
+    truth[0] = predicted[1] = True
+    counts = [np.array([mask.sum()], np.int32) for mask in (truth, predicted, truth & predicted)]
+    for score, theirs in (
+        (maps.dice, reference.f1_score), (maps.iou, reference.jaccard_score),
+        (maps.precision, reference.precision_score), (maps.recall, reference.recall_score),
+    ):  # fmt: skip
+        assert score(*counts, "skip")[0] == pytest.approx(theirs(truth, predicted), abs=1e-15)
+
+
+def test_counts_at_several_thresholds_broadcast() -> None:
+    predicted, hit = np.array([[8, 4, 0], [3, 0, 0]], np.int32), np.array([[4, 4, 0], [0, 0, 0]], np.int32)
+    found = maps.dice(np.array([4, 0], np.int32)[:, None], predicted, hit, "one")
+    np.testing.assert_allclose(found, [[8 / 12, 1, 0], [0, 1, 1]])
+
+
+def test_large_counts_do_not_overflow() -> None:
+    counts = np.array([2**31 - 1], np.int32)
+    assert maps.dice(counts, counts, counts, "skip")[0] == maps.iou(counts, counts, counts, "skip")[0] == 1
+    assert maps.volume_error(np.ones(1, np.int32), -counts)[0] < 0 < maps.volume_error(np.ones(1, np.int32), counts)[0]
+
+
+def test_volume_error_is_signed() -> None:
+    found = maps.volume_error(np.array([10, 10, 10, 0]), np.array([5, 10, 30, 3]))
+    np.testing.assert_array_equal(found, [-0.5, 0, 2, NAN])
+
+
+# --- images and lesions found ---------------------------------------------------------------------------------------
+
+
+def test_a_false_positive_is_a_component_that_stands_at_the_threshold() -> None:
+    area_score = np.array([[3.0, 1.0], [-INF, -INF], [2.0, 2.0]], np.float32)
+    flags = maps.false_positives(area_score, np.array([1.0, 1.5, 3.0]))
+    assert flags.shape == (3, 3, 2)
+    np.testing.assert_allclose(flags.mean(axis=0), [[2 / 3, 2 / 3], [2 / 3, 1 / 3], [1 / 3, 0]])
+
+
+FLOOR = np.array([-5.0, -4.0])
+LESIONS = np.array([[2.0, -1.0, -5.0], [0.5, NAN, NAN]])  # the third is found only where all of its image is predicted
+
+
+def test_lesions_are_found_up_to_their_scores_but_not_by_predicting_all() -> None:
+    np.testing.assert_array_equal(maps.lesion_hits(LESIONS, FLOOR, 0.5), [[1, 0, 0], [1, NAN, NAN]])
+    np.testing.assert_array_equal(maps.lesion_hits(LESIONS, FLOOR, -9.0), [[1, 1, 0], [1, NAN, NAN]])
+
+
+@pytest.mark.parametrize(("level", "threshold"), [(0.25, 2), (0.26, 0.5), (0.5, 0.5), (0.75, -1), (0.1, 2)])
+def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
+    found = maps.threshold_at(LESIONS, FLOOR, level)
+    assert found == (threshold, "")
+    assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value)) >= level
+    assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value + 1e-6)) < level
+
+
+def test_a_sensitivity_that_only_a_map_of_lesion_alone_reaches_is_censored() -> None:
+    found = maps.threshold_at(LESIONS, FLOOR, 0.8)
+    assert not found.defined
+    assert found.reason == (
+        "a sensitivity of 0.8 is not reached: 0.75 of 4 lesions are found at most, "
+        "the others only where their whole image is predicted"
+    )
+
+
+def test_a_map_that_is_constant_reaches_nothing() -> None:
+    assert "0 of 1 lesions" in maps.threshold_at(np.array([[-7.0]]), np.array([-7.0]), 0.8).reason
+
+
+def test_thresholds_without_lesions_or_levels() -> None:
+    assert maps.threshold_at(np.full((3, 1), NAN), np.zeros(3), 0.8).reason == "no lesion"
+    assert maps.threshold_at(np.empty((3, 0)), np.zeros(3), 0.8).reason == "no lesion"
+    for level in (0.0, 1.01):
+        with pytest.raises(ValueError, match="give a share above 0 and at most 1"):
+            maps.threshold_at(LESIONS, FLOOR, level)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.8, 0.9, 0.95, 0.7]))
+def test_a_threshold_is_the_highest_that_reaches_its_level(seed: int, level: float) -> None:
+    rng = np.random.default_rng(seed)
+    score = np.round(rng.normal(size=(int(rng.integers(1, 30)), 3)), 1)
+    floor = np.full(len(score), -9.0)
+    found = maps.threshold_at(score, floor, level).value
+    assert (score >= found).mean() >= level - 1e-12
+    assert (score > found).mean() < level
+
+
+# --- free response --------------------------------------------------------------------------------------------------
+
+THRESHOLDS = np.array([-6.0, 0.0, 1.0, 3.0])
+STRAY = np.array([[1, 3, 1, 0], [1, 1, 0, 0]])
+
+
+def test_a_free_response_curve_by_hand() -> None:
+    curve = maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS)
+    assert curve.false_positives.tolist() == [1, 2, 0.5, 0]
+    assert curve.sensitivity.tolist() == [0.75, 0.5, 0.25, 0]
+
+
+@pytest.mark.parametrize(("most", "sensitivity"), [(0, 0), (0.5, 0.25), (0.99, 0.25), (1, 0.75), (8, 0.75)])
+def test_the_sensitivity_within_false_positives(most: float, sensitivity: float) -> None:
+    """At -6 there are fewer false positives than at 0, since components have met: the better point counts."""
+    curve = maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS)
+    assert maps.sensitivity_within(curve, most) == (sensitivity, "")
+
+
+@pytest.mark.parametrize(("most", "area"), [(0.5, 0), (1, 0.125), (2, (0.5 * 0.25 + 0.75) / 2), (0.75, 0.25 / 3)])
+def test_the_partial_area_by_hand(most: float, area: float) -> None:
+    curve = maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS)
+    assert maps.partial_area(curve, most).value == pytest.approx(area)
+
+
+def test_the_partial_area_is_the_mean_sensitivity() -> None:
+    rng = np.random.default_rng(0)
+    curve = FreeResponse(rng.uniform(0, 6, 30), rng.random(30))
+    steps = np.linspace(0, 4, 40_001)
+    mean = np.mean([maps.sensitivity_within(curve, most).value for most in (steps[1:] + steps[:-1])[::20] / 2])
+    assert maps.partial_area(curve, 4).value == pytest.approx(mean, abs=1e-3)
+
+
+def test_a_perfect_curve_has_an_area_of_one() -> None:
+    assert maps.partial_area(FreeResponse(np.array([0.0, 3.0]), np.array([1.0, 1.0])), 2).value == 1
+
+
+def test_curves_that_are_not_defined() -> None:
+    none = np.full((2, 1), NAN)
+    assert maps.partial_area(maps.free_response(STRAY, none, FLOOR, THRESHOLDS), 1).reason == "no lesion"
+    without = maps.free_response(STRAY[:0], LESIONS, FLOOR, THRESHOLDS)
+    assert maps.sensitivity_within(without, 1).reason == "no image to count false positives on"
+    with pytest.raises(ValueError, match="components are counted at 4 thresholds and 3 are given"):
+        maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS[:3])
+    with pytest.raises(ValueError, match="give a number above 0"):
+        maps.partial_area(without, 0)
+
+
+# --- calibration ----------------------------------------------------------------------------------------------------
+
+
+def test_a_calibration_error_by_hand() -> None:
+    count, claimed, came = np.array([4, 0, 6]), np.array([0.4, 0.0, 5.4]), np.array([1, 0, 3])
+    assert maps.binned_calibration_error(count, claimed, came) == pytest.approx((0.6 + 2.4) / 10)
+
+
+def test_a_calibration_error_per_image_and_region() -> None:
+    count = np.array([[[2, 2], [0, 0]]])
+    found = maps.binned_calibration_error(count, count * np.array([0.25, 0.75]), count * np.array([0.25, 0.75]))
+    np.testing.assert_array_equal(found, [[0, NAN]])
