@@ -147,6 +147,25 @@ def test_crops_are_lesion_free_by_table_and_by_mask(tmp_path: Path) -> None:
     assert whole.environment("all").table.target.any()  # the others are left as they were
 
 
+def test_masks_at_native_size_follow_their_rows(tmp_path: Path) -> None:
+    files_ = population(files(tmp_path / "set", LESIONS))
+    scene = files_.scene({"all": EnvironmentSpec(), "crops": CROPS}, 0)
+    whole = scene.environment("all")
+    assert whole.native is not None
+    assert (whole.native.sizes == (WIDE, HIGH)).all()
+    assert len(whole.native.sizes) == len(whole)
+    for position, row in enumerate(whole.table.row.tolist()):
+        expected = np.zeros((HIGH, WIDE), dtype=np.uint8)
+        if row in LESIONS:
+            top, left, bottom, right = LESIONS[row]
+            expected[top:bottom, left:right] = 1
+        np.testing.assert_array_equal(whole.native.read_one(position), expected)
+    assert scene.environment("crops").native is None
+    (tmp_path / "set" / "masks" / f"{int(whole.table.row[0]):02d}.png").write_bytes(b"")
+    with pytest.raises(DataError, match="a mask was read before and cannot be read now: the file is empty; copy it"):
+        whole.native.read_one(0)
+
+
 def test_what_was_left_out_is_counted(tmp_path: Path) -> None:
     files_ = population(files(tmp_path / "set", LESIONS), train=0.4, validation=0.2, test=0.4)
     crops = files_.scene({"crops": CROPS}, 0).environment("crops")
@@ -206,3 +225,4 @@ def test_a_study_says_what_its_crops_are(tmp_path: Path) -> None:
     files_ = population(folder)
     told = cautions(study, files_, Looked.at(study, files_))
     assert [text for text in told if text.startswith("'crops': ")] != []
+    assert not [text for text in told if "levels of 'lesion'" in text]  # to train on lesions alone is what it says

@@ -71,8 +71,23 @@ class Masks(Protocol):
         ...
 
 
-class Crops(Protocol):
-    """Windows of a dataset's photographs, cut from the files at native resolution."""
+class NativeMasks(Protocol):
+    """Label maps at the size of the files, for metrics at native size. `assay.data.sources.fitting.placed` says where
+    an image of a native size lies in the square.
+    """
+
+    @property
+    def sizes(self) -> Int[np.ndarray, "n 2"]:
+        """Width and height of every image in px."""
+        ...
+
+    def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
+        """The label map of one image, read from its file anew."""
+        ...
+
+
+class Crops(NativeMasks, Protocol):
+    """What can be had of a dataset's files at native resolution: masks, and windows of the photographs."""
 
     @property
     def touched(self) -> Bool[np.ndarray, "n h w"]:
@@ -96,7 +111,7 @@ class Dataset:
     content: a hash of pixels, targets and patients, so that a changed file is a changed dataset.
     leakage: near-duplicate pairs that were found across patients, as sentences (exact ones are refused).
     native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
-    crops: where windows can be cut from; None without masks, or where images are no files.
+    crops: native masks, and where windows can be cut from; None without masks, or where images are no files.
     """
 
     table: FactorTable

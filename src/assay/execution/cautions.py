@@ -55,8 +55,11 @@ def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
         seen.add(key)
         train = population.training(point.train, spec.first_seed)[0].table
         scene = population.scene(point.tests, spec.first_seed)
+        asked = [
+            factor for factor in population.factors if factor.role != "core" or factor.name not in point.train.where
+        ]
         for name in scene.names:
-            for text in _unseen_in(name, train, scene.environment(name).table, population.factors):
+            for text in _unseen_in(name, train, scene.environment(name).table, asked):
                 said.setdefault(text, []).append(point)
     for text, points in said.items():
         yield text if len(points) == len(seen) else f"{text} ({points[0].label})"
@@ -74,7 +77,9 @@ def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
 
 
 def _unseen_in(name: str, train: FactorTable, test: FactorTable, factors: Sequence[Factor]) -> Iterator[str]:
-    """factors: of the images themselves. Marks, which the study sets, are with all or none where a dose is 1 or 0."""
+    """factors: of the images themselves, without the core one where training is restricted in it, as on lesions alone.
+    Marks, which the study sets, are with all or none where a dose is 1 or 0.
+    """
     for factor in factors:
         if not factor.levels:
             continue

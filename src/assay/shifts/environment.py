@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from assay.core.types import FactorTable
-from assay.data.dataset import Images, Masks
+from assay.data.dataset import Images, Masks, NativeMasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Environment:
 
     `images` already has the interventions applied. `table` carries one column per intervention (0/1 or its dose).
     notes: sentences on how it came about that a reader should know.
+    native: its masks at the size of the files; None for phantoms, crops, and images without masks.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Environment:
     masks: Masks | None
     achieved: tuple[Achieved, ...]
     notes: tuple[str, ...] = ()
+    native: NativeMasks | None = None
 
     def __len__(self) -> int:
         return len(self.table)

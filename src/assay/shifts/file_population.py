@@ -28,7 +28,7 @@ from assay.shifts.file_scene import FileScene
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
-from assay.shifts.picking import PickedImages, PickedMasks
+from assay.shifts.picking import PickedImages, PickedMasks, PickedNative
 from assay.shifts.thinning import enough, first_rows
 
 _KEPT = 64
@@ -208,9 +208,11 @@ class FilePopulation:
         else:
             images = PickedImages(self.dataset.images, table.row)
             masks = None if self.dataset.masks is None else PickedMasks(self.dataset.masks, table.row)
+        files = None if environment.crop else self.dataset.crops
+        native = None if files is None else PickedNative(files, table.row)
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
-        return Environment(name, table, shown, masks, _achieved(environment, table, available))
+        return Environment(name, table, shown, masks, _achieved(environment, table, available), native=native)
 
     @cached_property
     def factors_hash(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from assay.data.dataset import Images, Masks
+from assay.data.dataset import Images, Masks, NativeMasks
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,20 @@ class PickedMasks:
     def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
         """Label maps at these positions, in this order."""
         return self.masks.read(self.positions[index])
+
+
+@dataclass(frozen=True)
+class PickedNative:
+    """Some of the masks at native size, by position."""
+
+    masks: NativeMasks
+    positions: Int[np.ndarray, "n"]
+
+    @property
+    def sizes(self) -> Int[np.ndarray, "n 2"]:
+        """Width and height of every image in px."""
+        return self.masks.sizes[self.positions]
+
+    def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
+        """The label map of one image, read from its file anew."""
+        return self.masks.read_one(int(self.positions[position]))

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.errors import DataError
@@ -19,6 +19,7 @@ from assay.data.sources.files import read_file
 from assay.data.sources.fitting import placed, resized, touched
 from assay.data.sources.masking import MaskAt, mask_source
 from assay.data.sources.masks import Meaning
+from assay.data.sources.problems import Unreadable
 from assay.data.sources.readers import read_picture
 
 
@@ -61,8 +62,20 @@ class FileCrops:
         return self.cache.get(name_of("touched", self.digests, self.meaning.digest, self.size), shape, np.bool_, fill)
 
     def _touched_in(self, at: int) -> Bool[np.ndarray, "h w"]:
-        width, height = self.native[at].tolist()
-        return touched(mask_source(self.masks[at], width, height, self.meaning)().values, self.size)
+        return touched(self.read_one(at), self.size)
+
+    @property
+    def sizes(self) -> Int[np.ndarray, "n 2"]:
+        """Width and height of every image in px."""
+        return self.native
+
+    def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
+        """The label map of one image at native size. Raises DataError when its file was changed or lost meanwhile."""
+        width, height = self.native[position].tolist()
+        try:
+            return mask_source(self.masks[position], width, height, self.meaning)().values
+        except Unreadable as error:
+            raise DataError(f"a mask was read before and cannot be read now: {error}") from error
 
     def cut(
         self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"], places: Int[np.ndarray, "k 4"]
