@@ -1,4 +1,4 @@
-"""A dose-response of a world in which nothing but the confounder tells the target: what must be found, and what not."""
+"""A dose-response of a world in which the target is drawn at random and nothing but the confounder tells it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.execution.tiny import TINY, run_tiny
 
@@ -15,16 +16,33 @@ from assay.store.schema import HALF_DOSES
 
 CONFOUNDERS = ("tag", "texture")
 """One that changes pixels, and one by sampling."""
+UNSEEN, NAME = "laterality-marker(opacity=0)", "laterality-marker"
+"""One that nobody could see."""
+LAST = "trunk"
+"""The pooled features, the last that can be decoded."""
+ALONG_TAG: dict[str, Any] = {
+    "axis": "loss", "against": "cross-entropy", "at": "dose-response", "factor": "tag", "where": {"confounder": "tag"},
+}  # fmt: skip
 DOSED: dict[str, Any] = {
     "data": {**TINY["data"], "train": 384, "validation": 64, "test": 128},
     "environments": {
-        "train": {"association": {"margin": 0}, "dose": {"confounder": list(CONFOUNDERS), "p": [0, 1]}},
+        "train": {
+            "association": {"margin": 0},
+            "dose": {"confounder": [*CONFOUNDERS, {NAME: {"opacity": 0}}], "p": [0, 1]},
+        },
         "clean": {"like": "train", "dose": {"p": 0}},
+        "none": {"like": "train", "dose": {"p": 0.5, "on": "both"}},
         "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
     },
     "recipe": {"loss": ["cross-entropy", "focal"], "epochs": 4, "batch_size": 32, "optimiser": {"adamw": {"lr": 0.01}}},
     "seeds": 3,
-    "contrasts": [{"axis": "loss", "against": "cross-entropy", "environment": "reversed", "at": "dose-response"}],
+    "probes": ["performance", {"reliance": {"samples": 64}}, {"decodability": {"environment": "none"}}],
+    "contrasts": [
+        {"axis": "loss", "against": "cross-entropy", "environment": "reversed", "at": "dose-response"},
+        {**ALONG_TAG, "measure": "flip-rate"},
+        {**ALONG_TAG, "measure": "logit-effect"},
+        {**ALONG_TAG, "measure": "decodability", "layer": LAST},
+    ],
 }
 
 
@@ -35,34 +53,82 @@ def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolde
         return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "doses", **DOSED).folder)
 
 
-def auroc(run: RunFolder, confounder: str, p: str) -> list[Row]:
-    rows = run.table("estimates")
-    own = [row for row in rows if row["measure"] == "auroc" and row["environment"] == "reversed" and not row["factor"]]
-    at = {"confounder": confounder, "p": p}
-    return [row for row in own if json.loads(row["coordinates"]).items() >= at.items() and not row["group"]]
+def measured(run: RunFolder, measure: str, confounder: str, p: str, environment: str, **where: str) -> list[Row]:
+    """The estimates of both losses."""
+    own = {"measure": measure, "environment": environment, "factor": "", "group": "", "level": "", "layer": "", **where}
+    rows = [row for row in run.table("estimates") if all(row[key] == value for key, value in own.items())]
+    found = [
+        row for row in rows if json.loads(row["coordinates"]).items() >= {"confounder": confounder, "p": p}.items()
+    ]
+    assert len(found) == 2
+    return found
+
+
+def probed(run: RunFolder, measure: str, p: str, confounder: str = "tag") -> list[float]:
+    """What a probe says of the confounder of both losses."""
+    where = {"factor": confounder.partition("(")[0]}
+    place = "(neutral)"
+    if measure == "decodability":
+        where, place = {**where, "layer": LAST, "group": "trained"}, "none"
+    return [row["value"] for row in measured(run, measure, confounder, p, place, **where)]
 
 
 @pytest.mark.parametrize("confounder", CONFOUNDERS)
 def test_a_model_of_the_confounder_alone_falls_below_chance_when_it_is_reversed(run: RunFolder, confounder: str):
-    values = [row["value"] for row in auroc(run, confounder, "1")]
-    assert len(values) == 2
-    assert all(value < 0.35 for value in values)
+    assert all(row["value"] < 0.35 for row in measured(run, "auroc", confounder, "1", "reversed"))
 
 
-def test_p_0_was_trained_once_for_both(run: RunFolder) -> None:
-    assert len({row["trial"] for row in run.table("trials")}) == 2 * (1 + 2) * 3
+@pytest.mark.parametrize("environment", ["clean", "reversed"])
+def test_a_confounder_that_nobody_could_see_has_no_effect(run: RunFolder, environment: str):
+    doses = [[row["value"] for row in measured(run, "auroc", UNSEEN, p, environment)] for p in ("0", "1")]
+    assert doses[0] == doses[1]
+    changes = [row for row in run.table("dose_changes") if json.loads(row["coordinates"])["confounder"] == UNSEEN]
+    assert {row["value"] for row in changes} == {0}
+    for p in ("0", "1"):
+        assert probed(run, "flip-rate", p, UNSEEN) == probed(run, "logit-effect", p, UNSEEN) == [0, 0]
+    said = {row["conclusion"] for row in run.table("contrasts") if json.loads(row["where"])["confounder"] == UNSEEN}
+    assert said == {"undefined"}
+
+
+def test_what_the_network_does_with_the_tag_rises_with_its_dose(run: RunFolder) -> None:
+    for measure in ("flip-rate", "logit-effect"):
+        assert min(probed(run, measure, "1")) > max(probed(run, measure, "0"))
+    assert min(probed(run, "decodability", "1")) > 0.65  # the logit, which is linear in that layer, does as well
+
+
+def test_probes_of_the_confounder_are_compared_along_the_doses(run: RunFolder) -> None:
+    rows = {row["measure"]: row for row in run.table("contrasts") if row["factor"] == "tag"}
+    assert set(rows) == {"flip-rate", "logit-effect", "decodability"}
+    for measure, row in rows.items():
+        focal, plain = np.subtract(probed(run, measure, "1"), probed(run, measure, "0"))[::-1]
+        assert row["value"] == pytest.approx(focal - plain)
+        assert row["seeds"] == 3
+    assert np.isnan(rows["logit-effect"]["plain_p"])
+    page = (run.root / "report.html").read_text()
+    for name in rows:
+        figure = page[page.index(f'<figure id="figure-dose-{name}"') :]
+        assert "by p in training" in figure[: figure.index("</figure>")]
+
+
+def test_a_target_drawn_at_random_leaves_nothing_to_claim_on_clean_images(run: RunFolder) -> None:
+    rows = [row for name in CONFOUNDERS for p in ("0", "1") for row in measured(run, "auroc", name, p, "clean")]
+    assert sum(row["low"] <= 0.5 <= row["high"] for row in rows) >= len(rows) - 1
+
+
+def test_p_0_was_trained_once_for_all(run: RunFolder) -> None:
+    assert len({row["trial"] for row in run.table("trials")}) == 2 * (1 + 3) * 3
 
 
 def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFolder) -> None:
     rows = run.table("half_doses")
-    assert [tuple(row) for row in rows] == [HALF_DOSES] * 2 * 2 * 2
-    assert {json.loads(row["coordinates"])["confounder"] for row in rows} == set(CONFOUNDERS)
+    assert [tuple(row) for row in rows] == [HALF_DOSES] * 2 * 3 * 3
+    assert {json.loads(row["coordinates"])["confounder"] for row in rows} == {*CONFOUNDERS, UNSEEN}
     assert all("is not clear of chance" in row["reason"] or "no seed" in row["reason"] for row in rows)
 
 
 def test_alike_losses_are_not_told_apart_and_the_page_says_what_the_dose_does(run: RunFolder) -> None:
-    rows = run.table("contrasts")
-    assert [json.loads(row["where"]) for row in rows] == [{"confounder": name} for name in CONFOUNDERS]
+    rows = [row for row in run.table("contrasts") if row["measure"] == "auroc"]
+    assert [json.loads(row["where"]) for row in rows] == [{"confounder": name} for name in (*CONFOUNDERS, UNSEEN)]
     assert all(row["conclusion"] in ("not shown", "undefined") for row in rows)
     page = (run.root / "report.html").read_text()
     assert "What the dose does" in page
@@ -71,6 +137,6 @@ def test_alike_losses_are_not_told_apart_and_the_page_says_what_the_dose_does(ru
 
 def test_what_a_sampled_dose_achieved_is_told(run: RunFolder) -> None:
     rows = [row for row in run.table("environments") if row["factor"] == "texture" and row["asked"] == row["asked"]]
-    by_name = {row["environment"].partition(" (")[0]: row for row in rows}
+    by_name = {row["environment"].partition(" (")[0]: row for row in rows if row["asked"]}
     assert {name: row["asked"] for name, row in by_name.items()} == {"train": 1, "reversed": -1}
     assert all(row["strength"] == row["asked"] for row in by_name.values())

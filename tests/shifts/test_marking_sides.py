@@ -34,3 +34,8 @@ def test_what_is_marked_at_a_low_dose_is_marked_at_a_higher_one():
         assert not (lower & ~higher).any()
     shares = [float(dose[TABLE.target == 2].mean()) for dose in doses]
     np.testing.assert_allclose(shares, [0, 0.1, 0.2, 0.5, 0.8, 1], atol=0.03)
+
+
+def test_a_dose_too_low_for_any_row_marks_none_and_a_whole_one_marks_all():
+    assert not marked(1e-6, 1e-6).any()
+    assert marked(1.0, 1.0).all()

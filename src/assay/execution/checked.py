@@ -1,15 +1,20 @@
-"""Whether all that a study asks for can be had, before anything is written: rows are chosen, no pixel is made."""
+"""Whether all that a study asks for can be had, before anything is written: rows are chosen, no pixel is made.
+
+Rows of the groups that mitigations and selections need among it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from assay.core.environment_spec import EnvironmentSpec
 from assay.core.registry import lookup
 from assay.core.spec import RecipePoint, StudySpec
 from assay.probes.probe import Probe
+from assay.recipes.mitigations.labels import labels_for
+from assay.recipes.mitigations.mitigation import build_mitigation
 from assay.shifts.population import Population
 
 SECONDS = 2.0
@@ -50,18 +55,29 @@ def _source(population: Population, environment: EnvironmentSpec) -> Check:
 
 
 def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:
-    trained = {point.train.model_dump_json(): point for point in spec.points}
+    trained: dict[str, list[RecipePoint]] = {}
+    for point in spec.points:
+        trained.setdefault(point.train.model_dump_json(), []).append(point)
     tested = {_tests_key(point): point for point in spec.points}
     neutral = _reads_neutral(spec)
     for fold in range(population.folds):
-        for point in trained.values():
-            yield _training(population, point, fold)
+        for points in trained.values():
+            yield _training(population, points, fold)
         for point in tested.values():
             yield _testing(population, point, fold, neutral=neutral)
 
 
-def _training(population: Population, point: RecipePoint, fold: int) -> Check:
-    return lambda seed: population.training(point.train, seed, fold)
+def _training(population: Population, points: Sequence[RecipePoint], fold: int) -> Check:
+    """The rows of a training environment, and of each group that a recipe trained on it needs."""
+    grouped = [point.recipe for point in points if point.recipe.groups]
+    ways = {(one.groups, one.mitigation.label, one.selection): one for one in grouped}
+
+    def check(seed: int) -> None:
+        training, validation = population.training(points[0].train, seed, fold)
+        for recipe in ways.values():
+            labels_for(recipe, build_mitigation(recipe), training, validation)
+
+    return check
 
 
 def _testing(population: Population, point: RecipePoint, fold: int, *, neutral: bool) -> Check:

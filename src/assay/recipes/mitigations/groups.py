@@ -59,7 +59,8 @@ class Grouping:
             told = "; ".join(f"{name}: {count}" for name, count in counts.items())
             raise DataError(
                 f"{who} needs at least 1 {what} row in every group of the target with '{self.factor}', and the rows "
-                f"are {told}: weaken the association, use more rows, or choose a recipe without groups"
+                f"are {told}: tie it by `association` below strength 1 (a dose on one class leaves a group empty), use "
+                "more rows, or choose a recipe without groups"
             )
 
 
@@ -81,6 +82,6 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
         only = described.text(float(column[level >= 0][0])) if len(there) else "none"
         raise DataError(
             f"groups by '{factor}' need at least 2 of its values, and all {len(table)} rows have {only}: name a factor "
-            "that varies"
+            f"that varies, such as an intervention tied by `association` ({{{factor}: 0}} puts it on half of the rows)"
         )
     return Grouping(factor, table.classes, by.only(there.tolist()) if by.values else by)
