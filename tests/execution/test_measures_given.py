@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay.core.parsing import parse_study
 from assay.execution.analysis import measures_of
 from assay.stats.measures import MEASURES
+from assay.stats.panel import Panel
 
 KAPPA = "quadratic-weighted-kappa"
 FILES = {"folder": ".", "target": "grade", "table": ""}
@@ -39,5 +41,6 @@ def study(data: dict[str, Any], *contrasts: dict[str, Any]) -> dict[str, Any]:
     ids=["two classes", "three of files", "a contrast of it", "another contrast", "ordinal", "categorical"],
 )
 def test_a_kappa_is_given_where_classes_have_an_order(given: dict[str, Any], classes: int, there: bool) -> None:
-    found = measures_of(parse_study(given), classes)
-    assert found == [name for name in MEASURES if there or name != KAPPA]
+    panel = Panel(np.zeros((1, 4, classes)), np.zeros(4, dtype=np.int64), np.arange(4))
+    found = measures_of(parse_study(given), panel)
+    assert found == [name for name, one in MEASURES.items() if not one.maps and (there or name != KAPPA)]

@@ -20,6 +20,14 @@ class TestDecodability(ProbeConformance):
     name = "decodability"
 
 
+class TestSegmentation(ProbeConformance):
+    name = "segmentation"
+
+
+class TestLesionFree(ProbeConformance):
+    name = "lesion-free"
+
+
 def test_none_of_the_catalogue_is_left_out() -> None:
-    tested = {case.name for case in (TestPerformance, TestReliance, TestDecodability)}
+    tested = {case.name for case in (TestPerformance, TestReliance, TestDecodability, TestSegmentation, TestLesionFree)}
     assert {entry.name for entry in entries("probe")} == tested

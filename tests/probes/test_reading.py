@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from assay.core.maps import MapGrid
 from assay.probes.probe import Model, Read, Request
 from assay.probes.reading import BATCH, ModelReading, ReadingError
 from assay.probes.run import run_probes
+from assay.testing.images import squares
 from assay.testing.world import Pictures, Reader, World, design, environment, table
 
 
@@ -139,14 +142,15 @@ def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> Non
     assert reading.answered().keys() == {"neutral"}
 
 
-def three_dimensional(images: Tensor) -> Tensor:
-    return images.expand(-1, 2, -1, -1)
+def half_a_map(images: Tensor) -> Tensor:
+    return images.expand(-1, 2, -1, -1)[..., :4]
 
 
 REFUSED = {
     "shape": (lambda x: x[:, 0, 0, :3], (), r"gave 3 logits per image, environment 'neutral' has 2 classes"),
     "one image short": (lambda x: x[1:, 0, 0, :2], (), r"shape \[63, 2\] for 64 images of environment 'neutral'"),
-    "map": (three_dimensional, (), r"shape \[64, 2, 8, 8\].*expected \[b, k\], \[b, 1\] or \[b\]"),
+    "map": (half_a_map, (), r"maps of shape \[64, 2, 8, 4\].*expected logits \[b, k, h, w\] of the images' own size"),
+    "map of NaN": (lambda x: x.expand(-1, 2, -1, -1) / 0 * 0, (), r"NaN or infinite logits for 64 of 64 images"),
     "dict": (lambda x: {"logits": x}, (), r"gave a dict for environment 'neutral'.*wrap it in a module that returns"),
     "NaN": (lambda x: x[:, 0, 4, :2] / 0 - x[:, 0, 0, :2] / 0, (), r"NaN or infinite logits for \d+ of 300 images"),
     "layer": (lambda x: x[:, 0, 0, :2], ("mak",), r"unknown layer 'mak'"),
@@ -243,3 +247,25 @@ def test_run_probes_reads_each_environment_once_for_all_probes(world: World) -> 
     assert result.reads.keys() == set(world.names)
     assert result.measurements == {"one": [], "two": []}
     assert torch.is_grad_enabled()
+
+
+def test_a_map_of_logits_is_read_as_its_peak_and_its_columns() -> None:
+    environment = squares(100, seed=3)
+
+    def outlined(images: Tensor) -> Tensor:
+        return torch.stack([torch.full_like(images[:, 0], 0.7), images[:, 0]], dim=1) * 20
+
+    reading = ModelReading(Model(Logits(outlined)), [Request(environment)])
+    read = reading.read(environment)
+    rows = np.arange(100)
+    pixels, masks = environment.images.read(rows)[:, 0], environment.masks.read(rows)[:, 0]  # type: ignore[union-attr]
+    lesion = 20 * (pixels - 0.7)
+    np.testing.assert_allclose(read.logits[:, 1], lesion.flatten(1).amax(1), rtol=1e-5)
+    assert not read.logits[:, 0].any()
+    half = MapGrid().thresholds.index(0.0)
+    np.testing.assert_array_equal(read.maps["truth"], masks.flatten(1).sum(1))
+    np.testing.assert_array_equal(read.maps["hit"][:, half], ((lesion >= 0) & masks.bool()).flatten(1).sum(1))
+    without = replace(environment, name="without masks", masks=None)
+    bare = ModelReading(Model(Logits(outlined)), [Request(without)]).read(without)
+    np.testing.assert_array_equal(bare.logits, read.logits)
+    assert bare.maps == {}

@@ -141,7 +141,8 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trials, sources, starts, recipes, "
+            help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, planes, free_response, "
+            "trials, sources, starts, recipes, "
             "collapses, environments, visibility, pictures, provenance.",
         ),
     ] = "contrasts",

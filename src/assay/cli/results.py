@@ -20,6 +20,8 @@ SHOWN = {
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
     "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
+    "planes": ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
+    "free_response": ("recipe", "environment", "threshold", "false_positives", "sensitivity", "seeds", "images"),
     "dose_changes": ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
     "sources": ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),

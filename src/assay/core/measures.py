@@ -35,6 +35,17 @@ _PERFORMANCE = {
     "log-loss": (0.0, math.inf),
     "quadratic-weighted-kappa": (-1.0, 1.0),
 }
+_OVERLAP = {
+    **dict.fromkeys(("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed", "iou"), (0.0, 1.0)),
+    **dict.fromkeys(("pixel-precision", "pixel-recall", "surface-dice", "lesion-sensitivity"), (0.0, 1.0)),
+    **dict.fromkeys(("hd95", "surface-distance"), (0.0, math.inf)),
+    "volume-error": (-1.0, math.inf),
+    "pixel-calibration-error": (0.0, 1.0),
+}
+_MATCHED = tuple(
+    f"{name}-at-{level}" for level in (80, 90, 95) for name in ("lesion-sensitivity", "false-positive-rate")
+)
+_FREE = ("false-positive-rate", "false-positive-area", *_MATCHED, "auroc-top-mean", "auroc-area")
 _BY_VARIANCE = ("sobol-first", "sobol-total")
 _BY_CHANGE = {
     "flip-rate": (0.0, 1.0),
@@ -45,6 +56,8 @@ NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "performance", ("environment",), "", *ends) for name, ends in _PERFORMANCE.items()},
+    **{name: MeasureName(name, "segmentation", ("environment",), "", *ends) for name, ends in _OVERLAP.items()},
+    **{name: MeasureName(name, "lesion-free", ("environment",), "", 0.0, 1.0) for name in _FREE},
     **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
+from assay.core.check_task import check_task
 from assay.core.checks import (
     check_contrasts,
     check_core,
@@ -180,6 +181,7 @@ def _check_together(
     if data is not None:
         check_groups(placed, data, factors, problems)
     points = [point for point, _ in placed]
+    check_task(points, data, contrasts, probes, problems)
     names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
     check_contrasts(contrasts, axes, points[0].tests, names, probes, problems)
 

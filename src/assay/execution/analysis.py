@@ -21,6 +21,7 @@ from assay.execution.dose_changes import dose_change_rows
 from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.half_doses import half_dose_rows
 from assay.execution.jobs import Place
+from assay.execution.map_rows import free_response_rows, plane_rows
 from assay.execution.pooled import Folds
 from assay.execution.sources import Source
 from assay.execution.start_rows import recipe_rows, start_rows
@@ -29,6 +30,7 @@ from assay.execution.study import Plan, Trial
 from assay.shifts.population import Population
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.measures import MEASURES
+from assay.stats.panel import Panel
 from assay.stats.verdict import verdict
 from assay.store import schema
 from assay.store.files import Row, read_json
@@ -65,6 +67,8 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
     folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
     folder.write_table("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
+    folder.write_table("planes", schema.PLANES, plane_rows(gathered))
+    folder.write_table("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
     folder.write_table("starts", schema.STARTS, start_rows(gathered))
     folder.write_table("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
@@ -123,7 +127,7 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             panel = gathered.panel(point, environment)
             if panel is None:
                 continue
-            for measure in measures_of(gathered.plan.spec, panel.scores.shape[2]):
+            for measure in measures_of(gathered.plan.spec, panel):
                 found = estimate(panel, measure)
                 where = _where(point, {"measure": measure, "environment": environment})
                 per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
@@ -140,10 +144,13 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
     return seeds, estimates
 
 
-def measures_of(spec: StudySpec, classes: int) -> list[str]:
-    """The measures that kept outputs give: a weighted kappa only where classes are known to have an order."""
-    ordered = classes <= 2 or _has_ordered_classes(spec)
-    return [name for name, measure in MEASURES.items() if ordered or not measure.ordinal]
+def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
+    """The measures that kept outputs give: those of maps of a segmentation only, a weighted kappa only where classes
+    are known to have an order.
+    """
+    ordered = panel.scores.shape[2] <= 2 or _has_ordered_classes(spec)
+    there = [measure for measure in MEASURES.values() if panel.maps or not measure.maps]
+    return [measure.name for measure in there if ordered or not measure.ordinal]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:

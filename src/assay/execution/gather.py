@@ -12,17 +12,20 @@ import numpy as np
 
 from assay.core.errors import StoreError
 from assay.core.spec import RecipePoint
+from assay.execution.jobs import operating_of
 from assay.execution.pooled import PERFORMANCE, Pooled
 from assay.execution.study import Plan, ProbeUnit, Trial
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
 from assay.store.files import Row
-from assay.store.folder import RunFolder
+from assay.store.folder import OF_ROWS, RunFolder
 
 Key = tuple[str, str, str, str, str, str]
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 OF_ONE_IMAGE = "row "
 """How the group of a measurement of a single image begins."""
+SURFACES = "surface_code"
+"""The column that is 0 where truth and prediction both have a surface."""
 MISSING = "missing"
 """The measure that counts images without a value of a factor."""
 
@@ -78,7 +81,30 @@ class Gathered:
         point = next(point for point in self.plan.spec.points if point.label == label)
         read = {seed: self._read(seed, label, environment) for seed in self.kept_seeds(point)}
         found = {seed: outputs for seed, outputs in read.items() if outputs is not None}
+        for outputs in found.values():
+            if SURFACES in outputs:
+                outputs["shared"] = np.isin(outputs["row"], self._with_surfaces[environment])
         return panel_of(found, f"{label} in {environment}") if found else None
+
+    @cached_property
+    def _with_surfaces(self) -> Mapping[str, np.ndarray]:
+        """Environment -> the rows in which the maps of every kept seed of every recipe have both surfaces: surfaces are
+        averaged over the same images for all (METHODS, segmentation on healthy images).
+        """
+        lacking: dict[str, list[np.ndarray]] = {}
+        having: dict[str, list[np.ndarray]] = {}
+        for point in self.plan.spec.points:
+            for environment in point.tests:
+                for seed in self.kept_seeds(point):
+                    outputs = self._read(seed, point.label, environment) or {}
+                    if SURFACES in outputs:
+                        undefined = outputs[SURFACES] != 0
+                        lacking.setdefault(environment, []).append(outputs["row"][undefined])
+                        having.setdefault(environment, []).append(outputs["row"][~undefined])
+        return {
+            environment: np.setdiff1d(np.concatenate(rows), np.concatenate(lacking[environment]))
+            for environment, rows in having.items()
+        }
 
     def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
         """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
@@ -88,10 +114,13 @@ class Gathered:
             if not self.folder.complete("readings", id):
                 return None
             outputs = self.folder.outputs(id)
-            threshold = self.records[trial.id]["threshold"]
+            record = self.records[trial.id]
+            threshold = record["threshold"]
             outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
+            if operating := operating_of(record):
+                outputs["operating"] = np.tile(operating, (len(outputs["row"]), 1))
             parts.append(outputs)
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return joined(parts)
 
     def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
         """Validation log-loss of the refitted head per seed [s], folds averaged (METHODS, matched fit)."""
@@ -187,8 +216,26 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": "; ".join(reasons)}
 
 
+def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Rows of several parts one after another; arrays with an entry per lesion are padded with NaN to the most."""
+    made: dict[str, np.ndarray] = {}
+    for name in parts[0]:
+        columns = [part[name] for part in parts]
+        made[name] = np.concatenate([_padded(column, columns) for column in columns])
+    return made
+
+
+def _padded(column: np.ndarray, beside: Sequence[np.ndarray]) -> np.ndarray:
+    widest = tuple(max(lengths) for lengths in zip(*(one.shape[1:] for one in beside), strict=True))
+    if column.shape[1:] == widest:
+        return column
+    more = [(0, 0), *((0, most - own) for most, own in zip(widest, column.shape[1:], strict=True))]
+    return np.pad(column.astype(np.float64), more, constant_values=np.nan)
+
+
 def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
-    """The panel of what seeds said: seed -> columns row, patient, target, fold, threshold, and logits [n, k].
+    """The panel of what seeds said: seed -> columns row, patient, target, fold, threshold, logits [n, k], and of a
+    segmentation what is kept of maps [n, ...].
 
     Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
     """
@@ -209,7 +256,19 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
         known[place], tested[s, place] = True, True
         scores[s, place], fold[s, place], thresholds[s, place] = found["logits"], found["fold"], found["threshold"]
     seeds = np.array(list(outputs), dtype=np.int64)
-    return Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds)
+    maps = _maps(list(outputs.values()), rows)
+    return Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
+
+
+def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What is kept of maps as [seeds, rows, ...]; zero where a seed did not answer a row, which is never looked at."""
+    made: dict[str, np.ndarray] = {}
+    for name in found[0].keys() - {*OF_ROWS, "threshold", "logits"}:
+        columns = [_padded(one[name], [other[name] for other in found]) for one in found]
+        made[name] = np.zeros((len(found), len(rows), *columns[0].shape[1:]), columns[0].dtype)
+        for s, (one, column) in enumerate(zip(found, columns, strict=True)):
+            made[name][s, np.searchsorted(rows, one["row"])] = column
+    return made
 
 
 def _require_same(earlier: np.ndarray, found: np.ndarray, who: str, name: str) -> None:

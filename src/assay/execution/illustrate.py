@@ -10,6 +10,7 @@ from typing import Any
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.confounders import Confounder, Looked, confounders
 from assay.execution.gather import KEY_FIELDS, OF_ONE_IMAGE, Gathered
+from assay.execution.outlines import outline_rows
 from assay.execution.pictures import Gallery
 from assay.execution.preview import distinct_environments
 from assay.shifts.neutral import NEUTRAL, Tests
@@ -31,6 +32,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     spec = gathered.plan.spec
     environments = distinct_environments(spec.points, population, spec.first_seed)
     rows = [gallery.sheet(environment, name) for name, _, environment in environments]
+    rows += outline_rows(gathered, population, gallery)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     drawn = {change.name for change in changes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ from assay.recipes.weights.load import start_of
 from assay.shifts.population import NamedScene, Population, open_population
 from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows
-from assay.store.folder import RunFolder, UnitKind
+from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 
 CURVE = "curve.parquet"
 PROVENANCE = "provenance.json"
@@ -137,6 +138,7 @@ class TrainJob:
             "status": "collapsed" if fitted.collapsed else "done",
             "reason": fitted.collapsed or "",
             "threshold": fitted.threshold,
+            **({"operating": list(fitted.operating)} if fitted.operating else {}),
             "yardstick": fitted.yardstick,
             "selected_epoch": fitted.selected_epoch,
             "mitigation": dict(fitted.mitigation),
@@ -204,7 +206,7 @@ class ProbeJob:
 
     def _known(self, folder: RunFolder) -> dict[str, Read]:
         kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
-        return {name: Read(folder.outputs(id)["logits"], {}) for name, id in kept.items()}
+        return {name: _kept_read(folder.outputs(id)) for name, id in kept.items()}
 
     def _keep_outputs(self, folder: RunFolder, scene: NamedScene, reads: Mapping[str, Read]) -> None:
         for name, id in self.readings.items():
@@ -214,7 +216,13 @@ class ProbeJob:
             fold = np.full(len(table), self.training.fold, dtype=np.int64)
             columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": fold}
             record = {"trial": self.training.id, "environment": name}
-            folder.write_outputs(id, {**columns, "logits": reads[name].logits}, record)
+            folder.write_outputs(id, {**columns, "logits": reads[name].logits, **reads[name].maps}, record)
+
+
+def _kept_read(outputs: dict[str, np.ndarray]) -> Read:
+    """What was kept of a reading; activations are not."""
+    logits = outputs.pop("logits")
+    return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
 
 
 def _nothing_to_read(trial: Mapping[str, Any]) -> str:
@@ -273,14 +281,21 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
     if not weights.is_file():
         raise StoreError(f"the weights of trial {trial} were not kept: remove its folder to train it again")
     load_weights(network, weights)
+    record = folder.record("trials", trial)
     return Model(
         network=channels_last(network, torch.device(device)).eval(),
         layers=as_network(network).layers,
         untrained=untrained,
-        threshold=folder.record("trials", trial)["threshold"],
+        threshold=record["threshold"],
         seed=training.seed,
         device=device,
+        operating=operating_of(record),
     )
+
+
+def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
+    """The logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
+    return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
 
 
 def provenance(start: float, device: str) -> dict[str, Any]:

@@ -90,6 +90,10 @@ class Gallery:
             pairs.append(self._write(name, _grid([images]), "pair", text, factor=called, logits=said))
         return pairs
 
+    def outlined(self, image: np.ndarray, caption: str, name: str, environment: str) -> Row:
+        """A picture of what recipes outline on one image, drawn at the pixels that it is to have."""
+        return self._write(f"outline-{_safe(name)}.png", image, "outline", caption, environment=environment)
+
     def _write(self, name: str, image: np.ndarray, kind: str, caption: str, **more: Any) -> Row:
         scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
         big = image.repeat(scale, axis=0).repeat(scale, axis=1)

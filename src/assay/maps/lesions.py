@@ -14,7 +14,7 @@ EIGHT_WITHIN_AN_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3
 
 
 class Lesions(NamedTuple):
-    """One row per image, padded to the most lesions of an image; lesions in the order of their first pixels.
+    """One row per image, padded to the most lesions of an image and at least to one; in the order of their first pixels.
 
     score: float32, NaN where padded. area: int32, pixels, 0 where padded.
     """
@@ -45,7 +45,7 @@ def _by_image(image: Int[np.ndarray, " c"], score: np.ndarray, area: np.ndarray,
     each = np.bincount(image, minlength=images)
     place = np.arange(len(image)) - np.repeat(np.cumsum(each) - each, each)
     made = Lesions(
-        np.full((images, each.max(initial=0)), np.nan, np.float32), np.zeros((images, each.max(initial=0)), np.int32)
+        np.full((images, each.max(initial=1)), np.nan, np.float32), np.zeros((images, each.max(initial=1)), np.int32)
     )
     made.score[image, place] = score
     made.area[image, place] = area

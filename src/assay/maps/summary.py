@@ -88,6 +88,9 @@ class Streamed:
         """Summarise one more batch (see `summarise`) and keep its columns; the maps are not kept."""
         self._parts.append(summarise(logits, labels, self.grid, pixel_size))
 
+    def __len__(self) -> int:
+        return sum(len(part["pixels"]) for part in self._parts)
+
     def columns(self) -> Columns:
         """Of all images so far, in the order they came. Raises ValueError when there were none."""
         return joined(self._parts)

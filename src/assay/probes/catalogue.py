@@ -67,3 +67,15 @@ register(
     DecodabilityParams,
     summary="which factors a linear decoder reads from each layer, beside the untrained network, chance and raw pixels",
 )
+register(
+    "probe",
+    "segmentation",
+    "assay.probes.segmentation:Segmentation",
+    summary="Dice under every convention for empty masks, surfaces, lesions found, calibration of pixels",
+)
+register(
+    "probe",
+    "lesion-free",
+    "assay.probes.segmentation:LesionFree",
+    summary="false positives in images without a lesion, at p = .5 and at matched sensitivity by lesion",
+)

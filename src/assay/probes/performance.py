@@ -134,19 +134,20 @@ def _by_group(answers: Answers, table: FactorTable, groups: list[Group], environ
     ranking = "auroc" if answers.classes == 2 else "auroc-macro"
     found: list[Measurement] = []
     for group in groups:
-        inside = _take(answers, group.rows)
+        inside = taken(answers, group.rows)
         place = _place(environment, group.factor, group.level)
         found.append(measured(ranking, inside, table.patient[group.rows], place))
         for label, name in enumerate(table.classes):
             cell = group.rows & (table.target == label)
             if cell.any():
                 found.append(
-                    measured("accuracy", _take(answers, cell), table.patient[cell], replace(place, group=name))
+                    measured("accuracy", taken(answers, cell), table.patient[cell], replace(place, group=name))
                 )
     return found
 
 
-def _take(answers: Answers, rows: np.ndarray) -> Answers:
+def taken(answers: Answers, rows: np.ndarray) -> Answers:
+    """The answers of some rows only (booleans)."""
     threshold = answers.threshold
     return replace(
         answers,
@@ -154,6 +155,7 @@ def _take(answers: Answers, rows: np.ndarray) -> Answers:
         target=answers.target[rows],
         threshold=threshold[rows] if isinstance(threshold, np.ndarray) else threshold,
         fold=None if answers.fold is None else answers.fold[rows],
+        maps={name: column[rows] for name, column in answers.maps.items()},
     )
 
 

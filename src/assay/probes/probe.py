@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -16,11 +16,12 @@ from assay.shifts.environment import Environment, Scene
 
 @dataclass(frozen=True)
 class Model:
-    """What is probed: any module that maps float32 images in [0, 1] to logits [b, k].
+    """What is probed: any module that maps float32 images in [0, 1] to logits [b, k], or [b, k, h, w] of each pixel.
 
     layers: dotted module names to read activations from. untrained: builds the same network before training.
     threshold: the decision threshold on the positive probability, chosen on validation; None for several classes.
-    seed: the trial's seed, for a probe's own draws.
+    seed: the trial's seed, for a probe's own draws. operating: of a segmentation, the logit at which it finds each of
+    the stated shares of validation lesions, NaN where none does.
     """
 
     network: nn.Module
@@ -29,6 +30,7 @@ class Model:
     threshold: float | None = None
     seed: int = 0
     device: str = "cpu"
+    operating: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a model said about an environment: logits [n, k] and, per requested layer, activations [n, d]."""
+    """What a model said about an environment: logits [n, k] and, per requested layer, activations [n, d].
+
+    maps: of a segmentation, what is kept of each image's map (docs/reference/maps.md); logits are then (0, z), z being
+    the greatest log-odds of lesion against background of any pixel. Empty otherwise.
+    """
 
     logits: Float[np.ndarray, "n k"]
     activations: dict[str, np.ndarray]
+    maps: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
 
 class Reading(Protocol):

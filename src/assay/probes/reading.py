@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.core.errors import AssayError
-from assay.data.dataset import Images
+from assay.data.dataset import Images, Masks
+from assay.maps import Streamed
+from assay.maps.odds import lesion_logits
 from assay.probes.activations import Recorder
 from assay.probes.probe import Model, Read, Request
 from assay.shifts.environment import Environment
@@ -28,14 +30,17 @@ class ReadingError(AssayError):
 
 
 class ModelReading:
-    """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b].
+    """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b], or of pixels
+    [b, k, h, w].
 
     requests: what all probes together will read. The layers asked of an environment by different probes are collected
     in one pass, the first time that one of them reads it.
     known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
     layers are all known causes no forward pass.
 
-    Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid.
+    Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
+    a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of `assay.maps` are
+    kept; the map itself is not.
     Activations are pooled over space by the mean (`Recorder`). The module is read in eval mode and left exactly as it
     was found: weights, buffers, gradients, hooks and the mode of each submodule. It must stand on `model.device`.
 
@@ -65,8 +70,9 @@ class ModelReading:
         if key not in self._answers:
             network = self._untrained() if untrained else self.model.network
             where = f"environment '{environment.name}'"
-            read = self._pass(network, environment.images, self._layers[key], where)
-            self._answers[key] = Read(_paired(read.logits, len(environment.table.classes), where), read.activations)
+            read = self._pass(network, environment.images, self._layers[key], where, environment.masks)
+            paired = _paired(read.logits, len(environment.table.classes), where)
+            self._answers[key] = Read(paired, read.activations, read.maps)
         return self._answers[key]
 
     def logits(self, images: object) -> Float[np.ndarray, "n k"]:
@@ -105,7 +111,7 @@ class ModelReading:
             raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
         _finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
-        self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations)
+        self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations, read.maps)
 
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
@@ -114,25 +120,34 @@ class ModelReading:
             self._blank = self.model.untrained().to(self.model.device)
         return self._blank
 
-    def _pass(self, network: nn.Module, images: Images, layers: tuple[str, ...], where: str) -> Read:
-        """One pass over all images, streamed by batch; only logits and pooled activations are kept."""
+    def _pass(
+        self, network: nn.Module, images: Images, layers: tuple[str, ...], where: str, masks: Masks | None = None
+    ) -> Read:
+        """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept."""
         n = len(images)
         if n == 0:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
+        maps = Streamed()
         step = BATCH if self.model.device == "cpu" else ACCELERATOR_BATCH
         with _evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             for start in range(0, n, step):
                 index = np.arange(start, min(start + step, n))
                 recorder.at(start)
                 batch = images.read(index).to(self.model.device)
-                logits.append(_logits(network(batch), len(index), where))
+                output = network(batch)
+                if isinstance(output, Tensor) and output.ndim == 4:
+                    lesion = _map(output, batch, where)
+                    if masks is not None:
+                        maps.append(lesion, masks.read(index)[:, 0])
+                    output = lesion.flatten(1).amax(dim=1)
+                logits.append(_logits(output, len(index), where))
                 recorder.check()
         values = np.concatenate(logits)
         _finite(values, "logits", where)
         for layer, activations in recorder.activations.items():
             _finite(activations, f"activations of '{layer}'", where)
-        return Read(values, recorder.activations)
+        return Read(values, recorder.activations, maps.columns() if maps else {})
 
 
 @contextmanager
@@ -145,6 +160,18 @@ def _evaluating(network: nn.Module) -> Generator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h w"]:
+    """The log-odds of lesion of every pixel of the images."""
+    if len(output) != len(batch) or output.shape[2:] != batch.shape[2:]:
+        raise ReadingError(
+            f"the model gave maps of shape {list(output.shape)} for images {list(batch.shape)} of {where}; expected "
+            "logits [b, k, h, w] of the images' own size"
+        )
+    lesion = lesion_logits(output)
+    _finite(lesion.flatten(1).cpu().numpy(), "logits", where)
+    return lesion
 
 
 def _logits(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.recipes.collapse import LossBeside, collapse_reason, only_slow
+from assay.maps import Streamed
+from assay.maps.odds import lesion_logits
+from assay.recipes.collapse import CONSTANT_LOGIT, LossBeside, collapse_reason, only_slow
 from assay.recipes.head import fit_head
 from assay.recipes.mitigations.mitigation import Frozen
 from assay.recipes.models import as_network
@@ -18,6 +20,8 @@ from assay.recipes.network import Outputs
 from assay.recipes.reading import read_all
 from assay.recipes.run import Run
 from assay.recipes.selection import youden_threshold
+from assay.stats.map_measures import LEVELS
+from assay.stats.maps import threshold_at
 
 _BATCHES_LOOKED_AT = 4
 
@@ -32,6 +36,7 @@ class Verdict:
     collapsed: str | None
     finite: bool = True
     validated: Float[Tensor, "n k"] | None = None
+    operating: tuple[float, ...] = ()
 
 
 @torch.no_grad()
@@ -45,11 +50,11 @@ def finish(run: Run) -> Verdict:
         selected = cast(int, run.best["epoch"])
     run.network.eval()
     run.objective.eval()
+    if run.recipe.task == "segmentation":
+        return _judge_maps(run, selected)
     seen = read_all(run.network, run.validation, run.recipe.batch_size)
     if not bool(seen.logits.isfinite().all() and seen.features.isfinite().all()):
         return Verdict(selected, None, math.nan, None, finite=False)
-    if seen.logits.ndim > 2:
-        return Verdict(selected, None, math.nan, _dense_collapse(seen.logits))
     return _judge(run, seen, selected)
 
 
@@ -107,8 +112,22 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean(0, keepdim=True).expand_as(values)
 
 
-def _dense_collapse(logits: Tensor) -> str | None:
-    """A dense network that says the same everywhere on every image."""
-    flat = logits.transpose(0, 1).flatten(1)
-    spread = float((flat.amax(1) - flat.amin(1)).max())
-    return f"constant output: the logits differ by at most {spread:.1e} between places" if spread < 1e-4 else None
+def _judge_maps(run: Run, selected: int) -> Verdict:
+    """The operating thresholds, from validation lesions alone; a network that says the same everywhere has collapsed.
+
+    Maps are summarised batch by batch, and none is kept.
+    """
+    columns, spread = Streamed(), 0.0
+    network = as_network(run.network)
+    for batch in run.validation.in_order(run.recipe.batch_size):
+        logits = lesion_logits(network.read(batch.images).logits)
+        if not bool(logits.isfinite().all()):
+            return Verdict(selected, None, math.nan, None, finite=False)
+        assert batch.masks is not None
+        columns.append(logits, batch.masks[:, 0])
+        spread = max(spread, float(logits.max() - logits.min()))
+    found = columns.columns()
+    reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
+    constant = f"constant output: the logits differ by at most {spread:.1e} between places"
+    collapsed = constant if spread < CONSTANT_LOGIT else None
+    return Verdict(selected, None, math.nan, collapsed, operating=tuple(one.value for one in reached))

@@ -70,7 +70,8 @@ class Fitted:
     unless there are two classes. yardstick: validation log-loss of a logistic head refitted on the frozen features, NaN
     for dense outputs. collapsed: the reason, or None. selected_epoch: counted from 1. mitigation: whose group labels
     were used for training and for selection, and what the mitigation says of itself, in plain values. validated: logits
-    of the validation rows in the order of their table, on the CPU; None for dense outputs.
+    of the validation rows in the order of their table, on the CPU; None for dense outputs. operating: of dense outputs
+    the logit of lesion at which each share in `LEVELS` of the validation lesions is found, NaN where none does.
     """
 
     network: nn.Module
@@ -82,6 +83,7 @@ class Fitted:
     steps: int
     mitigation: Mapping[str, Any]
     validated: Float[Tensor, "n k"] | None
+    operating: tuple[float, ...] = ()
 
 
 def fit(
@@ -173,4 +175,5 @@ def _fitted(run: Run, verdict: Verdict) -> Fitted:
             **run.mitigation.account(run.found, run.objective),
         },
         validated=verdict.validated,
+        operating=verdict.operating,
     )

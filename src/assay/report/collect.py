@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from assay.report import account, comparisons, contents, doses, encoding, performance, reliance
+from assay.report import account, comparisons, contents, doses, encoding, performance, quiet, reliance
 from assay.report.bought import bought
 from assay.report.downloads import Download, as_csv
 from assay.report.evidence import Evidence
@@ -116,6 +116,8 @@ _WHOLE = (
     "contrasts",
     "half_doses",
     "dose_changes",
+    "planes",
+    "free_response",
     "starts",
     "recipes",
     "collapses",
@@ -158,6 +160,14 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             there(starts(evidence.tables)),
         ),
         Section(
+            "healthy",
+            "Where there is no lesion",
+            "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
+            "finds the same share of the lesions of its validation images.",
+            there(quiet.trade(evidence), quiet.planes(evidence), quiet.free_response(evidence)),
+            there(quiet.conventions(evidence)),
+        ),
+        Section(
             "how-well",
             "How well it does, and where",
             "",
@@ -195,5 +205,10 @@ def _meta(name: str, tables: Tables) -> str:
 
 
 def _first(evidence: Evidence) -> tuple[Figure, ...]:
-    """The two figures of the first screen: what the dose does, what is relied on, what it costs; the first that are."""
-    return there(doses.response(evidence, HALF), reliance.relied_on(evidence), performance.cost(evidence))[:2]
+    """The two figures of the first screen: false alarms, doses, what is relied on, what it costs, as far as there."""
+    return there(
+        quiet.trade(evidence, HALF),
+        doses.response(evidence, HALF),
+        reliance.relied_on(evidence),
+        performance.cost(evidence),
+    )[:2]

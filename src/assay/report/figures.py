@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from assay.report.axes import limits
 from assay.report.curves import draw_curves
@@ -43,26 +44,48 @@ class Figure:
 
 def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
     """A figure of strips."""
-    return _figure(id, title, note, plot, rows, draw_strips, width)
+    return drawn(id, title, note, plot, rows, draw_strips, width, still=_still)
 
 
 def curves(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
     """A figure of curves."""
-    return _figure(id, title, note, plot, rows, draw_curves, width)
+    return drawn(id, title, note, plot, rows, draw_curves, width, still=_still)
 
 
-def _figure(
+class Shown(Protocol):
+    """What can be drawn and told in words."""
+
+    @property
+    def axis(self) -> str:
+        """What is measured."""
+        ...
+
+    def words(self) -> Iterator[str]:
+        """All marks as sentences."""
+        ...
+
+
+Drawn = TypeVar("Drawn", bound=Shown)
+
+
+def _still(plot: Plot) -> Plot:
+    return replace(plot, hover=False)
+
+
+def drawn(
     id: str,
     title: str,
     note: str,
-    plot: Plot,
+    plot: Drawn,
     rows: Sequence[Row],
-    draw: Callable[[Plot, float], Drawing],
+    draw: Callable[[Drawn, float], Drawing],
     width: float,
+    still: Callable[[Drawn], Drawn] = lambda plot: plot,
 ) -> Figure:
+    """A figure of any kind. still: the plot without what it says on hovering, for a phone and for the file."""
     alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
     note = " ".join(part for part in (note, counted(rows), doubted(rows)) if part)
-    wide, still = draw(plot, width), replace(plot, hover=False)
+    wide, quiet = draw(plot, width), still(plot)
     columns = COLUMNS if rows and "recipe" in rows[0] else tuple(rows[0]) if rows else COLUMNS
     return Figure(
         id,
@@ -70,10 +93,10 @@ def _figure(
         note,
         alternative,
         wide.inline(alternative, "wide"),
-        draw(still, NARROW).inline(alternative, "narrow"),
+        draw(quiet, NARROW).inline(alternative, "narrow"),
         tuple(rows),
         as_csv(id, columns, rows),
-        as_svg(id, draw(still, width).standalone(title, alternative)),
+        as_svg(id, draw(quiet, width).standalone(title, alternative)),
     )
 
 

@@ -47,11 +47,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """sheets: one per environment. confounders: one of each, without and with it. visible: how visible these are.
+    """sheets: one per environment. outlines: what recipes outline on the same images. confounders: one of each, without
+    and with it. visible: how visible these are.
     pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands beside pairs.
     """
 
     sheets: tuple[Picture, ...]
+    outlines: tuple[Picture, ...]
     confounders: tuple[Picture, ...]
     visible: Sheet | None
     pairs: Mapping[str, tuple[Picture, ...]]
@@ -67,18 +69,22 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     loss = sum(map(len, encoded)) > BUDGET
     if loss:
         encoded = [_encoded(image, lossless=False) for image in natural]
-    said = described(evidence.tables)
-    rows = tuple({**row, "caption": _caption(row, said)} for row in rows)
+    named = described(evidence.tables)
+    rows = tuple({**row, "caption": _caption(row, named)} for row in rows)
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
-    of_kind: dict[str, list[tuple[Row, Picture]]] = {kind: [] for kind in ("sheet", "confounder", "pair")}
+    of_kind: dict[str, list[tuple[Row, Picture]]] = {kind: [] for kind in ("sheet", "outline", "confounder", "pair")}
     for row, picture in zip(rows, made, strict=True):
         of_kind[row["kind"]].append((row, picture))
     pairs: dict[str, tuple[Picture, ...]] = {}
     for row, picture in of_kind["pair"]:
         name = in_words(row["factor"])
         pairs[name] = (*pairs.get(name, ()), picture)
-    sheets, confounders = (tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder"))
-    return Gallery(sheets, confounders, visible(evidence.tables), pairs, _scales(rows, loss), _drawn(made, evidence))
+    sheets, confounders, outlines = (
+        tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder", "outline")
+    )
+    return Gallery(
+        sheets, outlines, confounders, visible(evidence.tables), pairs, _scales(rows, loss), _drawn(made, evidence)
+    )
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:

@@ -29,6 +29,8 @@ class Tables:
     contrasts: Rows
     half_doses: Rows
     dose_changes: Rows
+    planes: Rows
+    free_response: Rows
     starts: Rows
     recipes: Rows
     collapses: Rows

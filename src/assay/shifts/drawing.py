@@ -48,7 +48,8 @@ class Question:
 def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
     """The associations that hold between a phantom's factors and the target: the core factor's is 1 unless stated.
 
-    A core of several levels that is the target itself has none: it is left out. Raises SpecError for a name that is
+    A core that is the target itself has none, and is left out, where it has several levels or `where` leaves some out.
+    Raises SpecError for a name that is
     neither a factor nor an intervention of the environment, for a core that is no factor, and for a strength of such
     a core that is neither 1 nor 0.
     """
@@ -59,7 +60,7 @@ def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> 
         if name not in factors and name not in environment.interventions:
             raise SpecError(unknown_name("factor", name, sorted({*factors, *environment.interventions})))
     stated = {name: tie for name, tie in environment.association.items() if name in factors}
-    if not question.several:
+    if not _says_class(question, environment):
         return {question.core: AssociationSpec(strength=1.0), **stated}
     _is_target(question, environment)
     return {name: tie for name, tie in stated.items() if name != question.core}
@@ -79,8 +80,9 @@ def draw_rows(
     class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor in the
     rows that meet it; the factors it names are drawn before.
 
-    Where the target is a core factor of several levels, its column says the class, and `where` may leave classes out;
-    at strength 0 it is drawn like any other factor, so that the target is a coin's.
+    Where the target is a core factor of several levels, or of two of which `where` leaves one out, its column says the
+    class, and `where` may leave classes out; at strength 0 it is drawn like any other factor, so that the target is a
+    coin's.
 
     Raises SpecError for unknown names and for `given` that goes round in a circle, AssociationError for a tied factor
     that `where` holds constant.
@@ -90,7 +92,7 @@ def draw_rows(
     for name in environment.where:
         if name not in by_name:
             raise SpecError(unknown_name("factor", name, list(by_name)))
-    own = question.several and _is_target(question, environment)
+    own = _says_class(question, environment) and _is_target(question, environment)
     target = _in_turn(_drawn_classes(by_name[question.core], question, environment), rows, seed)
     table = FactorTable(row=rows, target=target, patient=rows, classes=question.classes)
     for name in _in_order(by_name, associations):
@@ -102,8 +104,13 @@ def draw_rows(
     return _reordered(table, phantom.factors)
 
 
+def _says_class(question: Question, environment: EnvironmentSpec) -> bool:
+    """Whether the core is the target itself and cannot be tied to it half by half."""
+    return question.several or (bool(question.levels) and question.core in environment.where)
+
+
 def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
-    """Whether a core of several levels says the target in this environment, or is independent of it."""
+    """Whether a core that is the target itself says the target in this environment, or is independent of it."""
     tie = environment.association.get(question.core, AssociationSpec(strength=1.0))
     if tie.strength not in (0, 1) or tie.high or tie.given or tie.share:
         raise SpecError(
@@ -117,7 +124,7 @@ def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
 def _drawn_classes(core: Factor, question: Question, environment: EnvironmentSpec) -> Int[np.ndarray, "k"]:
     """The classes that rows may have: all, but for levels of the target itself that `where` leaves out."""
     codes = np.arange(len(question.classes))
-    if not question.several or core.name not in environment.where:
+    if not question.levels or core.name not in environment.where:
         return codes
     return codes[allowed(core, environment.where[core.name]).holds(codes)]
 

@@ -13,7 +13,8 @@ can be had from one patient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -35,12 +36,15 @@ class Answers:
     """What one model said about n images: logits [n, k], class codes [n], and how its calls are made.
 
     threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
+    maps: of a segmentation what is kept of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
+    logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
     """
 
     logits: Float[np.ndarray, "n k"]
     target: Int[np.ndarray, " n"]
     threshold: float | Float[np.ndarray, " n"] = 0.5
     fold: Int[np.ndarray, " n"] | None = None
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @property
     def classes(self) -> int:

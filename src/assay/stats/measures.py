@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from assay.core.errors import SpecError, unknown_name
-from assay.core.types import Direction
 from assay.stats import influence, metrics
 from assay.stats.influence import Answers
+from assay.stats.map_measures import OF_MAPS
+from assay.stats.measure import Measure, constant
 from assay.stats.scores import Metric, undefined
-
-Chance = Callable[[Int[np.ndarray, " n"], int], float]
-"""Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A metric with all that an estimate of it needs.
-
-    value: from a model's answers. rows: (answers, value, patients) -> contributions per image (see `influence`).
-    low, high: the range that it cannot leave. binary: whether it exists for two classes only. ordinal: whether it
-    takes several classes for grades, in their order.
-    """
-
-    name: str
-    value: Callable[[Answers], Metric]
-    rows: Callable[[Answers, float, Int[np.ndarray, " n"]], Float[np.ndarray, " n"]]
-    direction: Direction
-    chance: Chance
-    low: float = 0.0
-    high: float = 1.0
-    unit: str = ""
-    binary: bool = False
-    ordinal: bool = False
-
-
-def _constant(value: float) -> Chance:
-    return lambda target, classes: value
 
 
 def _shares(target: np.ndarray, classes: int) -> np.ndarray:
@@ -69,13 +41,13 @@ def _log_loss(a: Answers) -> Metric:
     return metrics.log_loss(a.logits, a.target)
 
 
-_ALL = (
+_OF_IMAGES = (
     Measure(
         "auroc",
         lambda a: metrics.auroc(a.score, a.target, a.fold),
         influence.auroc,
         "higher",
-        _constant(0.5),
+        constant(0.5),
         binary=True,
     ),
     Measure(
@@ -83,14 +55,14 @@ _ALL = (
         lambda a: metrics.macro_auroc(a.logits, a.target, a.fold),
         influence.macro_auroc,
         "higher",
-        _constant(0.5),
+        constant(0.5),
     ),
     Measure(
         "somers-d",
         lambda a: metrics.somers_d(a.score, a.target, a.fold),
         influence.somers_d,
         "higher",
-        _constant(0.0),
+        constant(0.0),
         low=-1.0,
         binary=True,
     ),
@@ -108,7 +80,7 @@ _ALL = (
         lambda a: metrics.sensitivity(a.predicted, a.target),
         influence.sensitivity,
         "higher",
-        _constant(float("nan")),
+        constant(float("nan")),
         binary=True,
     ),
     Measure(
@@ -116,7 +88,7 @@ _ALL = (
         lambda a: metrics.specificity(a.predicted, a.target),
         influence.specificity,
         "higher",
-        _constant(float("nan")),
+        constant(float("nan")),
         binary=True,
     ),
     Measure("brier", lambda a: metrics.brier(a.logits, a.target), influence.brier, "lower", _gini, high=2.0),
@@ -126,20 +98,20 @@ _ALL = (
         lambda a: metrics.calibration_error(a.logits, a.target),
         influence.calibration_error,
         "lower",
-        _constant(0.0),
+        constant(0.0),
     ),
     Measure(
         "quadratic-weighted-kappa",
         lambda a: metrics.quadratic_weighted_kappa(a.predicted, a.target),
         influence.quadratic_weighted_kappa,
         "higher",
-        _constant(0.0),
+        constant(0.0),
         low=-1.0,
         ordinal=True,
     ),
 )
 
-MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
+MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in (*_OF_IMAGES, *OF_MAPS)}
 
 
 def measure(name: str) -> Measure:
@@ -155,6 +127,8 @@ def value(name: str, answers: Answers) -> Metric:
     if not np.isfinite(answers.logits).all():
         bad = int((~np.isfinite(answers.logits)).any(axis=1).sum())
         return undefined(f"the model's answer is not finite for {bad} of {len(answers.target)} images")
+    if chosen.maps and not answers.maps:
+        return undefined(f"{name} is for segmentation, and the model says one thing of an image")
     if chosen.binary and answers.classes != 2:
         return undefined(f"{name} is for two classes, and there are {answers.classes}")
     return chosen.value(answers)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -23,6 +23,7 @@ class Panel:
     fold: int64 [s, n], which fold's model answered; pairs of an AUROC are then taken within a fold only.
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
     thresholds: [s], or [s, n] where folds have their own, on the positive probability (.5 when None).
+    maps: of a segmentation, name -> [s, n, ...], what is kept of each image's map (see `Answers`).
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
     """
 
@@ -33,6 +34,7 @@ class Panel:
     tested: Bool[np.ndarray, "s n"] | None = None
     thresholds: Float[np.ndarray, "s *n"] | None = None
     seeds: Int[np.ndarray, " s"] | None = None
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 3:
@@ -70,6 +72,7 @@ class Panel:
             fold=None if self.fold is None else self.fold[:, index],
             tested=None if self.tested is None else self.tested[:, index],
             thresholds=thresholds[:, index] if thresholds is not None and thresholds.ndim == 2 else thresholds,
+            maps={name: column[:, index] for name, column in self.maps.items()},
         )
 
     def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
@@ -80,7 +83,8 @@ class Panel:
             own = self.thresholds[position]
             threshold = own[here] if own.ndim else float(own)
         fold = None if self.fold is None else self.fold[position][here]
-        return Answers(self.scores[position][here], self.target[here], threshold, fold), self.patient[here]
+        maps = {name: column[position][here] for name, column in self.maps.items()}
+        return Answers(self.scores[position][here], self.target[here], threshold, fold, maps), self.patient[here]
 
 
 @dataclass(frozen=True)
@@ -110,18 +114,21 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
     values = np.full(len(panel.scores), np.nan)
     contributions = np.zeros((len(values), len(patients)))
     reasons: list[str] = []
+    images = [len(panel.target)]
     for position in range(len(values)):
         answers, patient = panel.answers(position)
         result, moved = influence_of(name, answers, patient)
         values[position] = result.value
         contributions[position, np.searchsorted(patients, np.unique(patient))] = moved
         reasons += [result.reason] if result.reason else []
+        if result.defined and chosen.maps:
+            images.append(chosen.images(answers))
     return Evaluated(
         values,
         contributions,
         patients,
         panel.numbers,
-        len(panel.target),
+        min(images),
         (chosen.low, chosen.high),
         _undefined_seeds(reasons, len(values)),
     )

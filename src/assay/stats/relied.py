@@ -67,7 +67,10 @@ def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
         if any(_known(own) for own in recipes.values()):
             light: Light = "warn" if any(_doubtful(row) for own in recipes.values() for row in own) else "none"
             text = "; ".join(_clauses(recipes, main)) + "."
-            return [Sentence("answer", opening(main, text), light, "estimates")]
+            said = opening(main, text)
+            if said.startswith(("with ", "which ", "what ")):  # a recipe's name keeps its own letters
+                said = said[:1].upper() + said[1:]
+            return [Sentence("answer", said, light, "estimates")]
     return []
 
 

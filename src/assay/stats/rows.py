@@ -26,6 +26,27 @@ LABELS = {
     "sobol-total": "total Sobol' index",
     "flip-rate": "flip rate",
     "decodability": "decodability",
+    "dice": "Dice",
+    "dice-skip": "Dice, both empty left out",
+    "dice-one": "Dice, both empty 1",
+    "dice-zero": "Dice, both empty 0",
+    "dice-smoothed": "Dice, smoothed",
+    "iou": "IoU",
+    "hd95": "HD95",
+    "surface-dice": "surface Dice",
+    "volume-error": "volume error",
+    "lesion-sensitivity": "sensitivity by lesion",
+    "auroc-top-mean": "AUROC by the mean of the top 1 %",
+    "auroc-area": "AUROC by area",
+    "pixel-calibration-error": "calibration error of pixels",
+    **{
+        f"{name}-at-{level}": f"{called} at {level} % sensitivity"
+        for level in (80, 90, 95)
+        for name, called in (
+            ("false-positive-rate", "false-positive rate"),
+            ("lesion-sensitivity", "sensitivity by lesion"),
+        )
+    },
 }
 
 

@@ -15,6 +15,7 @@ from assay.stats.cost import cost
 from assay.stats.doubts import doubts
 from assay.stats.format import count, in_words, listed, number, p_value
 from assay.stats.kept import without_seeds
+from assay.stats.quiet import quiet
 from assay.stats.relied import relied
 from assay.stats.rows import (
     MATCHED,
@@ -84,7 +85,7 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence
     ]
     first = leading(families[0])
     compared = {text_of(row, "environment") for row in stated}
-    said = [*relied(estimates, first), *cost(estimates, first, compared)]
+    said = [*relied(estimates, first), *(quiet(stated, estimates, first) or cost(estimates, first, compared))]
     for own in families[:MOST_AXES]:
         main = leading(own)
         said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))

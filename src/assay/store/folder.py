@@ -16,6 +16,7 @@ from assay.core.types import Measurement
 from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.migrations import migrated
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
+from assay.store.wide import flattened, unflattened
 
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
@@ -24,6 +25,7 @@ EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
 
+OF_ROWS = ("row", "patient", "target", "fold")
 UnitKind = Literal["sources", "trials", "readings", "probes"]
 
 
@@ -92,10 +94,16 @@ class RunFolder:
         return {path.stem: read_json(path) for path in sorted((self.root / "failures").glob("*.json"))}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
-        """Keep what one model said about one environment: columns row, patient, target, fold, and logits [n, k]."""
-        columns = {name: outputs[name].astype(np.int64) for name in ("row", "patient", "target", "fold")}
+        """Keep what one model said about one environment: columns row, patient, target, fold, and logits [n, k].
+
+        Others [n, ...] are what is kept of maps; their entries become columns of their own.
+        """
+        columns = {name: outputs[name].astype(np.int64) for name in OF_ROWS}
         logits = outputs["logits"].astype(np.float32)
         columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
+        for name, values in outputs.items():
+            if name not in (*OF_ROWS, "logits"):
+                columns |= flattened(name, values)
         write_parquet(self.unit("readings", id) / "outputs.parquet", columns)
         self.write_record("readings", id, record)
 
@@ -104,7 +112,7 @@ class RunFolder:
         columns = read_parquet(self.unit("readings", id) / "outputs.parquet")
         classes = sum(name.startswith("logit_") for name in columns)
         logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
-        return {**columns, "logits": logits}
+        return {**unflattened(columns), "logits": logits}
 
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
         """Keep what one probe found about one model."""

@@ -32,6 +32,7 @@ OUTPUTS = {
     "target": "BIGINT",
     "fold": "BIGINT",  # the fold that tested the row, 0 where the split is fixed
     "logit_0": "FLOAT",  # one column per class
+    # of a segmentation further columns, such as hit[3]: docs/reference/maps.md
 }
 
 MEASUREMENTS = {
@@ -120,6 +121,19 @@ DOSE_CHANGES = (
     "reason",
 )  # fmt: skip
 
+PLANES = (
+    # of a segmentation one row per recipe x environment with lesion-free images x threshold (a logit) x area (share of
+    # the image): value is the share of those images in which a component of that area stands at that threshold
+    "recipe", "coordinates", "environment", "threshold", "area", "value", "seeds", "patients", "images",
+)  # fmt: skip
+
+FREE_RESPONSE = (
+    # of a segmentation one row per recipe x environment with lesions x threshold (a logit): components per image that
+    # touch no lesion, and the share of lesions found
+    "recipe", "coordinates", "environment", "threshold", "false_positives", "sensitivity", "seeds", "patients",
+    "images",
+)  # fmt: skip
+
 COLLAPSES = (
     # how often a recipe's seeds (or the sources they start from) collapsed or diverged in a fold, of those trained to
     # an end; with `against` set, by how much oftener than those of another recipe over the same seeds, with McNemar's p
@@ -148,16 +162,16 @@ SENTENCES = (
 )  # fmt: skip
 
 PICTURES = (
-    # file under pictures/, kind (sheet | confounder | pair), caption, alt, environment, factor (of a confounder its
-    # label), logits (JSON: recipe -> [logit low, logit high], each the mean over seeds in units of the within-class
-    # deviation), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
+    # file under pictures/, kind (sheet | outline | confounder | pair), caption, alt, environment, factor (of a
+    # confounder its label), logits (JSON: recipe -> [logit low, logit high], means over seeds in units of within-class
+    # deviations), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
     "file", "kind", "caption", "alt", "environment", "factor", "logits", "pixel_size", "scale",
 )  # fmt: skip
 
 PROVENANCE = ("key", "value")
 
 TABLES = (
-    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trials", "sources", "starts",
-    "recipes", "collapses", "environments", "visibility", "pictures", "provenance",
+    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "planes", "free_response", "trials",
+    "sources", "starts", "recipes", "collapses", "environments", "visibility", "pictures", "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""

@@ -1,0 +1,47 @@
+"""What a study must have, and must not ask, because of what its networks say: a class an image, or one a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.problems import Problems
+from assay.core.spec import ContrastSpec, RecipePoint
+
+_OF_MAPS = ("segmentation", "lesion-free")
+"""Probes that look at maps of logits."""
+
+
+def check_task(
+    points: Sequence[RecipePoint],
+    data: DataSpec | None,
+    contrasts: Sequence[ContrastSpec | None],
+    probes: Sequence[Component] | None,
+    problems: Problems,
+) -> None:
+    """One task, images that have masks where pixels are told apart, probes and contrasts that it can answer."""
+    tasks = list(dict.fromkeys(point.recipe.task for point in points))
+    if len(tasks) > 1:
+        what = "recipes of both tasks in one study, whose answers cannot be compared: keep one task"
+        problems.add(("recipe", "task"), ", ".join(tasks), what)
+        return
+    if tasks == ["classification"]:
+        for i, probe in enumerate(probes or ()):
+            if probe.name in _OF_MAPS:
+                what = f"probe '{probe.name}' reads logits of pixels, and the recipes classify images"
+                problems.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
+        return
+    if data is not None and _without_masks(data):
+        remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
+        problems.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
+    for i, contrast in enumerate(contrasts):
+        if contrast is not None and contrast.at == "matched-fit":
+            what = "matched fit refits a head on pooled features, which a segmentation has no use for"
+            problems.add(("contrasts", i, "at"), contrast.at, what, "leave `at` out; quietness is compared at matched "
+                         "sensitivity by the measures false-positive-rate-at-80, -90 and -95")  # fmt: skip
+
+
+def _without_masks(data: DataSpec) -> bool:
+    """Whether it is known from the spec alone that no image has a mask."""
+    return bool(data.classes or data.medmnist or (data.folder and data.table and not data.mask))

@@ -1,0 +1,170 @@
+"""What recipes outline on the same images: the best, the median, the worst and a random one, with a lesion and without.
+
+Images are ranked by the mean over recipes of what was kept of their maps; few are read again, by the first seed's
+models, to draw the outlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
+from torch import nn
+
+from assay.core.maps import MapGrid
+from assay.core.seeds import generator
+from assay.core.spec import RecipePoint
+from assay.execution.gather import Gathered
+from assay.execution.jobs import inputs_of, trained_model, weights_path
+from assay.execution.pictures import Gallery
+from assay.execution.study import Trial
+from assay.maps.odds import lesion_logits
+from assay.probes.probe import Model
+from assay.shifts.environment import Environment
+from assay.shifts.population import Population
+from assay.stats import maps
+from assay.stats.format import number
+from assay.stats.panel import Panel
+from assay.store.files import Row
+
+MOST_RECIPES = 6
+"""Recipes that stand side by side."""
+LEAST_SIDE = 160
+"""Images of fewer pixels a side are doubled, so that an outline hides little of them."""
+TRUTH, PREDICTED = (255, 255, 255), (255, 122, 26)
+_HALF = MapGrid().thresholds.index(0.0)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """A recipe, what its first seed kept of the environment, and its network."""
+
+    point: RecipePoint
+    model: Model
+
+
+def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
+    """Pictures of every test environment in which maps were kept; none where no weights were."""
+    spec = gathered.plan.spec
+    if spec.task != "segmentation":
+        return []
+    recipes = list(_recipes(gathered, population))
+    if not recipes:
+        return []
+    scene = population.scene(recipes[0].point.tests, spec.first_seed)
+    rows: list[Row] = []
+    for name in scene.names:
+        environment = scene.environment(name)
+        panels = [gathered.panel(recipe.point, name) for recipe in recipes]
+        known = [panel for panel in panels if panel is not None and panel.maps]
+        if len(known) == len(recipes) and environment.masks is not None:
+            for called, position in _chosen(known, environment).items():
+                image, caption = _picture(recipes, environment, position)
+                text = f"{name}, {called}: {caption}"
+                rows.append(gallery.outlined(image, text, f"{name}-{called}", name))
+    return rows
+
+
+def _recipes(gathered: Gathered, population: Population) -> Iterator[_Recipe]:
+    """Recipes that differ on the axis compared first, at the last values of all others, whose weights were kept."""
+    spec, found = gathered.plan.spec, 0
+    axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
+    last = spec.points[-1].coordinates
+    for point in spec.points:
+        beside = [name for name, value in point.coordinates.items() if name != axis and value != last[name]]
+        trial = _first(gathered, point)
+        if not beside and trial is not None and found < MOST_RECIPES:
+            inputs = inputs_of(population, spec.data, spec.task)
+            yield _Recipe(point, trained_model(gathered.folder, trial.id, trial.training, inputs))
+            found += 1
+
+
+def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
+    """The first fold of the first kept seed, where its weights were kept."""
+    for seed in gathered.kept_seeds(point)[:1]:
+        trial = gathered.by_point[point.label][seed][0]
+        if weights_path(gathered.folder, trial.id).is_file():
+            return trial
+    return None
+
+
+# --- which images ---------------------------------------------------------------------------------------------------
+
+
+def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]:
+    """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called."""
+    rows = panels[0].maps["truth"].shape[1]
+    lesion = panels[0].target == 1
+    dice = np.mean([_dice(panel) for panel in panels], axis=0)
+    area = np.mean([panel.maps["predicted"][0, :, _HALF] / panel.maps["pixels"][0] for panel in panels], axis=0)
+    if len(environment) != rows:
+        return {}  # a fold's rows are a part of the panel's: their positions differ
+    found: dict[str, int] = {}
+    for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):
+        order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
+        if len(order):
+            random = int(generator(0, "outlines", of).integers(len(order)))
+            picks = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0], "random": order[random]}
+            found |= {f"{of}, {called}": int(position) for called, position in picks.items()}
+    return found
+
+
+def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
+    kept = panel.maps
+    return np.nan_to_num(
+        maps.dice(kept["truth"][0], kept["predicted"][0, :, _HALF], kept["hit"][0, :, _HALF], "lesions")
+    )
+
+
+# --- what is drawn --------------------------------------------------------------------------------------------------
+
+
+def _picture(recipes: Sequence[_Recipe], environment: Environment, position: int) -> tuple[np.ndarray, str]:
+    """The image, then the same with the outlines of truth and prediction for each recipe; and the caption."""
+    index = np.array([position])
+    assert environment.masks is not None
+    pixels = environment.images.read(index)
+    truth = environment.masks.read(index)[0, 0].numpy() > 0
+    plain = _coloured(pixels[0].numpy())
+    shown, said = [_enlarged(plain)], list[str]()
+    for recipe in recipes:
+        predicted = _predicted(recipe.model.network, pixels)
+        shown.append(_drawn(plain, truth, predicted))
+        said.append(f"{recipe.point.label} {_told(truth, predicted)}")
+    white = np.full((shown[0].shape[0], 3, 3), 255, np.uint8)
+    parts = [part for image in shown for part in (image, white)][:-1]
+    return np.concatenate(parts, axis=1), f"the image, then {'; '.join(said)}. White: truth; orange: called."
+
+
+def _told(truth: np.ndarray, predicted: np.ndarray) -> str:
+    """`Dice .81` of a lesion; of none the share of the image that is called, or `nothing`."""
+    if truth.any():
+        return f"Dice {number(2 * float((truth & predicted).sum()) / float(truth.sum() + predicted.sum()))}"
+    return f"{number(100 * float(predicted.mean()), 1)} % called" if predicted.any() else "nothing"
+
+
+@torch.inference_mode()
+def _predicted(network: nn.Module, pixels: torch.Tensor) -> Bool[np.ndarray, "h w"]:
+    return (lesion_logits(network(pixels))[0] >= 0).numpy()
+
+
+def _coloured(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    image = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    times = 1 if image.shape[0] >= LEAST_SIDE else 2
+    return image.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _drawn(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    canvas = _enlarged(image).copy()
+    for mask, colour in ((truth, TRUTH), (predicted, PREDICTED)):
+        whole = _enlarged(mask)
+        canvas[whole & ~ndimage.binary_erosion(whole)] = colour
+    return canvas

@@ -1,0 +1,107 @@
+"""How well a model outlines lesions, and how quiet it is where there is none, in each environment and group."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from assay.core.types import Measurement, undefined
+from assay.probes.groups import groups_of
+from assay.probes.performance import measured, taken
+from assay.probes.probe import Model, Reading, Request, Scope
+from assay.shifts.environment import Environment, Scene
+from assay.stats.influence import Answers
+
+
+class _OfMaps:
+    """Measures of what is kept of maps, of every test environment and by group.
+
+    overall: measures of an environment. grouped: those of each group of a factor (its levels, or the halves below and
+    above the median of the neutral rows), with `factor` and `level`. Standard errors are over patients. NaN with the
+    reason where an environment or a group lacks what a measure is of, and for a model that gives no maps.
+    """
+
+    scope: ClassVar[Scope] = "tests"
+    overall: ClassVar[tuple[str, ...]]
+    grouped: ClassVar[tuple[str, ...]]
+
+    def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
+        """The answers in every test environment."""
+        return tuple(Request(scene.environment(name)) for name in scene.names)
+
+    def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
+        """Overall, then by group."""
+        neutral = scene.neutral().table
+        found: list[Measurement] = []
+        for name in scene.names:
+            environment = scene.environment(name)
+            answers = answers_of(reading, environment)
+            if not answers.maps:
+                reason = "no masks" if environment.masks is None else "the model gives no logits of pixels"
+                found += [undefined(one, reason, environment=name) for one in self.overall]
+                continue
+            patient = environment.table.patient
+            place = Measurement("", 0.0, environment=name)
+            found += [measured(one, answers, patient, place) for one in self.overall]
+            for group in groups_of(environment.table, neutral):
+                inside = taken(answers, group.rows)
+                at = Measurement("", 0.0, environment=name, factor=group.factor, level=group.level)
+                found += [measured(one, inside, patient[group.rows], at) for one in self.grouped]
+        return found
+
+
+class Segmentation(_OfMaps):
+    """Implements `Probe`: overlap under every convention for empty masks, surfaces, lesions found, calibration.
+
+    `dice` is the mean over images that show a lesion. What each other measure is stands in docs/reference/probes.md.
+    """
+
+    overall: ClassVar[tuple[str, ...]] = (
+        "dice",
+        "dice-skip",
+        "dice-one",
+        "dice-zero",
+        "dice-smoothed",
+        "iou",
+        "pixel-precision",
+        "pixel-recall",
+        "volume-error",
+        "hd95",
+        "surface-distance",
+        "surface-dice",
+        "lesion-sensitivity",
+        "pixel-calibration-error",
+    )
+    grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
+
+
+class LesionFree(_OfMaps):
+    """Implements `Probe`: false positives in images without a lesion, at p = .5 and at matched sensitivity, and how
+    well images with a lesion are told from those without by several scores of the map.
+    """
+
+    overall: ClassVar[tuple[str, ...]] = (
+        "false-positive-rate",
+        "false-positive-area",
+        "lesion-sensitivity-at-80",
+        "false-positive-rate-at-80",
+        "lesion-sensitivity-at-90",
+        "false-positive-rate-at-90",
+        "lesion-sensitivity-at-95",
+        "false-positive-rate-at-95",
+        "auroc-top-mean",
+        "auroc-area",
+    )
+    grouped: ClassVar[tuple[str, ...]] = ("false-positive-rate", "false-positive-rate-at-90")
+
+
+def answers_of(reading: Reading, environment: Environment) -> Answers:
+    """A model's answers about an environment, with what is kept of its maps and its operating thresholds."""
+    read, model = reading.read(environment), reading.model
+    threshold = 0.5 if model.threshold is None else model.threshold
+    maps = dict(read.maps)
+    if maps:
+        operating = model.operating or (np.nan,) * 3
+        maps["operating"] = np.tile(operating, (len(environment), 1))
+    return Answers(read.logits, environment.table.target, threshold, maps=maps)

@@ -1,0 +1,80 @@
+"""Heat maps of small multiples: a rate over threshold and minimum area, a map per level, darker where it is higher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from assay.report.marks import group, panel_grid
+from assay.report.svg import BOLD, NARROW, Drawing, element, shortened, text
+from assay.stats.format import number
+
+CELL = 18.0
+LEAST = 150.0
+GAP = 26.0
+LEFT, TOP, FOOT = 46.0, 26.0, 34.0
+
+
+@dataclass(frozen=True)
+class Planes:
+    """level -> (row, column) -> value in 0..1. rows: from top to bottom; columns: from left to right."""
+
+    values: Mapping[str, Mapping[tuple[str, str], float]]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_name: str
+    column_name: str
+    measure: str
+
+    @property
+    def axis(self) -> str:
+        """What is shown over what."""
+        return f"{self.measure}, over {self.column_name} (across) and {self.row_name} (down)"
+
+    def words(self) -> Iterator[str]:
+        """Every map as a sentence, for those who do not see the figure."""
+        for level, cells in self.values.items():
+            said = "; ".join(f"{row}, {column}: {number(value)}" for (row, column), value in cells.items())
+            yield f"{level}: {said}."
+
+
+def draw_planes(planes: Planes, width: float) -> Drawing:
+    """The maps at a width in pixels."""
+    columns, rows = panel_grid(len(planes.values), width, LEAST + LEFT + GAP)
+    each = (width - GAP * (columns - 1)) / columns
+    height = TOP + CELL * len(planes.rows) + FOOT
+    body = [
+        _map(planes, level, (each + GAP) * (i % columns), height * (i // columns), each)
+        for i, level in enumerate(planes.values)
+    ]
+    return Drawing(width, height * rows, "".join(body))
+
+
+def _map(planes: Planes, level: str, left: float, top: float, width: float) -> str:
+    across = (width - LEFT) / len(planes.columns)
+    parts = [text(left, top + 13, shortened(level, width, BOLD), weight="600", full=level)]
+    for r, row in enumerate(planes.rows):
+        y = top + TOP + CELL * r
+        words = text(left + LEFT - 5, y + 13, row, size=NARROW, anchor="end", colour="var(--soft)")
+        parts.append(words)
+        for c, column in enumerate(planes.columns):
+            value = planes.values[level].get((row, column), math.nan)
+            parts.append(_cell(left + LEFT + across * c, y, across, value, f"{level}, {row}, {column}"))
+    base = top + TOP + CELL * len(planes.rows)
+    for c, column in enumerate(planes.columns):
+        x = left + LEFT + across * (c + 0.5)
+        parts.append(text(x, base + 13, shortened(column, across, NARROW), size=NARROW, anchor="middle",
+                          colour="var(--soft)", full=column))  # fmt: skip
+    return "".join(parts)
+
+
+def _cell(x: float, y: float, width: float, value: float, where: str) -> str:
+    """A field with its number, on a ground that is darker where the value is higher."""
+    if math.isnan(value):
+        return ""
+    ground = element(
+        "rect", x=x, y=y, width=width - 1, height=CELL - 1, fill="var(--s0)", fill_opacity=f"{0.45 * value:.3f}"
+    )
+    words = text(x + width / 2, y + 13, number(value), size=NARROW, anchor="middle")
+    return group(f"{where}: {number(value, 3)}", ground + words)

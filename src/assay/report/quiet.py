@@ -1,0 +1,201 @@
+"""What a segmentation does where there is no lesion: the trade against overlap, the plane, the free response."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from assay.report.axes import limits
+from assay.report.choosing import ROWS, is_overall, some_levels
+from assay.report.evidence import Evidence
+from assay.report.field import Field, Spot, Trace, draw_field
+from assay.report.figures import FULL, HALF, Figure, drawn, slice_note
+from assay.report.planes import Planes, draw_planes
+from assay.report.sheets import Line, Sheet, estimated, sheet, words
+from assay.report.tables import distinct, numeric
+from assay.report.wording import axis_name, bounds, column_places, measure_name, recipe_head
+from assay.stats.format import number
+from assay.store import schema
+from assay.store.files import Row
+
+MATCHED = "false-positive-rate-at-90"
+QUIET = "false-positive-rate"
+OVERLAP = "dice"
+CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
+SHOWN_THRESHOLDS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
+"""Logits at which the plane is shown; the file has all."""
+
+
+def trade(evidence: Evidence, width: float = FULL) -> Figure | None:
+    """Overlap on lesions against false alarms on healthy images at matched sensitivity: a point per level."""
+    measure = _stated(evidence)
+    up, across = _overall(evidence, measure), _overall(evidence, OVERLAP)
+    if not up or not across:
+        return None
+    levels, cut = some_levels(evidence, ROWS)
+    pairs = [(a, u) for a in across for u in up if a["recipe"] == u["recipe"] and evidence.outline.level(a) in levels]
+    spots = tuple(_spot(evidence, a, u) for a, u in pairs)
+    ends = [[value for spot in spots for value in getattr(spot, name)[1:]] for name in ("across", "up")]
+    points = [[spot.across[0] for spot in spots], [spot.up[0] for spot in spots]]
+    points = [points[i] + [seed[i] for spot in spots for seed in spot.seeds] for i in (0, 1)]
+    field = Field(
+        f"Dice in {across[0]['environment']} (higher is better)",
+        f"{axis_name(measure)}, in {up[0]['environment']}",
+        limits(points[0], ends[0], bounds(OVERLAP)),
+        limits(points[1], ends[1], bounds(measure)),
+        levels,
+        evidence.outline.styles,
+        spots,
+    )
+    title = f"{measure_name(measure).capitalize()} against Dice"
+    note = slice_note(evidence, "Best is low and to the right. Bars: 95 % intervals; dots: seeds.", cut)
+    rows = [row for pair in pairs for row in pair]
+    return drawn("trade", title, note, field, rows, draw_field, width)
+
+
+def free_response(evidence: Evidence, width: float = HALF) -> Figure | None:
+    """Sensitivity by lesion against components that touch no lesion, a line per level."""
+    rows = [row for row in evidence.tables.free_response if evidence.outline.shown(row)]
+    where = _mixed(evidence, [row["environment"] for row in rows])
+    rows = [row for row in rows if row["environment"] == where]
+    levels, cut = some_levels(evidence, ROWS)
+    traces = tuple(
+        Trace(level, tuple((numeric(row, "false_positives"), numeric(row, "sensitivity")) for row in own))
+        for level in levels
+        if (own := [row for row in rows if evidence.outline.level(row) == level])
+    )
+    if not traces:
+        return None
+    most = max(x for trace in traces for x, _ in trace.points)
+    field = Field(
+        "components per image that touch no lesion",
+        f"sensitivity by lesion, in {where}",
+        (0.0, most or 1.0),
+        (0.0, 1.02),
+        levels,
+        evidence.outline.styles,
+        traces=traces,
+        square=True,
+    )
+    note = slice_note(evidence, "Over all thresholds; the scale across is of square roots.", cut)
+    return drawn("free-response", "Lesions found against false components", note, field, rows, draw_field, width)
+
+
+def planes(evidence: Evidence, width: float = FULL) -> Figure | None:
+    """The false-positive rate over threshold and minimum area, a map per level."""
+    rows = [row for row in evidence.tables.planes if evidence.outline.shown(row)]
+    where = _free(evidence, [row["environment"] for row in rows])
+    rows = [row for row in rows if row["environment"] == where]
+    levels, cut = some_levels(evidence, ROWS)
+    values = {
+        level: {
+            (_probability(numeric(row, "threshold")), _share(numeric(row, "area"))): numeric(row, "value")
+            for row in rows
+            if evidence.outline.level(row) == level and numeric(row, "threshold") in SHOWN_THRESHOLDS
+        }
+        for level in levels
+    }
+    values = {level: cells for level, cells in values.items() if cells}
+    if not values:
+        return None
+    areas = tuple(distinct(_share(numeric(row, "area")) for row in rows))
+    shown = tuple(_probability(threshold) for threshold in SHOWN_THRESHOLDS)
+    plot = Planes(values, shown, areas, "threshold", "minimum area", "share of lesion-free images called")
+    note = slice_note(evidence, "A component of that area stands at that threshold; means over seeds.", cut)
+    return drawn("planes", f"False alarms in {where} by threshold and area", note, plot, rows, draw_planes, width)
+
+
+def conventions(evidence: Evidence) -> Sheet | None:
+    """Dice under every convention for empty masks, side by side, and the order in which each puts the recipes."""
+    found = {name: _by_recipe(evidence, name) for name in CONVENTIONS}
+    found = {name: own for name, own in found.items() if own}
+    if len(found) < 2:
+        return None
+    ranks = {name: _ranks(own) for name, own in found.items()}
+    places = {name: column_places(own.values()) for name, own in found.items()}
+    lines = [
+        Line(
+            (
+                words(recipe),
+                *(estimated(own.get(recipe), places[name]) for name, own in found.items()),
+                words(", ".join(str(ranks[name].get(recipe, "")) for name in found)),
+            )
+        )
+        for recipe in distinct(recipe for own in found.values() for recipe in own)
+    ]
+    heads = (recipe_head(evidence.tables), *map(measure_name, found), "rank under each")
+    note = (
+        f"Dice is of images with a lesion; the others are of all images of {_mixed_name(evidence)}, and differ in what "
+        "an image without a lesion counts for: they can put the same recipes in another order."
+    )
+    rows = [row for own in found.values() for row in own.values()]
+    return sheet("conventions", "Dice by what empty masks count", heads, lines, (rows, schema.ESTIMATES), note)
+
+
+# --- what is shown, and where ----------------------------------------------------------------------------------------
+
+
+def _stated(evidence: Evidence) -> str:
+    """The measure of false alarms that the study compares, else the one at 90 % sensitivity."""
+    stated = [row["measure"] for row in evidence.tables.contrasts if row["measure"].startswith(QUIET)]
+    return stated[0] if stated else MATCHED
+
+
+def _overall(evidence: Evidence, measure: str) -> list[Row]:
+    """The estimates of the slice that figures show, in the environment that says most: where the measure is defined."""
+    rows = evidence.estimates(measure, lambda row: is_overall(row) and not math.isnan(numeric(row, "value")))
+    rows = [row for row in rows if evidence.outline.shown(row)]
+    order = _compared(evidence, measure) + distinct(row["environment"] for row in rows)
+    where = next((name for name in order if any(row["environment"] == name for row in rows)), "")
+    return [row for row in rows if row["environment"] == where]
+
+
+def _compared(evidence: Evidence, measure: str) -> list[str]:
+    return distinct(row["environment"] for row in evidence.tables.contrasts if row["measure"] == measure)
+
+
+def _free(evidence: Evidence, names: Sequence[str]) -> str:
+    """The environment of the stated comparison of false alarms, else the first that has a plane."""
+    return next((name for name in [*_compared(evidence, _stated(evidence)), *names] if name in names), "")
+
+
+def _mixed(evidence: Evidence, names: Sequence[str]) -> str:
+    """An environment with lesions and without, else the first."""
+    free = {row["environment"] for row in evidence.tables.planes}
+    return next((name for name in names if name in free), next(iter(names), ""))
+
+
+def _mixed_name(evidence: Evidence) -> str:
+    return _mixed(evidence, distinct(row["environment"] for row in evidence.tables.free_response))
+
+
+def _by_recipe(evidence: Evidence, measure: str) -> dict[str, Row]:
+    where = _mixed_name(evidence)
+    rows = evidence.estimates(measure, lambda row: is_overall(row) and row["environment"] == where)
+    return {row["recipe"]: row for row in rows}
+
+
+def _ranks(rows: dict[str, Row]) -> dict[str, int]:
+    order = sorted(rows, key=lambda recipe: -numeric(rows[recipe], "value"))
+    return {recipe: place for place, recipe in enumerate(order, start=1)}
+
+
+def _spot(evidence: Evidence, across: Row, up: Row) -> Spot:
+    seeds = [dict(next(iter(evidence.marks([row]))).seeds) for row in (across, up)]
+    both = sorted(seeds[0].keys() & seeds[1].keys())
+    return Spot(
+        evidence.outline.level(up),
+        (numeric(across, "value"), numeric(across, "low"), numeric(across, "high")),
+        (numeric(up, "value"), numeric(up, "low"), numeric(up, "high")),
+        tuple((seeds[0][seed], seeds[1][seed]) for seed in both),
+    )
+
+
+def _probability(logit: float) -> str:
+    """A threshold as readers know it: `p .73`."""
+    return f"p {number(1 / (1 + math.exp(-logit)), 2 if abs(logit) < 4 else 4 if abs(logit) > 4 else 3)}"
+
+
+def _share(area: float) -> str:
+    """`any px`, `.1 %`."""
+    return f"{number(100 * area, 2 if area < 0.001 else 1)} %" if area else "1 px"

@@ -1,0 +1,195 @@
+"""The measures of a segmentation: overlap, lesions found, surfaces, false positives, calibration of pixels.
+
+Most are ratios of sums over images, so that an image contributes what it adds to both. The threshold is p = .5 where
+none is named; measures `-at-80`, `-at-90`, `-at-95` stand at the threshold at which the same model finds that share of
+the lesions of its validation images (METHODS, matched sensitivity).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from assay.core.maps import MapGrid
+from assay.core.types import Direction
+from assay.stats import influence, maps, metrics
+from assay.stats.influence import Answers, widened
+from assay.stats.maps import Empty
+from assay.stats.measure import Measure, constant
+from assay.stats.scores import Metric, undefined
+
+LEVELS = (0.8, 0.9, 0.95)
+"""Shares of the validation lesions at which models are compared."""
+SMALLEST = 0.001
+"""Share of an image that a component must have to count as a false positive where no other area is named."""
+
+_GRID = MapGrid()
+_HALF = _GRID.thresholds.index(0.0)
+_AREA = _GRID.areas.index(SMALLEST)
+_UNKNOWN = constant(math.nan)
+
+
+class Terms(NamedTuple):
+    """A measure as sum(over) / sum(under) over images, and why it is undefined where `under` sums to 0.
+
+    under: 0 for an image that does not count, whose `over` is 0 too.
+    """
+
+    over: Float[np.ndarray, " n"]
+    under: Float[np.ndarray, " n"]
+    reason: str
+
+
+def _mean(values: Float[np.ndarray, " n"], among: np.ndarray, reason: str) -> Terms:
+    return Terms(np.where(among, values, 0.0), among.astype(np.float64), reason)
+
+
+# --- overlap at p = .5 ----------------------------------------------------------------------------------------------
+
+_NO_LESION = "no image with a lesion"
+_NO_FREE = "no lesion-free image"
+
+
+def _overlap(score: maps.Overlap, empty: Empty, answers: Answers) -> Terms:
+    """The mean over images of a score under a convention for empty masks."""
+    kept = answers.maps
+    values = score(kept["truth"], kept["predicted"][:, _HALF], kept["hit"][:, _HALF], empty)
+    return _mean(values, ~np.isnan(values), _NO_LESION)
+
+
+def _volume(answers: Answers) -> Terms:
+    values = maps.volume_error(answers.maps["truth"], answers.maps["predicted"][:, _HALF])
+    return _mean(values, ~np.isnan(values), _NO_LESION)
+
+
+def _surface(name: str, answers: Answers) -> Terms:
+    """Over images where every recipe that is compared has both surfaces, where it is known which these are."""
+    values = answers.maps[name].astype(np.float64)
+    among = ~np.isnan(values) & answers.maps.get("shared", True)
+    return _mean(values, among, "no image in which every recipe compared has both surfaces")
+
+
+# --- lesions found, healthy images called ----------------------------------------------------------------------------
+
+
+def _lesions(level: float | None, answers: Answers) -> Terms:
+    """The share of lesions that are found."""
+    threshold = _threshold(answers, level)
+    score = np.where(
+        answers.maps["lesion_score"] <= answers.maps["floor"][:, None], -np.inf, answers.maps["lesion_score"]
+    )
+    there = ~np.isnan(score)
+    found = there & (score >= threshold[:, None])
+    return _unless_censored(Terms(found.sum(axis=1) * 1.0, there.sum(axis=1) * 1.0, "no lesion"), threshold, level)
+
+
+def _called(level: float | None, answers: Answers) -> Terms:
+    """The share of lesion-free images in which a component of the smallest area stands."""
+    threshold = _threshold(answers, level)
+    called = answers.maps["area_score"][:, _AREA] >= threshold
+    return _unless_censored(_mean(called * 1.0, answers.maps["truth"] == 0, _NO_FREE), threshold, level)
+
+
+def _wrong_area(answers: Answers) -> Terms:
+    """The mean share of a lesion-free image that is called lesion."""
+    share = answers.maps["predicted"][:, _HALF] / answers.maps["pixels"]
+    return _mean(share, answers.maps["truth"] == 0, _NO_FREE)
+
+
+def _threshold(answers: Answers, level: float | None) -> Float[np.ndarray, " n"]:
+    if level is None:
+        return np.zeros(len(answers.target))
+    return answers.maps["operating"][:, LEVELS.index(level)]
+
+
+def _unless_censored(terms: Terms, threshold: np.ndarray, level: float | None) -> Terms:
+    if not np.isnan(threshold).any():
+        return terms
+    nothing = np.zeros(len(threshold))
+    return Terms(nothing, nothing, f"censored: no threshold finds {level:.0%} of the validation lesions")
+
+
+# --- calibration of pixels -------------------------------------------------------------------------------------------
+
+
+def _calibration(answers: Answers) -> Terms:
+    """The l1 calibration error of all pixels, each bin's gap signed as that of the set."""
+    kept = answers.maps
+    gap = (kept["bin_claimed"] - kept["bin_came"]).sum(axis=1)
+    return Terms((gap * np.sign(gap.sum(axis=0))).sum(axis=1), kept["bin_count"].sum(axis=(1, 2)) * 1.0, "no images")
+
+
+# --- from terms to measures -------------------------------------------------------------------------------------------
+
+
+def _ratio(
+    name: str,
+    terms: Callable[[Answers], Terms],
+    direction: Direction,
+    low: float = 0.0,
+    high: float = 1.0,
+    unit: str = "",
+) -> Measure:
+    def value(answers: Answers) -> Metric:
+        found = terms(answers)
+        total = found.under.sum()
+        return Metric(float(found.over.sum() / total)) if total else undefined(found.reason)
+
+    def rows(answers: Answers, at: float, patient: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        found = terms(answers)
+        own = (found.over - at * found.under) / found.under.sum()
+        return widened(own, np.where(found.under > 0, 0, -1), patient)
+
+    def images(answers: Answers) -> int:
+        return int((terms(answers).under > 0).sum())
+
+    return Measure(name, value, rows, direction, _UNKNOWN, low, high, unit, maps=True, images=images)
+
+
+def _ranked(name: str, score: str) -> Measure:
+    """AUROC of lesion images against lesion-free ones by another score of the map than its greatest logit."""
+
+    def scored(answers: Answers) -> Answers:
+        return replace(answers, logits=answers.maps[score].astype(np.float64)[:, None])
+
+    return Measure(
+        name,
+        lambda answers: metrics.auroc(scored(answers).score, answers.target, answers.fold),
+        lambda answers, at, patient: influence.auroc(scored(answers), at, patient),
+        "higher",
+        constant(0.5),
+        binary=True,
+        maps=True,
+    )
+
+
+def _measures() -> Iterator[Measure]:
+    yield _ratio("dice", partial(_overlap, maps.dice, "lesions"), "higher")
+    conventions: tuple[Empty, ...] = ("skip", "one", "zero", "smoothed")
+    for empty in conventions:
+        yield _ratio(f"dice-{empty}", partial(_overlap, maps.dice, empty), "higher")
+    yield _ratio("iou", partial(_overlap, maps.iou, "lesions"), "higher")
+    yield _ratio("pixel-precision", partial(_overlap, maps.precision, "lesions"), "higher")
+    yield _ratio("pixel-recall", partial(_overlap, maps.recall, "lesions"), "higher")
+    yield _ratio("volume-error", _volume, "none", low=-1.0, high=math.inf)
+    yield _ratio("hd95", partial(_surface, "hd95"), "lower", high=math.inf, unit="px")
+    yield _ratio("surface-distance", partial(_surface, "surface_distance"), "lower", high=math.inf, unit="px")
+    yield _ratio("surface-dice", partial(_surface, "surface_dice"), "higher")
+    yield _ratio("lesion-sensitivity", partial(_lesions, None), "higher")
+    yield _ratio("false-positive-rate", partial(_called, None), "lower")
+    yield _ratio("false-positive-area", _wrong_area, "lower")
+    for level in LEVELS:
+        yield _ratio(f"lesion-sensitivity-at-{level * 100:.0f}", partial(_lesions, level), "none")
+        yield _ratio(f"false-positive-rate-at-{level * 100:.0f}", partial(_called, level), "lower")
+    yield _ranked("auroc-top-mean", "top_mean")
+    yield _ranked("auroc-area", "half_area")
+    yield _ratio("pixel-calibration-error", _calibration, "lower")
+
+
+OF_MAPS = tuple(_measures())

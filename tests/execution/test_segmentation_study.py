@@ -1,0 +1,90 @@
+"""A study of segmentation from its spec to its page: lesions that are plain to see, and images without any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.execution.tiny import run_tiny
+
+from assay.report.page import write_page
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+STUDY: dict[str, Any] = {
+    "data": {"phantom": "nodule", "core": "margin", "target": "malignant", "size": 32, "train": 96, "validation": 32,
+             "test": 40},
+    "environments": {"train": {}, "same": {}, "faint": {"where": {"contrast": {"max": 650}}}},
+    "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 5, "batch_size": 16,
+               "optimiser": {"adamw": {"lr": 0.01}}},
+    "seeds": 3,
+    "probes": ["performance", "segmentation", "lesion-free"],
+    "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "segmentation", **STUDY).folder)
+
+
+def estimates(run: RunFolder, measure: str, environment: str = "same") -> dict[str, Row]:
+    rows = [row for row in run.table("estimates") if row["measure"] == measure and row["environment"] == environment]
+    return {json.loads(row["coordinates"])["loss"]: row for row in rows if not row["factor"] and not row["group"]}
+
+
+def test_lesions_that_are_plain_to_see_are_outlined(run: RunFolder) -> None:
+    found = {loss: row["value"] for loss, row in estimates(run, "dice").items()}
+    assert found.keys() == {"cross-entropy", "dice"}
+    assert all(value > 0.5 for value in found.values()), found
+
+
+def test_a_measure_is_that_of_the_kept_columns(run: RunFolder) -> None:
+    """Dice at p = .5 by hand, from the columns of each reading of one recipe."""
+    plan = json.loads((run.root / "plan.json").read_text())
+    ids = [one["id"] for one in plan["readings"] if one["point"] == "dice" and one["environment"] == "same"]
+    assert len(ids) == 3
+    per_seed: list[float] = []
+    for id in ids:
+        kept = run.outputs(id)
+        half = 16  # thresholds run from -16 to 16 in steps of 1
+        per_seed.append(float(np.mean(2 * kept["hit"][:, half] / (kept["truth"] + kept["predicted"][:, half]))))
+    assert estimates(run, "dice")["dice"]["value"] == pytest.approx(np.mean(per_seed))
+
+
+def test_what_these_images_cannot_tell_is_undefined_and_says_why(run: RunFolder) -> None:
+    for row in estimates(run, "false-positive-rate-at-90").values():
+        assert np.isnan(row["value"])
+        assert row["reason"] == "no lesion-free image"
+    assert run.table("planes") == []
+
+
+def test_the_free_response_rises_as_the_threshold_falls(run: RunFolder) -> None:
+    rows = [row for row in run.table("free_response") if row["recipe"] == "dice" and row["environment"] == "same"]
+    ordered = [row["sensitivity"] for row in sorted(rows, key=lambda row: row["threshold"])]
+    above_floor = [value for value in ordered if value > 0]
+    assert len(ordered) == 33
+    assert above_floor == sorted(above_floor, reverse=True)
+    assert max(above_floor) > 0.8
+
+
+def test_the_operating_thresholds_stand_in_the_record_of_a_trial(run: RunFolder) -> None:
+    trial = json.loads((run.root / "plan.json").read_text())["trials"][0]["id"]
+    operating = run.record("trials", trial)["operating"]
+    assert len(operating) == 3
+    assert operating == sorted(operating, reverse=True)
+
+
+def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolder) -> None:
+    pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
+    assert {row["environment"] for row in pictures} == {"same", "faint"}
+    assert all("White: truth; orange: called." in row["caption"] for row in pictures)
+    page = write_page(run.root).read_text()
+    assert "What each outlines, on the same images" in page
+    assert "Lesions found against false components" in page
+    assert "Dice by what empty masks count" in page

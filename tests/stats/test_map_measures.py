@@ -1,0 +1,144 @@
+"""Measures of a segmentation: by hand on tiny maps, and contributions against deletion of patients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from assay.maps import summarise
+from assay.stats.influence import Answers
+from assay.stats.map_measures import LEVELS, OF_MAPS
+from assay.stats.measures import influence_of, value
+from assay.stats.panel import Panel, evaluate
+
+HIGH, LOW = 4.0, -4.0
+
+
+def answers_of(maps: np.ndarray, truth: np.ndarray, operating: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Answers:
+    kept = summarise(torch.from_numpy(maps.astype(np.float32)), torch.from_numpy(truth))
+    kept["operating"] = np.tile(operating, (len(maps), 1))
+    target = truth.any((1, 2)).astype(np.int64)
+    return Answers(np.stack([np.zeros(len(maps)), kept["peak"]], axis=1), target, maps=kept)
+
+
+def three_images() -> Answers:
+    """A 4 px lesion of which half is predicted and 1 px besides; one lesion missed whole; a healthy one with 2 px."""
+    maps, truth = np.full((3, 8, 8), LOW), np.zeros((3, 8, 8), dtype=bool)
+    truth[0, 2:4, 2:4] = True
+    maps[0, 2, 2:4] = maps[0, 6, 6] = HIGH
+    truth[1, 5:7, 5:7] = True
+    maps[2, 0, 0:2] = HIGH
+    return answers_of(maps, truth, operating=(-5.0, np.nan, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dice", (4 / 7 + 0) / 2),
+        ("dice-skip", (4 / 7 + 0 + 0) / 3),
+        ("dice-one", (4 / 7 + 0 + 0) / 3),
+        ("dice-zero", (4 / 7 + 0 + 0) / 3),
+        ("dice-smoothed", (5 / 8 + 1 / 5 + 1 / 3) / 3),
+        ("iou", (2 / 5 + 0) / 2),
+        ("pixel-precision", (2 / 3 + 0) / 2),
+        ("pixel-recall", (2 / 4 + 0) / 2),
+        ("volume-error", (3 / 4 - 1 - 1) / 2),
+        ("lesion-sensitivity", 1 / 2),
+        ("false-positive-rate", 1.0),
+        ("false-positive-area", 2 / 64),
+        ("false-positive-rate-at-80", 1.0),
+        ("false-positive-rate-at-95", 0.0),
+        ("lesion-sensitivity-at-95", 0.0),
+        ("auroc-area", (1 + 0) / 2),
+    ],
+)
+def test_by_hand(name: str, expected: float) -> None:
+    assert value(name, three_images()).value == pytest.approx(expected)
+
+
+def test_a_healthy_image_that_is_left_empty_is_told_otherwise_by_every_convention() -> None:
+    truth = np.zeros((2, 8, 8), dtype=bool)
+    truth[0, 2:4, 2:4] = True
+    quiet = answers_of(np.where(truth, HIGH, LOW), truth)
+    found = {name: value(name, quiet).value for name in ("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed")}
+    assert found == pytest.approx(
+        {"dice": 1.0, "dice-skip": 1.0, "dice-one": 1.0, "dice-zero": 0.5, "dice-smoothed": 1.0}
+    )
+
+
+def test_what_is_undefined_says_why() -> None:
+    images = three_images()
+    assert value("false-positive-rate-at-90", images).reason == (
+        "censored: no threshold finds 90% of the validation lesions"
+    )
+    healthy = _some(images, np.array([False, False, True]))
+    assert value("dice", healthy).reason == "no image with a lesion"
+    assert value("lesion-sensitivity", healthy).reason == "no lesion"
+    ill = _some(images, np.array([True, True, False]))
+    assert value("false-positive-rate", ill).reason == "no lesion-free image"
+    plain = replace(images, maps={})
+    assert "is for segmentation" in value("dice", plain).reason
+
+
+def test_surfaces_are_compared_on_the_images_that_all_recipes_have() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.zeros((3, 12, 12), dtype=bool)
+    truth[:, 3:7, 3:7] = True
+    maps = np.where(truth, HIGH, LOW)
+    maps[0, 2, 3:7] = HIGH
+    images = answers_of(maps + 0.01 * rng.normal(size=maps.shape), truth)
+    assert value("hd95", images).value == pytest.approx(images.maps["hd95"].mean())
+    images.maps["shared"] = np.array([False, True, True])
+    assert value("hd95", images).value == 0.0
+    images.maps["shared"] = np.zeros(3, dtype=bool)
+    assert "both surfaces" in value("hd95", images).reason
+
+
+def made_up(n: int = 120) -> tuple[Answers, np.ndarray]:
+    """Noisy maps of discs, two images a patient, a third of them healthy."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:16, :16]
+    centre = rng.uniform(5, 11, (n, 2, 1, 1))
+    radius = np.where(np.arange(n) % 3 == 0, 0.0, rng.uniform(2, 4, n))[:, None, None]
+    distance = np.hypot(y - centre[:, 0], x - centre[:, 1])
+    truth = distance < radius
+    maps = 1.5 * (radius - distance) + rng.normal(size=(n, 1, 1)) + 1.5 * rng.normal(size=(n, 16, 16))
+    return answers_of(maps, truth, operating=(1.0, 0.5, -0.5)), np.arange(n) // 2
+
+
+@pytest.mark.parametrize("name", [one.name for one in OF_MAPS])
+def test_standard_errors_agree_with_the_jackknife_over_patients(name: str) -> None:
+    images, patient = made_up()
+    whole, ours = influence_of(name, images, patient)
+    codes = np.unique(patient)
+    left = np.array([value(name, _some(images, patient != code)).value for code in codes])
+    theirs = (whole.value - left) * (len(codes) - 1) / len(codes)
+    assert whole.defined
+    assert np.sqrt((ours**2).sum()) == pytest.approx(np.sqrt(((theirs - theirs.mean()) ** 2).sum()), rel=0.05)
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+
+
+def test_every_level_is_one_that_the_operating_thresholds_are_of() -> None:
+    images, _ = made_up()
+    rates = [value(f"lesion-sensitivity-at-{level * 100:.0f}", images).value for level in LEVELS]
+    assert rates == sorted(rates)
+
+
+def _some(images: Answers, keep: np.ndarray) -> Answers:
+    maps = {name: column[keep] for name, column in images.maps.items()}
+    return replace(images, logits=images.logits[keep], target=images.target[keep], maps=maps)
+
+
+def test_an_estimate_says_how_many_images_it_rests_on() -> None:
+    images = three_images()
+    panel = Panel(
+        np.repeat(images.logits[None], 3, axis=0),
+        images.target,
+        np.arange(3),
+        maps={name: np.repeat(column[None], 3, axis=0) for name, column in images.maps.items()},
+    )
+    found = {name: evaluate(panel, name).images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
+    assert found == {"dice": 2, "dice-one": 3, "hd95": 1, "false-positive-rate": 1}

@@ -1,0 +1,58 @@
+"""What is said of a segmentation: false positives where there is no lesion, and the overlap beside."""
+
+from __future__ import annotations
+
+import json
+
+from assay.stats.quiet import quiet
+from assay.stats.rows import Row
+
+
+def estimate(loss: str, measure: str, environment: str, value: float) -> Row:
+    return {
+        "recipe": f"{loss} · 20",
+        "coordinates": json.dumps({"loss": loss, "epochs": "20"}),
+        "measure": measure,
+        "environment": environment,
+        "factor": "",
+        "level": "",
+        "layer": "",
+        "group": "",
+        "unit": "",
+        "value": value,
+        "low": value - 0.05,
+        "high": value + 0.05,
+    }
+
+
+def contrast(measure: str, environment: str) -> Row:
+    return {"axis": "loss", "measure": measure, "environment": environment, "where": json.dumps({"epochs": "20"})}
+
+
+ESTIMATES = [
+    estimate("focal", "false-positive-rate-at-90", "lesion-free", 0.12),
+    estimate("dice", "false-positive-rate-at-90", "lesion-free", 0.31),
+    estimate("focal", "false-positive-rate-at-90", "both", 0.99),
+    estimate("focal", "dice", "lesions", 0.81),
+    estimate("dice", "dice", "lesions", 0.85),
+]
+STATED = [contrast("dice", "lesions"), contrast("false-positive-rate-at-90", "lesion-free")]
+
+
+def test_false_positives_and_overlap_stand_in_one_sentence() -> None:
+    (said,) = quiet(STATED, ESTIMATES, STATED[0])
+    assert said.text == (
+        "At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.07, .17] (focal) to .31 [.26, .36] (dice) "
+        "in lesion-free; Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
+    )
+
+
+def test_nothing_is_said_without_a_comparison_of_false_positives_or_a_value() -> None:
+    assert quiet(STATED[:1], ESTIMATES, STATED[0]) == []
+    assert quiet(STATED, [], STATED[0]) == []
+
+
+def test_what_is_undefined_is_left_out() -> None:
+    nothing = [{**row, "value": float("nan")} if row["measure"] != "dice" else row for row in ESTIMATES]
+    (said,) = quiet(STATED, nothing, STATED[0])
+    assert said.text == "At epochs 20, Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
