@@ -14,7 +14,7 @@ EIGHT_WITHIN_AN_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3
 
 
 class Lesions(NamedTuple):
-    """One row per image, padded to the most lesions of an image and at least to one; in the order of their first pixels.
+    """One row per image, padded to the most lesions of one and at least to one; in the order of their first pixels.
 
     score: float32, NaN where padded. area: int32, pixels, 0 where padded.
     """
