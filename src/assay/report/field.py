@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import bar, group, key
 from assay.report.palette import Style
-from assay.report.svg import NARROW, Drawing, dots, line, marker, polyline, text
+from assay.report.svg import NARROW, Drawing, dots, line, marker, polyline, shortened, text
 from assay.stats.format import number, with_interval
 
 HEIGHT = 250.0
@@ -95,7 +95,7 @@ def _rooted(field: Field) -> tuple[float, float]:
 
 
 def _frame(field: Field, x: _Across, y: Scale, width: float) -> str:
-    parts = [text(0, y.end - 8, field.up, size=NARROW, colour="var(--soft)")]
+    parts = [text(0, y.end - 8, shortened(field.up, width, NARROW), size=NARROW, colour="var(--soft)", full=field.up)]
     for value in ticks(*field.up_limits, 6):
         parts += [
             line(LEFT, y(value), width - RIGHT, y(value), "var(--grid)"),

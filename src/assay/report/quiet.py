@@ -60,7 +60,7 @@ def free_response(evidence: Evidence, width: float = HALF) -> Figure | None:
     rows = [row for row in rows if row["environment"] == where]
     levels, cut = some_levels(evidence, ROWS)
     traces = tuple(
-        Trace(level, tuple((numeric(row, "false_positives"), numeric(row, "sensitivity")) for row in own))
+        Trace(level, _rising(own))
         for level in levels
         if (own := [row for row in rows if evidence.outline.level(row) == level])
     )
@@ -77,7 +77,11 @@ def free_response(evidence: Evidence, width: float = HALF) -> Figure | None:
         traces=traces,
         square=True,
     )
-    note = slice_note(evidence, "Over all thresholds; the scale across is of square roots.", cut)
+    note = slice_note(
+        evidence,
+        "From the highest threshold down to where false components begin to merge. The scale across is of square roots.",
+        cut,
+    )
     return drawn("free-response", "Lesions found against false components", note, field, rows, draw_field, width)
 
 
@@ -189,6 +193,13 @@ def _spot(evidence: Evidence, across: Row, up: Row) -> Spot:
         (numeric(up, "value"), numeric(up, "low"), numeric(up, "high")),
         tuple((seeds[0][seed], seeds[1][seed]) for seed in both),
     )
+
+
+def _rising(rows: Sequence[Row]) -> tuple[tuple[float, float], ...]:
+    """A curve from the highest threshold to the one with the most false components: below it they only merge."""
+    falling = sorted(rows, key=lambda row: -numeric(row, "threshold"))
+    points = [(numeric(row, "false_positives"), numeric(row, "sensitivity")) for row in falling]
+    return tuple(points[: 1 + max(range(len(points)), key=lambda i: points[i][0])])
 
 
 def _probability(logit: float) -> str:
