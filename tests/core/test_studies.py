@@ -19,6 +19,8 @@ COLUMNS = {
     "manufacturer",
     "chest-xray": "image finding labels patient sex age view origin",
     "dermoscopy": "image melanoma lesion sex age site",
+    "foot-ulcer": "image mask split lesion_fraction",
+    "polyp": "image mask kind lesion_fraction",
 }
 
 WEIGHTS = ("tf_efficientnet_lite0.imagenet", "legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
