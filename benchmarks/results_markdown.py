@@ -28,6 +28,8 @@ def main() -> None:
     print("\n".join(said(folder.table("sentences"))), "\n")
     print(f"{len(trials)} trials; {sum(row['status'] == 'collapsed' for row in trials)} collapsed.\n")
     print(auroc(estimates), "\n")
+    if any(row["measure"] == "dice" for row in estimates):
+        print(segmentation(estimates), "\n")
     print(contrasts(folder.table("contrasts")), "\n")
     for environment in dict.fromkeys(row["environment"] for row in folder.table("half_doses")):
         print(doses(estimates, environment), "\n")
@@ -71,6 +73,21 @@ def auroc(estimates: Sequence[Row]) -> str:
     recipes = dict.fromkeys(row["recipe"] for row in rows)
     body = [[recipe, *(cell(found.get((recipe, name))) for name in names)] for recipe in recipes]
     return table(["AUROC", *names], body)
+
+
+SEGMENTATION = ("dice", "dice-one", "dice-skip", "dice-zero", "lesion-sensitivity", "false-positive-rate",
+                "false-positive-rate-at-80", "false-positive-rate-at-90", "false-positive-rate-at-95")  # fmt: skip
+
+
+def segmentation(estimates: Sequence[Row]) -> str:
+    """Overlap under every convention and false positives of every recipe, by environment."""
+    rows = [row for row in estimates if row["measure"] in SEGMENTATION and not (row["factor"] or row["group"])]
+    known = [row for row in rows if not math.isnan(row["value"])]
+    names = [name for name in SEGMENTATION if any(row["measure"] == name for row in known)]
+    found = {(row["environment"], row["recipe"], row["measure"]): row for row in known}
+    places = dict.fromkeys((row["environment"], row["recipe"]) for row in known)
+    body = [[*place, *(cell(found.get((*place, name))) for name in names)] for place in places]
+    return table(["environment", "recipe", *names], body)
 
 
 def contrasts(rows: Sequence[Row]) -> str:

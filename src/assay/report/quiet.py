@@ -79,7 +79,7 @@ def free_response(evidence: Evidence, width: float = HALF) -> Figure | None:
     )
     note = slice_note(
         evidence,
-        "From the highest threshold down to where false components begin to merge. The scale across is of square roots.",
+        "From the highest threshold to where false components begin to merge. Across: a scale of square roots.",
         cut,
     )
     return drawn("free-response", "Lesions found against false components", note, field, rows, draw_field, width)
