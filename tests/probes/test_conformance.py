@@ -28,6 +28,11 @@ class TestLesionFree(ProbeConformance):
     name = "lesion-free"
 
 
+class TestPainting(ProbeConformance):
+    name = "painting"
+
+
 def test_none_of_the_catalogue_is_left_out() -> None:
-    tested = {case.name for case in (TestPerformance, TestReliance, TestDecodability, TestSegmentation, TestLesionFree)}
+    cases = (TestPerformance, TestReliance, TestDecodability, TestSegmentation, TestLesionFree, TestPainting)
+    tested = {case.name for case in cases}
     assert {entry.name for entry in entries("probe")} == tested

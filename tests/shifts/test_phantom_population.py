@@ -179,6 +179,30 @@ def test_a_counterfactual_changes_its_factor_and_nothing_else(population, factor
                 assert np.array_equal(moved.table.columns[other], neutral.table.columns[other])
 
 
+@pytest.mark.parametrize(
+    ("factor", "at"),
+    [("size", {0.05: 5.3, 0.5: 17.0}), ("x", {0.75: 0.5}), ("texture", {0.3: 2}), ("grade", {0.95: 3})],
+)
+def test_a_factor_is_set_to_a_quantile_and_nothing_else_changes(population, factor, at):
+    """Values by the toy's own marginals: uniform from 4 to 30 and from -1 to 1, `part` from .2 to .5, four grades."""
+    scene = population.scene(TESTS, 0)
+    neutral, pixel = scene.neutral(), NAMES.index(factor)
+    for u, value in at.items():
+        moved = scene.at_quantile(factor, u)
+        assert moved.table.columns[factor] == pytest.approx(np.full(40, value))
+        assert np.array_equal(moved.table.target, neutral.table.target)
+        assert (all_of(moved) != all_of(neutral)).any(dim=0)[0].nonzero().tolist() == [[0, pixel]]
+    names = {scene.at_quantile(factor, u).name for u in (0.05, 0.25, 0.5)}
+    assert len(names) == 3
+
+
+def test_a_quantile_is_one_of_what_all_tests_allow(population):
+    """Restricted to 10 to 20 in every test, the median of a uniform size is 15."""
+    allowed = {name: EnvironmentSpec(where={"size": {"min": 10, "max": 20}}) for name in ("a", "b")}
+    moved = population.scene(allowed, 0).at_quantile("size", 0.5)
+    assert moved.table.columns["size"] == pytest.approx(np.full(40, 15.0))
+
+
 def test_the_ends_of_an_intervention_are_nowhere_and_everywhere(population):
     scene = population.scene(TESTS, 0)
     assert scene.changeable() == (*NAMES, "tag")
@@ -296,6 +320,11 @@ def test_a_scene_follows_the_protocol(population):
             lambda p: p.scene(TESTS, 0).counterfactual("sise", "low"),
             SpecError,
             "unknown changeable factor 'sise': did you mean 'size'?",
+        ),
+        (
+            lambda p: p.scene(TESTS, 0).at_quantile("sise", 0.5),
+            SpecError,
+            "unknown factor 'sise': did you mean 'size'?",
         ),
         (
             lambda p: p.scene(TESTS, 0).counterfactual("size", "lo"),

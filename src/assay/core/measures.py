@@ -60,6 +60,7 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "lesion-free", ("environment",), "", 0.0, 1.0) for name in _FREE},
     **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
+    **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
 }
 

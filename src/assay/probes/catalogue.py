@@ -45,6 +45,15 @@ class RelianceParams(Params):
         return samples
 
 
+class PaintingParams(Params):
+    """Arguments of `painting`."""
+
+    factors: tuple[str, ...] = Field(
+        (), description="factors that are moved; if none is named, contrast, size and position where there are such"
+    )
+    images: int = Field(256, ge=1, le=65536, description="neutral images with a lesion that are painted anew, at most")
+
+
 register(
     "probe",
     "performance",
@@ -78,4 +87,11 @@ register(
     "lesion-free",
     "assay.probes.segmentation:LesionFree",
     summary="false positives in images without a lesion, at p = .5 and at matched sensitivity by lesion",
+)
+register(
+    "probe",
+    "painting",
+    "assay.probes.painting:Painting",
+    PaintingParams,
+    summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
 )

@@ -88,6 +88,12 @@ class Scene(Protocol):
         """The neutral rows with this factor moved to its `low` or `high` end and everything else the same."""
         ...
 
+    def at_quantile(self, factor: str, u: float) -> Environment | None:
+        """The neutral rows with a phantom's factor set to a quantile, 0 <= u < 1, of its neutral marginal and all else
+        the same; None without a phantom.
+        """
+        ...
+
     def sobol(self, samples: int) -> SobolDesign | None:
         """Images of a Saltelli design over the phantom's factors and the nuisance seed; None without a phantom."""
         ...

@@ -85,6 +85,10 @@ class FileScene:
         self.tests.check_change(factor, end, self.changeable())
         return switched(self.neutral(), factor, self.tests.interventions[factor], end, TEST_SEED)
 
+    def at_quantile(self, factor: str, u: float) -> None:
+        """None: there is no phantom whose factors could be set."""
+        return
+
     def sobol(self, samples: int) -> None:
         """None: there is no phantom to draw from."""
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
+from assay.core.errors import SpecError, unknown_name
 from assay.core.seeds import derive
 from assay.core.types import Factor
 from assay.shifts.association import also_achieved
@@ -88,11 +89,18 @@ class PhantomScene:
         self.tests.check_change(factor, end, self.changeable())
         if factor in self.tests.interventions:
             return switched(self.neutral(), factor, self.tests.interventions[factor], end, TEST_SEED)
-        table = self.neutral().table
-        described = table.factor(factor)
-        value = end_value(described, marginal(self.population.phantom, described, self._neutral.where), end)
-        moved = table.with_column(described, np.full_like(table.columns[factor], value))
-        return self.population.show(f"({factor} {end})", self._neutral, moved, TEST_SEED, {})
+        described, source = self._marginal(factor)
+        return self._with(f"({factor} {end})", described, end_value(described, source, end))
+
+    def at_quantile(self, factor: str, u: float) -> Environment:
+        """The neutral rows with one of the phantom's factors set to a quantile, 0 <= u < 1, of its neutral marginal and
+        everything else the same. Raises SpecError for another factor.
+        """
+        names = [known.name for known in self.population.factors]
+        if factor not in names:
+            raise SpecError(unknown_name("factor", factor, names))
+        described, source = self._marginal(factor)
+        return self._with(f"({factor} at {u:g})", described, float(source.values(np.array([u]))[0]))
 
     def sobol(self, samples: int) -> SobolDesign:
         """A Saltelli design over the phantom's groups, its other factors and the nuisance seed; interventions are off.
@@ -117,6 +125,16 @@ class PhantomScene:
     def _neutral(self) -> EnvironmentSpec:
         """On a phantom nothing is tied unless it is said; the core factor is, as all tests agree or else fully."""
         return self.tests.neutral.model_copy(update={"association": self.tests.agreed(self.population.data.core)})
+
+    def _marginal(self, factor: str) -> tuple[Factor, Marginal]:
+        described = self.neutral().table.factor(factor)
+        return described, marginal(self.population.phantom, described, self._neutral.where)
+
+    def _with(self, name: str, factor: Factor, value: float) -> Environment:
+        """The neutral rows, all with this value of a factor."""
+        table = self.neutral().table
+        moved = table.with_column(factor, np.full_like(table.columns[factor.name], value))
+        return self.population.show(name, self._neutral, moved, TEST_SEED, {})
 
     def _inputs(self) -> dict[str, tuple[str, ...]]:
         """Sobol' inputs: name -> the factors that move together."""

@@ -140,6 +140,14 @@ class World:
         values = np.full(len(rows), ENDS[factor][end == "high"], rows.columns[factor].dtype)
         return environment(f"neutral, {factor} {end}", rows.with_column(rows.factor(factor), values))
 
+    def at_quantile(self, factor: str, u: float) -> Environment | None:
+        """The neutral rows with one factor at a quantile of its marginal, unless `has_phantom` is false."""
+        if not self.has_phantom:
+            return None
+        rows = self.tables["neutral"]
+        values = np.full(len(rows), quantile(factor, np.array([u]))[0])
+        return environment(f"neutral, {factor} at {u:g}", rows.with_column(rows.factor(factor), values))
+
     def sobol(self, samples: int) -> SobolDesign | None:
         """A design over the four factors and the noise, unless `has_phantom` is false."""
         return design(samples) if self.has_phantom else None
