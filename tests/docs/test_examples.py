@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from tests.docs.reading import PAGES, ROOT, blocks, name
@@ -18,6 +19,7 @@ from tests.execution.small import SMALL
 import assay
 from assay.cli import main
 from assay.core.parsing import parse_study
+from assay.core.registry import build
 from assay.core.yaml import parse_yaml
 from assay.execution.local import InProcess
 
@@ -140,6 +142,51 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     assert ring.confounder == "ring"
     assert 0.01 < ring.share < 0.1
     assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
+
+
+@pytest.fixture
+def outlined(tmp_path: Path) -> Path:
+    """Frames with a polyp and their masks, and frames of healthy patients without one, as the tutorial has them."""
+    phantom, draw = build("phantom", "endoscopy", {}), np.random.default_rng(0)
+    ill, healthy = 30, 6
+    values = {one.name: phantom.quantile(one.name, draw.random(ill + healthy)) for one in phantom.factors}
+    values["lesion"] = np.array([1] * ill + [0] * healthy)
+    shown = phantom.render(values, np.arange(ill + healthy), 64, {})
+    for folder in ("images", "masks"):
+        (tmp_path / "my-images" / folder).mkdir(parents=True)
+    pixels = (255 * shown.images).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    masks = 255 * shown.masks[:, 0].to(torch.uint8).numpy()
+    for i in range(ill + healthy):
+        name = f"p{i:03}.png" if i < ill else f"h{i:03}.png"
+        Image.fromarray(pixels[i]).save(tmp_path / "my-images/images" / name)
+        if i < ill:
+            Image.fromarray(masks[i]).save(tmp_path / "my-images/masks" / name)
+    return tmp_path
+
+
+def test_the_tutorial_on_healthy_patients_runs(
+    outlined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs/tutorials/quiet.md"
+    (block,) = blocks(page, "yaml")
+    assert len(block.splitlines()) == 12
+    monkeypatch.chdir(outlined)
+    monkeypatch.setenv("ASSAY_CACHE", str(outlined / "cache"))
+    Path("quiet.yaml").write_text(block)
+    smaller = ["--set", "recipe.epochs=1", "--set", "data.size=32", "--set", "recipe.batch_size=6", "--seeds", "1"]
+    with pytest.raises(SystemExit) as end:
+        main(["run", "quiet.yaml", "--workers", "0", *smaller])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == "report: runs/quiet/report.html\n"
+    tables = assay.open_run("runs/quiet")
+    images = tables.table("environments").set_index("environment").images
+    assert images["healthy"] == 6  # all of them
+    assert 0 < images["crops"] <= images["lesions"] == 6
+    rates = tables.table("estimates").query("measure == 'false-positive-rate' and environment == 'healthy'")
+    assert len(rates) == 2
+    told = Path("runs/quiet/report.html").read_text(encoding="utf-8")
+    for section in ("False alarms in healthy by threshold and area", "What each outlines"):
+        assert section in told
 
 
 def test_the_tutorial_shows_the_built_in_study() -> None:
