@@ -30,7 +30,7 @@ from assay.stats.compare import (
 from assay.stats.estimate import estimate
 from assay.stats.matched import Budget, crossing, matched_fit, seed_levels
 from assay.stats.panel import evaluate, probit
-from assay.stats.power import Assumptions, detectable, patient_variance, planned
+from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
 
 from .worlds import panel
 
@@ -281,3 +281,21 @@ def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:
     areas = (scores[:, :30, None] > scores[:, None, 30:]).mean(axis=(1, 2))
     assert patient_variance(0.8, 30, 50, "auroc") == pytest.approx(areas.var(), rel=0.08)
     assert patient_variance(0.8, 30, 50, "sensitivity") == pytest.approx(0.16 / 30)
+
+
+def test_a_plan_of_maps_counts_the_images_that_a_measure_is_of() -> None:
+    """200 healthy patients and none with a lesion: false alarms can be planned there, overlap and ranks cannot."""
+    assert planned(5, 0, 200, "false-positive-rate-at-90") == planned(5, 0, 200, "specificity")
+    assert planned(5, 100, 200, "false-positive-rate-at-90") == planned(5, 0, 200, "false-positive-rate")
+    assert planned(5, 200, 0, "dice") == planned(5, 0, 200, "false-positive-rate")
+    for lacking in ("dice", "auroc", "auroc-area"):
+        assert math.isnan(planned(5, 0, 200, lacking))
+        assert rests_on(lacking, 0, 200) == 0
+
+
+@pytest.mark.parametrize("name", ["hd95", "volume-error", "lesion-sensitivity", "log-loss", "pixel-calibration-error"])
+def test_of_what_no_plan_knows_no_number_is_made_up(name: str) -> None:
+    assert rests_on(name, 100, 100) is None
+    assert math.isnan(planned(5, 100, 100, name))
+    with pytest.raises(ValueError, match=f"no patients are known behind '{name}' of 100 and 100"):
+        patient_variance(0.8, 100, 100, name)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
+from assay.core.document import mapping_of
 from assay.core.problems import Problems
 from assay.core.spec import ContrastSpec, RecipePoint
 
 _OF_MAPS = ("segmentation", "lesion-free")
 """Probes that look at maps of logits."""
+
+
+def usual_probes(values: Mapping[str, Any]) -> list[str]:
+    """The probes of a study that names none: those of a segmentation ask what it does where there is no lesion too."""
+    asked = (mapping_of(values.get("recipe")) or {}).get("task")
+    return ["performance", *_OF_MAPS] if asked == "segmentation" else ["performance"]
 
 
 def check_task(

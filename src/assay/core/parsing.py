@@ -16,7 +16,7 @@ from pydantic import Field
 
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
-from assay.core.check_task import check_task
+from assay.core.check_task import check_task, usual_probes
 from assay.core.checks import (
     check_contrasts,
     check_core,
@@ -118,7 +118,7 @@ def check_study(document: Document) -> StudySpec:
     header = _header(document, problems)
     data = data_section(values.get("data"), problems)
     sources = sources_section(values.get("sources"), problems)
-    probes = components("probe", values.get("probes", ["performance"]), ("probes",), problems)
+    probes = components("probe", values.get("probes", usual_probes(values)), ("probes",), problems)
     before = len(problems.found)
     axes, grid = expand(values, problems)
     placed = grid_points(values, axes, grid, problems, Factors.of(data)) if len(problems.found) == before else []

@@ -12,15 +12,15 @@ from assay.core.spec import StudySpec
 from assay.execution.contrasts import Pair, pairs
 from assay.shifts.population import Population
 from assay.stats.measures import MEASURES
-from assay.stats.power import Assumptions, planned
+from assay.stats.power import Assumptions, planned, rests_on
 from assay.stats.rows import DOSES, MATCHED
 
 
 def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
     """One entry per comparison: its statement and the difference that it finds with 80 % power.
 
-    `detectable` is a number, or None with `reason` where the plan cannot say: a measure without patients behind it, or
-    fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
+    `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
+    known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
     """
     family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
     return [_entry(pair, spec, population, len(family)) for pair in family]
@@ -32,7 +32,10 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
     if stated.measure not in MEASURES:
         return {**entry, "reason": "a measure without patients behind it: known once it has run"}
     counts = _test_patients(pair, population, stated.environment)
-    difference = planned(spec.seeds, counts[-1], sum(counts[:-1]), stated.measure, Assumptions(), family)
+    positives, negatives = counts[-1], sum(counts[:-1])
+    if rests_on(stated.measure, positives, negatives) is None:
+        return {**entry, "reason": "a measure whose variance no plan knows: known once it has run"}
+    difference = planned(spec.seeds, positives, negatives, stated.measure, Assumptions(), family)
     if stated.at in (DOSES, MATCHED):
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent

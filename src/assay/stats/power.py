@@ -10,6 +10,18 @@ from scipy import optimize, stats
 from assay.stats.variance import degrees
 
 POWER = 0.8
+OF_RANKS = ("auroc", "auroc-macro", "auroc-top-mean", "auroc-area")
+OF_POSITIVES = ("sensitivity", "dice", "iou", "pixel-precision", "pixel-recall")
+OF_NEGATIVES = (
+    "specificity",
+    "false-positive-rate",
+    "false-positive-area",
+    "false-positive-rate-at-80",
+    "false-positive-rate-at-90",
+    "false-positive-rate-at-95",
+)
+OF_ALL = ("accuracy", "dice-one", "dice-zero", "dice-smoothed")
+"""Shares and means between 0 and 1 over the images of a class, or of all."""
 
 
 def detectable(standard_error: float, df: float, power: float = POWER, alpha: float = 0.05) -> float:
@@ -49,29 +61,46 @@ class Assumptions:
         )
 
 
+def rests_on(name: str, positives: int, negatives: int) -> int | None:
+    """The patients behind a measure, given those of either class; 0 where it has none, and None where a plan cannot
+    tell: a distance, an error without an upper end, images or lesions that only outputs decide on.
+    """
+    if name in OF_RANKS:
+        return positives + negatives if min(positives, negatives) else 0
+    parts = {**dict.fromkeys(OF_POSITIVES, positives), **dict.fromkeys(OF_NEGATIVES, negatives)}
+    return {**parts, **dict.fromkeys(OF_ALL, positives + negatives)}.get(name)
+
+
 def planned(
     seeds: int, positives: int, negatives: int, name: str, assumed: Assumptions | None = None, family: int = 1
 ) -> float:
     """The difference that a contrast could detect at 80 % power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
-    it is at most that of a share, which is what is taken. NaN under 3 seeds or 2 patients of a class.
+    it is at most that of a share, which is what is taken. NaN under 3 seeds, under 2 patients of a class where the
+    measure ranks one above the other, under 2 patients behind it otherwise, and where `rests_on` says None.
     """
-    if seeds < 3 or min(positives, negatives) < 2:
+    patients = rests_on(name, positives, negatives)
+    fewest = min(positives, negatives) if name in OF_RANKS else patients
+    if patients is None or fewest is None or seeds < 3 or fewest < 2:
         return float("nan")
     given = assumed or Assumptions()
     single = patient_variance(given.value, positives, negatives, name)
-    between, patients = given.seed_sd**2 / seeds, 2 * single * (1 - given.correlation)
-    variance = between + patients
-    df = float(degrees(np.array(between), np.array(variance), seeds - 1, positives + negatives - 1))
-    return detectable(float(np.sqrt(variance)), df, alpha=0.05 / family)
+    between, within = given.seed_sd**2 / seeds, 2 * single * (1 - given.correlation)
+    df = float(degrees(np.array(between), np.array(between + within), seeds - 1, patients - 1))
+    return detectable(float(np.sqrt(between + within)), df, alpha=0.05 / family)
 
 
 def patient_variance(value: float, positives: int, negatives: int, name: str) -> float:
-    """The variance over patients of one model's measure, one image a patient, at this true value."""
-    if name in ("auroc", "auroc-macro"):
+    """The variance over patients of one model's measure, one image a patient, at this true value.
+
+    Raises ValueError for a measure of which `rests_on` knows no patients.
+    """
+    count = rests_on(name, positives, negatives)
+    if not count:
+        raise ValueError(f"no patients are known behind '{name}' of {positives} and {negatives}")
+    if name in OF_RANKS:
         q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
         spread = (positives - 1) * (q1 - value**2) + (negatives - 1) * (q2 - value**2)
         return (value * (1 - value) + spread) / (positives * negatives)
-    count = {"sensitivity": positives, "specificity": negatives}.get(name, positives + negatives)
     return value * (1 - value) / count
