@@ -115,6 +115,16 @@ def test_an_empty_mask_has_no_surface_and_says_which(truth: int, predicted: int,
     assert np.isnan(values).all() == (code != 0)
 
 
+def test_an_unknown_pixel_size_leaves_that_image_alone_without_lengths() -> None:
+    """Two pixels two apart, of 0.5 mm, of unknown size, and of unknown size with an empty truth."""
+    logits, labels = np.full((3, 6, 6), -1.0), np.zeros((3, 6, 6), np.uint8)
+    logits[:, 2, 1], labels[:2, 2, 3] = 1.0, 1
+    found = summary(logits, labels, pixel_size=np.array([[0.5, 0.5], [np.nan, np.nan], [np.nan, np.nan]]))
+    assert found["surface_code"].tolist() == [0, 4, 1]
+    assert np.array_equal(found["hd95"], [1.0, np.nan, np.nan], equal_nan=True)
+    assert np.isnan(found["surface_dice"]).tolist() == [False, True, True]
+
+
 def test_the_threshold_is_the_one_asked_for() -> None:
     drawn, truth = np.zeros((6, 6)), square(6, 6, 1, 1, 2)
     drawn[1:3, 1:3] = 3.0

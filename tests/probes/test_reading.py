@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from assay.core.maps import MapGrid
 from assay.probes.probe import Model, Read, Request
-from assay.probes.reading import BATCH, ModelReading, ReadingError
+from assay.probes.reading import BATCH, ModelReading, ReadingError, batch_of
 from assay.probes.run import run_probes
+from assay.shifts.environment import Environment
 from assay.testing.images import squares
 from assay.testing.world import Pictures, Reader, World, design, environment, table
 
@@ -269,3 +270,24 @@ def test_a_map_of_logits_is_read_as_its_peak_and_its_columns() -> None:
     bare = ModelReading(Model(Logits(outlined)), [Request(without)]).read(without)
     np.testing.assert_array_equal(bare.logits, read.logits)
     assert bare.maps == {}
+
+
+def test_surfaces_are_measured_in_millimetres_where_the_pixels_have_a_size() -> None:
+    environment = squares(80, seed=3)  # more than a batch
+
+    def shifted(images: Tensor) -> Tensor:
+        lesion = (images[:, 0] - 0.7) * 20
+        return torch.stack([torch.zeros_like(lesion), lesion.roll(1, dims=2)], dim=1)
+
+    def lengths(environment: Environment) -> np.ndarray:
+        return ModelReading(Model(Logits(shifted)), [Request(environment)]).read(environment).maps["surface_distance"]
+
+    sizes = np.where(np.arange(80) % 3 == 0, np.nan, 0.25 + 0.01 * np.arange(80))
+    expected = lengths(environment) * sizes
+    assert np.isfinite(expected).sum() > 20
+    np.testing.assert_allclose(lengths(replace(environment, millimetres=sizes)), expected)
+
+
+@pytest.mark.parametrize(("side", "images"), [(64, 64), (224, 64), (512, 12), (2048, 1)])
+def test_a_batch_of_large_images_is_smaller(side: int, images: int) -> None:
+    assert batch_of("cpu", (3, side, side)) == images

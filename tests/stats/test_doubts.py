@@ -42,6 +42,15 @@ def test_what_is_to_be_known_of_the_data_is_a_light_of_its_own() -> None:
     assert lights([], [], [], None, "", [said]) == {**lights([], [], []), said: "warn"}
 
 
+def test_segmentations_that_say_lesion_nowhere_are_named_and_kept() -> None:
+    finding = "calls no pixel lesion in any of 32 validation images at p = .5"
+    trials = [{"status": "done", "recipe": "dice", "reason": text} for text in (finding, finding, "")]
+    assert lights(trials)[
+        "2 of 3 trials (dice): the network calls no pixel lesion in any validation image at p = .5; kept in means"
+    ] == ("warn")
+    assert not any("calls no pixel" in text for text in lights([{"status": "done", "recipe": "dice", "reason": ""}]))
+
+
 def test_lights_when_it_is_not() -> None:
     trials = [
         {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")

@@ -45,7 +45,8 @@ _OVERLAP = {
 _MATCHED = tuple(
     f"{name}-at-{level}" for level in (80, 90, 95) for name in ("lesion-sensitivity", "false-positive-rate")
 )
-_FREE = ("false-positive-rate", "false-positive-area", *_MATCHED, "auroc-top-mean", "auroc-area")
+_BY_SCORE = tuple(f"{name}-{score}" for score in ("top-mean", "area") for name in ("auroc", "average-precision"))
+_FREE = ("false-positive-rate", "false-positive-area", *_MATCHED, *_BY_SCORE, "free-response-area")
 _BY_VARIANCE = ("sobol-first", "sobol-total")
 _BY_CHANGE = {
     "flip-rate": (0.0, 1.0),

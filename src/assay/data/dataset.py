@@ -112,6 +112,8 @@ class Dataset:
     leakage: near-duplicate pairs that were found across patients, as sentences (exact ones are refused).
     native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
     crops: native masks, and where windows can be cut from; None without masks, or where images are no files.
+    millimetres: how many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
+    column says so.
     """
 
     table: FactorTable
@@ -123,6 +125,7 @@ class Dataset:
     leakage: tuple[str, ...] = ()
     native: Int[np.ndarray, "n 2"] | None = None
     crops: Crops | None = None
+    millimetres: Float[np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
                 seeds += [{**where, "seed": seed, "value": value, "reason": ""} for seed, value in per_seed]
                 entry = MEASURES[measure]
                 chance = entry.chance(panel.target, panel.scores.shape[2])
-                estimates.append(_row(where, found, entry.unit, entry.direction, chance))
+                estimates.append(_row(where, found, _unit(entry.unit, gathered), entry.direction, chance))
         for key, by_seed in gathered.scalars[point.label].items():
             where = _where(point, dict(zip(KEY_FIELDS, key, strict=True)))
             seeds += [
@@ -142,6 +142,11 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             ]
             estimates.append(scalar_row(where, list(by_seed.values())))
     return seeds, estimates
+
+
+def _unit(of_measure: str, gathered: Gathered) -> str:
+    """Lengths are in mm where the data name a column of mm per pixel."""
+    return "mm" if of_measure == "px" and gathered.plan.spec.data.pixel_size else of_measure
 
 
 def measures_of(spec: StudySpec, panel: Panel) -> list[str]:

@@ -26,7 +26,7 @@ from assay.execution.memory import keeping_memory
 from assay.execution.sources import Source, start_id
 from assay.execution.study import Plan
 from assay.probes.probe import Model, Probe
-from assay.probes.reading import ACCELERATOR_BATCH, BATCH
+from assay.probes.reading import batch_of
 from assay.recipes.mitigations.mitigation import phases_of
 from assay.recipes.models import as_network
 from assay.recipes.randomness import deterministic, library_draws
@@ -190,7 +190,7 @@ def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: st
     """A step of a training that is begun and left, and a forward pass over a batch as probes read it."""
     recipe = training.recipe.model_copy(update={"epochs": MOST + 1})
     made_up = _made_up(min(recipe.batch_size, images), inputs, recipe.groups)
-    batch = BATCH if device == PROCESSOR else ACCELERATOR_BATCH
+    batch = batch_of(device, (inputs.channels, inputs.size, inputs.size))
     with ExitStack() as stack:
         for setting in (
             keeping_memory(),

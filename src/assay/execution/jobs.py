@@ -136,7 +136,7 @@ class TrainJob:
         last, start = fitted.curve[-1], start_of(fitted.network)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
-            "reason": fitted.collapsed or "",
+            "reason": fitted.collapsed or fitted.finding,
             "threshold": fitted.threshold,
             **({"operating": list(fitted.operating)} if fitted.operating else {}),
             "yardstick": fitted.yardstick,

@@ -33,7 +33,7 @@ def summarise(
 
     logits: log-odds of any lesion against the background. labels: 0 is background, all else lesion.
     pixel_size: height and width of each image's pixels in mm, after any resizing; surfaces are then measured in mm, and
-        in px without.
+        in px without. NaN where it is unknown, which leaves that image's surfaces undefined.
     An image's columns depend on that image alone, bit for bit, but for the width of those with one entry per lesion:
     the most lesions of any image in the batch. Beside the batch it takes at most 100 bytes per pixel of one image.
 
@@ -123,7 +123,7 @@ def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> Non
     broken = np.flatnonzero((~logits.isfinite()).flatten(1).any(1).cpu().numpy())
     if len(broken):
         raise ValueError(f"logits are not finite in {len(broken)} of {len(logits)} maps, first in map {broken[0]}")
-    if pixel_size is not None and (pixel_size.shape != (len(logits), 2) or not (pixel_size > 0).all()):
+    if pixel_size is not None and (pixel_size.shape != (len(logits), 2) or (pixel_size <= 0).any()):
         raise ValueError(
             f"pixel sizes have shape {pixel_size.shape}: "
             f"give a height and a width above 0 for each of {len(logits)} maps"

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from assay.maps.compiled import compiled
 
-DEFINED, TRUTH_EMPTY, PREDICTION_EMPTY, BOTH_EMPTY = range(4)
+DEFINED, TRUTH_EMPTY, PREDICTION_EMPTY, BOTH_EMPTY, SIZE_UNKNOWN = range(5)
 PERCENTILE = 0.95
 SLACK = 1 + 1e-6
 FAR = 1 << 30
@@ -36,9 +36,12 @@ def surfaces(
     pixel_size: Float[np.ndarray, "b 2"],
     tolerance: float,
 ) -> Surfaces:
-    """Distances between surfaces. pixel_size: height and width of an image's pixels; tolerance is in the same unit."""
+    """Distances between surfaces. pixel_size: height and width of an image's pixels, NaN where unknown; tolerance is in
+    the same unit.
+    """
     images = len(predicted)
     code = np.where(lesion.any((1, 2)), 0, TRUTH_EMPTY) + np.where(predicted.any((1, 2)), 0, PREDICTION_EMPTY)
+    code[(code == DEFINED) & np.isnan(pixel_size).any(axis=1)] = SIZE_UNKNOWN
     found = Surfaces(*(np.full(images, np.nan) for _ in range(3)), code=code.astype(np.int8))
     _measure_all(predicted, lesion, pixel_size, tolerance * SLACK, found)
     return found

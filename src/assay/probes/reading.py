@@ -12,17 +12,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.core.errors import AssayError
-from assay.data.dataset import Images, Masks
+from assay.data.dataset import Images
 from assay.maps import Streamed
 from assay.maps.odds import lesion_logits
 from assay.probes.activations import Recorder
 from assay.probes.probe import Model, Read, Request
+from assay.recipes.tiling import by_tiles
 from assay.shifts.environment import Environment
 
 BATCH = 64
 """Images per forward pass on a processor: at 64 px 256 take twice the time, since their maps outgrow the cache."""
 ACCELERATOR_BATCH = 256
 """Images per forward pass elsewhere: enough to be busy, few enough for 1 GB of maps at 224 px."""
+
+
+LARGE = 224
+"""Above so many px a side, a batch holds as many pixels as one of images of that side."""
 
 
 class ReadingError(AssayError):
@@ -70,7 +75,7 @@ class ModelReading:
         if key not in self._answers:
             network = self._untrained() if untrained else self.model.network
             where = f"environment '{environment.name}'"
-            read = self._pass(network, environment.images, self._layers[key], where, environment.masks)
+            read = self._pass(network, environment.images, self._layers[key], where, environment)
             paired = _paired(read.logits, len(environment.table.classes), where)
             self._answers[key] = Read(paired, read.activations, read.maps)
         return self._answers[key]
@@ -121,7 +126,7 @@ class ModelReading:
         return self._blank
 
     def _pass(
-        self, network: nn.Module, images: Images, layers: tuple[str, ...], where: str, masks: Masks | None = None
+        self, network: nn.Module, images: Images, layers: tuple[str, ...], where: str, of: Environment | None = None
     ) -> Read:
         """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept."""
         n = len(images)
@@ -129,17 +134,18 @@ class ModelReading:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
         maps = Streamed()
-        step = BATCH if self.model.device == "cpu" else ACCELERATOR_BATCH
+        step = batch_of(self.model.device, images.shape)
+        forward = network if layers else by_tiles(network, images.shape)
         with _evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             for start in range(0, n, step):
                 index = np.arange(start, min(start + step, n))
                 recorder.at(start)
                 batch = images.read(index).to(self.model.device)
-                output = network(batch)
+                output = forward(batch)
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = _map(output, batch, where)
-                    if masks is not None:
-                        maps.append(lesion, masks.read(index)[:, 0])
+                    if of is not None and of.masks is not None:
+                        maps.append(lesion, of.masks.read(index)[:, 0], _pixel_size(of, index))
                     output = lesion.flatten(1).amax(dim=1)
                 logits.append(_logits(output, len(index), where))
                 recorder.check()
@@ -148,6 +154,18 @@ class ModelReading:
         for layer, activations in recorder.activations.items():
             _finite(activations, f"activations of '{layer}'", where)
         return Read(values, recorder.activations, maps.columns() if maps else {})
+
+
+def batch_of(device: str, shape: tuple[int, int, int]) -> int:
+    """How many images of a shape go through at once: fewer of large ones, whose maps would fill the memory."""
+    most = BATCH if device == "cpu" else ACCELERATOR_BATCH
+    return max(1, most * min(LARGE**2, shape[1] * shape[2]) // (shape[1] * shape[2]))
+
+
+def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
+    """Height and width of the images' pixels in mm, where the data say them."""
+    known = environment.millimetres
+    return None if known is None else np.repeat(known[index, None], 2, axis=1)
 
 
 @contextmanager

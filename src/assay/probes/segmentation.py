@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -43,12 +44,17 @@ class _OfMaps:
                 continue
             patient = environment.table.patient
             place = Measurement("", 0.0, environment=name)
-            found += [measured(one, answers, patient, place) for one in self.overall]
+            found += [_in_millimetres(measured(one, answers, patient, place), environment) for one in self.overall]
             for group in groups_of(environment.table, neutral):
                 inside = taken(answers, group.rows)
                 at = Measurement("", 0.0, environment=name, factor=group.factor, level=group.level)
                 found += [measured(one, inside, patient[group.rows], at) for one in self.grouped]
         return found
+
+
+def _in_millimetres(found: Measurement, environment: Environment) -> Measurement:
+    """A measurement of lengths has the unit in which they were taken."""
+    return replace(found, unit="mm") if found.unit == "px" and environment.millimetres is not None else found
 
 
 class Segmentation(_OfMaps):
@@ -92,6 +98,9 @@ class LesionFree(_OfMaps):
         "false-positive-rate-at-95",
         "auroc-top-mean",
         "auroc-area",
+        "average-precision-top-mean",
+        "average-precision-area",
+        "free-response-area",
     )
     grouped: ClassVar[tuple[str, ...]] = ("false-positive-rate", "false-positive-rate-at-90")
 

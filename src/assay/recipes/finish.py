@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from assay.maps import Streamed
@@ -22,6 +23,7 @@ from assay.recipes.run import Run
 from assay.recipes.selection import youden_threshold
 from assay.stats.map_measures import LEVELS
 from assay.stats.maps import threshold_at
+from assay.stats.rows import SILENT
 
 _BATCHES_LOOKED_AT = 4
 
@@ -37,6 +39,7 @@ class Verdict:
     finite: bool = True
     validated: Float[Tensor, "n k"] | None = None
     operating: tuple[float, ...] = ()
+    finding: str = ""
 
 
 @torch.no_grad()
@@ -130,4 +133,10 @@ def _judge_maps(run: Run, selected: int) -> Verdict:
     reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
     constant = f"constant output: the logits differ by at most {spread:.1e} between places"
     collapsed = constant if spread < CONSTANT_LOGIT else None
-    return Verdict(selected, None, math.nan, collapsed, operating=tuple(one.value for one in reached))
+    operating = tuple(one.value for one in reached)
+    return Verdict(selected, None, math.nan, collapsed, operating=operating, finding=_silent(found["half_area"]))
+
+
+def _silent(area: Int[np.ndarray, " n"]) -> str:
+    """What is said of a network that calls no pixel lesion. It has not collapsed: it may rank pixels well."""
+    return "" if area.any() else f"{SILENT} in any of {len(area)} validation images at p = .5"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.core.errors import SpecError
 from assay.recipes.segmenter import Segmenter, continued
 
+LARGEST = 1024
+"""Images up to so many pixels a side are read in one pass."""
 _ACROSS = 4
 """Width of the strips on which a reach is measured, in strides: whatever it is, a reach along them is the same."""
 
@@ -43,6 +46,23 @@ def tiled(
     return logits[:, :, : images.shape[2], : images.shape[3]]
 
 
+def by_tiles(network: nn.Module, shape: tuple[int, int, int], largest: int = LARGEST) -> Callable[[Tensor], object]:
+    """How images of a shape (channels, height, width) are read: in one pass, or by tiles of side `largest` where they
+    are larger and tiles say the same.
+
+    They do up to rounding for a `Segmenter` whose `reach` is at most a quarter of a tile: the overlap is twice the
+    reach. Others are read whole, whatever memory that takes.
+    """
+    if not isinstance(network, Segmenter) or max(shape[1:]) <= largest:
+        return network
+    far, cell = reach(network, shape[0], largest), network.stride
+    if far is None or 4 * far > largest:
+        return network
+    overlap = max(1, -(-far // cell)) * 2 * cell
+    side = largest // cell * cell
+    return partial(tiled, network, tile=side, overlap=overlap, batch=1) if overlap < side else network
+
+
 def reach(network: Segmenter, channels: int, side: int = 1024) -> int | None:
     """How far a pixel can change logits, in pixels along an axis, counted from a logit's cell of the network's stride.
 
@@ -66,10 +86,11 @@ def _along(network: Segmenter, channels: int, length: int, dim: int) -> int | No
     draws, stride = torch.Generator().manual_seed(0), network.stride
     shape = [2, channels, _ACROSS * stride, _ACROSS * stride]
     shape[dim] = length
-    images = torch.rand(shape, generator=draws, dtype=torch.float64, requires_grad=True)
+    place = next(network.parameters()).device
+    images = torch.rand(shape, generator=draws, dtype=torch.float64).to(place).requires_grad_()
     first = length // 2 // stride * stride
     logits = network(images).narrow(dim, first, stride)
-    weights = torch.randn(logits.shape, generator=draws, dtype=torch.float64)
+    weights = torch.randn(logits.shape, generator=draws, dtype=torch.float64).to(place)
     (slope,) = torch.autograd.grad((logits * weights).sum(), images)
     felt = slope.transpose(0, dim).flatten(1).any(1).nonzero()
     low, high = int(felt[0]), int(felt[-1])

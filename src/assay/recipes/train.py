@@ -72,6 +72,7 @@ class Fitted:
     were used for training and for selection, and what the mitigation says of itself, in plain values. validated: logits
     of the validation rows in the order of their table, on the CPU; None for dense outputs. operating: of dense outputs
     the logit of lesion at which each share in `LEVELS` of the validation lesions is found, NaN where none does.
+    finding: what is to be known of a training that is none of collapsed or diverged; empty where there is nothing.
     """
 
     network: nn.Module
@@ -84,6 +85,7 @@ class Fitted:
     mitigation: Mapping[str, Any]
     validated: Float[Tensor, "n k"] | None
     operating: tuple[float, ...] = ()
+    finding: str = ""
 
 
 def fit(
@@ -176,4 +178,5 @@ def _fitted(run: Run, verdict: Verdict) -> Fitted:
         },
         validated=verdict.validated,
         operating=verdict.operating,
+        finding=verdict.finding,
     )

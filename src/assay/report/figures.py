@@ -123,7 +123,8 @@ def plot_of(
     ends = [end for mark in marks for end in (mark.low, mark.high)]
     name, positions = (along[0], along[1]) if along else ("", ())
     span = limits(points, ends, bounds(measure))
-    return Plot(panels, tuple(levels), evidence.outline.styles, axis_name(measure), span, positions, name)
+    unit = next((str(row.get("unit") or "") for _, rows in groups for row in rows), "")
+    return Plot(panels, tuple(levels), evidence.outline.styles, axis_name(measure, unit), span, positions, name)
 
 
 def _nowhere(_: Row) -> str:

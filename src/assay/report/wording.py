@@ -38,15 +38,18 @@ def measure_name(measure: str) -> str:
     return LABELS.get(measure) or _MORE.get(measure) or measure.replace("-", " ")
 
 
-def axis_name(measure: str) -> str:
-    """What stands along an axis that shows the measure, with its unit and which way is better."""
+def axis_name(measure: str, unit: str = "") -> str:
+    """What stands along an axis that shows the measure, with its unit and which way is better.
+
+    unit: of the values shown, where the measure's own is not it.
+    """
     if measure in _AXES:
         return _AXES[measure]
     described = MEASURES.get(measure)
     if described is None:
         return measure_name(measure)
-    unit = f" in {described.unit}" if described.unit else ""
-    return f"{measure_name(measure)}{unit} ({described.direction} is better)"
+    given = unit or described.unit
+    return f"{measure_name(measure)}{f' in {given}' if given else ''} ({described.direction} is better)"
 
 
 def bounds(measure: str) -> tuple[float, float]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from jaxtyping import Float
+
 from assay.core.types import FactorTable
 from assay.data.dataset import Images, Masks, NativeMasks
 
@@ -38,6 +41,8 @@ class Environment:
     `images` already has the interventions applied. `table` carries one column per intervention (0/1 or its dose).
     notes: sentences on how it came about that a reader should know.
     native: its masks at the size of the files; None for phantoms, crops, and images without masks.
+    millimetres: how many a pixel is wide and high, by image, NaN where unknown; None where no column of the data says
+    so, and of crops.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Environment:
     achieved: tuple[Achieved, ...]
     notes: tuple[str, ...] = ()
     native: NativeMasks | None = None
+    millimetres: Float[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.table)

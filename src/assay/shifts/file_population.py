@@ -212,7 +212,10 @@ class FilePopulation:
         native = None if files is None else PickedNative(files, table.row)
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
-        return Environment(name, table, shown, masks, _achieved(environment, table, available), native=native)
+        known = None if environment.crop else self.dataset.millimetres
+        millimetres = None if known is None else known[table.row]
+        achieved = _achieved(environment, table, available)
+        return Environment(name, table, shown, masks, achieved, native=native, millimetres=millimetres)
 
     @cached_property
     def factors_hash(self) -> str:

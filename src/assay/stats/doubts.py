@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from assay.stats.dose_rows import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.format import count, in_words, listed, number, p_value
-from assay.stats.rows import SHOWN, Row, Sentence, mapping, numeric, text_of, under_seeds
+from assay.stats.rows import SHOWN, SILENT, Row, Sentence, mapping, numeric, text_of, under_seeds
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001
@@ -64,14 +64,30 @@ def _trials(trials: Sequence[Row]) -> list[Sentence]:
     lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
     done = any(row.get("status") == "done" for row in trials)
     none = [Sentence("doubt", "none collapsed or diverged", "ok", "trials")] if done else []
-    return [finished, *(lost or none)]
+    return [finished, *(lost or none), *_silent(trials)]
+
+
+def _silent(trials: Sequence[Row]) -> list[Sentence]:
+    """Segmentations that call nothing: quiet for another reason than that they tell lesions from what is healthy."""
+    rows = [row for row in trials if row.get("status") == "done" and text_of(row, "reason").startswith(SILENT)]
+    if not rows:
+        return []
+    text = (
+        f"{len(rows)} of {count(len(trials), 'trial')} ({_named(rows)}): the network {SILENT} in any validation image "
+        "at p = .5; kept in means"
+    )
+    return [Sentence("doubt", text, "warn", "trials")]
 
 
 def _lost(status: str, rows: Sequence[Row]) -> Sentence:
+    return Sentence("doubt", f"{len(rows)} {status} ({_named(rows)}): left out of means", "warn", "trials")
+
+
+def _named(rows: Sequence[Row]) -> str:
+    """The recipes of trials, the first few by name."""
     names = sorted({text_of(row, "recipe") for row in rows})
     more = len(names) - NAMED
-    of = listed([*names[:NAMED], count(more, "more recipe")] if more > 0 else names)
-    return Sentence("doubt", f"{len(rows)} {status} ({of}): left out of means", "warn", "trials")
+    return listed([*names[:NAMED], count(more, "more recipe")] if more > 0 else names)
 
 
 def _leakage(leakage: Sequence[str] | None) -> list[Sentence]:

@@ -29,7 +29,11 @@ LEVELS = (0.8, 0.9, 0.95)
 SMALLEST = 0.001
 """Share of an image that a component must have to count as a false positive where no other area is named."""
 
+STRAY = 1.0
+"""Components per image that touch no lesion, up to which the area under the free response is taken."""
+
 _GRID = MapGrid()
+_THRESHOLDS = np.array(_GRID.thresholds)
 _HALF = _GRID.thresholds.index(0.0)
 _AREA = _GRID.areas.index(SMALLEST)
 _UNKNOWN = constant(math.nan)
@@ -152,21 +156,59 @@ def _ratio(
     return Measure(name, value, rows, direction, _UNKNOWN, low, high, unit, maps=True, images=images)
 
 
-def _ranked(name: str, score: str) -> Measure:
-    """AUROC of lesion images against lesion-free ones by another score of the map than its greatest logit."""
+def _scored(score: str, answers: Answers) -> Answers:
+    """The answers with another score of the map in the place of its greatest logit."""
+    return replace(answers, logits=answers.maps[score].astype(np.float64)[:, None])
 
-    def scored(answers: Answers) -> Answers:
-        return replace(answers, logits=answers.maps[score].astype(np.float64)[:, None])
 
-    return Measure(
-        name,
-        lambda answers: metrics.auroc(scored(answers).score, answers.target, answers.fold),
-        lambda answers, at, patient: influence.auroc(scored(answers), at, patient),
+def _ranked(score: str) -> Iterator[Measure]:
+    """AUROC and average precision of lesion images against lesion-free ones, by another score of the map."""
+    name, given = score.replace("half_", "").replace("_", "-"), partial(_scored, score)
+    yield Measure(
+        f"auroc-{name}",
+        lambda answers: metrics.auroc(given(answers).score, answers.target, answers.fold),
+        lambda answers, at, patient: influence.auroc(given(answers), at, patient),
         "higher",
         constant(0.5),
         binary=True,
         maps=True,
     )
+    yield Measure(
+        f"average-precision-{name}",
+        lambda answers: metrics.average_precision(given(answers).score, answers.target, answers.fold),
+        lambda answers, at, patient: influence.average_precision(given(answers), at, patient),
+        "higher",
+        lambda target, classes: float((target == 1).mean()),
+        binary=True,
+        maps=True,
+    )
+
+
+# --- the free response ------------------------------------------------------------------------------------------------
+
+
+def _response_area(answers: Answers) -> Metric:
+    kept = answers.maps
+    return maps.partial_area(maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS), STRAY)
+
+
+def _response_rows(answers: Answers, at: float, patient: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Where a step of the curve begins is a mean over images, how high it is a ratio of sums: both are moved."""
+    kept, images = answers.maps, len(answers.target)
+    curve = maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS)
+    found = np.stack([maps.lesion_hits(kept["lesion_score"], kept["floor"], each) for each in _THRESHOLDS], axis=1)
+    lesions = (~np.isnan(kept["lesion_score"])).sum(axis=1)
+    higher = (np.nansum(found, axis=2) - lesions[:, None] * curve.sensitivity) / lesions.sum()
+    wider = (kept["stray"] - curve.false_positives) / images
+    order = np.argsort(curve.false_positives, kind="stable")
+    begins = np.minimum(curve.false_positives[order], STRAY)
+    best = np.maximum.accumulate(curve.sensitivity[order])
+    rising = np.concatenate([[True], best[1:] > best[:-1]])
+    reached = order[np.maximum.accumulate(np.where(rising, np.arange(len(order)), 0))]
+    rows = (higher[:, reached] * np.diff(np.append(begins, STRAY))).sum(axis=1)
+    moved = wider[:, order] * (curve.false_positives[order] < STRAY)
+    rows -= (moved * np.diff(best, prepend=0.0)).sum(axis=1)
+    return widened(rows / STRAY, np.zeros(images, dtype=np.int64), patient)
 
 
 def _measures() -> Iterator[Measure]:
@@ -187,8 +229,9 @@ def _measures() -> Iterator[Measure]:
     for level in LEVELS:
         yield _ratio(f"lesion-sensitivity-at-{level * 100:.0f}", partial(_lesions, level), "none")
         yield _ratio(f"false-positive-rate-at-{level * 100:.0f}", partial(_called, level), "lower")
-    yield _ranked("auroc-top-mean", "top_mean")
-    yield _ranked("auroc-area", "half_area")
+    for score in ("top_mean", "half_area"):
+        yield from _ranked(score)
+    yield Measure("free-response-area", _response_area, _response_rows, "higher", _UNKNOWN, maps=True)
     yield _ratio("pixel-calibration-error", _calibration, "lower")
 
 

@@ -38,6 +38,9 @@ LABELS = {
     "lesion-sensitivity": "sensitivity by lesion",
     "auroc-top-mean": "AUROC by the mean of the top 1 %",
     "auroc-area": "AUROC by area",
+    "average-precision-top-mean": "average precision by the mean of the top 1 %",
+    "average-precision-area": "average precision by area",
+    "free-response-area": "area under the free response",
     "pixel-calibration-error": "calibration error of pixels",
     **{
         f"{name}-at-{level}": f"{called} at {level} % sensitivity"
@@ -58,6 +61,8 @@ CONFOUNDER = "confounder"
 """The axis of what is dosed."""
 SHOWN = ("a higher", "a lower")
 """Conclusions that claim a difference."""
+SILENT = "calls no pixel lesion"
+"""How the finding on a trained segmentation begins that says lesion nowhere."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 

@@ -5,7 +5,7 @@ import torch
 from tests.recipes.segmentation.networks import built, images
 
 from assay.core.errors import SpecError
-from assay.recipes.tiling import reach, tiled
+from assay.recipes.tiling import by_tiles, reach, tiled
 
 
 def test_reach_is_how_far_a_changed_pixel_is_felt():
@@ -70,3 +70,24 @@ def test_tiles_off_the_grid_are_refused(tile, overlap, said):
 def test_a_network_in_training_is_refused():
     with pytest.raises(SpecError, match="in evaluation mode"):
         tiled(built("small-unet"), images(), 64, 32)
+
+
+def test_images_above_a_side_are_read_by_tiles_that_say_what_one_pass_says():
+    network, many = built("small-unet", channels=1).eval(), images(1, 16, 720, channels=1)
+    with torch.no_grad():
+        whole = network(many)
+    side = 4 * reach(network, channels=1, side=512)
+    read = by_tiles(network, (1, 16, 720), largest=side)
+    assert side < 720
+    assert read is not network
+    torch.testing.assert_close(read(many), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_images_of_a_side_and_networks_that_see_the_whole_image_are_read_whole():
+    network = built("small-unet").eval()
+    assert by_tiles(network, (3, 512, 512), largest=512) is network
+    assert by_tiles(network, (3, 512, 512), largest=128) is network, "its reach is above a quarter of the tile"
+    whole = built("smp", network="fpn", encoder="tu-test_resnet").eval()
+    assert by_tiles(whole, (3, 512, 512), largest=256) is whole
+    plain = torch.nn.Conv2d(3, 2, 3, padding=1)
+    assert by_tiles(plain, (3, 512, 512), largest=64) is plain

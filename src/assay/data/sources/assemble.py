@@ -92,9 +92,10 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         ),
         left_out=left_out(listing.problems, listing.word),
     )
-    scale = _scale(spec, table, pixels.native[kept], known.scale if known else PixelScale())
+    millimetres = _millimetres(spec, table, pixels.native[kept])
+    scale = _scale(known.scale if known else PixelScale(), millimetres)
     crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
-    return Dataset(table, images, masks, card, scale, content, copies, pixels.native[kept], crops)
+    return Dataset(table, images, masks, card, scale, content, copies, pixels.native[kept], crops, millimetres)
 
 
 def _none_left(listing: Listing) -> None:
@@ -253,10 +254,17 @@ def _near_copies(
     return (*sentences, *more)
 
 
-def _scale(spec: DataSpec, table: FactorTable, native: np.ndarray, known: PixelScale) -> PixelScale:
-    """Millimetres per pixel at study resolution: the median over images that say theirs."""
+def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:
+    """Millimetres per pixel at study resolution, to which the longer side was brought; NaN where a row says none."""
     if not spec.pixel_size or "pixel_size" not in table.columns:
-        return known
+        return None
     size = table.numbers("pixel_size") * native.max(axis=1) / spec.size
-    present = size[np.isfinite(size)]
+    return np.where(np.isfinite(size) & (size > 0), size, np.nan)
+
+
+def _scale(known: PixelScale, millimetres: np.ndarray | None) -> PixelScale:
+    """The median over images that say theirs."""
+    if millimetres is None:
+        return known
+    present = millimetres[np.isfinite(millimetres)]
     return replace(known, mm_per_pixel=float(np.median(present)) if len(present) else None)
