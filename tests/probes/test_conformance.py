@@ -20,6 +20,10 @@ class TestDecodability(ProbeConformance):
     name = "decodability"
 
 
+class TestRepresentation(ProbeConformance):
+    name = "representation"
+
+
 class TestSegmentation(ProbeConformance):
     name = "segmentation"
 
@@ -33,6 +37,7 @@ class TestPainting(ProbeConformance):
 
 
 def test_none_of_the_catalogue_is_left_out() -> None:
-    cases = (TestPerformance, TestReliance, TestDecodability, TestSegmentation, TestLesionFree, TestPainting)
+    cases: tuple[type[ProbeConformance], ...] = (TestPerformance, TestReliance, TestDecodability, TestRepresentation)
+    cases += (TestSegmentation, TestLesionFree, TestPainting)
     tested = {case.name for case in cases}
     assert {entry.name for entry in entries("probe")} == tested

@@ -53,6 +53,16 @@ _BY_CHANGE = {
     "logit-effect": (-math.inf, math.inf),
     "logit-effect-absolute": (0.0, math.inf),
 }
+_SHAPES = {
+    **dict.fromkeys(("effective-rank", "rankme", "participation-ratio", "components-90"), (1.0, math.inf)),
+    **dict.fromkeys(("condition-number", "condition-number-90-10"), (1.0, math.inf)),
+    "kurtosis": (-2.0, math.inf),
+    "intrinsic-dimension": (0.0, math.inf),
+    "constant-units": (0.0, 1.0),
+    "class-separation": (0.0, 1.0),
+    **dict.fromkeys(("cka-to-untrained", "procrustes-to-untrained", "neighbours-to-untrained"), (0.0, 1.0)),
+    "rsa-to-untrained": (-1.0, 1.0),
+}
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
@@ -63,6 +73,8 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
+    **{name: MeasureName(name, "representation", ("layer",), INDEPENDENT, *ends) for name, ends in _SHAPES.items()},
+    "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
 }
 
 

@@ -26,6 +26,19 @@ class DecodabilityParams(Params):
     )
 
 
+class RepresentationParams(Params):
+    """Arguments of `representation`."""
+
+    images: int = Field(
+        1000, ge=20, le=4000, description="images that layers are described on, the same ones for every model"
+    )
+    environment: str = Field(
+        "independent",
+        min_length=1,
+        description="where the images come from: 'independent' or the name of a test environment",
+    )
+
+
 class RelianceParams(Params):
     """Arguments of `reliance`."""
 
@@ -94,4 +107,11 @@ register(
     "assay.probes.painting:Painting",
     PaintingParams,
     summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
+)
+register(
+    "probe",
+    "representation",
+    "assay.probes.representation:Representation",
+    RepresentationParams,
+    summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
 )

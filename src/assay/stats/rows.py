@@ -42,6 +42,14 @@ LABELS = {
     "average-precision-area": "average precision by area",
     "free-response-area": "area under the free response",
     "pixel-calibration-error": "calibration error of pixels",
+    "rankme": "RankMe",
+    "components-90": "components for 90 % of the variance",
+    "condition-number-90-10": "condition number, 90th over 10th percentile",
+    "cka": "CKA",
+    "cka-to-untrained": "CKA with the layer before training",
+    "procrustes-to-untrained": "Procrustes similarity with the layer before training",
+    "rsa-to-untrained": "RSA with the layer before training",
+    "neighbours-to-untrained": "nearest neighbours shared with the layer before training",
     **{
         f"{name}-at-{level}": f"{called} at {level} % sensitivity"
         for level in (80, 90, 95)

@@ -1,0 +1,203 @@
+"""How alike two representations of the same images are: CKA without bias, and second opinions.
+
+A representation is a matrix [n, d] of finite numbers, a row per image; two that are compared have the same images in
+the same order. Every function is pure, in float64, 1 for a representation and a copy of it that is shifted, turned and
+scaled by one number, and NaN where `undefined_for` says why. Units that are constant over the images are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from assay.probes.ridge import varying
+
+FEWEST = 4
+"""Images that an unbiased HSIC needs."""
+BLOCK = 2**23
+"""Numbers held at once while Gram matrices are gone through: 64 MB."""
+EQUIDISTANT = 1e-10
+"""Share of the squared Gram matrix below which what is left of it, once centred without bias, is rounding."""
+
+
+def centred(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+    """The r units that vary over the images, in float64, without their mean and scaled to a mean square of 1 a row.
+
+    r is 0 where none does. None of the measures here depends on mean or scale.
+    """
+    found = features[:, varying(features)].astype(np.float64)
+    found -= found.mean(axis=0)
+    return found / math.sqrt((found**2).sum() / len(found)) if found.size else found
+
+
+def undefined_for(features: Float[np.ndarray, "n d"]) -> str:
+    """Why a representation cannot be likened to any; empty where it can."""
+    if len(features) < FEWEST:
+        return f"{len(features)} images, at least {FEWEST} are needed"
+    x = centred(features)
+    if not x.size:
+        return "the layer is constant"
+    return "" if np.isfinite(_usable(_own([x]), _rows([x])))[0] else "all images lie equally far apart"
+
+
+def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
+    """The Hilbert-Schmidt independence criterion with linear kernels, without bias (Song et al. 2012, their HSIC_1).
+
+    Its expectation is the sum of the squared covariances of the units of both, whatever n (at least 4) and however many
+    units there are: 0 for what is independent, so that it may be negative. In the squared units of both. NaN with fewer
+    images.
+    """
+    _same_images([one], [other])
+    if len(one) < FEWEST:
+        return math.nan
+    x, y = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64) for features in (one, other))
+    return float(_unbiased(_squared_products([x], [y]), _rows([x]), _rows([y]))[0, 0])
+
+
+def cka(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
+    """Linear centred kernel alignment of two representations, see `cka_matrix`."""
+    return float(cka_matrix([one], [other])[0, 0])
+
+
+def cka_matrix(
+    ones: Sequence[Float[np.ndarray, "n _"]], others: Sequence[Float[np.ndarray, "n _"]]
+) -> Float[np.ndarray, "a b"]:
+    """Linear CKA (Kornblith et al. 2019) of every pair of representations, each HSIC term being unbiased.
+
+    HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)), from -1 to 1: 0 in expectation for what is independent, and slightly
+    negative as often as not, which is kept. The biased form nears 1 for any two layers of more units than images.
+    NaN where either is undefined.
+
+    Goes through the images' Gram matrices block by block, or through the units' covariances, whichever is cheaper, and
+    holds 64 MB beside what is given.
+    """
+    _same_images(ones, others)
+    shape = (len(ones), len(others))
+    if not all(shape) or len(ones[0]) < FEWEST:
+        return np.full(shape, math.nan)
+    xs, ys = [centred(x) for x in ones], [centred(y) for y in others]
+    rows_x, rows_y = _rows(xs), _rows(ys)
+    across = _unbiased(_squared_products(xs, ys), rows_x, rows_y)
+    return across / np.sqrt(np.outer(_usable(_own(xs), rows_x), _usable(_own(ys), rows_y)))
+
+
+def procrustes(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
+    """How well one is laid over the other by rotation, reflection and scaling, from 0 to 1: the nuclear norm of x'y
+    over the product of the Frobenius norms (Williams et al. 2021; the squared distance is 2 minus twice this).
+
+    Biased upwards with few images: compare only between pairs of as many images and units. NaN where one is constant.
+    """
+    _same_images([one], [other])
+    x, y = (_narrow(centred(features)) for features in (one, other))
+    if not (x.size and y.size):
+        return math.nan
+    return float(np.linalg.svd(x.T @ y, compute_uv=False).sum() / len(x))
+
+
+def rsa(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
+    """Representational similarity (Kriegeskorte et al. 2008): Spearman's correlation, from -1 to 1, of the Euclidean
+    distances between all pairs of images. Correlation distances would change with a rotation, these do not.
+    """
+    _same_images([one], [other])
+    if undefined_for(one) or undefined_for(other):
+        return math.nan
+    above = np.triu_indices(len(one), 1)
+    first, second = (rankdata(squared_distances(centred(features))[above]) for features in (one, other))
+    return float(np.corrcoef(first, second)[0, 1]) if np.ptp(first) and np.ptp(second) else math.nan
+
+
+def mutual_neighbours(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"], k: int = 10) -> float:
+    """The share, from 0 to 1, of an image's k nearest neighbours in one that are among those in the other (Huh et al.
+    2024), by Euclidean distance, mean over images. Chance is k / (n - 1). NaN where there are no more than k others.
+    """
+    _same_images([one], [other])
+    if len(one) <= k + 1 or undefined_for(one) or undefined_for(other):
+        return math.nan
+    near = [_neighbours(squared_distances(centred(features)), k) for features in (one, other)]
+    return float((near[0] & near[1]).sum() / (k * len(one)))
+
+
+def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
+    """Squared Euclidean distances between all rows; below the rounding of their own squares they are 0."""
+    square = (x**2).sum(axis=1)
+    found = square[:, None] + square - 2 * (x @ x.T)
+    found[found < 1e-14 * square.max(initial=0.0)] = 0.0
+    return found
+
+
+def _neighbours(distances: Float[np.ndarray, "n n"], k: int) -> np.ndarray:
+    """Whether image j is among the k nearest of image i, booleans [n, n]."""
+    np.fill_diagonal(distances, np.inf)
+    near = np.zeros(distances.shape, dtype=bool)
+    np.put_along_axis(near, np.argpartition(distances, k - 1, axis=1)[:, :k], True, axis=1)
+    return near
+
+
+def _narrow(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+    """The same up to a rotation, with no more columns than rows."""
+    if x.shape[1] <= len(x):
+        return x
+    _, triangle = np.linalg.qr(x.T)
+    return triangle.T
+
+
+def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:
+    """The diagonals of the Gram matrices."""
+    return np.stack([np.einsum("nd,nd->n", x, x) for x in xs])
+
+
+def _unbiased(
+    products: Float[np.ndarray, "a b"], rows_x: Float[np.ndarray, "a n"], rows_y: Float[np.ndarray, "b n"]
+) -> Float[np.ndarray, "a b"]:
+    """HSIC_1 of every pair, from the squared products and the diagonals of the Gram matrices of centred features.
+
+    With features centred every row of a Gram matrix sums to 0, so that without its diagonal k it sums to -k_i, and the
+    three terms of Song et al.'s equation 5 come down to these.
+    """
+    n = rows_x.shape[1]
+    ends = np.outer(rows_x.sum(axis=1), rows_y.sum(axis=1)) / ((n - 1) * (n - 2))
+    return (products - n / (n - 2) * (rows_x @ rows_y.T) + ends) / (n * (n - 3))
+
+
+def _usable(own: Float[np.ndarray, " a"], rows: Float[np.ndarray, "a n"]) -> Float[np.ndarray, " a"]:
+    """HSIC of each representation with itself, NaN where there is nothing but rounding."""
+    n = rows.shape[1]
+    found = np.diagonal(_unbiased(np.diag(own), rows, rows))
+    return np.where(found * n * (n - 3) > EQUIDISTANT * own, found, math.nan)
+
+
+def _own(xs: Sequence[np.ndarray]) -> Float[np.ndarray, " a"]:
+    """The squared Frobenius norm of each Gram matrix, by its smaller form."""
+    return np.array([float(((x.T @ x if x.shape[1] <= len(x) else x @ x.T) ** 2).sum()) for x in xs])
+
+
+def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Float[np.ndarray, "a b"]:
+    """The squared Frobenius norm of x'y of every pair, which is the inner product of their Gram matrices."""
+    n = len(xs[0])
+    wide_x, wide_y = sum(x.shape[1] for x in xs), sum(y.shape[1] for y in ys)
+    if wide_x * wide_y <= n * (wide_x + wide_y + len(xs) * len(ys)) / 2:
+        return np.array([[((x.T @ y) ** 2).sum() for y in ys] for x in xs])
+    total = np.zeros((len(xs), len(ys)))
+    step = max(1, BLOCK // ((len(xs) + len(ys)) * n))
+    for start in range(0, n, step):
+        total += _gram_rows(xs, start, step) @ _gram_rows(ys, start, step).T
+    return total
+
+
+def _gram_rows(xs: Sequence[np.ndarray], start: int, step: int) -> Float[np.ndarray, "layers m"]:
+    """Some rows of every Gram matrix from the diagonal on. What lies right of them counts for its mirror image too."""
+    found = np.stack([x[start : start + step] @ x[start:].T for x in xs])
+    found[:, :, found.shape[1] :] *= math.sqrt(2)
+    return found.reshape(len(xs), -1)
+
+
+def _same_images(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> None:
+    counts = sorted({len(features) for features in (*ones, *others)})
+    if len(counts) > 1:
+        raise ValueError(
+            f"representations of {counts[0]} and {counts[-1]} images: give rows of the same images in the same order"
+        )

@@ -1,0 +1,169 @@
+"""The probe of geometry: on models whose layers are known, its rows and their reasons."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from assay.core.measures import MEASURES
+from assay.core.registry import build
+from assay.core.types import Measurement
+from assay.probes.decodability import Decodability
+from assay.probes.probe import Model
+from assay.probes.representation import Representation
+from assay.probes.run import run_probes
+from assay.testing.world import PIXELS, Reader, World, pixel
+
+
+class Layered(nn.Module):
+    """Layers that are known: the pixels, a turned and scaled copy, one direction, a constant."""
+
+    def __init__(self, turn: int = 0) -> None:
+        super().__init__()
+        self.pixels, self.copy, self.line, self.dead = (nn.Identity() for _ in range(4))
+        draw = torch.Generator().manual_seed(turn)
+        self.turn = torch.linalg.qr(torch.randn(4, 4, generator=draw, dtype=torch.float64)).Q.float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = self.pixels(torch.stack([pixel(images, name) for name in PIXELS], dim=1) + 1)
+        copy = self.copy(5 * values @ self.turn)
+        self.line(copy[:, :1] * torch.ones(7))
+        self.dead(torch.zeros_like(copy))
+        return torch.stack([-values[:, 0], values[:, 0]], dim=1)
+
+
+LAYERS = ("pixels", "copy", "line", "dead")
+
+
+def measured(world: World | None = None, probe: Representation | None = None, turn: int = 1) -> list[Measurement]:
+    model = Model(Layered(), layers=LAYERS, untrained=lambda: Layered(turn))
+    return run_probes(model, world or World(), {"r": probe or Representation()}).measurements["r"]
+
+
+def one(found: list[Measurement], measure: str, layer: str, group: str = "trained", **more: str) -> Measurement:
+    (m,) = [
+        m
+        for m in found
+        if (m.measure, m.layer, m.group) == (measure, layer, group)
+        and all(getattr(m, key) == value for key, value in more.items())
+    ]
+    assert m.environment == "independent"
+    return m
+
+
+def test_a_turned_copy_is_the_same_layer() -> None:
+    found = measured()
+    assert one(found, "cka", "pixels", level="copy").value == pytest.approx(1, abs=1e-6)
+    assert one(found, "cka", "pixels", "untrained", level="copy").value == pytest.approx(1, abs=1e-6)
+    for measure in ("cka", "procrustes", "rsa", "neighbours"):
+        assert one(found, f"{measure}-to-untrained", "copy").value == pytest.approx(1, abs=0.01), measure
+    for measure in ("effective-rank", "participation-ratio", "class-separation", "intrinsic-dimension"):
+        values = [one(found, measure, layer).value for layer in ("pixels", "copy")]
+        assert values[0] == pytest.approx(values[1], rel=1e-3), measure
+
+
+def test_a_line_has_one_dimension_and_moves_when_it_is_another_one() -> None:
+    found = measured()
+    for measure in ("effective-rank", "participation-ratio", "components-90"):
+        assert one(found, measure, "line").value == pytest.approx(1, abs=0.02), measure
+    assert one(found, "eigenvalue-share", "line", level="1").value == pytest.approx(1)
+    assert one(found, "condition-number", "line").reason == "the least eigenvalue is 0: 1 of 7 directions vary"
+    assert one(found, "cka-to-untrained", "line").value < 0.9
+    assert one(measured(turn=0), "cka-to-untrained", "line").value == pytest.approx(1)
+
+
+def test_separation_by_each_factor_is_its_share_of_the_variance() -> None:
+    """The squares of pixels: two of two levels (variance 1/4), three levels (1/6), a uniform (1/12, 3/4 by halves)."""
+    found = measured(World(n=1000))
+    total = 1 / 4 + 1 / 4 + 1 / 6 + 1 / 12
+    for factor, variance in {"margin": 1 / 4, "tag": 1 / 4, "texture": 1 / 6, "size": 1 / 16}.items():
+        m = one(found, "factor-separation", "copy", factor=factor)
+        assert abs(m.value - variance / total) < 4 * m.standard_error
+        assert m.chance == 0
+    m = one(found, "class-separation", "copy")
+    assert abs(m.value) < 4 * m.standard_error  # the class is a coin there
+
+
+def test_a_dead_layer_is_told_as_such() -> None:
+    found = [m for m in measured() if m.layer == "dead" or m.level == "dead"]
+    assert one(found, "constant-units", "dead").value == 1
+    assert {m.measure for m in found if not math.isnan(m.value)} == {"constant-units"}
+    assert one(found, "cka-to-untrained", "dead").reason == "the layer is constant"
+    assert one(found, "cka", "pixels", level="dead").reason == "the layer is constant"
+    assert one(found, "effective-rank", "dead").reason == "the layer is constant"
+    assert one(found, "rankme", "dead").reason == "the layer is constant"
+
+
+def test_fewer_images_than_units_are_stated() -> None:
+    few = World(n=6)
+    found = measured(few)
+    assert one(found, "effective-rank", "line").reason == "6 images for 7 units: it cannot exceed 5"
+    assert one(found, "rankme", "line").reason == "6 images for 7 units: it cannot exceed 6"
+    assert one(found, "effective-rank", "pixels").reason == ""
+    said = one(found, "neighbours-to-untrained", "copy").reason
+    assert said == "6 images, more than 11 are needed for 10 neighbours"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_hardly_any_images_are_no_crash(n: int) -> None:
+    found = measured(World(n=n))
+    assert one(found, "participation-ratio", "pixels").reason == f"{n} images, at least 4 are needed"
+    assert one(found, "cka", "pixels", level="copy").reason == f"{n} images, at least 4 are needed"
+
+
+def test_every_model_is_described_on_the_same_images() -> None:
+    """A sample depends on the rows alone: not on the trial's seed, nor on what other rows there are."""
+    small, whole = Representation(images=50), World(n=300)
+    model = Model(Layered(), layers=("pixels",), seed=0)
+    other = Model(Layered(), layers=("pixels",), seed=7)
+    first, second = (run_probes(m, whole, {"r": small}).measurements["r"] for m in (model, other))
+    assert [repr(m) for m in first] == [repr(m) for m in second]
+    assert one(first, "effective-rank", "pixels").n == 50
+    everything = Representation(images=300)._rows(whole.independent())
+    np.testing.assert_array_equal(everything.index, np.arange(300))
+
+
+def test_one_image_of_each_patient_speaks_of_the_intrinsic_dimension() -> None:
+    found = measured(World(n=200, per_patient=4))
+    assert one(found, "intrinsic-dimension", "pixels").n == 50
+    assert one(found, "effective-rank", "pixels").n == 200
+    assert one(found, "effective-rank", "pixels").patients == 50
+    assert math.isnan(one(found, "class-separation", "pixels").chance)  # images of a patient are alike by themselves
+
+
+def test_shares_its_reading_with_decodability() -> None:
+    network = Reader({"tag": 1.0})
+    model = Model(network, layers=("vector",))
+    run_probes(model, World(), {"d": Decodability(), "r": Representation()})
+    alone = Reader({"tag": 1.0})
+    run_probes(Model(alone, layers=("vector",)), World(), {"d": Decodability()})
+    assert network.passes == alone.passes
+
+
+def test_without_an_untrained_network_nothing_is_said_of_it() -> None:
+    model = Model(Layered(), layers=LAYERS)
+    found = run_probes(model, World(), {"r": Representation()}).measurements["r"]
+    assert {m.group for m in found} == {"trained"}
+    assert not [m for m in found if m.measure.endswith("untrained")]
+
+
+def test_a_model_that_names_no_layers() -> None:
+    (m,) = run_probes(Model(Layered()), World(), {"r": Representation()}).measurements["r"]
+    assert m.reason == "the model names no layers to read"
+
+
+def test_what_a_contrast_can_name_is_measured() -> None:
+    """Of each measure that a spec can name there is a row of the trained network with no level, which is compared."""
+    there = {m.measure for m in measured() if m.level == "" and m.group == "trained"}
+    assert there == {name for name, measure in MEASURES.items() if measure.probe == "representation"}
+
+
+def test_looks_where_it_is_told() -> None:
+    probe = build("probe", "representation", {"environment": "same", "images": 60})
+    found = run_probes(Model(Layered(), layers=("pixels",)), World(), {"r": probe}).measurements["r"]
+    assert {m.environment for m in found} == {"same"}
+    assert {m.n for m in found if m.measure == "effective-rank"} == {60}

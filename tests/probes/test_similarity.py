@@ -1,0 +1,190 @@
+"""Representations likened: against the published formulas, known truths, and what is undefined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import procrustes as scipy_procrustes
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
+
+from assay.probes import similarity
+from assay.probes.similarity import cka, cka_matrix, hsic, mutual_neighbours, procrustes, rsa, undefined_for
+
+Measure = Callable[[np.ndarray, np.ndarray], float]
+MEASURES = [cka, procrustes, rsa, mutual_neighbours]
+
+
+def pair(n: int, d: int, e: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two representations that share three directions, of uneven scale and with a mean."""
+    draw = np.random.default_rng(seed)
+    shared = draw.normal(size=(n, 3))
+    x, y = (
+        shared @ draw.normal(size=(3, width)) + draw.normal(size=(n, width)) * draw.uniform(0.1, 2, width) + 5
+        for width in (d, e)
+    )
+    return x, y
+
+
+def published_hsic(x: np.ndarray, y: np.ndarray) -> float:
+    """Song et al. (2012), equation 5, as it stands: Gram matrices with their diagonals set to 0."""
+    n, ones = len(x), np.ones(len(x))
+    k, m = x @ x.T, y @ y.T
+    np.fill_diagonal(k, 0.0)
+    np.fill_diagonal(m, 0.0)
+    ends = (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+    return float((np.trace(k @ m) + ends - 2 / (n - 2) * ones @ k @ m @ ones) / (n * (n - 3)))
+
+
+def published_cka(x: np.ndarray, y: np.ndarray) -> float:
+    return published_hsic(x, y) / math.sqrt(published_hsic(x, x) * published_hsic(y, y))
+
+
+# --- equal to the published formulas --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "d", "e"), [(200, 5, 8), (40, 60, 7), (30, 90, 120), (4, 3, 300), (5, 1, 1)])
+def test_terms_and_alignment_equal_the_published_formula(n: int, d: int, e: int) -> None:
+    x, y = pair(n, d, e)
+    assert hsic(x, y) == pytest.approx(published_hsic(x - x.mean(0), y - y.mean(0)), rel=1e-9)
+    assert cka(x, y) == pytest.approx(published_cka(x - x.mean(0), y - y.mean(0)), abs=1e-9)
+
+
+def test_float32_activations_lose_nothing() -> None:
+    x, y = (a.astype(np.float32) for a in pair(100, 20, 30))
+    wide = [a.astype(np.float64) for a in (x, y)]
+    assert cka(x, y) == pytest.approx(published_cka(*(a - a.mean(0) for a in wide)), abs=1e-9)
+
+
+def test_a_matrix_holds_every_pair_whichever_way_it_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow layers go through covariances, wide ones through Gram matrices, here in blocks of three rows."""
+    monkeypatch.setattr(similarity, "BLOCK", 3 * 5 * 31)
+    for widths in ((2, 3, 4, 1, 2), (200, 3, 90, 40, 500)):
+        draw = np.random.default_rng(0)
+        first = draw.normal(size=(31, 6))
+        layers = [first @ draw.normal(size=(6, width)) + draw.normal(size=(31, width)) for width in widths]
+        matrix = cka_matrix(layers[:3], layers[3:])
+        expected = [[published_cka(x - x.mean(0), y - y.mean(0)) for y in layers[3:]] for x in layers[:3]]
+        np.testing.assert_allclose(matrix, expected, atol=1e-9)
+
+
+def test_procrustes_equals_scipys() -> None:
+    """SciPy's disparity is of unit-normed matrices after the best rotation and scaling: 1 minus the square of ours."""
+    x, y = pair(30, 6, 6)
+    assert 1 - procrustes(x, y) ** 2 == pytest.approx(scipy_procrustes(x, y)[2], abs=1e-9)
+    wide, other = pair(10, 40, 40)
+    assert 1 - procrustes(wide, other) ** 2 == pytest.approx(scipy_procrustes(wide, other)[2], abs=1e-9)
+
+
+def test_rsa_equals_scipys() -> None:
+    x, y = pair(40, 12, 5)
+    assert rsa(x, y) == pytest.approx(spearmanr(pdist(x), pdist(y)).statistic, abs=1e-9)
+
+
+def test_mutual_neighbours_by_hand() -> None:
+    """Points on a line; in the other the last two have changed places: each of the six keeps what is listed."""
+    x = np.array([0.0, 1.0, 3.1, 6.3, 10.6, 16.0])[:, None]
+    y = x[[0, 1, 2, 3, 5, 4]]
+    near = [{1, 2}, {0, 2}, {1, 0}, {2, 4}, {3, 5}, {4, 3}]
+    after = [{1, 2}, {0, 2}, {1, 0}, {2, 5}, {5, 3}, {3, 4}]
+    expected = sum(len(a & b) for a, b in zip(near, after, strict=True)) / 12
+    assert mutual_neighbours(x, y, k=2) == pytest.approx(expected)
+
+
+# --- known truths ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@settings(max_examples=10, deadline=None)
+@given(n=st.integers(15, 40), d=st.integers(2, 60), seed=st.integers(0, 10_000))
+def test_a_shifted_rotated_and_scaled_copy_is_the_same(measure: Measure, n: int, d: int, seed: int) -> None:
+    x, y = pair(n, d, 7, seed)
+    draw = np.random.default_rng(seed)
+    rotation = np.linalg.qr(draw.normal(size=(d, d)))[0]
+    copy = 3.7 * x @ rotation + draw.normal(size=d)
+    assert measure(x, copy) == pytest.approx(1, abs=1e-9)
+    assert measure(copy, y) == pytest.approx(measure(x, y), abs=1e-9)
+    assert measure(x, y) == pytest.approx(measure(y, x), abs=1e-9)
+    order = draw.permutation(n)
+    assert measure(x[order], y[order]) == pytest.approx(measure(x, y), abs=1e-9)
+
+
+def test_terms_are_without_bias_on_small_samples() -> None:
+    """Six images, more units than images: the mean of many estimates is the sum of squared covariances, which the
+    biased form misses by far; of what is independent it is 0, and near half of the estimates are negative.
+    """
+    draw = np.random.default_rng(0)
+    mixing = draw.normal(size=(2, 9)), draw.normal(size=(2, 8))
+    truth = float(((mixing[0].T @ mixing[1]) ** 2).sum())
+    tied, apart, biased = [], [], []
+    for _ in range(1500):
+        shared = draw.normal(size=(6, 2))
+        x, y = (shared @ m + draw.normal(size=(6, m.shape[1])) for m in mixing)
+        tied.append(hsic(x, y))
+        apart.append(hsic(x, draw.normal(size=(6, 8))))
+        centre = x - x.mean(0), y - y.mean(0)
+        biased.append(((centre[0].T @ centre[1]) ** 2).sum() / 25)
+    assert abs(np.mean(tied) - truth) < 4 * np.std(tied) / math.sqrt(1500)
+    assert abs(np.mean(apart)) < 4 * np.std(apart) / math.sqrt(1500)
+    assert np.mean(biased) - truth > 20 * np.std(biased) / math.sqrt(1500)
+    assert 0.3 < np.mean(np.array(apart) < 0) < 0.7
+
+
+def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
+    """Negative values are kept: over many pairs the mean is 0. The biased form would say about .9."""
+    draw = np.random.default_rng(1)
+    found = [cka(draw.normal(size=(20, 300)), draw.normal(size=(20, 300))) for _ in range(200)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(200)
+    assert min(found) < 0 < max(found)
+
+
+# --- what is undefined ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        (np.full((30, 5), 0.1, np.float32), "the layer is constant"),
+        (np.random.default_rng(0).normal(size=(3, 5)), "3 images, at least 4 are needed"),
+        (np.eye(30), "all images lie equally far apart"),
+    ],
+    ids=["collapsed", "few", "equidistant"],
+)
+def test_says_why_it_is_undefined(features: np.ndarray, reason: str) -> None:
+    other = np.random.default_rng(1).normal(size=(len(features), 4))
+    assert undefined_for(features) == reason
+    assert math.isnan(cka(features, other))
+    assert math.isnan(cka(other, features))
+    assert math.isnan(rsa(features, other))
+    assert math.isnan(mutual_neighbours(features, other))
+
+
+def test_dead_and_constant_units_change_nothing() -> None:
+    x, y = pair(40, 5, 6)
+    dead = np.concatenate([x, np.zeros((40, 3)), np.full((40, 2), 1e6)], axis=1)
+    assert undefined_for(dead) == ""
+    for measure in MEASURES:
+        assert measure(dead, y) == pytest.approx(measure(x, y), abs=1e-9)
+
+
+def test_one_undefined_layer_leaves_the_others() -> None:
+    x, y = pair(20, 5, 6)
+    found = cka_matrix([x, np.ones((20, 3))], [y, x])
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[0], [cka(x, y), 1.0])
+
+
+def test_too_few_images_for_neighbours() -> None:
+    x, y = pair(11, 4, 4)
+    assert math.isnan(mutual_neighbours(x, y, k=10))
+    assert not math.isnan(mutual_neighbours(x, y, k=9))
+
+
+def test_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="representations of 4 and 5 images: give rows of the same images"):
+        cka(np.zeros((4, 2)), np.zeros((5, 2)))
