@@ -18,7 +18,7 @@ SMALLEST = {
     "study_memory": ["--rows", "300", "--size", "32"],
     "default_study": ["--quick", "--trials", "1", "--rounds", "1", "--workers", "1"],
     "kill_campaign": ["--kills", "1", "--study-seeds", "1"],
-    "cka": ["--images", "20", "--networks", "tiny", "--repetitions", "1"],
+    "cka_pairs": ["--images", "20", "--networks", "tiny", "--repetitions", "1"],
     "maps": ["--sizes", "32", "--images", "1", "--repetitions", "1", "--stream", "1"],
 }
 FIRST_CELLS = {
@@ -31,7 +31,7 @@ FIRST_CELLS = {
     "study_memory": ["300"],
     "default_study": ["usual way", "Assay, performance", "Assay, all probes"],
     "kill_campaign": ["1", "2", "4", "2"],
-    "cka": ["tiny"] * 4,
+    "cka_pairs": ["tiny"] * 4,
     "maps": ["overlap and lesion-free", "surfaces", "calibration", "all columns"] * 2,
 }  # fmt: skip
 

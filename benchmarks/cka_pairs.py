@@ -1,7 +1,7 @@
 """CKA of all pairs of layers of two networks, beside published packages: seconds, and the error of each.
 
     pip install pytorch-cka ckatorch
-    python benchmarks/cka.py [--images 1000] [--networks resnet18 resnet50] [--repetitions 5] [--out FILE]
+    python benchmarks/cka_pairs.py [--images 1000] [--networks resnet18 resnet50] [--repetitions 5] [--out FILE]
 
 Activations pooled over space, of the widths of a network's blocks, drawn at random: the second network's are half the
 first's. pytorch-cka says of itself that it is the fastest; it takes what precision it is given, float32 by default, and
