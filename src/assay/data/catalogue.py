@@ -16,7 +16,7 @@ from assay.data.parameters import (
     MimicParams,
     NihParams,
 )
-from assay.data.phantoms.factors import CHEST, ENDOSCOPY, FOOT, NODULE
+from assay.data.phantoms.factors import CHEST, ENDOSCOPY, FOOT, FUNDUS, NODULE
 from assay.data.phantoms.natural_kinds import MOST, natural_factors
 from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
 
@@ -99,6 +99,27 @@ register(
     "assay.data.phantoms.foot:FootPhantom",
     FootParams,
     summary="photographs of feet, 64 to 512 px, of known skin, view and light, with one to three ulcers or none",
+)
+
+
+class FundusParams(Params):
+    """How the photographs look, apart from their factors."""
+
+    FACTORS: ClassVar[tuple[Factor, ...]] = FUNDUS
+
+    scars: float = Field(0.06, ge=0, le=1, description="share of images with scars of laser, whatever the grade")
+    flaws: float = Field(1.0, ge=0, le=2, description="haze, stray light, smears on the lens: 1 normal, 0 never")
+    blur: float = Field(1.0, ge=0, le=3, description="how far pictures are out of focus, 1 normal, 0 never")
+    texture: float = Field(1.0, ge=0, le=3, description="mottling and vessels of the choroid, 1 normal, 0 none")
+    grain: float = Field(0.008, ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+
+
+register(
+    "phantom",
+    "fundus",
+    "assay.data.phantoms.fundus:FundusPhantom",
+    FundusParams,
+    summary="photographs of the back of the eye, 64 to 512 px, with counted lesions of five kinds and grade 0 to 4",
 )
 
 

@@ -105,3 +105,27 @@ FOOT = (
         description="from where the foot is seen",
     ),
 )
+
+FUNDUS = (
+    Factor(
+        "grade",
+        "ordinal",
+        "core",
+        levels=("0", "1", "2", "3", "4"),
+        description="international scale: 0 none, 1 mild, 2 moderate, 3 severe, 4 proliferative",
+    ),
+    Factor("microaneurysms", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
+    Factor("haemorrhages", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
+    Factor("exudates", "continuous", range=(0.0, 1.0), description="hard ones, fewest to most that the grade allows"),
+    Factor("cotton_wool", "continuous", range=(0.0, 1.0), description="spots, fewest to most that the grade allows"),
+    Factor("new_vessels", "continuous", range=(0.0, 1.0), description="tufts, fewest to most that the grade allows"),
+    Factor("lesion_size", "continuous", range=(0.7, 1.5), description="of all lesions, 1 usual"),
+    Factor("lesion_contrast", "continuous", range=(0.5, 1.0), description="of all lesions, 0 none"),
+    Factor("centrality", "continuous", range=(0.0, 1.0), description="lesions 0 far from to 1 near the fovea"),
+    Factor("side", "categorical", levels=("left", "right"), high=("right",), description="which eye"),
+    Factor("camera", "categorical", levels=("round", "cut"), high=("cut",), description="field of view and colours"),
+    Factor("pigment", "continuous", range=(0.0, 1.0), description="0 blond to 1 dark fundus"),
+    Factor("cup", "continuous", range=(0.2, 0.8), description="diameter of the cup over the disc's"),
+    Factor("calibre", "continuous", range=(0.8, 1.25), description="width of all vessels, 1 usual"),
+    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+)

@@ -1,0 +1,279 @@
+"""The fundus phantom: the conformance suite, purity of each factor, its grades by hand, and its lesions by kind."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch import Tensor
+
+from assay.core.registry import build
+from assay.data.dataset import Phantom, Rendered
+from assay.data.phantoms.fundus import FACTORS, FundusPhantom
+from assay.data.phantoms.fundus_anatomy import DISC
+from assay.data.phantoms.fundus_grade import FEWEST, MOST, SEVERE, Counts, grade_of
+from assay.data.phantoms.fundus_lesions import KINDS
+from assay.testing.phantom import PhantomConformance, Values, draw, grow
+
+NAMES = [factor.name for factor in FACTORS]
+OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")
+OF_THE_PICTURE = ("camera", "pigment", "cup", "calibre", "illumination")
+REACH = 0.025
+"""How far outside its mask a lesion may be seen: half of the widest edge, in sides of the image."""
+CLEAR = {"scars": 0.0, "flaws": 0.0, "blur": 0.0, "texture": 0.0, "grain": 0.0}
+
+
+def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
+    """A right eye of middling looks before the round camera, grade 0 and the fewest lesions but for what is given."""
+    plain = dict.fromkeys(KINDS, 0.0) | {"grade": 0, "lesion_size": 1, "lesion_contrast": 1, "centrality": 0.5}
+    plain |= {"side": 1, "camera": 0, "pigment": 0.5, "cup": 0.4, "calibre": 1, "illumination": 0}
+    return {name: np.full(rows, value) for name, value in (plain | values).items()}
+
+
+def counts(haemorrhages: tuple[int, int, int, int] = (0, 0, 0, 0), **others: int) -> Counts:
+    plain = dict.fromkeys(("microaneurysms", "exudates", "cotton_wool", "new_vessels"), 0) | others
+    return Counts(haemorrhages=np.array([haemorrhages]), **{kind: np.array([number]) for kind, number in plain.items()})
+
+
+def spots_of(masks: Tensor) -> np.ndarray:
+    """How many separate spots each mask [n, h, w] holds."""
+    return np.array([ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks.numpy()])
+
+
+class TestFundus(PhantomConformance):
+    sizes = (64, 65)
+    wrong_sizes = (0, 63, 513)
+    held = MappingProxyType({"grade": 4, "lesion_contrast": 1.0, "haemorrhages": 0.8})
+
+    def make(self) -> FundusPhantom:
+        return FundusPhantom()
+
+    def may_touch(
+        self, phantom: Phantom, factor: str, values: Values, nuisance: np.ndarray, before: Rendered, after: Rendered
+    ) -> Tensor:
+        if factor not in OF_LESIONS:
+            return torch.ones_like(before.masks)
+        return grow(before.masks | after.masks, int(np.ceil(REACH * before.images.shape[-1])) + 1)
+
+    @settings(max_examples=12, deadline=None)
+    @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
+    def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
+        self.check_purity(FundusPhantom(), FACTORS[NAMES.index(name)], seed, 4, size)
+
+    @settings(max_examples=8, deadline=None)
+    @given(seed=st.integers(0, 2**31))
+    def test_without_retinopathy_nothing_of_a_lesion_shows(self, seed: int) -> None:
+        phantom = FundusPhantom()
+        values, nuisance = draw(phantom, 3, seed)
+        values["grade"] = np.zeros(3, dtype=np.int64)
+        bare = phantom.render(values, nuisance, 64, {})
+        assert not bool(bare.masks.any())
+        for name in OF_LESIONS[1:]:
+            other = {**values, name: phantom.quantile(name, np.random.default_rng(seed).random(3))}
+            assert torch.equal(phantom.render(other, nuisance, 64, {}).images, bare.images)
+
+    @settings(max_examples=8, deadline=None)
+    @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_THE_PICTURE))
+    def test_the_picture_around_leaves_the_masks(self, seed: int, name: str) -> None:
+        phantom = FundusPhantom()
+        values, nuisance = draw(phantom, 3, seed)
+        ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
+        assert torch.equal(*(phantom.masks_by_kind(end, nuisance, 64, {}) for end in ends))
+
+    @settings(max_examples=8, deadline=None)
+    @given(seed=st.integers(0, 2**31), kind=st.sampled_from(KINDS))
+    def test_how_many_of_a_kind_there_are_leaves_the_others(self, seed: int, kind: str) -> None:
+        phantom = FundusPhantom()
+        values, nuisance = draw(phantom, 4, seed)
+        values["grade"] = np.arange(1, 5)
+        few, many = (phantom.masks_by_kind({**values, kind: np.full(4, s)}, nuisance, 96, {}) for s in (0.0, 1.0))
+        own = KINDS.index(kind)
+        others = [k for k in range(len(KINDS)) if k != own]
+        assert torch.equal(few[:, others], many[:, others])
+        assert bool((few[:, own] <= many[:, own]).all())
+
+
+@pytest.mark.parametrize(
+    ("lesions", "grade"),
+    [
+        (counts(), 0),
+        (counts(microaneurysms=1), 1),
+        (counts(microaneurysms=20), 1),
+        (counts((0, 1, 0, 0)), 2),
+        (counts(exudates=1), 2),
+        (counts(cotton_wool=1, microaneurysms=3), 2),
+        (counts((9, 9, 9, SEVERE - 1), exudates=40), 2),
+        (counts((SEVERE, SEVERE, SEVERE, SEVERE)), 3),
+        (counts((9, 9, 9, 9), new_vessels=1), 4),
+        (counts(new_vessels=1), 4),
+    ],
+)
+def test_the_rule_of_grades(lesions: Counts, grade: int) -> None:
+    assert grade_of(lesions).tolist() == [grade]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_lesions_make_the_grade_that_was_set(seed: int) -> None:
+    phantom = FundusPhantom()
+    values, nuisance = draw(phantom, 200, seed)
+    if seed % 2:  # the ends of what a grade allows
+        values |= {kind: np.round(values[kind]) for kind in KINDS}
+    counted = phantom.counts(values, nuisance)
+    np.testing.assert_array_equal(grade_of(counted), values["grade"])
+    np.testing.assert_array_equal(grade_of(phantom.counts(values, nuisance, {"grade": 0})), 0)
+
+
+@pytest.mark.parametrize("grade", range(5))
+def test_counts_run_from_the_fewest_to_the_most_that_a_grade_allows(grade: int) -> None:
+    phantom, seeds = FundusPhantom(), np.arange(40)
+    ends = [phantom.counts(fixed(40, **(dict.fromkeys(KINDS, s) | {"grade": grade})), seeds) for s in (0.0, 1.0)]
+    for kind in KINDS:
+        few, many = (getattr(end, kind).reshape(40, -1).sum(1) for end in ends)
+        assert set(many) == {MOST[kind][grade]}
+        either = grade == 2 and kind in ("haemorrhages", "exudates")
+        assert set(few) == ({0, 1} if either else {FEWEST[kind][grade]})
+    if grade == 2:  # a haemorrhage or an exudate, never both, where nothing more was asked for
+        assert bool((ends[0].haemorrhages.sum(1) + ends[0].exudates == 1).all())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_mask_holds_as_many_spots_as_were_counted(kind: str) -> None:
+    """Spots of the smallest size, at a share that sets several: two that touch are one, which few are."""
+    phantom, seeds = FundusPhantom(**CLEAR), np.arange(12)
+    values = fixed(12, **{"grade": 4, "lesion_size": 0.7, "centrality": 0.5, kind: 0.6})
+    stated = getattr(phantom.counts(values, seeds), kind).reshape(12, -1).sum(1)
+    found = spots_of(phantom.masks_by_kind(values, seeds, 320, {})[:, KINDS.index(kind)])
+    assert bool((found <= stated).all())
+    assert found.sum() >= 0.95 * stated.sum()
+    assert bool((found > 0).all())
+
+
+def test_haemorrhages_lie_in_the_quadrants_that_they_are_counted_in() -> None:
+    phantom, seeds = FundusPhantom(), np.arange(12)
+    values = fixed(12, grade=3, lesion_size=0.7, haemorrhages=0.5)
+    stated = phantom.counts(values, seeds).haemorrhages
+    found = phantom.masks_by_kind(values, seeds, 320, {})[:, KINDS.index("haemorrhages")]
+    # A spot may reach over the middle line: its middle counts.
+    for index, row in enumerate(found.numpy()):
+        labels, count = ndimage.label(row, np.ones((3, 3)))
+        middles = np.array(ndimage.center_of_mass(row, labels, range(1, count + 1)))
+        places = 2 * (middles[:, 0] > 159.5) + (middles[:, 1] > 159.5)
+        apart = np.bincount(places.astype(int), minlength=4)
+        assert bool((apart <= stated[index]).all())
+        assert apart.sum() >= stated[index].sum() - 4
+
+
+def test_masks_by_kind_make_the_union_and_show_where_the_picture_changed() -> None:
+    phantom = FundusPhantom()
+    values, nuisance = draw(phantom, 10, 5)
+    values["grade"] = np.tile(np.arange(5), 2)
+    rendered, kinds = phantom.render(values, nuisance, 96, {}), phantom.masks_by_kind(values, nuisance, 96, {})
+    assert kinds.shape == (10, len(KINDS), 96, 96)
+    assert torch.equal(rendered.masks, kinds.any(1, keepdim=True))
+    without = phantom.render({**values, "grade": np.zeros(10, dtype=np.int64)}, nuisance, 96, {})
+    changed = (rendered.images - without.images).abs().amax(1, keepdim=True) > 0.1
+    assert not bool((changed & ~grow(rendered.masks, 3)).any())
+    there = rendered.masks.flatten(1).any(1)
+    np.testing.assert_array_equal(there.numpy(), values["grade"] > 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channel", "sign"), [("haemorrhages", 1, -1), ("exudates", 1, 1), ("cotton_wool", 2, 1)]
+)
+def test_lesions_are_dark_or_bright_by_their_kind(kind: str, channel: int, sign: int) -> None:
+    phantom, seeds = FundusPhantom(**CLEAR), np.arange(20)
+    values = fixed(20, grade=2, **{kind: 1.0})
+    mask = phantom.masks_by_kind(values, seeds, 256, {})[:, KINDS.index(kind)]
+    pictures = [phantom.render({**values, "lesion_contrast": np.full(20, c)}, seeds, 256, {}).images for c in (0.5, 1)]
+    inside = [((picture[:, channel] * mask).sum((1, 2)) / mask.sum((1, 2))) for picture in pictures]
+    assert bool((sign * (inside[1] - inside[0]) > 0).all())
+
+
+def test_no_lesion_lies_beyond_the_view_of_a_camera() -> None:
+    phantom = FundusPhantom(flaws=0)
+    values, nuisance = draw(phantom, 20, 3)
+    values |= {"grade": np.full(20, 4), "camera": np.ones(20), "lesion_size": np.full(20, 0.7)}
+    values |= {kind: np.ones(20) for kind in KINDS}
+    place = (np.arange(128) + 0.5) / 128 - 0.5
+    seen = (np.hypot(place[:, None], place) < 0.496) & (np.abs(place)[:, None] < 0.42)
+    rendered = phantom.render(values, nuisance, 128, {})
+    images, masks = rendered.images, rendered.masks
+    assert float(images[:, :, torch.as_tensor(~seen)].median()) == 0
+    kept = masks[:, 0] & torch.as_tensor(seen)
+    assert float(kept.sum() / masks.sum()) > 0.99
+
+
+def test_the_disc_lies_to_the_nose_and_has_its_size() -> None:
+    """With all else even, what a pale cup of .8 adds over one of .2 is a ring within the disc."""
+    phantom, seeds = FundusPhantom(**CLEAR), np.arange(30)
+    place = (np.arange(256) + 0.5) / 256 - 0.5
+    for side, sign in ((0, -1), (1, 1)):
+        large, small = (
+            phantom.render(fixed(30, side=side, cup=cup), seeds, 256, {}).images[:, 2].numpy() for cup in (0.8, 0.2)
+        )
+        ring = np.abs(large - small)
+        middle = (ring.sum(1) * place).sum(1) / ring.sum((1, 2))
+        assert bool(((sign * middle > 0.19) & (sign * middle < 0.31)).all())
+        across = (ring > 0.01).sum((1, 2)) / 256**2
+        assert bool((across < np.pi * (1.2 * DISC) ** 2).all())
+        assert bool((across > 0.3 * np.pi * DISC**2).all())
+
+
+def test_eyes_of_a_patient_share_what_strangers_do_not() -> None:
+    """The tint of two eyes of a patient (seeds 2k, 2k + 1), one mirrored, is nearer than that of two patients."""
+    phantom, values = FundusPhantom(**CLEAR), fixed(60)
+    tint = [
+        phantom.render(values, 2 * np.arange(60) + eye, 64, {}).images[:, :, 24:40, 8:24].mean((2, 3)) for eye in (0, 1)
+    ]
+    tint = [colours[:, 2] / colours[:, 1] for colours in tint]
+    within, between = tint[0] - tint[1], tint[0] - tint[1].roll(1)
+    assert float(within.abs().mean()) < 0.75 * float(between.abs().mean())
+
+
+def test_pigment_darkens_light_brightens_and_calibre_widens() -> None:
+    def mean(**values: float) -> Tensor:
+        return FundusPhantom(**CLEAR).render(fixed(20, **values), np.arange(20), 96, {}).images.mean((1, 2, 3))
+
+    assert bool((mean(pigment=0) > mean(pigment=1)).all())
+    assert bool((mean(illumination=-1) < mean(illumination=1)).all())
+    assert bool((mean(calibre=0.8) > mean(calibre=1.25)).all())
+
+
+def test_a_larger_image_shows_the_same_scene() -> None:
+    phantom = FundusPhantom(grain=0)
+    values, nuisance = draw(phantom, 16, 6)
+    small, large = (phantom.render(values, nuisance, size, {}) for size in (64, 256))
+    shrunk = torch.nn.functional.avg_pool2d(large.images, 4)
+    assert float((small.images - shrunk).abs().mean()) < 0.02
+
+
+def test_it_is_built_by_name_with_checked_arguments() -> None:
+    built, same = build("phantom", "fundus", {"scars": 1, "flaws": 0}), FundusPhantom(scars=1, flaws=0)
+    assert torch.equal(*(phantom.render(fixed(2), np.arange(2), 64, {}).images for phantom in (built, same)))
+    with pytest.raises(ValueError, match="scars"):
+        build("phantom", "fundus", {"scars": 2})
+
+
+def test_scars_of_laser_are_no_lesions_and_leave_the_masks() -> None:
+    values, seeds = fixed(12, grade=2, exudates=0.5), np.arange(12)
+    with_scars, without = (FundusPhantom(scars=share).render(values, seeds, 96, {}) for share in (1.0, 0.0))
+    assert torch.equal(with_scars.masks, without.masks)
+    assert bool(((with_scars.images - without.images).abs().amax((1, 2, 3)) > 0.05).all())
+
+
+def test_at_no_difficulty_there_is_no_lesion_and_at_half_it_is_half_seen() -> None:
+    phantom, there, seeds = FundusPhantom(), fixed(8, grade=3), np.arange(8)
+    without = phantom.render({**there, "grade": np.zeros(8)}, seeds, 64, {})
+    hidden, half, whole = (phantom.render(there, seeds, 64, {"grade": d}) for d in (0.0, 0.5, 1.0))
+    assert torch.equal(hidden.images, without.images)
+    assert not bool(hidden.masks.any())
+    assert torch.equal(half.masks, whole.masks)
+    change = [(seen.images - without.images).abs().mean((1, 2, 3)) for seen in (half, whole)]
+    assert bool((change[0] < 0.8 * change[1]).all())
+    assert bool((change[0] > 0.2 * change[1]).all())
