@@ -89,8 +89,13 @@ def test_a_job_that_cannot_be_read_or_sent_says_so_and_the_rest_goes_on(tmp_path
     assert "this job cannot be sent" in outcome.failed["unsendable"]
 
 
-def test_an_interrupt_while_a_worker_starts_does_not_kill_it(tmp_path: Path) -> None:
-    """The terminal sends it to the whole group: the child is signalled as soon as there is one."""
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+"""Of a terminal, and of a scheduler, `timeout` or a container that ends."""
+
+
+@BOTH
+def test_an_interrupt_while_a_worker_starts_does_not_kill_it(tmp_path: Path, number: int) -> None:
+    """It is sent to the whole group: the child is signalled as soon as there is one."""
     done = threading.Event()
 
     def interrupt_children() -> None:
@@ -98,7 +103,7 @@ def test_an_interrupt_while_a_worker_starts_does_not_kill_it(tmp_path: Path) -> 
         while not done.is_set() and not signalled:
             for child in multiprocessing.active_children():
                 if child.pid is not None:
-                    os.kill(child.pid, signal.SIGINT)
+                    os.kill(child.pid, number)
                     signalled.add(child.pid)
 
     threading.Thread(target=interrupt_children).start()
@@ -107,7 +112,9 @@ def test_an_interrupt_while_a_worker_starts_does_not_kill_it(tmp_path: Path) -> 
     assert (outcome.done, outcome.failed) == (["a"], {})
 
 
-def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> None:
+@BOTH
+def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path, number: int) -> None:
+    """Sent to the worker too, as to all of the group."""
     started, left = tmp_path / "started", tmp_path / "left"
     tasks = [
         Task("waits", WaitForStop(started, left), "waits", cost=9),
@@ -117,12 +124,15 @@ def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path) -> Non
     def interrupt() -> None:
         while not started.exists():
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, number)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=interrupt).start()
     heard: list[str] = []
     outcome = Workers(1, heard=lambda: heard.append("heard")).run(tasks, lambda _: None)
-    assert outcome.stopped
+    assert (outcome.stopped, outcome.failed) == (True, {})
     assert heard == ["heard"]
     assert left.exists()
     assert not (tmp_path / "later").exists()

@@ -155,13 +155,15 @@ def test_weights_that_are_not_kept_go_after_the_probes(tmp_path: Path) -> None:
         assay.load_model(trial)
 
 
-def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
+    """Sent to the whole group, as a terminal and a scheduler do."""
     spec = write_spec(tmp_path, recipe={**SMALL["recipe"], "epochs": 2000}, contrasts=[], seeds=1)
     process = command("run", spec, "--out", tmp_path, "--workers", "1", "--json")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "planned"
     assert json.loads(process.stdout.readline())["event"] == "started"
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert json.loads(out.splitlines()[-1])["stopped"] is True

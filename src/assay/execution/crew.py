@@ -17,11 +17,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.resource_tracker import ensure_running
 
 from assay.execution.memory import KEEP_MEMORY
 from assay.execution.tasks import Context, Job, Stopped, Task, describe
 
 REPORT_EVERY = 0.25
+ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+"""A terminal and a scheduler send them to the whole process group; what they ask for is the parent's to carry out."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -139,7 +142,8 @@ class Crew:
 
 def _work(pipe: Connection, stop: Connection) -> None:
     """What a worker process does until its pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    for number in ASKS_TO_STOP:
+        signal.signal(number, signal.SIG_IGN)  # the parent decides what it means
     _die_with_parent()
     last = 0.0
 
@@ -196,8 +200,9 @@ def _environment(values: dict[str, str]) -> Generator[None]:
 
 @contextmanager
 def _undisturbed() -> Generator[None]:
-    """Interrupts wait: a process that is started meanwhile has them blocked until it ignores them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Signals wait: a process that is started meanwhile has them blocked until it ignores them."""
+    ensure_running()  # this helper of multiprocessing unblocks signals when it begins, else with the first process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKS_TO_STOP)
     try:
         yield
     finally:

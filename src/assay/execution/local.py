@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from assay.execution.crew import Crew, Stop, Worker
+from assay.execution.crew import ASKS_TO_STOP, Crew, Stop, Worker
 from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Task, describe
 
 
@@ -136,7 +136,7 @@ def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Gen
             heard()
         stop.set()
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupted) for number in ASKS_TO_STOP}
     try:
         yield
     finally:
