@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.execution.small import SMALL
 
+from assay.core.errors import StoreError
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
 from assay.execution.contrasts import spec_pairs
-from assay.execution.stated import state, stated
+from assay.execution.stated import FILE, state, stated
 
 
 def small(**changes: Any) -> StudySpec:
@@ -37,6 +38,17 @@ def test_a_level_that_is_added_after_results_is_exploratory(tmp_path: Path) -> N
     for _ in range(2):
         state(tmp_path, losses("supcon", "focal"), results_exist=True)
         assert exploratory(tmp_path, losses("supcon", "focal")) == {"supcon": False, "focal": True}
+
+
+def test_a_damaged_file_of_what_was_stated_is_to_be_restored_and_never_deleted(tmp_path: Path) -> None:
+    state(tmp_path, losses("supcon"), results_exist=False)
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(
+        StoreError, match=r"stated\.json: it is damaged .*; restore it from a copy: .*exploratory"
+    ) as caught:
+        state(tmp_path, losses("supcon"), results_exist=True)
+    assert "delete" not in str(caught.value)
+    assert (tmp_path / FILE).read_text() == "{"
 
 
 def test_a_level_that_is_added_before_results_is_stated(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import errno
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
 from assay.core.errors import StoreError
 from assay.core.files import write_whole
+from assay.store import files
 from assay.store.files import connect, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.migrations import migrated
 
@@ -76,6 +81,45 @@ def test_a_damaged_record_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(StoreError, match=r"x\.json.*delete this file and run the study again"):
         read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("read", [read_json, read_parquet])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged_nor_to_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object], number: int
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"{}")
+
+    def refused(self: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(StoreError) as caught:
+        read(path)
+    why = os.strerror(number)
+    assert str(caught.value) == (
+        f"cannot read {path}: {why}; keep the file, see to its permissions and its disk, and try again"
+    )
+
+
+def test_memory_that_runs_out_says_nothing_against_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.parquet"
+    write_parquet(path, {"a": np.arange(3)})
+
+    class Full:
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def execute(self, _: str) -> None:
+            raise duckdb.OutOfMemoryException("failed to allocate 9 GiB")
+
+    monkeypatch.setattr(files, "connect", Full)
+    with pytest.raises(duckdb.OutOfMemoryException):
+        read_parquet(path)
 
 
 def test_records_of_a_later_schema_are_refused_and_older_ones_brought_up(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ from assay.execution.contrasts import Pair, spec_pairs
 from assay.store.files import read_json, write_json
 
 FILE = "stated.json"
+_LOST = (
+    "restore it from a copy: it alone says which comparisons were stated before results existed, and without it every "
+    "one counts as exploratory, for ever"
+)
 _PLACES = ("folder", "table", "classes", "medmnist", "dataset")
 """Where images lie, which may be moved; images that were edited are told elsewhere."""
 
@@ -72,4 +76,4 @@ def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
 
 
 def _known(root: Path) -> dict[str, Any]:
-    return read_json(root / FILE) if (root / FILE).is_file() else {}
+    return read_json(root / FILE, damaged=_LOST) if (root / FILE).is_file() else {}

@@ -36,12 +36,30 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
     write_text(path, json.dumps(_without_nan(value), sort_keys=sort_keys, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file. Raises StoreError that names the file when it is missing or damaged."""
+REMADE = "delete this file and run the study again"
+
+
+def read_json(path: Path, *, damaged: str = REMADE) -> Any:
+    """The value in a JSON file. damaged: what to do about a file that holds no JSON.
+
+    Raises StoreError that names the file when it is missing, cannot be read or is damaged.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}; delete this file and run the study again") from error
+        return json.loads(_content(path, missing="restore it from a copy, or run the study again"))
+    except ValueError as error:
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {damaged}") from error
+
+
+def _content(path: Path, missing: str) -> bytes:
+    """Raises StoreError where the system does not let it be read, which says nothing against what it holds."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreError(f"cannot read {path}: there is no such file; {missing}") from error
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}; keep the file, see to its permissions and its disk, and try again"
+        ) from error
 
 
 def write_parquet(path: Path, columns: Columns) -> None:
@@ -67,14 +85,17 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
 def read_parquet(path: Path) -> dict[str, np.ndarray]:
     """All columns of a Parquet file; missing numbers are NaN.
 
-    Raises StoreError that names the file when it is missing or damaged.
+    Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
     with connect() as database:
         try:
             read = database.execute(f"SELECT * FROM read_parquet('{quoted(alone(path))}')").fetchnumpy()
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
         except duckdb.Error as error:
-            why = "it is damaged" if path.is_file() else "there is no such file"
-            raise StoreError(f"cannot read {path}: {why}; delete its folder and run the study again") from error
+            remade = "delete its folder and run the study again"
+            _content(path, missing=remade)  # a file that can be read, and not by DuckDB, is damaged
+            raise StoreError(f"cannot read {path}: it is damaged; {remade}") from error
     found = cast("dict[str, np.ndarray]", read)
     return {name: _filled(column) for name, column in found.items()}
 
