@@ -17,9 +17,11 @@ from tests.execution.small import SMALL, write_spec
 
 from assay.cli import app
 from assay.cli.results import HEADS, SHOWN
+from assay.core.errors import StoreError
 from assay.execution.run import Result
 from assay.store import schema
 from assay.store.files import read_rows
+from assay.store.lock import working_in
 from assay.store.schema import TABLES
 
 COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
@@ -161,6 +163,28 @@ def test_clean_lists_and_deletes_only_when_told(ask: Asking, run_copy: Path) -> 
     assert stray.is_dir()
     assert "deleted" in ask("clean", "small", "--yes").out
     assert not stray.exists()
+
+
+def test_clean_lists_what_it_deletes_while_no_run_can_begin(
+    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that began between the two could name, and need, what was listed."""
+    held: list[bool] = []
+
+    def listed(root: Path) -> list[Path]:
+        try:
+            with working_in(root):
+                held.append(False)
+        except StoreError:
+            held.append(True)
+        return []
+
+    monkeypatch.setattr("assay.execution.stored.unnamed", listed)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "study.json").write_text("{}")
+    for yes in (["--yes"], []):
+        assert ask("clean", "small", "--out", tmp_path, *yes).code == 0
+    assert held == [True, False]
 
 
 def test_a_finished_study_runs_nothing_and_says_so(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

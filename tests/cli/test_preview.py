@@ -13,6 +13,8 @@ from tests.cli.asking import Asking
 from tests.data.sources.making import noise, save, write_table
 from tests.execution.small import SMALL, write_spec
 
+from assay.store.lock import working_in
+
 
 @pytest.fixture
 def spec(tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -148,6 +150,21 @@ def test_a_dosed_confounder_is_counted_by_class(
     assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
     assert all(tie["factor"] != "tag" for tie in clean["achieved"])
     assert "tag with malignant: as found, achieved +" in ask("preview", tmp_path / "small.yaml").out
+
+
+def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Asking, spec: Path) -> None:
+    folder = Path("runs/small/preview")
+    half = folder / ".index.html.77.partial"
+    folder.mkdir(parents=True)
+    half.write_bytes(b"what a killed preview left")
+    with working_in(folder):
+        answer = ask("preview", spec)
+    assert (answer.code, half.exists()) == (2, True)
+    assert "another run works in runs/small/preview: wait until it ends" in answer.err
+    with working_in(folder.parent):
+        assert ask("preview", spec).code == 0
+    assert (folder / "index.html").is_file()
+    assert not half.exists()
 
 
 def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

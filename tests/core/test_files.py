@@ -48,6 +48,15 @@ def test_what_a_killed_writer_leaves_is_known_by_its_name(tmp_path: Path) -> Non
     assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
+def test_a_run_that_begins_leaves_alone_what_a_preview_is_writing(tmp_path: Path) -> None:
+    def begins(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        RunFolder(tmp_path).remove_partial_files()
+
+    write_whole(tmp_path / "preview" / "index.html", begins)
+    assert (tmp_path / "preview" / "index.html").read_bytes() == b"half"
+
+
 def test_what_stood_there_is_untouched_by_a_writer_that_fails(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_bytes(path, b"before")

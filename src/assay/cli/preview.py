@@ -43,15 +43,19 @@ def preview_command(asked: Request) -> None:
     from assay.execution.power import detectable_differences
     from assay.execution.preview import make_preview
     from assay.execution.run import prepare
+    from assay.store.folder import PREVIEW, RunFolder
+    from assay.store.lock import working_in
 
-    folder = run_folder(spec, asked.scale, asked.out) / "preview"
+    folder = run_folder(spec, asked.scale, asked.out) / PREVIEW
     device = choose_device(asked.device)
     with reading_shown(asked.json) as told:
         prepared = prepare(spec, folder.parent, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
-    preview = make_preview(spec, prepared.population, folder)
-    power = detectable_differences(spec, prepared.population)
-    found = Found(prepared, preview, power, crew(asked.workers, device)[1], folder)
-    page = write_preview(found)
+    with working_in(folder):
+        RunFolder(folder).remove_partial_files()
+        preview = make_preview(spec, prepared.population, folder)
+        power = detectable_differences(spec, prepared.population)
+        found = Found(prepared, preview, power, crew(asked.workers, device)[1], folder)
+        page = write_preview(found)
     if asked.json:
         print(jsonlib.dumps(_facts(found, page), indent=1))
         return

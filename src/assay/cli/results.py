@@ -6,6 +6,7 @@ import csv as csvlib
 import json as jsonlib
 import math
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,11 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
 
     from assay.execution.stored import unnamed
 
-    paths = unnamed(folder)
-    size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
-    if yes:
-        with working_in(folder):
-            for path in paths:
-                remove_unit(path)
+    with working_in(folder) if yes else nullcontext():  # a run that has begun may name what it did not name before
+        paths = unnamed(folder)
+        size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
+        for path in paths if yes else ():
+            remove_unit(path)
     if json:
         print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
         return

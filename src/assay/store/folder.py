@@ -21,6 +21,9 @@ from assay.store.wide import flattened, unflattened
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
 
+PREVIEW = "preview"
+"""The folder of a run folder that a preview writes, and holds by a lock of its own."""
+
 EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
@@ -142,9 +145,13 @@ class RunFolder:
         return path.is_file() and read_json(path) == read_json(self.root / "study.json").get("stamp")
 
     def remove_partial_files(self) -> None:
-        """Remove files that a killed run did not finish writing. For who holds the folder."""
+        """Remove files that a killed run did not finish writing. For who holds the folder.
+
+        Those of a preview are its own, which may be written while a run begins.
+        """
         for path in self.root.rglob(".*.partial"):
-            path.unlink(missing_ok=True)
+            if self.root / PREVIEW not in path.parents:
+                path.unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
         """A table as rows. Raises StoreError when there is none of that name, or the study has not been analysed."""
