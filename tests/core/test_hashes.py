@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 
 from assay.core import registry
+from assay.core.component import Component
 from assay.core.environment_spec import EnvironmentSpec
+from assay.core.hashing import canonical_json, content_hash
 from assay.core.parsing import parse_study
 from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
 from assay.core.yaml import parse_yaml
@@ -197,6 +199,40 @@ def test_a_dotted_path_enters_with_its_module_file(tmp_path: Path) -> None:
     first = canonical("class Mine:\n    pass\n")
     assert canonical("class Mine:\n    pass\n") == first
     assert canonical("class Mine:\n    pass  # other\n") != first
+
+
+ARGUMENTS = ("source", "version", "name", "kind", "params", "temperature")
+
+
+def test_every_argument_of_a_users_own_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is called like what stands beside arguments in a name: the hash of the file."""
+    monkeypatch.syspath_prepend(tmp_path)
+    taken = ", ".join(f"{name}: float = 0" for name in ARGUMENTS)
+    (tmp_path / "hungry.py").write_text(f"class Mine:\n    def __init__(self, context, *, {taken}):\n        pass\n")
+
+    def id(**params: float) -> str:
+        return content_hash(Component(kind="loss", name="hungry:Mine", params=params).model_dump())
+
+    params = [{name: value} for name in ARGUMENTS for value in (1.0, 2.0)]
+    every = [id(), *(id(**one) for one in params), *(id(source=1, version=other) for other in (1, 2))]
+    assert len(set(every)) == len(every)
+    (tmp_path / "sated.py").write_text((tmp_path / "hungry.py").read_text() + "# another file\n")
+    bodies = [
+        Component(kind="loss", name=f"{name}:Mine", params={"source": 1}).model_dump() for name in ("hungry", "sated")
+    ]
+    assert bodies[0]["hungry:Mine"] != bodies[1]["sated:Mine"], "its file names it too"
+
+
+def test_a_version_and_an_argument_of_that_name_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    versioned = create_model("Versioned", __base__=registry.Params, version=(int, 0))
+
+    def body(code: int, **params: int) -> Any:
+        entry = registry.Entry("loss", "supcon", "a:b", versioned, "", version=code)
+        monkeypatch.setitem(vars(registry)["_entries"], ("loss", "supcon"), entry)
+        return canonical_json(Component(kind="loss", name="supcon", params=params).model_dump())
+
+    every = [body(1), body(1, version=2), body(2), body(2, version=2), body(2, version=3)]
+    assert len(set(every)) == len(every)
 
 
 def test_the_three_parts_have_hashes_of_their_own(study: Study) -> None:

@@ -148,6 +148,7 @@ EDITS: dict[str, tuple[str, str]] = {
     "two components in one": ("supcon]", "{supcon: {}, triplet: {}}]"),
     "arguments that are none": ("supcon]", "{supcon: 0.1}]"),
     "a probe twice": ("[performance]", "[performance, performance]"),
+    "a probe in no environment": ("[performance]", "[performance, {decodability: {environment: sane}}]"),
     "one probe, not in a list": ("[performance]", "performance"),
     "no source of images": ("phantom: nodule, ", ""),
     "two sources of images": ("phantom: nodule, ", "phantom: nodule, folder: /, "),

@@ -90,7 +90,7 @@ def test_a_read_only_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(StoreError, match=r"to the cache .*: the folder is read-only; make room there"):
+    with pytest.raises(StoreError, match=r"new/a\.lock: Read-only file system; make room there, or let ASSAY"):
         ArrayCache(tmp_path / "new").get("a", SHAPE, np.uint8, _seven)
 
 

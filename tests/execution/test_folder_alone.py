@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.execution.started import WORKING
 from tests.execution.tiny import TINY, plan_tiny, run_tiny
 
 import assay
-from assay.core.errors import StoreError
+from assay.core.errors import SpecError, StoreError
 from assay.execution import jobs
 from assay.execution.run import rebuild
 from assay.execution.stored import stamp, stored_study, unnamed
@@ -62,19 +67,67 @@ class Plain(Objective):
 """
 
 
-def test_a_report_of_a_loss_that_was_edited_since_is_that_of_the_run(
-    study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+REBUILT = """
+import sys
+from pathlib import Path
+from assay.execution.run import rebuild
+from assay.execution.stored import stamp, stored_study
+from assay.store.folder import RunFolder
+root = Path(sys.argv[1])
+rebuild(root)
+print(stamp(stored_study(root).plan)["trained"], RunFolder(root).tables_are_current())
+"""
+
+
+@pytest.fixture
+def own_loss(study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A loss of the user's own, in a module that no process has imported yet."""
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own_loss.py").write_text(OWN)
-    root = run_tiny(tmp_path / "tiny", recipe={**TINY["recipe"], "loss": "own_loss:Plain"}).folder
+    name = f"own_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    return tmp_path / f"{name}.py"
+
+
+def with_loss(module: Path) -> dict[str, Any]:
+    return {**TINY["recipe"], "epochs": 1, "loss": f"{module.stem}:Plain"}
+
+
+def test_a_report_of_a_loss_that_was_edited_since_is_that_of_the_run(own_loss: Path, tmp_path: Path) -> None:
+    root = run_tiny(tmp_path / "tiny", recipe=with_loss(own_loss)).folder
     assert RunFolder(root).tables_are_current()
-    before = stamp(stored_study(root).plan)
-    (tmp_path / "own_loss.py").write_text(OWN + "# a comment\n")
-    assert stamp(stored_study(root).plan) != before
-    rebuild(root)
-    assert RunFolder(root).tables_are_current()
+    before = stamp(stored_study(root).plan)["trained"]
+    own_loss.write_text(OWN + "# a comment\n")
+    run = [sys.executable, "-B", "-c", REBUILT, str(root)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    now, current = done.stdout.split()
+    assert now != before
+    assert current == "True"
+
+
+def test_a_loss_that_is_edited_while_python_runs_is_refused_as_the_old_code_would_run(
+    own_loss: Path, tmp_path: Path
+) -> None:
+    first = plan_tiny(tmp_path / "tiny", recipe=with_loss(own_loss))
+    (name,) = {trial.id for trial in first.plan.trials}
+    own_loss.write_text(OWN.replace("cross_entropy(", "2 * cross_entropy("))
+    assert first.plan.trials[0].training.id == name, "the name is that of the code that this process has"
+    with pytest.raises(SpecError, match=f"{own_loss.stem} was edited after this Python process .*: restart Python"):
+        plan_tiny(tmp_path / "tiny", recipe=with_loss(own_loss))
+    assert plan_tiny(tmp_path / "other").new_trials == 1, "a study that does not name it is none the worse"
+
+
+def test_a_worker_that_finds_a_loss_edited_since_planning_does_not_run_it(own_loss: Path, tmp_path: Path) -> None:
+    """It imports the module when it begins, perhaps an hour after the study was planned."""
+    prepared = plan_tiny(tmp_path / "tiny", recipe=with_loss(own_loss))
+    ((module, code),) = prepared.place.code
+    assert module == own_loss.stem
+    for task in prepared.tasks:
+        job: Any = task.job
+        assert job.place.code == ((module, code),)
+        with pytest.raises(SpecError, match="was edited since this run began: run the same command again"):
+            replace(job, place=replace(job.place, code=((module, "another"),)))(WORKING)
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_a_model_is_loaded_from_the_folder_alone(copied: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.execution.started import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
+from assay.core.lock import holding
+from assay.data.cache import default_cache_root
 from assay.execution.sources import SourceJob
 from assay.recipes.train import Diverged
 from assay.store.folder import RunFolder
@@ -57,6 +61,43 @@ def test_a_source_that_diverged_is_told_as_that(tmp_path: Path, monkeypatch: pyt
     (row,) = (row for row in trials if row["recipe"] == "large")
     assert row["status"] == "diverged"
     assert row["reason"].startswith("source large, seed 0 diverged, so nothing starts from it: diverged: the loss is")
+
+
+def test_a_source_that_diverged_is_not_trained_again_by_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nor is its record taken away, which the first run may be reading: it would only diverge again."""
+    fits: list[int] = []
+
+    def diverge(*_: Any, **__: Any) -> None:
+        fits.append(1)
+        raise Diverged(3, math.nan)
+
+    monkeypatch.setattr("assay.execution.jobs.fit", diverge)
+    runs = [prepared(tmp_path / name) for name in ("one", "two")]
+    (start,) = runs[0].plan.sources
+    for one in runs:
+        SourceJob(one.place, start)(WORKING)
+    assert len(fits) == 1
+    assert {one.place.folder.record("sources", start.id)["status"] for one in runs} == {"diverged"}
+
+
+def test_who_waited_for_a_source_takes_what_was_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained a second time")
+
+    monkeypatch.setattr("assay.execution.jobs.fit", never)
+    one = prepared(tmp_path / "one")
+    (start,) = one.plan.sources
+    cache = RunFolder(default_cache_root())
+    with ExitStack() as other:
+        other.enter_context(holding(cache.unit("sources", start.id) / ".lock"))
+
+        def other_ends(share: float, word: str) -> None:
+            assert word == "another run trains it"
+            cache.write_record("sources", start.id, {"status": "diverged", "reason": "the loss is nan"})
+            other.close()
+
+        SourceJob(one.place, start)(replace(WORKING, report=other_ends))
+    assert one.place.folder.record("sources", start.id)["reason"] == "the loss is nan"
 
 
 def test_a_source_of_a_source_that_collapsed_has_collapsed_with_it(tmp_path: Path):

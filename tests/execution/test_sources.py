@@ -17,6 +17,7 @@ from PIL import Image
 from tests.execution.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
 from assay.core.errors import SpecError, WeightsError
+from assay.core.lock import holding
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
 from assay.data.cache import default_cache_root
@@ -28,7 +29,6 @@ from assay.execution.stored import stored_study, unnamed
 from assay.execution.tasks import Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
 from assay.store.folder import RunFolder
-from assay.store.lock import alone_with
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_who_waits_for_a_source_can_be_stopped(tmp_path: Path):
     (source,) = one.plan.sources
     lock = RunFolder(default_cache_root()).unit("sources", source.id) / ".lock"
     stopping = replace(WORKING, should_stop=lambda: True)
-    with alone_with(lock, lambda: time.sleep(0.1)), pytest.raises(Stopped):
+    with holding(lock), pytest.raises(Stopped):
         SourceJob(one.place, source)(stopping)
     SourceJob(one.place, source)(WORKING)
 

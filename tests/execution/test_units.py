@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.execution.tiny import TINY, plan_tiny, run_tiny
 
 import assay
-from assay.core.errors import DataError
+from assay.core.errors import DataError, StoreError
 from assay.execution import jobs
 from assay.store.folder import RunFolder
 
@@ -47,6 +48,52 @@ def test_points_that_share_a_trial_each_have_their_results(tmp_path: Path, keep:
     assert len({readings[*twin, "same"] for twin in twins}) <= 2
     again = plan_tiny(tmp_path, environments=TAGGED, keep=keep)
     assert (again.new_trials, again.new_probes) == (0, 0)
+
+
+def test_weights_that_a_killed_run_left_behind_are_not_kept_either(tmp_path: Path) -> None:
+    """It was killed between the last probe's record and the removal of the weights: nothing is left to be run."""
+    run_tiny(tmp_path, keep="all")
+    (weights,) = tmp_path.glob("trials/*/weights.safetensors")
+    run_tiny(tmp_path, keep="none")
+    assert not weights.exists()
+    assert plan_tiny(tmp_path, keep="none").tasks == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"probes": ["performance", "decodability"]},
+        {"environments": {**TINY["environments"], "turned": {"association": {"texture": -0.5}}}},
+    ],
+    ids=["probe", "environment"],
+)
+def test_new_probes_of_weights_that_were_not_kept_are_refused_once_before_anything_is_run(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run_tiny(tmp_path, keep="none")
+    with pytest.raises(StoreError) as caught:
+        plan_tiny(tmp_path, keep="none", seeds=2, **changes)
+    assert str(caught.value) == (
+        f"1 finished trials in {tmp_path} would be probed anew, but their weights were not kept "
+        "(keep: none): leave probes and test environments as they were, or train again in another place with --out"
+    )
+    assert plan_tiny(tmp_path, keep="none", seeds=2).new_trials == 1
+    assert plan_tiny(tmp_path / "elsewhere", keep="none", **changes).new_trials == 1
+
+
+@pytest.mark.parametrize("probe", ["decodability", "representation"])
+def test_a_probe_that_names_an_environment_is_new_when_that_changes_and_only_then(tmp_path: Path, probe: str) -> None:
+    """Its numbers of before would else stand as those of what the environment has become."""
+    asked: dict[str, Any] = {"probes": [{probe: {"environment": "free"}}, probe]}
+
+    def ids(free: float, other: float) -> list[str]:
+        tests = {name: {"association": {"texture": tie}} for name, tie in (("free", free), ("other", other))}
+        prepared = plan_tiny(tmp_path, environments={"train": TINY["environments"]["train"], **tests}, **asked)
+        return [unit.id for unit in prepared.plan.probes]
+
+    (named, neutral), changed = ids(0.0, 0.9), ids(0.3, 0.9)
+    assert (named == changed[0], neutral == changed[1]) == (False, True)
+    assert ids(0.0, -0.9) == [named, neutral]
 
 
 def test_a_probe_that_failed_once_and_then_succeeded_leaves_no_failure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from pydantic import SerializationInfo, model_serializer, model_validator
@@ -33,12 +33,17 @@ class Component(Frozen):
         entry = lookup(self.kind, self.name)
         body = {name: value for name, value in self.params.items() if name not in entry.params.file_hashes}
         if entry.version != 1:
-            body["version"] = entry.version
+            body[_beside("version", entry.params.model_fields)] = entry.version
         if entry.source_hash:
-            body["source"] = entry.source_hash
+            body[_beside("source", body)] = entry.source_hash
         return {self.name: body} if body else self.name
 
     @property
     def label(self) -> str:
         """What a figure calls it, as on an axis: `supcon`, `supcon(temperature=0.05)`; files by their names alone."""
         return label({self.name: dict(self.params)})
+
+
+def _beside(key: str, arguments: Container[str]) -> str:
+    """The key of what is no argument: in parentheses, as no argument can be, where an argument has its name."""
+    return f"({key})" if key in arguments else key

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
+from assay.core.check_probes import check_probes
 from assay.core.check_task import check_task, usual_probes
 from assay.core.checks import (
     check_contrasts,
@@ -183,6 +184,7 @@ def _check_together(
     points = [point for point, _ in placed]
     check_task(points, data, contrasts, probes, problems)
     names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
+    check_probes(probes or (), points[0].tests, problems)
     check_contrasts(contrasts, axes, points[0].tests, names, probes, problems)
 
 

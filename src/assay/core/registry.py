@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -44,11 +45,14 @@ class Params(BaseModel):
     file_hashes: argument that is a file's path -> argument that holds its SHA-256. The latter is found from the file
     unless it is given, and alone it enters hashes: a changed file is another thing, a moved one is the same.
     folders: arguments that are paths of folders.
+    environments: arguments that name a test environment, unless they have their default. A study that lacks it is
+    refused, and what is looked at there is part of a probe's name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     file_hashes: ClassVar[Mapping[str, str]] = {}
     folders: ClassVar[tuple[str, ...]] = ()
+    environments: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +79,11 @@ class NoParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One registered component. `target` is `module:attribute`; `version` rises when its output changes."""
+    """One registered component. `target` is `module:attribute`; `version` rises when its output changes.
+
+    source_hash: of the whole module file of a dotted path, as this process imported it; empty for a registered name,
+    which has a version.
+    """
 
     kind: ComponentKind
     name: str
@@ -83,22 +91,18 @@ class Entry:
     params: type[Params]
     summary: str
     version: int = 1
+    source_hash: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Import the implementation."""
         module, _, attribute = self.target.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
-    @property
-    def source_hash(self) -> str:
-        """The hash of the whole module file for a dotted path; empty for a registered name, which has a version."""
-        if self.name != self.target:
-            return ""
-        module = importlib.import_module(self.target.partition(":")[0])
-        return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
-
 
 _entries: dict[tuple[str, str], Entry] = {}
+_imported: dict[str, str] = {}
+"""The modules of dotted paths, with the hash of each one's file when it was first needed here: that is the code which
+this process runs, whatever stands in the file later."""
 
 
 def register(
@@ -156,7 +160,41 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
         target = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise SpecError(f"{kind} '{name}' cannot be imported: {error}; expected package.module:attribute") from error
-    return Entry(kind, name, name, _params_of(target), inspect.getdoc(target) or "")
+    source = _imported.setdefault(module_name, _hash_of(module_name))
+    return Entry(kind, name, name, _params_of(target), inspect.getdoc(target) or "", source_hash=source)
+
+
+def own_code(document: str) -> tuple[tuple[str, str], ...]:
+    """The modules of the dotted paths in a study's JSON text, each with the hash of its file.
+
+    Raises SpecError for one that was edited since this process imported it: what runs would not be what is named.
+    """
+    found = {module: known for module, known in _imported.items() if f'"{module}:' in document}
+    for module, known in found.items():
+        if _hash_of(module) != known:
+            raise SpecError(
+                f"{module} was edited after this Python process had imported it, and the process still has the code "
+                "from before: restart Python (in a notebook, its kernel) and run again"
+            )
+    return tuple(sorted(found.items()))
+
+
+def require_code(planned: Iterable[tuple[str, str]]) -> None:
+    """Raises SpecError where a module that this process imports is not the one that `own_code` told when planning."""
+    for module, known in planned:
+        importlib.import_module(module)
+        if _imported.setdefault(module, _hash_of(module)) != known:
+            raise SpecError(
+                f"{module} was edited since this run began: run the same command again, which plans it anew"
+            )
+
+
+def _hash_of(module: str) -> str:
+    """Of an imported module's file; empty when the file is gone."""
+    try:
+        return hashlib.sha256(Path(str(sys.modules[module].__file__)).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
 
 
 def _params_of(target: Callable[..., Any]) -> type[Params]:

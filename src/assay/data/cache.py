@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from assay.core.errors import StoreError
 from assay.core.files import write_bytes
+from assay.core.lock import holding
 from assay.data.dataset import ONE_KIND
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -30,6 +30,10 @@ _REASONS = {
     errno.EACCES: "the folder may not be written",
     errno.EPERM: "the folder may not be written",
 }
+
+
+ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
+"""What to do where the cache cannot be written."""
 
 
 def default_cache_root() -> Path:
@@ -83,7 +87,7 @@ class ArrayCache:
         found = self._open(path, shape, wanted, beside)
         if found is not None:
             return found
-        with locked(path.with_suffix(".lock")):
+        with holding(path.with_suffix(".lock"), remedy=ELSEWHERE):
             found = self._open(path, shape, wanted, beside)  # another process may have built it meanwhile
             if found is None:
                 _build(path, shape, wanted, fill)
@@ -122,20 +126,8 @@ def writing(path: Path) -> Generator[None]:
         if error.errno not in _REASONS:
             raise
         raise StoreError(
-            f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; "
-            "make room there, or let ASSAY_CACHE name another folder"
+            f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; {ELSEWHERE}"
         ) from error
-
-
-@contextmanager
-def locked(path: Path) -> Generator[None]:
-    """Hold a lock that the system releases when its holder dies. The lock file stays: removing it would race."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a")
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,12 @@ from assay.core.data_spec import DataSpec
 from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
-from assay.core.registry import build
+from assay.core.registry import build, require_code
 from assay.core.spec import TrainingSpec
 from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, untold
-from assay.execution.device import computing_on, device_name
+from assay.execution.device import computing_on
+from assay.execution.provenance import PROVENANCE, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
@@ -40,21 +39,23 @@ from assay.store.files import write_json, write_rows
 from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 
 CURVE = "curve.parquet"
-PROVENANCE = "provenance.json"
 OF_A_SOURCE = {"for": "source"}
 """Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike."""
 WITHOUT_START = "without_start"
 """In the record of what could not start: the id of the source that is of no use."""
-LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a study's records and the shared cache lie, and how bad rows are treated."""
+    """Where a study's records and the shared cache lie, how bad rows are treated, and what code of the user's it has.
+
+    code: as `own_code` told it when the study was planned.
+    """
 
     root: Path
     cache: Path
     skip_bad_rows: bool = False
+    code: tuple[tuple[str, str], ...] = ()
 
     @property
     def folder(self) -> RunFolder:
@@ -85,6 +86,7 @@ class TrainJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`. A training that diverged, or whose head could not be fitted, is a result and leaves a record."""
+        require_code(self.place.code)
         folder, id = self.place.folder, self.training.id
         unit = folder.unit(self.kind, id)
         if folder.complete(self.kind, id):
@@ -180,10 +182,11 @@ class ProbeJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`. A trial that left no network has nothing to read: its probes leave records that say so."""
+        require_code(self.place.code)
         folder = self.place.folder
         missing = {id: component for id, component in self.probes.items() if not folder.complete("probes", id)}
         trial = folder.record("trials", self.training.id)
-        if reason := _nothing_to_read(trial):
+        if reason := nothing_to_read(trial):
             for id, component in missing.items():
                 folder.write_measurements(id, [], self._record(component, reason))
             return
@@ -199,7 +202,7 @@ class ProbeJob:
         for id, component in missing.items():
             folder.write_measurements(id, result.measurements[id], self._record(component, ""))
         if not self.keep_weights:
-            weights_path(folder, self.training.id).unlink()
+            weights_path(folder, self.training.id).unlink(missing_ok=True)
 
     def _record(self, component: Component, reason: str) -> dict[str, Any]:
         return {"trial": self.training.id, "probe": component.name, "params": dict(component.params), "reason": reason}
@@ -225,7 +228,7 @@ def _kept_read(outputs: dict[str, np.ndarray]) -> Read:
     return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
 
 
-def _nothing_to_read(trial: Mapping[str, Any]) -> str:
+def nothing_to_read(trial: Mapping[str, Any]) -> str:
     """Why a trial left no network; empty where it left one."""
     if WITHOUT_START in trial:
         return "what the training starts from is of no use"
@@ -296,16 +299,3 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
 def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
     """The logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
     return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
-
-
-def provenance(start: float, device: str) -> dict[str, Any]:
-    """When and where a unit was made and by what. Never part of a result."""
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
-        "seconds": time.time() - start,
-        "machine": platform.machine(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "device": device_name(device),
-        "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
-    }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.core.registry import own_code
 from assay.core.spec import StudySpec
 from assay.data.cache import Told, default_cache_root, untold
 from assay.execution.analysis import analyse, analyse_records
@@ -17,6 +18,7 @@ from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
 from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
+from assay.execution.leftovers import check_weights, sweep
 from assay.execution.local import Workers
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
 from assay.execution.starts import check_starts
@@ -24,7 +26,6 @@ from assay.execution.stated import state
 from assay.execution.stored import planned_before, stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
 from assay.execution.tasks import Event, Executor, Job, Observer, Task
-from assay.recipes.checkpoint import remove_checkpoint
 from assay.report.page import write_page
 from assay.shifts.population import Population
 from assay.store.folder import RunFolder
@@ -94,10 +95,11 @@ def prepare(
 
     device: as `choose_device` gives it. told: hears of images while they are read.
 
-    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`), and
-    WeightsError when a start cannot (`check_starts`).
+    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`),
+    WeightsError when a start cannot (`check_starts`), and StoreError when weights that a new probe reads were not kept.
     """
-    place = Place(root, default_cache_root(), skip_bad_rows)
+    code = own_code(spec.model_dump_json(context={"complete": True}))
+    place = Place(root, default_cache_root(), skip_bad_rows, code)
     population = population_of(spec.data, place, device, fresh=True, told=told)
     starts = {name: population_of(source.data, place, device, told=told) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
@@ -105,6 +107,7 @@ def prepare(
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
         return Prepared(spec, place, population, plan, (), 0, 0, 0, (), (), device)
+    check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
@@ -137,7 +140,7 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
     folder = place.folder
     state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
     store(folder, plan, inputs_of(population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
-    _sweep(plan, folder)
+    sweep(plan, folder)
     with watch(prepared.tasks) as display:
         outcome = executor.run(prepared.tasks, lambda event: _kept(place, event, display))
     trials = {trial.id for trial in plan.trials}
@@ -172,17 +175,6 @@ def quietly(_: Sequence[Task]) -> Generator[Observer]:
 def local_executor(workers: int, heard: Callable[[], None] | None = None) -> Workers:
     """So many worker processes on this machine. heard: is called at the first interrupt."""
     return Workers(workers, heard=heard)
-
-
-def _sweep(plan: Plan, folder: RunFolder) -> None:
-    """Remove what a killed run left: half-written files, checkpoints of finished trials, and failures made good."""
-    folder.remove_partial_files()
-    unfinished = {trial.id for trial in plan.missing_trials(folder)}
-    unprobed = {unit.trial.id for unit in plan.missing_probes(folder)}
-    for id in {trial.id for trial in plan.trials} - unfinished:
-        remove_checkpoint(folder.unit("trials", id))
-        if id not in unprobed:
-            folder.forget_failure(id)
 
 
 def _tasks(

@@ -12,15 +12,17 @@ from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.errors import SpecError
 from assay.core.files import write_bytes
+from assay.core.lock import holding
 from assay.core.sources import start_of
 from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
-from assay.execution.jobs import CURVE, OF_A_SOURCE, PROVENANCE, WITHOUT_START, Place, TrainJob, provenance
+from assay.data.cache import ELSEWHERE
+from assay.execution.jobs import CURVE, OF_A_SOURCE, WITHOUT_START, Place, TrainJob
+from assay.execution.provenance import PROVENANCE, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE
 from assay.shifts.population import Population
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind
-from assay.store.lock import alone_with
 
 _LOOK_AGAIN = 0.2  # seconds
 
@@ -117,8 +119,11 @@ def _complete(source: Source, place: Place) -> bool:
 
 
 def _in_cache(id: str, cache: Path) -> bool:
+    """Whether it was trained: its weights are there, or a record that it is of no use, which needs none."""
     folder = RunFolder(cache)
-    return folder.complete("sources", id) and (folder.unit("sources", id) / WEIGHTS_FILE).is_file()
+    return folder.complete("sources", id) and (
+        (folder.unit("sources", id) / WEIGHTS_FILE).is_file() or folder.record("sources", id)["status"] != "done"
+    )
 
 
 @dataclass(frozen=True)
@@ -149,15 +154,23 @@ class SourceJob:
                 raise Stopped
             time.sleep(_LOOK_AGAIN)
 
-        if not _in_cache(id, self.place.cache):  # what is there may be read-only
-            with alone_with(unit / ".lock", wait):
-                if not (unit / WEIGHTS_FILE).is_file():
-                    (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
+        if _in_cache(id, self.place.cache):  # what is there may be read-only
+            self._take(shared.folder)
+            return
+        with holding(unit / ".lock", wait, remedy=ELSEWHERE):
+            if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
+                (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
                 TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
+            self._take(shared.folder)
+
+    def _take(self, shared: RunFolder) -> None:
+        """Copy what the cache has of it, but its weights, into the run folder."""
+        id, folder = self.source.id, self.place.folder
+        unit = shared.unit("sources", id)
         for name in (CURVE, PROVENANCE):
             if (unit / name).is_file():  # one that diverged has no curve
                 write_bytes(folder.unit("sources", id) / name, (unit / name).read_bytes())
-        folder.write_record("sources", id, shared.folder.record("sources", id))
+        folder.write_record("sources", id, shared.record("sources", id))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from assay.core.check_probes import environments_of
 from assay.core.component import Component
 from assay.core.hashing import content_hash
 from assay.core.registry import lookup
@@ -126,20 +127,16 @@ def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: M
 
 
 def _probes(components: Sequence[Component], trial: Trial, scene: NamedScene) -> list[ProbeUnit]:
-    looked_at = {
-        "tests": {name: scene.identity(name) for name in scene.names},
-        "neutral": scene.identity(NEUTRAL),
-    }
-    return [
-        ProbeUnit(
-            content_hash(
-                {"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
-            ),
-            trial,
-            component,
-        )
-        for component in components
-    ]
+    """The probes of a trial, each named by the trial, its own arguments and the images that it looks at."""
+    tests = {name: scene.identity(name) for name in scene.names}
+    looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}
+    units: list[ProbeUnit] = []
+    for component in components:
+        made = {"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
+        if _scope(component.name) == "neutral" and (named := environments_of(component)):
+            made["named"] = {name: tests[name] for name in named.values()}
+        units.append(ProbeUnit(content_hash(made), trial, component))
+    return units
 
 
 def _scope(probe: str) -> Scope:

@@ -16,6 +16,8 @@ class PerformanceParams(Params):
 class DecodabilityParams(Params):
     """Arguments of `decodability`."""
 
+    environments = ("environment",)
+
     folds: int = Field(
         5, ge=2, le=10, description="parts that patients are dealt into; each is decoded from the others"
     )
@@ -28,6 +30,8 @@ class DecodabilityParams(Params):
 
 class RepresentationParams(Params):
     """Arguments of `representation`."""
+
+    environments = ("environment",)
 
     images: int = Field(
         1000, ge=20, le=4000, description="images that layers are described on, the same ones for every model"

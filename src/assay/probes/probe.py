@@ -71,7 +71,8 @@ class Reading(Protocol):
 
 Scope = Literal["tests", "neutral"]
 """What a probe looks at: the study's test environments, or only what a scene derives from them when their ties are cut.
-A new environment to test on leaves the records of the latter valid."""
+A new environment to test on leaves the records of the latter valid; an environment that its arguments name
+(`Params.environments`) is looked at too."""
 
 
 class Probe(Protocol):

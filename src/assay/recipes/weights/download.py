@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, getproxies, urlopen
 
 from assay.core.errors import WeightsError
+from assay.core.lock import holding
 from assay.core.paths import file_hash
-from assay.data.cache import default_cache_root, locked, writing
+from assay.data.cache import ELSEWHERE, default_cache_root, writing
 
 CONNECTING = 1.5
 """Seconds to wait for a connection before saying that there is none."""
@@ -67,7 +68,7 @@ def fetch(
     that is not the file, a server that stalls, another size or checksum (nothing is kept then); StoreError: full disk.
     """
     path = cached_path(url, sha256, folder)
-    with locked(path.with_name(f"{path.name}.lock")):
+    with holding(path.with_name(f"{path.name}.lock"), remedy=ELSEWHERE):
         if path.is_file() and file_hash(path) == sha256:
             return path
         path.unlink(missing_ok=True)

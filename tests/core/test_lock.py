@@ -1,0 +1,57 @@
+"""One lock for all: of a run folder, of a source, of what the cache builds and downloads."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.core.errors import StoreError
+from assay.core.lock import holding
+from assay.data.cache import ArrayCache
+from assay.store.lock import working_in
+
+
+def test_a_file_system_that_knows_no_locks_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with working_in(tmp_path / "run"), holding(tmp_path / "source" / ".lock"):
+        built = ArrayCache(tmp_path / "cache").get("a", (2,), np.uint8, lambda array: None)
+    assert built.tolist() == [0, 0]
+
+
+def test_who_waits_is_asked_between_tries_and_has_it_when_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    first = holding(path)
+    first.__enter__()
+    asked: list[int] = []
+
+    def wait() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            first.__exit__(None, None, None)
+
+    with holding(path, wait):
+        assert len(asked) == 3
+        with pytest.raises(StoreError, match="given up"), holding(path, give_up):
+            raise AssertionError("two hold it")
+    with holding(path, give_up):
+        assert path.exists()
+
+
+def give_up() -> None:
+    raise StoreError("given up")
+
+
+def test_a_lock_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a file")
+    with (
+        pytest.raises(StoreError, match=r"cannot write .*a/\.lock: .*; choose another place with --out"),
+        holding(tmp_path / "a" / ".lock"),
+    ):
+        raise AssertionError("it was made")
