@@ -51,7 +51,7 @@ def one(found: list[Measurement], measure: str, layer: str, group: str = "traine
         if (m.measure, m.layer, m.group) == (measure, layer, group)
         and all(getattr(m, key) == value for key, value in more.items())
     ]
-    assert m.environment == "independent"
+    assert m.environment == "neutral"
     return m
 
 
@@ -84,8 +84,16 @@ def test_separation_by_each_factor_is_its_share_of_the_variance() -> None:
         m = one(found, "factor-separation", "copy", factor=factor)
         assert abs(m.value - variance / total) < 4 * m.standard_error
         assert m.chance == 0
-    m = one(found, "class-separation", "copy")
-    assert abs(m.value) < 4 * m.standard_error  # the class is a coin there
+    assert (
+        one(found, "class-separation", "copy").value == one(found, "factor-separation", "copy", factor="margin").value
+    )
+
+
+def test_no_class_is_separated_where_the_target_is_a_coin() -> None:
+    found = measured(probe=Representation(environment="(independent)"))
+    (m,) = [m for m in found if (m.measure, m.layer, m.group) == ("class-separation", "copy", "trained")]
+    assert m.environment == "independent"
+    assert abs(m.value) < 4 * m.standard_error
 
 
 def test_a_dead_layer_is_told_as_such() -> None:
@@ -123,7 +131,7 @@ def test_every_model_is_described_on_the_same_images() -> None:
     first, second = (run_probes(m, whole, {"r": small}).measurements["r"] for m in (model, other))
     assert [repr(m) for m in first] == [repr(m) for m in second]
     assert one(first, "effective-rank", "pixels").n == 50
-    everything = Representation(images=300)._rows(whole.independent())
+    everything = Representation(images=300)._rows(whole.neutral())
     np.testing.assert_array_equal(everything.index, np.arange(300))
 
 
@@ -135,12 +143,12 @@ def test_one_image_of_each_patient_speaks_of_the_intrinsic_dimension() -> None:
     assert math.isnan(one(found, "class-separation", "pixels").chance)  # images of a patient are alike by themselves
 
 
-def test_shares_its_reading_with_decodability() -> None:
+def test_shares_its_reading_with_other_probes() -> None:
     network = Reader({"tag": 1.0})
     model = Model(network, layers=("vector",))
-    run_probes(model, World(), {"d": Decodability(), "r": Representation()})
+    run_probes(model, World(), {"d": Decodability(environment="neutral"), "r": Representation()})
     alone = Reader({"tag": 1.0})
-    run_probes(Model(alone, layers=("vector",)), World(), {"d": Decodability()})
+    run_probes(Model(alone, layers=("vector",)), World(), {"d": Decodability(environment="neutral")})
     assert network.passes == alone.passes
 
 

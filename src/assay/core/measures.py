@@ -73,8 +73,8 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
-    **{name: MeasureName(name, "representation", ("layer",), INDEPENDENT, *ends) for name, ends in _SHAPES.items()},
-    "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
+    **{name: MeasureName(name, "representation", ("layer",), NEUTRAL, *ends) for name, ends in _SHAPES.items()},
+    "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),
 }
 
 

@@ -37,9 +37,9 @@ class RepresentationParams(Params):
         1000, ge=20, le=4000, description="images that layers are described on, the same ones for every model"
     )
     environment: str = Field(
-        "independent",
+        "(neutral)",
         min_length=1,
-        description="where the images come from: 'independent' or the name of a test environment",
+        description="where the images come from: '(neutral)', '(independent)' or the name of a test environment",
     )
 
 

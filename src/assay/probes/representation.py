@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.levels import levels_of
@@ -21,7 +22,6 @@ from assay.probes.spectra import Scalar
 from assay.shifts.environment import Environment, Scene
 
 TRAINED, UNTRAINED = "trained", "untrained"
-INDEPENDENT = "independent"
 NEIGHBOURS = 10
 """Of the mutual nearest neighbours."""
 Layers = Mapping[str, np.ndarray]
@@ -56,14 +56,15 @@ class Representation:
     layer and every layer before training; and how far training moved a layer: `cka-to-untrained`, with
     `procrustes-to-untrained`, `rsa-to-untrained` and `neighbours-to-untrained` as second opinions. See `similarity`.
 
-    environment: `independent` (as for `decodability`, which it then shares the reading with) or a test environment.
+    environment: `(neutral)`, rows in which no factor but the core one is tied to the target; `(independent)`, where on
+    phantoms the target is a coin's, so that there is no class to separate; or a test environment.
     NaN with the reason: a constant layer, under 4 images, a ratio to an eigenvalue of 0, a factor of one level. Where
     there are fewer images than units, `effective-rank` and `rankme` say so; the others are debiased or undefined.
     """
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, images: int = 1000, environment: str = INDEPENDENT) -> None:
+    def __init__(self, *, images: int = 1000, environment: str = NEUTRAL) -> None:
         self.images = images
         self.environment = environment
 
@@ -89,6 +90,8 @@ class Representation:
         return found
 
     def _environment(self, scene: Scene) -> Environment:
+        if self.environment == NEUTRAL:
+            return scene.neutral()
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
 
     def _rows(self, environment: Environment) -> _Rows:
