@@ -19,6 +19,7 @@ from assay.execution.jobs import Place, population_of
 from assay.execution.pooled import Folds
 from assay.execution.preview import make_preview
 from assay.execution.study import make_plan
+from assay.shifts import neutral
 from assay.store.folder import RunFolder
 
 PATIENTS = 120
@@ -109,6 +110,24 @@ def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
         )
         == ()
     )
+
+
+def test_tests_that_disagree_are_told_and_the_first_decides(tmp_path: Path) -> None:
+    tests: dict[str, Any] = {
+        "faint": {"interventions": {"tag": {"size": 0.1}}},
+        "same": {"interventions": {"tag": {"size": 0.1}}},
+        "large": {"interventions": {"tag": {"size": 0.3}}},
+    }
+    data = {"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"}
+    asked = {"name": "two", "data": data, "environments": {"train": {}, **tests}, "recipe": {"epochs": 1}, "seeds": 1}
+    said = "than 'faint', by which probes go that change it alone, and the neutral rows"
+    assert told(tmp_path, **asked) == (f"'large' states other arguments of 'tag' {said}",)
+    tests["faint"]["association"] = {"texture": {"strength": 0, "high": ["solid"]}}
+    tests["large"]["association"] = {"texture": {"strength": 0.5, "high": ["ground-glass"]}}
+    decided = neutral.Tests(parse_study(asked | {"environments": {"train": {}, **tests}}).points[0].tests)
+    assert decided.disagreements[1] == f"'large' states other high levels of 'texture' {said}"
+    assert decided.interventions["tag"].component.params["size"] == 0.1
+    assert decided.ties["texture"] == ("solid",)
 
 
 def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path, tmp_path: Path) -> None:

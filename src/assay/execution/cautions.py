@@ -1,4 +1,5 @@
-"""What to know of a study's images before believing it: proxies, unseen levels, crops, confounders already there."""
+"""What to know of a study's images before believing it: proxies, unseen levels, crops, tests that disagree, confounders
+already there."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from assay.core.paths import filled
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import Factor, FactorTable
 from assay.execution.confounders import Confounder, Looked, confounders
+from assay.shifts.neutral import Tests
 from assay.shifts.population import Population
 from assay.shifts.proxies import proxies
 
@@ -29,6 +31,7 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
         *_unseen(spec, population),
         *_columns(spec, population),
         *_noted(spec, population),
+        *dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements),
         *(text for change in confounders(spec.points) for text in _there_already(change, looked)),
     )
 

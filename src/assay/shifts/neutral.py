@@ -44,8 +44,31 @@ class Tests:
 
     @property
     def ties(self) -> dict[str, tuple[str, ...]]:
-        """Every factor and intervention that any test environment ties, with the high levels stated for it."""
-        return {name: tie.high for test in self.specs.values() for name, tie in test.association.items()}
+        """Every factor and intervention that any test environment ties, with the high levels that the first states."""
+        found: dict[str, tuple[str, ...]] = {}
+        for test in self.specs.values():
+            for name, tie in test.association.items():
+                found.setdefault(name, tie.high)
+        return found
+
+    @property
+    def disagreements(self) -> tuple[str, ...]:
+        """What two test environments state differently of one factor or intervention, in sentences."""
+        said: list[str] = []
+        arguments: dict[str, tuple[str, Any]] = {}
+        levels: dict[str, tuple[str, Any]] = {}
+        for test, spec in self.specs.items():
+            made = {name: one.component for name, one in spec.interventions.items()}
+            tied = {name: tie.high for name, tie in spec.association.items() if tie.high}
+            for what, stated, firsts in (("arguments", made, arguments), ("high levels", tied, levels)):
+                for name, value in stated.items():
+                    first, decides = firsts.setdefault(name, (test, value))
+                    if value != decides:
+                        said.append(
+                            f"'{test}' states other {what} of '{name}' than '{first}', by which probes go that change "
+                            "it alone, and the neutral rows"
+                        )
+        return tuple(said)
 
     @property
     def neutral(self) -> EnvironmentSpec:
