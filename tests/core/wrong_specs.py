@@ -138,12 +138,27 @@ EDITS: dict[str, tuple[str, str]] = {
     "a contrast by a measure of no probe": ("measure: auroc", "measure: flip-rate, factor: texture"),
     "a contrast in no environment": ("environment: reversed", "environment: reverse"),
     "a contrast without an environment": (", environment: reversed", ""),
+    "a contrast in rows that its measure is not taken in": ("environment: reversed", "environment: (neutral)"),
+    "a contrast of a factor by a measure of the whole": (
+        "environment: reversed",
+        "environment: reversed, factor: texture",
+    ),
+    "a contrast of decodability where no probe decodes": (
+        "[performance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: auroc,",
+        "[decodability]\ncontrasts:\n"
+        "  - {axis: loss, against: cross-entropy, measure: decodability, factor: texture, layer: trunk,",
+    ),
+    "a contrast of Sobol' indices in an environment": (
+        "[performance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: auroc,",
+        "[reliance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: sobol-total, factor: texture,",
+    ),
     "a contrast without an axis": ("axis: loss, ", ""),
     "matched fit at one budget": ("where: {epochs: 20}", "where: {epochs: 20}, at: matched-fit"),
     "a dose-response without doses": ("where: {epochs: 20}", "where: {epochs: 20}, at: dose-response"),
     "a margin of nothing": ("where: {epochs: 20}", "margin: 0"),
     "a dotted path to no module": ("supcon]", "'my_losses:Mine']"),
     "a dotted path to no class": ("supcon]", "'json:Mine']"),
+    "a dotted path to a module without a file": ("supcon]", "'sys:exit']"),
     "a dotted path without a colon": ("supcon]", "my.losses.Mine]"),
     "two components in one": ("supcon]", "{supcon: {}, triplet: {}}]"),
     "arguments that are none": ("supcon]", "{supcon: 0.1}]"),

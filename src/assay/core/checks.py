@@ -15,7 +15,7 @@ from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import nearest
 from assay.core.factors import LESION, no_shares
 from assay.core.grid import selection
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, MeasureName
 from assay.core.problems import Problems, shorten
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.core.types import Factor
@@ -145,8 +145,7 @@ def check_contrasts(
     What it holds constant is a value of an axis, or the value of a field that is no axis: a contrast is never bent to
     an axis that was changed, since it was stated as it is.
     """
-    tests = list(tests)
-    environments, names = [*tests, NEUTRAL, INDEPENDENT], None if factors is None else list(factors)
+    tests, names = list(tests), None if factors is None else list(factors)
     for i, contrast in enumerate(contrasts):
         if contrast is None:
             continue
@@ -154,6 +153,13 @@ def check_contrasts(
         _check_axis(contrast, axes, keys, problems)
         if probes is not None:
             _check_measure(contrast, probes, keys, problems)
+        environments = _measured_in(contrast.measure, tests, probes)
+        if contrast.environment in (*tests, NEUTRAL, INDEPENDENT) and contrast.environment not in environments:
+            what = f"'{contrast.measure}' is not measured there, but in: {shorten(environments)}"
+            if not environments:
+                what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
+            problems.add((*keys, "environment"), contrast.environment, what, "" if environments else "leave it out")
+            environments = [*environments, contrast.environment]
         for key, what, given, known in (
             ("environment", "environment", contrast.environment, environments),
             ("clean", "environment", contrast.clean, tests),
@@ -167,13 +173,30 @@ def check_contrasts(
             problems.add(keys, "", "this contrast is stated twice; keep one")
 
 
+def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None) -> list[str]:
+    """The environments that a measure is taken in, among the tests and those that a scene makes by itself."""
+    measure = MEASURES.get(name)
+    listed = [probe.name for probe in probes or ()]
+    if measure is None or measure.probe not in listed or any(":" in name for name in listed):
+        return [*tests, NEUTRAL, INDEPENDENT]  # a probe of the user's own may measure anywhere
+    if "environment" in measure.needs:
+        return tests
+    own = [measure.environment] if measure.environment else []
+    return _chosen(measure, probes or ()) or own
+
+
+def _chosen(measure: MeasureName, probes: Sequence[Component]) -> list[str]:
+    """The environments in which the probes of a measure that looks at one are told to look."""
+    looking = [probe for probe in probes if measure.environment and probe.name == measure.probe]
+    return [str(probe.params.get("environment", measure.environment)) for probe in looking]
+
+
 def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:
     """The contrast with axes by their short names, and the environment that its probe looks at where none is named."""
     names = {name: axis.name for name in (contrast.axis, *contrast.where) if (axis := resolve(name, axes))}
     measure = MEASURES.get(contrast.measure)
     own = measure.environment if measure else ""
-    arguments = [probe.params for probe in probes if measure and own and probe.name == measure.probe]
-    chosen = [str(params["environment"]) for params in arguments if "environment" in params]
+    chosen = _chosen(measure, probes) if measure else []
     return contrast.model_copy(
         update={
             "axis": names[contrast.axis],
@@ -260,3 +283,7 @@ def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Ke
     for field in measure.needs:
         if not getattr(contrast, field):
             problems.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")
+    for field in ("factor", "layer"):
+        if getattr(contrast, field) and field not in measure.needs:
+            what = f"measure '{measure.name}' is of the whole and of no {field}"
+            problems.add((*keys, field), getattr(contrast, field), what, "leave it out")

@@ -157,9 +157,15 @@ def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional
 def _dotted(kind: ComponentKind, name: str) -> Entry:
     module_name, _, attribute = name.partition(":")
     try:
-        target = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
+        target = getattr(module, attribute)
     except (ImportError, AttributeError) as error:
         raise SpecError(f"{kind} '{name}' cannot be imported: {error}; expected package.module:attribute") from error
+    if getattr(module, "__file__", None) is None:
+        raise SpecError(
+            f"{kind} '{name}': module '{module_name}' has no file that could be hashed; give a function or class of a "
+            "module that is a Python file"
+        )
     source = _imported.setdefault(module_name, _hash_of(module_name))
     return Entry(kind, name, name, _params_of(target), inspect.getdoc(target) or "", source_hash=source)
 

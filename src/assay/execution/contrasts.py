@@ -132,12 +132,23 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
     if stated.measure in MEASURES and not stated.factor:
         panels = [gathered.panel(point, stated.environment) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return untested(f"no seed of {(a if panels[0] is None else b).label} was kept", stated.margin)
+            return untested(_nothing(gathered, a if panels[0] is None else b), stated.margin)
         result = contrast(panels[0], panels[1], stated.measure, stated.margin)
     else:
-        result = contrast_seeds(seed_values(gathered, a, stated), seed_values(gathered, b, stated), stated.margin)
+        sides = [seed_values(gathered, point, stated) for point in (a, b)]
+        for point, side in zip((a, b), sides, strict=True):
+            if not len(side.seeds):
+                return untested(_nothing(gathered, point), stated.margin)
+        result = contrast_seeds(sides[0], sides[1], stated.margin)
     kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(kept) - result.seeds)
+
+
+def _nothing(gathered: Gathered, point: RecipePoint) -> str:
+    """Why there is nothing of a recipe to compare."""
+    if gathered.kept_seeds(point):
+        return f"no probe measured it there of {point.label}"
+    return f"no seed of {point.label} was kept"
 
 
 def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:

@@ -1,16 +1,18 @@
-"""Whether every network of a study can be built and take up its start, before anything is trained."""
+"""Whether every network of a study can be built, has the layers compared and can take up its start; before training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, unknown_name
 from assay.core.hashing import canonical_json
-from assay.core.spec import TrainingSpec
+from assay.core.spec import StudySpec, TrainingSpec
+from assay.execution.contrasts import pairs
 from assay.execution.jobs import Inputs, empty_network, network_of
 from assay.execution.sources import start_id
 from assay.execution.study import Plan
 from assay.recipes.initialisation import with_trunk
+from assay.recipes.models import as_network
 from assay.recipes.weights.words import shape
 
 
@@ -36,6 +38,25 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
             network_of(training, own)
         else:
             _check_source(start.name, training, own, of_sources[start.name])
+
+
+def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
+    """Every layer that a comparison names is one of the networks that it compares. Raises SpecError.
+
+    inputs: of the study's networks.
+    """
+    trainings = {trial.point.label: trial.training for trial in plan.trials}
+    layers: dict[str, tuple[str, ...]] = {}
+    for number, stated in enumerate(spec.contrasts):
+        points = [point for pair in pairs(stated, spec.points, tuple(spec.axes)) for point in (*pair.a, *pair.b)]
+        for point in points if stated.layer else ():
+            training = trainings[point.label]
+            key = canonical_json(training.recipe.architecture.model_dump(mode="json"))
+            if key not in layers:
+                layers[key] = as_network(network_of(training, inputs, empty_network)).layers
+            if stated.layer not in layers[key]:
+                what = unknown_name("layer", stated.layer, layers[key])
+                raise SpecError(f"contrasts[{number}].layer: {what} (of '{training.recipe.architecture.label}')")
 
 
 def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inputs) -> None:
