@@ -9,10 +9,13 @@ import pytest
 from tests.execution.small import SMALL
 
 from assay.core.errors import StoreError
+from assay.core.hashing import content_hash
 from assay.core.parsing import parse_study
 from assay.core.spec import StudySpec
 from assay.execution.contrasts import spec_pairs
 from assay.execution.stated import FILE, state, stated
+from assay.store.files import read_json, write_json
+from assay.store.schema import SCHEMA_VERSION
 
 
 def small(**changes: Any) -> StudySpec:
@@ -109,6 +112,31 @@ def test_the_seeds_are_those_planned_when_results_first_existed(tmp_path: Path) 
     for seeds, results_exist in ((5, False), (3, False), (9, True), (12, True)):
         state(tmp_path, small(seeds=seeds), results_exist)
     assert stated(tmp_path, small(seeds=12)).seeds == 3
+
+
+def test_the_file_has_a_version_and_what_was_hashed(tmp_path: Path) -> None:
+    """It cannot be made anew: whoever hashes otherwise one day can do so from what is kept."""
+    state(tmp_path, small(), results_exist=False)
+    noted = read_json(tmp_path / "stated.json")
+    assert noted["schema"] == SCHEMA_VERSION
+    ((name, content),) = noted["hashed"].items()
+    sides = [[noted["parts"][part] for part in side] for side in content["sides"]]
+    assert content_hash([sides, *noted["parts"][content["shared"]]]) == name
+    assert noted["pairs"][spec_pairs(small())[0].id]["now"] == name
+    assert sides[0][0]["recipe"]["loss"] == "supcon"
+
+
+def test_a_file_of_before_it_had_a_version_is_read_and_one_of_a_later_assay_refused(tmp_path: Path) -> None:
+    state(tmp_path, small(), results_exist=False)
+    path = tmp_path / "stated.json"
+    noted = read_json(path)
+    write_json(path, {name: noted[name] for name in ("pairs", "seeds")})
+    state(tmp_path, small(), results_exist=True)
+    assert exploratory(tmp_path, small()) == {"supcon": False}
+    assert read_json(path) == noted
+    write_json(path, {**noted, "schema": SCHEMA_VERSION + 1})
+    with pytest.raises(StoreError, match="install a newer Assay"):
+        stated(tmp_path, small())
 
 
 def test_what_is_noted_already_is_not_written_again(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from assay.core.hashing import content_hash
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.contrasts import Pair, spec_pairs
 from assay.store.files import read_json, write_json
+from assay.store.migrations import migrated, unversioned
+from assay.store.schema import SCHEMA_VERSION
 
 FILE = "stated.json"
 _LOST = (
@@ -36,17 +38,22 @@ class Stated:
 def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
     """Note comparisons that were not noted before, as stated beforehand or as exploratory when results exist.
 
-    The file holds for each comparison the content that it has `now`, and whether each it ever had was exploratory; and
-    the seeds that were planned when results first existed.
+    The file holds for each comparison the content that it has `now`, and whether each it ever had was exploratory; of
+    each content, by its hash, what was hashed, as names of `parts`; and the seeds that were planned when results first
+    existed. It cannot be made anew from anything else.
     """
     known = _known(root)
-    noted: dict[str, Any] = dict(known.get("pairs", {}))
+    noted, hashed, parts = (dict[str, Any](known.get(name, {})) for name in ("pairs", "hashed", "parts"))
     for pair in spec_pairs(spec):
-        made = _content(spec, pair)
+        sides, shared = _content(spec, pair)
+        made = content_hash([sides, *shared])
         before: Mapping[str, bool] = noted.get(pair.id, {}).get("exploratory", {})
         noted[pair.id] = {"now": made, "exploratory": {made: results_exist, **before}}
+        parts |= {content_hash(part): part for part in (shared, *(part for side in sides for part in side))}
+        names = [[content_hash(part) for part in side] for side in sides]
+        hashed[made] = {"sides": names, "shared": content_hash(shared)}
     seeds = known.get("seeds", spec.seeds) if results_exist else spec.seeds
-    new = {"pairs": noted, "seeds": seeds}
+    new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, "seeds": seeds}
     if new != known:
         write_json(root / FILE, new)
 
@@ -60,12 +67,14 @@ def stated(root: Path, spec: StudySpec) -> Stated:
     return Stated(frozenset(beforehand & own), known.get("seeds", spec.seeds))
 
 
-def _content(spec: StudySpec, pair: Pair) -> str:
-    """The hash of how the recipes of both sides are trained and tested: along budgets and doses, at every one."""
+def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
+    """How the recipes of either side are trained and tested, along budgets and doses at every one; and what both share:
+    data, first seed and sources.
+    """
     sides = [[_made(pair, point) for point in side] for side in (pair.a, pair.b)]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
     data = {key: value for key, value in spec.data.for_training().items() if key not in _PLACES}
-    return content_hash([sides, data, spec.first_seed, sources])
+    return sides, [data, spec.first_seed, sources]
 
 
 def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
@@ -76,4 +85,6 @@ def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
 
 
 def _known(root: Path) -> dict[str, Any]:
-    return read_json(root / FILE, damaged=_LOST) if (root / FILE).is_file() else {}
+    """What the file holds; empty without one. Raises StoreError when a later Assay wrote it."""
+    path = root / FILE
+    return migrated(unversioned(read_json(path, damaged=_LOST)), path) if path.is_file() else {}

@@ -14,7 +14,7 @@ import numpy as np
 from assay.core.errors import StoreError, unknown_name
 from assay.core.types import Measurement
 from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
-from assay.store.migrations import migrated
+from assay.store.migrations import migrated, unversioned
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
 from assay.store.wide import flattened, unflattened
 
@@ -86,7 +86,7 @@ class RunFolder:
 
     def write_failure(self, id: str, failure: Mapping[str, Any]) -> None:
         """Keep why a unit failed."""
-        write_json(self.failure_path(id), failure)
+        write_json(self.failure_path(id), {"schema": SCHEMA_VERSION, **failure})
 
     def forget_failure(self, id: str) -> None:
         """The unit succeeded after all."""
@@ -94,7 +94,8 @@ class RunFolder:
 
     def failures(self) -> dict[str, dict[str, Any]]:
         """Unit id -> what is known of its failure."""
-        return {path.stem: read_json(path) for path in sorted((self.root / "failures").glob("*.json"))}
+        paths = sorted((self.root / "failures").glob("*.json"))
+        return {path.stem: migrated(unversioned(read_json(path)), path) for path in paths}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
         """Keep what one model said about one environment: columns row, patient, target, fold, and logits [n, k].
@@ -137,12 +138,16 @@ class RunFolder:
         path = self.root / "tables" / STAMP
         path.unlink(missing_ok=True)
         yield
-        write_json(path, stamp)
+        write_json(path, {"schema": SCHEMA_VERSION, **stamp})
 
     def tables_are_current(self) -> bool:
         """Whether the tables were made of the study that was last begun here, and not of an earlier one."""
         path = self.root / "tables" / STAMP
-        return path.is_file() and read_json(path) == read_json(self.root / "study.json").get("stamp")
+        if not path.is_file():
+            return False
+        made_of = migrated(unversioned(read_json(path)), path)
+        del made_of["schema"]
+        return made_of == read_json(self.root / "study.json").get("stamp")
 
     def remove_partial_files(self) -> None:
         """Remove files that a killed run did not finish writing. For who holds the folder.

@@ -15,6 +15,11 @@ STEPS: dict[int, Callable[[Record], Record]] = {}
 """Version -> the function that turns a record of that version into one of the next."""
 
 
+def unversioned(record: Record) -> Record:
+    """A record of a kind that had no version at first: without one it is of the first."""
+    return {"schema": 1, **record}
+
+
 def migrated(record: Record, path: Path, steps: dict[int, Callable[[Record], Record]] = STEPS) -> Record:
     """The record in the present schema. Raises StoreError when it was written by a later Assay, or has no version."""
     version = record.get("schema")

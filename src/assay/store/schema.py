@@ -2,6 +2,7 @@
 
     runs/<study>/
       study.json                       canonical spec, name, schema version
+      stated.json                      which comparisons were stated before results existed; never made anew
       plan.json                        the units that were planned when it was last run, with schema version
       described.json                   what the tables need of the data, so that a report needs the folder alone
       sources/<id>/                    one start that the study trained; its weights lie in the cache
@@ -18,6 +19,7 @@
       tables/stamp.json                hashes of the spec and units that the tables were made of
       pictures/*.png                   sample images and pairs for the page
       report.html
+      .lock                            held while a run works here; empty
 
 Times, hosts and versions stand in provenance.json alone, so that all other files are byte for byte reproducible.
 """
