@@ -57,7 +57,11 @@ class Records:
         return {
             label: {
                 key: {
-                    seed: {"value": value, "standard_error": self.errors.get(seed, math.nan)}
+                    seed: {
+                        "value": value,
+                        "standard_error": self.errors.get(seed, math.nan),
+                        "reason": "no pair has both" if math.isnan(value) else "",
+                    }
                     for seed, value in by_seed.items()
                 }
             }
@@ -96,12 +100,32 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     assert set(CONTRASTS) == set(beside)
 
 
-def test_seeds_without_a_value_are_counted_as_left_out() -> None:
+def test_seeds_that_no_probe_measured_are_counted_as_left_out() -> None:
     done = dict.fromkeys(range(5), "done")
-    values = {"metric": {0: math.nan, 1: 0.3, 2: 0.4, 3: 0.5, 4: math.nan}, "plain": dict.fromkeys(range(4), 0.1)}
+    values = {"metric": {1: 0.3, 2: 0.4, 3: 0.5}, "plain": dict.fromkeys(range(4), 0.1)}
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
     assert (found.seeds, found.left_out) == (3, 2)
     assert found.value == pytest.approx(0.3)
+
+
+def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
+    done = dict.fromkeys(range(3), "done")
+    values = {"metric": dict.fromkeys(range(3), 0.3), "plain": dict.fromkeys(range(3), 0.1)}
+    gathered = Records({"metric": done, "plain": done}, values)
+    elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
+    found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
+    assert (found.reason, found.seeds) == ("no probe measured it there of metric", 0)
+    lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
+    assert carry_out(lost, pair("metric")).reason == "no seed of metric was kept"  # type: ignore[arg-type]
+
+
+def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_others() -> None:
+    done = dict.fromkeys(range(4), "done")
+    values = {"metric": {0: math.nan, 1: 0.3, 2: 0.4, 3: 0.5}, "plain": dict.fromkeys(range(4), 0.1)}
+    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
+    assert math.isnan(found.value)
+    assert math.isnan(found.p)
+    assert found.reason == "undefined for 1 of 4 seeds: no pair has both"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +213,14 @@ def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
 def of_probe(measure: str, values: Mapping[str, Mapping[int, float]], errors: float = math.nan) -> Any:
     """Gathered records of one probe's measure of the tag, on neutral images: recipe -> seed -> value."""
     rows = {
-        label: {seed: {"value": value, "standard_error": errors} for seed, value in by_seed.items()}
+        label: {
+            seed: {
+                "value": value,
+                "standard_error": errors,
+                "reason": "no pair has both" if math.isnan(value) else "",
+            }
+            for seed, value in by_seed.items()
+        }
         for label, by_seed in values.items()
     }
     key = (measure, "(neutral)", "tag", "", "", "")
@@ -243,9 +274,17 @@ def test_errors_within_models_add_up_over_the_doses() -> None:
 
 def test_a_number_that_one_dose_lacks_leaves_its_seed_out() -> None:
     tag, _ = along_tag("flip-rate")
-    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
+    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 2: 0.7}}
     found = carry_out(of_probe("flip-rate", lacking), tag)
     assert (found.seeds, found.left_out, found.value) == (2, 1, pytest.approx(-0.4))
+
+
+def test_a_number_that_is_undefined_at_one_dose_is_not_compared_by_the_other_seeds() -> None:
+    tag, _ = along_tag("flip-rate")
+    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
+    found = carry_out(of_probe("flip-rate", lacking), tag)
+    assert math.isnan(found.value)
+    assert (found.seeds, found.reason) == (3, "undefined for 1 of 3 seeds: no pair has both")
 
 
 def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None:

@@ -14,8 +14,10 @@ from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import StoreError
 from assay.core.types import Measurement
 from assay.execution.analysis import scalar_row, without_home
-from assay.execution.gather import KEY_FIELDS, over_folds, panel_of
+from assay.execution.averaged import of_one_unit, over_folds
+from assay.execution.gather import KEY_FIELDS, panel_of
 from assay.execution.pooled import Folds, joined
+from assay.execution.worst import Key, with_one_worst
 from assay.probes.performance import Performance
 from assay.shifts.environment import Environment
 from assay.stats.influence import Answers
@@ -86,11 +88,62 @@ def test_an_error_that_one_seed_lacks_is_told(errors: tuple[float, ...], half: f
     assert row["high"] - row["value"] == pytest.approx(half, nan_ok=True)
 
 
+def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
+    rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [measured(math.nan, reason="constant layer")]
+    row = scalar_row({}, rows)
+    assert math.isnan(row["value"])
+    assert math.isnan(row["low"])
+    assert (row["seeds"], row["reason"]) == (4, "undefined for 1 of 4 seeds; constant layer")
+
+
 def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
     row = together(measured(0.6, reason=""), None, measured(0.8, reason=""))
     assert math.isnan(row["value"])
     assert row["reason"] == "2 of 3 folds have it"
     assert math.isnan(together(measured(0.6), measured(math.nan))["value"])
+
+
+def test_what_folds_measured_in_two_ways_is_not_averaged() -> None:
+    within, over = measured(0.6, unit="AUROC within class"), measured(0.8, unit="AUROC")
+    for row in (together(within, over, over), of_one_unit({0: within, 1: over})[1]):
+        assert math.isnan(row["value"])
+        assert "AUROC and some AUROC within class, which are not averaged" in row["reason"]
+    assert of_one_unit({0: over, 1: over})[1]["value"] == 0.8
+    lost = measured(math.nan, unit="")  # what is undefined may have no unit
+    assert of_one_unit({0: over, 1: lost})[1] == lost
+
+
+def test_the_worst_group_is_one_place_for_all_seeds() -> None:
+    """Two groups whose values cross: the mean of each seed's least is .5, and neither group is so bad."""
+    values = {"a": (0.5, 0.9, 0.8), "b": (0.9, 0.5, 0.5), "small": (0.1, 0.1, 0.1), "holed": (0.0, math.nan, 0.0)}
+    images = {"a": 20, "b": 20, "small": 19, "holed": 20}
+    every: dict[Key, dict[int, Row]] = {}
+    for level, by_seed in values.items():
+        place = {"measure": "auroc", "environment": "x", "factor": "site", "level": level, "group": ""}
+        rows = {s: measured(value, **place, n=images[level]) for s, value in enumerate(by_seed)}
+        every["auroc", "x", "site", level, "", ""] = rows
+    key: Key = ("auroc", "x", "", "", "", "worst group")
+    least = {s: measured(0.5, measure="auroc", environment="x", group="worst group") for s in range(3)}
+    rows = with_one_worst({**every, key: least}, 20)[key]
+    assert [rows[seed]["value"] for seed in range(3)] == [0.9, 0.5, 0.5]
+    assert {(row["factor"], row["level"], row["group"], row["reason"]) for row in rows.values()} == {
+        ("", "", "worst group", "in site b")
+    }
+    assert with_one_worst(every, 20) == every
+    none = with_one_worst({**every, key: least}, 21)[key]
+    assert math.isnan(none[0]["value"])
+    assert none[0]["reason"] == "no place has it for every seed"
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("higher", 0.4), ("lower", 0.7)])
+def test_the_worst_environment_goes_by_what_is_better(direction: str, expected: float) -> None:
+    every: dict[Key, dict[int, Row]] = {
+        ("brier", name, "", "", "", ""): {0: measured(value, measure="brier", environment=name, group="", reason="")}
+        for name, value in (("same", 0.7), ("reversed", 0.4))
+    }
+    key: Key = ("brier", "", "", "", "", "worst environment")
+    given = {0: measured(0.0, measure="brier", group="worst environment", direction=direction)}
+    assert with_one_worst({**every, key: given}, 20)[key][0]["value"] == expected
 
 
 def test_counts_add_up_and_single_images_stay() -> None:

@@ -168,10 +168,12 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
 
 
 def scalar_row(where: Row, rows: Sequence[Row]) -> Row:
-    """One probe's measurement over seeds. What a probe says of single seeds (undefined, not converged) is kept."""
-    defined = [row for row in rows if not math.isnan(row["value"])]
-    errors = errors_within([row["standard_error"] for row in defined])
-    values = np.array([row["value"] for row in defined], dtype=np.float64)
+    """One probe's measurement over seeds, undefined where it is for one of them (see `panel.evaluate`).
+
+    What the probe says of single seeds (why undefined, not converged) is kept.
+    """
+    errors = errors_within([row["standard_error"] for row in rows])
+    values = np.array([row["value"] for row in rows], dtype=np.float64)
     found = estimate_seeds(values, errors, range_of(rows[0]["measure"]))
     row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
     said = dict.fromkeys(text for text in (row["reason"], *(one["reason"] for one in rows)) if text)

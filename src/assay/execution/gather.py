@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,23 +10,21 @@ from typing import Any
 import numpy as np
 
 from assay.core.errors import StoreError
+from assay.core.registry import lookup
 from assay.core.spec import RecipePoint
+from assay.execution.averaged import of_one_unit, over_folds
 from assay.execution.jobs import operating_of
 from assay.execution.pooled import PERFORMANCE, Pooled
 from assay.execution.study import Plan, ProbeUnit, Trial
+from assay.execution.worst import Key, with_one_worst
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
 from assay.store.files import Row
 from assay.store.folder import OF_ROWS, RunFolder
 
-Key = tuple[str, str, str, str, str, str]
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
-OF_ONE_IMAGE = "row "
-"""How the group of a measurement of a single image begins."""
 SURFACES = "surface_code"
 """The column that is 0 where truth and prediction both have a surface."""
-MISSING = "missing"
-"""The measure that counts images without a value of a factor."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +133,27 @@ class Gathered:
         """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
 
         A value that a fold lacks makes that of its seed NaN. What can be had from kept outputs with an interval over
-        patients is left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`).
+        patients is left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`), and the worst
+        of them is one for all seeds (see `worst`).
         """
-        found: dict[str, dict[Key, dict[int, Row]]] = {}
+        found: dict[str, dict[Key, Mapping[int, Row]]] = {}
         for point in self.plan.spec.points:
-            recipe = found.setdefault(point.label, {})
+            recipe: dict[Key, dict[int, Row]] = {}
             for seed in self.kept_seeds(point):
                 folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
                 rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
                 for row in (*rows, *self.pooled.get((point.label, seed), [])):
-                    if not _from_outputs(row):
-                        recipe.setdefault(_key(row), {})[seed] = row
+                    recipe.setdefault(_key(row), {})[seed] = row
+            settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
+            found[point.label] = {key: rows for key, rows in settled.items() if not _from_outputs(key)}
         return found
+
+    @cached_property
+    def _smallest_group(self) -> int:
+        """Images that a group needs to count for the worst one, as the study's probe says."""
+        probes = [probe for probe in self.plan.spec.probes if probe.name == PERFORMANCE]
+        params = lookup("probe", PERFORMANCE).params.model_validate(dict(probes[0].params) if probes else {})
+        return int(params.model_dump()["smallest_group"])
 
     def _measured(self, trial: Trial) -> dict[Key, Row]:
         """What the probes of one trial found, by key; where two probes of a study measure the same, the first's."""
@@ -186,34 +192,13 @@ class Gathered:
         return self.records.get(trial.id, {}).get("status") == "done"
 
 
-def _from_outputs(row: Row) -> bool:
-    return row["measure"] in MEASURES and not (row["factor"] or row["group"] or row["level"])
+def _from_outputs(key: Key) -> bool:
+    measure, _, factor, level, _, group = key
+    return measure in MEASURES and not (factor or group or level)
 
 
 def _key(row: Row) -> Key:
     return tuple(row[name] for name in KEY_FIELDS)  # pyright: ignore[reportReturnType]
-
-
-def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
-    """One row for the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
-
-    Every reason is kept. What is said of single images (a pair's logits) belongs to one fold and is left as it is, and
-    images without a value are counted, so that a fold without such images counts none.
-    """
-    rows = [fold[key] for fold in folds if key in fold]
-    if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
-        return rows[0]
-    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
-    images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
-    total = {**rows[0], "n": images, "patients": patients}
-    values = np.array([row["value"] for row in rows], dtype=np.float64)
-    if rows[0]["measure"] == MISSING:
-        return {**total, "value": float(values.sum()), "reason": "; ".join(reasons)}
-    if len(rows) < len(folds):
-        reasons.append(f"{len(rows)} of {len(folds)} folds have it")
-        return {**total, "value": math.nan, "standard_error": math.nan, "reason": "; ".join(reasons)}
-    error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
-    return {**total, "value": float(values.mean()), "standard_error": error, "reason": "; ".join(reasons)}
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.core.spec import RecipePoint, StudySpec
+from assay.execution.averaged import OF_ONE_IMAGE
 from assay.execution.confounders import Confounder, Looked, confounders
-from assay.execution.gather import KEY_FIELDS, OF_ONE_IMAGE, Gathered
+from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.outlines import outline_rows
 from assay.execution.pictures import Gallery
 from assay.execution.preview import distinct_environments

@@ -7,7 +7,7 @@ seeds stands beside with the smallest p it could have reached, and decides nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
 
@@ -93,11 +93,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class SeedValues:
-    """One number per seed of a recipe, with its standard error within the model where there is one."""
+    """One number per seed of a recipe, with its standard error within the model where there is one.
+
+    A seed whose number is undefined has NaN; reason: why, for the first such seed.
+    """
 
     values: Float[np.ndarray, " s"]
     seeds: Int[np.ndarray, " s"]
     standard_errors: Float[np.ndarray, " s"] | None = None
+    reason: str = ""
 
 
 def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
@@ -148,8 +152,9 @@ def untested(reason: str, margin: float | None = None) -> Contrast:
 def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) -> Contrast:
     """The contrast a - b of a number per seed that has no patients behind it, paired by seed.
 
-    Within-model standard errors are taken as independent between a and b: on shared samples that errs on the wide side.
-    Where one of them is not known, or only one side has any, nothing is tested.
+    Undefined where one of the common seeds has no value (see `panel.evaluate`). Within-model standard errors are taken
+    as independent between a and b: on shared samples that errs on the wide side. Where one of them is not known, or
+    only one side has any, nothing is tested.
     """
     seeds = np.intersect1d(a.seeds, b.seeds)
     rows = [np.array([np.flatnonzero(side.seeds == seed)[0] for seed in seeds], dtype=np.int64) for side in (a, b)]
@@ -164,7 +169,10 @@ def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) ->
     empty = np.zeros((len(seeds), 0))
     whole = Evaluated(difference, empty, np.zeros(0, dtype=np.int64), seeds, 0, NO_BOUNDS)
     left_out = len(np.union1d(a.seeds, b.seeds)) - len(seeds)
-    return tested(whole, uncertainty_seeds(difference, within), margin, left_out=left_out, paired_patients=0)
+    sure = uncertainty_seeds(difference, within)
+    if np.isnan(difference).any() and (why := a.reason or b.reason):
+        sure = replace(sure, reason=f"{sure.reason}: {why}")
+    return tested(whole, sure, margin, left_out=left_out, paired_patients=0)
 
 
 def tested(

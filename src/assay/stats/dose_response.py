@@ -86,18 +86,19 @@ def _change(doses: Sequence[SeedValues]) -> SeedValues:
     weights = outcome_weights(len(doses))
     rows = [np.array([np.flatnonzero(one.seeds == seed)[0] for seed in seeds], dtype=np.int64) for one in doses]
     values = weights @ np.stack([one.values[row] for one, row in zip(doses, rows, strict=True)])
+    reason = next((one.reason for one in doses if one.reason), "")
     if all(one.standard_errors is None for one in doses):
-        return SeedValues(values, seeds)
+        return SeedValues(values, seeds, reason=reason)
     within = [
         np.full(len(seeds), np.nan) if one.standard_errors is None else one.standard_errors[row]
         for one, row in zip(doses, rows, strict=True)
     ]
-    return SeedValues(values, seeds, np.sqrt(weights**2 @ np.stack(within) ** 2))
+    return SeedValues(values, seeds, np.sqrt(weights**2 @ np.stack(within) ** 2), reason)
 
 
 def _probit(one: SeedValues) -> SeedValues:
     z, slope = on_probit(one.values)
-    return SeedValues(z, one.seeds, None if one.standard_errors is None else slope * one.standard_errors)
+    return replace(one, values=z, standard_errors=None if one.standard_errors is None else slope * one.standard_errors)
 
 
 def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:

@@ -1,0 +1,68 @@
+"""The worst group and the worst environment of a recipe: chosen by the mean over its seeds, and then one place for all.
+
+A mean over seeds of each seed's own worst lies below the worst place's value, the more so the more places there are and
+the smaller: the least of several uncertain numbers is low for its uncertainty alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from assay.store.files import Row
+
+Key = tuple[str, str, str, str, str, str]
+"""measure, environment, factor, level, layer, group"""
+BySeed = Mapping[int, Row]
+
+WORST_ENVIRONMENT, WORST_GROUP = "worst environment", "worst group"
+
+
+def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key, BySeed]:
+    """The measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
+
+    every: measurement key -> seed -> measurement, among them what is to be chosen from. smallest_group: images that a
+    group needs in every seed. Where no place has a value for every seed there is none, and a reason.
+    """
+    return {key: _worst(key, rows, every, smallest_group) if _is_worst(key) else rows for key, rows in every.items()}
+
+
+def _is_worst(key: Key) -> bool:
+    return key[5] in (WORST_ENVIRONMENT, WORST_GROUP)
+
+
+def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
+    places = {other: found for other, found in every.items() if _is_place(other, key)}
+    least = smallest_group if key[5] == WORST_GROUP else 0
+    means = {
+        place: float(np.mean([found[seed]["value"] for seed in rows]))
+        for place, found in places.items()
+        if set(found) >= set(rows) and all(_counts(found[seed], least) for seed in rows)
+    }
+    if not means:
+        reason = next((row["reason"] for row in rows.values() if math.isnan(row["value"])), "")
+        reason = reason or "no place has it for every seed"
+        return {seed: {**row, "value": math.nan, "standard_error": math.nan, "reason": reason}
+                for seed, row in rows.items()}  # fmt: skip
+    lower_is_worse = key[5] == WORST_GROUP or next(iter(rows.values()))["direction"] == "higher"
+    chosen = (min if lower_is_worse else max)(means, key=lambda place: means[place])
+    where = chosen[1:2] if key[5] == WORST_ENVIRONMENT else (chosen[2], chosen[3], chosen[5])
+    named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
+    told = f"in {' '.join(part for part in where if part)}"
+    return {seed: {**places[chosen][seed], **named, "reason": told} for seed in rows}
+
+
+def _is_place(other: Key, key: Key) -> bool:
+    """Whether a measurement is of one of the places that a worst one is chosen from."""
+    measure, environment, factor, level, _, group = other
+    if measure != key[0] or group in (WORST_ENVIRONMENT, WORST_GROUP):
+        return False
+    if key[5] == WORST_ENVIRONMENT:
+        return bool(environment) and not factor and not group and level == key[3]
+    return environment == key[1] and bool(factor)
+
+
+def _counts(row: Row, least: int) -> bool:
+    return row["n"] >= least and not math.isnan(row["value"])
