@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,8 +17,11 @@ from tests.execution.small import SMALL, write_spec
 
 import assay
 from assay.core.errors import DataError, SpecError, StoreError
+from assay.core.overrides import apply_sets
+from assay.core.parsing import read_study
 from assay.execution.run import prepare
 from assay.store.files import read_rows
+from assay.store.schema import TABLES
 
 
 def trial_ids(study: assay.Study, root: Path) -> list[str]:
@@ -54,6 +59,39 @@ def test_a_changed_study_is_a_new_one() -> None:
     assert SMALL["seeds"] == 3
 
 
+class Anywhere:
+    """Some path of the user's own."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "stands"),
+    [
+        ("question", "what \N{MICROSCOPE} sees", "what \N{MICROSCOPE} sees"),
+        ("question", "yes: [no]", "yes: [no]"),
+        ("recipe.epochs", np.int64(3), 3),
+        ("data.folder", Path("a") / "b", str(Path("a") / "b")),
+        ("data.folder", Anywhere("a/b"), "a/b"),
+    ],
+)
+def test_a_value_is_set_as_it_is(place: str, value: object, stands: object) -> None:
+    changes = assay.load(SMALL).set("question", "?").set(place, value).changes
+    here: Any = apply_sets(read_study(SMALL), changes).values
+    for key in place.split("."):
+        here = here[key]
+    assert here == stands
+
+
+def test_a_value_that_no_spec_could_hold_is_told_with_its_place() -> None:
+    with pytest.raises(SpecError, match=r"^recipe\.epochs = .*\n  expected text, a number"):
+        assay.load(SMALL).set("recipe.epochs", object())
+
+
 def test_a_wrong_study_is_refused_when_it_is_loaded() -> None:
     with pytest.raises(SpecError, match=r"did you mean 'nodule-loss'\?"):
         assay.load("nodule-los")
@@ -82,6 +120,11 @@ def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
     frame = assay.open_run(finished_run).table(name)
     rows = read_rows(finished_run / "tables" / f"{name}.parquet")
     assert (list(frame.columns), len(frame)) == (list(rows[0]), len(rows))
+
+
+def test_every_table_is_named_where_tables_are_asked_for() -> None:
+    text = (assay.Run.table.__doc__ or "").partition("name:")[2].partition(".")[0]
+    assert tuple(name.strip() for name in text.split(",")) == TABLES
 
 
 @pytest.mark.parametrize(

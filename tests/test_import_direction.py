@@ -75,6 +75,18 @@ def test_imports_go_one_way(part: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_nothing_leans_on_the_command_line() -> None:
+    """It is one way to ask: who asks from Python needs none of it."""
+    wrong = [
+        f"{file.relative_to(SOURCE)}:{line} imports {name}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        if file.relative_to(SOURCE).parts[0] not in ("cli", "__main__.py")
+        for line, name in sorted(imports(file))
+        if name.startswith("assay.cli")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_nothing_imports_the_test_suites_or_pytest() -> None:
     """They are for tests alone, and pytest need not be installed."""
     wrong = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) ->
 class Study:
     """A study that can be changed, looked at and run. Changing it gives a new one.
 
-    source: as for `load`. changes: dotted place -> value, as `--set` has them.
+    source: as for `load`. changes: dotted places with their values, in order.
     """
 
     source: str | Mapping[str, Any]
@@ -45,24 +44,23 @@ class Study:
     @property
     def spec(self) -> StudySpec:
         """The checked study with its grid. The same study from YAML has the same trial ids."""
-        source, overrides = self._written()
-        return parse_study(source, overrides=overrides, scale=self.scale)
+        return parse_study(self._written(), overrides=self.changes, scale=self.scale)
 
     def set(self, place: str, value: Any) -> Study:
         """The study with one field changed, for example `set("recipe.epochs", [8, 16])`.
+
+        A value is what it could be in a mapping given to `load`: a path, a NumPy number or a class of your own too.
 
         Raises SpecError with the nearest name where no study has such a field. Whether the value goes with the rest of
         the study is told when it is used, since the next change may mend it.
         """
         changed = Study(self.source, (*self.changes, (place, value)), self.scale)
-        source, overrides = changed._written()
-        refuse_unknown_keys(source, overrides, self.scale)
+        refuse_unknown_keys(changed._written(), changed.changes, self.scale)
         return changed
 
-    def _written(self) -> tuple[str | Mapping[str, Any], list[str]]:
-        """The source, which whoever reads it may change, and the changes as `--set` has them."""
-        source = copy.deepcopy(dict(self.source)) if isinstance(self.source, Mapping) else self.source
-        return source, [f"{place}={json.dumps(value)}" for place, value in self.changes]
+    def _written(self) -> str | Mapping[str, Any]:
+        """The source, which whoever reads it may change."""
+        return copy.deepcopy(dict(self.source)) if isinstance(self.source, Mapping) else self.source
 
     def run(
         self,
@@ -80,17 +78,17 @@ class Study:
         skip_bad_rows: leave rows that cannot be read out, and list them on the page, in place of raising DataError.
         Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
-        from assay.cli.progress import Display, display_for
-        from assay.cli.reading import reading_shown
-        from assay.cli.run import crew, run_folder
         from assay.execution.device import choose_device
-        from assay.execution.run import prepare, quietly, run_study
+        from assay.execution.executors import executor_for
+        from assay.execution.progress import Display, display_for
+        from assay.execution.reading import reading_shown
+        from assay.execution.run import prepare, quietly, run_folder, run_study
         from assay.execution.tasks import Task
 
         spec = self.spec
         root = run_folder(spec, self.scale, Path(out))
         where = choose_device(device)
-        executor, count = crew(workers, where)
+        executor, count = executor_for(workers, where)
         with reading_shown(quietly=not progress) as told:
             prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, told=told)
 
@@ -116,9 +114,10 @@ class Run:
     def table(self, name: str = "contrasts") -> pd.DataFrame:
         """The rows of one table.
 
-        name: contrasts, sentences, estimates, seeds, trials, sources, collapses, half_doses, environments, visibility,
-        pictures or provenance. Columns are in `store.schema`. Warns when the tables are of an earlier study than the
-        last begun here. Raises StoreError, with the nearest name, when there is no such table.
+        name: contrasts, sentences, estimates, seeds, half_doses, dose_changes, planes, free_response, trials, sources,
+        starts, recipes, collapses, environments, visibility, pictures, provenance.
+        Columns are in `store.schema`. Warns when the tables are of an earlier study than the last begun here. Raises
+        StoreError, with the nearest name, when there is no such table.
         """
         import pandas as pd
 

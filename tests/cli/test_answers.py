@@ -256,6 +256,19 @@ def test_a_trial_that_fails_ends_with_1_and_the_rest_goes_on(
     assert sorted(row["status"] for row in trials) == ["done", "failed"]
 
 
+def test_what_nobody_foresaw_has_a_code_of_its_own_and_its_traceback(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("assay.cli.inspect.list_command", fails)
+    answer = ask("list")
+    assert (answer.code, answer.out) == (70, "")
+    assert answer.err.startswith("Traceback")
+    assert answer.err.endswith("RuntimeError: a fault\n")
+
+
 def test_interrupted_ends_with_130(
     ask: Asking, run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

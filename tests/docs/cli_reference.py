@@ -20,6 +20,7 @@ Every command answers `--help`. On standard output stands what was asked for, an
 | 0 | done |
 | 1 | some trials failed; the rest is done, and the report names them. `doctor`: something is missing |
 | 2 | the request was wrong: nothing has run |
+| 70 | a fault of Assay, or of your own code that the study names: the traceback says where |
 | 130 | interrupted; the same command goes on from there |
 
 Ctrl-C lets every worker leave a checkpoint; pressed twice, it ends them at once. `ASSAY_CACHE` moves the cache of decoded images, `ASSAY_ASSETS` says where the example studies find theirs.

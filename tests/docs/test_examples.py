@@ -219,5 +219,5 @@ def test_python_runs_on_a_small_study(
     monkeypatch.setenv("ASSAY_CACHE", str(workplace / "cache"))
     for place in ("assay.core.parsing.study_files", "assay.studies.study_files"):
         monkeypatch.setattr(place, lambda: {"nodule-loss": tiny})
-    monkeypatch.setattr("assay.execution.run.local_executor", lambda *_: InProcess())
+    monkeypatch.setattr("assay.execution.executors.Workers", lambda *_, **__: InProcess())
     exec(compile(block, name(page), "exec"), {"__name__": "__main__"})

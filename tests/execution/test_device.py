@@ -13,8 +13,9 @@ from tests.execution.tiny import TINY, run_tiny
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
 from assay.execution.device import choose_device, computing_on, device_name
+from assay.execution.executors import default_workers
 from assay.execution.jobs import ProbeJob, TrainJob
-from assay.execution.run import default_workers, prepare
+from assay.execution.run import prepare
 from assay.store.files import read_json
 from assay.store.folder import RunFolder
 

@@ -175,8 +175,7 @@ def test_tables_of_an_earlier_spec_are_told(
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
     assert RunFolder(root).tables_are_current()
-    monkeypatch.setattr("assay.cli.run.InProcess", _Interrupted, raising=False)
-    monkeypatch.setattr("assay.execution.local.InProcess", _Interrupted)
+    monkeypatch.setattr("assay.execution.executors.InProcess", _Interrupted)
     with pytest.raises(KeyboardInterrupt):
         assay.load({**TINY, "seeds": 2}).run(tmp_path, workers=0, progress=False)
     with pytest.warns(UserWarning, match=EARLIER[:40]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
 RUNS = Path("runs")
+FAULT = 70
+"""The exit code of what nobody foresaw: EX_SOFTWARE of sysexits.h."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -211,7 +214,8 @@ def doctor(out: Out = RUNS, json: Json = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Ends with 0 done, 1 some trials failed, 2 the request was wrong, 130 interrupted.
+    """Entry point. Ends with 0 done, 1 some trials failed, 2 the request was wrong, 70 a fault of Assay or of code that
+    the study names, 130 interrupted.
 
     arguments: what stands after `assay`; those of the process when None. A study may name modules of the working
     directory, which are looked for last, so that none of its files stands for a library.
@@ -244,6 +248,9 @@ def _answer(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception:  # 1, Python's own code for it, says that some trials failed
+        traceback.print_exc()
+        return FAULT
     return 0
 
 

@@ -37,12 +37,12 @@ def preview_command(asked: Request) -> None:
     spec = asked.spec
 
     from assay.cli.preview_page import write_preview
-    from assay.cli.reading import reading_shown
-    from assay.cli.run import crew, run_folder
     from assay.execution.device import choose_device
+    from assay.execution.executors import executor_for
     from assay.execution.power import detectable_differences
     from assay.execution.preview import make_preview
-    from assay.execution.run import prepare
+    from assay.execution.reading import reading_shown
+    from assay.execution.run import prepare, run_folder
     from assay.store.folder import PREVIEW, RunFolder
     from assay.store.lock import working_in
 
@@ -54,7 +54,7 @@ def preview_command(asked: Request) -> None:
         RunFolder(folder).remove_partial_files()
         preview = make_preview(spec, prepared.population, folder)
         power = detectable_differences(spec, prepared.population)
-        found = Found(prepared, preview, power, crew(asked.workers, device)[1], folder)
+        found = Found(prepared, preview, power, executor_for(asked.workers, device)[1], folder)
         page = write_preview(found)
     if asked.json:
         print(jsonlib.dumps(_facts(found, page), indent=1))
@@ -87,8 +87,8 @@ def power_lines(found: Found) -> list[str]:
 
 def size(found: Found) -> str:
     """How many trials there are, how many are new, and about how long they take."""
-    from assay.cli.progress import duration, workers_text
     from assay.cli.run import on_device
+    from assay.execution.progress import duration, workers_text
 
     prepared = found.prepared
     if not prepared.tasks:

@@ -5,52 +5,30 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.cli.request import Request
-from assay.core.spec import StudySpec
 
 if TYPE_CHECKING:
     from assay.execution.run import Prepared, Result
-    from assay.execution.tasks import Executor
 
 MOST_REASONS = 8
-
-
-def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
-    """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
-    return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
-
-
-def crew(workers: int | None, device: str, heard: Callable[[], None] | None = None) -> tuple[Executor, int]:
-    """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone.
-
-    heard: is called at the first interrupt.
-    """
-    from assay.execution.local import InProcess
-    from assay.execution.run import default_workers, local_executor
-
-    if workers == 0:
-        return InProcess(), 1
-    count = workers or default_workers(device)
-    return local_executor(count, heard), count
 
 
 def run_command(asked: Request) -> None:
     """Run, and end with the exit code that says how it went. Only what is wanted stands on standard output."""
     spec = asked.spec
 
-    from assay.cli.progress import display_for
-    from assay.cli.reading import reading_shown
     from assay.execution.device import choose_device
-    from assay.execution.run import prepare, run_study
+    from assay.execution.executors import executor_for
+    from assay.execution.progress import display_for
+    from assay.execution.reading import reading_shown
+    from assay.execution.run import prepare, run_folder, run_study
 
     device, json = choose_device(asked.device), asked.json
     root = run_folder(spec, asked.scale, asked.out)
     stopping = threading.Event()
-    executor, count = crew(asked.workers, device, stopping.set)
+    executor, count = executor_for(asked.workers, device, stopping.set)
     with reading_shown(json) as told:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     if json:
@@ -68,7 +46,7 @@ def run_command(asked: Request) -> None:
 
 def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     """What is to be done, how long it takes, and why each trial is new."""
-    from assay.cli.progress import duration, workers_text
+    from assay.execution.progress import duration, workers_text
 
     spec, plan = prepared.spec, prepared.plan
     size = f"{len(plan.trials)} trials, {len(spec.points)} recipes, {spec.seeds} seeds"

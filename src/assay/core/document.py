@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any, cast
 
 import numpy as np
@@ -57,8 +57,8 @@ def plain(value: Any, keys: Keys = ()) -> Any:
         return {key_text(key): plain(item, (*keys, key_text(key))) for key, item in items}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         return [plain(item, (*keys, i)) for i, item in enumerate(cast(Sequence[Any], value))]
-    if isinstance(value, PurePath):
-        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(cast("os.PathLike[str]", value))
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}:{value.__qualname__}"
     if isinstance(value, np.generic):

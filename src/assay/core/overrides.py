@@ -32,15 +32,24 @@ def apply_scale(document: Document, scale: str | None) -> Document:
     return document
 
 
-def apply_sets(document: Document, overrides: Sequence[str]) -> Document:
-    """The study with each `a.b=c` of the command line, in order; values are read as YAML."""
-    for text in overrides:
-        key, equals, written = text.partition("=")
-        if not equals or not key.strip():
-            raise SpecError(f"--set {text}: expected a dotted key, `=` and a value, such as --set recipe.epochs=10")
-        value, _ = parse_yaml(written, f"--set {key.strip()}")
-        document = put(document, key.strip(), value, "--set")
+Override = str | tuple[str, Any]
+"""A change: `a.b=c` of the command line, whose value is read as YAML, or a dotted key with a value of Python's."""
+
+
+def apply_sets(document: Document, overrides: Sequence[Override]) -> Document:
+    """The study with each change, in order."""
+    for change in overrides:
+        key, value = _written(change) if isinstance(change, str) else change
+        document = put(document, key, value, "--set" if isinstance(change, str) else f"set '{key}'")
     return document
+
+
+def _written(text: str) -> tuple[str, Any]:
+    key, equals, written = text.partition("=")
+    if not equals or not key.strip():
+        raise SpecError(f"--set {text}: expected a dotted key, `=` and a value, such as --set recipe.epochs=10")
+    value, _ = parse_yaml(written, f"--set {key.strip()}")
+    return key.strip(), value
 
 
 def put(document: Document, key: str, value: Any, place: str, places: Mapping[Keys, str] | None = None) -> Document:
@@ -52,7 +61,7 @@ def put(document: Document, key: str, value: Any, place: str, places: Mapping[Ke
     target: Any = values
     for part in keys[:-1]:
         target = target[part]
-    target[keys[-1]] = plain(value)
+    target[keys[-1]] = plain(value, keys)
     kept = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
     below = {(*keys, *at): where for at, where in (places or {}).items()}
     return Document(values, {**kept, keys: place, **below}, document.folder, document.stem)

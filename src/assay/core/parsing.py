@@ -35,7 +35,7 @@ from assay.core.explain import checked
 from assay.core.factors import declared_factors, grouped, imported_factors
 from assay.core.frozen import Frozen
 from assay.core.grid import expand
-from assay.core.overrides import apply_scale, apply_sets, put
+from assay.core.overrides import Override, apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
 from assay.core.problems import Problems, WrongSpec, shorten
 from assay.core.sampled import Factors
@@ -53,13 +53,13 @@ SECTIONS = (
 def parse_study(
     source: Path | str | Mapping[str, Any],
     *,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[Override] = (),
     scale: str | None = None,
     seeds: int | None = None,
 ) -> StudySpec:
     """The study that a built-in name, a YAML file or a mapping describes.
 
-    scale: one of its `scales`; `overrides` (`a.b=c`) come after it and `seeds` last.
+    scale: one of its `scales`; `overrides` (`a.b=c`, or key and value) come after it and `seeds` last.
     Raises SpecError that tells the first five problems by line, each in at most three lines, and how many more.
     """
     document = apply_sets(apply_scale(read_study(source), scale), overrides)
@@ -69,7 +69,7 @@ def parse_study(
 
 
 def refuse_unknown_keys(
-    source: Path | str | Mapping[str, Any], overrides: Sequence[str], scale: str | None = None
+    source: Path | str | Mapping[str, Any], overrides: Sequence[Override], scale: str | None = None
 ) -> None:
     """Raises SpecError for an override at a place that no study has; the rest may come right with the next one."""
     document = apply_sets(apply_scale(read_study(source), scale), overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,14 +13,13 @@ from assay.core.spec import StudySpec
 from assay.data.cache import Told, default_cache_root, untold
 from assay.execution.analysis import analyse, analyse_records
 from assay.execution.checked import check_rows
-from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
+from assay.execution.device import PROCESSOR
 from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.leftovers import check_weights, sweep
-from assay.execution.local import Workers
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
-from assay.execution.starts import check_starts
+from assay.execution.starts import check_layers, check_starts
 from assay.execution.stated import state
 from assay.execution.stored import planned_before, stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
@@ -82,10 +80,9 @@ class Result:
     page: Path | None
 
 
-def default_workers(device: str = PROCESSOR) -> int:
-    """As many as this process may use cores; on a GPU not more than `WORKERS_PER_GPU`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return cores if device == PROCESSOR else min(cores, WORKERS_PER_GPU)
+def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
+    """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
+    return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
 
 
 def prepare(
@@ -96,7 +93,8 @@ def prepare(
     device: as `choose_device` gives it. told: hears of images while they are read.
 
     Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`),
-    WeightsError when a start cannot (`check_starts`), and StoreError when weights that a new probe reads were not kept.
+    WeightsError when a start cannot (`check_starts`), StoreError when weights that a new probe reads were not kept, and
+    SpecError for a layer that no network has (`check_layers`).
     """
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Place(root, default_cache_root(), skip_bad_rows, code)
@@ -104,6 +102,8 @@ def prepare(
     starts = {name: population_of(source.data, place, device, told=told) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
     plan = make_plan(spec, population, starts)
+    inputs = inputs_of(population, spec.data, spec.task)
+    check_layers(spec, plan, inputs)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
         return Prepared(spec, place, population, plan, (), 0, 0, 0, (), (), device)
@@ -111,7 +111,7 @@ def prepare(
     check_rows(spec, population, starts)
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
-    check_starts(plan, inputs_of(population, spec.data, spec.task), _inputs_of_sources(spec, starts))
+    check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
     begun = planned_before(root)
     new = [trial for trial in trials if trial.id not in begun]
@@ -170,11 +170,6 @@ def _known(folder: RunFolder) -> list[Mapping[str, Any]]:
 def quietly(_: Sequence[Task]) -> Generator[Observer]:
     """A `Watch` that shows nothing."""
     yield lambda _: None
-
-
-def local_executor(workers: int, heard: Callable[[], None] | None = None) -> Workers:
-    """So many worker processes on this machine. heard: is called at the first interrupt."""
-    return Workers(workers, heard=heard)
 
 
 def _tasks(

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.live import Live
 
-from assay.cli.progress import PLAIN_EVERY, duration
 from assay.data.cache import Told, untold
+from assay.execution.progress import PLAIN_EVERY, duration
 
 FIRST_AFTER = 1.0
 """Seconds after which it is said that images are read; what is read sooner needs no words."""
