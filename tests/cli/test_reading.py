@@ -9,9 +9,9 @@ import pytest
 from tests.cli.asking import Asking
 from tests.data.sources.making import age, small_set, spec_of
 
-from assay.cli import reading
 from assay.data.cache import ArrayCache, untold
 from assay.data.sources import load_dataset
+from assay.execution import reading
 from assay.execution.reading import Reading, reading_shown
 
 
