@@ -10,18 +10,23 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.execution.small import SMALL, records, write_spec
+from tests.execution.tiny import TINY
 
 import assay
 from assay.core.errors import StoreError
+from assay.core.hashing import content_hash
 from assay.core.parsing import parse_study
-from assay.execution.run import Prepared, prepare, rebuild
+from assay.execution.local import InProcess
+from assay.execution.run import Prepared, prepare, rebuild, run_study
 from assay.execution.stored import unnamed
+from assay.execution.tasks import Observer, Task, turn
 from assay.store.folder import RunFolder
 
 
@@ -74,6 +79,26 @@ def test_killed_at_random_and_resumed_the_records_are_the_same_bytes(finished_ru
     _, err = last.communicate(timeout=300)
     assert last.returncode == 0, err
     assert records(tmp_path / "small") == records(finished_run)
+
+
+def test_records_do_not_depend_on_the_order_of_tasks(
+    study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = parse_study({**TINY, "seeds": 2, "recipe": {**TINY["recipe"], "loss": ["cross-entropy", "focal"]}})
+    made: dict[str, tuple[list[str], dict[str, str]]] = {}
+    for name, order in (("usual", turn), ("shuffled", lambda task: content_hash([1, task.id]))):
+        monkeypatch.setattr("assay.execution.tasks.turn", order)
+        begun: list[str] = []
+
+        @contextmanager
+        def watch(_: Sequence[Task], begun: list[str] = begun) -> Generator[Observer]:
+            yield lambda event: begun.append(event.task.id) if event.status == "started" else None
+
+        root = run_study(prepare(spec, tmp_path / name), watch, InProcess()).folder
+        made[name] = begun, records(root)
+    assert made["usual"][0] != made["shuffled"][0]
+    assert set(made["usual"][0]) == set(made["shuffled"][0])
+    assert made["usual"][1] == made["shuffled"][1]
 
 
 def test_a_second_run_does_nothing(run_copy: Path) -> None:

@@ -88,6 +88,11 @@ class Executor(Protocol):
         ...
 
 
+def turn(task: Task) -> tuple[bool, float, str]:
+    """What ready tasks are sorted by: the lowest comes first."""
+    return not task.first, -task.cost, task.id
+
+
 @dataclass
 class Queue:
     """Which tasks are ready, running and blocked. Longest first, so that the last worker does not wait alone."""
@@ -107,7 +112,7 @@ class Queue:
         ready = [self.tasks[id] for id in self.waiting if self._met(self.tasks[id])]
         if not ready:
             return None
-        chosen = min(ready, key=lambda task: (not task.first, -task.cost, task.id))
+        chosen = min(ready, key=turn)
         self.waiting.discard(chosen.id)
         return chosen
 
