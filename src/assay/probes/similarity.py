@@ -73,7 +73,7 @@ def cka_matrix(
     NaN where either is undefined.
 
     Goes through the images' Gram matrices block by block, or through the units' covariances, whichever is cheaper, and
-    holds 64 MB beside what is given.
+    holds a copy of what is given in float64 and 64 MB beside.
     """
     _same_images(ones, others)
     shape = (len(ones), len(others))
