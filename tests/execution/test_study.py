@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,30 @@ def test_a_study_ends_with_a_page_and_tables(finished_run: Path) -> None:
     assert contrast["low"] < contrast["value"] < contrast["high"]
 
 
+def kill_after(event: str, count: int, pause: float, *arguments: str | Path) -> None:
+    """The command with two workers, all killed so many seconds after an event was told so many times."""
+    process = command(*arguments, "--workers", "2", "--json")
+    assert process.stdout is not None
+    for line in process.stdout:
+        count -= json.loads(line)["event"] == event
+        if count == 0:
+            break
+    time.sleep(pause)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 def test_killed_at_random_and_resumed_the_records_are_the_same_bytes(finished_run: Path, tmp_path: Path) -> None:
     """Two workers, killed with their parent, then one worker: as one process in one go, from Python instead of YAML."""
-    spec = write_spec(tmp_path)
-    for _ in range(3):
-        process = command("run", spec, "--out", tmp_path, "--workers", "2")
-        while not (tmp_path / "small" / "study.json").exists() and process.poll() is None:
-            time.sleep(0.05)
-        time.sleep(random.uniform(0, 4))
-        with suppress(ProcessLookupError):  # it was quicker
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    spec, seed = write_spec(tmp_path), random.randrange(2**32)
+    print("seed of the moments:", seed)  # pytest shows it when this fails
+    draw, done = random.Random(seed), 0
+    for event, count in (("started", 2), ("done", 2), ("done", 2)):
+        kill_after(event, count, draw.uniform(0, 0.3), "run", spec, "--out", tmp_path)
+        left = len(list((tmp_path / "small").glob("[tp]r*/*/record.json")))
+        assert done <= left < 12
+        done = left
+    assert done >= 4
     last = command("run", spec, "--out", tmp_path, "--workers", "1")
     _, err = last.communicate(timeout=300)
     assert last.returncode == 0, err
