@@ -53,7 +53,7 @@ def shot(seen: Visible, nuisance: Int[np.ndarray, "n"], flaws: float) -> Shot:
 
     cut = seen.cut[:, None]
     light = 0.98 * (1 + 0.3 * seen.illumination + draw("exposure", -0.1, 0.1)[:, 0]).clip(0.2)
-    balance = np.array([0.98, 0.98, 1.0]) + cut * np.array([0.16, 0.36, 0.12]) + draw("balance", -0.05, 0.05, 3)
+    balance = np.array([0.98, 0.98, 1.0]) + cut * np.array([0.11, 0.32, -0.06]) + draw("balance", -0.05, 0.05, 3)
     cosine, sine = direction(uniforms(nuisance, "fundus-stray-side", 1)[:, 0])
     u, v = draw("haze", 0, 1)[:, 0], draw("stray", 0, 1)[:, 0]
     stray = (1 - cut) * _STRAY[0] + cut * _STRAY[1]
@@ -65,7 +65,7 @@ def shot(seen: Visible, nuisance: Int[np.ndarray, "n"], flaws: float) -> Shot:
         haze=flaws * 0.35 * u * u * u,
         stray=stray * (flaws * 0.8 * v * v)[:, None],
         aside=np.stack([cosine, sine], axis=1),
-        contrast=0.12 + 0.26 * seen.cut,
+        contrast=0.12 + 0.1 * seen.cut,
         cut=seen.cut,
         dust=flaws * (draw("dust", 0, 1)[:, 0] < 0.12),
     )
