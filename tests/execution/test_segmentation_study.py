@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.execution.tiny import run_tiny
+from tests.report.reading import evidence_in
 
 from assay.report.page import write_page
-from assay.store.files import Row
+from assay.report.quiet import free_response
+from assay.report.trained import course
+from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder
 
 STUDY: dict[str, Any] = {
@@ -88,3 +93,28 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     assert "What each outlines, on the same images" in page
     assert "Lesions found against false components" in page
     assert "Dice by what empty masks count" in page
+
+
+def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -> None:
+    plan = json.loads((run.root / "plan.json").read_text())
+    ids = [one["id"] for one in plan["trials"] if one["point"] == "dice"]
+    kept = [read_rows(run.unit("trials", id) / "curve.parquet") for id in ids]
+    rows = [row for row in run.table("curves") if row["recipe"] == "dice"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    for epoch, row in enumerate(rows):
+        assert row["train_loss"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))
+    assert all(np.isnan(row["weight"]) for row in rows)
+    page = write_page(run.root).read_text()
+    assert "Loss in training" in page
+    assert "Schedule of the learning rate" in page
+    assert "Schedule of the loss" not in page
+
+
+def test_the_files_of_the_figures_have_all_that_is_drawn(run: RunFolder) -> None:
+    evidence = evidence_in(run.root)
+    for figure, column in ((free_response(evidence), "threshold"), (course(evidence, "lr"), "epoch")):
+        assert figure is not None
+        assert figure.csv is not None
+        written = base64.b64decode(figure.csv.uri.split(",")[1])
+        text = gzip.decompress(written) if figure.csv.name.endswith(".gz") else written
+        assert column in text.decode().splitlines()[0].split(",")

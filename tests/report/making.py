@@ -46,6 +46,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder.write_table("dose_changes", schema.DOSE_CHANGES, list(dose_changes(made)))
     folder.write_table("planes", schema.PLANES, [])
     folder.write_table("free_response", schema.FREE_RESPONSE, [])
+    folder.write_table("curves", schema.CURVES, [])
     folder.write_table("starts", schema.STARTS, list(_starts()))
     folder.write_table("recipes", schema.RECIPES, list(_recipes(made)))
     folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))

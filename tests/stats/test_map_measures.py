@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from assay.maps import summarise
+from assay.stats.compare import contrast
 from assay.stats.influence import Answers
 from assay.stats.map_measures import LEVELS, OF_MAPS
 from assay.stats.measures import influence_of, value
@@ -144,3 +145,28 @@ def test_an_estimate_says_how_many_images_it_rests_on() -> None:
     )
     found = {name: evaluate(panel, name).images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
     assert found == {"dice": 2, "dice-one": 3, "hd95": 1, "false-positive-rate": 1}
+
+
+def seeds_of(bias: float, draw: int) -> Panel:
+    """Five seeds of a recipe on the same 90 images of discs, a third of them healthy; bias: of every logit."""
+    rng, y, x = np.random.default_rng(draw), *np.mgrid[:16, :16]
+    radius = np.where(np.arange(90) % 3 == 0, 0.0, 3.0 + np.arange(90) % 2)[:, None, None]
+    distance = np.hypot(y - 7.5, x - 7.5)
+    clean, truth = 2 * (radius - distance), distance < radius
+    found = [answers_of(clean + bias + 1.5 * rng.normal(size=truth.shape), truth) for _ in range(5)]
+    maps = {
+        name: np.stack([one.maps[name] for one in found])
+        for name in ("truth", "predicted", "hit", "pixels", "area_score", "operating")
+    }
+    return Panel(np.stack([one.logits for one in found]), found[0].target, np.arange(90), maps=maps)
+
+
+@pytest.mark.parametrize("name", ["dice", "iou", "pixel-recall", "false-positive-area"])
+def test_recipes_that_are_alike_are_equivalent_within_a_stated_margin_and_others_are_not(name: str) -> None:
+    usual, alike, louder = seeds_of(0.0, 1), seeds_of(0.0, 2), seeds_of(4.0, 3)
+    same, other = contrast(usual, alike, name, margin=0.05), contrast(usual, louder, name, margin=0.05)
+    assert same.equivalence_p < 0.05
+    assert same.p > 0.01
+    assert abs(other.value) > 0.05
+    assert other.equivalence_p > 0.9
+    assert other.p < 0.001

@@ -145,7 +145,7 @@ def results(
             "--table",
             metavar="NAME",
             help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, planes, free_response, "
-            "trials, sources, starts, recipes, "
+            "curves, trials, sources, starts, recipes, "
             "collapses, environments, visibility, pictures, provenance.",
         ),
     ] = "contrasts",

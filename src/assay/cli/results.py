@@ -23,6 +23,7 @@ SHOWN = {
     "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
     "planes": ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
     "free_response": ("recipe", "environment", "threshold", "false_positives", "sensitivity", "seeds", "images"),
+    "curves": ("recipe", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds"),
     "dose_changes": ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
     "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
     "sources": ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),

@@ -16,6 +16,7 @@ from assay.core.measures import range_of
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
+from assay.execution.curve_rows import curve_rows
 from assay.execution.described import Described, describe, keep, kept
 from assay.execution.dose_changes import dose_change_rows
 from assay.execution.gather import KEY_FIELDS, Gathered
@@ -69,6 +70,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
     folder.write_table("planes", schema.PLANES, plane_rows(gathered))
     folder.write_table("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
+    folder.write_table("curves", schema.CURVES, curve_rows(gathered))
     folder.write_table("starts", schema.STARTS, start_rows(gathered))
     folder.write_table("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))

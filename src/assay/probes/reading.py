@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from assay.core.errors import AssayError
 from assay.data.dataset import Images
 from assay.maps import Streamed
+from assay.maps.kinds import count_kinds
 from assay.maps.odds import lesion_logits
+from assay.maps.summary import joined
 from assay.probes.activations import Recorder
 from assay.probes.probe import Model, Read, Request
 from assay.recipes.tiling import by_tiles
@@ -133,7 +135,7 @@ class ModelReading:
         if n == 0:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
-        maps = Streamed()
+        maps, kinds = Streamed(), list[dict[str, np.ndarray]]()
         step = batch_of(self.model.device, images.shape)
         forward = network if layers else by_tiles(network, images.shape)
         with _evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
@@ -145,7 +147,9 @@ class ModelReading:
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = _map(output, batch, where)
                     if of is not None and of.masks is not None:
-                        maps.append(lesion, of.masks.read(index)[:, 0], _pixel_size(of, index))
+                        labels = of.masks.read(index)[:, 0]
+                        maps.append(lesion, labels, _pixel_size(of, index))
+                        kinds += [count_kinds(output, labels)] if output.shape[1] > 2 else []
                     output = lesion.flatten(1).amax(dim=1)
                 logits.append(_logits(output, len(index), where))
                 recorder.check()
@@ -153,7 +157,8 @@ class ModelReading:
         _finite(values, "logits", where)
         for layer, activations in recorder.activations.items():
             _finite(activations, f"activations of '{layer}'", where)
-        return Read(values, recorder.activations, maps.columns() if maps else {})
+        columns = {**(maps.columns() if maps else {}), **(joined(kinds) if kinds else {})}
+        return Read(values, recorder.activations, columns)
 
 
 def batch_of(device: str, shape: tuple[int, int, int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,13 +20,15 @@ class _OfMaps:
     """Measures of what is kept of maps, of every test environment and by group.
 
     overall: measures of an environment. grouped: those of each group of a factor (its levels, or the halves below and
-    above the median of the neutral rows), with `factor` and `level`. Standard errors are over patients. NaN with the
+    above the median of the neutral rows), with `factor` and `level`. by_kind: those of each kind of lesion, named by
+    `level`, where there are several. Standard errors are over patients. NaN with the
     reason where an environment or a group lacks what a measure is of, and for a model that gives no maps.
     """
 
     scope: ClassVar[Scope] = "tests"
     overall: ClassVar[tuple[str, ...]]
     grouped: ClassVar[tuple[str, ...]]
+    by_kind: ClassVar[tuple[str, ...]] = ()
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """The answers in every test environment."""
@@ -45,11 +48,27 @@ class _OfMaps:
             patient = environment.table.patient
             place = Measurement("", 0.0, environment=name)
             found += [_in_millimetres(measured(one, answers, patient, place), environment) for one in self.overall]
+            found += [
+                measured(one, of_kind, patient, replace(place, level=kind))
+                for kind, of_kind in _kinds(answers, environment)
+                for one in self.by_kind
+            ]
             for group in groups_of(environment.table, neutral):
                 inside = taken(answers, group.rows)
                 at = Measurement("", 0.0, environment=name, factor=group.factor, level=group.level)
                 found += [measured(one, inside, patient[group.rows], at) for one in self.grouped]
         return found
+
+
+def _kinds(answers: Answers, environment: Environment) -> Iterator[tuple[str, Answers]]:
+    """Each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest logit."""
+    kept, names = answers.maps, environment.masks.kinds if environment.masks is not None else ()
+    for place, name in enumerate(names if "kind_truth" in kept else ()):
+        counts = {
+            key: np.repeat(kept[f"kind_{key}"][:, place, None], kept[key].shape[1], axis=1)
+            for key in ("predicted", "hit")
+        }
+        yield name, replace(answers, maps={**kept, **counts, "truth": kept["kind_truth"][:, place]})
 
 
 def _in_millimetres(found: Measurement, environment: Environment) -> Measurement:
@@ -80,6 +99,7 @@ class Segmentation(_OfMaps):
         "pixel-calibration-error",
     )
     grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
+    by_kind: ClassVar[tuple[str, ...]] = ("dice", "iou")
 
 
 class LesionFree(_OfMaps):

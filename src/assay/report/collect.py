@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from assay.report import account, comparisons, contents, doses, encoding, performance, quiet, reliance
+from assay.report import account, comparisons, contents, doses, encoding, performance, quiet, reliance, trained
 from assay.report.bought import bought
 from assay.report.downloads import Download, as_csv
 from assay.report.evidence import Evidence
@@ -118,6 +118,7 @@ _WHOLE = (
     "dose_changes",
     "planes",
     "free_response",
+    "curves",
     "starts",
     "recipes",
     "collapses",
@@ -164,7 +165,12 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "Where there is no lesion",
             "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
             "finds the same share of the lesions of its validation images.",
-            there(quiet.trade(evidence), quiet.planes(evidence), quiet.free_response(evidence)),
+            there(
+                quiet.trade(evidence),
+                quiet.planes(evidence),
+                quiet.free_response(evidence),
+                *(trained.course(evidence, name) for name in trained.COURSES),
+            ),
             there(quiet.conventions(evidence)),
         ),
         Section(

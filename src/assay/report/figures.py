@@ -86,7 +86,7 @@ def drawn(
     alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
     note = " ".join(part for part in (note, counted(rows), doubted(rows)) if part)
     wide, quiet = draw(plot, width), still(plot)
-    columns = COLUMNS if rows and "recipe" in rows[0] else tuple(rows[0]) if rows else COLUMNS
+    columns = tuple(rows[0]) if rows and not {"recipe", "measure"} <= rows[0].keys() else COLUMNS
     return Figure(
         id,
         title,
@@ -139,7 +139,7 @@ def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
 
 def counted(rows: Sequence[Row]) -> str:
     """How many seeds and patients the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`"""
-    parts = [_range([whole(row, name) for row in rows], name) for name in ("seeds", "patients")]
+    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", "patients")]
     return ", ".join(part for part in parts if part) + "." if any(parts) else ""
 
 

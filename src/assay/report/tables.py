@@ -31,6 +31,7 @@ class Tables:
     dose_changes: Rows
     planes: Rows
     free_response: Rows
+    curves: Rows
     starts: Rows
     recipes: Rows
     collapses: Rows

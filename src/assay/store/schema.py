@@ -136,6 +136,12 @@ FREE_RESPONSE = (
     "images",
 )  # fmt: skip
 
+CURVES = (
+    # of a segmentation one row per recipe x epoch, means over the kept seeds and their folds: losses (lower is better),
+    # lr at the epoch's end, weight of the loss's first term where its schedule has one (else NaN)
+    "recipe", "coordinates", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds",
+)  # fmt: skip
+
 COLLAPSES = (
     # how often a recipe's seeds (or the sources they start from) collapsed or diverged in a fold, of those trained to
     # an end; with `against` set, by how much oftener than those of another recipe over the same seeds, with McNemar's p
@@ -173,7 +179,7 @@ PICTURES = (
 PROVENANCE = ("key", "value")
 
 TABLES = (
-    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "planes", "free_response", "trials",
-    "sources", "starts", "recipes", "collapses", "environments", "visibility", "pictures", "provenance",
+    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "planes", "free_response", "curves",
+    "trials", "sources", "starts", "recipes", "collapses", "environments", "visibility", "pictures", "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""

@@ -68,6 +68,21 @@ def test_a_column_called_lesion_is_the_target_where_there_is_one(tmp_path: Path)
     assert dataset.table.factors == ()
 
 
+@pytest.mark.parametrize("fields", [{"target": "lesion"}, {"factors": {"lesion": FactorSpec(kind="categorical")}}])
+def test_a_column_of_absent_and_present_must_say_what_the_masks_show(tmp_path: Path, fields: dict[str, Any]) -> None:
+    folder = small_set(
+        tmp_path / "set",
+        extra={"mask": [f"m{at % 2}.png" for at in range(N)], "lesion": ["absent", "present"] * 3 + ["present"] * 2},
+    )
+    save(folder / "m0.png", np.zeros((16, 16), np.uint8))
+    save(folder / "m1.png", blob())
+    assert refused(folder, **fields).splitlines()[-2] == (
+        "  row 8 '6.png': it says present, and its mask shows no lesion; correct the column or the mask"
+    )
+    kept = load(folder, mask="mask", skip_bad_rows=True, **fields)
+    assert len(kept.table) == N - 1
+
+
 def test_another_target_leaves_the_factors_as_they_were(tmp_path: Path) -> None:
     dataset = load(masked(tmp_path / "set"), mask="mask")
     assert dataset.table.classes == ("not label", "label")
@@ -358,3 +373,12 @@ def test_stems_ask_the_same(tmp_path: Path) -> None:
         load(folder, table="")
     assert load(folder, table="", unmasked="lesion-free").table.target.tolist() == [1, 1, 1, 1, 0, 1]
     assert len(load(folder, table="", unmasked="leave-out").table) == 5
+
+
+def test_a_single_kind_that_is_named_among_values_is_one_kind(tmp_path: Path) -> None:
+    """A spec of several classes that names one: a network has background and that kind, and nothing else changes."""
+    dataset = load(masked(tmp_path / "set"), mask="mask", mask_values={255: "polyp"})
+    assert dataset.masks is not None
+    assert dataset.masks.kinds == ("polyp",)
+    assert set(np.unique(labels(dataset))) == {0, 1}
+    np.testing.assert_array_equal(labels(dataset), labels(load(masked(tmp_path / "other"), mask="mask")))

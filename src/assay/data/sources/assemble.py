@@ -60,8 +60,9 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     listing, decoded = listing.drop(_undecoded(listing, pixels))
     kept = rows_of(decoded)
     if len(listing) and pixels.masks is not None:
-        listing, again = listing.drop(_doubtful(listing, pixels.masks, kept))
-        kept = kept[rows_of(again)]
+        for judged in (_doubtful, _contradicted):
+            listing, again = listing.drop(judged(listing, pixels.masks, kept))
+            kept = kept[rows_of(again)]
         if listing.target is None:
             listing = _target_from_masks(listing, pixels.masks.array[kept])
     listing, again = listing.drop(_copies(listing, hashes[kept]))
@@ -173,6 +174,26 @@ def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
 
 def _doubtful(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
     return [listing.problem(at, *told) for at, told in doubtful(masks, kept).items()]
+
+
+def _contradicted(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+    """Rows of which a column says lesion or none and the mask says otherwise; other meanings of `lesion` are free."""
+    claimed = listing.target if listing.classes == LESION.levels else None
+    for factor in listing.factors:
+        if factor.name == LESION.name and factor.levels == LESION.levels:
+            claimed = listing.columns[factor.name]
+    if claimed is None:
+        return []
+    shown = np.array([bool(masks.array[at].any()) for at in kept.tolist()])
+    remedy = "correct the column or the mask"
+    return [
+        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {_some(shown[at])}", remedy)
+        for at in np.flatnonzero((claimed >= 0) & (claimed != shown)).tolist()
+    ]
+
+
+def _some(lesion: bool) -> str:
+    return "a lesion" if lesion else "no lesion"
 
 
 def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:

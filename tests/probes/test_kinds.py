@@ -1,0 +1,91 @@
+"""Several kinds of lesion: each is scored as if it were the only one, and any of them against background besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from assay.probes.probe import Model, Request
+from assay.probes.reading import ModelReading
+from assay.probes.segmentation import Segmentation
+from assay.testing.images import squares
+
+KINDS = ("polyp", "instrument")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Label maps in memory."""
+
+    labels: Tensor
+    kinds: tuple[str, ...] = KINDS
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: np.ndarray) -> Tensor:
+        return self.labels[torch.as_tensor(index)]
+
+
+class OneScene:
+    """A scene of one environment, which is its neutral one."""
+
+    names = ("squares",)
+
+    def __init__(self, only) -> None:
+        self.only = only
+
+    def environment(self, name):
+        return self.only
+
+    def neutral(self):
+        return self.only
+
+
+class Turned(nn.Module):
+    """Calls bright pixels of the left half a polyp, of the right half an instrument."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = (images[:, 0] - 0.6) * 20
+        left = torch.arange(images.shape[3]) < images.shape[3] // 2
+        low = torch.full_like(bright, -20.0)
+        return torch.stack([torch.zeros_like(bright), bright.where(left, low), bright.where(~left, low)], dim=1)
+
+
+@pytest.fixture
+def environment():
+    """Each image shows a square of one kind, the kinds in turn."""
+    one = squares(70, seed=5)
+    masks = one.masks.read(np.arange(70)).to(torch.uint8)
+    return replace(one, masks=Labels(masks * (1 + torch.arange(70) % 2)[:, None, None, None].to(torch.uint8)))
+
+
+def test_each_kind_has_an_overlap_of_its_own(environment) -> None:
+    reading = ModelReading(Model(Turned()), [Request(environment)])
+    found = Segmentation().measure(reading, OneScene(environment))
+    called = Turned()(environment.images.read(np.arange(70))).argmax(1).numpy()
+    truth = environment.masks.read(np.arange(70))[:, 0].numpy()
+    for label, kind in enumerate(KINDS, start=1):
+        of_kind = {row.measure: row for row in found if row.level == kind and not row.factor}
+        shown = (truth == label).any((1, 2))
+        both = ((truth == label) & (called == label)).sum((1, 2))[shown]
+        sizes = (truth == label).sum((1, 2))[shown], (called == label).sum((1, 2))[shown]
+        assert shown.sum() == 35
+        assert of_kind["dice"].value == pytest.approx(np.mean(2 * both / sum(sizes)))
+        assert of_kind["iou"].value == pytest.approx(np.mean(both / (sum(sizes) - both)))
+        assert 0.1 < of_kind["dice"].value < 0.9
+    (whole,) = (row for row in found if row.measure == "dice" and not row.level)
+    assert whole.value > max(row.value for row in found if row.measure == "dice" and row.level in KINDS)
+
+
+def test_of_one_kind_nothing_is_told_twice(environment) -> None:
+    class Single(Turned):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images)[:, :2]
+
+    reading = ModelReading(Model(Single()), [Request(environment)])
+    assert not any(row.level in KINDS for row in Segmentation().measure(reading, OneScene(environment)))
