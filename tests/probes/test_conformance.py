@@ -36,8 +36,13 @@ class TestPainting(ProbeConformance):
     name = "painting"
 
 
+class TestRobustness(ProbeConformance):
+    name = "robustness"
+    params = {"families": ["brightness", "saturate", "gaussian-noise"], "severities": [1, 5]}  # noqa: RUF012
+
+
 def test_none_of_the_catalogue_is_left_out() -> None:
     cases: tuple[type[ProbeConformance], ...] = (TestPerformance, TestReliance, TestDecodability, TestRepresentation)
-    cases += (TestSegmentation, TestLesionFree, TestPainting)
+    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness)
     tested = {case.name for case in cases}
     assert {entry.name for entry in entries("probe")} == tested

@@ -63,12 +63,21 @@ _SHAPES = {
     **dict.fromkeys(("cka-to-untrained", "procrustes-to-untrained", "neighbours-to-untrained"), (0.0, 1.0)),
     "rsa-to-untrained": (-1.0, 1.0),
 }
+_DISTORTED = {
+    **dict.fromkeys(("distorted-error", "distorted-auroc", "distorted-auroc-macro", "stability"), (0.0, 1.0)),
+    "distorted-calibration-error": (0.0, 1.0),
+    "distorted-error-increase": (-1.0, 1.0),
+    "accuracy-kept": (0.0, math.inf),
+}
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "performance", ("environment",), "", *ends) for name, ends in _PERFORMANCE.items()},
     **{name: MeasureName(name, "segmentation", ("environment",), "", *ends) for name, ends in _OVERLAP.items()},
     **{name: MeasureName(name, "lesion-free", ("environment",), "", 0.0, 1.0) for name in _FREE},
+    **{
+        name: MeasureName(name, "robustness", ("environment", "factor"), "", *ends) for name, ends in _DISTORTED.items()
+    },
     **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},

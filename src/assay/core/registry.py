@@ -27,6 +27,7 @@ ComponentKind = Literal[
     "phantom",
     "dataset",
     "intervention",
+    "distortion",
     "architecture",
     "initialisation",
     "loss",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
+from assay.core.errors import SpecError
 from assay.core.registry import Params, register
+from assay.shifts.distortions.names import SEVERITIES, families_of
 
 
 class PerformanceParams(Params):
@@ -71,6 +75,39 @@ class PaintingParams(Params):
     images: int = Field(256, ge=1, le=65536, description="neutral images with a lesion that are painted anew, at most")
 
 
+class RobustnessParams(Params):
+    """Arguments of `robustness`."""
+
+    environments = ("environment",)
+
+    environment: str = Field("", description="the test environment whose images are distorted; the first where empty")
+    families: tuple[str, ...] = Field(
+        ("common",),
+        min_length=1,
+        description="families of distortions or groups of them: common, retinal, endoscopy, dermoscopy, xray, "
+        "microscopy",
+    )
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
+        SEVERITIES, min_length=1, description="severities, 1 (least) to 5 (most), each once"
+    )
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            families_of(families)
+        except SpecError as error:
+            raise ValueError(str(error)) from error
+        return families
+
+    @field_validator("severities")
+    @classmethod
+    def _once(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(severities)) < len(severities):
+            raise ValueError("a severity stands twice: name each once")
+        return severities
+
+
 register(
     "probe",
     "performance",
@@ -118,4 +155,11 @@ register(
     "assay.probes.representation:Representation",
     RepresentationParams,
     summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
+)
+register(
+    "probe",
+    "robustness",
+    "assay.probes.robustness:Robustness",
+    RobustnessParams,
+    summary="what is left under each family of distortions and severity: errors, accuracy kept, calibration, stability",
 )

@@ -1,10 +1,11 @@
-"""Interventions by name, declared without importing what they need."""
+"""Interventions and distortions by name, declared without importing what they need."""
 
 from __future__ import annotations
 
 from assay.core.registry import register
 from assay.shifts.confounders import change_parameters as c
 from assay.shifts.confounders import mark_parameters as m
+from assay.shifts.distortions.names import DISTORTIONS, DistortionParams
 
 _HERE = "assay.shifts.confounders"
 
@@ -49,3 +50,6 @@ for _name, _target, _params, _summary in (
     ("scanner-histogram", "tone:ScannerHistogram", c.ScannerHistogramParams, "grey values of another scanner"),
 ):
     register("intervention", _name, f"{_HERE}.{_target}", _params, summary=_summary)
+
+for _name, (_target, _summary) in DISTORTIONS.items():
+    register("distortion", _name, f"assay.shifts.distortions.{_target}", DistortionParams, summary=_summary)

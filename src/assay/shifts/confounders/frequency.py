@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from assay.shifts.confounders.diffuse import Change, same, settled
 from assay.shifts.confounders.layers import Shape
+from assay.shifts.confounders.smoothing import smooth
 from assay.shifts.confounders.untyped import filtered, squared_frequency
 from assay.shifts.intervention import Draws, Parameters
 
@@ -72,7 +73,7 @@ class Blur(Change):
         weights = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(reach + 1)]
         total = weights[0] + 2 * sum(weights[1:])
         for axis in (2, 3):
-            images = _smooth(images, [weight / total for weight in weights], axis)
+            images = smooth(images, [weight / total for weight in weights], axis, "reflect")
         return images.clamp(0, 1)
 
 
@@ -100,19 +101,3 @@ class Resample(Change):
         coarse = max(1, round(height / self.factor)), max(1, round(width / self.factor))
         small = functional.interpolate(images, size=coarse, mode="bilinear", antialias=True)
         return functional.interpolate(small, size=(height, width), mode="bilinear").clamp(0, 1)
-
-
-def _smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int) -> Float[Tensor, "b c h w"]:
-    """The sum over shifts along one axis, shift by shift: a library's convolution would depend on the batch.
-
-    weights: for a shift of 0, 1, ... pixels either way.
-    """
-    length, reach = images.shape[axis], len(weights) - 1
-    position = torch.arange(-reach, length + reach, device=images.device) % (2 * length)
-    mirrored = torch.minimum(position, 2 * length - 1 - position)
-    wide = images.index_select(axis, mirrored)
-    total = wide.narrow(axis, reach, length) * weights[0]
-    for step in range(1, reach + 1):
-        pair = wide.narrow(axis, reach - step, length) + wide.narrow(axis, reach + step, length)
-        total += pair.mul_(weights[step])
-    return total

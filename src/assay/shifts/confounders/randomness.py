@@ -17,6 +17,12 @@ def uniforms(seed: Int[Tensor, "b"], count: int) -> Float[Tensor, "b count"]:
     return (bits ^ -(2**31)).double().add_(2.0**31 + 0.5).mul_(2.0**-32)  # the flipped sign makes them unsigned
 
 
+def singles(seed: Int[Tensor, "b"], count: int) -> Float[Tensor, "b count"]:
+    """`count` float32 numbers in [0, 1) per row that depend on (the row's seed, position) alone; 24 bits each."""
+    bits = lattice_bits(seed.to(torch.int32), count)
+    return (bits >> 8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
+
+
 def normals(seed: Int[Tensor, "b"], count: int) -> Float[Tensor, "b count"]:
     """`count` float32 standard normal numbers per row, by the inverse of the normal distribution; none beyond 5.2."""
     bits = lattice_bits(seed.to(torch.int32), count)

@@ -24,3 +24,9 @@ def filtered(images: Float64[Tensor, "b c h w"], kept: Float64[Tensor, "h k"]) -
     spectrum: Tensor = _fft.fft(_fft.rfft(images)[..., :columns], dim=2)
     made: Tensor = _fft.irfft(_fft.ifft(spectrum * kept[:, :columns], dim=2), n=images.shape[3])
     return made
+
+
+def spectrum_of(kernel: Float64[Tensor, "h w"]) -> Float64[Tensor, "h k"]:
+    """The half spectrum of a kernel around the first pixel that is the same turned by half a turn: it is real."""
+    made: Tensor = _fft.rfft2(kernel)
+    return made.real.contiguous()

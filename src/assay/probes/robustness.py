@@ -1,0 +1,165 @@
+"""How much of what a model can do is left when its images are distorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.core.errors import SpecError
+from assay.core.types import Measurement, undefined
+from assay.probes.probe import Model, Reading, Request, Scope
+from assay.shifts.distortions.images import distorted
+from assay.shifts.distortions.names import SEVERITIES, families_of
+from assay.shifts.environment import Environment, Scene
+from assay.stats.influence import Answers
+from assay.stats.measures import influence_of, measure
+
+_OF_ERRORS = ("distorted-error", "distorted-error-increase", "accuracy-kept", "stability")
+_LOWER = ("distorted-error", "distorted-error-increase", "distorted-calibration-error")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A value with each patient's contribution to it, whose squares sum to its variance; NaN with the reason."""
+
+    value: float
+    contributions: Float[np.ndarray, " p"]
+    chance: float = float("nan")
+    reason: str = ""
+
+
+class Robustness:
+    """Implements `Probe` on one test environment, under each family of distortions at each severity.
+
+    environment: the test environment whose images are distorted, the first of the study where it is empty. families:
+    names of families and of groups of them (docs/reference/distortions.md), or dotted paths to one's own. severities:
+    1 to 5, the published ones.
+
+    Measures, with `factor` the family and `level` the severity, and with `level` empty the mean over severities:
+    `distorted-error` (share of images called wrongly, at the model's threshold), `distorted-error-increase` (that minus
+    the error on clean images), `accuracy-kept` (accuracy over that on clean images), `stability` (share of images
+    called as the same image is called clean, rightly or not), `distorted-auroc` (`distorted-auroc-macro` with several
+    classes) and `distorted-calibration-error`. The first two are what corruption error and relative corruption error
+    are made of, as ratios to a baseline recipe (`assay.stats.corruption`).
+
+    Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
+    patients, of which each counts in the clean and the distorted images together. A family that such images cannot
+    carry, a measure that lacks a class, and a share of an accuracy of zero are NaN with the reason.
+    """
+
+    scope: ClassVar[Scope] = "tests"
+
+    def __init__(
+        self, *, environment: str = "", families: Sequence[str] = ("common",), severities: Sequence[int] = SEVERITIES
+    ) -> None:
+        self.environment = environment
+        self.families = families_of(families)
+        self.severities = tuple(severities)
+
+    def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
+        """The environment as it is and under every distortion that its images can carry."""
+        clean = self._clean(scene)
+        shown = [
+            environment
+            for family in self.families
+            if not self._refusal(clean, family)
+            for environment in self._under(clean, family, model.device)
+        ]
+        return tuple(Request(environment) for environment in (clean, *shown))
+
+    def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
+        """Family by family: each severity, then the mean over them."""
+        clean = self._clean(scene)
+        before = _answers(reading, clean)
+        patient = clean.table.patient
+        found: list[Measurement] = []
+        for family in self.families:
+            place = Measurement("", 0.0, environment=clean.name, factor=family, n=len(clean))
+            if refusal := self._refusal(clean, family):
+                names = (*_OF_ERRORS, *_of_answers(before))
+                found += [undefined(name, refusal, environment=clean.name, factor=family) for name in names]
+                continue
+            under = self._under(clean, family, reading.model.device)
+            values = [_values(before, _answers(reading, environment), patient) for environment in under]
+            for severity, here in zip(self.severities, values, strict=True):
+                found += [_said(name, one, replace(place, level=str(severity))) for name, one in here.items()]
+            found += [_said(name, _mean([here[name] for here in values]), place) for name in values[0]]
+        return found
+
+    def _clean(self, scene: Scene) -> Environment:
+        if self.environment and self.environment not in scene.names:
+            raise SpecError(
+                f"probe 'robustness': no test environment '{self.environment}'; there are {', '.join(scene.names)}"
+            )
+        return scene.environment(self.environment or scene.names[0])
+
+    def _under(self, clean: Environment, family: str, device: str) -> Iterator[Environment]:
+        return (distorted(clean, family, severity, device) for severity in self.severities)
+
+    def _refusal(self, clean: Environment, family: str) -> str:
+        """Why such images cannot carry the family; empty where they can."""
+        try:
+            distorted(clean, family, self.severities[0])
+        except SpecError as error:
+            return str(error)
+        return ""
+
+
+def _answers(reading: Reading, environment: Environment) -> Answers:
+    threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
+    return Answers(reading.read(environment).logits, environment.table.target, threshold)
+
+
+def _of_answers(answers: Answers) -> dict[str, str]:
+    """What is called what: measure of the probe -> measure of performance."""
+    ranking = {"distorted-auroc": "auroc"} if answers.classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
+    return {**ranking, "distorted-calibration-error": "calibration-error"}
+
+
+def _values(before: Answers, after: Answers, patient: np.ndarray) -> dict[str, _Found]:
+    """Every measure of one family and severity."""
+    clean, kept = (_found("accuracy", answers, patient) for answers in (before, after))
+    stable = _found("accuracy", replace(after, target=before.predicted), patient)
+    return {
+        "distorted-error": _Found(1 - kept.value, -kept.contributions, 1 - kept.chance),
+        "distorted-error-increase": _Found(clean.value - kept.value, clean.contributions - kept.contributions),
+        "accuracy-kept": _ratio(kept, clean),
+        "stability": replace(stable, chance=float("nan")),
+        **{name: _found(of, after, patient) for name, of in _of_answers(after).items()},
+    }
+
+
+def _found(name: str, answers: Answers, patient: np.ndarray) -> _Found:
+    metric, contributions = influence_of(name, answers, patient)
+    return _Found(metric.value, contributions, measure(name).chance(answers.target, answers.classes), metric.reason)
+
+
+def _ratio(kept: _Found, clean: _Found) -> _Found:
+    if clean.value == 0:
+        return replace(clean, value=float("nan"), chance=float("nan"), reason="no clean image is called rightly")
+    share = kept.value / clean.value
+    return _Found(share, (kept.contributions - share * clean.contributions) / clean.value)
+
+
+def _mean(of: Sequence[_Found]) -> _Found:
+    """The mean over severities; undefined where one of them is."""
+    value = float(np.mean([one.value for one in of]))
+    contributions = np.mean([one.contributions for one in of], axis=0)
+    return _Found(value, contributions, of[0].chance, next((one.reason for one in of if one.reason), ""))
+
+
+def _said(name: str, found: _Found, place: Measurement) -> Measurement:
+    return replace(
+        place,
+        measure=name,
+        value=found.value,
+        reason=found.reason,
+        direction="lower" if name in _LOWER else "higher",
+        patients=len(found.contributions),
+        standard_error=float(np.sqrt((found.contributions**2).sum())),
+        chance=found.chance,
+    )

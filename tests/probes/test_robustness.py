@@ -1,0 +1,175 @@
+"""What the probe of robustness says of models whose answer is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError
+from assay.core.registry import build
+from assay.core.types import Measurement
+from assay.probes.performance import Performance
+from assay.probes.probe import Model
+from assay.probes.robustness import Robustness
+from assay.probes.run import run_probes
+from assay.shifts.distortions.images import distorted
+from assay.shifts.environment import Environment
+from assay.stats.corruption import corruption_error, relative_corruption_error
+from assay.testing.images import ImagesInMemory
+from assay.testing.world import Reader, World
+
+SIDE = 16
+BOARD = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1
+
+
+class Boards(World):
+    """Images of one grey with a faint chequerboard, one way round for one class and the other for the other."""
+
+    def environment(self, name: str) -> Environment:
+        made = super().environment(name)
+        sign = torch.as_tensor(made.table.target * 2.0 - 1).float()[:, None, None, None]
+        return replace(made, images=ImagesInMemory(0.3 + 0.05 * sign * BOARD))
+
+
+class FineDetail(nn.Module):
+    """Reads the chequerboard and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Its logit, [n]; next to none is none."""
+        self.passes += 1
+        logit = (images[:, 0] * BOARD).mean(dim=(1, 2)) * 100
+        return torch.where(logit.abs() < 0.5, -1.0, logit)
+
+
+def found(network: nn.Module, world: World, probe: Robustness) -> dict[tuple[str, str, str], Measurement]:
+    made = run_probes(Model(network, threshold=0.5), world, {"it": probe}).measurements["it"]
+    return {(m.measure, m.factor, m.level): m for m in made}
+
+
+def test_a_model_that_reads_only_fine_detail_falls_under_blur_and_not_under_brightness() -> None:
+    families = ("gaussian-blur", "defocus-blur", "brightness", "contrast")
+    values = found(FineDetail(), Boards(n=120), Robustness(families=families, severities=(1, 2, 3)))
+    for level in ("1", "2", "3", ""):
+        for blur in ("gaussian-blur", "defocus-blur"):
+            assert values["accuracy-kept", blur, level].value < 0.65
+            assert values["stability", blur, level].value < 0.65
+            assert values["distorted-auroc", blur, level].value <= 0.5  # a disc turns light and dark round
+        for tone in ("brightness", "contrast"):
+            assert values["accuracy-kept", tone, level].value == 1
+            assert values["stability", tone, level].value == 1
+            assert values["distorted-error", tone, level].value == 0
+            assert values["distorted-auroc", tone, level].value == 1
+
+
+def test_strength_zero_leaves_every_answer() -> None:
+    clean = World(n=50).environment("same")
+    same = distorted(clean, "gaussian-noise", 0)
+    index = np.arange(50)
+    assert torch.equal(same.images.read(index), clean.images.read(index))
+    assert same.name == "same, gaussian-noise 0"
+
+
+def test_the_model_is_read_once_clean_and_once_per_family_and_severity_however_many_probes_ask() -> None:
+    network = FineDetail()
+    probe = Robustness(families=("brightness", "contrast"), severities=(1, 5))
+    run_probes(Model(network), Boards(n=50), {"a": probe, "b": probe, "c": Performance()})
+    assert network.passes == 3 + 2 * 2  # World has three test environments, one of them the one that is distorted
+
+
+def test_values_follow_from_the_answers() -> None:
+    """Every term by hand, from the model's logits on the distorted images themselves."""
+    world, network = World(n=90, per_patient=2), Reader({"tag": 3.0, "noise": 2.0})
+    values = found(network, world, Robustness(environment="reversed", families=("gaussian-noise",), severities=(1, 4)))
+    clean = world.environment("reversed")
+    target = clean.table.target
+
+    def called(environment: Environment) -> np.ndarray:
+        logits = network.eval()(environment.images.read(np.arange(90))).detach().numpy()
+        return (logits[:, 1] >= logits[:, 0]).astype(int)
+
+    before = called(clean)
+    errors = []
+    for severity in (1, 4):
+        after = called(distorted(clean, "gaussian-noise", severity))
+        error = np.mean(after != target)
+        errors.append(error)
+        at = "gaussian-noise", str(severity)
+        assert values["distorted-error", *at].value == pytest.approx(error)
+        assert values["distorted-error-increase", *at].value == pytest.approx(error - np.mean(before != target))
+        assert values["accuracy-kept", *at].value == pytest.approx((1 - error) / np.mean(before == target))
+        assert values["stability", *at].value == pytest.approx(np.mean(after == before))
+    mean = values["distorted-error", "gaussian-noise", ""]
+    assert mean.value == pytest.approx(np.mean(errors))
+    assert (mean.n, mean.patients, mean.environment) == (90, 45, "reversed")
+
+
+def test_the_standard_error_of_accuracy_kept_is_its_spread_over_repeated_data() -> None:
+    """Clean and distorted answers of one patient belong together: taken apart, the error would be wide of the mark."""
+    probe = Robustness(families=("gaussian-noise",), severities=(3,))
+    said, values = [], []
+    for first in range(60):
+        one = found(Reader({"tag": 3.0, "noise": 4.0}), redrawn(first), probe)["accuracy-kept", "gaussian-noise", "3"]
+        said.append(one.standard_error)
+        values.append(one.value)
+    assert np.mean(said) == pytest.approx(np.std(values, ddof=1), rel=0.35)  # sd of 60 draws: 9 %, three of them
+
+
+def redrawn(seed: int) -> World:
+    """A world of other patients: targets and factors drawn again, noise of their own."""
+    world = World(n=120)
+    rows = world.tables["same"]
+    again = rows.take(np.random.default_rng(seed).integers(len(rows), size=len(rows)))
+    number = np.arange(len(rows))
+    world.tables["same"] = replace(again, row=number + 1000 * seed, patient=number)
+    return world
+
+
+def test_families_that_grey_images_cannot_carry_are_undefined_in_words() -> None:
+    values = found(FineDetail(), Boards(n=50), Robustness(families=("microscopy", "brightness"), severities=(1, 2)))
+    undefined = Counter(m.reason for m in values.values() if m.factor == "microscopy-stain")
+    assert undefined == {
+        "distortion 'microscopy-stain' changes colours, and the images have 1 channel: leave it out of the families": 6
+    }
+    assert not any(m.reason for m in values.values() if m.factor == "brightness")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"families": ["gaussian-blurr"]}, "unknown distortion 'gaussian-blurr': did you mean 'gaussian-blur'?"),
+        ({"severities": [6]}, "less than or equal to 5"),
+        ({"severities": [0]}, "greater than or equal to 1"),
+        ({"severities": [2, 2]}, "a severity stands twice: name each once"),
+    ],
+)
+def test_wrong_arguments_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said.replace("?", r"\?")):
+        build("probe", "robustness", given)
+
+
+def test_an_environment_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SpecError) as refused:
+        found(FineDetail(), Boards(n=50), Robustness(environment="nosuch", families=("brightness",)))
+    assert str(refused.value) == ("probe 'robustness': no test environment 'nosuch'; there are same, neutral, reversed")
+
+
+def test_corruption_errors_are_ratios_of_sums() -> None:
+    error, baseline = np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.4, 0.6])
+    assert corruption_error(error, baseline).value == pytest.approx(0.5)
+    assert corruption_error(baseline, baseline).value == 1
+    assert relative_corruption_error(error, 0.1, baseline, 0.1).value == pytest.approx(0.3 / 0.9)
+    assert corruption_error(error, np.zeros(3)).reason == "the baseline makes no error"
+    assert relative_corruption_error(error, 0.1, baseline, 0.5).reason == "the baseline's error does not increase"
+    with pytest.raises(ValueError, match="give one per severity of each"):
+        corruption_error(error, baseline[:2])
