@@ -18,8 +18,8 @@ from assay.probes.ridge import varying
 
 FEWEST = 4
 """Images that an unbiased HSIC needs."""
-BLOCK = 2**23
-"""Numbers held at once while Gram matrices are gone through: 64 MB."""
+BLOCK = 2**21
+"""Numbers held at once while Gram matrices are gone through: 16 MB."""
 EQUIDISTANT = 1e-10
 """Share of the squared Gram matrix below which what is left of it, once centred without bias, is rounding."""
 
@@ -55,7 +55,8 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
     if len(one) < FEWEST:
         return math.nan
     x, y = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64) for features in (one, other))
-    return float(_unbiased(_squared_products([x], [y]), _rows([x]), _rows([y]))[0, 0])
+    products, _, _ = _squared_products([x], [y])
+    return float(_unbiased(products, _rows([x]), _rows([y]))[0, 0])
 
 
 def cka(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
@@ -73,7 +74,7 @@ def cka_matrix(
     NaN where either is undefined.
 
     Goes through the images' Gram matrices block by block, or through the units' covariances, whichever is cheaper, and
-    holds a copy of what is given in float64 and 64 MB beside.
+    holds a copy of what is given in float64 and 16 MB beside.
     """
     _same_images(ones, others)
     shape = (len(ones), len(others))
@@ -81,8 +82,9 @@ def cka_matrix(
         return np.full(shape, math.nan)
     xs, ys = [centred(x) for x in ones], [centred(y) for y in others]
     rows_x, rows_y = _rows(xs), _rows(ys)
-    across = _unbiased(_squared_products(xs, ys), rows_x, rows_y)
-    return across / np.sqrt(np.outer(_usable(_own(xs), rows_x), _usable(_own(ys), rows_y)))
+    products, own_x, own_y = _squared_products(xs, ys)
+    across = _unbiased(products, rows_x, rows_y)
+    return across / np.sqrt(np.outer(_usable(own_x, rows_x), _usable(own_y, rows_y)))
 
 
 def procrustes(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
@@ -175,17 +177,22 @@ def _own(xs: Sequence[np.ndarray]) -> Float[np.ndarray, " a"]:
     return np.array([float(((x.T @ x if x.shape[1] <= len(x) else x @ x.T) ** 2).sum()) for x in xs])
 
 
-def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Float[np.ndarray, "a b"]:
-    """The squared Frobenius norm of x'y of every pair, which is the inner product of their Gram matrices."""
+def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The squared Frobenius norm of x'y of every pair [a, b], which is the inner product of their Gram matrices, and
+    those of x'x [a] and y'y [b].
+    """
     n = len(xs[0])
     wide_x, wide_y = sum(x.shape[1] for x in xs), sum(y.shape[1] for y in ys)
     if wide_x * wide_y <= n * (wide_x + wide_y + len(xs) * len(ys)) / 2:
-        return np.array([[((x.T @ y) ** 2).sum() for y in ys] for x in xs])
-    total = np.zeros((len(xs), len(ys)))
-    step = max(1, BLOCK // ((len(xs) + len(ys)) * n))
+        return np.array([[((x.T @ y) ** 2).sum() for y in ys] for x in xs]), _own(xs), _own(ys)
+    across, own_x, own_y = np.zeros((len(xs), len(ys))), np.zeros(len(xs)), np.zeros(len(ys))
+    step = max(1, min(n // 8, BLOCK // ((len(xs) + len(ys)) * n)))  # an eighth: what lies left of a block is saved
     for start in range(0, n, step):
-        total += _gram_rows(xs, start, step) @ _gram_rows(ys, start, step).T
-    return total
+        grams_x, grams_y = _gram_rows(xs, start, step), _gram_rows(ys, start, step)
+        across += grams_x @ grams_y.T
+        own_x += np.einsum("lm,lm->l", grams_x, grams_x)
+        own_y += np.einsum("lm,lm->l", grams_y, grams_y)
+    return across, own_x, own_y
 
 
 def _gram_rows(xs: Sequence[np.ndarray], start: int, step: int) -> Float[np.ndarray, "layers m"]:
