@@ -10,6 +10,7 @@ class TestCrossEntropy(TrainingConformance):
 
 
 class TestThreeStepSegmentation(TrainingConformance):
+    task = "segmentation"
     loss = "tests.recipes.objectives:ThreeSteps"
     architecture = "tests.recipes.objectives:dense_network"
 

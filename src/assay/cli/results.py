@@ -40,6 +40,9 @@ HEADS = {
     "p_holm": "p (Holm)",
     "sha256": "SHA-256",
     "validation_auroc": "AUROC of its own",
+    "false_positives": "false components",
+    "train_loss": "training loss",
+    "validation_loss": "validation loss",
     "training_labels": "labels that train",
     "selection_labels": "labels that select",
 }

@@ -93,9 +93,10 @@ class RunFolder:
         self.failure_path(id).unlink(missing_ok=True)
 
     def failures(self) -> dict[str, dict[str, Any]]:
-        """Unit id -> what is known of its failure."""
+        """Unit id -> what is known of its failure, without the version that it is written in."""
         paths = sorted((self.root / "failures").glob("*.json"))
-        return {path.stem: migrated(unversioned(read_json(path)), path) for path in paths}
+        read = {path.stem: migrated(unversioned(read_json(path)), path) for path in paths}
+        return {id: {key: value for key, value in known.items() if key != "schema"} for id, known in read.items()}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
         """Keep what one model said about one environment: columns row, patient, target, fold, and logits [n, k].
