@@ -182,5 +182,5 @@ def test_uv_is_used_where_it_is_and_brings_a_python_where_none_fits(tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.told() == [
         f"uv venv --quiet --clear --python {asked.replace('BIN', str(machine.bin))} .venv",
-        "uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable .",
+        "uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable .",
     ]
