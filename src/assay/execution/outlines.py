@@ -102,14 +102,15 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
     dice = np.mean([_dice(panel) for panel in panels], axis=0)
     area = np.mean([panel.maps["predicted"][0, :, _HALF] / panel.maps["pixels"][0] for panel in panels], axis=0)
     if len(environment) != rows:
-        return {}  # a fold's rows are a part of the panel's: their positions differ
+        return {}  # a fold's rows are a part of the panel's
+    place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers
     found: dict[str, int] = {}
     for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):
         order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
         if len(order):
             random = int(generator(0, "outlines", of).integers(len(order)))
             picks = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0], "random": order[random]}
-            found |= {f"{of}, {called}": int(position) for called, position in picks.items()}
+            found |= {f"{of}, {called}": int(place[position]) for called, position in picks.items()}
     return found
 
 

@@ -160,19 +160,7 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             (),
             there(starts(evidence.tables)),
         ),
-        Section(
-            "healthy",
-            "Where there is no lesion",
-            "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
-            "finds the same share of the lesions of its validation images.",
-            there(
-                quiet.trade(evidence),
-                quiet.planes(evidence),
-                quiet.free_response(evidence),
-                *(trained.course(evidence, name) for name in trained.COURSES),
-            ),
-            there(quiet.conventions(evidence)),
-        ),
+        _healthy(evidence),
         Section(
             "how-well",
             "How well it does, and where",
@@ -201,6 +189,23 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
         ),
     )
     return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
+
+
+def _healthy(evidence: Evidence) -> Section:
+    """What a segmentation does where there is no lesion, and how it was trained."""
+    return Section(
+        "healthy",
+        "Where there is no lesion",
+        "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
+        "finds the same share of the lesions of its validation images.",
+        there(
+            quiet.trade(evidence),
+            quiet.planes(evidence),
+            quiet.free_response(evidence),
+            *(trained.course(evidence, name) for name in trained.COURSES),
+        ),
+        there(quiet.conventions(evidence)),
+    )
 
 
 def _meta(name: str, tables: Tables) -> str:

@@ -85,12 +85,9 @@ def _surface(name: str, answers: Answers) -> Terms:
 def _lesions(level: float | None, answers: Answers) -> Terms:
     """The share of lesions that are found."""
     threshold = _threshold(answers, level)
-    score = np.where(
-        answers.maps["lesion_score"] <= answers.maps["floor"][:, None], -np.inf, answers.maps["lesion_score"]
-    )
-    there = ~np.isnan(score)
-    found = there & (score >= threshold[:, None])
-    return _unless_censored(Terms(found.sum(axis=1) * 1.0, there.sum(axis=1) * 1.0, "no lesion"), threshold, level)
+    hits = maps.lesion_hits(answers.maps["lesion_score"], answers.maps["floor"], threshold)
+    found, there = np.nansum(hits, axis=1), (~np.isnan(hits)).sum(axis=1)
+    return _unless_censored(Terms(found, there * 1.0, "no lesion"), threshold, level)
 
 
 def _called(level: float | None, answers: Answers) -> Terms:

@@ -107,14 +107,14 @@ def false_positives(
 
 
 def lesion_hits(
-    lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], threshold: float
+    lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], threshold: float | Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n l"]:
-    """1 for a lesion that is found at a threshold, 0 for one that is not, NaN where padded.
+    """1 for a lesion found at a threshold (one for all images, or one for each), 0 for one that is not, NaN where padded.
 
     floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
     """
     score = _attainable(lesion_score, floor)
-    return np.where(np.isnan(score), np.nan, (score >= threshold).astype(np.float64))
+    return np.where(np.isnan(score), np.nan, (score >= np.reshape(threshold, (-1, 1))).astype(np.float64))
 
 
 def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
