@@ -8,8 +8,7 @@ from scipy import ndimage
 from scipy.special import expit
 from tests.maps.worlds import PAIRS, summary, world
 
-from assay.core.maps import MapGrid
-from assay.maps.calibration import REGIONS
+from assay.core.maps import REGIONS, MapGrid
 
 
 def regions_by_distance(lesion: np.ndarray, boundary: float) -> np.ndarray:

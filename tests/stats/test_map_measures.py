@@ -86,6 +86,21 @@ def test_what_is_undefined_says_why() -> None:
     assert "is for segmentation" in value("dice", plain).reason
 
 
+def test_pixels_at_outlines_and_in_the_background_are_calibrated_apart() -> None:
+    """Lesion from the seventh of twelve columns, surely called, the rest at p = .5; and a healthy image at p = .1."""
+    truth = np.zeros((2, 5, 12), dtype=bool)
+    truth[0, :, 6:] = True
+    maps = np.where(truth, 30.0, 0.0)
+    maps[1] = np.log(0.1 / 0.9)
+    images = answers_of(maps, truth)
+    found = {of: value(f"pixel-calibration-error{of}", images).value for of in ("", "-boundary", "-background")}
+    band, away = 15 * 0.5, 15 * 0.5 + 60 * 0.1  # three columns on either side of the outline, and what lies beyond
+    assert found == pytest.approx({"": (band + away) / 120, "-boundary": band / 30, "-background": away / 75})
+    healthy = _some(images, np.array([False, True]))
+    assert value("pixel-calibration-error-boundary", healthy).reason == "no pixel near the outline of a lesion"
+    assert value("pixel-calibration-error-background", healthy).value == pytest.approx(0.1)
+
+
 def test_surfaces_are_compared_on_the_images_that_all_recipes_have() -> None:
     rng = np.random.default_rng(0)
     truth = np.zeros((3, 12, 12), dtype=bool)

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 ROUNDING = 1e-9
+REGIONS = ("boundary", "lesion", "background")
+"""The parts of an image in which pixels are calibrated apart, in the order of the columns that keep them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from assay.core.maps import REGIONS
 from assay.maps.compiled import compiled
 
-REGIONS = ("boundary", "lesion", "background")
-BOUNDARY, LESION, BACKGROUND = range(3)
+BOUNDARY, LESION, BACKGROUND = range(len(REGIONS))
 
 
 class Bins(NamedTuple):

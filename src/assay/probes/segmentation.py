@@ -98,6 +98,8 @@ class Segmentation(_OfMaps):
         "surface-dice",
         "lesion-sensitivity",
         "pixel-calibration-error",
+        "pixel-calibration-error-boundary",
+        "pixel-calibration-error-background",
     )
     grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
     by_kind: ClassVar[tuple[str, ...]] = ("dice", "iou")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.core.maps import MapGrid
+from assay.core.maps import REGIONS, MapGrid
 from assay.core.types import Direction
 from assay.stats import influence, maps, metrics
 from assay.stats.influence import Answers, widened
@@ -119,11 +119,12 @@ def _unless_censored(terms: Terms, threshold: np.ndarray, level: float | None) -
 # --- calibration of pixels -------------------------------------------------------------------------------------------
 
 
-def _calibration(answers: Answers) -> Terms:
-    """The l1 calibration error of all pixels, each bin's gap signed as that of the set."""
-    kept = answers.maps
-    gap = (kept["bin_claimed"] - kept["bin_came"]).sum(axis=1)
-    return Terms((gap * np.sign(gap.sum(axis=0))).sum(axis=1), kept["bin_count"].sum(axis=(1, 2)) * 1.0, "no images")
+def _calibration(regions: tuple[str, ...], reason: str, answers: Answers) -> Terms:
+    """The l1 calibration error of the pixels of some regions, each bin's gap signed as that of the set."""
+    kept, among = answers.maps, [REGIONS.index(name) for name in regions]
+    gap = (kept["bin_claimed"] - kept["bin_came"])[:, among].sum(axis=1)
+    pixels = kept["bin_count"][:, among].sum(axis=(1, 2))
+    return Terms((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
 
 
 # --- from terms to measures -------------------------------------------------------------------------------------------
@@ -229,7 +230,12 @@ def _measures() -> Iterator[Measure]:
     for score in ("top_mean", "half_area"):
         yield from _ranked(score)
     yield Measure("free-response-area", _response_area, _response_rows, "higher", _UNKNOWN, maps=True)
-    yield _ratio("pixel-calibration-error", _calibration, "lower")
+    for name, regions, reason in (
+        ("pixel-calibration-error", REGIONS, "no images"),
+        ("pixel-calibration-error-boundary", ("boundary",), "no pixel near the outline of a lesion"),
+        ("pixel-calibration-error-background", ("background",), "no pixel away from lesions"),
+    ):
+        yield _ratio(name, partial(_calibration, regions, reason), "lower")
 
 
 OF_MAPS = tuple(_measures())

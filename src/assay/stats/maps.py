@@ -109,7 +109,7 @@ def false_positives(
 def lesion_hits(
     lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], threshold: float | Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n l"]:
-    """1 for a lesion found at a threshold (one for all images, or one for each), 0 for one that is not, NaN where padded.
+    """1 for a lesion found at a threshold (one for all images or one each), 0 for one that is not, NaN where padded.
 
     floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
     """

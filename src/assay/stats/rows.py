@@ -42,6 +42,8 @@ LABELS = {
     "average-precision-area": "average precision by area",
     "free-response-area": "area under the free response",
     "pixel-calibration-error": "calibration error of pixels",
+    "pixel-calibration-error-boundary": "calibration error of pixels at outlines",
+    "pixel-calibration-error-background": "calibration error of pixels of the background",
     "rankme": "RankMe",
     "components-90": "components for 90 % of the variance",
     "condition-number-90-10": "condition number, 90th over 10th percentile",
