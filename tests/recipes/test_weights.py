@@ -122,12 +122,34 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path, source):
     (tmp_path / "weights.pt").write_bytes((tmp_path / "weights.pt").read_bytes()[:5000])
     with pytest.raises(WeightsError, match="is truncated or not a weights file"):
         read_weights(tmp_path / "weights.pt")
+    page = tmp_path / "page.pth"
+    page.write_bytes(b"<!DOCTYPE html><html>")
+    with pytest.raises(WeightsError, match=r"begins with b'<!DOCTYPE html><', as no file of PyTorch does: .* fetch it"):
+        read_weights(page)
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(WeightsError, match="holds a list, expected tensors by name"):
         read_weights(tmp_path / "list.pt")
     torch.save({"a": 1}, tmp_path / "number.pt")
     with pytest.raises(WeightsError, match="holds entries that are no tensors: a"):
         read_weights(tmp_path / "number.pt")
+
+
+def test_wherever_an_old_file_is_cut_it_is_said(tmp_path):
+    torch.save({"weight": torch.ones(3)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "whole.pth").read_bytes()
+    path = tmp_path / "cut.pth"
+    for length in range(0, len(content), 5):
+        path.write_bytes(content[:length])
+        with pytest.raises(WeightsError, match=r"cut\.pth' is "):
+            read_weights(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_is_refused_as_one(tmp_path):
+    path = str(tmp_path / "program.pt")
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)).save(path)
+    with pytest.raises(WeightsError, match="holds more than tensors and could run code: refused"):
+        read_weights(Path(path))
 
 
 def test_another_file_than_the_one_named_is_refused(tmp_path, source):

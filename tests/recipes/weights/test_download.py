@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import time
@@ -167,9 +168,29 @@ def test_a_file_put_there_by_hand_needs_no_connection(tmp_path, monkeypatch):
     assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
 
 
-def test_other_kinds_of_addresses_are_refused(tmp_path):
-    with pytest.raises(WeightsError, match="'file:///etc/passwd' is no address to download from"):
-        fetch("file:///etc/passwd", SUM, tmp_path)
+def test_a_cut_is_seen_where_the_study_alone_knows_the_length(tmp_path):
+    behaviour = Behaviour(CONTENT, cut=700_000, cuts=1, length=False)
+    with serving(behaviour) as url:
+        assert fetch(url, SUM, tmp_path, size=len(CONTENT)).read_bytes() == CONTENT
+    assert behaviour.requests == [None, "bytes=700000-"]
+
+
+def test_a_line_that_is_lost_keeps_what_came(tmp_path, monkeypatch):
+    def lost(*_args, **_options):
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(download, "reachable", lambda url: True)
+    monkeypatch.setattr(download, "urlopen", lost)
+    (tmp_path / f"{SUM[:12]}-net.pth.part").write_bytes(CONTENT[:1000])
+    text = r"stopped: \[Errno 113\] No route to host\. 1,000 bytes are kept, and the same command goes on from there\."
+    with pytest.raises(WeightsError, match=text):
+        fetch("https://example.org/net.pth", SUM, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http:///net.pth", "https://example.org:port/net.pth"])
+def test_other_kinds_of_addresses_are_refused(tmp_path, url):
+    with pytest.raises(WeightsError, match=f"'{url}' is no address to download from; expected https:// or http://, a"):
+        fetch(url, SUM, tmp_path)
 
 
 def test_a_proxy_is_knocked_at_in_place_of_the_host(monkeypatch):
@@ -185,7 +206,11 @@ def test_a_proxy_is_knocked_at_in_place_of_the_host(monkeypatch):
     begun = time.monotonic()
     assert not reachable("https://example.org/x")
     assert not reachable("https://inside.example/x")
-    assert knocked == [("proxy.example", 3128), ("inside.example", 443)]
+    monkeypatch.setenv("https_proxy", "proxy.example:3129")  # as urllib takes it too
+    assert not reachable("https://example.org/x")
+    assert knocked == [("proxy.example", 3128), ("inside.example", 443), ("proxy.example", 3129)]
+    monkeypatch.setenv("https_proxy", "http://proxy.example:99999")  # no port that there is
+    assert not reachable("https://example.org/x")
     assert time.monotonic() - begun < 1  # a refusal is not waited out
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import cast
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, getproxies, urlopen
 
@@ -89,11 +89,14 @@ def fetch(
 
 def reachable(url: str, patience: float = CONNECTING) -> bool:
     """Whether something accepts a connection where this address, or the proxy for it, is. Answers within `patience`."""
-    scheme = urlsplit(url).scheme
     address = urlsplit(url)
-    if not _past_proxies(address.hostname or ""):
-        address = urlsplit(getproxies().get(scheme, url))
-    port = address.port or (443 if address.scheme == "https" else 80)
+    proxy = "" if _past_proxies(address.hostname or "") else getproxies().get(address.scheme, "")
+    if proxy:
+        address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")  # `proxy:3128` is as good to urllib
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+    except ValueError:  # the proxy's, which the environment names
+        return False
     done, answered = Event(), Event()
 
     def knock() -> None:
@@ -118,13 +121,24 @@ def _past_proxies(host: str) -> bool:
 
 
 def _connect(url: str, sha256: str, path: Path) -> None:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise WeightsError(f"'{url}' is no address to download from; it begins with https:// or http://")
+    if not _is_address(url):
+        raise WeightsError(
+            f"'{url}' is no address to download from; expected https:// or http://, a host, and a number if it has a "
+            "port"
+        )
     if not reachable(url):
         raise WeightsError(
             f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and put it at {path} "
             f"(SHA-256 {sha256}); or give its path with initialisation: {{file: {{path: ...}}}}"
         )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its port is no number, or none that there is
+        return False
 
 
 @dataclass
@@ -150,7 +164,7 @@ class _Transfer:
                 self._give_up(f"nothing came for {self.stalled:g} seconds")
             except HTTPError as error:
                 self._give_up(f"the server answered {error.code} {error.reason}")
-            except (URLError, http.client.HTTPException, ConnectionError) as error:
+            except (OSError, http.client.HTTPException) as error:  # of a line that is gone, or of its encryption
                 if isinstance(getattr(error, "reason", None), TimeoutError):
                     self._give_up(f"nothing came for {self.stalled:g} seconds")
                 cause = str(getattr(error, "reason", error)) or type(error).__name__
@@ -175,7 +189,7 @@ class _Transfer:
         with cast(http.client.HTTPResponse, answer):
             if not (answer.status == 206 and _range_start(answer) == start):
                 start = 0
-            total = _total(answer, start)
+            total = _total(answer, start) or self.size
             self._check(answer, total)
             with writing(self.part), self.part.open("ab" if start else "wb") as file:
                 while chunk := answer.read1(_CHUNK):

@@ -20,6 +20,10 @@ from assay.recipes.weights.words import first_line, some
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLES = (b"PK", b"\x80")
+"""How a file of `torch.save` begins: an archive, or, before 2020, a pickle."""
+_NAMED = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Can only create", "Can only build")
+"""What torch says of a pickle that names something which could be run."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
     elif start.startswith(_HDF5) or path.suffix in (".h5", ".hdf5", ".keras"):
         read = WeightsFile(path, *keras_tensors(path))
     else:
-        read = _read_pickle(path)
+        read = _read_pickle(path, start)
     tensors = {key: _as_float32(value) for key, value in read.tensors.items()}
     return WeightsFile(path, tensors, read.metadata, read.beside)
 
@@ -69,15 +73,20 @@ def _read_safetensors(path: Path) -> WeightsFile:
         raise WeightsError(f"weights file '{path}' is truncated or not a safetensors file: {error}") from error
 
 
-def _read_pickle(path: Path) -> WeightsFile:
+def _read_pickle(path: Path, start: bytes) -> WeightsFile:
+    if start and not start.startswith(_PICKLES):
+        raise WeightsError(
+            f"weights file '{path}' begins with {start!r}, as no file of PyTorch does: it may be a page that was "
+            "downloaded in its place; fetch it again"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"weights file '{path}' is a pickle that holds more than tensors and could run code: refused. Save its "
-            "state_dict as .safetensors and give that"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # the reader raises almost anything on a damaged file
+        if _holds_more(error):
+            raise WeightsError(
+                f"weights file '{path}' is a pickle that holds more than tensors and could run code: refused. Save its "
+                "state_dict as .safetensors and give that"
+            ) from error
         raise WeightsError(f"weights file '{path}' is truncated or not a weights file: {first_line(error)}") from error
     beside: list[str] = []
     for name in _WRAPPERS:
@@ -91,6 +100,13 @@ def _read_pickle(path: Path) -> WeightsFile:
     if strange:
         raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
     return WeightsFile(path, cast(dict[str, Tensor], tensors), beside=tuple(beside))
+
+
+def _holds_more(error: Exception) -> bool:
+    """Whether torch refused what a whole file names: functions, classes, or a program (TorchScript)."""
+    if isinstance(error, pickle.UnpicklingError):
+        return any(word in str(error) for word in _NAMED)
+    return "TorchScript" in str(error)
 
 
 def _as_float32(value: Tensor) -> Tensor:
