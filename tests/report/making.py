@@ -44,6 +44,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
     folder.write_table("half_doses", schema.HALF_DOSES, list(half_doses(made)))
     folder.write_table("dose_changes", schema.DOSE_CHANGES, list(dose_changes(made)))
+    folder.write_table("trades", schema.TRADES, [])
     folder.write_table("planes", schema.PLANES, [])
     folder.write_table("free_response", schema.FREE_RESPONSE, [])
     folder.write_table("curves", schema.CURVES, [])

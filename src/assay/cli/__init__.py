@@ -144,7 +144,7 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, planes, free_response, "
+            help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, "
             "curves, trials, sources, starts, recipes, "
             "collapses, environments, visibility, pictures, provenance.",
         ),

@@ -21,6 +21,7 @@ SHOWN = {
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
     "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
+    "trades": ("recipe", "across", "up", "correlation", "df", "seeds", "reason"),
     "planes": ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
     "free_response": ("recipe", "environment", "threshold", "false_positives", "sensitivity", "seeds", "images"),
     "curves": ("recipe", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds"),

@@ -28,6 +28,7 @@ from assay.execution.sources import Source
 from assay.execution.start_rows import recipe_rows, start_rows
 from assay.execution.stated import stated
 from assay.execution.study import Plan, Trial
+from assay.execution.trades import trade_rows
 from assay.shifts.population import Population
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.measures import MEASURES
@@ -68,6 +69,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("contrasts", schema.CONTRASTS, contrasts)
     folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
     folder.write_table("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
+    folder.write_table("trades", schema.TRADES, trade_rows(gathered))
     folder.write_table("planes", schema.PLANES, plane_rows(gathered))
     folder.write_table("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
     folder.write_table("curves", schema.CURVES, curve_rows(gathered))

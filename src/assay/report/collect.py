@@ -116,6 +116,7 @@ _WHOLE = (
     "contrasts",
     "half_doses",
     "dose_changes",
+    "trades",
     "planes",
     "free_response",
     "curves",

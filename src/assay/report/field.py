@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assay.report.axes import Scale, tick_text, ticks
 from assay.report.marks import bar, group, key
 from assay.report.palette import Style
-from assay.report.svg import NARROW, Drawing, dots, line, marker, polyline, shortened, text
+from assay.report.svg import NARROW, Drawing, dots, line, marker, polygon, polyline, shortened, text
 from assay.stats.format import number, with_interval
 
 HEIGHT = 250.0
@@ -18,12 +18,15 @@ LEFT, RIGHT, FOOT = 44.0, 14.0, 44.0
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One level's two values, each (value, low, high); seeds: the pair of each seed."""
+    """One level's two values, each (value, low, high); seeds: the pair of each seed. region: the outline of where both
+    may lie, empty where it is not known.
+    """
 
     level: str
     across: tuple[float, float, float]
     up: tuple[float, float, float]
     seeds: tuple[tuple[float, float], ...] = ()
+    region: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def draw_field(field: Field, width: float) -> Drawing:
     x = _Across(field, Scale(*_rooted(field), LEFT, width - RIGHT))
     y = Scale(*field.up_limits, top + HEIGHT, top + 20)
     body = [shapes, _frame(field, x, y, width)]
+    body += [_region(spot, field.styles[spot.level], x, y) for spot in field.spots if spot.region]
     body += [_trace(trace, field.styles[trace.level], x, y) for trace in field.traces]
     body += [_spot(spot, field.styles[spot.level], x, y) for spot in field.spots]
     return Drawing(width, top + HEIGHT + FOOT, "".join(body))
@@ -115,6 +119,11 @@ def _trace(trace: Trace, style: Style, x: _Across, y: Scale) -> str:
     points = [(x(a), y(b)) for a, b in trace.points]
     ends = "".join(marker(style.marker, *points[i], 3.4, style.colour) for i in (0, -1)) if points else ""
     return group(trace.level, polyline(points, style.colour, 1.8) + ends)
+
+
+def _region(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
+    """A shade with a thin edge, held at the ends of the axes."""
+    return polygon([(x(across), y(up)) for across, up in spot.region], style.colour, 0.1)
 
 
 def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:

@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, is_overall, some_levels
 from assay.report.evidence import Evidence
 from assay.report.field import Field, Spot, Trace, draw_field
 from assay.report.figures import FULL, HALF, Figure, drawn, slice_note
+from assay.report.outline import SHOWN
 from assay.report.planes import Planes, draw_planes
 from assay.report.sheets import Line, Sheet, estimated, sheet, words
 from assay.report.tables import distinct, numeric
 from assay.report.wording import axis_name, bounds, column_places, measure_name, recipe_head
-from assay.stats.format import number
+from assay.stats.format import listed, number
 from assay.store import schema
 from assay.store.files import Row
 
 MATCHED = "false-positive-rate-at-90"
 QUIET = "false-positive-rate"
-OVERLAP = "dice"
 CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
 SHOWN_THRESHOLDS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
 """Logits at which the plane is shown; the file has all."""
 
 
 def trade(evidence: Evidence, width: float = FULL) -> Figure | None:
-    """Overlap on lesions against false alarms on healthy images at matched sensitivity: a point per level."""
-    measure = _stated(evidence)
-    up, across = _overall(evidence, measure), _overall(evidence, OVERLAP)
-    if not up or not across:
-        return None
+    """Overlap on lesions against false alarms on healthy images at matched sensitivity: a point per level, in the
+    region where both may lie.
+    """
     levels, cut = some_levels(evidence, ROWS)
-    pairs = [(a, u) for a in across for u in up if a["recipe"] == u["recipe"] and evidence.outline.level(a) in levels]
-    spots = tuple(_spot(evidence, a, u) for a, u in pairs)
-    ends = [[value for spot in spots for value in getattr(spot, name)[1:]] for name in ("across", "up")]
-    points = [[spot.across[0] for spot in spots], [spot.up[0] for spot in spots]]
-    points = [points[i] + [seed[i] for spot in spots for seed in spot.seeds] for i in (0, 1)]
+    shown = [row for row in evidence.tables.trades if evidence.outline.shown(row)]
+    trades = [row for row in shown if evidence.outline.level(row) in levels]
+    pairs = [pair for row in trades if (pair := _pair(evidence, row)) is not None]
+    if not pairs:
+        return None
+    spots = tuple(_spot(evidence, *pair) for pair in pairs)
+    if len(spots) > SHOWN:
+        spots = tuple(replace(spot, region=()) for spot in spots)  # so many shades would hide each other
+    measure, across = trades[0]["up"], trades[0]["across"]
     field = Field(
-        f"Dice in {across[0]['environment']} (higher is better)",
-        f"{axis_name(measure)}, in {up[0]['environment']}",
-        limits(points[0], ends[0], bounds(OVERLAP)),
-        limits(points[1], ends[1], bounds(measure)),
+        f"Dice in {trades[0]['across_environment']} (higher is better)",
+        f"{axis_name(measure)}, in {trades[0]['up_environment']}",
+        _limits(spots, 0, bounds(across)),
+        _limits(spots, 1, bounds(measure)),
         levels,
         evidence.outline.styles,
         spots,
     )
-    title = f"{measure_name(measure).capitalize()} against Dice"
-    note = slice_note(evidence, "Best is low and to the right. Bars: 95 % intervals; dots: seeds.", cut)
-    rows = [row for pair in pairs for row in pair]
+    title = f"{measure_name(measure).capitalize()} against {measure_name(across)}"
+    note = slice_note(evidence, f"Best is low and to the right. {_explained(spots)} {_front(spots)}", cut)
+    rows = [row for _, *both in pairs for row in both]
     return drawn("trade", title, note, field, rows, draw_field, width)
 
 
@@ -145,15 +149,6 @@ def _stated(evidence: Evidence) -> str:
     return stated[0] if stated else MATCHED
 
 
-def _overall(evidence: Evidence, measure: str) -> list[Row]:
-    """The estimates of the slice that figures show, in the environment that says most: where the measure is defined."""
-    rows = evidence.estimates(measure, lambda row: is_overall(row) and not math.isnan(numeric(row, "value")))
-    rows = [row for row in rows if evidence.outline.shown(row)]
-    order = _compared(evidence, measure) + distinct(row["environment"] for row in rows)
-    where = next((name for name in order if any(row["environment"] == name for row in rows)), "")
-    return [row for row in rows if row["environment"] == where]
-
-
 def _compared(evidence: Evidence, measure: str) -> list[str]:
     return distinct(row["environment"] for row in evidence.tables.contrasts if row["measure"] == measure)
 
@@ -184,7 +179,52 @@ def _ranks(rows: dict[str, Row]) -> dict[str, int]:
     return {recipe: place for place, recipe in enumerate(order, start=1)}
 
 
-def _spot(evidence: Evidence, across: Row, up: Row) -> Spot:
+def _pair(evidence: Evidence, trade: Row) -> tuple[Row, Row, Row] | None:
+    """A recipe's row of the trade and its two estimates; None where either has no value."""
+    found = [
+        row
+        for side in ("across", "up")
+        for row in evidence.estimates(trade[side], is_overall)
+        if (row["recipe"], row["environment"]) == (trade["recipe"], trade[f"{side}_environment"])
+        and not math.isnan(numeric(row, "value"))
+    ]
+    return (trade, found[0], found[1]) if len(found) == 2 else None
+
+
+def _limits(spots: Sequence[Spot], axis: int, within: tuple[float, float]) -> tuple[float, float]:
+    """The range of one axis of the trade: points and seeds, and intervals and regions as far as they fit."""
+    shown = [(spot.across, spot.up)[axis] for spot in spots]
+    points = [value for value, _, _ in shown] + [seed[axis] for spot in spots for seed in spot.seeds]
+    ends = [end for _, low, high in shown for end in (low, high)]
+    return limits(points, ends + [point[axis] for spot in spots for point in spot.region], within)
+
+
+def _explained(spots: Sequence[Spot]) -> str:
+    """What is drawn around the points."""
+    if not any(spot.region for spot in spots):
+        return "Bars: 95 % intervals; dots: seeds."
+    return (
+        "Bars: 95 % interval of each alone; shaded: 95 % region of both together (Hotelling's, from the covariance of "
+        "the two over patients and seeds); dots: seeds."
+    )
+
+
+def _front(spots: Sequence[Spot]) -> str:
+    """Which levels no other one beats both ways, by their points alone."""
+    best = [
+        spot.level
+        for spot in spots
+        if not any(
+            other.across[0] >= spot.across[0]
+            and other.up[0] <= spot.up[0]
+            and (other.across[0], other.up[0]) != (spot.across[0], spot.up[0])
+            for other in spots
+        )
+    ]
+    return f"By the points alone, not matched both ways by another: {listed(best)}." if len(spots) > 1 else ""
+
+
+def _spot(evidence: Evidence, trade: Row, across: Row, up: Row) -> Spot:
     seeds = [dict(next(iter(evidence.marks([row]))).seeds) for row in (across, up)]
     both = sorted(seeds[0].keys() & seeds[1].keys())
     return Spot(
@@ -192,6 +232,7 @@ def _spot(evidence: Evidence, across: Row, up: Row) -> Spot:
         (numeric(across, "value"), numeric(across, "low"), numeric(across, "high")),
         (numeric(up, "value"), numeric(up, "low"), numeric(up, "high")),
         tuple((seeds[0][seed], seeds[1][seed]) for seed in both),
+        tuple((float(x), float(y)) for x, y in json.loads(trade["region"])),
     )
 
 

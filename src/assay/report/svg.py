@@ -87,6 +87,14 @@ def polyline(points: Iterable[tuple[float, float]], colour: str, width: float = 
     return element("path", d=f"M{path}", stroke=colour, stroke_width=width, fill="none", **more) if path else ""
 
 
+def polygon(points: Iterable[tuple[float, float]], colour: str, opacity: float) -> str:
+    """A closed shape, shaded, with a thin edge."""
+    path = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points) + "Z"
+    return element(
+        "path", d=path, fill=colour, fill_opacity=opacity, stroke=colour, stroke_width=0.8, stroke_opacity=0.5
+    )
+
+
 def marker(shape: str, x: float, y: float, radius: float, colour: str, said: str = "", opacity: float = 1.0) -> str:
     """A mark of one of the shapes of `palette.MARKERS`; what it says is shown on hovering."""
     title = element("title", escape(said)) if said else ""

@@ -29,6 +29,7 @@ class Tables:
     contrasts: Rows
     half_doses: Rows
     dose_changes: Rows
+    trades: Rows
     planes: Rows
     free_response: Rows
     curves: Rows

@@ -153,19 +153,25 @@ def interval(
     value: float, standard_error: float, df: float, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
     """The 95 % interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds."""
-    low, high = bounds
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * standard_error
     if np.isnan(half):
         return float("nan"), float("nan")
+    return moved(value, -half, bounds), moved(value, half, bounds)
+
+
+def moved(value: float, by: float, bounds: tuple[float, float]) -> float:
+    """Where a value comes to by a step on its scale, as long as `by` is on the plain one. It never leaves the bounds.
+
+    The scale is the logit of the value's place within its bounds, the log of its distance from a single one, or the
+    plain one without bounds, and where the value lies on a bound.
+    """
+    low, high = bounds
     if not low < value < high or (np.isinf(low) and np.isinf(high)):
-        return max(low, value - half), min(high, value + half)
+        return min(max(low, value + by), high)
     if np.isinf(high):
-        factor = float(np.exp(min(half / (value - low), 700.0)))  # as far as a float reaches
-        return low + (value - low) / factor, low + (value - low) * factor
+        return low + (value - low) * float(np.exp(np.clip(by / (value - low), -700.0, 700.0)))  # as a float reaches
     if np.isinf(low):
-        mirrored = interval(-value, standard_error, df, (-high, np.inf))
-        return -mirrored[1], -mirrored[0]
+        return -moved(-value, -by, (-high, np.inf))
     share = (value - low) / (high - low)
-    centre, reach = np.log(share / (1 - share)), half / (high - low) / (share * (1 - share))
-    ends = [low + (high - low) * (1 + float(np.tanh(end / 2))) / 2 for end in (centre - reach, centre + reach)]
-    return ends[0], ends[1]
+    place = np.log(share / (1 - share)) + by / (high - low) / (share * (1 - share))
+    return low + (high - low) * (1 + float(np.tanh(place / 2))) / 2

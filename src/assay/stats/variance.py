@@ -52,6 +52,23 @@ def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, 
     return Spread(variance, degrees(a, variance, seeds - 1, patients - 1), a, b, e)
 
 
+def covariance(
+    a: Float[np.ndarray, " s"],
+    b: Float[np.ndarray, " s"],
+    moves_a: Float[np.ndarray, "s p"],
+    moves_b: Float[np.ndarray, "s p"],
+) -> float:
+    """The covariance of the means of two measures over the same seeds: A + B - E, each of products for squares.
+
+    moves_a, moves_b: contributions of the same patients in the same order, 0 where a measure does not rest on one.
+    """
+    seeds = len(a)
+    between = float(np.cov(a, b)[0, 1]) / seeds
+    shared = float(moves_a.mean(axis=0) @ moves_b.mean(axis=0))
+    residual = (float((moves_a * moves_b).sum()) - seeds * shared) / (seeds * (seeds - 1))
+    return between + shared - residual
+
+
 def degrees(
     seeds: Float[np.ndarray, "*w"], variance: Float[np.ndarray, "*w"], df_seeds: float, df_patients: float
 ) -> Float[np.ndarray, "*w"]:

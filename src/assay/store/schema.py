@@ -136,6 +136,14 @@ FREE_RESPONSE = (
     "images",
 )  # fmt: skip
 
+TRADES = (
+    # of a segmentation one row per recipe: what it outlines (across: a measure) against its false alarms (up), each in
+    # an environment of its own; correlation: of the errors of the two estimates, over patients and seeds; region: JSON,
+    # the outline of their joint 95 % region as pairs (across, up), empty with a reason where there is none
+    "recipe", "coordinates", "across", "across_environment", "up", "up_environment", "correlation", "df", "region",
+    "seeds", "reason",
+)  # fmt: skip
+
 CURVES = (
     # of a segmentation one row per recipe x epoch, means over the kept seeds and their folds: losses (lower is better),
     # lr at the epoch's end, weight of the loss's first term where its schedule has one (else NaN)
@@ -179,7 +187,8 @@ PICTURES = (
 PROVENANCE = ("key", "value")
 
 TABLES = (
-    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "planes", "free_response", "curves",
-    "trials", "sources", "starts", "recipes", "collapses", "environments", "visibility", "pictures", "provenance",
+    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trades", "planes", "free_response",
+    "curves", "trials", "sources", "starts", "recipes", "collapses", "environments", "visibility", "pictures",
+    "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""
