@@ -329,6 +329,24 @@ def test_all_entries_that_cannot_be_used_at_once(tmp_path: Path) -> None:
     assert not re.search(r"LIDC-IDRI-0\d|14519", repr((kept.card, kept.leakage)))
 
 
+@pytest.mark.parametrize("spacing", [b"0.5 ", b"wide\\0.5", b"\\ ", b"0.5\\0.5\\2 "])
+def test_a_spacing_that_is_no_pair_of_numbers_is_none(tmp_path: Path, spacing: bytes) -> None:
+    """As it lies in the file: what the header says is decoded only when it is asked for."""
+    folder = tree(tmp_path / "set")
+    path = write_series(folder, 4, [[nodule(20, 20, 6)]]) / "1-002.dcm"
+    path.write_bytes(_with_spacing(path.read_bytes(), spacing))
+    with pytest.raises(DataError, match="its slice does not say its pixels' size; download the series again"):
+        load("lidc", folder, **WHOLE)
+    assert len(load("lidc", folder, skip_bad_rows=True, **WHOLE).card.left_out) == 1
+
+
+def _with_spacing(content: bytes, spacing: bytes) -> bytes:
+    """A file of DICOM whose element (0028,0030), of explicit VR, holds these bytes."""
+    start = content.index(b"\x28\x00\x30\x00DS") + 6
+    length = int.from_bytes(content[start : start + 2], "little")
+    return content[:start] + len(spacing).to_bytes(2, "little") + spacing + content[start + 2 + length :]
+
+
 def test_readers_who_agree_on_no_pixel(tmp_path: Path) -> None:
     """Three outlines in a row that share their edges and nothing inside."""
     drawn = [[nodule(10, 10, 3)], [nodule(14, 10, 3)], [nodule(18, 10, 3)]]

@@ -74,17 +74,29 @@ def _header(path: Path) -> SliceHeader | None:
         found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     except Exception:  # a decoder raises almost anything on a damaged file; the file is then no slice
         return None
-    spacing = found.get("PixelSpacing") or (np.nan, np.nan)
+    row_mm, column_mm = _numbers(found, "PixelSpacing", 2)
+    (thickness,) = _numbers(found, "SliceThickness", 1)
     return SliceHeader(
         uid=str(found.get("SOPInstanceUID", "")),
         series=str(found.get("SeriesInstanceUID", "")),
         patient=str(found.get("PatientID", "") or "").strip(),
-        row_mm=float(spacing[0]),
-        column_mm=float(spacing[1]),
-        thickness=float(found.get("SliceThickness") or np.nan),
+        row_mm=row_mm,
+        column_mm=column_mm,
+        thickness=thickness,
         kernel=_joined(found.get("ConvolutionKernel")),
         manufacturer=_joined(found.get("Manufacturer")),
     )
+
+
+def _numbers(found: pydicom.Dataset, name: str, count: int) -> tuple[float, ...]:
+    """So many numbers, or as many NaN where the header holds others, or none; it is decoded only when it is asked."""
+    try:
+        value = found.get(name)
+        parts = list(value) if isinstance(value, (list, tuple, MultiValue)) else [value]
+        numbers = tuple(float(part) for part in parts)
+    except (ValueError, TypeError):
+        numbers = ()
+    return numbers if len(numbers) == count else (np.nan,) * count
 
 
 def _joined(value: Any) -> str:
