@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 from tests.docs.reading import PAGES, ROOT, blocks, name
 from tests.execution.small import SMALL
 
@@ -71,8 +73,10 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weights file that the reference names, in the folder of its variable."""
-    (tmp_path / "resnet50.pth").write_bytes(b"weights")
+    """The weights files that pages name: in the folder of a variable, or beside the study."""
+    for file in ("resnet50.pth", "my-weights.safetensors"):
+        (tmp_path / file).write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIGHTS", str(tmp_path))
 
 
@@ -88,7 +92,7 @@ def images(tmp_path: Path) -> Path:
     folder = tmp_path / "my-images"
     folder.mkdir()
     draw = np.random.default_rng(0)
-    rows = ["image,melanoma,lesion,age"]
+    rows = ["image,melanoma,lesion,age,finding"]
     y, x = np.mgrid[:32, :32]
     for lesion in range(40):
         positive = lesion % 2
@@ -97,7 +101,7 @@ def images(tmp_path: Path) -> Path:
             disc = (x - 16) ** 2 + (y - 16) ** 2 < (5 + 5 * positive) ** 2
             pixels = np.clip(170 - 80 * disc[..., None] + draw.normal(0, 12, (32, 32, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{lesion}-{side}.png")
-            rows.append(f"{lesion}-{side}.png,{positive},lesion {lesion},{age}")
+            rows.append(f"{lesion}-{side}.png,{positive},lesion {lesion},{age},{positive}")
     (folder / "data.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -142,6 +146,27 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     assert ring.confounder == "ring"
     assert 0.01 < ring.share < 0.1
     assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
+
+
+@pytest.mark.usefixtures("images")
+def test_the_tutorial_on_weights_of_others_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/own-weights.md", "yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    theirs = timm.create_model("resnet18", pretrained=False)
+    save_file(theirs.state_dict(), "my-weights.safetensors")
+    Path("own-weights.yaml").write_text(block)
+    few = {"data.size": 32, "recipe.epochs": 1, "recipe.architecture": "{timm: {model: resnet18}}",
+           "environments.train.dose": "{confounder: tag, p: [0, 1]}"}  # fmt: skip
+    smaller = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] + ["--seeds", "1"]
+    with pytest.raises(SystemExit) as end:
+        main(["run", "own-weights.yaml", "--workers", "0", *smaller])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == "report: runs/own-weights/report.html\n"
+    (start,) = assay.open_run("runs/own-weights").table("starts").query("start == 'theirs'").itertuples()
+    assert start.file == "my-weights.safetensors"
 
 
 @pytest.fixture
