@@ -93,10 +93,10 @@ def test_a_shortcut_through_the_patient_does_not_pass_for_decoding() -> None:
     rows_of = FactorTable(rows, rows % 2, patient, ("a", "b"), (sex,), {"sex": value})
     identity = np.eye(n // per)[patient] + 0.01 * np.random.default_rng(1).normal(size=(n, n // per))
     (score,) = scored(
-        [Space("trained", "x", identity)], tasks_of(rows_of, 5), folds_by_patient(patient, 5, 0), patient, 0
+        [Space("trained", "x", identity)], tasks_of(rows_of, 5, False), folds_by_patient(patient, 5, 0), patient, 0
     )["sex"]
     assert abs(score.value - 0.5) < 4 * score.error
-    by_image = scored([Space("trained", "x", identity)], tasks_of(rows_of, 5), rows % 5, patient, 0)["sex"][0]
+    by_image = scored([Space("trained", "x", identity)], tasks_of(rows_of, 5, False), rows % 5, patient, 0)["sex"][0]
     assert by_image.value > 0.95  # what folds over images would have claimed
 
 
@@ -108,11 +108,20 @@ def test_a_factor_tied_to_the_target_is_decoded_within_a_class() -> None:
     tag = at(measurements, "tag", environment="same")
     assert tag.unit == "AUROC within class"
     assert abs(tag.value - 0.5) < 4 * tag.standard_error
-    assert at(measurements, "size", environment="same").unit == "AUROC"
+    assert at(measurements, "size", environment="same").unit == "AUROC within class"  # untied, and the same question
     margin = at(measurements, "margin", environment="same")
-    assert margin.reason == "tied to the target, and constant within each class"
+    assert margin.reason == "constant within each class: in none have 5 patients either value"
     carried = decodability(Reader(carried=("tag",)), world, probe)
     assert at(carried, "tag", environment="same").value > 0.999
+
+
+def test_the_question_hangs_on_how_rows_came_about_and_never_on_a_tie_that_is_measured() -> None:
+    """Images from files: every fold and seed asks within a class, whether a factor happens to be tied there or not."""
+    files, drawn = World(has_phantom=False), World()
+    assert {row.unit for row in decodability(Reader(), files) if row.measure == "decodability"} == {
+        "AUROC within class"
+    }
+    assert {row.unit for row in decodability(Reader(), drawn) if row.measure == "decodability"} == {"AUROC"}
 
 
 # --- what is undefined, and what is left out ------------------------------------------------------------------------
@@ -166,7 +175,7 @@ def test_fewer_images_than_features() -> None:
     with_tag = np.concatenate([noise, np.repeat(20 * rows.columns["tag"][:, None], 200, axis=1)], axis=1)
     fold = folds_by_patient(rows.patient, 5, 0)
     spaces = [Space("trained", "noise", noise), Space("trained", "tag", with_tag)]
-    without, carried = scored(spaces, tasks_of(rows, 5), fold, rows.patient, 0)["tag"]
+    without, carried = scored(spaces, tasks_of(rows, 5, False), fold, rows.patient, 0)["tag"]
     assert abs(without.value - 0.5) < 4 * without.error
     assert carried.value > 0.95
 
@@ -176,7 +185,7 @@ def test_fewer_images_than_features() -> None:
 
 def question_of(factor: Factor, values: np.ndarray, folds: int = 2):
     rows = np.arange(len(values))
-    (task,) = tasks_of(FactorTable(rows, 0 * rows, rows, ("a", "b"), (factor,), {factor.name: values}), folds)
+    (task,) = tasks_of(FactorTable(rows, 0 * rows, rows, ("a", "b"), (factor,), {factor.name: values}), folds, False)
     return task
 
 
@@ -210,9 +219,9 @@ def test_three_levels_are_the_mean_of_three_aurocs() -> None:
     maker = Factor("maker", "categorical", levels=("a", "b", "c"), high=("a",))
     table_ = FactorTable(rows, rows % 2, rows, ("a", "b"), (maker,), {"maker": levels})
     layer = (levels == 0).astype(float)[:, None]
-    (score,) = scored([Space("trained", "x", layer)], tasks_of(table_, 5), folds_by_patient(rows, 5, 0), rows, 0)[
-        "maker"
-    ]
+    (score,) = scored(
+        [Space("trained", "x", layer)], tasks_of(table_, 5, False), folds_by_patient(rows, 5, 0), rows, 0
+    )["maker"]
     assert score.value == pytest.approx((1 + 0.75 + 0.75) / 3, abs=0.02)
 
 
@@ -238,9 +247,9 @@ def test_errors_are_those_of_repetition() -> None:
         draw = np.random.default_rng(seed)
         layer = draw.normal(size=(150, 4)) + rows.columns["tag"][:, None] * 0.5
         space = Space("trained", "x", layer)
-        (score,) = scored([space], tasks_of(rows, 5), folds_by_patient(rows.patient, 5, seed), rows.patient, seed)[
-            "tag"
-        ]
+        (score,) = scored(
+            [space], tasks_of(rows, 5, False), folds_by_patient(rows.patient, 5, seed), rows.patient, seed
+        )["tag"]
         values.append(score.value)
         errors.append(score.error)
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.25)

@@ -31,8 +31,7 @@ def of_one_unit(rows: Mapping[int, Row]) -> Mapping[int, Row]:
 def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     """One row for the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
 
-    NaN too where folds did not measure the same thing, as their units tell: a factor that is tied to the target in the
-    rows of some folds is decoded within classes there, and over all rows in the others.
+    NaN too where folds did not measure the same thing, as their units tell.
     Every reason is kept. What is said of single images (a pair's logits) belongs to one fold and is left as it is, and
     images without a value are counted, so that a fold without such images counts none.
     """

@@ -129,6 +129,7 @@ register(
     "assay.probes.decodability:Decodability",
     DecodabilityParams,
     summary="which factors a linear decoder reads from each layer, beside the untrained network, chance and raw pixels",
+    version=2,
 )
 register(
     "probe",

@@ -33,8 +33,9 @@ class Decodability:
     group: `trained`; and as references `untrained` (the same network before training, where the model says how to
     build it), `shuffled` (the trained layer, the factor's values permuted) and `pixels` (8 x 8 averages, no layer).
     environment: `independent` (the scene's own, where factors and target are independent as far as the data allow) or
-    the name of a test environment. A factor that is tied to the target there (by .1 or more, see `questions`) is fitted
-    and tested within each class and the mean taken; `unit` then says "AUROC within class".
+    the name of a test environment. Only on a phantom's independent rows is a factor free of the target by how they are
+    drawn; on all others it is fitted and tested within each class and the mean taken, and `unit` says "AUROC within
+    class".
     folds: patients are dealt into so many, by the model's seed; pairs of images are compared within a fold only.
     Decoders are ridge regressions (`ridge.held_out`). n counts the images with a value; those without are counted by a
     measurement `missing`. Standard errors are over patients, with the decoders held.
@@ -59,14 +60,18 @@ class Decodability:
         if not model.layers:
             return [undefined("decodability", "the model names no layers to read", environment=environment.name)]
         table = environment.table
-        tasks = tasks_of(table, self.folds)
+        within_class = self._within_class(scene)
+        tasks = tasks_of(table, self.folds, within_class)
         fold = folds_by_patient(table.patient, self.folds, model.seed)
         scores = scored(_spaces(reading, environment), tasks, fold, table.patient, model.seed)
         found: list[Measurement] = []
         for task in tasks:
-            found += [_measured(task, score, environment) for score in scores[task.factor]]
+            found += [_measured(task, score, environment, within_class) for score in scores[task.factor]]
             found += _missing(task, environment)
         return found
+
+    def _within_class(self, scene: Scene) -> bool:
+        return not (self.environment == INDEPENDENT and scene.has_phantom)
 
     def _environment(self, scene: Scene) -> Environment:
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
@@ -91,7 +96,7 @@ def _spaces(reading: Reading, environment: Environment) -> list[Space]:
     return [*spaces, Space(PIXELS, "", low_resolution(environment.images))]
 
 
-def _measured(task: Task, score: Score, environment: Environment) -> Measurement:
+def _measured(task: Task, score: Score, environment: Environment, within_class: bool) -> Measurement:
     return Measurement(
         "decodability",
         score.value,
@@ -99,7 +104,7 @@ def _measured(task: Task, score: Score, environment: Environment) -> Measurement
         factor=task.factor,
         layer=score.layer,
         group=score.group,
-        unit="AUROC within class" if task.within_class else "AUROC",
+        unit="AUROC within class" if within_class else "AUROC",
         n=len(task.rows),
         patients=len(np.unique(environment.table.patient[task.rows])),
         standard_error=score.error,

@@ -11,9 +11,6 @@ from scipy.stats import rankdata
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 
-INDEPENDENT = 0.1
-"""A factor whose share of yes differs by less than this between classes is taken as independent of the target."""
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -29,14 +26,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A factor with its questions: one over all rows, or one per class where the factor is tied to the target.
+    """A factor with its questions: one over all rows, or one per class.
 
     reason: why there is no question. missing: rows without a value, which are in no question.
     """
 
     factor: str
     questions: tuple[Question, ...]
-    within_class: bool = False
     missing: int = 0
     reason: str = ""
 
@@ -55,12 +51,17 @@ def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return dealt[position]
 
 
-def tasks_of(table: FactorTable, folds: int) -> list[Task]:
-    """One task per factor of the table, in its order."""
-    return [_task(table, factor, folds) for factor in table.factors]
+def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
+    """One task per factor of the table, in its order.
+
+    within_class: whether each is asked within each class, as it must be where a factor may be tied to the target: a
+    layer that knows the class alone would else seem to know the factor. It is the caller's to say, from how the rows
+    came about: a tie that is measured lies now above a limit and now below, fold by fold, and then questions change.
+    """
+    return [_task(table, factor, folds, within_class) for factor in table.factors]
 
 
-def _task(table: FactorTable, factor: Factor, folds: int) -> Task:
+def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> Task:
     values = table.columns[factor.name].astype(np.float64)
     known = np.flatnonzero(values >= 0 if factor.levels else ~np.isnan(values))
     missing = len(values) - len(known)
@@ -75,11 +76,11 @@ def _task(table: FactorTable, factor: Factor, folds: int) -> Task:
     if whole is None:
         reason = f"constant: no two values that {folds} patients have"
         return Task(factor.name, (), missing=missing, reason=reason)
-    if _tied(whole.positive, table.target[known]) < INDEPENDENT:
+    if not within_class:
         return Task(factor.name, (whole,), missing=missing)
     within = tuple(_by_class(table, factor, values, known, folds))
-    reason = "" if within else "tied to the target, and constant within each class"
-    return Task(factor.name, within, within_class=True, missing=missing, reason=reason)
+    reason = "" if within else f"constant within each class: in none have {folds} patients either value"
+    return Task(factor.name, within, missing=missing, reason=reason)
 
 
 def _by_class(
@@ -125,12 +126,3 @@ def _halving_cut(values: np.ndarray) -> float:
 
 def _patients(patient: np.ndarray, rows: np.ndarray) -> int:
     return len(np.unique(patient[rows]))
-
-
-def _tied(positive: np.ndarray, target: np.ndarray) -> float:
-    """The largest difference in the share of yes between a class and the rest: |Somers' D| of the question."""
-    classes = np.unique(target)
-    if len(classes) < 2:
-        return 0.0
-    shares = [np.abs(positive[target == c].mean(0) - positive[target != c].mean(0)).max() for c in classes]
-    return float(max(shares))

@@ -74,6 +74,11 @@ class Scene(Protocol):
         """Names of the classes, the positive one last."""
         ...
 
+    @property
+    def has_phantom(self) -> bool:
+        """Whether images are drawn by a phantom, so that its factors can be set and are independent where asked."""
+        ...
+
     def environment(self, name: str) -> Environment:
         """A test environment. On k-fold data: the rows whose patients the model at hand never saw."""
         ...

@@ -47,6 +47,11 @@ class FileScene:
         return self.population.classes
 
     @property
+    def has_phantom(self) -> bool:
+        """False: factors are as they are found."""
+        return False
+
+    @property
     def tests(self) -> Tests:
         """The test environments' specs."""
         return Tests(self.specs)

@@ -51,6 +51,11 @@ class PhantomScene:
         return self.population.classes
 
     @property
+    def has_phantom(self) -> bool:
+        """True: factors are drawn."""
+        return True
+
+    @property
     def tests(self) -> Tests:
         """The test environments' specs."""
         return Tests(self.specs)
