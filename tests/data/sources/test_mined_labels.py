@@ -53,6 +53,21 @@ def test_each_policy_gives_its_classes(tmp_path: Path, policy: str) -> None:
     assert dataset.table.classes == (asked.get("against", "not Edema"), "Edema")
 
 
+@pytest.mark.parametrize(("policy", "expected"), [("drop", [1, 0]), ("negative", [1, 0, 0, 1]), ("positive", [1, 0])])
+def test_a_row_of_which_one_of_two_findings_is_uncertain(tmp_path: Path, policy: str, expected: list[int]) -> None:
+    """Left out, it is in no class, whatever the other finding is; taken as positive beside the other, it is both."""
+    other = "Pleural Effusion"
+    rows = [
+        image(1, Edema="1.0"),
+        image(2, **{other: "1.0"}),
+        image(3, Edema="-1.0", **{other: "1.0"}),
+        image(4, Edema="1.0", **{other: "-1.0"}),
+    ]
+    folder = chexpert(tmp_path / "set", rows)
+    dataset = load("chexpert", folder, finding="Edema", against=other, uncertain=policy)
+    assert targets(dataset) == expected
+
+
 def test_what_was_done_with_doubtful_labels_stands_on_the_card(tmp_path: Path) -> None:
     card = load("chexpert", doubtful_set(tmp_path / "set"), finding="Edema", uncertain="drop", blank="negative").card
     assert "1 uncertain labels of Edema were left out" in card.summary

@@ -61,7 +61,8 @@ def mined(params: MinedParams, state: Callable[[str], np.ndarray]) -> Sides:
 
     state: finding -> PRESENT, ABSENT, UNCERTAIN or BLANK [n]. Without `against` the negatives are the rows whose
     finding is absent, and what blank means must be said. With it they are the rows with that other finding, and a blank
-    is just not a mention. Raises SpecError while uncertain or blank labels that matter are to be refused.
+    is just not a mention; where what is uncertain is left out, a row of which either is uncertain is in no class.
+    Raises SpecError while uncertain or blank labels that matter are to be refused.
     """
     stated = _settled(params.finding, state(params.finding), UNCERTAIN, params.uncertain, "uncertain")
     if not params.against:
@@ -69,7 +70,8 @@ def mined(params: MinedParams, state: Callable[[str], np.ndarray]) -> Sides:
         sides = compared(params.finding, f"not {params.finding}", stated == PRESENT, stated == ABSENT)
     else:
         other = _settled(params.against, state(params.against), UNCERTAIN, params.uncertain, "uncertain")
-        sides = compared(params.finding, params.against, stated == PRESENT, other == PRESENT)
+        sure = (stated != UNCERTAIN) & (other != UNCERTAIN)
+        sides = compared(params.finding, params.against, sure & (stated == PRESENT), sure & (other == PRESENT))
     return Sides(sides.codes, sides.classes, (*sides.facts, *_told(params, state)))
 
 
