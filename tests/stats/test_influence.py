@@ -23,7 +23,14 @@ SEVERAL = [name for name in BINARY if not MEASURES[name].binary and name != "cal
 
 def without(given_: Answers, keep: np.ndarray) -> Answers:
     fold = None if given_.fold is None else given_.fold[keep]
-    return Answers(given_.logits[keep], given_.target[keep], given_.threshold, fold)
+    assert given_.specific is not None
+    return replace(
+        given_,
+        logits=given_.logits[keep],
+        target=given_.target[keep],
+        fold=fold,
+        specific=given_.specific[keep],
+    )
 
 
 def jackknife(name: str, model: Answers, patient: np.ndarray) -> np.ndarray:

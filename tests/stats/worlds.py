@@ -14,7 +14,8 @@ def answers(seed: int, n: int = 80, k: int = 2, folds: int = 0, ties: bool = Fal
     target = np.concatenate([np.tile(np.arange(k), 6), rng.integers(0, k, n - 6 * k)])
     logits = rng.normal(size=(n, k)) + np.eye(k)[target]
     fold = np.arange(n) // k % folds if folds else None
-    return Answers(np.round(2 * logits) / 2 if ties else logits, target, 0.45, fold)
+    shown = np.round(2 * logits) / 2 if ties else logits
+    return Answers(shown, target, 0.45, fold, cut=k // 2, specific=np.tile([0.5, 1.0, 1.5], (n, 1)))
 
 
 def panel(

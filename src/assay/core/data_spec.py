@@ -12,6 +12,8 @@ from assay.core.frozen import Frozen, Share
 
 Part = Literal["train", "validation", "test"]
 MaskValue = Annotated[int, Field(ge=0, le=65535)]
+REFERABLE = 2
+"""The grade from which an image counts as positive where grades are cut in two, unless a study says otherwise."""
 BACKGROUND = "background"
 """The kind in `mask_values` that is no lesion."""
 
@@ -63,6 +65,9 @@ class DataSpec(Frozen):
     classes: one folder per class.
     medmnist: a MedMNIST `.npz` (2-D).
 
+    referable: the class, counted from 0, from which an image counts as positive where classes are grades that are cut
+        in two; saying it says that they are grades. `REFERABLE` for grades where it is not said.
+
     With masks, `target: lesion` is whether an image shows any (absent, present), unless the table has such a column.
     mask_format: what a cell of the mask's column is: a file, or runs (`assay.data.sources.runs`).
     mask_values: value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for none;
@@ -78,6 +83,7 @@ class DataSpec(Frozen):
     medmnist: str = ""
     size: Annotated[int, Field(ge=8, le=1024)] = 64
     target: str = "malignant"
+    referable: Annotated[int, Field(ge=1, le=99)] | None = None
     # phantoms
     core: str = ""
     train: Annotated[int, Field(ge=1)] = 2000
@@ -108,5 +114,5 @@ class DataSpec(Frozen):
         return self
 
     def for_training(self) -> dict[str, Any]:
-        """The canonical form without what only test images depend on."""
-        return {name: value for name, value in self.canonical().items() if name != "test"}
+        """The canonical form without what only test images, or measures of them, depend on."""
+        return {name: value for name, value in self.canonical().items() if name not in ("test", "referable")}

@@ -34,6 +34,17 @@ _PERFORMANCE = {
     "calibration-error": (0.0, 1.0),
     "log-loss": (0.0, math.inf),
     "quadratic-weighted-kappa": (-1.0, 1.0),
+    **dict.fromkeys(
+        (
+            "auroc-referable",
+            *(
+                f"{name}-{level}"
+                for name in ("sensitivity-at-specificity", "specificity-kept")
+                for level in (80, 90, 95)
+            ),
+        ),
+        (0.0, 1.0),
+    ),
 }
 _OVERLAP = {
     **dict.fromkeys(("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed", "iou"), (0.0, 1.0)),

@@ -18,6 +18,8 @@ Rows = Literal["none", "training", "validation"]
 """Whose group labels are used: of no rows, of the training rows, of the validation rows."""
 Task = Literal["classification", "segmentation"]
 """What a network says: a class for each image, or a class for each pixel."""
+Readout = Literal["linear", "coral", "corn", "regression"]
+"""What makes class logits of features: a linear head, or one of those whose classes are grades."""
 
 
 class ArchitectureParams(Params):
@@ -31,9 +33,11 @@ class LossParams(Params):
 
     per_image: whether it is the mean over images of a term of each, which a mitigation can weigh.
     tasks: whether it compares a label with the logits of an image, masks with those of pixels, or either.
+    readout: the head that it needs; all but a linear one take the classes for grades, in their order.
     """
 
     per_image: ClassVar[bool] = False
+    readout: ClassVar[Readout] = "linear"
     tasks: ClassVar[tuple[Task, ...]] = ("classification",)
 
     @property
@@ -57,7 +61,10 @@ class MitigationParams(Params):
     """The arguments of a mitigation.
 
     weighs_images: whether it needs a loss per image. needs_head: whether it needs predictions during training.
+    refits_head: whether it puts a linear head of its own in the place of the trained one.
     """
+
+    refits_head: ClassVar[bool] = False
 
     weighs_images: ClassVar[bool] = False
     needs_head: ClassVar[bool] = False
@@ -71,6 +78,12 @@ class MitigationParams(Params):
 def uses_groups(recipe: RecipeSpec) -> bool:
     """Whether the group labels of any row decide a weight: by the mitigation, or by the choice of an epoch."""
     return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
+
+
+def readout_of(loss: Component) -> Readout:
+    """The head that a loss needs; a user's own is taken to need a linear one."""
+    made = _arguments(loss)
+    return made.readout if isinstance(made, LossParams) else "linear"
 
 
 def training_labels(mitigation: Component) -> Rows:
@@ -89,6 +102,11 @@ def refusal(recipe: RecipeSpec) -> str:
             return (
                 f"mitigation '{recipe.mitigation.name}' weighs images, and loss '{recipe.loss.name}' has no term for a "
                 f"single image: use one of {', '.join(_per_image())}, or the mitigation 'group-balanced-sampling'"
+            )
+        if mitigation.refits_head and loss.readout != "linear":
+            return (
+                f"mitigation '{recipe.mitigation.name}' fits a linear head, and loss '{recipe.loss.name}' has one of "
+                "its own for grades: use cross-entropy, or another mitigation"
             )
         if mitigation.needs_head and not loss.trains_head:
             return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"

@@ -14,6 +14,7 @@ from assay.core.dose import dose_axis
 from assay.core.factors import declared_factors
 from assay.core.measures import range_of
 from assay.core.spec import RecipePoint, StudySpec
+from assay.core.traits import readout_of
 from assay.execution.collapses import collapse_rows
 from assay.execution.contrasts import contrast_rows
 from assay.execution.curve_rows import curve_rows
@@ -154,21 +155,23 @@ def _unit(of_measure: str, gathered: Gathered) -> str:
 
 
 def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
-    """The measures that kept outputs give: those of maps of a segmentation only, a weighted kappa only where classes
-    are known to have an order.
+    """The measures that kept outputs give: those of maps of a segmentation only, a weighted kappa and what is asked at
+    a cut only where classes are known to have an order, the latter only where there is more than one cut.
     """
-    ordered = panel.scores.shape[2] <= 2 or _has_ordered_classes(spec)
+    several = panel.scores.shape[2] > 2
+    ordered = not several or _has_ordered_classes(spec)
     there = [measure for measure in MEASURES.values() if panel.maps or not measure.maps]
-    return [measure.name for measure in there if ordered or not measure.ordinal]
+    return [one.name for one in there if (ordered or not one.ordinal) and (several or not one.cut)]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
-    """Whether the study says that its classes are grades: by a comparison of a measure that needs it, or as the levels
-    of a phantom's ordinal factor.
+    """Whether the study says that its classes are grades: by where they are cut in two, a comparison of a measure that
+    needs it, a loss for grades, or as the levels of an ordinal factor.
     """
     named = any(MEASURES[item.measure].ordinal for item in spec.contrasts if item.measure in MEASURES)
-    target = (declared_factors(spec.data) or {}).get(spec.data.target) if spec.data.phantom else None
-    return named or (target is not None and target.kind == "ordinal")
+    graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
+    target = (declared_factors(spec.data) or {}).get(spec.data.target)
+    return spec.data.referable is not None or named or graded or (target is not None and target.kind == "ordinal")
 
 
 def scalar_row(where: Row, rows: Sequence[Row]) -> Row:

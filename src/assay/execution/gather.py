@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from assay.core.data_spec import REFERABLE
 from assay.core.errors import StoreError
 from assay.core.registry import lookup
 from assay.core.spec import RecipePoint
+from assay.core.traits import readout_of
 from assay.execution.averaged import of_one_unit, over_folds
-from assay.execution.jobs import operating_of
+from assay.execution.judged import operating_of, specific_of
 from assay.execution.pooled import PERFORMANCE, Pooled
 from assay.execution.study import Plan, ProbeUnit, Trial
 from assay.execution.worst import Key, with_one_worst
@@ -25,6 +27,8 @@ from assay.store.folder import OF_ROWS, RunFolder
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 SURFACES = "surface_code"
 """The column that is 0 where truth and prediction both have a surface."""
+SPECIFIC = "specific"
+"""The column of log-odds from which specificities are reached on validation rows."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,15 @@ class Gathered:
         for outputs in found.values():
             if SURFACES in outputs:
                 outputs["shared"] = np.isin(outputs["row"], self._with_surfaces[environment])
-        return panel_of(found, f"{label} in {environment}") if found else None
+        if not found:
+            return None
+        panel = panel_of(found, f"{label} in {environment}")
+        cut = self._cut if panel.scores.shape[2] > 2 else 1
+        return replace(panel, middle=readout_of(point.recipe.loss) != "linear", cut=cut)
+
+    @property
+    def _cut(self) -> int:
+        return self.plan.spec.data.referable or REFERABLE
 
     @cached_property
     def _with_surfaces(self) -> Mapping[str, np.ndarray]:
@@ -116,6 +128,8 @@ class Gathered:
             outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
             if operating := operating_of(record):
                 outputs["operating"] = np.tile(operating, (len(outputs["row"]), 1))
+            if specific := specific_of(record):
+                outputs[SPECIFIC] = np.tile(specific[min(self._cut, len(specific)) - 1], (len(outputs["row"]), 1))
             parts.append(outputs)
         return joined(parts)
 
@@ -242,7 +256,9 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
         scores[s, place], fold[s, place], thresholds[s, place] = found["logits"], found["fold"], found["threshold"]
     seeds = np.array(list(outputs), dtype=np.int64)
     maps = _maps(list(outputs.values()), rows)
-    return Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
+    specific = maps.pop(SPECIFIC, None)
+    made = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
+    return replace(made, specific=specific)
 
 
 def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build, require_code
 from assay.core.spec import TrainingSpec
-from assay.core.traits import Task
+from assay.core.traits import Task, readout_of
 from assay.data.cache import ArrayCache, Told, untold
 from assay.execution.device import computing_on
+from assay.execution.judged import of_validation, operating_of
 from assay.execution.provenance import PROVENANCE, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
@@ -34,7 +34,6 @@ from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, f
 from assay.recipes.untyped import channels_last
 from assay.recipes.weights.load import start_of
 from assay.shifts.population import NamedScene, Population, open_population
-from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows
 from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 
@@ -151,16 +150,8 @@ class TrainJob:
             "validation_loss": last["validation_loss"],
             "images": trained_on,
             "validation_images": len(validated_on),
-            "validation_auroc": _validated(fitted, validated_on),
+            **of_validation(fitted, validated_on),
         }
-
-
-def _validated(fitted: Fitted, target: np.ndarray) -> float | None:
-    """AUROC on the validation rows, of several classes the mean of each against the rest; None where undefined."""
-    if fitted.validated is None:
-        return None
-    found = macro_auroc(fitted.validated.double().numpy(), target)
-    return found.value if found.defined else None
 
 
 @dataclass(frozen=True)
@@ -293,9 +284,5 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
         seed=training.seed,
         device=device,
         operating=operating_of(record),
+        middle=readout_of(training.recipe.loss) != "linear",
     )
-
-
-def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """The logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
-    return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))

@@ -17,6 +17,7 @@ from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import StoreError
 from assay.core.registry import build
 from assay.core.spec import RecipePoint
+from assay.core.traits import readout_of
 from assay.core.types import FactorTable
 from assay.probes.performance import Performance
 from assay.shifts.environment import Environment
@@ -68,7 +69,8 @@ class Folds:
         if not components or set(outputs) != set(point.tests):
             return []
         tables = self.tables(point.tests, seed)
-        answered = {name: _answers(found, tables[name]) for name, found in outputs.items()}
+        middle = readout_of(point.recipe.loss) != "linear"
+        answered = {name: _answers(found, tables[name], middle) for name, found in outputs.items()}
         rows: list[Row] = []
         for component in components:
             probe: Performance = build("probe", component.name, component.params)
@@ -108,7 +110,7 @@ def joined(tables: Sequence[FactorTable]) -> FactorTable:
     )
 
 
-def _answers(found: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
+def _answers(found: Outputs, table: FactorTable, middle: bool) -> tuple[Answers, FactorTable]:
     """Outputs in the order of the table's rows, which are matched by number within the environment."""
     order = np.argsort(found["row"], kind="stable")
     mine = table.take(np.argsort(table.row, kind="stable"))
@@ -117,4 +119,5 @@ def _answers(found: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
             f"the outputs hold {len(order)} rows and the environment {len(mine)}, not the same ones: "
             "the data changed since the study ran; run it again"
         )
-    return Answers(found["logits"][order], mine.target, found["threshold"][order], found["fold"][order]), mine
+    said = Answers(found["logits"][order], mine.target, found["threshold"][order], found["fold"][order], middle=middle)
+    return said, mine

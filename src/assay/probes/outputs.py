@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from assay.probes.probe import Reading
+from assay.shifts.environment import Environment
+from assay.stats.influence import Answers
 from assay.stats.metrics import class_score
+
+
+def answers_of(reading: Reading, environment: Environment) -> Answers:
+    """What the model says of the images of an environment, called as it calls them."""
+    model = reading.model
+    threshold = 0.5 if model.threshold is None else model.threshold
+    return Answers(reading.read(environment).logits, environment.table.target, threshold, middle=model.middle)
 
 
 def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:

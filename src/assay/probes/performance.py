@@ -10,6 +10,7 @@ import numpy as np
 
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.probes.groups import Group, groups_of
+from assay.probes.outputs import answers_of
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.shifts.environment import Scene
 from assay.stats.influence import Answers
@@ -52,12 +53,10 @@ class Performance:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Overall, worst environment, groups, worst group."""
-        threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
         answered: dict[str, tuple[Answers, FactorTable]] = {}
         for name in scene.names:
             environment = scene.environment(name)
-            table = environment.table
-            answered[name] = Answers(reading.read(environment).logits, table.target, threshold), table
+            answered[name] = answers_of(reading, environment), environment.table
         return self.describe(answered, scene.neutral().table)
 
     def describe(

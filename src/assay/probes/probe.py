@@ -21,7 +21,8 @@ class Model:
     layers: dotted module names to read activations from. untrained: builds the same network before training.
     threshold: the decision threshold on the positive probability, chosen on validation; None for several classes.
     seed: the trial's seed, for a probe's own draws. operating: of a segmentation, the logit at which it finds each of
-    the stated shares of validation lesions, NaN where none does.
+    the stated shares of validation lesions, NaN where none does. middle: whether of several classes the middle one is
+    called, as models of grades do, in place of the likeliest.
     """
 
     network: nn.Module
@@ -31,6 +32,7 @@ class Model:
     seed: int = 0
     device: str = "cpu"
     operating: tuple[float, ...] = ()
+    middle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from assay.core.errors import SpecError
 from assay.core.types import Measurement, undefined
+from assay.probes.outputs import answers_of
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.shifts.distortions.images import distorted
 from assay.shifts.distortions.names import SEVERITIES, families_of
@@ -74,7 +75,7 @@ class Robustness:
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Family by family: each severity, then the mean over them."""
         clean = self._clean(scene)
-        before = _answers(reading, clean)
+        before = answers_of(reading, clean)
         patient = clean.table.patient
         found: list[Measurement] = []
         for family in self.families:
@@ -84,7 +85,7 @@ class Robustness:
                 found += [undefined(name, refusal, environment=clean.name, factor=family) for name in names]
                 continue
             under = self._under(clean, family, reading.model.device)
-            values = [_values(before, _answers(reading, environment), patient) for environment in under]
+            values = [_values(before, answers_of(reading, environment), patient) for environment in under]
             for severity, here in zip(self.severities, values, strict=True):
                 found += [_said(name, one, replace(place, level=str(severity))) for name, one in here.items()]
             found += [_said(name, _mean([here[name] for here in values]), place) for name in values[0]]
@@ -107,11 +108,6 @@ class Robustness:
         except SpecError as error:
             return str(error)
         return ""
-
-
-def _answers(reading: Reading, environment: Environment) -> Answers:
-    threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
-    return Answers(reading.read(environment).logits, environment.table.target, threshold)
 
 
 def _of_answers(answers: Answers) -> dict[str, str]:

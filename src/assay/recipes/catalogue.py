@@ -8,10 +8,11 @@ from __future__ import annotations
 from assay.core.registry import register
 from assay.recipes import parameters as p
 from assay.recipes.losses import declared as losses
+from assay.recipes.losses import declared_grading as losses_of_grades
 from assay.recipes.losses import declared_segmentation as losses_of_pixels
 from assay.recipes.mitigations import declared as mitigations
 
-__all__ = ["losses", "losses_of_pixels", "mitigations"]  # importing them declares what they hold
+__all__ = ["losses", "losses_of_grades", "losses_of_pixels", "mitigations"]  # importing them declares what they hold
 
 _HERE = "assay.recipes"
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from assay.maps import Streamed
 from assay.maps.odds import lesion_logits
 from assay.recipes.collapse import CONSTANT_LOGIT, LossBeside, collapse_reason, only_slow
+from assay.recipes.grading import GradeHead
 from assay.recipes.head import fit_head
 from assay.recipes.mitigations.mitigation import Frozen
 from assay.recipes.models import as_network
@@ -67,15 +68,17 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     if not bool(trained_on.isfinite().all()):
         return Verdict(selected, None, math.nan, None, finite=False)
     targets = run.validation.target.cpu()
-    own = cast(nn.Linear, network.head)
+    own = cast(nn.Linear | GradeHead, network.head)
     head = fit_head(trained_on, run.training.target, own.out_features)
     collapsed_by_loss = _losses_beside(run)
     rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
     kept = run.mitigation.head(*rows, run.setting) or (None if run.objective.fits_head else head)
-    logits = seen.logits
-    if kept is not None:
+    if isinstance(own, GradeHead):
+        own.settle(seen.features, targets)
+    elif kept is not None:
         kept.fold_into(own)
-        logits = own(seen.features.to(run.device)).cpu()
+    changed = kept is not None or isinstance(own, GradeHead)
+    logits = own(seen.features.to(run.device)).cpu() if changed else seen.logits
     yardstick = head.log_loss(seen.features, targets)
 
     def slow() -> bool:

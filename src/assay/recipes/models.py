@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from assay.core import registry
 from assay.core.errors import SpecError
 from assay.core.spec import RecipeSpec
+from assay.core.traits import Readout, readout_of
+from assay.recipes.grading import GradeHead
 from assay.recipes.network import Network, Outputs
 from assay.recipes.randomness import library_draws
 from assay.recipes.untyped import named_layers
@@ -162,7 +164,23 @@ def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
     with library_draws(seed, WEIGHTS, "construction"):
         network = registry.build("architecture", recipe.architecture.name, recipe.architecture.params, context)
     _check_size(cast(nn.Module, network), recipe.architecture.label, context)
-    return cast(nn.Module, network)
+    return with_readout(cast(nn.Module, network), readout_of(recipe.loss), seed)
+
+
+def with_readout(network: nn.Module, readout: Readout, seed: int) -> nn.Module:
+    """The network with the head that its loss needs in the place of its linear one, drawn from (seed, its name)."""
+    if readout == "linear":
+        return network
+    seen = as_network(network)
+    if not isinstance(seen.head, nn.Linear):
+        raise SpecError(
+            f"a loss for grades puts a head of its own in the place of a linear one, and {type(network).__name__} has "
+            f"{type(seen.head).__name__}: use cross-entropy, or an architecture whose head is linear"
+        )
+    head = GradeHead(readout, seen.width, seen.head.out_features)
+    initialise_by_name(head, seed, "head")
+    network.add_module("head", head)
+    return network
 
 
 def initialise_by_name(

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from assay.stats.metrics import (
     brier_losses,
@@ -38,6 +38,9 @@ class Answers:
     threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
     maps: of a segmentation what is kept of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
     logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
+    middle: of several classes that are grades the one is called beyond which less than half of the probability lies,
+    as ordinal models do; else the likeliest. cut: the first class that counts as positive where classes are cut in two.
+    specific: [n, levels], the log-odds of lying at or above the cut from which validation specificities are reached.
     """
 
     logits: Float[np.ndarray, "n k"]
@@ -45,6 +48,9 @@ class Answers:
     threshold: float | Float[np.ndarray, " n"] = 0.5
     fold: Int[np.ndarray, " n"] | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    middle: bool = False
+    cut: int = 1
+    specific: Float[np.ndarray, "n levels"] | None = None
 
     @property
     def classes(self) -> int:
@@ -64,7 +70,7 @@ class Answers:
     @property
     def predicted(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
-        return predictions(self.probability, self.threshold)
+        return predictions(self.probability, self.threshold, middle=self.middle)
 
 
 Rows = Float[np.ndarray, " n"]
@@ -127,32 +133,35 @@ def average_precision(answers: Answers, value: float, patient: Patients) -> Rows
 
 def accuracy(answers: Answers, value: float, patient: Patients) -> Rows:
     """Accuracy: residuals over n."""
-    return _mean(answers.predicted == answers.target, value, np.ones(len(patient), dtype=bool), patient)
+    return share(answers.predicted == answers.target, value, np.ones(len(patient), dtype=bool), patient)
 
 
 def sensitivity(answers: Answers, value: float, patient: Patients) -> Rows:
     """Sensitivity: residuals of the positives over their number."""
-    return _mean(answers.predicted == 1, value, answers.target == 1, patient)
+    return share(answers.predicted == 1, value, answers.target == 1, patient)
 
 
 def specificity(answers: Answers, value: float, patient: Patients) -> Rows:
     """Specificity: residuals of the negatives over their number."""
-    return _mean(answers.predicted == 0, value, answers.target == 0, patient)
+    return share(answers.predicted == 0, value, answers.target == 0, patient)
 
 
 def brier(answers: Answers, value: float, patient: Patients) -> Rows:
     """Brier score: residuals over n."""
     losses = brier_losses(answers.probability, answers.target)
-    return _mean(losses, value, np.ones(len(patient), dtype=bool), patient)
+    return share(losses, value, np.ones(len(patient), dtype=bool), patient)
 
 
 def log_loss(answers: Answers, value: float, patient: Patients) -> Rows:
     """Log-loss: residuals over n."""
     losses = log_losses(two_columns(answers.logits), answers.target)
-    return _mean(losses, value, np.ones(len(patient), dtype=bool), patient)
+    return share(losses, value, np.ones(len(patient), dtype=bool), patient)
 
 
-def _mean(values: Shaped[np.ndarray, " n"], mean: float, among: np.ndarray, patient: np.ndarray) -> np.ndarray:
+def share(
+    values: Shaped[np.ndarray, " n"], mean: float, among: Bool[np.ndarray, " n"], patient: Patients
+) -> Float[np.ndarray, " n"]:
+    """A mean over some rows: their residuals over their number."""
     rows = np.where(among, values - mean, 0.0) / among.sum()
     return widened(rows, np.where(among, 0, -1), patient)
 
@@ -162,7 +171,7 @@ def calibration_error(answers: Answers, value: float, patient: Patients) -> Rows
     claimed, came = calibration_pairs(answers.logits, answers.target)
     bins = equal_mass_bins(claimed)
     sign = np.sign(np.bincount(bins, claimed - came))[bins]
-    return _mean(sign * (claimed - came), value, np.ones(len(patient), dtype=bool), patient)
+    return share(sign * (claimed - came), value, np.ones(len(patient), dtype=bool), patient)
 
 
 def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) -> Rows:

@@ -22,7 +22,8 @@ class Measure:
 
     value: from a model's answers. rows: (answers, value, patients) -> contributions per image (see `influence`).
     low, high: the range that it cannot leave. binary: whether it exists for two classes only. ordinal: whether it
-    takes several classes for grades, in their order. maps: whether it is of what a segmentation keeps of each map.
+    takes several classes for grades, in their order. cut: whether it takes them for two, apart at a cut. maps: whether
+    it is of what a segmentation keeps of each map.
     images: how many images it rests on.
     """
 
@@ -36,6 +37,7 @@ class Measure:
     unit: str = ""
     binary: bool = False
     ordinal: bool = False
+    cut: bool = False
     maps: bool = False
     images: Callable[[Answers], int] = lambda answers: len(answers.target)
 

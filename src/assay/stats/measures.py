@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from assay.core.errors import SpecError, unknown_name
 from assay.stats import influence, metrics
+from assay.stats.grades import OF_GRADES
 from assay.stats.influence import Answers
 from assay.stats.map_measures import OF_MAPS
 from assay.stats.measure import Measure, constant
@@ -111,7 +112,7 @@ _OF_IMAGES = (
     ),
 )
 
-MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in (*_OF_IMAGES, *OF_MAPS)}
+MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in (*_OF_IMAGES, *OF_GRADES, *OF_MAPS)}
 
 
 def measure(name: str) -> Measure:

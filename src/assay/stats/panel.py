@@ -24,6 +24,8 @@ class Panel:
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
     thresholds: [s], or [s, n] where folds have their own, on the positive probability (.5 when None).
     maps: of a segmentation, name -> [s, n, ...], what is kept of each image's map (see `Answers`).
+    middle, cut: how calls of grades are made, and where grades are cut in two (see `Answers`).
+    specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
     """
 
@@ -35,6 +37,9 @@ class Panel:
     thresholds: Float[np.ndarray, "s *n"] | None = None
     seeds: Int[np.ndarray, " s"] | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    middle: bool = False
+    cut: int = 1
+    specific: Float[np.ndarray, "s n levels"] | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 3:
@@ -73,6 +78,7 @@ class Panel:
             tested=None if self.tested is None else self.tested[:, index],
             thresholds=thresholds[:, index] if thresholds is not None and thresholds.ndim == 2 else thresholds,
             maps={name: column[:, index] for name, column in self.maps.items()},
+            specific=None if self.specific is None else self.specific[:, index],
         )
 
     def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
@@ -84,7 +90,11 @@ class Panel:
             threshold = own[here] if own.ndim else float(own)
         fold = None if self.fold is None else self.fold[position][here]
         maps = {name: column[position][here] for name, column in self.maps.items()}
-        return Answers(self.scores[position][here], self.target[here], threshold, fold, maps), self.patient[here]
+        specific = None if self.specific is None else self.specific[position][here]
+        said = Answers(
+            self.scores[position][here], self.target[here], threshold, fold, maps, self.middle, self.cut, specific
+        )
+        return said, self.patient[here]
 
 
 @dataclass(frozen=True)

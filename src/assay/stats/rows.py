@@ -23,6 +23,15 @@ LABELS = {
     "brier": "Brier score",
     "calibration-error": "calibration error",
     "quadratic-weighted-kappa": "quadratic-weighted kappa",
+    "auroc-referable": "AUROC at the cut",
+    **{
+        f"{name}-{level}": f"{called} {level} %"
+        for level in (80, 90, 95)
+        for name, called in (
+            ("sensitivity-at-specificity", "sensitivity at the cut, at the threshold of validation specificity"),
+            ("specificity-kept", "specificity at the cut, at the threshold of validation specificity"),
+        )
+    },
     "sobol-total": "total Sobol' index",
     "flip-rate": "flip rate",
     "decodability": "decodability",

@@ -46,6 +46,12 @@ def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np
     return wide[..., label] - logsumexp(np.delete(wide, label, axis=-1), axis=-1)
 
 
+def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
+    """The log-odds of the classes from `cut` on against those before it, (-inf, inf); `cut` is from 1 to k - 1."""
+    wide = two_columns(logits)
+    return logsumexp(wide[..., cut:], axis=-1) - logsumexp(wide[..., :cut], axis=-1)
+
+
 def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> str:
     """Why a ranking of two classes is undefined, or the empty string. Raises ValueError on shapes and codes."""
     if score.ndim != 1 or score.shape != target.shape:

@@ -104,8 +104,20 @@ class TestCrossEntropySupCon(LossConformance):
     name = "cross-entropy-supcon"
 
 
+class TestCoral(LossConformance):
+    name = "coral"
+
+
+class TestCorn(LossConformance):
+    name = "corn"
+
+
+class TestGradeRegression(LossConformance):
+    name = "grade-regression"
+
+
 def test_no_classification_loss_is_left_out() -> None:
-    modules = tuple(f"assay.recipes.losses.{name}:" for name in ("classification", "embedding", "library"))
+    modules = tuple(f"assay.recipes.losses.{name}:" for name in ("classification", "embedding", "grading", "library"))
     registered = {entry.name for entry in entries("loss") if entry.target.startswith(modules)}
     suites = (suite for suite in LossConformance.__subclasses__() if suite.__module__ == __name__)
     assert registered == {suite.name for suite in suites}

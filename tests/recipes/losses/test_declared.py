@@ -14,8 +14,9 @@ from assay.core.errors import SpecError
 from assay.core.registry import entries, lookup
 
 NAMES = (
-    "arcface", "circle", "cross-entropy", "cross-entropy-supcon", "focal", "label-smoothing", "lifted-structure",
-    "n-pair", "normalised-softmax", "nt-xent", "pairwise-contrastive", "supcon", "triplet", "weighted-cross-entropy",
+    "arcface", "circle", "coral", "corn", "cross-entropy", "cross-entropy-supcon", "focal", "grade-regression",
+    "label-smoothing", "lifted-structure", "n-pair", "normalised-softmax", "nt-xent", "pairwise-contrastive", "supcon",
+    "triplet", "weighted-cross-entropy",
 )  # fmt: skip
 FOR_SEGMENTATION = (
     "boundary", "cross-entropy-dice", "dice", "focal-tversky", "generalised-dice", "hausdorff", "log-cosh-dice",

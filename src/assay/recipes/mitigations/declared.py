@@ -51,6 +51,7 @@ class JustTrainTwiceParams(MitigationParams):
 class LastLayerRetrainingParams(MitigationParams):
     """Arguments of `last-layer-retraining`."""
 
+    refits_head = True
     rows: Literal["validation", "training"] = Field(
         default="validation", description="whose balanced subsets the head is fitted on"
     )
