@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import norm, ttest_1samp
 from tests.stats.worlds import panel
 
@@ -60,6 +61,7 @@ class Records:
                     seed: {
                         "value": value,
                         "standard_error": self.errors.get(seed, math.nan),
+                        "direction": "lower",
                         "reason": "no pair has both" if math.isnan(value) else "",
                     }
                     for seed, value in by_seed.items()
@@ -106,6 +108,19 @@ def test_seeds_that_no_probe_measured_are_counted_as_left_out() -> None:
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
     assert (found.seeds, found.left_out) == (3, 2)
     assert found.value == pytest.approx(0.3)
+
+
+def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not_worse() -> None:
+    """Flips: 2 in 100 more than of the plain recipe, where 10 in 100 would matter."""
+    done, shift = dict.fromkeys(range(3), "done"), {0: 0.01, 1: 0.02, 2: 0.03}
+    values = {"metric": {seed: 0.1 + more for seed, more in shift.items()}, "plain": dict.fromkeys(range(3), 0.1)}
+    stated = FLIPS.model_copy(update={"margin": 0.1})
+    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric", stated))  # type: ignore[arg-type]
+    (row,) = family_rows("stated", [(pair("metric", stated), found)])
+    assert found.direction == "lower"
+    expected = stats.ttest_1samp(list(shift.values()), 0.1, alternative="less").pvalue
+    assert row["noninferiority_p"] == pytest.approx(expected)
+    assert row["noninferiority_p"] == pytest.approx(row["equivalence_p"])  # it lies on the worse side
 
 
 def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
@@ -217,6 +232,7 @@ def of_probe(measure: str, values: Mapping[str, Mapping[int, float]], errors: fl
             seed: {
                 "value": value,
                 "standard_error": errors,
+                "direction": "none",
                 "reason": "no pair has both" if math.isnan(value) else "",
             }
             for seed, value in by_seed.items()

@@ -207,8 +207,9 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "p": NAN if undefined else p / 2, "p_holm": NAN if undefined else p, "family": "stated",
                 "seeds": made.seeds, "left_out": 1, "patients": 1000,
                 "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
-                "margin": 0.05, "equivalence_p": 0.4, "conclusion": "undefined" if undefined else verdict,
-                "detectable": 0.11, "exploratory": loss == "supcon" and at == "matched-fit",
+                "margin": 0.05, "equivalence_p": 0.4, "noninferiority_p": 0.3,
+                "conclusion": "undefined" if undefined else verdict, "detectable": 0.11,
+                "exploratory": loss == "supcon" and at == "matched-fit",
                 "reason": "the two recipes reach no common fit" if lost else _few(made.seeds) if few else "",
             }  # fmt: skip
 

@@ -23,11 +23,11 @@ from assay.stats.compare import (
     contrast,
     contrast_seeds,
     decide,
-    equivalence,
     holm,
     sign_flip,
 )
 from assay.stats.estimate import estimate
+from assay.stats.margins import equivalence, noninferiority
 from assay.stats.matched import Budget, crossing, matched_fit, seed_levels
 from assay.stats.panel import evaluate, probit
 from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
@@ -151,8 +151,33 @@ def test_sign_flip_by_hand_and_against_scipy() -> None:
 def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:
     lower, upper = stats.t.sf((0.03 + 0.1) / 0.04, 6), stats.t.cdf((0.03 - 0.1) / 0.04, 6)
     assert equivalence(0.03, 0.04, 6, 0.1) == pytest.approx(max(lower, upper))
-    with pytest.raises(ValueError, match="the margin of equivalence is 0: give a positive difference"):
+    with pytest.raises(ValueError, match="the margin is 0: give a positive difference"):
         equivalence(0.0, 0.1, 5, 0)
+
+
+def test_non_inferiority_looks_the_worse_way_alone() -> None:
+    """Dice may fall by less than .05, false alarms rise by less: the same test on the mirrored difference."""
+    fallen = stats.ttest_1samp(np.array([-0.03, -0.01, 0.02, -0.02, 0.0]), -0.05, alternative="greater")
+    error = np.std([-0.03, -0.01, 0.02, -0.02, 0.0], ddof=1) / np.sqrt(5)
+    assert noninferiority(-0.008, error, 4, 0.05, "higher") == pytest.approx(fallen.pvalue)
+    assert noninferiority(0.008, error, 4, 0.05, "lower") == pytest.approx(fallen.pvalue)
+    assert noninferiority(0.3, 0.04, 6, 0.1, "higher") < 1e-3 < 0.99 < noninferiority(0.3, 0.04, 6, 0.1, "lower")
+    assert math.isnan(noninferiority(0.3, 0.04, 6, 0.1, "none"))
+    for value in (-0.03, 0.03):
+        ways = [noninferiority(value, 0.04, 6, 0.1, way) for way in ("higher", "lower")]
+        assert max(ways) == pytest.approx(equivalence(value, 0.04, 6, 0.1))
+
+
+def test_non_inferiority_is_corrected_among_those_that_asked_for_it() -> None:
+    plain = contrast(panel(0), panel(1), "auroc")
+    asked = replace(contrast(panel(0), panel(1), "auroc", margin=0.4), direction="higher")
+    other = replace(asked, value=asked.value - 0.1)
+    undirected = replace(asked, direction="none")
+    found = [one.noninferiority_p_holm for one in decide([asked, plain, other, undirected])]
+    assert found[0] == pytest.approx(min(1.0, 2 * asked.noninferiority_p))
+    assert found[2] == pytest.approx(max(found[0], other.noninferiority_p))
+    assert math.isnan(found[1])
+    assert math.isnan(found[3])
 
 
 def made(p: float, value: float = 0.1, margin: float = math.nan, equivalence_p: float = math.nan) -> Contrast:

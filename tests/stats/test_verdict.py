@@ -98,6 +98,11 @@ def test_a_recipe_without_seeds_is_told_by_what_became_of_it(ends: list[str], wo
             "a difference in AUROC between arcface and cross-entropy in reversed was not",
         ),
         (
+            {"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.01},
+            "in reversed was not shown, but arcface was not worse by .05 or more: ",
+        ),
+        ({"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.2}, "in reversed was not shown: "),
+        (
             {"conclusion": "equivalent", "margin": 0.05},
             "arcface and cross-entropy were equivalent in AUROC in reversed within .05",
         ),

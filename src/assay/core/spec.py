@@ -90,7 +90,7 @@ class ContrastSpec(Frozen):
         compares the mean change from p = 0 over the doses of the axis `p`; `matched-clean` compares that change along
         the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS).
     clean: the test environment without the confounder, of `matched-clean` alone.
-    margin: with it, equivalence within +- margin is tested as well.
+    margin: with it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
     """
 
     axis: str

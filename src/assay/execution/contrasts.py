@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from assay.core.dose import amount_axis, dose_axis
 from assay.core.hashing import content_hash
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
+from assay.core.types import Direction
 from assay.execution.dosed import at_matched_clean, dose_response
 from assay.execution.gather import Gathered
 from assay.execution.measured import seed_values
@@ -117,6 +118,25 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
 
 def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
     """One comparison; where it cannot be made, a NaN with the reason."""
+    return replace(_carried_out(gathered, pair), direction=_direction(gathered, pair))
+
+
+def _direction(gathered: Gathered, pair: Pair) -> Direction:
+    """Which way of what is compared is better: as the measure is defined, or as its probe says."""
+    name = pair.stated.measure
+    if name in MEASURES:
+        return MEASURES[name].direction
+    rows = (
+        row
+        for point in (*pair.a, *pair.b)
+        for (measure, *_), by_seed in gathered.scalars[point.label].items()
+        for row in by_seed.values()
+        if measure == name
+    )
+    return next((row["direction"] for row in rows), "none")
+
+
+def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     stated = pair.stated
     if stated.at == DOSES:
         return dose_response(gathered, stated, pair.a, pair.b)
@@ -206,6 +226,7 @@ def _tested(result: Contrast, decision: Decision, family: int) -> Row:
         "sign_flip_min_p": result.sign_flip_min_p,
         "margin": result.margin,
         "equivalence_p": decision.equivalence_p_holm,
+        "noninferiority_p": decision.noninferiority_p_holm,
         "conclusion": decision.conclusion,
         "detectable": detectable(result.standard_error, result.df, alpha=0.05 / family),
     }

@@ -28,17 +28,18 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     """Every comparison: the difference, its interval, p after Holm, what it amounts to."""
     if not tables.contrasts:
         return None
-    heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin)", "detectable",
-             "sign-flip p (least)", "seeds", "patients", "status")  # fmt: skip
+    heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin)", "p not worse",
+             "detectable", "sign-flip p (least)", "seeds", "patients", "status")  # fmt: skip
     order = sorted(tables.contrasts, key=lambda row: (bool(row["exploratory"]), _nan_last(numeric(row, "p_holm"))))
     measures = distinct(row["measure"] for row in order)
     places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
     lines = [Line(_compared(row, places[row["measure"]], tables.trials), anchors[row["id"]]) for row in order]
     note = (
         "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
-        "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
-        "difference that this design would find four times in five. Sign-flip: a test over seeds alone, with the least "
-        "p that so few seeds can give. Stated: before there were results."
+        "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. P not worse: "
+        "one-sided, of the first being worse than the second by the margin or more. Detectable: the difference that "
+        "this design would find four times in five. Sign-flip: a test over seeds alone, with the least p that so few "
+        "seeds can give. Stated: before there were results."
     )
     return sheet("contrasts", "Comparisons", heads, lines, (order, schema.CONTRASTS), note)
 
@@ -50,6 +51,7 @@ def _compared(row: Row, places: int, trials: Sequence[Row]) -> tuple[Cell, ...]:
         probability(numeric(row, "p_holm")),
         words(_conclusion(row, trials)),
         _equivalence(row, places),
+        probability(numeric(row, "noninferiority_p")),
         figure(numeric(row, "detectable"), places),
         _flips(row),
         _less(row, "seeds", whole(row, "left_out"), "left out"),

@@ -16,7 +16,9 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from assay.core.seeds import generator
+from assay.core.types import Direction
 from assay.stats.estimate import Uncertainty, interval, uncertainty, uncertainty_seeds
+from assay.stats.margins import equivalence, noninferiority
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
 
 ALPHA = 0.05
@@ -58,7 +60,7 @@ class Contrast:
     equivalence_p: two one-sided tests within +- margin, NaN without a margin. sign_flip_p: two-sided, over seeds alone,
     sign_flip_min_p being the least it can be. seeds: those that all panels kept. left_out: seeds that some panels kept
     and others did not. paired_patients: those that all panels share. per_seed: [seeds]. reason: why there is no value
-    or no test; empty where there are both.
+    or no test; empty where there are both. direction: which way of the measure is better, where that is known.
     """
 
     value: float
@@ -80,14 +82,23 @@ class Contrast:
     reason: str = ""
     scales: Scales | None = None
     equal: EqualClean | None = None
+    direction: Direction = "none"
+
+    @property
+    def noninferiority_p(self) -> float:
+        """The p-value of a being worse than b by the margin or more; NaN without a margin or a direction."""
+        if np.isnan(self.margin):
+            return float("nan")
+        return noninferiority(self.value, self.standard_error, self.df, self.margin, self.direction)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a contrast amounts to within its family; both p-values are Holm's."""
+    """What a contrast amounts to within its family; all p-values are Holm's."""
 
     p_holm: float
     equivalence_p_holm: float
+    noninferiority_p_holm: float
     conclusion: Conclusion
 
 
@@ -210,13 +221,6 @@ def two_sided(value: float, standard_error: float, df: float) -> float:
     return float(2 * stats.t.sf(abs(value) / standard_error, df))
 
 
-def equivalence(value: float, standard_error: float, df: float, margin: float) -> float:
-    """The p-value of a difference of at least the margin: the greater of two one-sided tests (Schuirmann 1987)."""
-    if margin <= 0:
-        raise ValueError(f"the margin of equivalence is {margin}: give a positive difference that would not matter")
-    return float(stats.t.sf((margin - abs(value)) / standard_error, df))
-
-
 def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
     """The two-sided sign-flip test of the mean over seeds: its p, and the smallest p that so many seeds can reach.
 
@@ -246,23 +250,32 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 
 
 def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
-    """What each contrast of a stated family amounts to, differences and equivalences each corrected by Holm.
+    """What each contrast of a stated family amounts to; differences, equivalences and non-inferiorities are each
+    corrected by Holm.
 
     A difference that is shown is called one even where it also lies within the margin. One that needs two scales and is
     shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
     corrected as a family too. What is neither shown to differ nor shown to be equivalent is `not shown`; what could not
     be tested is `undefined`.
     """
-    p = holm(np.array([one.p for one in family]))
+    p: list[float] = holm(np.array([one.p for one in family])).tolist()
     depends = _on_one_scale(family, alpha)
-    # A family's equivalence tests are those that were stated with a margin.
-    asked = [position for position, one in enumerate(family) if not np.isnan(one.margin)]
-    within = np.full(len(family), np.nan)
-    within[asked] = holm(np.array([family[position].equivalence_p for position in asked]))
+    # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
+    margins = [not np.isnan(one.margin) for one in family]
+    equal = _among([one.equivalence_p for one in family], margins)
+    directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
+    not_worse = _among([one.noninferiority_p for one in family], directed)
     return [
-        Decision(float(own), float(equal), _conclusion(one, float(own), float(equal), scale, alpha))
-        for one, own, equal, scale in zip(family, p, within, depends, strict=True)
+        Decision(p[i], equal[i], not_worse[i], _conclusion(one, p[i], equal[i], depends[i], alpha))
+        for i, one in enumerate(family)
     ]
+
+
+def _among(p: Sequence[float], asked: Sequence[bool]) -> list[float]:
+    """Holm's p-values of those that were asked for, NaN for the others."""
+    adjusted, positions = np.full(len(p), np.nan), np.flatnonzero(asked)
+    adjusted[positions] = holm(np.array(p)[positions])
+    return adjusted.tolist()
 
 
 def _on_one_scale(family: Sequence[Contrast], alpha: float) -> list[bool]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from assay.stats.compare import ALPHA
 from assay.stats.cost import cost
 from assay.stats.doubts import doubts
 from assay.stats.format import count, in_words, listed, number, p_value
@@ -155,8 +156,15 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
         margin = number(numeric(row, "margin"))
         return f"{a} and {b} were equivalent in {called}{there} within {margin}: {shown}."
     if conclusion == "not shown":
-        return f"a difference in {called} between {a} and {b}{there} was not shown: {shown}."
+        return f"a difference in {called} between {a} and {b}{there} was not shown{_not_worse(row, a)}: {shown}."
     return f"the comparison of {a} with {b} in {called}{there} is undefined: {text_of(row, 'reason') or 'no value'}."
+
+
+def _not_worse(row: Row, a: str) -> str:
+    """`, but arcface was not worse by .05 or more`, where the one-sided test shows it."""
+    if not numeric(row, "noninferiority_p") < ALPHA:
+        return ""
+    return f", but {a} was not worse by {number(numeric(row, 'margin'))} or more"
 
 
 _OVER_DOSES = {
@@ -193,7 +201,7 @@ def _short(row: Row, main: Row) -> str:
         "a lower": f"{a} {still}lower",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
     }
-    ending = verdicts.get(text_of(row, "conclusion"), "not shown")
+    ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")
     return f"the difference in {label(row)} between {a} and {b} was {value_of(row)} ({corrected(row)}): {ending}."
 
 

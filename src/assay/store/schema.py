@@ -98,11 +98,12 @@ CONTRASTS = (
     # one row per stated comparison: value = a - b
     "id", "statement", "axis", "a", "b", "at", "measure", "environment", "factor", "layer", "where", "value", "low",
     "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out", "patients",
-    "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "conclusion", "detectable",
-    "exploratory", "equal", "reason",
+    "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "noninferiority_p",
+    "conclusion", "detectable", "exploratory", "equal", "reason",
 )  # fmt: skip
 # equal: of one at matched clean performance, JSON: the level, the environment it is of (clean), the training rows of a
 # and of b, and those that were trained; "" elsewhere
+# noninferiority_p: of a being worse than b by the margin or more; NaN without a margin, or where neither way is better
 # plain_p, probit_p: of a dose-response on each scale, NaN elsewhere; its p is the greater, or 1 where signs differ
 # left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
 # conclusion: "a higher" | "a lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"
