@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
 from assay.core.registry import entries
+from assay.shifts.environment import Environment
+from assay.testing.images import MasksInMemory
 from assay.testing.probe import ProbeConformance
+from assay.testing.world import PIXELS, World
 
 
 class TestPerformance(ProbeConformance):
@@ -41,8 +49,28 @@ class TestRobustness(ProbeConformance):
     params = {"families": ["brightness", "saturate", "gaussian-noise"], "severities": [1, 5]}  # noqa: RUF012
 
 
+class Masked(World):
+    """Images of which the lower half have a lesion, the pixel that is the tag."""
+
+    def environment(self, name: str) -> Environment:
+        made = super().environment(name)
+        masks = torch.zeros(len(made), 1, 8, 8, dtype=torch.bool)
+        masks[: len(made) // 2, :, PIXELS["tag"][0], PIXELS["tag"][1]] = True
+        return replace(made, masks=MasksInMemory(masks))
+
+
+class TestAttribution(ProbeConformance):
+    name = "attribution"
+    params = {"explainers": ["gradient", {"occlusion": {"window": 0.5}}]}  # noqa: RUF012
+    design_passes = 1 + 1 + (1 + 4)  # a look at the steps, the gradient, the whole and four windows
+    gradients = True
+
+    def world(self, n: int, missing: Mapping[str, float] | None = None) -> World:
+        return Masked(n=n, missing=missing or {})
+
+
 def test_none_of_the_catalogue_is_left_out() -> None:
     cases: tuple[type[ProbeConformance], ...] = (TestPerformance, TestReliance, TestDecodability, TestRepresentation)
-    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness)
+    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness, TestAttribution)
     tested = {case.name for case in cases}
     assert {entry.name for entry in entries("probe")} == tested

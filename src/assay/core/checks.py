@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from assay.core.along import check_along, left_out
 from assay.core.axes import Axis, label, resolve
+from assay.core.check_probes import factor_names
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.document import Keys, mapping_of
@@ -17,7 +18,6 @@ from assay.core.factors import LESION, no_shares
 from assay.core.grid import selection
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, MeasureName
 from assay.core.problems import Problems, shorten
-from assay.core.registry import entries
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.core.types import Factor
 
@@ -164,7 +164,7 @@ def check_contrasts(
         for key, what, given, known in (
             ("environment", "environment", contrast.environment, environments),
             ("clean", "environment", contrast.clean, tests),
-            ("factor", *_factors(contrast, names)),
+            ("factor", *factor_names(contrast, names, probes)),
         ):
             if given and known is not None and given not in known:
                 near = nearest(given, known)
@@ -190,15 +190,6 @@ def _chosen(measure: MeasureName, probes: Sequence[Component]) -> list[str]:
     """The environments in which the probes of a measure that looks at one are told to look."""
     looking = [probe for probe in probes if measure.environment and probe.name == measure.probe]
     return [str(probe.params.get("environment", measure.environment)) for probe in looking]
-
-
-def _factors(contrast: ContrastSpec, names: list[str] | None) -> tuple[str, str, list[str] | None]:
-    """What the field `factor` of a contrast names, what it says, and what it may say."""
-    measure = MEASURES.get(contrast.measure)
-    if measure is None or measure.probe != "robustness":
-        return "factor", contrast.factor, names
-    families = None if ":" in contrast.factor else [entry.name for entry in entries("distortion")]
-    return "distortion", contrast.factor, families
 
 
 def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:

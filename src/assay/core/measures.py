@@ -80,6 +80,7 @@ _DISTORTED = {
     "distorted-error-increase": (-1.0, 1.0),
     "accuracy-kept": (0.0, math.inf),
 }
+_ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
@@ -92,6 +93,7 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
+    **{name: MeasureName(name, "attribution", ("factor",), NEUTRAL, 0.0, 1.0) for name in _ATTENDED},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
     **{name: MeasureName(name, "representation", ("layer",), NEUTRAL, *ends) for name, ends in _SHAPES.items()},
     "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),

@@ -36,6 +36,7 @@ ComponentKind = Literal[
     "augmentation",
     "mitigation",
     "probe",
+    "explainer",
 ]
 KINDS: tuple[str, ...] = get_args(ComponentKind)
 

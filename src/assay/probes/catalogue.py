@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from assay.core.axes import label
 from assay.core.errors import SpecError
+from assay.core.nested import code_of, named
 from assay.core.registry import Params, register
+from assay.probes.explainers import declared as explainers
 from assay.shifts.distortions.names import SEVERITIES, families_of
+
+__all__ = ["explainers"]  # importing them declares what they hold
 
 
 class PerformanceParams(Params):
@@ -108,6 +114,44 @@ class RobustnessParams(Params):
         return severities
 
 
+_EXPLAINERS = ("gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "guided-backprop", "grad-cam",
+               "layer-cam", "occlusion")  # fmt: skip
+
+
+class AttributionParams(Params):
+    """Arguments of `attribution`."""
+
+    environments = ("environment",)
+
+    explainers: tuple[Mapping[str, Any], ...] = Field(
+        tuple({name: {}} for name in _EXPLAINERS),
+        min_length=1,
+        description="methods with their arguments, such as {grad-cam: {layer: block3}}",
+    )
+    images: int = Field(128, ge=1, le=65536, description="images with a lesion that are explained, at most")
+    environment: str = Field(
+        "(neutral)",
+        min_length=1,
+        description="where the images come from: '(neutral)' or the name of a test environment",
+    )
+    code: tuple[str, ...] = Field((), description="of the explainers' code, found when left out")
+
+    @field_validator("explainers", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        listed = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else [given]
+        made = [named("explainer", one) for one in listed]
+        if twice := [label(one) for i, one in enumerate(made) if one in made[:i]]:
+            raise ValueError(f"'{twice[0]}' stands twice: name each explainer once")
+        return made
+
+    @model_validator(mode="after")
+    def _with_code(self) -> AttributionParams:
+        code = tuple(code_of("explainer", one) for one in self.explainers)
+        object.__setattr__(self, "code", code if any(code) else ())
+        return self
+
+
 register(
     "probe",
     "performance",
@@ -163,4 +207,11 @@ register(
     "assay.probes.robustness:Robustness",
     RobustnessParams,
     summary="what is left under each family of distortions and severity: errors, accuracy kept, calibration, stability",
+)
+register(
+    "probe",
+    "attribution",
+    "assay.probes.attribution:Attribution",
+    AttributionParams,
+    summary="where heat-maps of eight kinds lie beside lesion masks, chance and a centre prior (attended, not used)",
 )

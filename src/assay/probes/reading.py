@@ -138,7 +138,7 @@ class ModelReading:
         maps, kinds = Streamed(), list[dict[str, np.ndarray]]()
         step = batch_of(self.model.device, images.shape)
         forward = network if layers else by_tiles(network, images.shape)
-        with _evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
+        with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             for start in range(0, n, step):
                 index = np.arange(start, min(start + step, n))
                 recorder.at(start)
@@ -174,7 +174,7 @@ def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Generator[None]:
+def evaluating(network: nn.Module) -> Generator[None]:
     """Eval mode, and afterwards the mode that each submodule had (some may be frozen in eval on purpose)."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, get_args
 
 import numpy as np
@@ -25,15 +26,17 @@ WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}
 class Watched(nn.Module):
     """A network of known answers that counts its passes and looks at how it is run."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, gradients: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.gradients = gradients
         self.vector = nn.Identity()
         self.passes = 0
 
     def forward(self, images: Tensor) -> Tensor:
         """The network's logits; the layer `vector` carries them and the first pixels."""
-        assert not torch.is_grad_enabled(), "a probe read the model with gradients on; read it through the reading"
+        on = torch.is_grad_enabled() and not self.gradients
+        assert not on, "a probe read the model with gradients on; read it through the reading"
         assert not self.training, "a probe read the model in training mode; read it through the reading"
         self.passes += 1
         logits = self.network(images)
@@ -43,7 +46,8 @@ class Watched(nn.Module):
 
 class ProbeConformance(NamedComponent):
     """Set `name` and `params`; `design_passes` is how many forward passes it makes over images of no environment, such
-    as a Sobol' design (`Reading.logits`): none unless said.
+    as a Sobol' design (`Reading.logits`), or of its own: none unless said. gradients: whether it asks the network for
+    gradients, in passes of its own. Override `world` where it needs more than `World` has, such as masks.
 
     Proven, on models whose answers are known (`assay.testing.world`): every value is a finite number, or NaN with the
     reason, under a name of its own; two probes cause one reading; the same model gives the same numbers, without
@@ -53,22 +57,28 @@ class ProbeConformance(NamedComponent):
 
     kind: ClassVar[ComponentKind] = "probe"
     design_passes: ClassVar[int] = 0
+    gradients: ClassVar[bool] = False
 
     def make(self) -> Probe:
         """The probe."""
         return self.built()
 
+    def world(self, n: int, missing: Mapping[str, float] | None = None) -> World:
+        """What is looked at: n images, of which some lack a factor's value (factor -> share)."""
+        return World(n=n, missing=missing or {})
+
     def model(self, network: nn.Module, seed: int = 0) -> Model:
         """The network as a model that watches how it is read."""
 
         def untrained() -> nn.Module:
-            return Watched(Reader())
+            return Watched(Reader(), self.gradients)
 
-        return Model(Watched(network), layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
+        watched = Watched(network, self.gradients)
+        return Model(watched, layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
 
     def measured(self, network: nn.Module, world: World | None = None, seed: int = 0) -> list[Measurement]:
         """What the probe finds about the network."""
-        result = run_probes(self.model(network, seed), world or World(n=120), {self.name: self.make()})
+        result = run_probes(self.model(network, seed), world or self.world(120), {self.name: self.make()})
         return result.measurements[self.name]
 
     def test_says_what_it_looks_at(self) -> None:
@@ -106,12 +116,12 @@ class ProbeConformance(NamedComponent):
     def passes(self, copies: int) -> int:
         """Forward passes of the trained network when so many copies of the probe run together, on 50 images each."""
         model = self.model(Reader(WEIGHTS))
-        run_probes(model, World(n=50), {str(copy): self.make() for copy in range(copies)})
+        run_probes(model, self.world(50), {str(copy): self.make() for copy in range(copies)})
         assert isinstance(model.network, Watched)
         return model.network.passes
 
     def test_keeps_nothing_from_one_model_to_the_next(self) -> None:
-        probe, world = self.make(), World(n=50)
+        probe, world = self.make(), self.world(50)
         run_probes(self.model(Reader({"size": 9.0})), world, {"p": probe})
         second = run_probes(self.model(Reader(WEIGHTS)), world, {"p": probe}).measurements["p"]
         assert_equal(second, self.measured(Reader(WEIGHTS), world), "it kept something of the model before")
@@ -126,7 +136,7 @@ class ProbeConformance(NamedComponent):
         network = Reader(WEIGHTS).train()
         model = self.model(network)
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        run_probes(model, World(n=50), {self.name: self.make()})
+        run_probes(model, self.world(50), {self.name: self.make()})
         assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
         assert all(parameter.grad is None for parameter in network.parameters())
         assert network.training
@@ -135,11 +145,11 @@ class ProbeConformance(NamedComponent):
 
     @pytest.mark.parametrize("factor", ["size", "tag"])
     def test_lives_with_a_factor_that_has_no_value(self, factor: str) -> None:
-        self.check(self.measured(Reader(WEIGHTS), World(n=60, missing={factor: 1.0})))
-        self.check(self.measured(Reader(WEIGHTS), World(n=60, missing={factor: 0.3})))
+        self.check(self.measured(Reader(WEIGHTS), self.world(60, {factor: 1.0})))
+        self.check(self.measured(Reader(WEIGHTS), self.world(60, {factor: 0.3})))
 
     def test_lives_with_a_single_class_and_a_constant_model(self) -> None:
-        world = World(n=60)
+        world = self.world(60)
         rows = world.tables["same"]
         world.tables["same"] = rows.take(rows.target == 1)
         self.check(self.measured(Reader(), world))
