@@ -78,6 +78,11 @@ def test_each_kind_has_an_overlap_of_its_own(environment) -> None:
         assert of_kind["dice"].value == pytest.approx(np.mean(2 * both / sum(sizes)))
         assert of_kind["iou"].value == pytest.approx(np.mean(both / (sum(sizes) - both)))
         assert 0.1 < of_kind["dice"].value < 0.9
+        empty = ~shown & ~(called == label).any((1, 2))
+        assert (of_kind["dice"].n, of_kind["dice-skip"].n, of_kind["dice-one"].n) == (35, 70 - empty.sum(), 70)
+        assert of_kind["dice-zero"].value == pytest.approx(of_kind["dice"].value / 2)
+        assert of_kind["dice-one"].value - of_kind["dice-zero"].value == pytest.approx(empty.sum() / 70)
+        assert 0 < empty.sum() < 35
     (whole,) = (row for row in found if row.measure == "dice" and not row.level)
     assert whole.value > max(row.value for row in found if row.measure == "dice" and row.level in KINDS)
 

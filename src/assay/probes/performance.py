@@ -91,7 +91,10 @@ class Performance:
 
 
 def measured(name: str, answers: Answers, patient: np.ndarray, place: Measurement) -> Measurement:
-    """One measure of these answers with its standard error over patients, at the place that another one names."""
+    """One measure of these answers with its standard error over patients, at the place that another one names.
+
+    n: the images that it is of, which of a map's measures may be a part of them, such as those with a lesion.
+    """
     described = measure(name)
     metric, contributions = influence_of(name, answers, patient)
     return replace(
@@ -101,7 +104,7 @@ def measured(name: str, answers: Answers, patient: np.ndarray, place: Measuremen
         reason=metric.reason,
         unit=described.unit,
         direction=described.direction,
-        n=len(patient),
+        n=described.images(answers) if described.maps and metric.defined else len(patient),
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
         chance=described.chance(answers.target, answers.classes),

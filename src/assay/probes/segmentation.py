@@ -22,8 +22,8 @@ class _OfMaps:
 
     overall: measures of an environment. grouped: those of each group of a factor (its levels, or the halves below and
     above the median of the neutral rows), with `factor` and `level`. by_kind: those of each kind of lesion, named by
-    `level`, where there are several. Standard errors are over patients. NaN with the
-    reason where an environment or a group lacks what a measure is of, and for a model that gives no maps.
+    `level`, where there are several. n: the images that a measure is of. Standard errors are over patients. NaN with
+    the reason where an environment or a group lacks what a measure is of, and for a model that gives no maps.
     """
 
     scope: ClassVar[Scope] = "tests"
@@ -102,7 +102,7 @@ class Segmentation(_OfMaps):
         "pixel-calibration-error-background",
     )
     grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
-    by_kind: ClassVar[tuple[str, ...]] = ("dice", "iou")
+    by_kind: ClassVar[tuple[str, ...]] = ("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed", "iou")
 
 
 class LesionFree(_OfMaps):
