@@ -16,11 +16,15 @@ import torch
 from PIL import Image
 from tests.execution.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
+from assay.core.component import Component
+from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import SpecError, WeightsError
 from assay.core.lock import holding
 from assay.core.parsing import parse_study
+from assay.core.sources import images_seed
 from assay.core.spec import StudySpec
-from assay.data.cache import default_cache_root
+from assay.data.cache import ArrayCache, default_cache_root
 from assay.execution import jobs
 from assay.execution.jobs import Inputs, Place, empty_network, network_of
 from assay.execution.run import Prepared, prepare
@@ -28,7 +32,12 @@ from assay.execution.sources import Source, SourceJob, start_id
 from assay.execution.stored import stored_study, unnamed
 from assay.execution.tasks import Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
+from assay.shifts.population import open_population
 from assay.store.folder import RunFolder
+
+
+def phantom(name: str, **arguments: Any) -> Component:
+    return Component(kind="phantom", name=name, params=arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +51,26 @@ def ids(prepared: Prepared) -> list[str]:
 
 def weights_of(source: Source) -> Path:
     return RunFolder(default_cache_root()).unit("sources", source.id) / WEIGHTS_FILE
+
+
+def test_a_source_of_chests_has_none_of_the_bodies_that_its_trials_train_on():
+    """Bodies follow from the seed of their row: two images of one body are alike whatever else is drawn."""
+    shared: dict[str, Any] = {"size": 64, "train": 40, "validation": 2, "test": 2}
+    cache = ArrayCache(default_cache_root())
+    kinds = DataSpec(phantom=phantom("radiology", anatomy="chest"), target="kind", core="kind", **shared)
+    masses = DataSpec(phantom=phantom("chest"), target="mass", core="mass", **shared)
+
+    def pixels(data: DataSpec, seed: int) -> np.ndarray:
+        made, _ = open_population(data, cache).training(EnvironmentSpec(), seed)
+        flat = made.images.read(np.arange(40)).flatten(1).numpy()
+        return flat - flat.mean(axis=0)
+
+    def alike(seed: int) -> float:
+        both = np.corrcoef(pixels(kinds, seed), pixels(masses, 7))[:40, 40:]
+        return float(np.diag(both).mean())
+
+    assert alike(7) > 0.3
+    assert alike(images_seed(7)) < 0.15
 
 
 def test_a_source_is_trained_once_before_what_starts_from_it(tmp_path: Path):

@@ -13,6 +13,7 @@ from tests.execution.tiny import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
 from assay.core.parsing import parse_study
+from assay.core.sources import images_seed
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.execution.jobs import empty_network
 from assay.execution.start_rows import recipe_rows
@@ -69,7 +70,7 @@ def test_a_sources_own_auroc_is_that_of_its_weights_on_its_validation_images(
         network = empty_network(source.training.recipe, channels=1, size=32, classes=2)
         load_weights(network, default_cache_root() / "sources" / source.id / WEIGHTS_FILE)
         population = open_population(source.data, ArrayCache(default_cache_root()))
-        _, validation = population.training(source.training.environment, source.training.seed)
+        _, validation = population.training(source.training.environment, images_seed(source.training.seed))
         with torch.no_grad():
             logits = network.eval()(validation.images.read(np.arange(len(validation))))
         found.append(float(binary_auroc(logits.softmax(1)[:, 1], torch.as_tensor(validation.table.target))))

@@ -21,6 +21,7 @@ from assay.core.environment_section import environment
 from assay.core.environment_spec import EnvironmentSpec
 from assay.core.problems import Problems
 from assay.core.registry import entries
+from assay.core.seeds import derive
 from assay.core.spec import RecipeSpec, SourceSpec
 from assay.core.surface import named_start, recipe, section
 
@@ -42,6 +43,15 @@ def start_of(recipe: RecipeSpec) -> str:
     """The name of the source that a recipe starts from; empty where it starts otherwise."""
     start = recipe.initialisation
     return str(start.params.get("name", "")) if start.name == "source" else ""
+
+
+def images_seed(seed: int) -> int:
+    """The seed of the images of a source whose own seed is the trial's: another than any that a study counts up to.
+
+    A phantom draws bodies from it. With the trial's own, a source of chests would have seen the very bodies that its
+    trials are trained on, and no other source would. Below 2^30, within which patients have numbers.
+    """
+    return derive(seed, "images of a source") % 2**30
 
 
 def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec | None:

@@ -18,6 +18,7 @@ from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import DataError, StoreError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build, require_code
+from assay.core.sources import images_seed
 from assay.core.spec import TrainingSpec
 from assay.core.traits import Task, readout_of
 from assay.data.cache import ArrayCache, Told, untold
@@ -38,7 +39,7 @@ from assay.store.files import write_json, write_rows
 from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 
 CURVE = "curve.parquet"
-OF_A_SOURCE = {"for": "source"}
+OF_A_SOURCE = {"for": "source", "drawn": "apart"}
 """Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike."""
 WITHOUT_START = "without_start"
 """In the record of what could not start: the id of the source that is of no use."""
@@ -106,7 +107,9 @@ class TrainJob:
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
         population = population_of(self.data, self.place, self.device)
         self._check_data(population)
-        training, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
+        seed = self.training.seed
+        drawn = images_seed(seed) if self.kind == "sources" else seed
+        training, validation = population.training(self.training.environment, drawn, self.training.fold)
 
         def on_progress(report: ProgressReport) -> None:
             context.report(report.step / report.steps, f"loss {report.loss:.3f}")
@@ -116,7 +119,7 @@ class TrainJob:
             training,
             validation,
             classes=inputs_of(population, self.data, self.training.recipe.task).classes,
-            seed=self.training.seed,
+            seed=seed,
             folder=unit,
             device=self.device,
             on_progress=on_progress,
