@@ -13,11 +13,11 @@ from assay.store.files import Row
 
 def dosed(made: Made) -> Iterator[Row]:
     """A dose-response of every loss and confounder; each conclusion once at least."""
-    conclusions = itertools.cycle(("a lower", "depends on the scale", "not shown", "undefined"))
+    conclusions = itertools.cycle(("lower", "depends on the scale", "not shown", "undefined"))
     for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
         conclusion, where = next(conclusions), {"confounder": confounder}
         lost = conclusion == "undefined"
-        p = {"a lower": (0.001, 0.002), "depends on the scale": (0.001, 0.4)}.get(conclusion, (0.3, 0.4))
+        p = {"lower": (0.001, 0.002), "depends on the scale": (0.001, 0.4)}.get(conclusion, (0.3, 0.4))
         plain, probit = (NAN, NAN) if lost else p
         yield {
             "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",

@@ -196,7 +196,7 @@ def _contrasts(made: Made) -> Iterator[Row]:
             held = "".join(f", {axis} {value}" for axis, value in where.items())
             held += ", at matched fit" if at == "matched-fit" else ""
             p = min(1.0, math.exp(-abs(value) * 30))
-            verdict = "a lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "not shown"
+            verdict = "lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "not shown"
             yield {
                 "id": f"c0ffee-{at}-{loss}",
                 "statement": f"{loss} against {made.losses[0]} auroc in reversed{held}",

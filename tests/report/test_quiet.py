@@ -76,7 +76,7 @@ def plane(loss: str, environment: str, rates: Mapping[tuple[float, float], float
 def evidence(**more: list[Row]) -> Evidence:
     """Three losses at two budgets, compared by false alarms at 20 epochs."""
     contrast = {"axis": "loss", "a": "dice", "b": "cross-entropy", "measure": MATCHED, "environment": "lesion-free",
-                "where": '{"epochs": "20"}', "at": "equal-budget", "conclusion": "a higher", "p_holm": 0.01,
+                "where": '{"epochs": "20"}', "at": "equal-budget", "conclusion": "higher", "p_holm": 0.01,
                 "p": 0.01}  # fmt: skip
     trials = [{**of_recipe(loss, epochs), "status": "done"} for loss in LOSSES for epochs in ("10", "20")]
     seeds = [

@@ -187,10 +187,10 @@ def made(p: float, value: float = 0.1, margin: float = math.nan, equivalence_p: 
 
 def test_conclusions() -> None:
     family = [made(0.001), made(0.002, -0.2), made(0.6, 0.01, 0.1, 0.01), made(0.5), made(math.nan)]
-    assert [one.conclusion for one in decide(family)] == ["a higher", "a lower", "equivalent", "not shown", "undefined"]
+    assert [one.conclusion for one in decide(family)] == ["higher", "lower", "equivalent", "not shown", "undefined"]
     # .02 alone would do; as one of three it does not.
     assert decide([made(0.02), made(0.5), made(0.5)])[0].conclusion == "not shown"
-    assert decide([made(0.02)])[0].conclusion == "a higher"
+    assert decide([made(0.02)])[0].conclusion == "higher"
 
 
 # --- matched fit ----------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def test_the_widest_fall_leads_and_not_that_of_the_surest_comparison() -> None:
     rows = grid(shape(view_turned=0.35, view_cut=0.2, sex_cut=0.05))
     assert told(rows) == [
         "At epochs 10 and association view, AUROC was .90 [.88, .92] (a) to .92 [.90, .94] (b) in same; in turned it "
-        "was .55 [.53, .57] (a) to .57 [.55, .59] (b), where chance is .50: the widest median fall of 6."
+        "was .55 [.53, .57] (a) to .57 [.55, .59] (b), where chance is .50: the widest of 6 falls, "
+        "each a median over recipes."
     ]
 
 
@@ -71,14 +72,14 @@ def test_it_is_the_widest_by_a_count_of_all(seed: int, budget: str | None) -> No
         return
     assert text.startswith(f"At epochs {budget or '10'} and association {TIES[tie]}, AUROC was ")
     assert f"in same; in {TESTS[test + 1]} it was" in text
-    assert f": the widest median fall of {falls.size}" in text
+    assert f": the widest of {falls.size} falls" in text
 
 
 def test_where_every_recipe_is_at_chance_trainings_cannot_be_told_apart() -> None:
     rows = grid(shape(view_turned=0.3, view_elsewhere=0.4, sex_elsewhere=0.41))
     first, second = told(rows)
     assert "in turned it was" in first
-    assert first.endswith(": the widest median fall of 4, elsewhere apart.")
+    assert first.endswith(": the widest of 4 falls, each a median over recipes, elsewhere apart.")
     assert second == (
         "In elsewhere every recipe's interval held chance (.50): .49 [.47, .51] (a · 5 · sex) to .52 [.50, .54] "
         "(b · 5 · view)."
@@ -89,7 +90,7 @@ def test_what_was_compared_competes_at_chance_too() -> None:
     rows = grid(shape(view_turned=0.3, view_elsewhere=0.4, sex_elsewhere=0.41))
     (text,) = told(rows, compared=("elsewhere",))
     assert "in elsewhere it was" in text
-    assert text.endswith(": the widest median fall of 6.")
+    assert text.endswith(": the widest of 6 falls, each a median over recipes.")
 
 
 def test_one_recipe_clear_of_chance_is_enough_to_compete() -> None:
@@ -108,8 +109,12 @@ def test_a_study_at_chance_throughout_is_told_as_that() -> None:
 @pytest.mark.parametrize(
     ("half", "ending"),
     [
-        (0.02, ": the widest median fall of 6."),
-        (0.2, ": the widest median fall of 6; the intervals before and after overlap with every loss."),
+        (0.02, ": the widest of 6 falls, each a median over recipes."),
+        (
+            0.2,
+            ": the widest of 6 falls, each a median over recipes; "
+            "the intervals before and after overlap with every loss.",
+        ),
     ],
 )
 def test_a_fall_that_intervals_do_not_bear_out_is_said_to_be_none_they_show(half: float, ending: str) -> None:
@@ -120,7 +125,7 @@ def test_a_fall_that_intervals_do_not_bear_out_is_said_to_be_none_they_show(half
 def test_without_intervals_values_and_recipes_are_told_all_the_same() -> None:
     assert told(grid(shape(view_turned=0.35), low=None, high=None)) == [
         "At epochs 10 and association view, AUROC was .90 (a) to .92 (b) in same; in turned it was .55 (a) to .57 (b), "
-        "where chance is .50: the widest median fall of 6."
+        "where chance is .50: the widest of 6 falls, each a median over recipes."
     ]
 
 
@@ -128,7 +133,7 @@ def test_a_measure_that_is_better_low_rises() -> None:
     rows = grid(-shape(view_cut=0.3, sex_turned=-0.4), direction="lower", chance=None)
     (text,) = told(rows)
     assert "in same; in cut it was" in text
-    assert text.endswith(": the widest median rise of 6.")
+    assert text.endswith(": the widest of 6 rises, each a median over recipes.")
 
 
 def test_chance_is_named_where_all_have_the_same() -> None:
@@ -179,5 +184,5 @@ def test_of_the_doses_the_confounder_that_harms_most_leads() -> None:
     first, _ = texts("answer", [DOSED], rows)
     assert first == (
         "In reversed (confounder blur), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .40 [.38, .42]: the widest "
-        "median fall of 4."
+        "of 4 falls, each a median over recipes."
     )

@@ -85,10 +85,19 @@ LOST = contrast(
 
 def test_a_lack_of_seeds_is_told_once_and_other_reasons_beside_it() -> None:
     found = doubts([contrast(seeds=3), FEW, LOST])
-    assert found["2 seeds in 1 of 3 comparisons: under 3 no interval is drawn and nothing is ranked"] == "bad"
-    assert found["3 seeds: how they vary is known only roughly"] == "warn"
+    assert found["2 seeds in 1 of 3 comparisons: under 3 no interval is drawn and nothing is ranked"] == "warn"
+    roughly = "3 seeds: how they vary is known only roughly"
+    assert found[f"{roughly}: a difference shown with so few is a first sign, to be seen again with more"] == "warn"
+    assert roughly in doubts([contrast(seeds=3, conclusion="not shown")])
     assert found["1 of 3 comparisons undefined: no log-loss is reached by both"] == "warn"
     assert len(found) == 4  # with the leakage
+
+
+def test_seeds_that_reach_no_common_fit_are_told_with_what_mends_it() -> None:
+    (text,) = (
+        text for text in doubts([contrast(), {**FEW, "at": "matched-fit", "left_out": 1}]) if "nothing is" in text
+    )
+    assert text.endswith("the others reach no fit that both recipes come to, which more budgets or more seeds mend")
 
 
 def test_a_lack_of_seeds_throughout_needs_no_count_of_comparisons() -> None:

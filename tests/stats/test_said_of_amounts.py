@@ -30,28 +30,28 @@ def test_a_comparison_at_equal_performance_says_at_which_amounts() -> None:
 
 
 def test_it_stands_beside_the_comparison_at_any_amount() -> None:
-    first, second = texts("answer", [changed("dose-response", "a higher"), changed("matched-clean", "not shown")], [])
+    first, second = texts("answer", [changed("dose-response", "higher"), changed("matched-clean", "not shown")], [])
     assert "1 showed a difference: over the doses (confounder tag)" in first
     assert second.startswith(f"{OPENS}the difference in the change in AUROC from p = 0 between ")
     assert second.endswith(": not shown.")
 
 
 def test_what_is_shown_there_alone_is_not_told_of_any_amount() -> None:
-    rows = [changed("dose-response", "not shown", p_holm=0.4), changed("matched-clean", "a higher")]
+    rows = [changed("dose-response", "not shown", p_holm=0.4), changed("matched-clean", "higher")]
     first, _ = texts("answer", rows, [])
     assert "1 showed a difference, where both are equally good without a dose alone; the nearest to it: over" in first
 
 
 def test_what_was_not_matched_is_a_limit() -> None:
-    alone = texts("limit", [changed("dose-response", "a higher")], [])
+    alone = texts("limit", [changed("dose-response", "higher")], [])
     said = "whether a recipe keeps more or only had less to lose: performance without a dose was not matched."
     assert f"What this does not show: {said}" in alone
-    both = texts("limit", [changed("dose-response", "a higher"), changed("matched-clean", "a higher")], [])
+    both = texts("limit", [changed("dose-response", "higher"), changed("matched-clean", "higher")], [])
     assert not any("not matched" in text for text in both)
 
 
 def test_an_effect_of_one_scale_names_no_two() -> None:
     own = {"measure": "logit-effect", "factor": "tag", "plain_p": math.nan, "probit_p": math.nan}
-    (said,) = texts("answer", [changed("dose-response", "a higher", **own)], [])
+    (said,) = texts("answer", [changed("dose-response", "higher", **own)], [])
     assert "the change in logit effect of tag from p = 0" in said
     assert "probit" not in said

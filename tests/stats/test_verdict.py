@@ -36,7 +36,7 @@ def test_rows_are_those_of_the_schema_and_point_to_their_evidence() -> None:
     ("conclusions", "words"),
     [
         (
-            ("a lower", "a lower", "not shown"),
+            ("lower", "lower", "not shown"),
             "Of 3 comparisons of loss with cross-entropy, 2 showed a difference; the ",
         ),
         (("not shown", "not shown"), "Of 2 comparisons of loss with cross-entropy, none showed a difference; the near"),
@@ -49,14 +49,14 @@ def test_an_answer_counts_what_comparisons_showed(conclusions: tuple[str, ...], 
 
 
 def test_what_is_shown_at_matched_fit_alone_is_not_told_of_equal_budget() -> None:
-    matched = {**MATCHED, "conclusion": "a higher", "value": 0.2, "p_holm": 0.001}
+    matched = {**MATCHED, "conclusion": "higher", "value": 0.2, "p_holm": 0.001}
     *_, found, beside = texts("answer", [contrast(conclusion="not shown", p_holm=0.4), matched], ESTIMATES)
     assert "1 showed a difference, at matched fit alone; the nearest to it: at equal budget" in found
     assert beside.endswith(": arcface higher.")
     *_, found, beside = texts("answer", [contrast(), matched], ESTIMATES)
     assert "2 showed a difference; one of them: at equal budget" in found
     assert beside.endswith(": arcface higher."), "at equal budget it was lower: not still"
-    *_, beside = texts("answer", [contrast(), {**matched, "conclusion": "a lower"}], ESTIMATES)
+    *_, beside = texts("answer", [contrast(), {**matched, "conclusion": "lower"}], ESTIMATES)
     assert beside.endswith(": arcface still lower.")
 
 
@@ -89,10 +89,19 @@ def test_a_recipe_without_seeds_is_told_by_what_became_of_it(ends: list[str], wo
     assert words in texts("answer", [lost], [], trials)[0]
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(3, True), (4, True), (5, False)])
+def test_a_difference_shown_on_few_seeds_is_called_a_first_sign(seeds: int, said: bool) -> None:
+    words = f"With {seeds} seeds this is a first sign: see it again with more before building on it."
+    (answer,) = texts("answer", [contrast(seeds=seeds)], ESTIMATES)[-1:]
+    assert answer.endswith(words) == said
+    (unshown,) = texts("answer", [contrast(seeds=seeds, conclusion="not shown")], ESTIMATES)[-1:]
+    assert "first sign" not in unshown
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"conclusion": "a higher", "value": 0.2}, "arcface had a higher AUROC than cross-entropy in reversed"),
+        ({"conclusion": "higher", "value": 0.2}, "arcface had a higher AUROC than cross-entropy in reversed"),
         (
             {"conclusion": "not shown"},
             "a difference in AUROC between arcface and cross-entropy in reversed was not",

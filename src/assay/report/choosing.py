@@ -12,7 +12,7 @@ from assay.store.files import Row
 
 ROWS = 24
 """Strips show at most so many levels; the first screen and curves at most `SHOWN`."""
-DIFFERS = ("a higher", "a lower")
+DIFFERS = ("higher", "lower")
 WORST_GROUP = "worst group"
 
 

@@ -77,7 +77,7 @@ def collect(root: Path) -> Content:
     return Content(
         name=name,
         question=facts.get("question", "") or name,
-        meta=_meta(name, tables),
+        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
         said=sentences(tables, anchors, {key: id for key, id in contents.EVIDENCE.items() if id in ids}),
         first=_first(evidence),
@@ -210,7 +210,7 @@ def _healthy(evidence: Evidence) -> Section:
 
 
 def _meta(name: str, tables: Tables) -> str:
-    """`nodule-loss · 15 recipes · 75 trials · 5 seeds`."""
+    """`nodule-loss-quick · 6 recipes · 18 trials · 3 seeds`: of a scale, the run folder's name tells it."""
     seeds = len({row["seed"] for row in tables.trials})
     recipes = len(distinct(row["recipe"] for row in tables.trials))
     return f"{name} · {plural(recipes, 'recipe')} · {plural(len(tables.trials), 'trial')} · {plural(seeds, 'seed')}"

@@ -120,7 +120,7 @@ def _shown(rows: Sequence[Row]) -> str:
     shown = [row for row in rows if row["conclusion"] in DIFFERS]
     unproven = [row for row in rows if row["conclusion"] == "not shown"]
     beside = any(numeric(row, "low") * numeric(row, "high") > 0 for row in unproven)
-    named = "; ".join(f"{row['a']} {row['conclusion'][2:]} ({', '.join(_parts(row))})" for row in shown)
+    named = "; ".join(f"{row['a']} {row['conclusion']} ({', '.join(_parts(row))})" for row in shown)
     words = [f"Shown: {named}."] if 0 < len(shown) <= 3 else []
     if beside:
         words.append("An interval is of one comparison alone; what is shown is decided after correction for all.")

@@ -64,7 +64,7 @@ def _conclusion(row: Row, trials: Sequence[Row]) -> str:
     """`arcface lower`, `not shown`, `undefined: why`."""
     if row["conclusion"] == "undefined" and row["reason"]:
         return f"undefined: {without_seeds(row['reason'], trials)}"
-    return row["conclusion"].replace("a ", f"{row['a']} ", 1) if row["conclusion"] in DIFFERS else row["conclusion"]
+    return f"{row['a']} {row['conclusion']}" if row["conclusion"] in DIFFERS else row["conclusion"]
 
 
 def _equivalence(row: Row, places: int) -> Cell:

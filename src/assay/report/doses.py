@@ -221,8 +221,8 @@ def _in_words(row: Row) -> str:
         more, less = ("rises more, or falls less", "falls more, or rises less")
     scales = ", on its one scale" if math.isnan(numeric(row, "plain_p")) else ", on both scales"
     said = {
-        "a higher": f"{row['a']} {more}, than {row['b']}{scales}",
-        "a lower": f"{row['a']} {less}, than {row['b']}{scales}",
+        "higher": f"{row['a']} {more}, than {row['b']}{scales}",
+        "lower": f"{row['a']} {less}, than {row['b']}{scales}",
         "depends on the scale": "depends on the scale: shown on one, or with opposite signs",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
         "undefined": f"undefined: {row['reason'] or 'no value'}",

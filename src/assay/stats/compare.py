@@ -27,7 +27,7 @@ EXACT_FLIPS = 14
 
 NO_BOUNDS = (-np.inf, np.inf)
 
-Conclusion = Literal["a higher", "a lower", "depends on the scale", "equivalent", "not shown", "undefined"]
+Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "not shown", "undefined"]
 Scale = Literal["plain", "probit"]
 
 
@@ -293,7 +293,7 @@ def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, al
     if np.isnan(p):
         return "undefined"
     if p < alpha:
-        return "a higher" if one.value > 0 else "a lower"
+        return "higher" if one.value > 0 else "lower"
     if depends:
         return "depends on the scale"
     return "equivalent" if equivalence_p < alpha else "not shown"

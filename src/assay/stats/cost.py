@@ -43,7 +43,8 @@ class Fall:
 
 def cost(estimates: Sequence[Row], main: Row | None, compared: Collection[str] = ()) -> list[Sentence]:
     """`At association view=0.8, AUROC was .92 [.88, .95] (triplet) to .93 [.89, .95] (cross-entropy) in same; in
-    reversed it was .51 [.37, .64] (supcon) to .55 [.47, .64] (cross-entropy): the widest median fall of 9.`
+    reversed it was .51 [.37, .64] (supcon) to .55 [.47, .64] (cross-entropy): the widest of 9 falls, each a median over
+    recipes.`
 
     main: the leading contrast, whose measure and axis are told of; nothing is where it is of a factor or a layer.
     compared: the environments that comparisons were stated of.
@@ -175,7 +176,8 @@ def _dosed(fall: Fall, of: int, apart: Sequence[str], main: Row, _: str) -> str:
 
 def _widest(fall: Fall, of: int, apart: Sequence[str], main: Row) -> str:
     """How many falls this is the widest of, and whose intervals do not bear it out."""
-    chosen = f": the widest median {_worse(fall)} of {of}{_apart(apart)}" if of > 1 and fall.size > 0 else ""
+    many = f"the widest of {of} {_worse(fall)}s, each a median over recipes{_apart(apart)}"
+    chosen = f": {many}" if of > 1 and fall.size > 0 else ""
     unclear = fall.overlapping
     who = several(unclear, len(fall.after), main)
     return chosen + (f"; the intervals before and after overlap with {who}" if unclear else "")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from assay.stats.dose_rows import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.format import count, in_words, listed, number, p_value
-from assay.stats.rows import SHOWN, SILENT, Row, Sentence, mapping, numeric, text_of, under_seeds
+from assay.stats.rows import FIRST_SIGN_UNDER, SHOWN, SILENT, Row, Sentence, mapping, numeric, text_of, under_seeds
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001
@@ -136,7 +136,8 @@ def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sente
     thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
     few = [row for row in rows if under_seeds(row)]
     kept = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
-    return [*_under(few, len(rows), thing), *_how_many(kept, thing)]
+    shown = any(row.get("conclusion") in SHOWN and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
+    return [*_under(few, len(rows), thing), *_how_many(kept, thing, shown)]
 
 
 def _under(few: Sequence[Row], of: int, thing: str) -> list[Sentence]:
@@ -146,16 +147,20 @@ def _under(few: Sequence[Row], of: int, thing: str) -> list[Sentence]:
     seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     some = f" in {len(few):,} of {count(of, thing)}" if len(few) < of else ""
     text = f"{seeds}{some}: under {MINIMUM_SEEDS} no interval is drawn and nothing is ranked"
-    return [Sentence("doubt", text, "bad")]
+    unmatched = any(row.get("at") == "matched-fit" and numeric(row, "left_out") > 0 for row in few)
+    why = "; the others reach no fit that both recipes come to, which more budgets or more seeds mend"
+    return [Sentence("doubt", text + (why if unmatched else ""), "bad" if len(few) == of else "warn")]
 
 
-def _how_many(kept: Sequence[int], thing: str) -> list[Sentence]:
+def _how_many(kept: Sequence[int], thing: str, shown: bool) -> list[Sentence]:
     if not kept:
         return []
     fewest = min(kept)
     if fewest < WIDE_UNDER_SEEDS:
         at_least = "" if fewest == max(kept) else "as few as "
-        return [Sentence("doubt", f"{at_least}{fewest} seeds: how they vary is known only roughly", "warn")]
+        text = f"{at_least}{fewest} seeds: how they vary is known only roughly"
+        first = ": a difference shown with so few is a first sign, to be seen again with more"
+        return [Sentence("doubt", text + (first if shown else ""), "warn")]
     return [Sentence("doubt", f"{count(fewest, 'seed')} or more in every {thing}", "ok")]
 
 

@@ -78,8 +78,11 @@ AMOUNTS = "rows"
 """The axis of amounts of training data, by the end of its name."""
 CONFOUNDER = "confounder"
 """The axis of what is dosed."""
-SHOWN = ("a higher", "a lower")
+SHOWN = ("higher", "lower")
 """Conclusions that claim a difference."""
+FIRST_SIGN_UNDER = 5
+"""A difference shown on fewer seeds is called a first sign: three may agree by chance, and their spread is all there is
+to tell by. A sign-flip test of four cannot fall under .125."""
 SILENT = "calls no pixel lesion"
 """How the finding on a trained segmentation begins that says lesion nowhere."""
 OF_THE_MODEL = ("", "trained")
@@ -127,15 +130,24 @@ def label(row: Row) -> str:
     return f"{label} of {in_words(factor)}" if factor and "a" in row else label
 
 
-def value_of(row: Row) -> str:
-    """The value of a row with its interval. A measure that says what it is a share of needs no unit."""
+def value_of(row: Row, places: int | None = None) -> str:
+    """The value of a row with its interval. A measure that says what it is a share of needs no unit.
+
+    places: see `with_interval`.
+    """
     unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
-    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit)
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit, places)
 
 
 def seeds_of(row: Row) -> str:
     """How many seeds a row rests on."""
     return count(int(numeric(row, "seeds")), "seed") if not math.isnan(numeric(row, "seeds")) else "no seed"
+
+
+def first_sign(row: Row) -> str:
+    """` With 3 seeds this is a first sign, ...`, behind a difference that is shown on so few; else empty."""
+    few = row.get("conclusion") in SHOWN and numeric(row, "seeds") < FIRST_SIGN_UNDER
+    return f" With {seeds_of(row)} this is a first sign: see it again with more before building on it." if few else ""
 
 
 def under_seeds(row: Row) -> bool:

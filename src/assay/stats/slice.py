@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.stats.format import in_words, listed
+from assay.stats.format import common_decimals, in_words, listed
 from assay.stats.rows import Row, mapping, numeric, text_of, value_of
 
 Recipes = Mapping[str, Sequence[Row]]
@@ -51,7 +51,8 @@ def spread(rows: Mapping[str, Row]) -> str:
     """The least and the greatest value with whose they are: `.50 [.42, .58] (supcon) to .53 [.44, .62] (triplet)`."""
     low = min(rows, key=lambda name: numeric(rows[name], "value"))
     high = max(rows, key=lambda name: numeric(rows[name], "value"))
-    ends = value_of(rows[low]), value_of(rows[high])
+    places = common_decimals((numeric(rows[name], "high") - numeric(rows[name], "low")) / 2 for name in (low, high))
+    ends = [value_of(rows[name], places) for name in (low, high)]
     return ends[0] if low == high else f"{ends[0]} ({low}) to {ends[1]} ({high})"
 
 

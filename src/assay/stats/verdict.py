@@ -24,6 +24,7 @@ from assay.stats.rows import (
     Row,
     Sentence,
     find,
+    first_sign,
     label,
     mapping,
     numeric,
@@ -144,14 +145,15 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     values = " against ".join(value_of(level) for level in levels if level is not None) if known else ""
     found = f"difference {value_of(row)}, {corrected(row)}{both_scales(row)}, {seeds_of(row)}"
     if over_doses(row) and row.get("conclusion") in _OVER_DOSES:
-        return f"{called}{there} {_OVER_DOSES[str(row['conclusion'])].format(a=a, b=b)} {found}."
+        changes = _OVER_DOSES[str(row["conclusion"])].format(a=a, b=b)
+        return f"{called}{there} {changes} {found}.{first_sign(row)}"
     if under_seeds(row):
         sides = f"{values}, " if known else ""
         return f"{called} of {a} against {b}{there}: {sides}difference {value_of(row)}, not tested."
     shown = f"{values} ({found})" if known else f"({found})"
     conclusion = row.get("conclusion")
-    if conclusion in ("a higher", "a lower"):
-        return f"{a} had a {str(conclusion)[2:]} {called} than {b}{there}: {shown}."
+    if conclusion in ("higher", "lower"):
+        return f"{a} had a {conclusion} {called} than {b}{there}: {shown}.{first_sign(row)}"
     if conclusion == "equivalent":
         margin = number(numeric(row, "margin"))
         return f"{a} and {b} were equivalent in {called}{there} within {margin}: {shown}."
@@ -168,8 +170,8 @@ def _not_worse(row: Row, a: str) -> str:
 
 
 _OVER_DOSES = {
-    "a higher": "was higher with {a} than with {b}:",
-    "a lower": "was lower with {a} than with {b}:",
+    "higher": "was higher with {a} than with {b}:",
+    "lower": "was lower with {a} than with {b}:",
     "depends on the scale": "differs between {a} and {b} or not, depending on the scale:",
 }
 """What a dose-response amounts to -> the words between the change that is compared and its numbers."""
@@ -197,8 +199,8 @@ def _short(row: Row, main: Row) -> str:
     if row.get("conclusion") == "undefined":
         return f"the comparison of {a} with {b} is undefined: {text_of(row, 'reason') or 'no value'}."
     verdicts = {
-        "a higher": f"{a} {still}higher",
-        "a lower": f"{a} {still}lower",
+        "higher": f"{a} {still}higher",
+        "lower": f"{a} {still}lower",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
     }
     ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")

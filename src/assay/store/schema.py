@@ -106,7 +106,7 @@ CONTRASTS = (
 # noninferiority_p: of a being worse than b by the margin or more; NaN without a margin, or where neither way is better
 # plain_p, probit_p: of a dose-response on each scale, NaN elsewhere; its p is the greater, or 1 where signs differ
 # left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
-# conclusion: "a higher" | "a lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"
+# conclusion: "higher" | "lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"
 
 HALF_DOSES = (
     # one row per recipe (without its dose) x environment x measure: the smallest p at which half of the margin over
