@@ -230,6 +230,12 @@ REQUESTS: dict[str, dict[str, object]] = {
     "an override without a value": {"overrides": ["recipe.epochs"]},
     "an override of an unknown key": {"overrides": ["recipe.epoch=3"]},
     "an override of a wrong value": {"overrides": ["recipe.epochs=[5, ten]", "contrasts=[]"]},
+    "an override of a whole number with a comma": {"overrides": ["recipe.batch_size=64,5"]},
+    "an override of a whole number in percent": {"overrides": ["recipe.batch_size=50 %"]},
+    "an override beside mistakes of the file": {
+        "source": "eight.yaml",
+        "overrides": ["seeds=3", "data.size=64", "environments.same.like=train"],
+    },
     "an override that a contrast does not follow": {"overrides": ["recipe.epochs=5"]},
     "an override that takes a contrast its budgets": {
         "overrides": [

@@ -256,11 +256,13 @@ def _answer(arguments: list[str]) -> int:
 
 def _usage(error: TyperException) -> str:
     """An error of typer's in one line, with the command that tells more; the help itself when nothing was asked."""
+    from assay.core.errors import or_else
+
     context: typer.Context | None = getattr(error, "ctx", None)
     text = error.format_message().strip()
     if "\n" in text or context is None:
         return text
-    told = text.removeprefix("Invalid value for ").rstrip(".")
+    told = text.removeprefix("Invalid value for ").rstrip(".").replace(". Did you mean", ": did you mean")
     if " (Possible options: " in told:
         told = told.replace(" (Possible options: ", ": did you mean ").removesuffix(")") + "?"
-    return f"{context.command_path}: {told[0].lower()}{told[1:]}; see {context.command_path} --help"
+    return f"{context.command_path}: " + or_else(f"{told[0].lower()}{told[1:]}", f"see {context.command_path} --help")

@@ -6,7 +6,7 @@ import json as jsonlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, unknown_of_few
 from assay.core.measures import MEASURES
 from assay.core.parsing import parse_study, read_study
 from assay.core.registry import KINDS, entries
@@ -33,7 +33,7 @@ def list_command(kind: str | None, json: bool) -> None:
     """Print built-in studies, registered components and measures, one line each."""
     kinds = ("study", *KINDS, "measure")
     if kind is not None and kind not in kinds:
-        raise SpecError(unknown_name("kind", kind, kinds))
+        raise SpecError(unknown_of_few("kind", kind, kinds))
     chosen = [row for row in _everything() if kind in (None, row[0])]
     if json:
         print(jsonlib.dumps([dict(zip(("kind", "name", "summary"), row, strict=True)) for row in chosen], indent=1))

@@ -60,6 +60,8 @@ def find_run(run: str, out: Path) -> Path:
     known = sorted(path.parent.name for path in out.glob("*/study.json"))
     near = nearest(run, known)
     there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out says where runs lie"
+    if Path(run).is_absolute():
+        near, there = None, "give the folder of a run, or the name of a study that lies in --out"
     empty = [folder for folder in places if folder.is_dir()]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
     what = f"'{empty[0]}' holds no study.json, so it is no run folder" if empty else missing

@@ -9,5 +9,5 @@ STUDIES = Path(__file__).parent.parent / "studies"
 
 def study_files() -> dict[str, Path]:
     """Name -> file of every built-in study: those on phantoms, the examples on real images, the tuning of both."""
-    files = [file for folder in (".", "examples", "tuning") for file in sorted((STUDIES / folder).glob("*.yaml"))]
-    return {file.stem: file for file in files}
+    folders = (STUDIES / folder for folder in (".", "examples", "tuning"))
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}

@@ -41,3 +41,14 @@ def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
     near = nearest(given, allowed)
     hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
     return f"unknown {what} '{given}': {hint}"
+
+
+def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:
+    """As `unknown_name`, with all that is allowed in any case: of few names the nearest need not be the one meant."""
+    told = unknown_name(what, given, allowed)
+    return f"{told} Allowed: {', '.join(sorted(allowed))}" if nearest(given, allowed) else told
+
+
+def or_else(told: str, also: str) -> str:
+    """A sentence and what else can be done, whether or not the sentence ends in a question."""
+    return f"{told} {also[0].upper()}{also[1:]}" if told.endswith("?") else f"{told}; {also}"

@@ -26,7 +26,7 @@ def checked(model: type[ModelT], values: Mapping[str, Any], keys: Keys, problems
         for name, value in values.items()
         if isinstance(value, bool)
         and name in model.model_fields
-        and not _takes_bool(model.model_fields[name].annotation)
+        and not _takes(bool, model.model_fields[name].annotation)
     ]
     for name in wrong_booleans:
         problems.add((*keys, name), values[name], f"expected {expected(model.model_fields[name])}")
@@ -120,14 +120,17 @@ def hint(given: Any, field: FieldInfo | None = None) -> str:
     if near:
         return f"did you mean '{near}'?"
     text = given.strip()
+    whole = field is not None and _takes(int, field.annotation) and not _takes(float, field.annotation)
     if re.fullmatch(r"[-+]?[0-9.]+ *%", text):
-        return f"write {float(text.rstrip('% ')) / 100:g} for {text}"
+        return "" if whole else f"write {float(text.rstrip('% ')) / 100:g} for {text}"
     if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text):
+        if whole:
+            return f"a whole number has no comma; two values are a list: [{text.replace(',', ', ')}]"
         return f"write {text.replace(',', '.')}: decimals take a point"
     unit = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?) *([A-Za-zµ°]+)", text)
     if unit:
         return f"write the number alone: {unit[1]}, without '{unit[2]}'"
-    if text.lower() in ("yes", "no", "on", "off") and field and _takes_bool(field.annotation):
+    if text.lower() in ("yes", "no", "on", "off") and field and _takes(bool, field.annotation):
         return "in YAML 1.2 only true and false are truth values"
     return ""
 
@@ -138,8 +141,8 @@ def _choices(annotation: Any) -> list[str]:
     return [choice for part in get_args(annotation) for choice in _choices(part)]
 
 
-def _takes_bool(annotation: Any) -> bool:
-    return annotation in (bool, Any) or any(_takes_bool(part) for part in get_args(annotation))
+def _takes(kind: type, annotation: Any) -> bool:
+    return annotation in (kind, Any) or any(_takes(kind, part) for part in get_args(annotation))
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

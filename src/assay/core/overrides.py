@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from assay.core.document import Document, Keys, dotted, mapping_of, plain
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, unknown_of_few
 from assay.core.problems import shorten, show
 from assay.core.yaml import parse_yaml
 
@@ -19,7 +19,7 @@ def apply_scale(document: Document, scale: str | None) -> Document:
     if scale is None or scale == "default":
         return document
     if scale not in scales:
-        raise SpecError(unknown_name("scale", scale, ["default", *scales]))
+        raise SpecError(unknown_of_few("scale", scale, ["default", *scales]))
     changes = mapping_of(scales[scale])
     if changes is None:
         raise SpecError(

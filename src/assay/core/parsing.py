@@ -30,14 +30,14 @@ from assay.core.component import Component
 from assay.core.data_section import data_section
 from assay.core.data_spec import DataSpec
 from assay.core.document import Document, leaves, plain
-from assay.core.errors import AssayError, SpecError, nearest, unknown_name
+from assay.core.errors import AssayError, SpecError, nearest, or_else, unknown_name
 from assay.core.explain import checked
 from assay.core.factors import declared_factors, grouped, imported_factors
 from assay.core.frozen import Frozen
 from assay.core.grid import expand
 from assay.core.overrides import Override, apply_scale, apply_sets, put
 from assay.core.points import grid_points, marked
-from assay.core.problems import Problems, WrongSpec, shorten
+from assay.core.problems import Problem, Problems, WrongSpec, shorten
 from assay.core.sampled import Factors
 from assay.core.sources import sources_section
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
@@ -60,12 +60,30 @@ def parse_study(
     """The study that a built-in name, a YAML file or a mapping describes.
 
     scale: one of its `scales`; `overrides` (`a.b=c`, or key and value) come after it and `seeds` last.
-    Raises SpecError that tells the first five problems by line, each in at most three lines, and how many more.
+    Raises SpecError that tells the first five problems by line, each in at most three lines, and how many more; of one
+    that an override brought about elsewhere it says so.
     """
-    document = apply_sets(apply_scale(read_study(source), scale), overrides)
+    written = apply_scale(read_study(source), scale)
+    document = apply_sets(written, overrides)
     if seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
-    return check_study(document)
+    try:
+        return check_study(document)
+    except WrongSpec as wrong:
+        if overrides:
+            wrong.problems.brought_about(_found_in(written), "--set" if isinstance(overrides[0], str) else "set").stop()
+        raise
+
+
+def _found_in(document: Document) -> Sequence[Problem]:
+    """What is wrong with a study without its overrides."""
+    try:
+        check_study(document)
+    except WrongSpec as wrong:
+        return wrong.problems.found
+    except AssayError:  # told of values, before anything is gathered
+        return ()
+    return ()
 
 
 def refuse_unknown_keys(
@@ -95,7 +113,7 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
     if text not in files and Path(text).is_dir():
         raise SpecError(_of_folder(Path(text)))
     if text not in files:
-        raise SpecError(unknown_name("study", text, list(files)) + "; or give the path of a YAML file")
+        raise SpecError(or_else(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
     return read_yaml(files[text], files[text].name)
 
 

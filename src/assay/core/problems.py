@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.core.document import Document, Keys, dotted
@@ -18,7 +18,8 @@ MOST_TOLD = 5
 class Problem:
     """One thing that is wrong. Up to three lines: `place: key = given`, what is expected, and what to do.
 
-    unknown: whether the key itself means nothing, whatever the rest of the study says.
+    unknown: whether the key itself means nothing, whatever the rest of the study says. by: what changed the study so
+    that this is wrong (`--set`), where it stands elsewhere than the change.
     """
 
     keys: Keys
@@ -26,10 +27,12 @@ class Problem:
     expected: str
     hint: str = ""
     unknown: bool = False
+    by: str = ""
 
     def text(self, document: Document) -> str:
         """The lines, without a place where none is known."""
         place = document.place(self.keys)
+        place += f", as {self.by} changed the study" if place and self.by else ""
         head = ": ".join(part for part in (place, dotted(self.keys)) if part) or "the study"
         lines = [f"{head} = {self.given}" if self.given else head, f"  {self.expected}"]
         return "\n".join([*lines, f"  {self.hint}"] if self.hint else lines)
@@ -84,6 +87,18 @@ class Problems:
         texts = [problem.text(self.document) for problem in told]
         more = len(self.found) - MOST_TOLD
         raise WrongSpec("\n".join([*texts, f"and {more} more"] if more > 0 else texts), self)
+
+    def brought_about(self, before: Sequence[Problem], by: str) -> Problems:
+        """The same, of which those that were not there before the change `by` are told as brought about by it.
+
+        What stands where the change was written needs no such word.
+        """
+        places = (self.document.place(problem.keys) for problem in self.found)
+        found = [
+            problem if problem in before or place.startswith(by) else replace(problem, by=by)
+            for problem, place in zip(self.found, places, strict=True)
+        ]
+        return Problems(self.document, found, self.origins)
 
     def of_unknown_keys(self) -> Problems:
         """Those of keys that mean nothing."""
