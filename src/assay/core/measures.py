@@ -80,7 +80,10 @@ _DISTORTED = {
     "distorted-error-increase": (-1.0, 1.0),
     "accuracy-kept": (0.0, math.inf),
 }
-_ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
+_ATTENDED = {
+    **dict.fromkeys(("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision"), (0.0, 1.0)),
+    **dict.fromkeys(("sanity-rank-correlation", "sanity-ssim"), (-1.0, 1.0)),
+}
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
@@ -93,7 +96,7 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
-    **{name: MeasureName(name, "attribution", ("factor",), NEUTRAL, 0.0, 1.0) for name in _ATTENDED},
+    **{name: MeasureName(name, "attribution", ("factor",), NEUTRAL, *ends) for name, ends in _ATTENDED.items()},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
     **{name: MeasureName(name, "representation", ("layer",), NEUTRAL, *ends) for name, ends in _SHAPES.items()},
     "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),

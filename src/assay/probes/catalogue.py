@@ -129,6 +129,9 @@ class AttributionParams(Params):
         description="methods with their arguments, such as {grad-cam: {layer: block3}}",
     )
     images: int = Field(128, ge=1, le=65536, description="images with a lesion that are explained, at most")
+    sanity_images: int = Field(
+        16, ge=1, le=4096, description="of these, how many are explained again with layers whose weights are dealt anew"
+    )
     environment: str = Field(
         "(neutral)",
         min_length=1,
