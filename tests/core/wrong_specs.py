@@ -132,6 +132,8 @@ EDITS: dict[str, tuple[str, str]] = {
     "environment not a mapping": ("{association: {texture: -0.9}}", "turned round"),
     "a contrast along no axis": ("axis: loss", "axis: los"),
     "a contrast against no value": ("against: cross-entropy", "against: cross_entropy"),
+    "a contrast of a value that is not there": ("against: cross-entropy", "against: cross-entropy, levels: [supcn]"),
+    "a contrast of a value with itself": ("against: cross-entropy", "against: cross-entropy, levels: [cross-entropy]"),
     "a contrast where nothing is": ("where: {epochs: 20}", "where: {epochs: 30}"),
     "a contrast at several values": ("where: {epochs: 20}", "where: {epochs: [10, 20]}"),
     "a contrast by no measure": ("measure: auroc", "measure: aucroc"),

@@ -15,9 +15,10 @@ from scipy import stats
 from scipy.stats import norm, ttest_1samp
 from tests.stats.worlds import panel
 
+from assay.core.parsing import parse_study
 from assay.core.spec import ContrastSpec
 from assay.execution.collapses import collapse_rows
-from assay.execution.contrasts import Pair, carry_out, family_rows, pairs
+from assay.execution.contrasts import Pair, carry_out, family_rows, pairs, spec_pairs
 from assay.stats.collapse import collapse_rate
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
 from assay.stats.dose_response import Dose, interaction
@@ -100,6 +101,24 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     assert (lost["conclusion"], lost["reason"], lost["seeds"]) == ("undefined", "no seed was kept", 0)
     assert math.isnan(lost["p_holm"])
     assert set(CONTRASTS) == set(beside)
+
+
+def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
+    """Dice per image against Dice per batch, beside cross-entropy against all: labels are written as the values are."""
+    words = {"axis": "loss", "measure": "dice", "environment": "same"}
+    one = {**words, "against": {"dice": {"reduce": "image"}}, "levels": [{"dice": {"reduce": "batch"}}]}
+    spec = parse_study(
+        {
+            "name": "per-image",
+            "data": {"phantom": "nodule", "core": "margin", "size": 32},
+            "environments": {"train": {}, "same": {}},
+            "recipe": {"task": "segmentation", "loss": ["cross-entropy", {"dice": {"reduce": ["image", "batch"]}}]},
+            "contrasts": [one, {**words, "against": "cross-entropy"}],
+        }
+    )
+    found = [(pair.stated.against, pair.level_a) for pair in spec_pairs(spec)]
+    image, batch = "dice(reduce=image)", "dice(reduce=batch)"
+    assert found == [(image, batch), ("cross-entropy", image), ("cross-entropy", batch)]
 
 
 def test_seeds_that_no_probe_measured_are_counted_as_left_out() -> None:

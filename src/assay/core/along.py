@@ -7,12 +7,23 @@ from collections.abc import Mapping, Sequence
 from assay.core.axes import Axis, resolve
 from assay.core.document import Keys, dotted
 from assay.core.dose import P_PATH, ROWS_PATH
+from assay.core.errors import nearest
 from assay.core.measures import DOSED, SHARES
 from assay.core.problems import Problems, shorten
 from assay.core.spec import ContrastSpec
 
 Fixed = Mapping[str, set[str]]
 """Axis -> the labels that a contrast's `where` leaves."""
+
+
+def check_levels(contrast: ContrastSpec, axis: Axis, keys: Keys, problems: Problems) -> None:
+    """The values that alone are compared lie on the axis, and none is the one that it is compared with."""
+    others = [name for name in axis.labels if name != contrast.against]
+    for name in contrast.levels:
+        if name not in others:
+            near = nearest(name, others)
+            what = f"not on axis '{axis.name}' beside '{contrast.against}': {shorten(others) or 'none'}"
+            problems.add((*keys, "levels"), name, what, f"did you mean '{near}'?" if near else "")
 
 
 def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from assay.core.along import check_along, left_out
+from assay.core.along import check_along, check_levels, left_out
 from assay.core.axes import Axis, label, resolve
 from assay.core.check_probes import factor_names
 from assay.core.component import Component
@@ -225,12 +225,9 @@ def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, proble
                 (*keys, "against"), contrast.against, f"not on axis '{axis.name}': {shorten(axis.labels)}", hint
             )
         elif len(axis.labels) < 2:
-            problems.add(
-                (*keys, "against"),
-                contrast.against,
-                f"axis '{axis.name}' has no other value to compare with it",
-                left_out(keys),
-            )
+            what = f"axis '{axis.name}' has no other value to compare with it"
+            problems.add((*keys, "against"), contrast.against, what, left_out(keys))
+        check_levels(contrast, axis, keys, problems)
     fixed = selection(_on_axes(contrast, axes, keys, problems), axes, (*keys, "where"), problems, left_out(keys))
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
         problems.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")

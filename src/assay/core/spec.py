@@ -85,6 +85,7 @@ class SourceSpec(Frozen):
 class ContrastSpec(Frozen):
     """A comparison stated beforehand: along `axis`, every value against `against`, by `measure` in `environment`.
 
+    levels: the values that are compared with `against`; all others where empty.
     at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
         `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head; `dose-response`
         compares the mean change from p = 0 over the doses of the axis `p`; `matched-clean` compares that change along
@@ -95,6 +96,7 @@ class ContrastSpec(Frozen):
 
     axis: str
     against: str
+    levels: tuple[str, ...] = ()
     measure: str = "auroc"
     environment: str = ""
     factor: str = ""

@@ -213,6 +213,8 @@ def contrast(value: Any, keys: Keys, problems: Problems) -> ContrastSpec | None:
     given = dict(section(value, keys, problems, "{axis: loss, against: cross-entropy, measure: auroc}"))
     if "against" in given:
         given["against"] = label(given["against"])
+    if isinstance(given.get("levels"), list):
+        given["levels"] = [label(item) for item in cast(list[Any], given["levels"])]
     if "where" in given:
         where = section(given["where"], (*keys, "where"), problems, "{axis: value}")
         for name, item in where.items():

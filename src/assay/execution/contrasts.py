@@ -60,7 +60,9 @@ class Pair:
 
 
 def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
-    """Every comparison that a stated contrast means: each level of its axis against the one named, per other axes."""
+    """Every comparison that a stated contrast means: each level of its axis, or those it names, against one, per other
+    axes.
+    """
     along = _along(stated, points)
     others = [axis for axis in axes if axis != stated.axis and axis not in along]
     held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
@@ -70,7 +72,8 @@ def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[st
         groups.setdefault(where, {}).setdefault(point.coordinates[stated.axis], []).append(point)
     for where, by_level in groups.items():
         for level, recipes in by_level.items():
-            if level != stated.against and stated.against in by_level:
+            asked = level in stated.levels if stated.levels else level != stated.against
+            if asked and stated.against in by_level:
                 yield Pair(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
 
 
