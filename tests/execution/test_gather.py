@@ -46,6 +46,16 @@ def test_seeds_may_answer_different_rows_in_any_order() -> None:
     assert patient.tolist() == [1, 2]
 
 
+def test_where_images_of_one_seed_show_fewer_lesions_the_rest_is_unknown_and_no_number() -> None:
+    """Whole numbers hold no NaN: the areas of the lesions that are not there would be made up."""
+    many, few = np.array([[7, 4], [5, 0], [6, 0]]), np.array([[5], [6]])
+    answers = {3: {**said([0, 1, 2]), "lesion_area": many}, 5: {**said([1, 2]), "lesion_area": few}}
+    area = panel_of(answers, "plain in reversed").maps["lesion_area"]
+    assert area[0].tolist() == many.tolist()
+    assert area[1, 1:, 0].tolist() == [5, 6]
+    assert np.isnan(area[1, 1:, 1]).all()
+
+
 @pytest.mark.parametrize("name", ["target", "patient"])
 def test_seeds_must_agree_on_what_a_row_is(name: str) -> None:
     with pytest.raises(StoreError, match=f"plain in reversed: seed 5 has another {name} than earlier seeds for 1 rows"):

@@ -266,7 +266,7 @@ def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[s
     made: dict[str, np.ndarray] = {}
     for name in found[0].keys() - {*OF_ROWS, "threshold", "logits"}:
         columns = [_padded(one[name], [other[name] for other in found]) for one in found]
-        made[name] = np.zeros((len(found), len(rows), *columns[0].shape[1:]), columns[0].dtype)
+        made[name] = np.zeros((len(found), len(rows), *columns[0].shape[1:]), np.result_type(*columns))
         for s, (one, column) in enumerate(zip(found, columns, strict=True)):
             made[name][s, np.searchsorted(rows, one["row"])] = column
     return made
