@@ -35,8 +35,10 @@ def main() -> None:
         print(doses(estimates, environment), "\n")
         print(half_doses(folder.table("half_doses"), environment), "\n")
     for measure in RELIANCE:
-        print(by_factor(estimates, measure), "\n")
-    print(decodability(estimates), "\n")
+        if any(row["measure"] == measure for row in estimates):
+            print(by_factor(estimates, measure), "\n")
+    if any(row["measure"] == "decodability" for row in estimates):
+        print(decodability(estimates), "\n")
     print(associations(folder.table("environments")))
 
 

@@ -72,7 +72,7 @@ def test_of_a_single_factor_nothing_is_called_the_most() -> None:
     rows = [estimate(name, "flip-rate", value, 0.05, factor="position_x") for name, value in values]
     said = "flip rate for position x, the one factor measured,"
     assert texts("answer", [contrast()], rows)[0] == (
-        f"At epochs 20, {said} was .02 [-.03, .07] (a) to .40 [.35, .45] (b) with every loss."
+        f"At epochs 20, {said} was .02 [-.03, .07] (a) to .40 [.35, .45] (b)."
     )
     unsure = {**rows[1], "reason": "not converged: standard error 0.061 exceeds 0.05"}
     assert texts("answer", [contrast()], [rows[0], unsure, {**rows[2], **NONE}])[0] == (

@@ -192,7 +192,9 @@ def _alone(outcome: Outcome, who: str, called: str, value: str) -> str:
     thing = f"{called} for {_named(outcome.of)}, the one factor measured,"
     if outcome.kind == "doubtful":
         return f"{thing} has not converged with {who}"
-    return f"{thing} is undefined with {who}" if outcome.kind == "undefined" else f"{thing} was {value} with {who}"
+    if outcome.kind == "undefined":
+        return f"{thing} is undefined with {who}"
+    return f"{thing} was {value}" if value.endswith(")") else f"{thing} was {value} with {who}"  # a range says whose
 
 
 def _named(factors: Iterable[str]) -> str:
