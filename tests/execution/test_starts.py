@@ -64,3 +64,12 @@ def test_every_start_is_tried_however_little_time_there_is(tmp_path: Path, monke
     starts = ["random", {"file": {"path": str(path)}}]
     with pytest.raises(WeightsError, match=f"weights file '{re.escape(str(path))}' does not fit the architecture; "):
         plan_tiny(tmp_path, recipe=recipe(initialisation=starts))
+
+
+def test_a_layer_that_no_network_has_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    stated = {"axis": "loss", "against": "cross-entropy", "measure": "decodability", "factor": "size"}
+    losses = recipe(loss=["cross-entropy", "supcon"])
+    with pytest.raises(SpecError) as refused:
+        run_tiny(tmp_path, recipe=losses, contrasts=[{**stated, "layer": "trunk.blok1"}], probes=["decodability"])
+    assert "contrasts[0].layer: unknown layer 'trunk.blok1': did you mean 'trunk.block1'?" in str(refused.value)
+    assert not list(tmp_path.glob("*/trials"))

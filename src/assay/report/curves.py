@@ -67,7 +67,10 @@ def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
         return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, 5.0 * len(plot.levels))
     step = (right - left) / len(plot.positions)
     across = {position: left + step * (i + 0.5) for i, position in enumerate(plot.positions)}
-    return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, min(step * 0.66, 60.0))
+    spread = min(
+        step * 0.66, 60.0, 9.0 * len(plot.levels)
+    )  # no wider than telling them apart takes: a place is one value
+    return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, spread)
 
 
 def _frame(plot: Plot, panel: Panel, place: _Place) -> str:
@@ -132,9 +135,9 @@ def _mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
         parts.append(bar(scale(mark.low), scale(mark.high), x, style.colour, 1.4, cut, flat=False))
     seeds = [(x + aside, scale(value)) for _, value in mark.seeds if not math.isnan(value)]
     parts.append(dots(seeds, style.colour, 4.0))
-    y, half = scale(mark.value), min(5.0, max(2.5, place.spread / len(plot.levels) * 0.6))
+    size = min(3.4, max(2.2, place.spread / len(plot.levels) * 0.5))
     said = f"{mark.at}: {mark.said}" if plot.hover else ""
-    return group(said, "".join([*parts, line(x - half, y, x + half, y, style.colour, 2.6)]))
+    return group(said, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.colour)]))
 
 
 def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
