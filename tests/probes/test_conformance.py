@@ -62,7 +62,13 @@ class Masked(World):
 class TestAttribution(ProbeConformance):
     name = "attribution"
     params = {"explainers": ["gradient", {"occlusion": {"window": 0.5}}]}  # noqa: RUF012
-    design_passes = 1 + 1 + (1 + 4)  # a look at the steps, the gradient, the whole and four windows
+    design_passes = (
+        1  # a look at the steps
+        + (1 + (1 + 4))  # the gradient; the whole and four windows
+        + 4 * 2 * 13  # deletion and insertion of both, of the centre prior and of a map that knows nothing
+        + (1 + 3 * 24)  # the whole, and three times 24 subsets of cells
+        + 2 * 2  # before and after painting over, there and elsewhere
+    )
     gradients = True
 
     def world(self, n: int, missing: Mapping[str, float] | None = None) -> World:

@@ -82,8 +82,12 @@ _DISTORTED = {
 }
 _ATTENDED = {
     **dict.fromkeys(("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision"), (0.0, 1.0)),
+    **dict.fromkeys(("deletion", "insertion"), (0.0, 1.0)),
+    **dict.fromkeys(("sensitivity-n", "removal-agreement"), (-1.0, 1.0)),
     **dict.fromkeys(("sanity-rank-correlation", "sanity-ssim"), (-1.0, 1.0)),
+    "attributed-effect": (-math.inf, math.inf),
 }
+_LESIONS_GONE = ("lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere")
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
@@ -97,6 +101,7 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
     **{name: MeasureName(name, "attribution", ("factor",), NEUTRAL, *ends) for name, ends in _ATTENDED.items()},
+    **{name: MeasureName(name, "attribution", (), NEUTRAL) for name in _LESIONS_GONE},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
     **{name: MeasureName(name, "representation", ("layer",), NEUTRAL, *ends) for name, ends in _SHAPES.items()},
     "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),

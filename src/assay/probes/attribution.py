@@ -13,15 +13,18 @@ from assay.core.measures import NEUTRAL
 from assay.core.nested import named
 from assay.core.registry import build
 from assay.core.types import Measurement
-from assay.probes.attribution_rows import RANK, STRUCTURE, Method, centre_prior, checked, marked, scored, without
-from assay.probes.explained import Sample
-from assay.probes.explainers.explainer import Subject
+from assay.probes.attribution_rows import RANK, STRUCTURE, Method, centre_prior, checked, marked, without
+from assay.probes.explainers.replacing import Replacement
+from assay.probes.faithful_rows import FAITHFUL, Asked, attributed, lesion_effect, of_maps
 from assay.probes.localisation import MEASURES
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.probes.reading import evaluating
-from assay.probes.shown import Part, shown
+from assay.probes.removal import AGREEMENT, EFFECT, ERASED, erasures, without_lesions
+from assay.probes.shown import shown
 from assay.shifts.environment import Environment, Scene
 
+OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
+"""What is measured of every explainer."""
 CENTRE = "centre-prior"
 """The name of a map that says: in the middle."""
 
@@ -43,6 +46,15 @@ class Attribution:
     (independent), `level` the earliest layer of them; without both, all layers. An explainer whose maps correlate by
     half or more with those of a network in which nothing is left of what was learned fails, and its scores say so.
 
+    Faithfulness: `deletion` and `insertion` (see `areas`; `chance` is that of a map that knows nothing) and
+    `sensitivity-n` (see `sensitivities`; `level` the share of cells), where pixels are replaced by `replacement`.
+
+    Beside attribution stands what is used: `erasure-effect`, what the log-odds lose when a lesion is painted over, in
+    within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and size;
+    `erasure-effect-over-elsewhere`, their difference; and of phantoms that can draw the image without its lesions
+    `lesion-effect`, exactly. `removal-agreement` correlates, over images, the latter with the share of the map on the
+    lesion; `attributed-effect` is what additive explainers say that the lesion adds, in the same unit.
+
     environment: `(neutral)`, rows in which no named factor but the core one is tied to the target; or a test
     environment. Standard errors are over patients. NaN with the reason: no masks, no image with a lesion, a network
     that gives logits of pixels, an explainer that does not support the network (with what does), a heat-map with NaN.
@@ -56,6 +68,7 @@ class Attribution:
         explainers: Sequence[str | Mapping[str, Any]] = ("gradient", "integrated-gradients", "grad-cam"),
         images: int = 128,
         sanity_images: int = 16,
+        replacement: Replacement = "blur",
         environment: str = NEUTRAL,
         code: Sequence[str] = (),
     ) -> None:
@@ -64,15 +77,20 @@ class Attribution:
         self.methods = tuple(Method(called, build("explainer", name, params)) for called, name, params in parts)
         self.images = images
         self.sanity_images = sanity_images
+        self.replacement: Replacement = replacement
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The images with a lesion, so that a model which cannot be read is refused as ever."""
+        """The images with a lesion, as they are and without; and the neutral images, which give the unit."""
         found = shown(self._environment(scene), self.images)
-        return () if found is None else (Request(found.environment),)
+        if found is None:
+            return ()
+        gone = without_lesions(scene, found)
+        own = Request(scene.neutral()), Request(found.environment)
+        return own if isinstance(gone, str) else (*own, Request(gone))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """The centre prior, then each explainer."""
+        """What the answers lose with the lesion, the centre prior, then each explainer."""
         environment = self._environment(scene)
         place = Measurement("", 0.0, environment=environment.name)
         found = shown(environment, self.images)
@@ -81,35 +99,30 @@ class Attribution:
             return self._undefined(reason, place)
         if reading.read(found.environment).maps:
             return self._undefined("the model gives logits of pixels, whose map says itself where a lesion is", place)
-        parts, sample = list(found.parts()), Sample.of(found, reading.model.device)
-        measured = [
-            replace(place, measure="lesion-pixels", level=size, value=area, unit="px")
-            for size, area in found.areas().items()
-        ]
-        measured += scored(centre_prior(found.lesion.shape), parts, sample, replace(place, factor=CENTRE))
         with evaluating(reading.model.network):
-            return measured + self._explained(sample.subject(reading.model.network), parts, sample, place)
+            return self._found(Asked.of(reading, scene, found, self.replacement), found.areas(), place)
 
-    def _explained(
-        self, subject: Subject, parts: Sequence[Part], sample: Sample, place: Measurement
-    ) -> list[Measurement]:
-        """Every explainer that supports the network, its sanity beside its scores; of others why they do not."""
-        refused = {method.name: method.explainer.refusal(subject) for method in self.methods}
+    def _found(self, asked: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
+        found = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
+        found += erasures(asked.parts, asked.subject, asked.sample, asked.deviation, place)
+        found.append(lesion_effect(asked, place))
+        found += of_maps(centre_prior(asked.sample.lesion.shape), asked, replace(place, factor=CENTRE))
+        refused = {method.name: method.explainer.refusal(asked.subject) for method in self.methods}
         able = [method for method in self.methods if not refused[method.name]]
-        few = sample.first(self.sanity_images)
-        scores, first = dict[str, list[Measurement]](), dict[str, np.ndarray]()
+        few = asked.sample.first(self.sanity_images)
+        told, first = dict[str, list[Measurement]](), dict[str, np.ndarray]()
         for method in able:
-            maps = sample.maps(method.explainer, subject)
-            scores[method.name] = list(scored(maps, parts, sample, replace(place, factor=method.name)))
+            maps = asked.sample.maps(method.explainer, asked.subject)
+            here = replace(place, factor=method.name)
+            told[method.name] = of_maps(maps, asked, here)
+            told[method.name] += attributed(maps, asked, here) if method.explainer.additive else []
             first[method.name] = maps[: len(few)].copy()
-        sanity = checked(subject, able, first, few, place)
-        found: list[Measurement] = []
+        sanity = checked(asked.subject, able, first, few, place)
         for name, refusal in refused.items():
             if refusal:
-                here = replace(place, factor=name)
-                found += [without(here, measure, refusal) for measure in (*MEASURES, RANK, STRUCTURE)]
+                found += [without(replace(place, factor=name), measure, refusal) for measure in OF_EXPLAINERS]
             else:
-                found += [*marked(scores[name], sanity[name].said), *sanity[name].rows]
+                found += [*marked(told[name], sanity[name].said), *sanity[name].rows]
         return found
 
     def _environment(self, scene: Scene) -> Environment:
@@ -117,4 +130,5 @@ class Attribution:
 
     def _undefined(self, reason: str, place: Measurement) -> list[Measurement]:
         names = (CENTRE, *(method.name for method in self.methods))
-        return [without(replace(place, factor=name), measure, reason) for name in names for measure in MEASURES]
+        rows = [without(replace(place, factor=name), measure, reason) for name in names for measure in MEASURES]
+        return [without(place, EFFECT, reason), without(place, ERASED, reason), *rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -131,6 +131,9 @@ class AttributionParams(Params):
     images: int = Field(128, ge=1, le=65536, description="images with a lesion that are explained, at most")
     sanity_images: int = Field(
         16, ge=1, le=4096, description="of these, how many are explained again with layers whose weights are dealt anew"
+    )
+    replacement: Literal["blur", "mean", "black"] = Field(
+        "blur", description="what stands in place of deleted pixels: a blur, the image's mean colour, or black"
     )
     environment: str = Field(
         "(neutral)",

@@ -32,9 +32,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Shown:
-    """Images with a lesion. labels: 0 background, i the i-th of `kinds`."""
+    """Images with a lesion. labels: 0 background, i the i-th of `kinds`. name, rows: of the environment they are from,
+    and their positions there.
+    """
 
     environment: Environment
+    name: str
+    rows: Int[np.ndarray, " n"]
     labels: UInt8[np.ndarray, "n h w"]
     kinds: tuple[str, ...]
 
@@ -89,6 +93,8 @@ def shown(environment: Environment, images: int) -> Shown | None:
             PickedMasks(environment.masks, chosen),
             (),
         ),
+        environment.name,
+        chosen,
         environment.masks.read(chosen)[:, 0].numpy(),
         environment.masks.kinds,
     )

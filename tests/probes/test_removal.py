@@ -1,0 +1,134 @@
+"""What answers lose without the lesion, beside what is attributed to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
+
+from assay.core.types import Measurement
+from assay.probes.attribution import Attribution
+from assay.probes.probe import Model
+from assay.probes.removal import agreement, own_log_odds, painted_over
+from assay.probes.run import run_probes
+from assay.shifts.environment import Environment
+from assay.stats.metrics import class_score
+from assay.testing.images import ImagesInMemory, MasksInMemory
+from assay.testing.world import World
+
+OPPOSITE = slice(SIDE - PATCH.stop, SIDE - PATCH.start)
+NAMES = ("gradient", "input-x-gradient")
+
+
+class Drawn(Patches):
+    """Patches of which the images without can be drawn: black there, and of nothing in the masks. Classes overlap."""
+
+    def environment(self, name: str) -> Environment:
+        made = super().environment(name)
+        pixels = made.images.read(np.arange(len(made)))
+        bright = torch.linspace(0, 0.5, len(made))[
+            torch.randperm(len(made), generator=torch.Generator().manual_seed(1))
+        ]
+        pixels[:, :, PATCH, PATCH] = pixels[:, :, PATCH, PATCH] / 2 + bright[:, None, None, None]
+        return replace(made, images=ImagesInMemory(pixels))
+
+    def counterfactual(self, factor: str, end: str) -> Environment:
+        made = self.environment("neutral")
+        pixels = made.images.read(np.arange(len(made)))
+        pixels[:, :, PATCH, PATCH] = 0
+        nothing = MasksInMemory(torch.zeros((len(made), 1, SIDE, SIDE), dtype=torch.bool))
+        return replace(made, name=f"({factor} {end})", images=ImagesInMemory(pixels), masks=nothing)
+
+
+def found(network: PatchReader, world: World, environment: str = "(neutral)") -> dict[tuple[str, str], Measurement]:
+    probe = Attribution(explainers=NAMES, environment=environment)
+    rows = run_probes(Model(network), world, {"it": probe}).measurements["it"]
+    return {(m.measure, m.factor): m for m in rows if not (m.level or m.group)}
+
+
+def test_what_an_additive_map_gives_to_the_lesion_is_what_a_sum_of_pixels_loses_without_it() -> None:
+    values = found(PatchReader(), Drawn(n=40))
+    effect, given = values["lesion-effect", ""], values["attributed-effect", "input-x-gradient"]
+    assert effect.value == pytest.approx(given.value, rel=1e-4)
+    assert effect.standard_error == pytest.approx(given.standard_error, rel=1e-4)
+    assert (effect.n, effect.unit, effect.reason) == (40, "within-class sd", "")
+    assert abs(effect.value) > 0.1
+
+
+def test_a_model_that_reads_elsewhere_loses_nothing() -> None:
+    values = found(PatchReader(OPPOSITE, OPPOSITE), Drawn(n=40))
+    assert values["lesion-effect", ""].value == 0
+    assert values["removal-agreement", "gradient"].reason.startswith("all images have the same share, or lose the same")
+    assert values["erasure-effect", ""].value == pytest.approx(0, abs=1e-6)
+    assert values["erasure-effect-over-elsewhere", ""].value == pytest.approx(-values["erasure-effect", ""].chance)
+
+
+def test_painting_over_what_is_read_costs_more_than_painting_over_the_same_elsewhere() -> None:
+    values = found(PatchReader(), Drawn(n=40))
+    one, over = values["erasure-effect", ""], values["erasure-effect-over-elsewhere", ""]
+    assert one.chance == pytest.approx(0, abs=1e-6)
+    assert over.value == pytest.approx(one.value, abs=1e-6)
+    assert abs(one.value) > 0.1
+
+
+def test_what_cannot_be_taken_away_is_said() -> None:
+    """A phantom that always shows a lesion, images that were not drawn, another environment than the neutral one."""
+    always = found(PatchReader(), Patches(n=40))["lesion-effect", ""]
+    assert always.reason.startswith("the phantom cannot draw images without a lesion")
+    files = found(PatchReader(), Drawn(n=40, changes=("tag",)))["lesion-effect", ""]
+    assert files.reason == "the images were not drawn: their lesions cannot be taken away, only painted over"
+    other = found(PatchReader(), Drawn(n=40), "reversed")["removal-agreement", "gradient"]
+    assert other.reason == "lesions are taken away from neutral images alone"
+
+
+def test_an_answer_without_spread_has_no_unit() -> None:
+    network = PatchReader()
+    torch.nn.init.zeros_(network.copy.weight)
+    values = found(network, Drawn(n=40))
+    for key in (("lesion-effect", ""), ("erasure-effect", ""), ("attributed-effect", "input-x-gradient")):
+        assert np.isnan(values[key].value)
+        assert values[key].reason == "the log-odds do not vary within a class on neutral images, so they have no unit"
+
+
+def test_agreement_is_spearmans() -> None:
+    draw = np.random.default_rng(0)
+    share, patient = np.round(draw.random(200), 1), np.arange(200)
+    fall = share + draw.normal(size=200)
+    one = agreement(share, fall, patient, Measurement("", 0.0))
+    assert one.value == pytest.approx(spearmanr(share, fall).statistic)
+    left_out = agreement(np.where(share == 0.5, np.nan, share), fall, patient, Measurement("", 0.0))
+    assert left_out.n == (share != 0.5).sum()
+    assert np.isnan(agreement(share[:3], fall[:3], patient[:3], Measurement("", 0.0)).value)
+
+
+def test_the_error_of_agreement_is_its_spread_over_repeated_data() -> None:
+    values: list[Measurement] = []
+    for seed in range(300):
+        draw = np.random.default_rng(seed)
+        share = draw.random(80)
+        values.append(agreement(share, share + draw.normal(size=80), np.arange(80), Measurement("", 0.0)))
+    said = np.mean([one.standard_error for one in values])
+    assert said == pytest.approx(np.std([one.value for one in values]), rel=0.15)  # the spread of 300: 4 %
+
+
+def test_what_is_painted_over_looks_like_what_is_beside_it() -> None:
+    flat = torch.full((2, 3, 20, 30), 0.4)
+    where = torch.zeros((2, 1, 20, 30), dtype=torch.bool)
+    where[0, :, 5:12, 6:14] = True
+    where[1] = True
+    lesion = torch.where(where, 0.9, flat)
+    torch.testing.assert_close(painted_over(lesion, where)[0], flat[0])
+    assert torch.isfinite(painted_over(lesion, where)).all()
+    torch.testing.assert_close(painted_over(flat, torch.zeros_like(where)), flat)
+    slope = torch.linspace(0, 1, 30).expand(2, 3, 20, 30)
+    assert (painted_over(slope, where)[0] - slope[0]).abs().max() < 0.15
+
+
+def test_log_odds_are_those_of_the_class_of_the_image() -> None:
+    logits, own = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 2, 2, 1, 0])
+    wanted = [class_score(logits[i : i + 1], int(label))[0] for i, label in enumerate(own)]
+    np.testing.assert_allclose(own_log_odds(logits, own), wanted)
