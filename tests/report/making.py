@@ -134,6 +134,8 @@ def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]
         yield from _reliance(made, level)
     if "decodability" in made.probes:
         yield from _decodability(level)
+    if "attribution" in made.probes:
+        yield from _attribution(level)
 
 
 def _performance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
@@ -180,6 +182,22 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
             yield 0.5, 0.01, {**place, "layer": layer, "group": "shuffled"}
             yield 0.58 + 0.02 * depth, 0.012, {**place, "layer": layer, "group": "untrained"}
         yield 0.62, 0.0, {**place, "group": "pixels"}
+
+
+def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
+    said = "fails the sanity check: its maps correlate by 0.81 with those of weights dealt out anew"
+    place = {"environment": "(neutral)", "unit": "share", "chance": 0.05}
+    yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "centre-prior"}
+    for factor, gain in (("gradient", 0.1), ("guided-backprop", 0.2), ("grad-cam", NAN)):
+        reason = {"guided-backprop": said, "grad-cam": "no convolution of this network gives maps"}.get(factor, "")
+        for measure in ("mass-accuracy", "pointing-game"):
+            yield level + gain - 0.2, 0.02, {**place, "measure": measure, "factor": factor, "reason": reason}
+        for order, stage in (("", ""), ("cascading", "head")):
+            check = {"measure": "sanity-rank-correlation", "factor": factor, "group": order, "level": stage}
+            yield 2 * gain, 0.01, {**place, **check, "reason": reason if math.isnan(gain) else ""}
+    for size, effect in (("", 0.5), ("small", 0.1), ("medium", 0.5), ("large", 0.9)):
+        erased = {"measure": "erasure-effect-over-elsewhere", "level": size, "chance": 0.0, "unit": "within-class sd"}
+        yield effect * level, 0.05, {**place, **erased}
 
 
 def _contrasts(made: Made) -> Iterator[Row]:

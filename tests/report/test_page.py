@@ -252,13 +252,14 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(seeds=1), "no interval is drawn under 3"),
         (Made(seeds=2, budgets=("10",)), "2 seeds in 7 of 8 comparisons: under 3 no interval is drawn"),
         (Made(probes=("decodability",), contrasts=False), "What it encodes"),
+        (Made(probes=("attribution",), contrasts=False), "What it attends to"),
         (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin (severe)"),
         (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "8 of 40 shown"),
         (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
         (Made(pictures=False), "Every comparison"),
     ],
     ids=["no contrasts", "one recipe", "no probes", "all failed", "one seed", "two seeds", "decodability alone",
-         "several classes", "forty recipes", "unicode", "no pictures"],
+         "attribution alone", "several classes", "forty recipes", "unicode", "no pictures"],
 )  # fmt: skip
 def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
     page = page_of(tmp_path, made)

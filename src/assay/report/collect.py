@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from assay.report import account, comparisons, contents, doses, encoding, performance, quiet, reliance, trained
+from assay.report import (
+    account,
+    attending,
+    comparisons,
+    contents,
+    doses,
+    encoding,
+    performance,
+    quiet,
+    reliance,
+    trained,
+)
 from assay.report.bought import bought
 from assay.report.downloads import Download, as_csv
 from assay.report.evidence import Evidence
@@ -187,6 +198,14 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
             there(encoding.by_layer(evidence)),
             there(contents.decodability(evidence)),
+        ),
+        Section(
+            "attends",
+            "What it attends to",
+            "A recipe attends to a lesion as far as an explainer's map lies on it. What is attended need not be used: "
+            "that is told by what painting the lesion over costs.",
+            there(attending.by_explainer(evidence), attending.by_size(evidence)),
+            there(attending.table(evidence)),
         ),
     )
     return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)

@@ -122,7 +122,7 @@ def measures(evidence: Evidence) -> Sheet | None:
     names = [name for name in MEASURES if any(row["measure"] == name and _defined(row) for row in chosen)]
     if "auroc" in names:
         names = [name for name in names if name not in _REPEATED]
-    lines, total = _by_place(evidence, chosen, ("recipe", "environment"), "measure", names)
+    lines, total = by_place(evidence, chosen, ("recipe", "environment"), "measure", names)
     heads = (recipe_head(evidence.tables), "environment", *map(measure_name, names), *COUNTS)
     source = (chosen, schema.ESTIMATES)
     made = sheet("measures", "Every measure in every environment", heads, lines, source, "", total)
@@ -161,7 +161,7 @@ def reliance(evidence: Evidence) -> Sheet | None:
     pooled = [row for row in chosen if not row["group"]]
     measures = [name for name in USED if any(row["measure"] == name for row in pooled)]
     place = ("recipe", "factor", "level") if any(row["level"] for row in pooled) else ("recipe", "factor")
-    lines, total = _by_place(evidence, pooled, place, "measure", measures)
+    lines, total = by_place(evidence, pooled, place, "measure", measures)
     places = (recipe_head(evidence.tables), *(name.replace("level", "class") for name in place[1:]))
     heads = (*places, *map(measure_name, measures), *COUNTS)
     note = "Effects on the logit are in within-class standard deviations. The file also has each direction by itself."
@@ -173,7 +173,7 @@ def decodability(evidence: Evidence) -> Sheet | None:
     """A row per recipe, factor and layer, a column for the trained network and for each reference."""
     chosen = [row for row in evidence.tables.estimates if row["measure"] == "decodability"]
     groups = distinct(row["group"] for row in chosen)
-    lines, total = _by_place(evidence, _beside_layers(chosen), ("recipe", "factor", "layer"), "group", groups)
+    lines, total = by_place(evidence, _beside_layers(chosen), ("recipe", "factor", "layer"), "group", groups)
     heads = (recipe_head(evidence.tables), "factor", "layer", *groups, *COUNTS)
     note = "AUROC of a linear decoder on held-out patients. The bare pixels have no layer: theirs stands beside each."
     source = (chosen, schema.ESTIMATES)
@@ -197,7 +197,7 @@ def _beside_layers(rows: Sequence[Row]) -> list[Row]:
 COUNTS = ("seeds", "patients", "images")
 
 
-def _by_place(
+def by_place(
     evidence: Evidence, rows: Sequence[Row], place: tuple[str, ...], across: str, columns: Sequence[str]
 ) -> tuple[list[Line], int]:
     """One line per place, the estimates of the columns beside each other, and what they rest on; and how many places.

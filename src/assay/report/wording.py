@@ -17,6 +17,7 @@ _MORE = {
     "logit-effect-absolute": "absolute effect on the logit",
 }
 _BOUNDS = {
+    "mass-accuracy": (0.0, 1.0),
     "sobol-first": (float("-inf"), 1.0),
     "sobol-total": (float("-inf"), 1.0),
     "flip-rate": (0.0, 1.0),
@@ -24,6 +25,8 @@ _BOUNDS = {
     "logit-effect-absolute": (0.0, float("inf")),
 }
 _AXES = {
+    "mass-accuracy": "part of the map that lies on the lesion",
+    "erasure-effect-over-elsewhere": "fall of the logit over that elsewhere, in within-class sd",
     "sobol-first": "share of the logit's variance, first order",
     "sobol-total": "share of the logit's variance, with interactions",
     "flip-rate": "share of images whose class flips",

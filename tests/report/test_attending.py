@@ -1,0 +1,68 @@
+"""What the page says of heat-maps: scores beside chance and centre, the sanity mark, what is used by size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.report.made import Made
+from tests.report.making import make_run
+from tests.report.reading import evidence_of
+
+from assay.report import attending
+from assay.report.evidence import Evidence
+from assay.report.page import write_page
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    return evidence_of(tmp_path, Made(probes=("attribution",), pictures=False))
+
+
+def test_each_explainer_has_a_panel_with_chance_and_centre(evidence: Evidence) -> None:
+    made = attending.by_explainer(evidence)
+    assert made is not None
+    assert "guided-backprop (fails sanity)" in made.wide
+    assert "gradient (fails" not in made.wide
+    assert "grad-cam" not in made.wide  # it has no value, and the table of reasons says why
+    assert ">chance, centre<" in made.wide
+    assert made.title == "Maps of gradient lie on lesions beyond chance and the centre"
+    assert {row["factor"] for row in made.rows} == {"gradient", "guided-backprop", "grad-cam"}
+
+
+def test_references_that_lie_apart_have_a_name_each() -> None:
+    near = attending._beside((attending.Reference.level("chance", 0.05),), [{"value": 0.1}])
+    assert [one.name for one in near] == ["chance, centre", ""]
+    far = attending._beside((attending.Reference.level("chance", 0.05),), [{"value": 0.5}])
+    assert [one.name for one in far] == ["chance", "centre"]
+    alone = attending._beside((), [{"value": 0.5}])
+    assert [(one.name, one.values[0][1]) for one in alone] == [("centre", 0.5)]
+
+
+def test_what_is_used_stands_beside_by_size(evidence: Evidence) -> None:
+    made = attending.by_size(evidence)
+    assert made is not None
+    assert [made.wide.index(f"{size} lesions") for size in attending.SIZES] == sorted(
+        made.wide.index(f"{size} lesions") for size in attending.SIZES
+    )
+    assert {row["level"] for row in made.rows} == set(attending.SIZES)
+
+
+def test_the_table_says_which_failed(evidence: Evidence) -> None:
+    made = attending.table(evidence)
+    assert made is not None
+    assert made.note.endswith("By some recipe guided-backprop failed it.")
+    assert "sanity rank correlation" in made.heads
+
+
+def test_without_the_probe_there_is_no_section(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, Made(pictures=False, probes=("performance",)))
+    assert attending.by_explainer(evidence) is None
+    assert attending.by_size(evidence) is None
+    assert attending.table(evidence) is None
+
+
+def test_the_page_marks_what_is_attended_and_claims_no_use(tmp_path: Path) -> None:
+    page = write_page(make_run(tmp_path, Made(probes=("attribution",), budgets=("10",), seeds=3))).read_text()
+    assert "What is attended need not be used" in page
+    assert "fails the sanity check" in page
