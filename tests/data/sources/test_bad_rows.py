@@ -134,13 +134,13 @@ def test_a_bad_file_is_refused_by_row_or_left_out(tmp_path: Path, kind: str) -> 
     with pytest.raises(DataError) as caught:
         load(folder)
     text = str(caught.value)
-    assert text.startswith("1 bad row in data.csv:\n  row 5 '3.png': ")
+    assert text.startswith("1 bad line in data.csv:\n  line 5 '3.png': ")
     assert expected in text
     assert text.endswith("\nmend them, or leave them out with --skip-bad-rows")
     dataset = load(folder, skip_bad_rows=True)
     assert len(dataset.table) == 7
     assert len(dataset.card.left_out) == 1
-    assert dataset.card.left_out[0].startswith("row 5: ")
+    assert dataset.card.left_out[0].startswith("line 5: ")
     assert "3.png" not in dataset.card.left_out[0]  # a file name may hold an identifier
 
 
@@ -157,27 +157,27 @@ def _rows(folder: Path, *changed: tuple[int, list[object]], extra: list[list[obj
 CELLS: dict[str, tuple[list[object], str]] = {
     "missing file": (
         ["9.png", 1],
-        "row 4 '9.png': the file is missing; put it there, or take the row out of the table",
+        "line 4 '9.png': the file is missing; put it there, or take the row out of the table",
     ),
-    "no name": (["", 1], "row 4 '': it names no image; name a file"),
-    "missing label": (["2.png", ""], "row 4 '2.png': label is missing; label it"),
-    "label NA": (["2.png", "NA"], "row 4 '2.png': label is missing; label it"),
+    "no name": (["", 1], "line 4 '': it names no image; name a file"),
+    "missing label": (["2.png", ""], "line 4 '2.png': label is missing; label it"),
+    "label NA": (["2.png", "NA"], "line 4 '2.png': label is missing; label it"),
     "climbing": (
         ["../set/2.png", 0],
-        "row 4 '../set/2.png': its path climbs out of the folder; keep all images under set/",
+        "line 4 '../set/2.png': its path climbs out of the folder; keep all images under set/",
     ),
     "climbing with backslashes": (["..\\set\\2.png", 0], "its path climbs out of the folder"),
-    "absolute": (["/etc/hostname", 0], "row 4 '/etc/hostname': its path is absolute; give it relative to set/"),
+    "absolute": (["/etc/hostname", 0], "line 4 '/etc/hostname': its path is absolute; give it relative to set/"),
     "absolute on Windows": (["C:\\x\\2.png", 0], "its path is absolute"),
     "a folder": (["", 1], "it names no image"),
-    "same image": (["1.png", 0], "row 4 '1.png': row 3 names the same image; keep one of them"),
-    "too few cells": (["2.png"], "row 4 '2.png': it has 1 cells where the header has 2; fill it up"),
+    "same image": (["1.png", 0], "line 4 '1.png': line 3 names the same image; keep one of them"),
+    "too few cells": (["2.png"], "line 4 '2.png': it has 1 cells where the header has 2; fill it up"),
     "too many cells": (
         ["2.png", 0, "more"],
         "it has 3 cells where the header has 2; fill it up, or put text that holds the separator in double quotes",
     ),
-    "name too long": (["x" * 5000, 0], f"row 4 '{'x' * 28}...{'x' * 28}': the file is missing"),
-    "control characters": (["a\x1b[31m\u202eb.png", 0], "row 4 'a\\x1b[31m\\u202eb.png': the file is missing"),
+    "name too long": (["x" * 5000, 0], f"line 4 '{'x' * 28}...{'x' * 28}': the file is missing"),
+    "control characters": (["a\x1b[31m\u202eb.png", 0], "line 4 'a\\x1b[31m\\u202eb.png': the file is missing"),
 }
 
 
@@ -187,7 +187,7 @@ def test_a_bad_row_is_refused_by_number(tmp_path: Path, kind: str) -> None:
     folder = _rows(tmp_path / "set", (4, cells))
     with pytest.raises(DataError) as caught:
         load(folder)
-    assert str(caught.value).startswith("1 bad row in data.csv:\n")
+    assert str(caught.value).startswith("1 bad line in data.csv:\n")
     assert expected in str(caught.value)
     assert len(load(folder, skip_bad_rows=True).table) == 7
 
@@ -197,7 +197,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     outside = save(tmp_path / "outside.png", noise(50))
     (folder / "2.png").unlink()
     (folder / "2.png").symlink_to(outside)
-    with pytest.raises(DataError, match=r"row 4 '2\.png': its path leads out of the folder by a link; copy the file"):
+    with pytest.raises(DataError, match=r"line 4 '2\.png': its path leads out of the folder by a link; copy the file"):
         load(folder)
 
 
@@ -218,7 +218,7 @@ def test_a_link_within_the_folder_is_fine(tmp_path: Path) -> None:
 
 def test_an_identical_row_is_refused_with_both_numbers(tmp_path: Path) -> None:
     folder = _rows(tmp_path / "set", extra=[["1.png", 1]])
-    with pytest.raises(DataError, match=r"row 10 '1\.png': it says the same as row 3; keep one of them"):
+    with pytest.raises(DataError, match=r"line 10 '1\.png': it says the same as line 3; keep one of them"):
         load(folder)
 
 
@@ -228,11 +228,11 @@ def test_a_copy_under_another_name_is_another_patients(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(folder)
     assert (
-        "row 8 '6.png': its pixels are those of row 4, another patient's; "
+        "line 8 '6.png': its pixels are those of line 4, another patient's; "
         "keep one of them, or give both the same patient"
     ) in str(caught.value)
     left = load(folder, skip_bad_rows=True)
-    assert left.card.left_out == ("row 8: its pixels are those of row 4, another patient's",)
+    assert left.card.left_out == ("line 8: its pixels are those of line 4, another patient's",)
 
 
 def test_copies_that_contradict_each_other_are_both_bad(tmp_path: Path) -> None:
@@ -240,8 +240,8 @@ def test_copies_that_contradict_each_other_are_both_bad(tmp_path: Path) -> None:
     save(folder / "5.png", noise(2))
     left = load(folder, skip_bad_rows=True).card.left_out
     assert left == (
-        "row 4: its pixels are those of row 7, another patient's under another label",
-        "row 7: its pixels are those of row 4, another patient's under another label",
+        "line 4: its pixels are those of line 7, another patient's under another label",
+        "line 7: its pixels are those of line 4, another patient's under another label",
     )
 
 
@@ -253,7 +253,7 @@ def test_a_copy_within_a_patient_is_fine(tmp_path: Path) -> None:
 
 def test_a_row_without_a_patient_is_bad(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", extra={"who": ["a", "b", "", "d", "e", "f", "c", "g"]})
-    with pytest.raises(DataError, match=r"row 4 '2\.png': who is missing; say whose image it is"):
+    with pytest.raises(DataError, match=r"line 4 '2\.png': who is missing; say whose image it is"):
         load(folder, patient="who")
 
 
@@ -262,14 +262,14 @@ def test_a_row_without_a_patient_is_bad(tmp_path: Path) -> None:
     [
         (
             blob(side=12),
-            "row 4 '2.png': its mask is 12 x 12 px, the image 16 x 16; export the mask at the image's size",
+            "line 4 '2.png': its mask is 12 x 12 px, the image 16 x 16; export the mask at the image's size",
         ),
         (
             blob() // 255 * 2,
-            "row 4 '2.png': mask: its values are 0 and 2, none above half of the range; say what each value is, such "
+            "line 4 '2.png': mask: its values are 0 and 2, none above half of the range; say what each value is, such "
             "as data.mask_values: {2: lesion}",
         ),
-        (None, "row 4 '2.png': mask: the file is missing"),
+        (None, "line 4 '2.png': mask: the file is missing"),
     ],
 )
 def test_a_bad_mask_is_refused(tmp_path: Path, mask: np.ndarray | None, expected: str) -> None:
@@ -285,15 +285,39 @@ def test_a_bad_mask_is_refused(tmp_path: Path, mask: np.ndarray | None, expected
     assert len(load(folder, mask="mask", skip_bad_rows=True).table) == 7
 
 
-def test_all_bad_rows_are_listed_at_once_each_once(tmp_path: Path) -> None:
+def test_lines_are_counted_as_an_editor_shows_them(tmp_path: Path) -> None:
+    """The note of the first row holds a line break, so that the second row begins in line 4."""
+    folder = small_set(tmp_path / "set")
+    rows = [["image", "label", "note"], ["0.png", 0, '"two\nlines"'], ["1.png", "", ""], ["2.png", 1, ""]]
+    write_table(folder / "data.csv", rows)
+    with pytest.raises(DataError, match=r"line 4 '1\.png': label is missing; label it"):
+        load(folder)
+
+
+def test_all_that_is_wrong_with_a_line_is_told(tmp_path: Path) -> None:
+    folder = small_set(tmp_path / "set")
+    rows = [["image", "label", "age"], *([f"{at}.png", at % 2, 30 + at] for at in range(8)), ["gone.png", 1, "old"]]
+    write_table(folder / "data.csv", rows)
+    with pytest.raises(DataError) as caught:
+        load(folder, factors={"age": FactorSpec(kind="continuous")})
+    assert str(caught.value).splitlines()[:3] == [
+        "1 bad line in data.csv:",
+        "  line 10 'gone.png': the file is missing; put it there, or take the row out of the table",
+        "  line 10 'gone.png': age is 'old', which is not a number; write a number, or make age categorical",
+    ]
+    dataset = load(folder, factors={"age": FactorSpec(kind="continuous")}, skip_bad_rows=True)
+    assert dataset.card.left_out == ("line 10: the file is missing and age is 'old', which is not a number",)
+
+
+def test_all_bad_rows_are_listed_at_once(tmp_path: Path) -> None:
     folder = _rows(tmp_path / "set", (3, ["1.png", ""]), (4, ["gone.png", ""]), (6, ["4.png"]))
     _truncated_png(folder / "5.png")
     (folder / "7.png").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         load(folder)
     lines = str(caught.value).splitlines()
-    assert lines[0] == "5 bad rows in data.csv:"
-    assert [line.split(" '")[0] for line in lines[1:-1]] == ["  row 3", "  row 4", "  row 6", "  row 7", "  row 9"]
+    assert lines[0] == "5 bad lines in data.csv:"
+    assert [line.split(" '")[0] for line in lines[1:-1]] == [f"  line {n}" for n in (3, 4, 4, 6, 7, 9)]
     assert len(load(folder, skip_bad_rows=True).card.left_out) == 5
 
 
@@ -306,7 +330,7 @@ def test_twenty_bad_rows_are_shown_and_the_others_counted(tmp_path: Path) -> Non
     with pytest.raises(DataError) as caught:
         load(folder)
     lines = str(caught.value).splitlines()
-    assert lines[0] == "25 bad rows in data.csv:"
+    assert lines[0] == "25 bad lines in data.csv:"
     assert len(lines) == 23
     assert lines[21] == "  and 5 more"
 
@@ -314,7 +338,7 @@ def test_twenty_bad_rows_are_shown_and_the_others_counted(tmp_path: Path) -> Non
 def test_a_set_of_bad_rows_only_is_refused_even_when_they_may_be_skipped(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     write_table(folder / "data.csv", [["image", "label"], ["0.png", 0], ["1.png", 1]])
-    with pytest.raises(DataError, match="2 bad rows in "):
+    with pytest.raises(DataError, match="2 bad lines in "):
         load(folder, skip_bad_rows=True)
 
 

@@ -77,7 +77,7 @@ def test_a_column_of_absent_and_present_must_say_what_the_masks_show(tmp_path: P
     save(folder / "m0.png", np.zeros((16, 16), np.uint8))
     save(folder / "m1.png", blob())
     assert refused(folder, **fields).splitlines()[-2] == (
-        "  row 8 '6.png': it says present, and its mask shows no lesion; correct the column or the mask"
+        "  line 8 '6.png': it says present, and its mask shows no lesion; correct the column or the mask"
     )
     kept = load(folder, mask="mask", skip_bad_rows=True, **fields)
     assert len(kept.table) == N - 1
@@ -184,10 +184,10 @@ def test_ones_among_255s_are_not_guessed_at(tmp_path: Path) -> None:
     traces[0, :4] = 1
     folder = masked(tmp_path / "set", {2: traces, 4: blob() // 255})
     assert refused(folder).splitlines()[:3] == [
-        "2 bad rows in data.csv:",
-        "  row 4 '2.png': its mask holds 0 and 1, those of other rows 0 and 255: its 1s are lesions, or traces of a "
+        "2 bad lines in data.csv:",
+        "  line 4 '2.png': its mask holds 0 and 1, those of other rows 0 and 255: its 1s are lesions, or traces of a "
         "JPEG; write data.mask_values: {1: lesion, 255: lesion}, or {1: background, 255: lesion}",
-        "  row 6 '4.png': its mask holds 0 and 1, those of other rows 0 and 255: its 1s are lesions, or traces of a "
+        "  line 6 '4.png': its mask holds 0 and 1, those of other rows 0 and 255: its 1s are lesions, or traces of a "
         "JPEG; write data.mask_values: {1: lesion, 255: lesion}, or {1: background, 255: lesion}",
     ]
     both = labels(load(folder, mask="mask", mask_values={1: "lesion", 255: "lesion"}))
@@ -283,7 +283,7 @@ def test_several_kinds_without_names_are_refused_by_row(tmp_path: Path, kind: st
     write, told = SEVERAL[kind]
     folder = masked(tmp_path / "set")
     (folder / "m3.png").write_bytes(write())
-    assert refused(folder).splitlines()[1] == f"  row 5 '3.png': mask: {told}"
+    assert refused(folder).splitlines()[1] == f"  line 5 '3.png': mask: {told}"
 
 
 NUMBERED: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -308,7 +308,7 @@ def test_files_without_the_numbers_that_were_named_are_refused_by_row(tmp_path: 
     folder = masked(tmp_path / "set", {at: kinds() for at in range(N)})
     (folder / "m3.png").write_bytes(write())
     text = refused(folder, mask_values={1: "polyp", 2: "instrument"})
-    assert text.splitlines()[1] == f"  row 5 '3.png': mask: {told}"
+    assert text.splitlines()[1] == f"  line 5 '3.png': mask: {told}"
 
 
 def test_indices_of_a_palette_and_equal_channels_are_numbers(tmp_path: Path) -> None:
@@ -335,10 +335,10 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
 def test_an_image_without_a_mask_is_never_guessed_at(tmp_path: Path) -> None:
     folder = masked(tmp_path / "set", {2: None, 5: None})
     assert refused(folder, target="lesion").splitlines()[:3] == [
-        "2 bad rows in data.csv:",
-        "  row 4 '2.png': mask: it names none: lesion-free, or not labelled?; name one, or write data.unmasked: "
+        "2 bad lines in data.csv:",
+        "  line 4 '2.png': mask: it names none: lesion-free, or not labelled?; name one, or write data.unmasked: "
         "lesion-free or leave-out",
-        "  row 7 '5.png': mask: it names none: lesion-free, or not labelled?; name one, or write data.unmasked: "
+        "  line 7 '5.png': mask: it names none: lesion-free, or not labelled?; name one, or write data.unmasked: "
         "lesion-free or leave-out",
     ]
     free = load(folder, target="lesion", mask="mask", unmasked="lesion-free")
@@ -358,8 +358,8 @@ def test_a_mask_that_is_named_and_missing_is_no_image_without_one(tmp_path: Path
     (folder / "m3.png").unlink()
     text = refused(folder, unmasked=unmasked)
     assert text.splitlines()[:2] == [
-        "1 bad row in data.csv:",
-        "  row 5 '3.png': mask: the file is missing; put it there, or take the row out of the table",
+        "1 bad line in data.csv:",
+        "  line 5 '3.png': mask: the file is missing; put it there, or take the row out of the table",
     ]
 
 

@@ -108,9 +108,9 @@ def test_valid_csv_is_the_test_part_and_its_rows_are_numbered_on(tmp_path: Path)
     assert values(dataset, "split") == ["train"] * 4 + ["test"] * 2
     assert split(dataset.table, SplitSpec(column="split", train=0.5, validation=0.5, test=0), 0).test.tolist() == [4, 5]
     (folder / "valid" / "patient00004" / "study1" / "view1_frontal.jpg").unlink()
-    with pytest.raises(DataError, match=r"row 7 'CheXpert.*view1_frontal\.jpg': the file is missing") as caught:
+    with pytest.raises(DataError, match=r"line 7 'CheXpert.*view1_frontal\.jpg': the file is missing") as caught:
         load("chexpert", folder, finding="Edema")
-    assert str(caught.value).startswith("1 bad row in train.csv and, numbered on, valid.csv:")
+    assert str(caught.value).startswith("1 bad line in train.csv and, numbered on, valid.csv:")
 
 
 def test_a_patient_on_both_sides_is_refused(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_mimic_bad_rows_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load("mimic", folder, finding="Edema", uncertain="negative", blank="negative")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "3 bad rows in mimic-cxr-2.0.0-metadata.csv.gz:"
+    assert lines[0] == "3 bad lines in mimic-cxr-2.0.0-metadata.csv.gz:"
     assert [line.split("': ", 1)[-1] for line in lines[1:-1]] == [
         "its study belongs to another patient in the labels; download both tables again",
         "'Edema' is none of 1, 0, -1 and empty; copy the table again",

@@ -86,7 +86,7 @@ def test_lists_that_contradict_or_leave_out(tmp_path: Path) -> None:
     folder = nih(tmp_path / "set")
     (folder / "test_list.txt").write_text("00000005_000.png\n")
     with pytest.raises(
-        DataError, match=r"row 8 '00000006_000\.png': its part is not told by train_val_list\.txt and test"
+        DataError, match=r"line 8 '00000006_000\.png': its part is not told by train_val_list\.txt and test"
     ):
         load("nih", folder, finding="Mass", data={"split": {"column": "split"}})
     (folder / "test_list.txt").write_text("00000001_000.png\n")
@@ -106,14 +106,14 @@ def test_all_bad_rows_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load("nih", folder, finding="Mass")
     assert str(caught.value).splitlines() == [
-        "6 bad rows in Data_Entry_2017.csv:",
-        "  row 2 '00000001_000.png': age is 'old', which is not a number; write a number, or make age categorical",
-        "  row 3 '00000001_001.png': its patient is not told; say whose image it is",
-        "  row 4 '00000002_000.png': 'W' is no level of the factor; levels: F, M",
-        "  row 5 '00000003_000.png': its labels name 'Effusions', which is none of the 14 findings; write the labels "
+        "6 bad lines in Data_Entry_2017.csv:",
+        "  line 2 '00000001_000.png': age is 'old', which is not a number; write a number, or make age categorical",
+        "  line 3 '00000001_001.png': its patient is not told; say whose image it is",
+        "  line 4 '00000002_000.png': 'W' is no level of the factor; levels: F, M",
+        "  line 5 '00000003_000.png': its labels name 'Effusions', which is none of the 14 findings; write the labels "
         "as published, joined by |",
-        "  row 7 '00000005_000.png': the file is missing; unpack the image archives into set/",
-        "  row 8 '00000006_000.png': the file is empty; copy it again",
+        "  line 7 '00000005_000.png': the file is missing; unpack the image archives into set/",
+        "  line 8 '00000006_000.png': the file is empty; copy it again",
         "mend them, or leave them out with --skip-bad-rows",
     ]
 
@@ -123,7 +123,7 @@ def test_bad_rows_can_be_left_out_and_no_identifier_stays(tmp_path: Path) -> Non
     rows[3][4] = "old"
     folder = nih(tmp_path / "set", rows=rows, lists=False)
     dataset = load("nih", folder, finding="Mass", skip_bad_rows=True)
-    assert dataset.card.left_out == ("row 5: age is 'old', which is not a number",)
+    assert dataset.card.left_out == ("line 5: age is 'old', which is not a number",)
     kept = repr((dataset.card, dataset.leakage, dataset.table.factors))
     assert "00000" not in kept
     assert "777" not in kept

@@ -122,7 +122,7 @@ def test_wrong_runs_are_refused_by_row(tmp_path: Path, kind: str) -> None:
     folder = small_set(tmp_path / "set", extra={"runs": [quoted if at == 2 else good for at in range(8)]})
     with pytest.raises(DataError) as caught:
         load(folder, mask="runs", mask_format=how)
-    assert f"  row 4 '2.png': mask: {told}" in str(caught.value)
+    assert f"  line 4 '2.png': mask: {told}" in str(caught.value)
     assert len(load(folder, mask="runs", mask_format=how, skip_bad_rows=True).table) == 7
 
 
@@ -134,7 +134,7 @@ def test_runs_in_a_table_are_masks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels(dataset)[0], LESION)
     cells[3] = ""
     folder = small_set(tmp_path / "unsaid", extra={"runs": cells})
-    with pytest.raises(DataError, match=r"row 5 '3\.png': mask: it names none: lesion-free, or not labelled"):
+    with pytest.raises(DataError, match=r"line 5 '3\.png': mask: it names none: lesion-free, or not labelled"):
         load(folder, target="lesion", mask="runs", mask_format="kaggle-rle")
 
 

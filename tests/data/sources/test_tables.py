@@ -27,11 +27,11 @@ def test_separators_and_encodings_are_found(tmp_path: Path, separator: str, enco
     assert table.numbers == (2, 3)
 
 
-def test_rows_are_numbered_as_a_spreadsheet_does(tmp_path: Path) -> None:
+def test_rows_have_the_number_of_the_line_that_they_begin_at(tmp_path: Path) -> None:
     text = 'image,note\r\n\r\na.png,"two\r\nlines"\r\n,,\r\nb.png,x,\r\n'
     (tmp_path / "t.csv").write_bytes(text.encode())
     table = read_table(tmp_path / "t.csv", "image")
-    assert table.numbers == (3, 5)
+    assert table.numbers == (3, 6)
     assert table.rows[0][1] == "two\r\nlines"
 
 
@@ -148,7 +148,7 @@ def test_a_wrong_cell_of_a_factor_is_a_bad_row(tmp_path: Path, factor: FactorSpe
     folder = small_set(tmp_path / "set", extra={"side": [*sides[:2], "rigth", *sides[3:]]})
     with pytest.raises(DataError) as caught:
         load(folder, factors={"side": factor})
-    assert f"row 4 '2.png': {what}" in str(caught.value)
+    assert f"line 4 '2.png': {what}" in str(caught.value)
 
 
 def test_factors_that_contradict_themselves(tmp_path: Path) -> None:

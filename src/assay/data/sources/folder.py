@@ -19,7 +19,7 @@ from assay.data.sources.listing import OWN_PATIENT, Listing
 from assay.data.sources.masks import meaning_of
 from assay.data.sources.pairs import image_files, paired
 from assay.data.sources.paths import expand, inside
-from assay.data.sources.problems import Problem, Unreadable, first_of_each, shown
+from assay.data.sources.problems import Problem, Unreadable, shown
 from assay.data.sources.row_masks import leave_out_unmasked, row_masks
 from assay.data.sources.table import Table, absent, read_table
 
@@ -51,11 +51,12 @@ def list_table(spec: DataSpec) -> Listing:
     target, classes, facts = _target(spec, table, names, problems)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
-    problems += _same_image(table, names, images)
+    word = "line" if coco is None else "image"
+    problems += _same_image(table, names, images, word)
     listing = Listing(
         title=folder.name,
         where=spec.table,
-        word="row" if coco is None else "image",
+        word=word,
         numbers=table.numbers,
         names=names,
         images=tuple(path or folder for path in images),
@@ -71,7 +72,7 @@ def list_table(spec: DataSpec) -> Listing:
         header=table.header,
         meaning=coco.meaning if coco else meaning_of(spec),
     )
-    return leave_out_unmasked(listing.drop(first_of_each(problems))[0], spec)
+    return leave_out_unmasked(listing.drop(problems)[0], spec)
 
 
 def list_stems(spec: DataSpec) -> Listing:
@@ -166,14 +167,14 @@ def _first(places: Sequence[Path], cell: str) -> Path:
     return inside(places[-1], cell)
 
 
-def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None]) -> list[Problem]:
+def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None], word: str) -> list[Problem]:
     first: dict[Path, int] = {}
     problems: list[Problem] = []
     for at, path in enumerate(images):
         if path is not None and first.setdefault(path, at) != at:
             other = table.numbers[first[path]]
             problems.append(
-                Problem(table.numbers[at], names[at], f"row {other} names the same image", "keep one of them")
+                Problem(table.numbers[at], names[at], f"{word} {other} names the same image", "keep one of them")
             )
     return problems
 

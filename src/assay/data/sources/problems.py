@@ -14,7 +14,7 @@ SHOWN = 20
 class Problem:
     """One row that cannot be used.
 
-    row: its number as the file shows it (a table's header is row 1). name: the image as the row names it; it is shown
+    row: its number as the file shows it (a table's header is line 1). name: the image as the row names it; it is shown
     to the user only and never kept, since a file name may hold an identifier. what, remedy: half a sentence each.
     """
 
@@ -42,30 +42,27 @@ def shown(text: str, limit: int = 60) -> str:
     return f"'{plain}'"
 
 
-def refuse(where: str, problems: Sequence[Problem], word: str = "row") -> None:
-    """Raise one DataError that lists up to 20 bad rows and counts the others. Does nothing when there are none.
+def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
+    """Raise one DataError that lists all that is wrong with up to 20 bad rows and counts the others. Does nothing when
+    there are none.
 
-    where: the table or folder. word: what a row is called there (`row` of a table, `file` of a folder).
+    where: the table or folder. word: what a row is called there (`line` of a table, `file` of a folder).
     """
     if not problems:
         return
-    ordered = sorted(problems, key=lambda problem: problem.row)
-    lines = [f"{len(ordered)} bad {word}{'s' if len(ordered) > 1 else ''} in {where}:"]
-    lines += [f"  {word} {p.row} {shown(p.name)}: {p.what}; {p.remedy}" for p in ordered[:SHOWN]]
-    if len(ordered) > SHOWN:
-        lines.append(f"  and {len(ordered) - SHOWN} more")
+    rows = sorted({problem.row for problem in problems})
+    told = sorted((p for p in problems if p.row in rows[:SHOWN]), key=lambda problem: problem.row)
+    lines = [f"{len(rows)} bad {word}{'s' if len(rows) > 1 else ''} in {where}:"]
+    lines += [f"  {word} {p.row} {shown(p.name)}: {p.what}; {p.remedy}" for p in told]
+    if len(rows) > SHOWN:
+        lines.append(f"  and {len(rows) - SHOWN} more")
     lines.append("mend them, or leave them out with --skip-bad-rows")
     raise DataError("\n".join(lines))
 
 
-def left_out(problems: Sequence[Problem], word: str = "row") -> tuple[str, ...]:
-    """Sentences for the card: row and reason, without the name."""
-    return tuple(f"{word} {p.row}: {p.what}" for p in sorted(problems, key=lambda problem: problem.row))
-
-
-def first_of_each(problems: Sequence[Problem]) -> list[Problem]:
-    """One problem a row: a row that is wrong twice is one bad row."""
-    first: dict[int, Problem] = {}
-    for problem in problems:
-        first.setdefault(problem.row, problem)
-    return list(first.values())
+def left_out(problems: Sequence[Problem], word: str = "line") -> tuple[str, ...]:
+    """Sentences for the card, one a row: its number and all reasons, without the name."""
+    reasons: dict[int, list[str]] = {}
+    for problem in sorted(problems, key=lambda problem: problem.row):
+        reasons.setdefault(problem.row, []).append(problem.what)
+    return tuple(f"{word} {row}: {' and '.join(what)}" for row, what in reasons.items())

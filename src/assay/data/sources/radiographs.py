@@ -16,7 +16,7 @@ from assay.data.cards import KnownSet
 from assay.data.sources.columns import chosen, factor_column, patient_codes, problems_of
 from assay.data.sources.findings import Sides
 from assay.data.sources.listing import Listing
-from assay.data.sources.problems import Problem, Unreadable, first_of_each
+from assay.data.sources.problems import Problem, Unreadable
 from assay.data.sources.table import Table, absent
 
 SPLIT = Factor("split", "categorical", levels=("train", "validation", "test"), description="as its makers divide it")
@@ -70,7 +70,7 @@ def listing_of(
     listing = Listing(
         title=given.title,
         where=table.name,
-        word="row",
+        word="line",
         numbers=table.numbers,
         names=names,
         images=images,
@@ -85,7 +85,7 @@ def listing_of(
         warnings=given.warnings,
         about=given.about,
     )
-    return listing.drop(first_of_each(problems))[0]
+    return listing.drop(problems)[0]
 
 
 def _factors(
@@ -127,7 +127,7 @@ def _images(given: Radiographs, table: Table, names: Sequence[str], problems: li
             path = Path()
         else:
             if first.setdefault(path, number) != number:
-                what = f"row {first[path]} names the same image"
+                what = f"line {first[path]} names the same image"
                 problems.append(Problem(number, name, what, "keep one of them"))
         images.append(path)
     return tuple(images)

@@ -6,12 +6,16 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.data.sources.problems import Problem, shown
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
@@ -19,7 +23,8 @@ _ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text. `numbers` are row numbers as a spreadsheet shows them: the header is row 1.
+    """A table of text. `numbers` are those of the lines that rows begin at, as a text editor shows them: the header
+    is line 1.
 
     rows: the usable rows, one text per header, stripped. problems: rows with too few or too many cells, or that say
     the same as an earlier one. comma: numbers may be written 3,5 (a table that is separated by semicolons).
@@ -74,13 +79,21 @@ def read_table(path: Path, image: str) -> Table:
     first = text.splitlines()[0] if text.strip() else ""
     separator = max(",;\t", key=first.count)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        lines = list(_numbered(csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
     except csv.Error as error:
         raise DataError(f"{path.name} is not a table: {error}; save it as CSV (UTF-8) again") from error
-    if not lines or not any(lines[0]):
+    if not lines or not any(lines[0][1]):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
-    header = _header(path, lines[0])
+    header = _header(path, lines[0][1])
     return _check_rows(path.name, header, lines[1:], header.index(image) if image in header else 0, separator == ";")
+
+
+def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of the line that it begins at: a cell in quotes may hold several lines."""
+    begins = 1
+    for cells in reader:
+        yield begins, cells
+        begins = reader.line_num + 1
 
 
 def _text(path: Path) -> str:
@@ -114,12 +127,14 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return header
 
 
-def _check_rows(name: str, header: tuple[str, ...], lines: list[list[str]], named: int, comma: bool) -> Table:
+def _check_rows(
+    name: str, header: tuple[str, ...], lines: Sequence[tuple[int, list[str]]], named: int, comma: bool
+) -> Table:
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, ...], int] = {}
-    for at, line in enumerate(lines, start=2):
+    for at, line in lines:
         cells = tuple(cell.strip() for cell in line)
         if not any(cells):
             continue
@@ -136,7 +151,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: list[list[str]], name
             continue
         row = cells[: len(header)]
         if row in seen:
-            problems.append(Problem(at, label, f"it says the same as row {seen[row]}", "keep one of them"))
+            problems.append(Problem(at, label, f"it says the same as line {seen[row]}", "keep one of them"))
             continue
         seen[row] = at
         rows.append(row)
