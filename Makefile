@@ -1,5 +1,5 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo test environment check docs clean
+.PHONY: demo test environment docs clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 
@@ -15,11 +15,14 @@ test: .venv/.ready-dev
 
 environment: .venv/.ready
 
-.venv/.ready: pyproject.toml constraints.txt
+# What is there is built anew when another Python is named, or when its own was removed or replaced by another version.
+ANEW := $(shell PYTHON='$(PYTHON)' ./tools/environment stands || echo anew)
+
+.venv/.ready: pyproject.toml constraints.txt $(ANEW)
 	./tools/environment
 	touch $@
 
-.venv/.ready-dev: pyproject.toml constraints.txt
+.venv/.ready-dev: pyproject.toml constraints.txt $(ANEW)
 	./tools/environment dev
 	touch $@ .venv/.ready
 

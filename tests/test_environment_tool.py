@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SYSTEM = ("bash", "env", "dirname", "rm", "mkdir", "cp", "sed")
+SYSTEM = ("bash", "env", "dirname", "rm", "mkdir", "cp", "sed", "make", "touch")
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *"%d.%d.%d"*) echo "Python {version}.1" ;;
@@ -22,13 +22,14 @@ case "$*" in
     *"import venv"*) exit {bare} ;;
     "-m pip --version") ;;
     "-m pip install"*) echo "{name} $*" >> told; echo "$PIP_SAYS"; exit "$PIP_EXIT" ;;
-    *) echo "{name} $*" >> told; [ "$1 $2" != "-m venv" ] || {{ mkdir -p .venv/bin; cp "$0" .venv/bin/python; }} ;;
+    *) echo "{name} $*" >> told
+       [ "$1 $2" != "-m venv" ] || {{ mkdir -p .venv/bin .venv/lib/python{version}; cp "$0" .venv/bin/python; }} ;;
 esac
 """
 UV = """#!/usr/bin/env bash
 case "$1" in
     --version) ;;
-    venv) echo "uv $*" >> told; mkdir -p .venv/bin; cp ../bin/brought .venv/bin/python ;;
+    venv) echo "uv $*" >> told; mkdir -p .venv/bin .venv/lib/python3.12; cp ../bin/brought .venv/bin/python ;;
     *) echo "uv $*" >> told ;;
 esac
 """
@@ -173,6 +174,30 @@ def test_what_stands_is_kept_unless_another_version_is_named(tmp_path: Path) -> 
     assert machine.told() == ["python3.11 -m venv .venv", f"python3.11 {pip()}", f"python3.11 {pip()}"]
     assert machine.build(python="python3.12").stdout.endswith("(Python 3.12): " + READY)
     assert machine.told()[3:] == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
+
+
+def test_make_builds_anew_where_another_python_is_named_or_its_own_has_changed(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {"python3.11": ("3.11", WHOLE), "python3.12": ("3.12", WHOLE)})
+    shutil.copy(ROOT / "Makefile", machine.clone)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (machine.clone / name).touch()
+
+    def built(*arguments: str) -> list[str]:
+        before = len(machine.told())
+        environment = {"PATH": str(machine.bin), "PIP_SAYS": "", "PIP_EXIT": "0"}
+        command = ["make", "-C", str(machine.clone), "environment", *arguments]
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+        return machine.told()[before:]
+
+    anew = ["python3.11 -m venv .venv", f"python3.11 {pip()}"]
+    assert built("PYTHON=python3.11") == anew
+    assert built() == built("PYTHON=python3.11") == []
+    assert built("PYTHON=python3.12") == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
+    assert built("PYTHON=python3.11") == anew
+    shutil.copy(machine.bin / "python3.12", machine.clone / ".venv" / "bin" / "python")  # the system's was upgraded
+    assert built("PYTHON=") == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
+    (machine.clone / ".venv" / "bin" / "python").unlink()  # and removed
+    assert built() == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
 
 
 @pytest.mark.parametrize(("here", "asked"), [("3.11", "BIN/python3"), ("3.13", "3.12")], ids=["its own", "uv's"])
