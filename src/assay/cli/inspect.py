@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assay.core.errors import SpecError, unknown_of_few
+from assay.core.measure_words import MEANINGS, better
 from assay.core.measures import MEASURES
 from assay.core.parsing import parse_study, read_study
 from assay.core.registry import KINDS, entries
@@ -52,5 +53,6 @@ def _everything() -> Iterator[tuple[str, str, str]]:
     yield from (("study", name, summary) for name, summary in builtin_studies().items())
     yield from ((entry.kind, entry.name, entry.summary) for entry in entries())
     for name, measure in MEASURES.items():
-        needs = f"; a contrast says its {' and '.join(measure.needs)}" if measure.needs else ""
-        yield "measure", name, f"of the probe {measure.probe}{needs}"
+        way = f"; {direction} is better" if (direction := better(name)) else ""
+        needs = f", a contrast says its {' and '.join(measure.needs)}" if measure.needs else ""
+        yield "measure", name, f"{MEANINGS[name]}{way} (probe {measure.probe}{needs})"
