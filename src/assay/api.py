@@ -80,13 +80,15 @@ class Study:
         """
         from assay.execution.device import choose_device
         from assay.execution.executors import executor_for
-        from assay.execution.progress import Display, display_for
+        from assay.execution.progress import Display, display_for, telling
         from assay.execution.reading import reading_shown
-        from assay.execution.run import prepare, quietly, run_folder, run_study
+        from assay.execution.run import prepare, quietly, run_study
         from assay.execution.tasks import Task
+        from assay.store.place import require_writable, run_folder
 
         spec = self.spec
         root = run_folder(spec, self.scale, Path(out))
+        require_writable(root)
         where = choose_device(device)
         executor, count = executor_for(workers, where)
         with reading_shown(quietly=not progress) as told:
@@ -95,7 +97,7 @@ class Study:
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, count, as_json=False)
 
-        result = run_study(prepared, shown if progress else quietly, executor)
+        result = run_study(prepared, shown if progress else quietly, executor, telling(not progress))
         if result.stopped:
             raise KeyboardInterrupt
         if result.failed:

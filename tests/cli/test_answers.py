@@ -70,7 +70,12 @@ def test_list_by_kind_and_as_json(ask: Asking) -> None:
     assert {row["kind"] for row in rows} >= {"study", "loss", "probe", "phantom", "measure"}
     losses = [row["name"] for row in rows if row["kind"] == "loss"]
     assert [line.split()[0] for line in ask("list", "loss").out.splitlines()] == losses
-    assert "  auroc " in ask("list", "measure").out
+    (auroc,) = (row["summary"] for row in rows if row["name"] == "auroc")
+    assert auroc == (
+        "chance that an image with the target ranks above one without; higher is better "
+        "(probe performance, a contrast says its environment)"
+    )
+    assert any(line.split()[0] == "auroc" and line.endswith(auroc) for line in ask("list", "measure").out.splitlines())
 
 
 def test_show_prints_a_study_as_written_or_its_grid_as_it_would_run(ask: Asking, tmp_path: Path) -> None:
@@ -193,6 +198,9 @@ def test_a_finished_study_runs_nothing_and_says_so(ask: Asking, run_copy: Path, 
     assert answer.err.splitlines() == [
         "small: 6 trials, 2 recipes, 3 seeds; records in runs/small",
         "every trial and probe is done: nothing to train, comparisons are made anew",
+        "looking at the images once more, for pictures and cautions",
+        "making the comparisons",
+        "writing the page",
     ]
 
 

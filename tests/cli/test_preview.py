@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -60,12 +61,18 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
         assert f"asked {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
     (power,) = facts["power"]
     assert f"  {power['statement']}: {power['detectable']}" in text.out
+    rough = (
+        "a rough plan from 3 seeds, the test patients and Holm&#x27;s first step of 1 comparisons, assuming a value "
+    )
+    assert "  " + unescape(rough) in text.out
     assert re.search(r"6 trials, of which 6 are to be trained: about .+ with \d+ workers?", text.out)
     assert all(Path(picture).is_file() for picture in facts["pictures"])
 
     page = Path(facts["preview"]).read_text()
     assert text.out.splitlines()[-1] == f"preview: {facts['preview']}"
     assert "Is 1 &lt; 2 &amp; 3 &gt; 2?" in page
+    assert rough in page
+    assert not re.search(r"<p>\d+ images</p>", page), "the caption of the pictures has counted them"
     seen = Seen(page)
     assert seen.tags.count("img") == len(facts["pictures"])
     assert all(address.startswith("data:image/png;base64,") for address in seen.addresses)

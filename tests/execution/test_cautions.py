@@ -94,6 +94,17 @@ def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> N
     )
 
 
+def test_unseen_levels_of_folds_are_counted_over_all_of_them(images: Path, tmp_path: Path) -> None:
+    """Site C has 12 of the 120 images and no training row of any fold has it: every test row of it counts, once."""
+    asked = study(images)
+    asked["data"]["split"] = {"folds": 3}
+    asked["environments"] = {"train": {"where": {"site": ["A", "B"]}}, "all": {}}
+    said = [text for text in told(tmp_path, **asked) if "levels of" in text]
+    assert said == [
+        "'all' has levels of 'site' that no training image has (of its fold, all 3 together): C (12) of 120 images"
+    ]
+
+
 def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
     assert (
         told(

@@ -295,6 +295,8 @@ def test_detectable_difference_is_found_with_the_power_asked_for() -> None:
 def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions() -> None:
     assert planned(10, 100, 100, "auroc") < planned(5, 100, 100, "auroc") < planned(3, 100, 100, "auroc")
     assert planned(5, 400, 400, "auroc") < planned(5, 100, 100, "auroc") < planned(5, 100, 100, "auroc", family=4)
+    spread = Assumptions(seed_sd=0.05 / 2)  # a mean of four trainings varies half as much as one
+    assert planned(3, 100, 100, "auroc", folds=4) == pytest.approx(planned(3, 100, 100, "auroc", spread))
     assert math.isnan(planned(2, 100, 100, "auroc"))
     assert Assumptions().sentence.startswith("assuming a value near 0.8")
 

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
-    from assay.cli.request import Request
+    from assay.cli.request import Request, Settled
 
 app = typer.Typer(
     name="assay",
@@ -91,8 +91,10 @@ def _assay(
 ) -> None: ...
 
 
-def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
-    """A command that takes a study with all that can be asked of a run, and hands that to `act`."""
+def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
+    """A command that takes a study with all that can be asked of a run, and hands that to `act`
+    once nothing is wrong with it, which is found out before anything slow is imported.
+    """
 
     def command(
         spec: Spec,
@@ -107,7 +109,8 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
     ) -> None:
         from assay.cli.request import Request
 
-        act(Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json))
+        asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
+        act(asked, asked.settled())
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     return command
@@ -115,16 +118,16 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
 
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
 @_on_a_study
-def run(asked: Request) -> None:
+def run(asked: Request, settled: Settled) -> None:
     """Train what is missing, probe, compare, and write the report. Run again, it continues or says that all is done."""
     from assay.cli.run import run_command
 
-    run_command(asked)
+    run_command(asked, settled)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 @_on_a_study
-def preview(asked: Request) -> None:
+def preview(asked: Request, settled: Settled) -> None:
     """Show what a study will look at, before a second of training.
 
     Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
@@ -133,7 +136,7 @@ def preview(asked: Request) -> None:
     """
     from assay.cli.preview import preview_command
 
-    preview_command(asked)
+    preview_command(asked, settled)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")

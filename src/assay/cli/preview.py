@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.preview_confounders import visibility_lines
-from assay.cli.request import Request
+from assay.cli.request import Request, Settled
 from assay.core.tally import foremost, others
 from assay.shifts.environment import Achieved
+from assay.stats.power import Assumptions
 
 if TYPE_CHECKING:
     from assay.execution.preview import Preview, Shown
     from assay.execution.run import Prepared
 
-ASSUMPTIONS = "What a contrast can detect with 80 % power (assumptions: docs/statistics.md)"
+POWER_HEAD = "What a contrast can detect with 80 % power"
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,21 @@ class Found:
     folder: Path
 
 
-def preview_command(asked: Request) -> None:
+def preview_command(asked: Request, settled: Settled) -> None:
     """Print the tables, and write the pictures and a page of both to `<run folder>/preview/`."""
-    spec = asked.spec
-
     from assay.cli.preview_page import write_preview
-    from assay.execution.device import choose_device
     from assay.execution.executors import executor_for
     from assay.execution.power import detectable_differences
     from assay.execution.preview import make_preview
     from assay.execution.reading import reading_shown
-    from assay.execution.run import prepare, run_folder
+    from assay.execution.run import prepare
     from assay.store.folder import PREVIEW, RunFolder
     from assay.store.lock import working_in
 
-    folder = run_folder(spec, asked.scale, asked.out) / PREVIEW
-    device = choose_device(asked.device)
+    spec, root, device = settled.spec, settled.root, settled.device
+    folder = root / PREVIEW
     with reading_shown(asked.json) as told:
-        prepared = prepare(spec, folder.parent, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
+        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     with working_in(folder):
         RunFolder(folder).remove_partial_files()
         preview = make_preview(spec, prepared.population, folder)
@@ -75,14 +73,28 @@ def text_lines(found: Found) -> list[str]:
             lines += [f"  {association(tie)}", *_counts(tie)]
     lines += visibility_lines(found.preview.visibility)
     lines += [line for text in found.preview.doubts for line in ("", f"doubt: {text}")]
-    lines += ["", ASSUMPTIONS] if found.power else []
+    lines += ["", POWER_HEAD] if found.power else []
     lines += [f"  {line}" for line in power_lines(found)]
+    lines += [f"  {text}" for text in rough(found)]
     return [*lines, "", size(found)]
 
 
 def power_lines(found: Found) -> list[str]:
     """What each comparison can detect, or why that cannot be said."""
     return [f"{row['statement']}: {row['reason'] or row['detectable']}" for row in found.power]
+
+
+def rough(found: Found) -> list[str]:
+    """What the figures of power are made from and how far they go; nothing where there is no figure."""
+    if all(row["detectable"] is None for row in found.power):
+        return []
+    folds = found.prepared.population.folds
+    each = f" of {folds} folds" if folds > 1 else ""
+    return [
+        f"a rough plan from {found.prepared.spec.seeds} seeds{each}, the test patients and Holm's first step of "
+        f"{len(found.power)} comparisons, {Assumptions().sentence} (docs/statistics.md)",
+        "differences that studies find are mostly smaller: what the run itself could detect stands in its report",
+    ]
 
 
 def size(found: Found) -> str:

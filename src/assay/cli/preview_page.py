@@ -6,7 +6,7 @@ import base64
 from html import escape
 from pathlib import Path
 
-from assay.cli.preview import ASSUMPTIONS, Found, association, core_line, cross_table, power_lines, size, told_of
+from assay.cli.preview import POWER_HEAD, Found, association, core_line, cross_table, power_lines, rough, size, told_of
 from assay.cli.preview_confounders import visibility_table
 from assay.shifts.environment import Achieved
 from assay.store.files import Row, write_text
@@ -31,7 +31,8 @@ def write_preview(found: Found) -> Path:
     parts += [_paragraph(core_line(found))]
     for shown in found.preview.environments:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
-        parts += [f"<h2>{escape(shown.name)}</h2>", sheet, _paragraph(shown.size)]
+        counted = sheet and not shown.of  # its caption counts the images, of the first fold where there are folds
+        parts += [f"<h2>{escape(shown.name)}</h2>", sheet, "" if counted else _paragraph(shown.size)]
         parts += [_association(tie) for tie in told_of(found, shown)]
     changed = [row for row in found.preview.pictures if row["kind"] == "confounder"]
     parts += ["<h2>Each confounder, without and with it</h2>"] if changed else []
@@ -48,7 +49,7 @@ def write_preview(found: Found) -> Path:
 
 def _power(found: Found) -> str:
     items = "".join(f"<li>{escape(line)}</li>" for line in power_lines(found))
-    return f"<h2>{escape(ASSUMPTIONS)}</h2><ul>{items}</ul>"
+    return f"<h2>{escape(POWER_HEAD)}</h2><ul>{items}</ul>" + "".join(map(_paragraph, rough(found)))
 
 
 def _document(title: str, body: str) -> str:

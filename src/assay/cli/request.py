@@ -23,7 +23,26 @@ class Request:
     skip_bad_rows: bool
     json: bool
 
-    @property
-    def spec(self) -> StudySpec:
-        """The checked study. Raises SpecError with all that is wrong."""
-        return parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale)
+    def settled(self) -> Settled:
+        """What is to be done and where, before anything slow is imported or read.
+
+        Raises SpecError with all that is wrong with the study and for a device that is not there, StoreError when
+        nothing can be written to the run folder.
+        """
+        spec = parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale)
+
+        from assay.execution.device import choose_device
+        from assay.store.place import require_writable, run_folder
+
+        root = run_folder(spec, self.scale, self.out)
+        require_writable(root)
+        return Settled(spec, root, choose_device(self.device))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The checked study, its run folder, and the device as `choose_device` gives it."""
+
+    spec: StudySpec
+    root: Path
+    device: str

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from assay.cli.request import Request
+from assay.cli.request import Request, Settled
 
 if TYPE_CHECKING:
     from assay.execution.run import Prepared, Result
@@ -15,28 +15,26 @@ if TYPE_CHECKING:
 MOST_REASONS = 8
 
 
-def run_command(asked: Request) -> None:
+def run_command(asked: Request, settled: Settled) -> None:
     """Run, and end with the exit code that says how it went. Only what is wanted stands on standard output."""
-    spec = asked.spec
-
-    from assay.execution.device import choose_device
     from assay.execution.executors import executor_for
-    from assay.execution.progress import display_for
+    from assay.execution.progress import display_for, telling
     from assay.execution.reading import reading_shown
-    from assay.execution.run import prepare, run_folder, run_study
+    from assay.execution.run import prepare, run_study
 
-    device, json = choose_device(asked.device), asked.json
-    root = run_folder(spec, asked.scale, asked.out)
+    json, device = asked.json, settled.device
     stopping = threading.Event()
     executor, count = executor_for(asked.workers, device, stopping.set)
     with reading_shown(json) as told:
-        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
+        prepared = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     if json:
         print(jsonlib.dumps(_planned(prepared, count)), flush=True)
     else:
         for line in plan_lines(prepared, count):
             print(line, file=sys.stderr, flush=True)
-    result = run_study(prepared, lambda tasks: display_for(tasks, count, json, stopping.is_set), executor)
+    result = run_study(
+        prepared, lambda tasks: display_for(tasks, count, json, stopping.is_set), executor, telling(json)
+    )
     if json:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:

@@ -25,6 +25,7 @@ from assay.execution.half_doses import half_dose_rows
 from assay.execution.jobs import Place
 from assay.execution.map_rows import free_response_rows, plane_rows
 from assay.execution.pooled import Folds
+from assay.execution.progress import Stage
 from assay.execution.sources import Source
 from assay.execution.start_rows import recipe_rows, start_rows
 from assay.execution.stated import stated
@@ -39,11 +40,16 @@ from assay.store import schema
 from assay.store.files import Row, read_json
 
 
-def analyse(plan: Plan, place: Place, population: Population) -> None:
-    """Make every table under `tables/` and every picture under `pictures/` anew; keep what they need of the data."""
+def analyse(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
+    """Make every table under `tables/` and every picture under `pictures/` anew; keep what they need of the data.
+
+    stage: hears what is done next.
+    """
+    stage("looking at the images once more, for pictures and cautions")
     gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
     described = describe(gathered, population)
     keep(place.folder, described)
+    stage("making the comparisons")
     _tabulate(gathered, place, described)
 
 

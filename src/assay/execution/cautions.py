@@ -3,6 +3,7 @@ already there."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -25,7 +26,9 @@ SEVERAL = 0.05
 
 
 def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[str, ...]:
-    """Sentences, each with its figures; rows are those of the first seed and fold. looked: as previews look at it."""
+    """Sentences, each with its figures; rows are those of the first seed, of all folds together where images are
+    counted. looked: as previews look at it.
+    """
     return (
         *_proxies(population),
         *_unseen(spec, population),
@@ -56,14 +59,11 @@ def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
         if key in seen:
             continue
         seen.add(key)
-        train = population.training(point.train, spec.first_seed)[0].table
-        scene = population.scene(point.tests, spec.first_seed)
         asked = [
             factor for factor in population.factors if factor.role != "core" or factor.name not in point.train.where
         ]
-        for name in scene.names:
-            for text in _unseen_in(name, train, scene.environment(name).table, asked):
-                said.setdefault(text, []).append(point)
+        for text in _unseen_by(point, spec.first_seed, population, asked):
+            said.setdefault(text, []).append(point)
     for text, points in said.items():
         yield text if len(points) == len(seen) else f"{text} ({points[0].label})"
 
@@ -79,19 +79,37 @@ def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
     yield from said
 
 
-def _unseen_in(name: str, train: FactorTable, test: FactorTable, factors: Sequence[Factor]) -> Iterator[str]:
+def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: Sequence[Factor]) -> Iterator[str]:
     """factors: of the images themselves, without the core one where training is restricted in it, as on lesions alone.
-    Marks, which the study sets, are with all or none where a dose is 1 or 0.
+    Marks, which the study sets, are with all or none where a dose is 1 or 0. Each fold's test rows are held against its
+    own training rows.
     """
-    for factor in factors:
-        if not factor.levels:
-            continue
-        trained = set(np.unique(train.columns[factor.name]).tolist())
-        codes, counts = np.unique(test.columns[factor.name], return_counts=True)
-        new = [(int(code), int(n)) for code, n in zip(codes, counts, strict=True) if code >= 0 and code not in trained]
-        if new:
-            levels = ", ".join(f"{factor.levels[code]} ({n:,})" for code, n in new)
-            yield f"'{name}' has levels of '{factor.name}' that no training image has: {levels} of {len(test):,} images"
+    images: Counter[str] = Counter()
+    new: dict[tuple[str, str], Counter[int]] = {}
+    for fold in range(population.folds):
+        train = population.training(point.train, seed, fold)[0].table
+        scene = population.scene(point.tests, seed, fold)
+        for name in scene.names:
+            test = scene.environment(name).table
+            images[name] += len(test)
+            for factor in factors:
+                if factor.levels:
+                    new.setdefault((name, factor.name), Counter()).update(_not_trained(factor, train, test))
+    levels = {factor.name: factor.levels for factor in factors}
+    each = f" (of its fold, all {population.folds} together)" if population.folds > 1 else ""
+    for (name, factor), counts in new.items():
+        if counts:
+            found = ", ".join(f"{levels[factor][code]} ({n:,})" for code, n in sorted(counts.items()))
+            of = f"{found} of {images[name]:,} images"
+            yield f"'{name}' has levels of '{factor}' that no training image has{each}: {of}"
+
+
+def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[int, int]:
+    """Level codes of test rows that no training row has, each with its number of test rows."""
+    trained = set(np.unique(train.columns[factor.name]).tolist())
+    codes, counts = np.unique(test.columns[factor.name], return_counts=True)
+    found = zip(codes.tolist(), counts.tolist(), strict=True)
+    return {int(code): int(n) for code, n in found if code >= 0 and code not in trained}
 
 
 def _columns(spec: StudySpec, population: Population) -> Iterator[str]:

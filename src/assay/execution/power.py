@@ -35,7 +35,7 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
     positives, negatives = counts[-1], sum(counts[:-1])
     if rests_on(stated.measure, positives, negatives) is None:
         return {**entry, "reason": "a measure whose variance no plan knows: known once it has run"}
-    difference = planned(spec.seeds, positives, negatives, stated.measure, Assumptions(), family)
+    difference = planned(spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds)
     if stated.at in (DOSES, MATCHED):
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent

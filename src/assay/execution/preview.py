@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay.core.dose import dose_axis
@@ -59,14 +59,18 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     """
     gallery = Gallery(folder, population.scale, population.folds)
     environments = distinct_environments(spec.points, population, spec.first_seed)
-    pictures = [gallery.sheet(environment, name) for name, _, environment in environments]
+    heads = headed(environments, spec.points)
+    pictures = [gallery.sheet(found[-1], head) for found, head in zip(environments, heads, strict=True)]
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
     for factor in (factor for factor in scene.changeable() if factor not in drawn):
         pictures += gallery.pairs(scene, factor, {})
     marks = dict.fromkeys((change.name for change in changes), ())
-    shown = tuple(_shown(spec, population, *found, marks) for found in environments)
+    shown = tuple(
+        replace(_shown(spec, population, *found, marks), name=head)
+        for found, head in zip(environments, heads, strict=True)
+    )
     doubted = (*_doubts(spec, environments), *cautions(spec, population, looked))
     return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted)
 
@@ -102,6 +106,38 @@ def _shown(
     whole = Folds(population, spec.probes).whole(point.tests, own, environment)
     of = f", all {count} folds together" if own in point.tests else f", the first of {count} folds"
     return Shown(name, len(whole), of, environment.achieved)
+
+
+def headed(found: Sequence[tuple[str, str, Environment]], points: Sequence[RecipePoint]) -> list[str]:
+    """What a reader is to call the environments of `distinct_environments`: those of one name are told apart by the
+    axes along which their rows change, not by all that a recipe is.
+    """
+    coordinates = {point.label: point.coordinates for point in points}
+    heads: list[str] = []
+    for name, recipe, _ in found:
+        own = name.removesuffix(f" ({recipe})")
+        axes = _telling(own, points) if recipe else ()
+        heads.append(f"{own} ({' · '.join(coordinates[recipe][axis] for axis in axes)})" if axes else name)
+    return heads
+
+
+def _telling(name: str, points: Sequence[RecipePoint]) -> tuple[str, ...]:
+    """The axes, in order, whose values say which environment of this name a recipe has, without those that tell nothing
+    more; none where all of them do not tell.
+    """
+    rows = [canonical_json((p.train if name == "train" else p.tests[name]).for_training()) for p in points]
+    axes = list(points[0].coordinates)
+    for axis in reversed(axes.copy()):  # an axis that is not needed to tell is left out
+        without = [one for one in axes if one != axis]
+        if _tell(without, points, rows):
+            axes = without
+    return tuple(axes) if _tell(axes, points, rows) else ()
+
+
+def _tell(axes: Sequence[str], points: Sequence[RecipePoint], rows: Sequence[str]) -> bool:
+    """Whether recipes with the same values on these axes have the same rows."""
+    values = [tuple(point.coordinates[axis] for axis in axes) for point in points]
+    return len(set(zip(values, rows, strict=True))) == len(set(values))
 
 
 def distinct_environments(

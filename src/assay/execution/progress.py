@@ -21,6 +21,15 @@ STOPPING = "stopping once checkpoints are written; Ctrl-C again stops at once"
 DOUBT = 0.02  # the expectation weighs as much as this share of the work that was seen
 
 
+Stage = Callable[[str], None]
+"""Hears what is done next where nothing can be counted."""
+
+
+def telling(quietly: bool) -> Stage:
+    """A stage told as a line on standard error; nothing when quiet."""
+    return (lambda _: None) if quietly else lambda text: print(text, file=sys.stderr, flush=True)
+
+
 class Display(Protocol):
     """Shows events; used as a context manager around a run."""
 

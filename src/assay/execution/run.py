@@ -18,6 +18,7 @@ from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.leftovers import check_weights, sweep
+from assay.execution.progress import Stage, telling
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
 from assay.execution.starts import check_layers, check_starts
 from assay.execution.stated import state
@@ -80,11 +81,6 @@ class Result:
     page: Path | None
 
 
-def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
-    """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
-    return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
-
-
 def prepare(
     spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, told: Told = untold
 ) -> Prepared:
@@ -126,16 +122,17 @@ def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dic
     return {name: inputs_of(starts[name], source.data, source.recipe.task) for name, source in spec.sources.items()}
 
 
-def run_study(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
+def run_study(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage | None = None) -> Result:
     """Carry out a prepared study and write its tables and page. Failures are kept and the rest goes on.
 
+    stage: hears what is done after the last task.
     Raises StoreError when another run works in the folder.
     """
     with working_in(prepared.place.root):
-        return _run(prepared, watch, executor)
+        return _run(prepared, watch, executor, stage or telling(quietly=True))
 
 
-def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
+def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> Result:
     plan, place, population = prepared.plan, prepared.place, prepared.population
     folder = place.folder
     state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
@@ -148,7 +145,8 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor) -> Result:
     page = None
     if not outcome.stopped:
         with folder.tables_made_of(stamp(plan)):
-            analyse(plan, place, population)
+            analyse(plan, place, population, stage)
+        stage("writing the page")
         page = write_page(folder.root)
     ended = [folder.record("trials", id)["status"] for id in sorted(trials) if folder.complete("trials", id)]
     return Result(

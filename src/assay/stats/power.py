@@ -44,8 +44,8 @@ def detectable(standard_error: float, df: float, power: float = POWER, alpha: fl
 class Assumptions:
     """What is taken for granted when nothing has run yet. Defaults are what small trials of the phantom study showed.
 
-    value: AUROC or share expected. seed_sd: standard deviation over seeds of the paired difference. correlation: of two
-    recipes' contributions of the same patient.
+    value: AUROC or share expected. seed_sd: standard deviation over seeds of the paired difference, of one training a
+    seed. correlation: of two recipes' contributions of the same patient.
     """
 
     value: float = 0.8
@@ -72,12 +72,19 @@ def rests_on(name: str, positives: int, negatives: int) -> int | None:
 
 
 def planned(
-    seeds: int, positives: int, negatives: int, name: str, assumed: Assumptions | None = None, family: int = 1
+    seeds: int,
+    positives: int,
+    negatives: int,
+    name: str,
+    assumed: Assumptions | None = None,
+    family: int = 1,
+    folds: int = 1,
 ) -> float:
     """The difference that a contrast could detect at 80 % power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
-    it is at most that of a share, which is what is taken. NaN under 3 seeds, under 2 patients of a class where the
+    it is at most that of a share, which is what is taken. With folds a seed's value is the mean of as many trainings,
+    taken for independent. NaN under 3 seeds, under 2 patients of a class where the
     measure ranks one above the other, under 2 patients behind it otherwise, and where `rests_on` says None.
     """
     patients = rests_on(name, positives, negatives)
@@ -86,7 +93,7 @@ def planned(
         return float("nan")
     given = assumed or Assumptions()
     single = patient_variance(given.value, positives, negatives, name)
-    between, within = given.seed_sd**2 / seeds, 2 * single * (1 - given.correlation)
+    between, within = given.seed_sd**2 / (seeds * folds), 2 * single * (1 - given.correlation)
     df = float(degrees(np.array(between), np.array(between + within), seeds - 1, patients - 1))
     return detectable(float(np.sqrt(between + within)), df, alpha=0.05 / family)
 
