@@ -79,6 +79,14 @@ MEANINGS: dict[str, str] = {
     "rank-accuracy": "share of a heat-map's greatest pixels that lie on the factor",
     "pointing-game": "share of heat-maps whose greatest pixel lies on the factor",
     "pixel-average-precision": "average precision of a heat-map for the factor's pixels",
+    "deletion": "probability left as a heat-map's greatest pixels are taken away first",
+    "insertion": "probability regained as a heat-map's greatest pixels come back first",
+    "sensitivity-n": "correlation of what a heat-map gives to parts and what the log-odds lose without them",
+    "lesion-effect": "what the log-odds lose when an image is drawn again without its lesions",
+    "removal-agreement": "correlation of that loss and the share of the heat-map on the lesion",
+    "attributed-effect": "sum of a heat-map over the lesion, for explainers that add up",
+    "erasure-effect": "what the log-odds lose when a lesion is painted over",
+    "erasure-effect-over-elsewhere": "that less the loss when as many pixels elsewhere are",
     "sanity-rank-correlation": "likeness of a heat-map to that of weights drawn anew, by ranks",
     "sanity-ssim": "the same, by structure",
     "decodability": "how well a linear decoder reads the factor from the layer; chance .5",
@@ -104,7 +112,7 @@ _LOWER = frozenset(
         "brier", "calibration-error", "log-loss", "hd95", "surface-distance", "pixel-calibration-error",
         "pixel-calibration-error-boundary", "pixel-calibration-error-background", "false-positive-rate",
         "false-positive-area", "distorted-error", "distorted-calibration-error", "distorted-error-increase",
-        "place-called", "place-found", *(f"false-positive-rate-at-{level}" for level in (80, 90, 95)),
+        "place-called", "place-found", "deletion", *(f"false-positive-rate-at-{level}" for level in (80, 90, 95)),
     }
 )  # fmt: skip
 _HIGHER = frozenset(
@@ -114,7 +122,7 @@ _HIGHER = frozenset(
         "iou", "pixel-precision", "pixel-recall", "surface-dice", "lesion-sensitivity", "auroc-top-mean",
         "average-precision-top-mean", "auroc-area", "average-precision-area", "free-response-area", "distorted-auroc",
         "distorted-auroc-macro", "stability", "accuracy-kept", "mass-accuracy", "rank-accuracy", "pointing-game",
-        "pixel-average-precision",
+        "pixel-average-precision", "insertion", "sensitivity-n",
         *(f"sensitivity-at-specificity-{level}" for level in (80, 90, 95)),
     }
 )  # fmt: skip
