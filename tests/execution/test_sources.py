@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tests.execution.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
+from assay.core.axes import label
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.environment_spec import EnvironmentSpec
@@ -101,6 +102,26 @@ def test_trials_begin_with_the_trunk_of_their_source_and_a_head_of_their_own(tmp
         assert torch.equal(ours, own.state_dict()[name] if name.startswith("head") else value), name
 
 
+def test_of_a_source_a_start_can_take_the_means_and_variances_alone(tmp_path: Path):
+    statistics = {"random-statistics": {"source": "large"}}
+    folder = run(tmp_path, recipe={**STUDY["recipe"], "initialisation": ["large", statistics]})
+    plan = stored_study(folder).plan
+    (source,) = plan.sources
+    assert {start_id(trial.training.recipe) for trial in plan.trials} == {source.id}
+    assert len({trial.id for trial in plan.trials}) == 2
+    assert {trial.point.coordinates["initialisation"] for trial in plan.trials} == {"large", label(statistics)}
+    own, drawn = sorted(plan.trials, key=lambda trial: "statistics" in trial.training.recipe.initialisation.params)
+    taken, redrawn = (network_of(trial.training, Inputs(1, 32, 2)).state_dict() for trial in (own, drawn))
+    large = [name for name, value in taken.items() if name.startswith("trunk") and value.numel() >= 1000]
+    for name in large:
+        ours, theirs = redrawn[name].double(), taken[name].double()
+        assert not torch.allclose(ours, theirs)
+        assert abs(ours.mean() - theirs.mean()) < 5 * theirs.std() / theirs.numel() ** 0.5
+        assert 0.8 < ours.std() / theirs.std() < 1.25
+    assert len(large) > 1
+    assert all(not value.any() for name, value in redrawn.items() if name.endswith("running_mean"))
+
+
 def test_a_sources_name_covers_all_that_decides_it_and_a_trials_name_its_source(tmp_path: Path):
     plain = prepared(tmp_path)
     images = {**LARGE, "data": {**LARGE["data"], "train": 96}}
@@ -141,11 +162,11 @@ def test_a_source_and_a_trial_that_are_trained_alike_have_names_of_their_own(tmp
 
 
 def test_sources_on_files_are_refused(tmp_path: Path):
-    for label in ("well", "ill"):
-        (tmp_path / "images" / label).mkdir(parents=True)
+    for kind in ("well", "ill"):
+        (tmp_path / "images" / kind).mkdir(parents=True)
         for number in range(6):
-            pixels = np.full((32, 32), 20 * number + (label == "ill"), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{number}.png")
+            pixels = np.full((32, 32), 20 * number + (kind == "ill"), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / kind / f"{number}.png")
     with pytest.raises(SpecError, match="source 'large' is trained on images from files, which may be the study's own"):
         prepared(tmp_path, sources={"large": {"data": {"classes": str(tmp_path / "images"), "size": 32}}})
 
@@ -263,6 +284,14 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "the registered name": (
         {"recipe": {"initialisation": {"source": {"name": "large"}}}},
         "a source is named like any other start: large",
+    ),
+    "the statistics of no source": (
+        {"recipe": {"initialisation": {"random-statistics": {"source": "larg"}}}},
+        "unknown source 'larg': did you mean 'large'?",
+    ),
+    "the statistics of a source and of a file": (
+        {"recipe": {"initialisation": {"random-statistics": {"source": "large", "prefix": "model."}}}},
+        "a source says all of prefix itself; leave it out, or `source`",
     ),
     "the name of an initialisation": (
         {"sources": {"random": LARGE}},

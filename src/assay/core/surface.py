@@ -11,7 +11,7 @@ from typing import Any, cast
 from assay.core.axes import label
 from assay.core.component import Component
 from assay.core.document import Keys, mapping_of
-from assay.core.errors import SpecError, nearest
+from assay.core.errors import SpecError, nearest, unknown_name
 from assay.core.explain import checked, hint
 from assay.core.paths import begins_with_variable, filled, unset
 from assay.core.problems import Problems, shorten
@@ -157,7 +157,24 @@ def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | No
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
         problems.add(keys, value, what)
         return None
-    return made
+    of = str(made.params.get("source", "")) if made is not None and made.name == "random-statistics" else ""
+    return _statistics(of, value, keys, problems) if of else made
+
+
+def _statistics(of: str, value: Any, keys: Keys, problems: Problems) -> Component | None:
+    """`{random-statistics: {source: natural}}`: of a source that the study trains."""
+    sources = mapping_of(problems.document.values.get("sources")) or {}
+    trained = [name for name, item in sources.items() if "initialisation" not in (mapping_of(item) or {})]
+    beside = sorted(set(dict[str, Any](value["random-statistics"])) - {"source"})
+    if of not in trained:
+        what = unknown_name("source", of, trained) if trained else "this study trains no source; give a file's `path`"
+        problems.add((*keys, "random-statistics", "source"), of, what)
+    elif beside:
+        what = f"a source says all of {beside[0]} itself; leave it out, or `source`"
+        problems.add((*keys, "random-statistics", beside[0]), value["random-statistics"][beside[0]], what)
+    else:
+        return Component(kind="initialisation", name="source", params={"name": of, "statistics": True})
+    return None
 
 
 def named_start(name: str, value: Any, problems: Problems) -> Component | None:

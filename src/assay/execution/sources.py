@@ -74,7 +74,8 @@ def settled(
 
 def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
     """The recipe with a start that is named by its id."""
-    start = Component(kind="initialisation", name="source", params={"id": id})
+    given = recipe.initialisation.params
+    start = Component(kind="initialisation", name="source", params={**given, "name": "", "id": id})
     return recipe.model_copy(update={"initialisation": start})
 
 

@@ -60,7 +60,15 @@ def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
 
 def _called(point: RecipePoint) -> str:
     """As on its axis; without one, a source by its name."""
-    return point.coordinates.get(AXIS) or start_of(point.recipe) or point.recipe.initialisation.label
+    own = point.recipe.initialisation
+    named = "" if own.params.get("statistics") else start_of(point.recipe)
+    return point.coordinates.get(AXIS) or named or own.label
+
+
+def _what(component: Component) -> str:
+    if component.params.get("statistics"):
+        return "random weights with the mean and variance of every tensor of what this study trained on other images"
+    return WHAT.get(component.name, component.label)
 
 
 def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
@@ -73,7 +81,7 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
     return {
         "start": called,
         "kind": component.name,
-        "what": WHAT.get(component.name, component.label) + _stage(source, gathered),
+        "what": _what(component) + _stage(source, gathered),
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),

@@ -100,6 +100,7 @@ class SourceParams(Params):
 
     name: str = Field("", description="which of the study's `sources`")
     id: str = Field("", description="the hash of all that decides its weights, which names its folder in the cache")
+    statistics: bool = Field(False, description="whether weights are drawn with its layers' means and variances alone")
 
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -150,6 +151,7 @@ class RandomStatisticsParams(_WeightsParams):
 
     file_hashes: ClassVar[Mapping[str, str]] = {"path": "sha256"}
     path: str = Field("", description="the weights file; left out: the weights that timm publishes")
+    source: str = Field("", description="in place of a file: which of the sources that the study trains itself")
     sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="of the file, found when left out; another file is refused"
     )

@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.data.cache import default_cache_root
 from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
-from assay.recipes.initialisation import with_trunk
+from assay.recipes.initialisation import redraw, with_trunk
 from assay.recipes.weights.load import Start
 
 
@@ -19,11 +20,13 @@ from assay.recipes.weights.load import Start
 class FromSource:
     """The trunk of a source that was trained with the same architecture; its head is left out, and its decoder.
 
-    id: names its folder in the cache.
+    id: names its folder in the cache. statistics: whether weights are drawn with its layers' means and variances, as
+    `RandomStatistics` does, and nothing else is taken but how it scales images.
     """
 
     id: str
     name: str = ""
+    statistics: bool = False
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError when the source is not in the cache."""
@@ -32,6 +35,8 @@ class FromSource:
         if not path.is_file():
             raise WeightsError(f"source {self.id} is not in {path.parent.parent}: run its study again, which trains it")
         metadata = load_weights(target, path, ("trunk", "scaling"))
+        if self.statistics:
+            redraw(target.trunk, int(torch.randint(2**62, ())))
         before = cast(dict[str, Any], json.loads(metadata.get("start", "{}")))
         target.start = Start(
             file=f"source {self.id}",
