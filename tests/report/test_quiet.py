@@ -15,6 +15,7 @@ from tests.report.reading import tables_of
 
 from assay.report.evidence import Evidence
 from assay.report.outline import outline
+from assay.report.performance import cost
 from assay.report.quiet import conventions, planes, trade
 from assay.store.files import Row
 
@@ -195,3 +196,12 @@ def test_one_convention_alone_needs_no_table(kept: tuple[str, ...]) -> None:
     response = [{**of_recipe("dice"), "environment": "both", "threshold": 0.0, "false_positives": 0.5,
                  "sensitivity": 0.8}]  # fmt: skip
     assert conventions(evidence(estimates=rows, free_response=response)) is None
+
+
+def test_an_environment_in_which_a_measure_can_have_no_value_is_not_drawn() -> None:
+    alarms = both_budgets(MATCHED, "lesion-free", ALARMS)
+    none = [{**row, "environment": "lesions", "value": math.nan, "low": math.nan, "high": math.nan} for row in alarms]
+    drawn = cost(evidence(estimates=[*none, *alarms]))
+    assert drawn is not None
+    assert drawn.title == "False-positive rate at 90 % sensitivity in lesion-free"
+    assert "undefined" not in drawn.note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from assay.report.choosing import ROWS, compared, decisive, is_overall, overall, some_levels
@@ -20,7 +21,7 @@ FIRST_SCREEN = 3
 
 def cost(evidence: Evidence) -> Figure | None:
     """For the first screen: performance in up to three environments, the compared ones among them."""
-    rows = overall(evidence)
+    rows = _told(overall(evidence))
     if not rows:
         return None
     there = [name for name in evidence.outline.environments if any(row["environment"] == name for row in rows)]
@@ -37,7 +38,7 @@ def cost(evidence: Evidence) -> Figure | None:
 
 def by_environment(evidence: Evidence) -> Figure | None:
     """Every environment and every level, at the slice shown."""
-    rows = overall(evidence)
+    rows = _told(overall(evidence))
     if not rows:
         return None
     names = distinct(row["environment"] for row in rows)
@@ -65,6 +66,12 @@ def by_budget(evidence: Evidence) -> Figure | None:
     plot = plot_of(evidence, outline.measure, groups, levels, along, chance)
     title = _gain(evidence, rows, decisive(evidence, names))
     return curves("budgets", title, slice_note(evidence, note, budget=False), plot, rows)
+
+
+def _told(rows: Sequence[Row]) -> list[Row]:
+    """Without environments in which the measure has no value at all, as false alarms have none among lesions."""
+    known = {row["environment"] for row in rows if not math.isnan(row["value"])}
+    return [row for row in rows if row["environment"] in known]
 
 
 def _gain(evidence: Evidence, rows: Sequence[Row], environment: str) -> str:
@@ -95,7 +102,7 @@ def _shift(evidence: Evidence, rows: Sequence[Row], names: Sequence[str], main: 
     both = [(found[main], found[first]) for found in by_level.values() if main in found and first in found]
     word, count = sides(both) if main != first else ("", 0)
     if not word:
-        return f"{name} in {listed(list(names))}"
+        return f"{name[:1].upper()}{name[1:]} in {listed(list(names))}"
     return f"{name} is {word} in {main} than in {first}{with_levels(count, len(both), evidence.outline.axis)}"
 
 
