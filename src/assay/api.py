@@ -135,6 +135,16 @@ class Run:
 
         return rebuild(self.folder)
 
+    def export(self, start: str, path: str | Path, *, seed: int | None = None, fold: int = 0) -> Path:
+        """Write the weights of a start that the study trained itself as safetensors that timm reads; returns the path.
+
+        start: the name of one of the study's `sources`. seed: the first unless said. Raises StoreError for a name, seed
+        or fold that the study lacks, or one that is of no use; WeightsError where its weights left the cache.
+        """
+        from assay.execution.exports import export_start
+
+        return export_start(self.folder, start, Path(path), seed, fold)
+
 
 def open_run(folder: str | Path) -> Run:
     """A run folder. Raises StoreError when it holds no study."""

@@ -19,6 +19,7 @@ COLUMNS = {
     "manufacturer",
     "chest-xray": "image finding labels patient sex age view origin",
     "dermoscopy": "image melanoma lesion sex age site",
+    "fundus": "image grade patient eye macular_edema origin repeat_of",
     "foot-ulcer": "image mask split lesion_fraction",
     "polyp": "image mask kind lesion_fraction",
 }
@@ -33,6 +34,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).mkdir()
         with (tmp_path / name / "data.csv").open("w", newline="") as file:
             csv.writer(file).writerow(columns.split())
+    (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
     (tmp_path / "weights").mkdir()
     for name in WEIGHTS:
         (tmp_path / "weights" / f"{name}.safetensors").write_text(name)

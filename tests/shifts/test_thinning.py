@@ -20,7 +20,7 @@ from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved, positive
 from assay.shifts.choosing import preference
 from assay.shifts.phantom_population import PhantomPopulation
-from assay.shifts.thinning import first_rows
+from assay.shifts.thinning import first_patients, first_rows
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -153,3 +153,69 @@ def test_a_phantom_has_no_more_than_data_train_says(phantom: PhantomPopulation):
     assert str(refused.value) == (
         "environment 'train': 201 rows are asked for; there are 200 in data.train: ask for fewer"
     )
+
+
+def eyes(patients: int) -> FactorTable:
+    """Two rows a patient but for every fifth, who has one; the right eye's grade is at most one above the left's."""
+    draws = np.random.default_rng(4)
+    left = draws.integers(0, 4, patients)
+    grade = np.stack([left, left + draws.integers(0, 2, patients)], axis=1)
+    there = np.ones((patients, 2), dtype=bool)
+    there[::5, 1] = False
+    patient = np.repeat(np.arange(patients), 2)[there.reshape(-1)]
+    number = np.arange(len(patient))
+    classes = ("0", "1", "2", "3", "4")
+    return FactorTable(number, grade.reshape(-1)[there.reshape(-1)], patient, classes, (), {})
+
+
+def of_patients(table: FactorTable, fraction: float, seed: int = 0) -> FactorTable:
+    return first_patients("train", table, fraction, (), preference(table.row, seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(10, 300), st.integers(0, 5), st.floats(0.2, 1), st.floats(0.2, 1))
+def test_shares_of_patients_are_nested_and_keep_both_eyes(patients: int, seed: int, one: float, other: float):
+    table = eyes(patients)
+    few, many = (of_patients(table, share, seed) for share in sorted((one, other)))
+    assert set(few.row) <= set(many.row)
+    assert len(np.unique(few.patient)) == round(min(one, other) * patients)
+    for taken in (few, many):
+        assert set(taken.row) == set(table.row[np.isin(table.patient, taken.patient)])
+
+
+def test_a_share_of_patients_holds_them_by_their_worse_eye():
+    """Of 1,000 patients a tenth: each worst grade has a tenth of its patients, within one."""
+    table = eyes(1000)
+    worst = np.array([table.target[table.patient == patient].max() for patient in range(1000)])
+    taken = np.unique(of_patients(table, 0.1).patient)
+    for grade in range(5):
+        assert abs((worst[taken] == grade).sum() - (worst == grade).sum() / 10) <= 1
+
+
+def test_another_seed_takes_other_patients_and_a_share_of_one_takes_all():
+    table = eyes(200)
+    assert set(of_patients(table, 0.1, 0).patient) != set(of_patients(table, 0.1, 1).patient)
+    assert of_patients(table, 1.0) is table
+
+
+def test_a_share_of_fewer_than_two_patients_is_refused():
+    with pytest.raises(DataError, match=r"'train': fraction 0.01 of 100 patients is 1; at least 2 are needed"):
+        of_patients(eyes(100), 0.01)
+
+
+def test_a_phantom_takes_a_share_of_its_images(tmp_path):
+    data = DataSpec(phantom=Component(kind="phantom", name="nodule"), size=32, train=200, validation=20, test=20,
+                    core="margin")  # fmt: skip
+    drawn = PhantomPopulation(data, ArrayCache(tmp_path))
+    few, some, whole = (
+        drawn.training(EnvironmentSpec(split="train", fraction=share), 3)[0].table for share in (0.01, 0.1, 1.0)
+    )
+    assert (len(few), len(some), len(whole)) == (2, 20, 200)
+    assert set(few.row) <= set(some.row) <= set(whole.row)
+    plain = EnvironmentSpec(split="train")
+    assert EnvironmentSpec(split="train", fraction=1.0).for_training() == plain.for_training()
+
+
+def test_two_ways_to_say_how_much_are_refused():
+    with pytest.raises(ValueError, match="rows and fraction both say how much is trained on: keep one"):
+        EnvironmentSpec(split="train", rows=5, fraction=0.5)

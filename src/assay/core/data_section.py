@@ -19,11 +19,11 @@ from assay.core.surface import component, conditions, located, section
 SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 FILES_ONLY = (
-    "table", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient", "positive",
-    "channels", "factors", "where", "split", "pixel_size",
+    "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
+    "positive", "channels", "factors", "where", "split", "preprocessing", "pixel_size",
 )  # fmt: skip
 TABLE_ONLY = (
-    "target", "table", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
+    "target", "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
     "positive", "factors", "pixel_size",
 )  # fmt: skip
 
@@ -105,6 +105,12 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
         problems.add((*keys, "table"), data.table, "there is no such file in the folder", hint)
         return
     header = read_header(path)
+    for name in data.further:
+        beside = path.parent / name
+        if not beside.is_file():
+            problems.add((*keys, "further"), name, "there is no such file in the folder")
+            return
+        header = [*header, *read_header(beside), "table"]
     derived = LESION.name if has_masks(data) else ""
     for at, column in _columns(data):
         if column and column not in header and (at, column) != (("target",), derived):

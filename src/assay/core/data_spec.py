@@ -62,6 +62,7 @@ class DataSpec(Frozen):
     dataset: a public set as its makers publish it, whose columns Assay knows.
     folder: a CSV (`table`) beside images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
         `masks/` with equal stems when `table` is empty; or a COCO file (`table: annotations.json`).
+        further: other CSV files of the same folder, such as another clinic's, whose rows follow those of `table`.
     classes: one folder per class.
     medmnist: a MedMNIST `.npz` (2-D).
 
@@ -73,6 +74,8 @@ class DataSpec(Frozen):
     mask_values: value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for none;
         empty: lesion where a mask is above half of its range. Kinds are in the order of their least value.
     mask_inverted: lesion is where masks are dark.
+    preprocessing: what is done to photographs of the retina before they are kept: `circle-crop`, or that and
+        `ben-graham` (`assay.data.sources.retouch`).
     unmasked: what an image without a mask is: an error, free of lesions, or left out.
     """
 
@@ -91,6 +94,7 @@ class DataSpec(Frozen):
     test: Annotated[int, Field(ge=1)] = 1000
     # images from files
     table: str = "data.csv"
+    further: tuple[str, ...] = ()
     image: str = "image"
     mask: str = ""
     mask_format: Literal["file", "kaggle-rle", "kaggle-rle-rows", "coco-rle"] = "file"
@@ -103,7 +107,21 @@ class DataSpec(Frozen):
     factors: Mapping[str, FactorSpec] = {}
     where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
     split: SplitSpec = SplitSpec()
+    preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
     pixel_size: str = ""  # the column that holds mm per pixel, if any
+
+    @model_validator(mode="after")
+    def _images_alone(self) -> DataSpec:
+        if self.preprocessing and (self.mask or self.pixel_size or self.medmnist or self.masked_set):
+            raise ValueError("preprocessing cuts images, and masks and mm per pixel would not follow; leave one out")
+        if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
+            raise ValueError("ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]")
+        return self
+
+    @property
+    def masked_set(self) -> bool:
+        """Whether images are cut by their own layout or come with masks in folders: LIDC, `images/` and `masks/`."""
+        return bool(self.folder and not self.table) or bool(self.dataset and self.dataset.name == "lidc")
 
     @model_validator(mode="after")
     def _masks_mean_something(self) -> DataSpec:

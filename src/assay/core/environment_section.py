@@ -11,7 +11,9 @@ from assay.core.explain import checked, hint
 from assay.core.problems import Problems
 from assay.core.surface import as_number, component, conditions, entry_of, section
 
-ENVIRONMENT_KEYS = ("association", "interventions", "dose", "where", "difficulty", "rows", "crop", "split", "like")
+ENVIRONMENT_KEYS = (
+    "association", "interventions", "dose", "where", "difficulty", "rows", "fraction", "crop", "split", "like",
+)  # fmt: skip
 
 
 def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec | None:

@@ -74,6 +74,7 @@ class EnvironmentSpec(Frozen):
         rows are chosen; so `where: {texture: solid}` holds a factor constant.
     difficulty: factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
     rows: how many training rows are taken of those that all this leaves; all of them where it is not said.
+    fraction: the share of training patients that is taken, with all their rows, of those that all this leaves.
     crop: `lesion-free` shows, of photographs of lesions, windows without any (files with masks, tests only).
     split: the rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
     """
@@ -84,11 +85,19 @@ class EnvironmentSpec(Frozen):
     where: Mapping[str, Any] = {}
     difficulty: Mapping[str, Annotated[float, Field(ge=0, le=3)]] = {}
     rows: Annotated[int, Field(ge=1)] | None = None
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     crop: Literal["", "lesion-free"] = ""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> EnvironmentSpec:
+        if self.rows is not None and self.fraction is not None:
+            raise ValueError("rows and fraction both say how much is trained on: keep one")
+        return self
 
     def for_training(self) -> dict[str, Any]:
         """The canonical form without what changes no image: interventions on no rows, difficulties of 1."""
         marking = self.interventions.items()
         active = {name: item for name, item in marking if item.marks_rows or name in self.association}
         harder = {name: value for name, value in self.difficulty.items() if value != 1}
-        return self.model_copy(update={"interventions": active, "difficulty": harder}).canonical()
+        part = None if self.fraction == 1 else self.fraction
+        return self.model_copy(update={"interventions": active, "difficulty": harder, "fraction": part}).canonical()

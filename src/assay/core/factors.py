@@ -43,6 +43,11 @@ def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
     return {factor.name: factor for factor in declared}
 
 
+def has_grades(data: DataSpec) -> bool:
+    """Whether the classes of a public set are grades, in their order, as its Params say (`ordered`)."""
+    return data.dataset is not None and bool(getattr(lookup("dataset", data.dataset.name).params, "ordered", False))
+
+
 def has_masks(data: DataSpec) -> bool:
     """Whether a table comes with masks: a column of them, or the outlines of a COCO file."""
     return bool(data.folder and (data.mask or is_coco(data)))

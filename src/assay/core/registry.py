@@ -35,6 +35,7 @@ ComponentKind = Literal[
     "schedule",
     "augmentation",
     "mitigation",
+    "finetuning",
     "probe",
     "explainer",
 ]

@@ -4,6 +4,9 @@ sources:
   natural:
     data: {phantom: natural, size: 64, train: 4000, validation: 500, target: kind, core: kind}
     recipe: {epochs: 16, batch_size: 64}
+  unlabelled:
+    data: own                                            # the study's own training images
+    recipe: {epochs: 50, loss: barlow-twins}
   radiology:
     initialisation: {file: {path: radimagenet.pt}}     # a short name for tables and pages
 recipe:
@@ -16,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assay.core.data_section import data_section
+from assay.core.data_spec import DataSpec
 from assay.core.document import Keys
 from assay.core.environment_section import environment
 from assay.core.environment_spec import EnvironmentSpec
@@ -27,6 +31,8 @@ from assay.core.surface import named_start, recipe, section
 
 SECTION: Keys = ("sources",)
 KEYS = ("data", "environment", "recipe", "initialisation")
+OWN = "own"
+"""What a source that is trained on the study's own training images has in the place of data."""
 
 
 def sources_section(value: Any, problems: Problems) -> dict[str, SourceSpec]:
@@ -65,12 +71,18 @@ def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec
     if "initialisation" in fields:
         _named(name, fields, keys, problems)
         return None
-    data = data_section(fields.get("data"), problems, (*keys, "data"))
+    own = fields.get("data") == OWN
+    data = _own(problems) if own else data_section(fields.get("data"), problems, (*keys, "data"))
     drawn = environment(fields.get("environment"), (*keys, "environment"), problems)
     how = _recipe(fields.get("recipe"), (*keys, "recipe"), problems)
     if data is None or drawn is None or how is None or len(problems.found) > before:
         return None
-    return SourceSpec(data=data, environment=_training(drawn), recipe=how)
+    return SourceSpec(data=data, own=own, environment=_training(drawn), recipe=how)
+
+
+def _own(problems: Problems) -> DataSpec | None:
+    """The study's own data; what is wrong with them is told where they are written."""
+    return data_section(problems.document.values.get("data"), Problems(problems.document))
 
 
 def _named(name: str, fields: Mapping[str, Any], keys: Keys, problems: Problems) -> None:

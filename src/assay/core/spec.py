@@ -28,6 +28,7 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
 class RecipeSpec(Frozen):
     """How a model is made: the independent variable of a study. All that decides the weights but data and seed.
 
+    finetuning: how far training changes the network that it starts from.
     task: whether a class is found for each image, or for each pixel (`small-unet` is then the default architecture).
     groups: a factor, whose levels with the classes of the target make groups, for the mitigation and the selection;
         empty where neither uses them, so that a plain recipe beside others that do is the trial it always was.
@@ -43,6 +44,7 @@ class RecipeSpec(Frozen):
         default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
     )
     mitigation: Component = Field(default_factory=lambda: _component("mitigation", "none"))
+    finetuning: Component = Field(default_factory=lambda: _component("finetuning", "full"))
     groups: str = ""
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=2)] = 128
@@ -74,10 +76,12 @@ class SourceSpec(Frozen):
     """A pretrained start that Assay trains itself, once, on images of its own.
 
     Its network is that of the recipe that starts from it, and its seed that of the trial, so that seeds vary the source
-    as well. environment: the distribution of its images; its training rows are used.
+    as well. environment: the distribution of its images; its training rows are used. own: whether these are the study's
+    own training images, all of the seed's (and fold's), whatever part of them a trial is trained on.
     """
 
     data: DataSpec
+    own: bool = False
     environment: EnvironmentSpec = EnvironmentSpec(split="train")
     recipe: RecipeSpec = RecipeSpec()
 

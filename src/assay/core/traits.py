@@ -46,6 +46,11 @@ class LossParams(Params):
         return True
 
     @property
+    def unlabelled(self) -> bool:
+        """Whether it looks at no target."""
+        return False
+
+    @property
     def changes(self) -> bool:
         """Whether it is another function in another epoch, so that its values in two epochs cannot be compared."""
         return False
@@ -75,6 +80,16 @@ class MitigationParams(Params):
         return "none"
 
 
+class FineTuningParams(Params):
+    """The arguments of a fine-tuning.
+
+    steps: whether the network is trained at all. fits_head: whether a linear head is fitted on what it starts with.
+    """
+
+    steps: ClassVar[bool] = True
+    fits_head: ClassVar[bool] = False
+
+
 def uses_groups(recipe: RecipeSpec) -> bool:
     """Whether the group labels of any row decide a weight: by the mitigation, or by the choice of an epoch."""
     return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
@@ -86,6 +101,12 @@ def readout_of(loss: Component) -> Readout:
     return made.readout if isinstance(made, LossParams) else "linear"
 
 
+def looks_at_labels(loss: Component) -> bool:
+    """Whether a loss looks at targets; a user's own is taken to do so."""
+    made = _arguments(loss)
+    return not (isinstance(made, LossParams) and made.unlabelled)
+
+
 def training_labels(mitigation: Component) -> Rows:
     """The rows whose group labels a mitigation trains with; a user's own is taken to use those of training rows."""
     made = _arguments(mitigation)
@@ -95,6 +116,8 @@ def training_labels(mitigation: Component) -> Rows:
 def refusal(recipe: RecipeSpec) -> str:
     """One sentence on parts of a recipe that do not go together, and what to write instead; empty where all do."""
     if wrong := _of_another_task(recipe):
+        return wrong
+    if wrong := _of_the_head(recipe):
         return wrong
     loss, mitigation = _arguments(recipe.loss), _arguments(recipe.mitigation)
     if isinstance(loss, LossParams) and isinstance(mitigation, MitigationParams):
@@ -124,6 +147,32 @@ def refusal(recipe: RecipeSpec) -> str:
             else f"mitigation '{recipe.mitigation.name}'"
         )
         return f"{who} needs `groups`, the factor that makes groups together with the target, such as groups: tag"
+    return ""
+
+
+def _of_the_head(recipe: RecipeSpec) -> str:
+    """Why a linear head cannot be fitted on what the network starts with, or not be all; empty where it can."""
+    tuning = _arguments(recipe.finetuning)
+    if not isinstance(tuning, FineTuningParams) or not tuning.fits_head:
+        return ""
+    named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
+    if recipe.task == "segmentation":
+        return f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
+    if readout_of(recipe.loss) != "linear":
+        return f"{named}, and loss '{recipe.loss.name}' has a head of its own for grades: use cross-entropy"
+    if not tuning.steps:
+        others = {
+            "loss": ("cross-entropy",),
+            "mitigation": ("none", "last-layer-retraining"),
+            "selection": ("last",),
+        }
+        for field, allowed in others.items():
+            given = getattr(recipe, field)
+            name = given if isinstance(given, str) else given.name
+            if name not in allowed:
+                return (
+                    f"{named} and takes no step, so {field} '{name}' would have no effect: use {' or '.join(allowed)}"
+                )
     return ""
 
 

@@ -19,6 +19,7 @@ from assay.data.parameters import (
 from assay.data.phantoms.factors import CHEST, ENDOSCOPY, FOOT, FUNDUS, NODULE
 from assay.data.phantoms.natural_kinds import MOST, natural_factors
 from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
+from assay.data.retina_parameters import DiaretdbParams, EyepacsParams, GradedParams, IdridParams, Messidor2Params
 
 
 class NoduleParams(Params):
@@ -206,4 +207,28 @@ register(
     "assay.data.sources.lesion_sets:load_endotect",
     EndotectParams,
     summary="the test set of EndoTect 2020: 200 polyps and 20 lesion-free frames, masks in RGB",
+)
+
+for _name, _params, _summary in (
+    (
+        "eyepacs",
+        EyepacsParams,
+        "EyePACS: trainLabels.csv, <n>_left.jpeg and <n>_right.jpeg of patient n, grade 0 to 4",
+    ),
+    ("aptos", GradedParams, "APTOS 2019: train.csv with id_code and diagnosis, grades 0 to 4"),
+    ("idrid", IdridParams, "IDRiD, disease grading: grades 0 to 4 and macular oedema, the makers' split as a factor"),
+    (
+        "messidor2",
+        Messidor2Params,
+        "Messidor-2, messidor_data.csv: adjudicated grades 0 to 4 of the gradable images",
+    ),
+    ("ddr", GradedParams, "DDR: {train,valid,test}.txt beside folders of images, grades 0 to 4 of the gradable ones"),
+):
+    register("dataset", _name, f"assay.data.sources.retina:load_{_name}", _params, summary=_summary)
+register(
+    "dataset",
+    "diaretdb1",
+    "assay.data.sources.diaretdb:load_diaretdb1",
+    DiaretdbParams,
+    summary="DIARETDB1: whether a kind of lesion was marked by enough of its four experts",
 )

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from assay.core.dose import dose_axis
-from assay.core.factors import declared_factors
+from assay.core.factors import declared_factors, has_grades
 from assay.core.measures import range_of
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.traits import readout_of
@@ -177,7 +177,8 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
     named = any(MEASURES[item.measure].ordinal for item in spec.contrasts if item.measure in MEASURES)
     graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
     target = (declared_factors(spec.data) or {}).get(spec.data.target)
-    return spec.data.referable is not None or named or graded or (target is not None and target.kind == "ordinal")
+    known = (target is not None and target.kind == "ordinal") or has_grades(spec.data)
+    return spec.data.referable is not None or named or graded or known
 
 
 def scalar_row(where: Row, rows: Sequence[Row]) -> Row:

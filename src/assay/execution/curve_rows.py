@@ -11,7 +11,7 @@ import numpy as np
 from assay.core.component import Component
 from assay.core.registry import lookup
 from assay.execution.gather import Gathered
-from assay.execution.jobs import CURVE
+from assay.execution.judged import CURVE
 from assay.recipes.losses.declared_segmentation import ScheduleParams
 from assay.recipes.losses.sums import weight_at
 from assay.recipes.objective import Progress

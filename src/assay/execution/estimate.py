@@ -14,6 +14,7 @@ import torch
 
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import AssayError
 from assay.core.hashing import canonical_json
 from assay.core.registry import build
@@ -27,6 +28,7 @@ from assay.execution.sources import Source, start_id
 from assay.execution.study import Plan
 from assay.probes.probe import Model, Probe
 from assay.probes.reading import batch_of
+from assay.recipes.finetuning import build_finetuning
 from assay.recipes.mitigations.mitigation import phases_of
 from assay.recipes.models import as_network
 from assay.recipes.randomness import deterministic, library_draws
@@ -80,7 +82,7 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
     for trial in plan.trials:
         recipe, speed = trial.training.recipe, timer.speed(trial.training)
         epochs = sum(phases_of(recipe))
-        images = min(trained_on, trial.training.environment.rows or trained_on)
+        images = _taken(trial.training.environment, trained_on)
         steps = epochs * max(1, images // recipe.batch_size) * speed.step
         reading = (epochs * validated_on + images + validated_on) * speed.image
         probing = read * (speed.image + image / len(plan.trials))
@@ -97,7 +99,7 @@ def source_seconds(
     for source in sources:
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
-        trained_on = min(trained_on, source.training.environment.rows or trained_on)
+        trained_on = _taken(source.training.environment, trained_on)
         timer = timers.setdefault(
             source.name, _Timer(inputs_of(population, source.data, source.training.recipe.task), trained_on, device)
         )
@@ -108,6 +110,11 @@ def source_seconds(
         reading = ((epochs + 1) * validated_on + trained_on) * speed.image
         costs[source.id] = (steps + reading) * BESIDE + TRIAL + (trained_on + validated_on) * image
     return costs
+
+
+def _taken(environment: EnvironmentSpec, images: int) -> int:
+    """How many of the training images an environment takes."""
+    return round(images * (environment.fraction or 1)) if environment.rows is None else min(images, environment.rows)
 
 
 def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
@@ -189,6 +196,8 @@ def _before_sources(training: TrainingSpec) -> TrainingSpec:
 def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: str) -> Speed:
     """A step of a training that is begun and left, and a forward pass over a batch as probes read it."""
     recipe = training.recipe.model_copy(update={"epochs": MOST + 1})
+    if build_finetuning(recipe).fits_head:  # which takes no step, or one that a head fitted to noise comes before
+        recipe = recipe.model_copy(update={"finetuning": Component(kind="finetuning", name="full")})
     made_up = _made_up(min(recipe.batch_size, images), inputs, recipe.groups)
     batch = batch_of(device, (inputs.channels, inputs.size, inputs.size))
     with ExitStack() as stack:

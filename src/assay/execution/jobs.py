@@ -23,7 +23,7 @@ from assay.core.spec import TrainingSpec
 from assay.core.traits import Task, readout_of
 from assay.data.cache import ArrayCache, Told, untold
 from assay.execution.device import computing_on
-from assay.execution.judged import of_validation, operating_of
+from assay.execution.judged import of_validation, operating_of, write_curve
 from assay.execution.provenance import PROVENANCE, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.probes.probe import Model, Read
@@ -33,14 +33,18 @@ from assay.recipes.head import HeadNotFitted
 from assay.recipes.models import as_network, build_network, empty_network, scaling_words
 from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
 from assay.recipes.untyped import channels_last
+from assay.recipes.watching import Collapsed
 from assay.recipes.weights.load import start_of
 from assay.shifts.population import NamedScene, Population, open_population
-from assay.store.files import write_json, write_rows
+from assay.store.files import write_json
 from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 
-CURVE = "curve.parquet"
-OF_A_SOURCE = {"for": "source", "drawn": "apart"}
-"""Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike."""
+OF_A_SOURCE, OF_OWN_IMAGES = {"for": "source", "drawn": "apart"}, {"for": "source", "drawn": "own"}
+"""Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike: one whose
+images are drawn apart from its trials', or one that is trained on theirs.
+"""
+STOPPED = "stopped"
+"""In the record of a training that was stopped, since its features had collapsed, and left no network."""
 WITHOUT_START = "without_start"
 """In the record of what could not start: the id of the source that is of no use."""
 
@@ -85,7 +89,7 @@ class TrainJob:
     kind: UnitKind = "trials"
 
     def __call__(self, context: Context) -> None:
-        """See `Job`. A training that diverged, or whose head could not be fitted, is a result and leaves a record."""
+        """See `Job`. A training that diverged or died, or that no head could be fitted to, leaves a record too."""
         require_code(self.place.code)
         folder, id = self.place.folder, self.training.id
         unit = folder.unit(self.kind, id)
@@ -98,6 +102,9 @@ class TrainJob:
                 record = self._train(unit, context)
         except (Diverged, HeadNotFitted) as error:
             record = {"status": "diverged", "reason": str(error)}
+        except Collapsed as error:
+            write_curve(unit, error.curve)
+            record = {"status": "collapsed", "reason": str(error), STOPPED: True}
         except Interrupted as error:
             raise Stopped from error
         write_json(unit / PROVENANCE, provenance(start, self.device))
@@ -108,7 +115,8 @@ class TrainJob:
         population = population_of(self.data, self.place, self.device)
         self._check_data(population)
         seed = self.training.seed
-        drawn = images_seed(seed) if self.kind == "sources" else seed
+        apart = OF_A_SOURCE.items() <= self.training.data.items()
+        drawn = images_seed(seed) if apart else seed  # another split of own images would hold test images of the trials
         training, validation = population.training(self.training.environment, drawn, self.training.fold)
 
         def on_progress(report: ProgressReport) -> None:
@@ -126,7 +134,7 @@ class TrainJob:
             should_stop=context.should_stop,
         )
         save_weights(fitted.network, unit / WEIGHTS_FILE)
-        write_rows(unit / CURVE, tuple(fitted.curve[0]), [dict(row) for row in fitted.curve])
+        write_curve(unit, fitted.curve)
         return self._record(fitted, len(training), validation.table.target)
 
     def _check_data(self, population: Population) -> None:
@@ -226,6 +234,8 @@ def nothing_to_read(trial: Mapping[str, Any]) -> str:
     """Why a trial left no network; empty where it left one."""
     if WITHOUT_START in trial:
         return "what the training starts from is of no use"
+    if STOPPED in trial:
+        return "the training was stopped: its features had collapsed"
     return "the training diverged" if trial["status"] == "diverged" else ""
 
 

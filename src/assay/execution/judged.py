@@ -1,9 +1,10 @@
-"""What a trial's record says of its validation rows, and how that is read back."""
+"""What is kept of a training: its curve, what its record says of the validation rows, and how that is read back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ import numpy as np
 from assay.recipes.train import Fitted
 from assay.stats.grades import specific_thresholds
 from assay.stats.metrics import macro_auroc
+from assay.store.files import write_rows
+
+CURVE = "curve.parquet"
+"""What a unit calls its curve."""
 
 
 def of_validation(fitted: Fitted, target: np.ndarray) -> dict[str, Any]:
@@ -36,3 +41,8 @@ def specific_of(record: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
 def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
     """The logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
     return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
+
+
+def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
+    """A row for each epoch."""
+    write_rows(unit / CURVE, tuple(curve[0]), [dict(row) for row in curve])

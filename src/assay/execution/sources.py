@@ -16,7 +16,8 @@ from assay.core.lock import holding
 from assay.core.sources import start_of
 from assay.core.spec import RecipeSpec, StudySpec, TrainingSpec
 from assay.data.cache import ELSEWHERE
-from assay.execution.jobs import CURVE, OF_A_SOURCE, WITHOUT_START, Place, TrainJob
+from assay.execution.jobs import OF_A_SOURCE, OF_OWN_IMAGES, WITHOUT_START, Place, TrainJob
+from assay.execution.judged import CURVE
 from assay.execution.provenance import PROVENANCE, provenance
 from assay.execution.tasks import Context, Stopped
 from assay.recipes.checkpoint import WEIGHTS_FILE
@@ -39,7 +40,8 @@ class Source:
     @property
     def label(self) -> str:
         """What progress and messages call it."""
-        return f"source {self.name}, seed {self.training.seed}"
+        fold = f", fold {self.training.fold}" if self.training.fold else ""
+        return f"source {self.name}, seed {self.training.seed}{fold}"
 
     @property
     def start(self) -> str:
@@ -54,20 +56,23 @@ def start_id(recipe: RecipeSpec) -> str:
 
 
 def settled(
-    recipe: RecipeSpec, seed: int, spec: StudySpec, populations: Mapping[str, Population]
+    recipe: RecipeSpec, seed: int, fold: int, spec: StudySpec, populations: Mapping[str, Population]
 ) -> tuple[RecipeSpec, tuple[Source, ...]]:
     """The recipe with the id of the source it starts from in place of its name, and the sources this needs, in order.
 
-    populations: of every source by name. Its seed is the trial's, so that trials of several seeds have several sources.
+    populations: of every source by name. Its seed is the trial's, so that trials of several seeds have several sources;
+    so is its fold where it is trained on the study's own images.
     """
     name = start_of(recipe)
     if not name:
         return recipe, ()
     given = spec.sources[name]
     own = given.recipe.model_copy(update={"architecture": recipe.architecture})
-    own, below = settled(own, seed, spec, populations)
-    identity = {**populations[name].identity(given.environment, given.recipe.groups), **OF_A_SOURCE}
-    training = TrainingSpec(data=identity, environment=given.environment, recipe=own, seed=seed)
+    own, below = settled(own, seed, fold, spec, populations)
+    drawn = OF_OWN_IMAGES if given.own else OF_A_SOURCE
+    identity = {**populations[name].identity(given.environment, given.recipe.groups), **drawn}
+    part = fold if given.own else 0
+    training = TrainingSpec(data=identity, environment=given.environment, recipe=own, seed=seed, fold=part)
     source = Source(training.id, name, given.data, training)
     return started_from(recipe, source.id), (*below, source)
 
@@ -82,16 +87,17 @@ def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
     """Refuse a source that could not be taken up, or whose images could be the study's test images. Raises SpecError.
 
-    What a network was pretrained on counts as training rows. Phantoms draw training rows that no test has; images from
-    files would have to be kept apart from the study's test patients, which nothing here can know.
+    What a network was pretrained on counts as training rows. Phantoms draw training rows that no test has, and the
+    study's own training images are none of its tests; other images from files would have to be kept apart from the
+    study's test patients, which nothing here can know.
     """
     for name, images in sources.items():
-        if images.phantom is None:
+        if images.phantom is None and not spec.sources[name].own:
             raise SpecError(
                 f"source '{name}' is trained on images from files, which may be the study's own test patients: train "
-                "sources on phantoms, or give weights as a file"
+                "sources on phantoms or on the study's own training images (`data: own`), or give weights as a file"
             )
-        if images.channels != population.channels:
+        if images.channels > population.channels:
             raise SpecError(
                 f"source '{name}' has images of {images.channels} channel(s), the study's have {population.channels}: "
                 "networks that start from it could not take them"

@@ -11,10 +11,9 @@ import numpy as np
 
 from assay.core.axes import label
 from assay.core.component import Component
-from assay.core.data_spec import DataSpec
 from assay.core.sources import start_of
-from assay.core.spec import RecipePoint
-from assay.core.traits import WORST_GROUP, training_labels
+from assay.core.spec import RecipePoint, SourceSpec
+from assay.core.traits import WORST_GROUP, looks_at_labels, training_labels
 from assay.execution.gather import Gathered
 from assay.stats.estimate import estimate_seeds
 from assay.store.files import Row
@@ -25,7 +24,7 @@ WHAT = {
     "timm": "the weights that timm publishes for the architecture",
     "file": "weights from a file",
     "download": "weights from a public address",
-    "source": "trained by this study on other images",
+    "source": "trained by this study",
 }
 """Initialisation -> what it is; one of the user's own is called by its name."""
 AXIS = "initialisation"
@@ -67,7 +66,7 @@ def _called(point: RecipePoint) -> str:
 
 def _what(component: Component) -> str:
     if component.params.get("statistics"):
-        return "random weights with the mean and variance of every tensor of what this study trained on other images"
+        return "random weights with the mean and variance of every tensor of what this study trained"
     return WHAT.get(component.name, component.label)
 
 
@@ -110,7 +109,7 @@ def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
     trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
     return {
         **nothing,
-        "data": _data(gathered.plan.spec.sources[name].data),
+        "data": _data(gathered.plan.spec.sources[name]),
         **trained,
         "seeds": len(records),
         "value": found.value,
@@ -129,7 +128,11 @@ def _records(name: str, architecture: Component, gathered: Gathered) -> list[Map
     return [record for record in records if record["status"] == "done"]
 
 
-def _data(data: DataSpec) -> str:
-    """`phantom natural(kinds=8), target kind, 64 px`: sources are trained on phantoms."""
+def _data(source: SourceSpec) -> str:
+    """`phantom natural(kinds=8), target kind, 64 px`, or `without labels` in the place of the target."""
+    data = source.data
+    target = f"target {data.target}" if looks_at_labels(source.recipe.loss) else "without labels"
+    if source.own:
+        return f"the study's own training images, {target}, {data.size} px"
     phantom = label({data.phantom.name: dict(data.phantom.params)}) if data.phantom else "images from files"
-    return f"phantom {phantom}, target {data.target}, {data.size} px"
+    return f"phantom {phantom}, {target}, {data.size} px"

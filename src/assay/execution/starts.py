@@ -21,7 +21,7 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
 
     inputs: of the study's networks. of_sources: of the networks of its sources, by name.
     Raises SpecError and WeightsError as `build_network` does, and SpecError for a source whose trunk has tensors of
-    another shape because its images are of another size.
+    another shape because its images are of another size, or grey.
     """
     sources = {source.id: source for source in plan.sources}
     trainings = [(source.training, of_sources[source.name]) for source in plan.sources]
@@ -64,9 +64,16 @@ def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inp
         with_trunk(network_of(training, inputs, empty_network)).trunk.state_dict() for inputs in (own, of_source)
     )
     for key, value in ours.items():
-        if theirs[key].shape != value.shape:
+        if theirs[key].shape == value.shape:
+            continue
+        if own.channels != of_source.channels:
             raise SpecError(
-                f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "
-                f"architecture '{training.recipe.architecture.label}' hangs on the size ({key}: {shape(theirs[key])} "
-                f"and {shape(value)}): set sources.{name}.data.size: {own.size}"
+                f"source '{name}' has grey images and what starts from it colour ones, and the architecture "
+                f"'{training.recipe.architecture.label}' has as many input channels as its images ({key}: "
+                f"{shape(theirs[key])} and {shape(value)}): set in_chans: 3 for it, which repeats grey images"
             )
+        raise SpecError(
+            f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "
+            f"architecture '{training.recipe.architecture.label}' hangs on the size ({key}: {shape(theirs[key])} "
+            f"and {shape(value)}): set sources.{name}.data.size: {own.size}"
+        )

@@ -114,10 +114,11 @@ def _trials(
     trials: list[Trial] = []
     for seed in range(spec.first_seed, spec.first_seed + spec.seeds):
         for point in spec.points:
-            recipe, needed = settled(point.recipe, seed, spec, starts)
-            sources |= {source.id: source for source in needed}
             data = population.identity(point.train, point.recipe.groups)
-            trials += [_trial(point, recipe, seed, fold, data) for fold in range(population.folds)]
+            for fold in range(population.folds):
+                recipe, needed = settled(point.recipe, seed, fold, spec, starts)
+                sources |= {source.id: source for source in needed}
+                trials.append(_trial(point, recipe, seed, fold, data))
     return trials
 
 

@@ -6,13 +6,22 @@ Losses and mitigations are declared beside their code.
 from __future__ import annotations
 
 from assay.core.registry import register
+from assay.recipes import finetuning_parameters as f
 from assay.recipes import parameters as p
+from assay.recipes import view_parameters as v
 from assay.recipes.losses import declared as losses
 from assay.recipes.losses import declared_grading as losses_of_grades
 from assay.recipes.losses import declared_segmentation as losses_of_pixels
+from assay.recipes.losses import declared_views as losses_of_views
 from assay.recipes.mitigations import declared as mitigations
 
-__all__ = ["losses", "losses_of_grades", "losses_of_pixels", "mitigations"]  # importing them declares what they hold
+__all__ = [
+    "losses",
+    "losses_of_grades",
+    "losses_of_pixels",
+    "losses_of_views",
+    "mitigations",
+]  # importing them declares what they hold
 
 _HERE = "assay.recipes"
 
@@ -104,6 +113,20 @@ register(
     summary="random weights with the mean and variance of each pretrained layer (Raghu et al. 2019)",
 )
 
+for _name, _attribute, _params, _summary in (
+    ("full", "FineTuning", f.FullParams, "everything is trained, at one learning rate"),
+    ("linear-probe", "LinearProbe", f.LinearProbeParams, "a logistic head on the features of the start, no step"),
+    ("last-layers", "LastLayers", f.LastLayersParams, "the head and the last layers, the others frozen"),
+    (
+        "discriminative-rates",
+        "DiscriminativeRates",
+        f.DiscriminativeRatesParams,
+        "lower learning rates for shallower layers (Howard and Ruder 2018)",
+    ),
+    ("probe-then-full", "ProbeThenFull", f.ProbeThenFullParams, "a linear probe, then everything (Kumar et al. 2022)"),
+):
+    register("finetuning", _name, f"{_HERE}.finetuning:{_attribute}", _params, summary=_summary)
+
 for _name, _params, _summary in (
     ("adamw", p.AdamWParams, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)"),
     ("adam", p.AdamParams, "Adam (Kingma and Ba 2015)"),
@@ -130,3 +153,10 @@ for _name, _attribute, _params, _summary in (
     ("noise", "Noise", p.NoiseParams, "add Gaussian noise"),
 ):
     register("augmentation", _name, f"{_HERE}.augmentation:{_attribute}", _params, summary=_summary)
+
+for _name, _attribute, _params, _summary in (
+    ("resized-crop", "ResizedCrop", v.ResizedCropParams, "a random window of the image, scaled to its size"),
+    ("colour", "Colour", v.ColourParams, "change brightness, contrast, saturation and hue, or take the colour out"),
+    ("blur", "Blur", v.BlurParams, "a Gaussian blur of some images"),
+):
+    register("augmentation", _name, f"{_HERE}.view_augmentation:{_attribute}", _params, summary=_summary)

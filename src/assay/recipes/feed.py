@@ -46,10 +46,11 @@ class Feed:
             group=None if self.group is None else self.group[at],
         )
 
-    def in_order(self, size: int) -> Iterator[Batch]:
-        """All images once, in the order of the table."""
-        for start in range(0, len(self), size):
-            yield self.batch(np.arange(start, min(start + size, len(self))))
+    def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
+        """All images once, or the first so many, in the order of the table."""
+        end = len(self) if most is None else min(most, len(self))
+        for start in range(0, end, size):
+            yield self.batch(np.arange(start, min(start + size, end)))
 
     def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.whole is not None:

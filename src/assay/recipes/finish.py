@@ -70,9 +70,10 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     targets = run.validation.target.cpu()
     own = cast(nn.Linear | GradeHead, network.head)
     head = fit_head(trained_on, run.training.target, own.out_features)
-    collapsed_by_loss = _losses_beside(run)
+    probed = not run.plan.steps
+    collapsed_by_loss = [] if probed else _losses_beside(run)
     rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
-    kept = run.mitigation.head(*rows, run.setting) or (None if run.objective.fits_head else head)
+    kept = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.fits_head else None)
     if isinstance(own, GradeHead):
         own.settle(seen.features, targets)
     elif kept is not None:
@@ -80,6 +81,9 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     changed = kept is not None or isinstance(own, GradeHead)
     logits = own(seen.features.to(run.device)).cpu() if changed else seen.logits
     yardstick = head.log_loss(seen.features, targets)
+    if probed:
+        loss = head.log_loss(trained_on, run.training.target.cpu())
+        run.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
 
     def slow() -> bool:
         return only_slow(seen.features, _features_before(run), yardstick, targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,10 +12,14 @@ from torch import nn
 
 from assay.core import registry
 from assay.core.spec import RecipeSpec
+from assay.recipes.feed import make_feed
+from assay.recipes.finetuning import build_finetuning, to_training
+from assay.recipes.head import fit_head
 from assay.recipes.mitigations.mitigation import Mitigation, Setting
 from assay.recipes.models import as_network, build_network
 from assay.recipes.objective import LossContext, Objective
 from assay.recipes.randomness import library_draws
+from assay.recipes.reading import read_all
 from assay.recipes.untyped import channels_last
 from assay.shifts.environment import Environment
 
@@ -36,14 +41,31 @@ def make_learner(
     """The same each time. Within seeded library draws."""
     channels, size, _ = training.images.shape
     network = build_network(recipe, channels=channels, size=size, classes=setting.classes, seed=setting.seed)
-    network = channels_last(network, device).train()
+    network = channels_last(network, device)
+    rates = build_finetuning(recipe).rates(network)
+    for parameter, rate in rates.items():
+        parameter.requires_grad_(rate > 0)
+    network = to_training(network)
     dense = recipe.task == "segmentation"
     counts = _pixels(training, setting.classes) if dense else _images(training, setting.classes)
     context = LossContext(as_network(network).width, setting.classes, tuple(counts.tolist()), dense)
     objective = _objective(recipe, mitigation, setting, context).to(device).train()
     with library_draws(setting.seed, "objective-start"):
         objective.start(network)
-    return Learner(network, objective, _optimiser(recipe, network, objective))
+    return Learner(network, objective, _optimiser(recipe, network, objective, rates))
+
+
+def with_fitted_head(learner: Learner, training: Environment, batch: int, device: torch.device) -> Learner:
+    """The same with a linear head fitted on the features that its network gives of the training images.
+
+    Raises HeadNotFitted.
+    """
+    feed = make_feed(training, device, masks=False)
+    seen = read_all(learner.network.eval(), feed, batch)
+    head = cast(nn.Linear, as_network(learner.network).head)
+    fit_head(seen.features, feed.target, head.out_features).fold_into(head)
+    to_training(learner.network)
+    return learner
 
 
 def _images(training: Environment, classes: int) -> np.ndarray:
@@ -67,11 +89,24 @@ def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, con
         return mitigation.objective(own, context, setting)
 
 
-def _optimiser(recipe: RecipeSpec, network: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-    """One optimiser over the network and what the objective learns; an objective may hold the network's own parts."""
-    parameters = dict.fromkeys([*network.parameters(), *objective.parameters()])
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    optimiser = registry.build("optimiser", recipe.optimiser.name, recipe.optimiser.params, trained)
-    for group in cast(torch.optim.Optimizer, optimiser).param_groups:
+def _optimiser(
+    recipe: RecipeSpec, network: nn.Module, objective: Objective, rates: Mapping[nn.Parameter, float]
+) -> torch.optim.Optimizer:
+    """One optimiser over the network and what the objective learns; an objective may hold the network's own parts.
+
+    rates: what multiplies the learning rate of a parameter, 1 where it is not named. The highest stands first.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in dict.fromkeys([*network.parameters(), *objective.parameters()]):
+        if parameter.requires_grad:
+            groups.setdefault(rates.get(parameter, 1.0), []).append(parameter)
+    shares = sorted(groups, reverse=True)
+    trained = [{"params": groups[share]} for share in shares]
+    optimiser = cast(
+        torch.optim.Optimizer,
+        registry.build("optimiser", recipe.optimiser.name, recipe.optimiser.params, trained),
+    )
+    for share, group in zip(shares, optimiser.param_groups, strict=True):
+        group["lr"] *= share
         group["initial_lr"] = group["lr"]
-    return cast(torch.optim.Optimizer, optimiser)
+    return optimiser

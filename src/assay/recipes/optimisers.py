@@ -1,15 +1,16 @@
-"""Optimisers by name: each takes the parameters and its checked arguments, and returns a torch optimiser."""
+"""Optimisers by name: each takes groups of parameters and its checked arguments, and returns a torch optimiser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
 from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 from assay.core.errors import SpecError
 
-Parameters = Iterable[nn.Parameter]
+Parameters = Sequence[dict[str, Any]]
+"""Groups of parameters, as torch takes them: `{"params": [...]}`."""
 
 
 def adamw(

@@ -21,6 +21,9 @@ class SmallCnnParams(ArchitectureParams):
     """Four strided blocks."""
 
     width: int = Field(8, ge=4, le=128, multiple_of=4, description="channels of the first block (8: 8-16-32-64)")
+    in_chans: Literal[1, 3] | None = Field(
+        None, description="input channels, the images' if not said; 3: grey repeated"
+    )
 
 
 class Resnet18Params(ArchitectureParams):

@@ -11,9 +11,11 @@ from assay.recipes.network import Outputs
 
 
 @torch.no_grad()
-def read_all(network: nn.Module, feed: Feed, size: int) -> Outputs:
-    """Features and logits of a whole set, without augmentation, in the order of its table, on the CPU."""
-    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size)]
+def read_all(network: nn.Module, feed: Feed, size: int, most: int | None = None) -> Outputs:
+    """Features and logits of a whole set, or of its first so many images, without augmentation, in the order of its
+    table, on the CPU.
+    """
+    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size, most)]
     return Outputs(
         features=torch.cat([part.features.float().cpu() for part in parts]),
         logits=torch.cat([part.logits.float().cpu() for part in parts]),

@@ -19,9 +19,10 @@ from assay.data.dataset import Batch
 from assay.recipes.augmentation import Augmenter, build_augmenter, stack_views
 from assay.recipes.checkpoint import load_checkpoint, save_checkpoint
 from assay.recipes.feed import Feed, batch_order, make_feed
-from assay.recipes.learner import Learner, make_learner
+from assay.recipes.finetuning import build_finetuning, to_training
+from assay.recipes.learner import Learner, make_learner, with_fitted_head
 from assay.recipes.mitigations.labels import Labels, labels_for
-from assay.recipes.mitigations.mitigation import Mitigation, Setting, build_mitigation
+from assay.recipes.mitigations.mitigation import Mitigation, Setting, build_mitigation, phases_of
 from assay.recipes.models import as_network
 from assay.recipes.network import Outputs
 from assay.recipes.objective import Objective
@@ -31,6 +32,7 @@ from assay.recipes.reading import read_all
 from assay.recipes.schedules import Schedule
 from assay.recipes.selection import worst_group
 from assay.recipes.untyped import go_back
+from assay.recipes.watching import MOST, Collapsed, Figures, collapse_of, figures
 from assay.shifts.environment import Environment
 
 
@@ -131,13 +133,26 @@ class Run:
             "validation_loss": validation_loss,
             "lr": rate,
         }
+        if self.objective.unlabelled:
+            row |= self._watched()
         self.curve.append(row)
+        if self.objective.unlabelled and (reason := collapse_of(self.curve)):
+            raise Collapsed(reason, self.curve)
         score = self._score(validation_loss)
         if score is None or not all(map(math.isfinite, score)):
             return
         if self.best is None or score > tuple(cast(list[float], self.best["score"])):
             weights = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
             self.best = {"epoch": self.epoch + 1, "score": list(score), "network": weights}
+
+    def _watched(self) -> Figures:
+        """What the epoch's features are like: of the validation images, beside the first training images."""
+        self.network.eval()
+        seen = read_all(self.network, self.validation, self.recipe.batch_size)
+        beside = read_all(self.network, self.training, self.recipe.batch_size, MOST)
+        to_training(self.network)
+        targets = self.training.target[: len(beside.features)].cpu()
+        return figures(seen.features, self.validation.target.cpu(), beside.features, targets)
 
     def next_phase(self) -> Run:
         """The training after this one, which knows what this one found."""
@@ -205,7 +220,7 @@ class Run:
             assert self.labels.selected is not None
             self.network.eval()
             seen = read_all(self.network, self.validation, self.recipe.batch_size)
-            self.network.train()
+            to_training(self.network)
             return worst_group(seen.logits, self.validation.target.cpu(), self.labels.selected)
         return (-validation_loss,) if self.recipe.selection == "best-validation-loss" else None
 
@@ -220,7 +235,7 @@ class Run:
             if self.objective.views > 1:
                 batch = self.views(batch, "validation-augmentation", number)
             total += float(self.objective.loss(self.outputs(batch), batch, progress)) * len(index)
-        self.network.train()
+        to_training(self.network)
         self.objective.train()
         return total / len(self.validation)
 
@@ -238,11 +253,14 @@ def begin(
     (check_masks if recipe.task == "segmentation" else check_targets)(training, validation, classes)
     mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
-    plans = make_plans(len(training), recipe.batch_size, mitigation.phases(recipe.epochs))
+    plans = make_plans(len(training), recipe.batch_size, phases_of(recipe))
     setting = Setting(seed, len(training), plans[-1].drawn, classes, labels.grouping, labels.trained)
 
     def afresh() -> Learner:
-        return make_learner(recipe, mitigation, setting, training, device)
+        made = make_learner(recipe, mitigation, setting, training, device)
+        tuning = build_finetuning(recipe)
+        first = tuning.fits_head and tuning.steps
+        return with_fitted_head(made, training, recipe.batch_size, device) if first else made
 
     learner = afresh()
     masks = learner.objective.needs_masks

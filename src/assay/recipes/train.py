@@ -66,7 +66,8 @@ class Fitted:
     """A trained model and what the training says about it.
 
     network: in evaluation mode, with the selected weights. curve: one row per epoch with epoch, train_loss,
-    validation_loss, lr (of all phases, where a mitigation has several). threshold: on the positive probability, None
+    validation_loss, lr, and without labels what the features are like (`watching.figures`); of all phases, where a
+    mitigation has several; of a linear probe the one row of epoch 0. threshold: on the positive probability, None
     unless there are two classes. yardstick: validation log-loss of a logistic head refitted on the frozen features, NaN
     for dense outputs. collapsed: the reason, or None. selected_epoch: counted from 1. mitigation: whose group labels
     were used for training and for selection, and what the mitigation says of itself, in plain values. validated: logits
@@ -106,7 +107,8 @@ def fit(
     Everything decided here rests on `training` and `validation`; test rows have no way in. Epochs are whole batches of
     a fresh order: rows left over at the end of an epoch are skipped, others in each epoch.
     checkpoint_every: seconds, at the least, between checkpoints; 0 writes one after each step.
-    Raises SpecError, WeightsError before the first step; Diverged; Interrupted after `should_stop` said so.
+    Raises SpecError, WeightsError before the first step; Diverged; Collapsed from a training without labels whose
+    features died; Interrupted after `should_stop` said so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with deterministic(recipe.threads), library_draws(seed, "fit"):

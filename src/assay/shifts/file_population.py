@@ -29,7 +29,7 @@ from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
 from assay.shifts.picking import PickedImages, PickedMasks, PickedNative
-from assay.shifts.thinning import enough, first_rows
+from assay.shifts.thinning import enough, first_patients, first_rows
 
 _KEPT = 64
 """How many test environments a population remembers: their tables, no pixels."""
@@ -125,7 +125,7 @@ class FilePopulation:
             raise SpecError("crop is for environments to test on: what is trained on are whole images")
         mine = self.parts(seed, fold)
         return (
-            self.make("train", environment, mine.train, derive(seed, "train"), environment.rows),
+            self.make("train", environment, mine.train, derive(seed, "train"), amount=True),
             self.make("validation", environment, mine.validation, derive(seed, "validation")),
         )
 
@@ -161,21 +161,29 @@ class FilePopulation:
         environment: EnvironmentSpec,
         positions: Int[np.ndarray, "n"],
         seed: int,
-        rows: int | None = None,
+        *,
+        amount: bool = False,
     ) -> Environment:
-        """An environment made of some of these rows: those that it allows, chosen for its associations, and of these
-        so many.
+        """An environment made of some of these rows: those that it allows, chosen for its associations, and of these,
+        where its `amount` is to be kept, so many.
         """
         try:
             table = self.choose(environment, positions, seed)
         except AssociationError as error:
             raise AssociationError(f"environment '{name}': {error}") from error
-        count = enough(name, rows, len(table), "after its associations and `where`")
-        table = first_rows(table, count, _row_ties(environment), preference(table.row, seed))
+        if amount:
+            table = self._amount(name, environment, table, seed)
         shown = self.show(name, environment, table, seed, len(positions))
         if not environment.crop:
             return shown
         return replace(shown, notes=self._crops.told(self._allowed(environment, positions)))
+
+    def _amount(self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int) -> FactorTable:
+        ties, draw = _row_ties(environment), preference(table.row, seed)
+        if environment.fraction is not None:
+            return first_patients(name, table, environment.fraction, ties, draw)
+        count = enough(name, environment.rows, len(table), "after its associations and `where`")
+        return first_rows(table, count, ties, draw)
 
     def choose(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> FactorTable:
         """The rows that the environment leaves of these. Raises SpecError, AssociationError, DataError."""

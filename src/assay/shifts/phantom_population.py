@@ -25,7 +25,7 @@ from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION
 from assay.shifts.phantom_scene import PhantomScene
 from assay.shifts.rendering import Renderer
-from assay.shifts.thinning import enough
+from assay.shifts.thinning import enough, part_of
 
 _PATIENTS_PER_SPLIT = 2**31
 
@@ -116,6 +116,8 @@ class PhantomPopulation:
         first = (2 * seed + 1) * _PATIENTS_PER_SPLIT
         data = self.data
         count = enough("train", environment.rows, data.train, "in data.train")
+        if environment.fraction is not None:
+            count = part_of("train", environment.fraction, data.train, "images")
         return (
             self.make("train", environment, count, derive(seed, "train"), first),
             self.make(

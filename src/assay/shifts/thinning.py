@@ -1,8 +1,9 @@
-"""The first rows of a training environment: fewer rows of the same distribution, each amount within greater ones."""
+"""The first rows, or patients, of a training environment: fewer of one distribution, each amount within the next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,6 +37,38 @@ def first_rows(table: FactorTable, count: int, tied: Iterable[str], draw: Float[
     within = _spread(_numbered(table.target, stratum), draw, table.row)
     turn = _spread(table.target, within, draw, table.row)
     return table.take(np.sort(np.lexsort((table.row, draw, turn))[:count]))
+
+
+def part_of(name: str, fraction: float, there: int, what: str) -> int:
+    """How many a share of those that are there is, rounded. Raises DataError for fewer than two: no batch norm can be
+    trained on one.
+    """
+    count = round(fraction * there)
+    if count < 2:
+        raise DataError(
+            f"environment '{name}': fraction {fraction:g} of {there} {what} is {count}; at least 2 are needed: "
+            "ask for more"
+        )
+    return count
+
+
+def first_patients(
+    name: str, table: FactorTable, fraction: float, tied: Iterable[str], draw: Float[np.ndarray, "n"]
+) -> FactorTable:
+    """All rows of a share of the table's patients, in its order.
+
+    Every share holds patients by their highest class, within each by the level (or quantile) of the factors `tied` in
+    their first row, in the proportions of the whole table as nearly as whole patients can; those of one share are among
+    those of every greater one. draw: as in `first_rows`; a patient has that of the first row. Raises DataError.
+    """
+    if fraction == 1:
+        return table
+    _, first, patient = np.unique(table.patient, return_index=True, return_inverse=True)
+    highest = np.full(len(first), -1, dtype=np.int64)
+    np.maximum.at(highest, patient, table.target)
+    alone = replace(table.take(first), target=highest)
+    chosen = first_rows(alone, part_of(name, fraction, len(first), "patients"), tied, draw[first])
+    return table.take(np.flatnonzero(np.isin(table.patient, chosen.patient)))
 
 
 def _part(table: FactorTable, name: str) -> Int[np.ndarray, "n"]:

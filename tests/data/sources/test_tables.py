@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data.sources.making import load, small_set, write_table
+from tests.data.sources.making import load, noise, save, small_set, write_table
 
-from assay.core.data_spec import FactorSpec, SplitSpec
+from assay.core.data_spec import DataSpec, FactorSpec, SplitSpec
 from assay.core.errors import DataError, SpecError
+from assay.data.cache import ArrayCache
+from assay.data.sources import load_dataset
 from assay.data.sources.columns import chosen, factor_column, target_column
 from assay.data.sources.table import number, read_table
 
@@ -245,3 +247,28 @@ def test_a_word_among_zeros_and_ones_is_no_third_class() -> None:
     assert target.codes.tolist() == [0, 1, -1, 1]
     assert target.classes == ("not ill", "ill")
     assert target_column("grade", (), ["0", "1", "2"]).classes == ("0", "1", "2")
+
+
+def test_further_tables_follow_the_first_and_a_column_tells_them_apart(tmp_path: Path) -> None:
+    """The second has no patients and a column more; its rows are numbered as if pasted below."""
+    for at in range(6):
+        save(tmp_path / "f" / f"{at}.png", noise(at))
+    write_table(tmp_path / "f" / "data.csv", [["image", "grade", "who"], *([f"{at}.png", at, "a"] for at in range(3))])
+    other = [["image", "grade", "site"], *([f"{at}.png", at - 3, "x"] for at in range(3, 6))]
+    write_table(tmp_path / "f" / "other.csv", other)
+    factors = {"table": {"kind": "categorical"}, "site": {"kind": "categorical"}}
+    spec = DataSpec.model_validate({"folder": str(tmp_path / "f"), "further": ["other.csv"], "target": "grade",
+                                    "patient": "who", "size": 16, "factors": factors})  # fmt: skip
+    dataset = load_dataset(spec, ArrayCache(tmp_path / "cache"))
+    table = dataset.table
+    assert table.target.tolist() == [0, 1, 2, 0, 1, 2]
+    assert table.factor("table").levels == ("data.csv", "other.csv")
+    assert table.columns["table"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert table.columns["site"].tolist() == [-1, -1, -1, 0, 0, 0]
+    assert len(set(table.patient[:3].tolist())) == 1
+    assert len(set(table.patient.tolist())) == 4
+    write_table(tmp_path / "f" / "other.csv", [["image", "grade"], ["9.png", 1]])
+    with pytest.raises(DataError, match=r"line 5 '9\.png'"):
+        load_dataset(spec.model_copy(update={"factors": {}}), ArrayCache(tmp_path / "cache"))
+    with pytest.raises(SpecError, match=r"has no file 'third\.csv'; name a CSV that lies beside the table"):
+        load_dataset(spec.model_copy(update={"further": ("third.csv",)}), ArrayCache(tmp_path / "cache"))

@@ -23,6 +23,8 @@ FOR_SEGMENTATION = (
     "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
+WITHOUT_LABELS = ("barlow-twins", "byol", "dino", "moco", "swav", "vicreg")
+"""Those of two views, beside nt-xent."""
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_value_equal_to_its_default_leaves_the_spec() -> None:
 
 def test_every_argument_says_what_it_is() -> None:
     registered = {entry.name: entry for entry in entries("loss")}
-    for name in (*NAMES, *FOR_SEGMENTATION):
+    for name in (*NAMES, *FOR_SEGMENTATION, *WITHOUT_LABELS):
         assert registered[name].summary
         for field, info in registered[name].params.model_fields.items():
             assert info.description, f"{name}: {field}"

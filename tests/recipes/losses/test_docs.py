@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.recipes.losses.test_declared import FOR_SEGMENTATION, NAMES
+from tests.recipes.losses.test_declared import FOR_SEGMENTATION, NAMES, WITHOUT_LABELS
 
 from assay.core import registry
 from assay.core.registry import entries, lookup
@@ -39,7 +39,7 @@ def defaults(section: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", [*NAMES, *FOR_SEGMENTATION])
+@pytest.mark.parametrize("name", [*NAMES, *FOR_SEGMENTATION, *WITHOUT_LABELS])
 def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
     part, section = REFERENCE.split(f"### `{name}`\n", 1)
     title = re.findall(r"^## .*$", part, flags=re.MULTILINE)[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.core.data_spec import DataSpec
-from assay.core.errors import DataError
+from assay.core.errors import DataError, SpecError
 from assay.core.factors import LESION
 from assay.core.types import FactorTable, rows_of
 from assay.data import leakage
@@ -43,6 +43,8 @@ class Pixels:
 
 def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
     """The dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
+    if spec.preprocessing and listing.masks is not None:
+        raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
     facts = facts_of(listing.images, cache)
     masks = None if listing.masks is None else mask_facts(listing.masks, cache)
     whole, kept = listing.drop(_unusable(listing, facts, masks))
@@ -139,7 +141,7 @@ def _decoded(
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
     digests = [fact.digest for fact in facts]
     deep = any(header.deep for header in headers)
-    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache)
+    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache, spec.preprocessing)
     if masks is None or listing.masks is None:
         return Pixels(images, None, native)
     decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)

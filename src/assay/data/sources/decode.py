@@ -20,6 +20,7 @@ from assay.data.sources.fitting import fit_image, fit_labels, is_coloured, vanis
 from assay.data.sources.masks import Labels
 from assay.data.sources.problems import Unreadable
 from assay.data.sources.readers import read_picture
+from assay.data.sources.retouch import ben_graham, circle_crop
 
 VERSION = 1
 """Rises when the same files decode to other pixels."""
@@ -53,19 +54,21 @@ def decode_images(
     deep: bool,
     channels: Channels,
     cache: ArrayCache,
+    changes: Sequence[str] = (),
 ) -> Decoded:
     """All images as uint8 (or uint16 when `deep`) [n, c, size, size].
 
     sources: per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3]. digests: what names their
     content. channels: `grey` takes the luminance (Rec. 601) of colour images, `colour` repeats grey ones; `auto` is
-    colour if any image has differing channels. Files that fail are listed, not raised.
+    colour if any image has differing channels. changes: `DataSpec.preprocessing`. Files that fail are listed, not
+    raised.
     """
     if channels != "auto":
-        return _decode(sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache)
+        return _decode(sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes)
     try:
-        return _decode(sources, digests, size, deep, 1, True, cache)
+        return _decode(sources, digests, size, deep, 1, True, cache, changes)
     except _ColourFound:
-        return _decode(sources, digests, size, deep, 3, False, cache)
+        return _decode(sources, digests, size, deep, 3, False, cache, changes)
 
 
 def decode_masks(
@@ -93,10 +96,12 @@ def _decode(
     channels: int,
     only_grey: bool,
     cache: ArrayCache,
+    changes: Sequence[str],
 ) -> Decoded:
     """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
     dtype = np.dtype(np.uint16 if deep else np.uint8)
-    name = name_of("images", digests, size, dtype.name, channels, only_grey)
+    told = ("+".join(changes),) if changes else ()
+    name = name_of("images", digests, size, dtype.name, channels, only_grey, *told)
     coloured = f"{name}.coloured.json"
     if only_grey and cache.read_notes(coloured):
         raise _ColourFound
@@ -106,7 +111,8 @@ def _decode(
         pixels, notes = (given, ()) if isinstance(given, np.ndarray) else _picture(given, size)
         if only_grey and is_coloured(pixels):
             raise _ColourFound
-        out[:] = fit_image(pixels, size, channels, dtype)
+        fitted = fit_image(circle_crop(pixels) if "circle-crop" in changes else pixels, size, channels, dtype)
+        out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
         return notes
 
     try:

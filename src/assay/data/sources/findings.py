@@ -20,7 +20,7 @@ class Sides:
     """codes: int64 [n], the class of each row, -1 where the study does not use it. facts: for the card."""
 
     codes: np.ndarray
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     facts: tuple[str, ...]
 
 

@@ -24,6 +24,8 @@ from assay.data.sources.row_masks import leave_out_unmasked, row_masks
 from assay.data.sources.table import Table, absent, read_table
 
 BY_MASK = "present where the mask shows a lesion"
+TABLE = "table"
+"""The column that tells the tables of a study apart, where there are several."""
 
 
 def list_table(spec: DataSpec) -> Listing:
@@ -35,7 +37,7 @@ def list_table(spec: DataSpec) -> Listing:
             f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
         )
     coco = read_coco(path, spec) if is_coco(spec) else None
-    read = read_table(path, spec.image) if coco is None else coco.images
+    read = pasted(folder, path, spec) if coco is None else coco.images
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, "data.image")
     if not len(table) and not read.problems:
@@ -73,6 +75,42 @@ def list_table(spec: DataSpec) -> Listing:
         meaning=coco.meaning if coco else meaning_of(spec),
     )
     return leave_out_unmasked(listing.drop(problems)[0], spec)
+
+
+def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
+    """The table, and under it the rows of further ones: columns that one lacks are empty there, lines are numbered as
+    if all were pasted one below the other, and a column `table` tells which file a row is of.
+
+    A further table without the column of patients counts every image as a patient of its own.
+    """
+    first = read_table(path, spec.image)
+    if not spec.further:
+        return first
+    tables = [first, *(read_table(_further(folder, name), spec.image) for name in spec.further)]
+    if any(TABLE in table.header for table in tables):
+        raise SpecError(f"data.further: a table has a column '{TABLE}', which is to tell the tables apart; rename it")
+    header = tuple(dict.fromkeys(name for table in tables for name in table.header))
+    rows: list[tuple[str, ...]] = []
+    numbers: list[int] = []
+    problems: list[Problem] = []
+    for table in tables:
+        start = numbers[-1] - 1 if numbers else 0
+        for number, row in zip(table.numbers, table.rows, strict=True):
+            cells = {**dict(zip(table.header, row, strict=True)), TABLE: table.name}
+            if spec.patient and spec.patient not in table.header:
+                cells[spec.patient] = f"{table.name} {number}"
+            rows.append(tuple(cells.get(name, "") for name in (*header, TABLE)))
+            numbers.append(start + number)
+        problems += [replace(problem, row=start + problem.row) for problem in table.problems]
+    comma = any(table.comma for table in tables)
+    return Table(" + ".join(table.name for table in tables), (*header, TABLE), tuple(rows), tuple(numbers),
+                 tuple(problems), comma)  # fmt: skip
+
+
+def _further(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise SpecError(f"data.further: {folder.name}/ has no file '{name}'; name a CSV that lies beside the table")
+    return folder / name
 
 
 def list_stems(spec: DataSpec) -> Listing:

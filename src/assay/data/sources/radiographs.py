@@ -1,11 +1,10 @@
-"""From the rows of a public set of radiographs, in common words, to a listing: columns, patients, images, split."""
+"""From the rows of a public set of images, in common words, to a listing: columns, patients, images, split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from assay.data.sources.problems import Problem, Unreadable
 from assay.data.sources.table import Table, absent
 
 SPLIT = Factor("split", "categorical", levels=("train", "validation", "test"), description="as its makers divide it")
-Name = Literal["NIH ChestX-ray14", "CheXpert", "MIMIC-CXR-JPG"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Radiographs:
     in `rows`; raises Unreadable. split_files: which files tell the split, for the message when they are missing.
     """
 
-    title: Name
+    title: str
     about: KnownSet
     rows: Table
     factors: tuple[Factor, ...]
@@ -44,7 +42,7 @@ class Radiographs:
 def listing_of(
     given: Radiographs, spec: DataSpec, sides: Callable[[Table], tuple[Sides, Mapping[int, tuple[str, str]]]]
 ) -> Listing:
-    """The rows that the study uses: those that `where` chooses and that belong to one of its two classes.
+    """The rows that the study uses: those that `where` chooses and that belong to one of its classes.
 
     sides: the classes of the chosen rows, and which of them have labels that cannot be right (what, remedy). Rows that
     are not used are not judged, and their images need not be there.

@@ -81,6 +81,11 @@ class NTXentParams(EmbeddingParams):
         default="mlp", description="what stands between the features and the loss; thrown away after training"
     )
 
+    @property
+    def unlabelled(self) -> bool:
+        """Under `head: after`."""
+        return self.head == "after"
+
 
 class PairwiseParams(EmbeddingParams):
     """Arguments of `pairwise-contrastive`.

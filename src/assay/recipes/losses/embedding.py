@@ -41,7 +41,8 @@ class EmbeddingObjective(Objective):
     """criterion_weight * criterion(projection(features), target) + cross_entropy_weight * cross-entropy of the logits.
 
     Without cross-entropy (weight None) it never trains the network's head. The criterion may be a module with
-    parameters of its own. Projection and criterion are built of standard modules, so that the loop can initialise each
+    parameters of its own. unlabelled: whether the criterion looks at no target; with cross-entropy the whole does.
+    Projection and criterion are built of standard modules, so that the loop can initialise each
     of their parameters by name. All is computed in float32, the projection too, under autocast.
     """
 
@@ -53,8 +54,10 @@ class EmbeddingObjective(Objective):
         criterion_weight: float = 1.0,
         cross_entropy_weight: float | None = None,
         views: int = 1,
+        unlabelled: bool = False,
     ) -> None:
         super().__init__()
+        self.unlabelled = unlabelled and cross_entropy_weight is None
         self.projection = projection
         self.criterion: Criterion = criterion
         self.criterion_weight = criterion_weight
@@ -89,7 +92,7 @@ def projection_head(context: LossContext, projection: Projection, embedding: int
 
 
 def embedding_objective(
-    context: LossContext, criterion: Criterion, options: Options, views: int = 1
+    context: LossContext, criterion: Criterion, options: Options, views: int = 1, *, unlabelled: bool = False
 ) -> EmbeddingObjective:
     """The criterion on projected features, with the head as the options say."""
     return EmbeddingObjective(
@@ -97,6 +100,7 @@ def embedding_objective(
         criterion,
         cross_entropy_weight=options["weight"] if options["head"] == "joint" else None,
         views=views,
+        unlabelled=unlabelled,
     )
 
 

@@ -45,7 +45,7 @@ def supcon(context: LossContext, *, temperature: float, **options: Unpack[Option
 
 def nt_xent(context: LossContext, *, temperature: float, **options: Unpack[Options]) -> EmbeddingObjective:
     """See `metric_learning.NTXent`. The target serves the cross-entropy of `head: joint` alone."""
-    return embedding_objective(context, metric_learning.NTXent(temperature=temperature), options, views=2)
+    return embedding_objective(context, metric_learning.NTXent(temperature=temperature), options, 2, unlabelled=True)
 
 
 def circle(context: LossContext, *, margin: float, scale: float, **options: Unpack[Options]) -> EmbeddingObjective:

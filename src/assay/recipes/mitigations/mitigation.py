@@ -17,6 +17,7 @@ from assay.core.traits import Rows
 from assay.data.dataset import Batch
 from assay.recipes.augmentation import Augmentation
 from assay.recipes.feed import batch_order
+from assay.recipes.finetuning import build_finetuning
 from assay.recipes.head import LinearHead
 from assay.recipes.mitigations.groups import Grouping
 from assay.recipes.network import Outputs
@@ -109,6 +110,7 @@ class MitigatedObjective(Objective):
         super().__init__()
         self.inner = inner
         self.views, self.fits_head, self.needs_masks = inner.views, inner.fits_head, inner.needs_masks
+        self.unlabelled = inner.unlabelled
 
     def start(self, network: nn.Module) -> None:
         """The inner loss's."""
@@ -145,8 +147,8 @@ def build_mitigation(recipe: RecipeSpec) -> Mitigation:
 
 
 def phases_of(recipe: RecipeSpec) -> tuple[int, ...]:
-    """The epochs of each of a recipe's trainings, of which its own is the last."""
-    return build_mitigation(recipe).phases(recipe.epochs)
+    """The epochs of each of a recipe's trainings, of which its own is the last: 0 where no step is taken."""
+    return build_mitigation(recipe).phases(recipe.epochs) if build_finetuning(recipe).steps else (0,)
 
 
 def groups_in(batch: Batch) -> Int[Tensor, "b"]:
