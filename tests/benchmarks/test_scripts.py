@@ -22,6 +22,7 @@ SMALLEST = {
     "kill_campaign": ["--kills", "1", "--study-seeds", "1"],
     "cka_pairs": ["--images", "20", "--networks", "tiny", "--repetitions", "1"],
     "maps": ["--sizes", "32", "--images", "1", "--repetitions", "1", "--stream", "1"],
+    "attribution": ["--images", "2", "--explainers", "1", "--sizes", "32", "--repetitions", "1"],
     "distortions": ["--images", "1", "--size", "32", "--repetitions", "1"],
 }
 FIRST_CELLS = {
@@ -36,6 +37,7 @@ FIRST_CELLS = {
     "kill_campaign": ["1", "2", "4", "2"],
     "cka_pairs": ["tiny"] * 4,
     "maps": ["overlap and lesion-free", "surfaces", "calibration", "all columns"] * 2,
+    "attribution": ["32"] * 3,
     "distortions": [f"`{name}`" for name in DISTORTIONS],
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.averaged import OF_ONE_IMAGE
 from assay.execution.confounders import Confounder, Looked, confounders
 from assay.execution.gather import KEY_FIELDS, Gathered
+from assay.execution.heat_maps import heat_map_rows
 from assay.execution.outlines import outline_rows
 from assay.execution.pictures import Gallery
 from assay.execution.preview import distinct_environments
@@ -34,6 +35,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     environments = distinct_environments(spec.points, population, spec.first_seed)
     rows = [gallery.sheet(environment, name) for name, _, environment in environments]
     rows += outline_rows(gathered, population, gallery)
+    rows += heat_map_rows(gathered, population, gallery)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     drawn = {change.name for change in changes}

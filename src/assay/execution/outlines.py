@@ -40,7 +40,7 @@ _HALF = MapGrid().thresholds.index(0.0)
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class Recipe:
     """A recipe, what its first seed kept of the environment, and its network."""
 
     point: RecipePoint
@@ -52,7 +52,7 @@ def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -
     spec = gathered.plan.spec
     if spec.task != "segmentation":
         return []
-    recipes = list(_recipes(gathered, population))
+    recipes = list(recipes_of(gathered, population))
     if not recipes:
         return []
     scene = population.scene(recipes[0].point.tests, spec.first_seed)
@@ -69,7 +69,7 @@ def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -
     return rows
 
 
-def _recipes(gathered: Gathered, population: Population) -> Iterator[_Recipe]:
+def recipes_of(gathered: Gathered, population: Population) -> Iterator[Recipe]:
     """Recipes that differ on the axis compared first, at the last values of all others, whose weights were kept."""
     spec, found = gathered.plan.spec, 0
     axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
@@ -79,7 +79,7 @@ def _recipes(gathered: Gathered, population: Population) -> Iterator[_Recipe]:
         trial = _first(gathered, point)
         if not beside and trial is not None and found < MOST_RECIPES:
             inputs = inputs_of(population, spec.data, spec.task)
-            yield _Recipe(point, trained_model(gathered.folder, trial.id, trial.training, inputs))
+            yield Recipe(point, trained_model(gathered.folder, trial.id, trial.training, inputs))
             found += 1
 
 
@@ -124,14 +124,14 @@ def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
 # --- what is drawn --------------------------------------------------------------------------------------------------
 
 
-def _picture(recipes: Sequence[_Recipe], environment: Environment, position: int) -> tuple[np.ndarray, str]:
+def _picture(recipes: Sequence[Recipe], environment: Environment, position: int) -> tuple[np.ndarray, str]:
     """The image, then the same with the outlines of truth and prediction for each recipe; and the caption."""
     index = np.array([position])
     assert environment.masks is not None
     pixels = environment.images.read(index)
     truth = environment.masks.read(index)[0, 0].numpy() > 0
-    plain = _coloured(pixels[0].numpy())
-    shown, said = [_enlarged(plain)], list[str]()
+    plain = coloured(pixels[0].numpy())
+    shown, said = [enlarged(plain)], list[str]()
     for recipe in recipes:
         predicted = _predicted(recipe.model.network, pixels)
         shown.append(_drawn(plain, truth, predicted))
@@ -153,19 +153,21 @@ def _predicted(network: nn.Module, pixels: torch.Tensor) -> Bool[np.ndarray, "h 
     return (lesion_logits(network(pixels))[0] >= 0).numpy()
 
 
-def _coloured(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def coloured(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """An image in 0..1 as colours."""
     image = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
-def _enlarged(image: np.ndarray) -> np.ndarray:
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """Each pixel twice along both sides, unless the image is large."""
     times = 1 if image.shape[0] >= LEAST_SIDE else 2
     return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _drawn(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    canvas = _enlarged(image).copy()
+    canvas = enlarged(image).copy()
     for mask, colour in ((truth, TRUTH), (predicted, PREDICTED)):
-        whole = _enlarged(mask)
+        whole = enlarged(mask)
         canvas[whole & ~ndimage.binary_erosion(whole)] = colour
     return canvas

@@ -94,6 +94,11 @@ class Gallery:
         """A picture of what recipes outline on one image, drawn at the pixels that it is to have."""
         return self._write(f"outline-{_safe(name)}.png", image, "outline", caption, environment=environment)
 
+    def heat_map(self, image: np.ndarray, caption: str, name: str, environment: str, explainer: str) -> Row:
+        """A picture of recipes' heat-maps of one image, drawn at the pixels that it is to have."""
+        file = f"heat-map-{_safe(name)}.png"
+        return self._write(file, image, "heat-map", caption, environment=environment, factor=explainer)
+
     def _write(self, name: str, image: np.ndarray, kind: str, caption: str, **more: Any) -> Row:
         scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
         big = image.repeat(scale, axis=0).repeat(scale, axis=1)

@@ -82,7 +82,7 @@ class Attribution:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """The images with a lesion, as they are and without; and the neutral images, which give the unit."""
-        found = shown(self._environment(scene), self.images)
+        found = shown(self.looked_at(scene), self.images)
         if found is None:
             return ()
         gone = without_lesions(scene, found)
@@ -91,7 +91,7 @@ class Attribution:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """What the answers lose with the lesion, the centre prior, then each explainer."""
-        environment = self._environment(scene)
+        environment = self.looked_at(scene)
         place = Measurement("", 0.0, environment=environment.name)
         found = shown(environment, self.images)
         if found is None:
@@ -125,7 +125,8 @@ class Attribution:
                 found += [*marked(told[name], sanity[name].said), *sanity[name].rows]
         return found
 
-    def _environment(self, scene: Scene) -> Environment:
+    def looked_at(self, scene: Scene) -> Environment:
+        """The environment whose images are explained."""
         return scene.neutral() if self.environment == NEUTRAL else scene.environment(self.environment)
 
     def _undefined(self, reason: str, place: Measurement) -> list[Measurement]:

@@ -24,6 +24,8 @@ STAGES = 4
 """Steps in which all layers are drawn anew: the last layer with weights, then thirds of those before it."""
 LIMIT = 0.5
 """Rank correlation with the maps of a network drawn anew throughout, from which on an explainer fails."""
+FAILS = "fails the sanity check"
+"""How what is said of such an explainer's scores begins."""
 _WINDOW = 7
 _C1, _C2 = 0.01**2, 0.03**2
 """The window and the constants of Wang et al. (2004) for values from 0 to 1."""
@@ -158,4 +160,4 @@ def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_cha
     mean = float(np.nanmean(values))
     if mean < LIMIT:
         return ""
-    return f"fails the sanity check: its maps correlate by {mean:.2f} with those of weights dealt out anew"
+    return f"{FAILS}: its maps correlate by {mean:.2f} with those of weights dealt out anew"

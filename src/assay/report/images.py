@@ -47,13 +47,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """sheets: one per environment. outlines: what recipes outline on the same images. confounders: one of each, without
+    """sheets: one per environment. outlines: what recipes outline on the same images. heat_maps: where
+    their maps lie on the same images. confounders: one of each, without
     and with it. visible: how visible these are.
     pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands beside pairs.
     """
 
     sheets: tuple[Picture, ...]
     outlines: tuple[Picture, ...]
+    heat_maps: tuple[Picture, ...]
     confounders: tuple[Picture, ...]
     visible: Sheet | None
     pairs: Mapping[str, tuple[Picture, ...]]
@@ -72,19 +74,21 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     named = described(evidence.tables)
     rows = tuple({**row, "caption": _caption(row, named)} for row in rows)
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
-    of_kind: dict[str, list[tuple[Row, Picture]]] = {kind: [] for kind in ("sheet", "outline", "confounder", "pair")}
+    of_kind: dict[str, list[tuple[Row, Picture]]] = {
+        kind: [] for kind in ("sheet", "outline", "heat-map", "confounder", "pair")
+    }
     for row, picture in zip(rows, made, strict=True):
         of_kind[row["kind"]].append((row, picture))
     pairs: dict[str, tuple[Picture, ...]] = {}
     for row, picture in of_kind["pair"]:
         name = in_words(row["factor"])
         pairs[name] = (*pairs.get(name, ()), picture)
-    sheets, confounders, outlines = (
-        tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder", "outline")
+    sheets, confounders, outlines, heat_maps = (
+        tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder", "outline", "heat-map")
     )
-    return Gallery(
-        sheets, outlines, confounders, visible(evidence.tables), pairs, _scales(rows, loss), _drawn(made, evidence)
-    )
+    seen = visible(evidence.tables)
+    words = _scales(rows, loss), _drawn(made, evidence)
+    return Gallery(sheets, outlines, heat_maps, confounders, seen, pairs, *words)
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
