@@ -130,7 +130,7 @@ def learned_cuts(
     def loss_and_slope(theta: np.ndarray) -> tuple[float, np.ndarray]:
         slope, places = theta[0], theta[1:]
         odds = slope * standard[:, None] - places
-        wrong: np.ndarray = np.where(above, -odds, odds)
+        wrong = np.asarray((1 - 2 * above) * odds)
         loss = np.logaddexp(0, wrong).sum() + slope**2 / 2
         loss += (np.logaddexp(0, places) + np.logaddexp(0, -places)).sum() / 2
         residual = _sigmoid(odds) - above
