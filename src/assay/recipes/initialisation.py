@@ -122,10 +122,12 @@ class RandomStatistics:
     Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor
     that it stands in. Running statistics of batch norms start afresh: they describe activations, which random weights
     do not have in common with the pretrained ones. Images are scaled as the pretrained weights want them.
-    path: the weights file; empty takes the weights that timm publishes. The others as in `FromFile`.
+    path: the weights file; empty takes the weights that timm publishes. source: empty; where a study names one of its
+    own, a `FromSource` stands in the place of this. The others as in `FromFile`.
     """
 
     path: str = ""
+    source: str = ""
     prefix: str = ""
     layout: str = "auto"
     leave_out: Sequence[str] = ()
