@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from assay.data.sources.pictures import Header, Picture, stored
 from assay.data.sources.problems import Unreadable
 
 _GREY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
+_CHANNELS = 4
 # EXIF orientation -> swap axes, then flip rows, then flip columns
 _TURNS = {
     2: (False, False, True),
@@ -42,6 +45,8 @@ def tiff_pixels(data: bytes) -> Picture:
     """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
+        if math.prod(page.shape) > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Unreadable(f"its header says {math.prod(page.shape):,} values", "copy or export it again")
         values = np.asarray(page.asarray())
         axes = str(page.axes)
         if axes == "SYX":
