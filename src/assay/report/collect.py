@@ -146,9 +146,11 @@ def there(*found: T | None) -> tuple[T, ...]:
     return tuple(one for one in found if one is not None)
 
 
+_USED = ("sobol-total", "flip-rate", "logit-effect")
+
+
 def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
     """Comparisons always; what a probe measured where it has."""
-    used = ("sobol-total", "flip-rate", "logit-effect")
     parts = (
         Section(
             "comparisons",
@@ -189,7 +191,7 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "relies",
             "What it relies on",
             "A recipe relies on a factor when changing that factor, and nothing else, changes the output.",
-            there(*(reliance.by_factor(evidence, measure) for measure in used)),
+            there(*(reliance.by_factor(evidence, measure) for measure in _USED)),
             there(contents.reliance(evidence)),
         ),
         Section(

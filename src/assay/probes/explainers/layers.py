@@ -12,13 +12,8 @@ from assay.probes.explainers.explainer import Step, Subject, slopes_at
 INSTEAD = "use gradient, integrated-gradients, smoothgrad or occlusion"
 
 
-class GradCam:
-    """Implements `Explainer`: a layer's maps, weighted by the mean over space of the gradient by them, summed, without
-    the negative part, brought to the image's size by linear interpolation (Selvaraju et al. 2017).
-
-    layer: dotted module name; the last convolution where it is empty, with what is done to its map up to the last step
-    of the same shape (norm, rectifier, the block's sum). A coarse map favours large lesions, whatever the network sees.
-    """
+class _OfALayer:
+    """What explainers by the maps of one layer share."""
 
     additive: ClassVar[bool] = False
 
@@ -28,6 +23,15 @@ class GradCam:
     def refusal(self, subject: Subject) -> str:
         """It needs a layer that gives maps and through which all that comes later goes."""
         return why_not(subject, self.layer)
+
+
+class GradCam(_OfALayer):
+    """Implements `Explainer`: a layer's maps, weighted by the mean over space of the gradient by them, summed, without
+    the negative part, brought to the image's size by linear interpolation (Selvaraju et al. 2017).
+
+    layer: dotted module name; the last convolution where it is empty, with what is done to its map up to the last step
+    of the same shape (norm, rectifier, the block's sum). A coarse map favours large lesions, whatever the network sees.
+    """
 
     def explain(
         self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
@@ -37,21 +41,12 @@ class GradCam:
         return _shown((slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1), images)
 
 
-class LayerCam:
+class LayerCam(_OfALayer):
     """Implements `Explainer`: a layer's maps, each place weighted by the positive part of the gradient there, summed,
     without the negative part, brought to the image's size (Jiang et al. 2021).
 
     layer: as of `GradCam`. Places keep their own weight, so that earlier and finer layers can be shown.
     """
-
-    additive: ClassVar[bool] = False
-
-    def __init__(self, *, layer: str = "") -> None:
-        self.layer = layer
-
-    def refusal(self, subject: Subject) -> str:
-        """It needs a layer that gives maps and through which all that comes later goes."""
-        return why_not(subject, self.layer)
 
     def explain(
         self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
