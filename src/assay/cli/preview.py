@@ -92,7 +92,7 @@ def rough(found: Found) -> list[str]:
     each = f" of {folds} folds" if folds > 1 else ""
     return [
         f"a rough plan from {found.prepared.spec.seeds} seeds{each}, the test patients and Holm's first step of "
-        f"{len(found.power)} comparisons, {Assumptions().sentence} (docs/statistics.md)",
+        f"{len(found.power)} comparisons, {Assumptions().sentence(folds)} (docs/statistics.md)",
         "differences that studies find are mostly smaller: what the run itself could detect stands in its report",
     ]
 

@@ -44,20 +44,21 @@ def detectable(standard_error: float, df: float, power: float = POWER, alpha: fl
 class Assumptions:
     """What is taken for granted when nothing has run yet. Defaults are what small trials of the phantom study showed.
 
-    value: AUROC or share expected. seed_sd: standard deviation over seeds of the paired difference, of one training a
-    seed. correlation: of two recipes' contributions of the same patient.
+    value: AUROC or share expected. seed_sd: standard deviation of the paired difference over seeds of one training
+    each. correlation: of two recipes' contributions of the same patient.
     """
 
     value: float = 0.8
     seed_sd: float = 0.05
     correlation: float = 0.5
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, folds: int = 1) -> str:
         """The assumptions in words, to stand beside the number."""
+        independent = f"between trainings ({folds} folds of a seed taken for independent)"
+        between = "between seeds" if folds == 1 else independent
         return (
-            f"assuming a value near {self.value:.2g}, paired differences that vary by {self.seed_sd:.2g} between "
-            f"seeds, and a correlation of {self.correlation:.2g} between the recipes' answers about a patient"
+            f"assuming a value near {self.value:.2g}, paired differences that vary by {self.seed_sd:.2g} {between}, "
+            f"and a correlation of {self.correlation:.2g} between the recipes' answers about a patient"
         )
 
 
@@ -84,8 +85,8 @@ def planned(
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
     it is at most that of a share, which is what is taken. With folds a seed's value is the mean of as many trainings,
-    taken for independent. NaN under 3 seeds, under 2 patients of a class where the
-    measure ranks one above the other, under 2 patients behind it otherwise, and where `rests_on` says None.
+    taken for independent. NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
+    under 2 patients behind it otherwise, and where `rests_on` says None.
     """
     patients = rests_on(name, positives, negatives)
     fewest = min(positives, negatives) if name in OF_RANKS else patients
