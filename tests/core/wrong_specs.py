@@ -154,6 +154,11 @@ EDITS: dict[str, tuple[str, str]] = {
         "[performance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: auroc,",
         "[reliance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: sobol-total, factor: texture,",
     ),
+    "a contrast of Sobol' indices that are left out": (
+        "[performance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: auroc, environment: reversed,",
+        "[{reliance: {sobol: false}}]\ncontrasts:\n"
+        "  - {axis: loss, against: cross-entropy, measure: sobol-total, factor: texture,",
+    ),
     "a contrast without an axis": ("axis: loss, ", ""),
     "matched fit at one budget": ("where: {epochs: 20}", "where: {epochs: 20}, at: matched-fit"),
     "a dose-response without doses": ("where: {epochs: 20}", "where: {epochs: 20}, at: dose-response"),

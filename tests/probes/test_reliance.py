@@ -278,6 +278,12 @@ def test_without_a_phantom_there_are_interventions_only() -> None:
     assert {m.factor for m in measurements} == {"tag"}
 
 
+def test_indices_can_be_left_out() -> None:
+    asked = {"all": Reliance(), "interventions": Reliance(sobol=False)}
+    found = run_probes(Model(Reader(ADDITIVE["all"])), World(), asked).measurements
+    assert found["interventions"] == [m for m in found["all"] if not m.measure.startswith("sobol")]
+
+
 def test_images_of_which_nothing_can_be_changed_say_so() -> None:
     (one,) = reliance(Reader({"tag": 1.0}), World(has_phantom=False, changes=()))
     assert one.reason == "no phantom and no intervention: nothing can be changed alone"

@@ -16,7 +16,7 @@ from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import nearest
 from assay.core.factors import LESION, no_shares
 from assay.core.grid import selection
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, MeasureName
+from assay.core.measures import BY_VARIANCE, INDEPENDENT, MEASURES, NEUTRAL, MeasureName
 from assay.core.problems import Problems, shorten
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.core.types import Factor
@@ -278,6 +278,9 @@ def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Ke
             f"comes from probe '{measure.probe}', which this study does not list (probes: {given})",
             f"add {measure.probe} to probes",
         )
+    elif measure.name in BY_VARIANCE and all(p.params.get("sobol") is False for p in probes if p.name == measure.probe):
+        what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
+        problems.add((*keys, "measure"), contrast.measure, what, "take `sobol: false` away")
     for field in measure.needs:
         if not getattr(contrast, field):
             problems.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")

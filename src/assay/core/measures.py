@@ -58,7 +58,7 @@ _MATCHED = tuple(
 )
 _BY_SCORE = tuple(f"{name}-{score}" for score in ("top-mean", "area") for name in ("auroc", "average-precision"))
 _FREE = ("false-positive-rate", "false-positive-area", *_MATCHED, *_BY_SCORE, "free-response-area")
-_BY_VARIANCE = ("sobol-first", "sobol-total")
+BY_VARIANCE = ("sobol-first", "sobol-total")
 _BY_CHANGE = {
     "flip-rate": (0.0, 1.0),
     "logit-effect": (-math.inf, math.inf),
@@ -97,7 +97,7 @@ MEASURES: dict[str, MeasureName] = {
     **{
         name: MeasureName(name, "robustness", ("environment", "factor"), "", *ends) for name, ends in _DISTORTED.items()
     },
-    **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in _BY_VARIANCE},
+    **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in BY_VARIANCE},
     **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
     **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
     **{name: MeasureName(name, "attribution", ("factor",), NEUTRAL, *ends) for name, ends in _ATTENDED.items()},
@@ -113,7 +113,7 @@ SHARES = tuple(name for name, ends in _PERFORMANCE.items() if ends == (0.0, 1.0)
 
 EFFECTS = ("logit-effect", "logit-effect-absolute")
 """Measures without an end to come near: their own scale is the only one."""
-DOSED = (*SHARES, *_BY_VARIANCE, *_BY_CHANGE, "decodability")
+DOSED = (*SHARES, *BY_VARIANCE, *_BY_CHANGE, "decodability")
 """Measures whose change over the doses can be compared."""
 
 

@@ -60,6 +60,7 @@ class RelianceParams(Params):
     tolerance: float = Field(
         0.05, gt=0, le=1, description="standard error of an index above which it has not converged"
     )
+    sobol: bool = Field(True, description="Sobol' indices too, where there is a phantom; without them half the time")
 
     @field_validator("samples")
     @classmethod

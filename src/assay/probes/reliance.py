@@ -20,10 +20,10 @@ GAP = 4.0
 class Reliance:
     """Implements `Probe`. What is claimed is use: changing the factor changes the output.
 
-    `sobol-first` and `sobol-total` (phantoms only): shares of the variance of the logit over a Saltelli design of
-    independent inputs, `factor` naming the input, the last being the nuisance seed; n is the number of samples. A value
-    whose standard error exceeds `tolerance`, or whose halves disagree, keeps its value and says "not converged" in
-    `reason`. See `sobol_indices`.
+    `sobol-first` and `sobol-total` (phantoms only, and where `sobol` asks for them): shares of the variance of the
+    logit over a Saltelli design of independent inputs, `factor` naming the input, the last being the nuisance seed; n
+    is the number of samples. A value whose standard error exceeds `tolerance`, or whose halves disagree, keeps its
+    value and says "not converged" in `reason`. See `sobol_indices`.
     `flip-rate`, `logit-effect`, `logit-effect-absolute`: see `counterfactual_measurements`.
 
     A constant model gives NaN with the reason, and so do images of which nothing can be changed while all else is held.
@@ -32,9 +32,10 @@ class Reliance:
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, samples: int = 1024, tolerance: float = 0.05) -> None:
+    def __init__(self, *, samples: int = 1024, tolerance: float = 0.05, sobol: bool = True) -> None:
         self.samples = samples
         self.tolerance = tolerance
+        self.sobol = sobol
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """The neutral rows and both ends of every factor that can be changed."""
@@ -43,7 +44,7 @@ class Reliance:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Variance-based measures where there is a phantom, then interventions."""
-        design = scene.sobol(self.samples)
+        design = scene.sobol(self.samples) if self.sobol else None
         by_variance = [] if design is None else self._by_variance(reading, design, scene.classes)
         found = by_variance + counterfactual_measurements(reading, scene)
         return found or [undefined("logit-effect", "no phantom and no intervention: nothing can be changed alone")]
