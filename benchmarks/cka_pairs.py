@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from _shared import Page, parser
 
-from assay.probes.similarity import cka_matrix
 from assay.recipes.untyped import tensor_of
+from assay.stats.similarity import cka_matrix
 
 NETWORKS = {
     "tiny": (4, 6, 300),

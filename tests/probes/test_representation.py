@@ -131,7 +131,7 @@ def test_every_model_is_described_on_the_same_images() -> None:
     first, second = (run_probes(m, whole, {"r": small}).measurements["r"] for m in (model, other))
     assert [repr(m) for m in first] == [repr(m) for m in second]
     assert one(first, "effective-rank", "pixels").n == 50
-    everything = Representation(images=300)._rows(whole.neutral())
+    everything = Representation(images=300)._rows(whole.neutral(), 300)
     np.testing.assert_array_equal(everything.index, np.arange(300))
 
 
@@ -175,3 +175,20 @@ def test_looks_where_it_is_told() -> None:
     found = run_probes(Model(Layered(), layers=("pixels",)), World(), {"r": probe}).measurements["r"]
     assert {m.environment for m in found} == {"same"}
     assert {m.n for m in found if m.measure == "effective-rank"} == {60}
+
+
+def test_activations_of_the_same_rows_are_kept_for_every_model() -> None:
+    """Those described, from the smallest draws on, as the trained network has them; and nothing where none is asked."""
+    world = World(n=300)
+    few, whole = Representation(images=50, kept=20), Representation(images=20)
+    model = Model(Layered(), layers=LAYERS)
+    found = run_probes(model, world, {"few": few, "whole": whole, "none": Representation(kept=0)}).sampled
+    assert list(found) == ["few", "whole"]
+    np.testing.assert_array_equal(found["few"].row, found["whole"].row)
+    assert len(found["few"].row) == 20
+    assert list(found["few"].layers) == list(LAYERS)
+    images = world.neutral().images.read(np.flatnonzero(np.isin(world.neutral().table.row, found["few"].row)))
+    seen = torch.stack([pixel(images, name) for name in PIXELS], dim=1) + 1
+    np.testing.assert_array_equal(found["few"].layers["pixels"], seen.numpy())
+    assert found["few"].layers["line"].dtype == np.float32
+    assert run_probes(Model(Layered()), world, {"r": whole}).sampled == {}

@@ -202,6 +202,8 @@ class ProbeJob:
             result = run_probes(model, scene, built, self._known(folder))
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
+            if id in result.sampled:
+                folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
             folder.write_measurements(id, result.measurements[id], self._record(component, ""))
         if not self.keep_weights:
             weights_path(folder, self.training.id).unlink(missing_ok=True)

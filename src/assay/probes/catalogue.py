@@ -46,6 +46,9 @@ class RepresentationParams(Params):
     images: int = Field(
         1000, ge=20, le=4000, description="images that layers are described on, the same ones for every model"
     )
+    kept: int = Field(
+        500, ge=0, le=4000, description="of these, images whose activations are kept to compare models by; 0 for none"
+    )
     environment: str = Field(
         "(neutral)",
         min_length=1,
@@ -207,6 +210,7 @@ register(
     "assay.probes.representation:Representation",
     RepresentationParams,
     summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
+    version=2,
 )
 register(
     "probe",

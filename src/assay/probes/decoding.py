@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float
 
 from assay.core.seeds import generator
 from assay.probes.questions import Question, Task
-from assay.probes.ridge import held_out, varying
+from assay.probes.ridge import held_out
 from assay.probes.uncertainty import clustered_error
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
+from assay.stats.similarity import varying
 
 SHUFFLED = "shuffled"
 

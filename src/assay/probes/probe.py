@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import nn
 
 from assay.core.types import Measurement
@@ -57,6 +57,14 @@ class Read:
     maps: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What layers said of a sample of images: the images' row numbers, and per layer pooled activations, float32."""
+
+    row: Int[np.ndarray, " n"]
+    layers: dict[str, np.ndarray]
+
+
 class Reading(Protocol):
     """One model's answers, each environment read once however many probes ask."""
 
@@ -91,4 +99,13 @@ class Probe(Protocol):
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Its measurements. What is undefined is NaN with the reason."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A probe that also keeps activations of a sample of images, so that models can be compared without being read."""
+
+    def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
+        """What is kept beside its measurements; None where nothing is."""
         ...

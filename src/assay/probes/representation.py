@@ -14,12 +14,11 @@ from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.levels import levels_of
 from assay.probes import spectra
-from assay.probes.probe import Model, Reading, Request, Scope
-from assay.probes.ridge import varying
+from assay.probes.probe import Model, Reading, Request, Sampled, Scope
 from assay.probes.separation import separation
-from assay.probes.similarity import cka_matrix, mutual_neighbours, procrustes, rsa, undefined_for
 from assay.probes.spectra import Scalar
 from assay.shifts.environment import Environment, Scene
+from assay.stats.similarity import cka_matrix, mutual_neighbours, procrustes, rsa, undefined_for, varying
 
 TRAINED, UNTRAINED = "trained", "untrained"
 NEIGHBOURS = 10
@@ -60,12 +59,16 @@ class Representation:
     phantoms the target is a coin's, so that there is no class to separate; or a test environment.
     NaN with the reason: a constant layer, under 4 images, a ratio to an eigenvalue of 0, a factor of one level. Where
     there are fewer images than units, `effective-rank` and `rankme` say so; the others are debiased or undefined.
+
+    kept: of these images, the number whose activations are kept beside the measurements, so that models can be
+    compared with each other later; none of 0.
     """
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, images: int = 1000, environment: str = NEUTRAL) -> None:
+    def __init__(self, *, images: int = 1000, kept: int = 500, environment: str = NEUTRAL) -> None:
         self.images = images
+        self.most_kept = min(kept, images)
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
@@ -78,7 +81,7 @@ class Representation:
         model, environment = reading.model, self._environment(scene)
         if not model.layers:
             return [undefined("effective-rank", "the model names no layers to read", environment=environment.name)]
-        rows = self._rows(environment)
+        rows = self._rows(environment, self.images)
         trained = _sampled(reading, environment, rows)
         found = [m for layer, x in trained.items() for m in _described(x, layer, TRAINED, rows)]
         found += _between(trained, trained, TRAINED, rows)
@@ -89,15 +92,23 @@ class Representation:
             found += [m for layer in trained for m in _moved(trained[layer], blank[layer], layer, rows)]
         return found
 
+    def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
+        """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
+        if not (self.most_kept and reading.model.layers):
+            return None
+        environment = self._environment(scene)
+        rows = self._rows(environment, self.most_kept)
+        return Sampled(rows.table.row, dict(_sampled(reading, environment, rows)))
+
     def _environment(self, scene: Scene) -> Environment:
         if self.environment == NEUTRAL:
             return scene.neutral()
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
 
-    def _rows(self, environment: Environment) -> _Rows:
+    def _rows(self, environment: Environment, images: int) -> _Rows:
         """The rows with the smallest of numbers drawn from the row alone, so that every model has the same ones."""
         drawn = row_uniform(0, "representation", environment.table.row)
-        index = np.sort(np.argsort(drawn, kind="stable")[: self.images])
+        index = np.sort(np.argsort(drawn, kind="stable")[:images])
         return _Rows(index, environment.table.take(index), environment.name)
 
 

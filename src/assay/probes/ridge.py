@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+
+from assay.stats.similarity import varying
 
 PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
 """Penalties tried, in units of the mean eigenvalue of the features' Gram matrix."""
@@ -25,12 +27,6 @@ def held_out(
         tested = fold == number
         out[tested] = _fitted(features[~tested], wanted[~tested], features[tested])
     return out
-
-
-def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
-    """Which features tell images apart: those that vary by more than float32 rounds off their mean."""
-    centre, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    return deviation > 1e-6 * np.abs(centre)
 
 
 def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.ndarray:

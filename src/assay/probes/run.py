@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from assay.core.types import Measurement
-from assay.probes.probe import Model, Probe, Read
+from assay.probes.probe import Keeping, Model, Probe, Read, Sampled
 from assay.probes.reading import ModelReading
 from assay.shifts.environment import Scene
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """measurements: probe name -> what it found. reads: environment name -> what the trained network said of it."""
+    """measurements: probe name -> what it found. reads: environment name -> what the trained network said of it.
+
+    sampled: probe name -> the activations that it keeps, of probes that keep any.
+    """
 
     measurements: dict[str, list[Measurement]]
     reads: dict[str, Read]
+    sampled: dict[str, Sampled]
 
 
 def run_probes(
@@ -29,4 +33,6 @@ def run_probes(
     requests = [request for probe in probes.values() for request in probe.requests(model, scene)]
     reading = ModelReading(model, requests, known)
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
-    return ProbeResult(measurements, reading.answered())
+    kept = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
+    sampled = {name: found for name, found in kept.items() if found is not None}
+    return ProbeResult(measurements, reading.answered(), sampled)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.probes.similarity import centred
 from assay.probes.spectra import Scalar
 from assay.probes.uncertainty import clustered_error
+from assay.stats.similarity import centred
 
 
 def separation(

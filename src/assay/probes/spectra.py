@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from assay.probes.ridge import varying
-from assay.probes.similarity import centred, hsic, squared_distances
+from assay.stats.similarity import centred, hsic, squared_distances, varying
 
 PERCENTILES = (10.0, 90.0)
 """Of the eigenvalues whose ratio is the robust condition number."""

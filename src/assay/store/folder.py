@@ -15,6 +15,7 @@ from assay.core.errors import StoreError, unknown_name
 from assay.core.types import Measurement
 from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.migrations import migrated, unversioned
+from assay.store.sampled import read_sampled, write_sampled
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
 from assay.store.wide import flattened, unflattened
 
@@ -128,6 +129,21 @@ class RunFolder:
     def measurements(self, id: str) -> list[Row]:
         """What `write_measurements` kept."""
         return read_rows(self.unit("probes", id) / "measurements.parquet")
+
+    def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+        """Keep what layers of one model said of a sample of images: float32 [n, d] by layer. Before its probe's record.
+
+        row: the images' numbers [n].
+        """
+        write_sampled(self._sampled(id), row, layers)
+
+    def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+        """What `write_sampled` kept, layers in their order; None where a probe kept nothing."""
+        path = self._sampled(id)
+        return read_sampled(path) if path.is_file() else None
+
+    def _sampled(self, id: str) -> Path:
+        return self.unit("probes", id) / "activations.safetensors"
 
     def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Replace one of the tables that the report is made of."""

@@ -14,6 +14,7 @@
         outputs.parquet  record.json
       probes/<id>/                     one probe on one model
         measurements.parquet  record.json
+        activations.safetensors        where it keeps them: pooled, a layer's [images, units], and their rows
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds
       tables/*.parquet                 what statistics made of it: the tables below; the report shows nothing else
       tables/stamp.json                hashes of the spec and units that the tables were made of

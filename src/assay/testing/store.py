@@ -37,6 +37,13 @@ def measurements_of(id: str) -> list[Measurement]:
     return [Measurement("auroc", 1 / len(id), n=10), undefined("auroc", "one class only — ça", environment="it's")]
 
 
+def sampled_of(id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Row numbers of five images and what two layers said of them; the later name first."""
+    draw = np.random.default_rng(len(id))
+    layers = {"trunk.two": draw.standard_normal((5, 3)), "a/one é": draw.standard_normal((5, 1))}
+    return draw.integers(0, 99, 5), {name: values.astype(np.float32) for name, values in layers.items()}
+
+
 def write_trial(store: RunFolder, id: str) -> None:
     """A trial: its curve, then its record."""
     write_json(store.unit("trials", id) / "curve.json", [1.0, 0.5])
@@ -49,7 +56,8 @@ def write_reading(store: RunFolder, id: str) -> None:
 
 
 def write_probe(store: RunFolder, id: str) -> None:
-    """A probe."""
+    """A probe, with the activations that it keeps."""
+    store.write_sampled(id, *sampled_of(id))
     store.write_measurements(id, measurements_of(id), {"note": id})
 
 
@@ -125,6 +133,14 @@ class StoreConformance:
         elif kind == "probes":
             found = [repr(Measurement(**row)) for row in folder.measurements(id)]  # NaN is equal to NaN so
             assert found == [repr(expected) for expected in measurements_of(id)]
+            sampled = folder.sampled(id)
+            assert sampled is not None
+            row, layers = sampled_of(id)
+            np.testing.assert_array_equal(sampled[0], row)
+            assert list(sampled[1]) == list(layers)
+            for name, values in layers.items():
+                np.testing.assert_array_equal(sampled[1][name], values)
+                assert sampled[1][name].dtype == np.float32
         else:
             assert json.loads((folder.unit(kind, id) / "curve.json").read_text()) == [1.0, 0.5]
 

@@ -13,8 +13,8 @@ from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
-from assay.probes import similarity
-from assay.probes.similarity import cka, cka_matrix, hsic, mutual_neighbours, procrustes, rsa, undefined_for
+from assay.stats import similarity
+from assay.stats.similarity import cka, cka_matrix, hsic, mutual_neighbours, procrustes, rsa, undefined_for
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 MEASURES = [cka, procrustes, rsa, mutual_neighbours]

@@ -11,10 +11,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import rankdata
-
-from assay.probes.ridge import varying
 
 FEWEST = 4
 """Images that an unbiased HSIC needs."""
@@ -22,6 +20,12 @@ BLOCK = 2**21
 """Numbers held at once while Gram matrices are gone through: 16 MB."""
 EQUIDISTANT = 1e-10
 """Share of the squared Gram matrix below which what is left of it, once centred without bias, is rounding."""
+
+
+def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
+    """Which features tell images apart: those that vary by more than float32 rounds off their mean."""
+    centre, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    return deviation > 1e-6 * np.abs(centre)
 
 
 def centred(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:

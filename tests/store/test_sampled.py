@@ -1,0 +1,44 @@
+"""Kept activations: read back by another reader, and refused in words where they are damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from assay.core.errors import StoreError
+from assay.store.folder import RunFolder
+from assay.store.sampled import ROW, read_sampled, write_sampled
+
+
+def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "activations.safetensors"
+    layers = {"z": np.arange(6, dtype=np.float64).reshape(2, 3)[:, ::2], "a": np.ones((2, 1))}
+    write_sampled(path, np.array([7, 3]), layers)
+    found = load_file(path)
+    assert set(found) == {"z", "a", ROW}
+    np.testing.assert_array_equal(found["z"], [[0, 2], [3, 5]])
+    np.testing.assert_array_equal(found[ROW], [7, 3])
+    assert list(read_sampled(path)[1]) == ["z", "a"]
+
+
+def test_a_probe_that_kept_nothing_has_none(tmp_path: Path) -> None:
+    assert RunFolder(tmp_path).sampled("a") is None
+
+
+@pytest.mark.parametrize("left", [0, 5, 60, -4])
+def test_a_damaged_file_is_refused_by_its_name(left: int, tmp_path: Path) -> None:
+    path = tmp_path / "activations.safetensors"
+    write_sampled(path, np.arange(9), {"a": np.ones((9, 5))})
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(StoreError, match=r"activations\.safetensors: it is damaged .*run the study again"):
+        read_sampled(path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "activations.safetensors"
+    save_file({"a": np.ones(3)}, path)
+    with pytest.raises(StoreError, match="it is damaged"):
+        read_sampled(path)
