@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from assay.probes.probe import Model, Request
@@ -94,3 +95,39 @@ def test_of_one_kind_nothing_is_told_twice(environment) -> None:
 
     reading = ModelReading(Model(Single()), [Request(environment)])
     assert not any(row.level in KINDS for row in Segmentation().measure(reading, OneScene(environment)))
+
+
+def test_each_kind_has_lesions_found_and_false_positives_of_its_own(environment) -> None:
+    """Every image shows one square: found where half of it lies on its kind's side, else its call is a false one."""
+    reading = ModelReading(Model(Turned()), [Request(environment)])
+    found = Segmentation().measure(reading, OneScene(environment))
+    called = Turned()(environment.images.read(np.arange(70))).argmax(1).numpy()
+    truth = environment.masks.read(np.arange(70))[:, 0].numpy()
+    for label, kind in enumerate(KINDS, start=1):
+        of_kind = {row.measure: row for row in found if row.level == kind and not row.factor}
+        shown = (truth == label).any((1, 2))
+        half = (((truth == label) & (called == label)).sum((1, 2)) * 2 >= (truth == label).sum((1, 2)))[shown]
+        assert of_kind["lesion-sensitivity"].value == pytest.approx(half.mean())
+        assert of_kind["lesion-sensitivity"].n == 35
+        assert 0 < half.mean() < 1
+        calls = [ndimage.label(one == label, np.ones((3, 3)))[0] for one in called]
+        lone = [
+            sum(not (truth[i][calls[i] == number] == label).any() for number in range(1, calls[i].max() + 1))
+            for i in range(70)
+        ]
+        assert of_kind["false-positives-per-image"].value == pytest.approx(np.mean(lone))
+        assert of_kind["false-positives-per-image"].n == 70
+        assert np.mean(lone) > 0.1
+    (whole,) = (row for row in found if row.measure == "false-positives-per-image" and not row.level)
+    assert whole.value == 0  # of any kind: what is called lies on a lesion
+
+
+def test_a_kind_that_no_image_shows_is_undefined_but_for_its_false_positives(environment) -> None:
+    masks = Labels(environment.masks.labels.clamp(max=1))
+    only = replace(environment, masks=masks)
+    found = Segmentation().measure(ModelReading(Model(Turned()), [Request(only)]), OneScene(only))
+    absent = {row.measure: row for row in found if row.level == "instrument" and not row.factor}
+    assert np.isnan(absent["lesion-sensitivity"].value)
+    assert absent["lesion-sensitivity"].reason == "no lesion"
+    assert absent["dice"].reason == "no image with a lesion"
+    assert absent["false-positives-per-image"].value > 0

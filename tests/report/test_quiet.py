@@ -16,7 +16,7 @@ from tests.report.reading import tables_of
 from assay.report.evidence import Evidence
 from assay.report.outline import outline
 from assay.report.performance import cost
-from assay.report.quiet import conventions, planes, trade
+from assay.report.quiet import by_kind, conventions, planes, trade
 from assay.store.files import Row
 
 NAN = math.nan
@@ -205,3 +205,27 @@ def test_an_environment_in_which_a_measure_can_have_no_value_is_not_drawn() -> N
     assert drawn is not None
     assert drawn.title == "False-positive rate at 90 % sensitivity in lesion-free"
     assert "undefined" not in drawn.note
+
+
+def of_kind(loss: str, kind: str, dice: float, found: float, false: float) -> list[Row]:
+    values = {"dice": dice, "lesion-sensitivity": found, "false-positives-per-image": false}
+    return [{**estimate(loss, measure, "lesions", value), "level": kind} for measure, value in values.items()]
+
+
+def test_each_kind_of_lesion_has_a_line_with_what_is_found_and_what_is_false() -> None:
+    measured = of_kind("dice", "polyp", 0.81, 0.91, 1.25) + of_kind("dice", "ulcer", 0.42, NAN, 0.5)
+    measured += both_budgets("dice", "lesions", DICE)  # of any kind
+    measured += [{**row, "factor": "size", "level": "low"} for row in both_budgets("dice", "lesions", DICE)]
+    table = by_kind(evidence(estimates=measured))
+    assert table is not None
+    lines = [[cell.text for cell in line.cells] for line in table.lines]
+    assert [line[2] for line in lines] == ["polyp", "ulcer"]
+    assert [[cell.split(" [")[0] for cell in line[3:6]] for line in lines] == [
+        [".81", ".91", "1.25"],
+        [".42", "undefined", ".50"],
+    ]
+    assert "at least half of its pixels" in table.note
+
+
+def test_without_kinds_there_is_no_table_of_them() -> None:
+    assert by_kind(evidence(estimates=both_budgets("dice", "lesions", DICE))) is None

@@ -48,6 +48,7 @@ def three_images() -> Answers:
         ("pixel-recall", (2 / 4 + 0) / 2),
         ("volume-error", (3 / 4 - 1 - 1) / 2),
         ("lesion-sensitivity", 1 / 2),
+        ("false-positives-per-image", (1 + 0 + 1) / 3),
         ("false-positive-rate", 1.0),
         ("false-positive-area", 2 / 64),
         ("false-positive-rate-at-80", 1.0),

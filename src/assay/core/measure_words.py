@@ -47,6 +47,7 @@ MEANINGS: dict[str, str] = {
     "pixel-recall": "share of the lesion's pixels that are called",
     "surface-dice": "share of both outlines that lie near each other",
     "lesion-sensitivity": "share of lesions of which half is called",
+    "false-positives-per-image": "components called that touch no lesion, mean number over all images",
     "hd95": "distance that 95 % of the outlines keep",
     "surface-distance": "mean distance between the outlines",
     "volume-error": "area called over the lesion's, less 1",
@@ -111,8 +112,9 @@ _LOWER = frozenset(
     {
         "brier", "calibration-error", "log-loss", "hd95", "surface-distance", "pixel-calibration-error",
         "pixel-calibration-error-boundary", "pixel-calibration-error-background", "false-positive-rate",
-        "false-positive-area", "distorted-error", "distorted-calibration-error", "distorted-error-increase",
-        "place-called", "place-found", "deletion", *(f"false-positive-rate-at-{level}" for level in (80, 90, 95)),
+        "false-positives-per-image", "false-positive-area", "distorted-error", "distorted-calibration-error",
+        "distorted-error-increase", "place-called", "place-found", "deletion",
+        *(f"false-positive-rate-at-{level}" for level in (80, 90, 95)),
     }
 )  # fmt: skip
 _HIGHER = frozenset(

@@ -51,6 +51,7 @@ _OVERLAP = {
     **dict.fromkeys(("pixel-precision", "pixel-recall", "surface-dice", "lesion-sensitivity"), (0.0, 1.0)),
     **dict.fromkeys(("hd95", "surface-distance"), (0.0, math.inf)),
     "volume-error": (-1.0, math.inf),
+    "false-positives-per-image": (0.0, math.inf),
     **dict.fromkeys((f"pixel-calibration-error{of}" for of in ("", "-boundary", "-background")), (0.0, 1.0)),
 }
 _MATCHED = tuple(

@@ -12,6 +12,7 @@ from assay.core.hashing import content_hash
 from assay.core.registry import lookup
 from assay.core.spec import RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.execution.sources import Source, settled
+from assay.maps.kinds import KINDS_VERSION
 from assay.probes.probe import Probe, Scope
 from assay.shifts.neutral import NEUTRAL
 from assay.shifts.population import NamedScene, Population
@@ -98,13 +99,20 @@ def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Popu
     trials = _trials(spec, population, starts or {}, sources)
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
+    kept = _kept(spec, population)
     for trial in trials:
         scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
         probes += _probes(spec.probes, trial, scene)
         for name in scene.names:
-            id = content_hash({"trial": trial.id, "environment": scene.identity(name)})
+            id = content_hash({"trial": trial.id, "environment": scene.identity(name), **kept})
             readings[trial.point.label, trial.id, name] = id
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
+
+
+def _kept(spec: StudySpec, population: Population) -> dict[str, Any]:
+    """What decides, beside the model and the images, which columns a reading holds; empty where it is as ever."""
+    several = spec.task == "segmentation" and len(population.kinds) > 1
+    return {"kinds": KINDS_VERSION} if several else {}
 
 
 def _trials(

@@ -190,6 +190,7 @@ register(
     "segmentation",
     "assay.probes.segmentation:Segmentation",
     summary="Dice under every convention for empty masks, surfaces, lesions found, calibration of pixels",
+    version=2,
 )
 register(
     "probe",

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from assay.core.types import Measurement, undefined
+from assay.maps.kinds import OF_KINDS
 from assay.probes.groups import groups_of
 from assay.probes.performance import measured, taken
 from assay.probes.probe import Model, Reading, Request, Scope
@@ -65,11 +67,19 @@ def _kinds(answers: Answers, environment: Environment) -> Iterator[tuple[str, An
     """Each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest logit."""
     kept, names = answers.maps, environment.masks.kinds if environment.masks is not None else ()
     for place, name in enumerate(names if "kind_truth" in kept else ()):
+        own = {key: kept[f"kind_{key}"][:, place] for key in OF_KINDS}
         counts = {
-            key: np.repeat(kept[f"kind_{key}"][:, place, None], kept[key].shape[1], axis=1)
-            for key in ("predicted", "hit")
+            key: np.repeat(own[key][:, None], kept[key].shape[1], axis=1) for key in ("predicted", "hit", "stray")
         }
-        yield name, replace(answers, maps={**kept, **counts, "truth": kept["kind_truth"][:, place]})
+        score, floor = _told_apart(own["found"], own["lesions"]), np.full(len(own["found"]), -np.inf)
+        alone = {**counts, "truth": own["truth"], "lesion_score": score, "floor": floor}
+        yield name, replace(answers, maps={**kept, **alone})
+
+
+def _told_apart(found: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
+    """A score for each lesion that is 1 where it is found at p = .5 and -1 where it is missed, NaN where padded."""
+    place = np.arange(max(int(lesions.max(initial=0)), 1))
+    return np.where(place < found[:, None], 1.0, np.where(place < lesions[:, None], -1.0, np.nan))
 
 
 def _in_millimetres(found: Measurement, environment: Environment) -> Measurement:
@@ -97,12 +107,22 @@ class Segmentation(_OfMaps):
         "surface-distance",
         "surface-dice",
         "lesion-sensitivity",
+        "false-positives-per-image",
         "pixel-calibration-error",
         "pixel-calibration-error-boundary",
         "pixel-calibration-error-background",
     )
     grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
-    by_kind: ClassVar[tuple[str, ...]] = ("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed", "iou")
+    by_kind: ClassVar[tuple[str, ...]] = (
+        "dice",
+        "dice-skip",
+        "dice-one",
+        "dice-zero",
+        "dice-smoothed",
+        "iou",
+        "lesion-sensitivity",
+        "false-positives-per-image",
+    )
 
 
 class LesionFree(_OfMaps):

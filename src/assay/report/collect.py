@@ -226,7 +226,7 @@ def _healthy(evidence: Evidence) -> Section:
             quiet.free_response(evidence),
             *(trained.course(evidence, name) for name in trained.COURSES),
         ),
-        there(quiet.conventions(evidence)),
+        there(quiet.conventions(evidence), quiet.by_kind(evidence)),
     )
 
 

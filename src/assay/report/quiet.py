@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, is_overall, some_levels
+from assay.report.contents import COUNTS, by_place
 from assay.report.evidence import Evidence
 from assay.report.field import Field, Spot, Trace, draw_field
 from assay.report.figures import FULL, HALF, Figure, drawn, slice_note
@@ -24,6 +25,7 @@ from assay.store.files import Row
 MATCHED = "false-positive-rate-at-90"
 QUIET = "false-positive-rate"
 CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
+OF_A_KIND = ("dice", "lesion-sensitivity", "false-positives-per-image")
 SHOWN_THRESHOLDS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
 """Logits at which the plane is shown; the file has all."""
 
@@ -138,6 +140,23 @@ def conventions(evidence: Evidence) -> Sheet | None:
     )
     rows = [row for own in found.values() for row in own.values()]
     return sheet("conventions", "Dice by what empty masks count", heads, lines, (rows, schema.ESTIMATES), note)
+
+
+def by_kind(evidence: Evidence) -> Sheet | None:
+    """A row per recipe, environment and kind of lesion, where masks name several; folded."""
+    rows = [
+        row
+        for row in evidence.tables.estimates
+        if row["measure"] in OF_A_KIND and row["level"] and not (row["factor"] or row["group"])
+    ]
+    lines, total = by_place(evidence, rows, ("recipe", "environment", "level"), "measure", OF_A_KIND)
+    heads = (recipe_head(evidence.tables), "environment", "kind", *map(measure_name, OF_A_KIND), *COUNTS)
+    note = (
+        "A pixel is called what has its greatest logit. A lesion of a kind is found where at least half of its pixels "
+        "are called that kind; a component called it that holds no pixel of it is a false positive, in whatever image."
+    )
+    made = sheet("kinds", "Each kind of lesion", heads, lines, (rows, schema.ESTIMATES), note, total)
+    return replace(made, folded=True) if lines else None
 
 
 # --- what is shown, and where ----------------------------------------------------------------------------------------

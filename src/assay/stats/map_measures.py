@@ -90,6 +90,12 @@ def _lesions(level: float | None, answers: Answers) -> Terms:
     return _unless_censored(Terms(found, there * 1.0, "no lesion"), threshold, level)
 
 
+def _stray(answers: Answers) -> Terms:
+    """The mean number, over all images, of components that hold no pixel of a lesion."""
+    stray = answers.maps["stray"][:, _HALF]
+    return _mean(stray.astype(np.float64), np.ones(len(stray), dtype=bool), "no images")
+
+
 def _called(level: float | None, answers: Answers) -> Terms:
     """The share of lesion-free images in which a component of the smallest area stands."""
     threshold = _threshold(answers, level)
@@ -222,6 +228,7 @@ def _measures() -> Iterator[Measure]:
     yield _ratio("surface-distance", partial(_surface, "surface_distance"), "lower", high=math.inf, unit="px")
     yield _ratio("surface-dice", partial(_surface, "surface_dice"), "higher")
     yield _ratio("lesion-sensitivity", partial(_lesions, None), "higher")
+    yield _ratio("false-positives-per-image", _stray, "lower", high=math.inf)
     yield _ratio("false-positive-rate", partial(_called, None), "lower")
     yield _ratio("false-positive-area", _wrong_area, "lower")
     for level in LEVELS:
