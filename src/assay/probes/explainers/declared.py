@@ -95,3 +95,9 @@ register(
     OcclusionParams,
     summary="what the log-odds lose when a window is covered (Zeiler and Fergus 2014)",
 )
+register(
+    "explainer",
+    "attention-rollout",
+    "assay.probes.explainers.rollout:AttentionRollout",
+    summary="how much of each patch reaches a vision transformer's feature; of no class (Abnar and Zuidema 2020)",
+)

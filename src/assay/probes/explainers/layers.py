@@ -99,6 +99,10 @@ def _is_tokens(step: Step) -> bool:
 
 
 def _shown(coarse: Float[Tensor, "b u v"], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-    positive = coarse.clamp(min=0)[:, None]
-    size = (images.shape[2], images.shape[3])
-    return nn.functional.interpolate(positive, size=size, mode="bilinear", align_corners=False)[:, 0]
+    return enlarged(coarse.clamp(min=0), images.shape[2], images.shape[3])
+
+
+def enlarged(coarse: Float[Tensor, "b u v"], height: int, width: int) -> Float[Tensor, "b {height} {width}"]:
+    """A coarse map brought to a size by linear interpolation between the middles of its places."""
+    size = (height, width)
+    return nn.functional.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
