@@ -87,6 +87,17 @@ def test_nothing_overflows(browser: Browser, report: Path, width: int) -> None:
     page.context.close()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pairs_without_logits_do_not_overflow(browser: Browser, report: Path, width: int) -> None:
+    page = opened(browser, report, width)
+    bare = """() => { const pairs = [...document.querySelectorAll(".counterfactual")];
+        for (const pair of pairs) { pair.querySelector(".drawing").remove(); pair.classList.add("alone"); }
+        return pairs.length; }"""
+    assert page.evaluate(bare) > 0
+    assert page.evaluate(OVERFLOW) <= 0
+    page.context.close()
+
+
 def test_the_first_screen_holds_question_answer_and_figures(browser: Browser, report: Path) -> None:
     page = opened(browser, report)
     for what in ("h1", ".answer", "#figure-relied-on", "#figure-cost", ".trust"):
