@@ -12,6 +12,7 @@ from assay.maps import summarise
 from assay.stats.compare import contrast
 from assay.stats.influence import Answers
 from assay.stats.map_measures import LEVELS, OF_MAPS
+from assay.stats.measure import Measure
 from assay.stats.measures import influence_of, value
 from assay.stats.panel import Panel, evaluate
 
@@ -21,8 +22,16 @@ HIGH, LOW = 4.0, -4.0
 def answers_of(maps: np.ndarray, truth: np.ndarray, operating: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Answers:
     kept = summarise(torch.from_numpy(maps.astype(np.float32)), torch.from_numpy(truth))
     kept["operating"] = np.tile(operating, (len(maps), 1))
+    kept |= at_files(kept)
     target = truth.any((1, 2)).astype(np.int64)
     return Answers(np.stack([np.zeros(len(maps)), kept["peak"]], axis=1), target, maps=kept)
+
+
+def at_files(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns of files that are as large as the maps."""
+    same = ("pixels", "truth", "hd95", "surface_distance", "surface_dice", "surface_code")
+    half = {name: kept[name][:, 16] for name in ("predicted", "hit")}  # thresholds run from -16 in steps of 1
+    return {f"native_{name}": column for name, column in ({one: kept[one] for one in same} | half).items()}
 
 
 def three_images() -> Answers:
@@ -71,6 +80,32 @@ def test_a_healthy_image_that_is_left_empty_is_told_otherwise_by_every_conventio
     assert found == pytest.approx(
         {"dice": 1.0, "dice-skip": 1.0, "dice-one": 1.0, "dice-zero": 0.5, "dice-smoothed": 1.0}
     )
+
+
+NATIVE = [one for one in OF_MAPS if one.native]
+
+
+@pytest.mark.parametrize("native", NATIVE, ids=[one.name for one in NATIVE])
+def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: Measure) -> None:
+    images, _ = made_up()
+    here, there = value(native.name.removesuffix("-native"), images), value(native.name, images)
+    assert there.value == here.value
+    twice = images.maps["native_truth"] + 7
+    moved = replace(images, maps={**images.maps, "native_truth": twice, "native_hd95": images.maps["hd95"] + 1,
+                                  "native_surface_distance": images.maps["surface_distance"] + 1,
+                                  "native_surface_dice": images.maps["surface_dice"] / 2})  # fmt: skip
+    assert value(native.name, moved).value != there.value or native.name == "pixel-precision-native"
+    assert value(native.name.removesuffix("-native"), moved).value == here.value
+    without = replace(images, maps={name: one for name, one in images.maps.items() if not name.startswith("native_")})
+    assert value(native.name, without).reason.startswith("no masks at native size")
+
+
+def test_surfaces_at_native_size_have_images_in_common_of_their_own() -> None:
+    images, _ = made_up()
+    some = np.arange(len(images.target)) % 2 == 0
+    images.maps["native_shared"] = some
+    assert value("hd95-native", images).value == pytest.approx(np.nanmean(images.maps["hd95"][some]))
+    assert value("hd95", images).value == pytest.approx(np.nanmean(images.maps["hd95"]))
 
 
 def test_what_is_undefined_says_why() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.document import mapping_of
+from assay.core.measures import NATIVE
 from assay.core.problems import Problems
 from assay.core.spec import ContrastSpec, RecipePoint
 
@@ -40,6 +41,7 @@ def check_task(
                 what = f"probe '{probe.name}' reads logits of pixels, and the recipes classify images"
                 problems.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
         return
+    _check_native(data, contrasts, probes or (), problems)
     if data is not None and _without_masks(data):
         remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
         problems.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
@@ -48,6 +50,30 @@ def check_task(
             what = "matched fit refits a head on pooled features, which a segmentation has no use for"
             problems.add(("contrasts", i, "at"), contrast.at, what, "leave `at` out; quietness is compared at matched "
                          "sensitivity by the measures false-positive-rate-at-80, -90 and -95")  # fmt: skip
+
+
+def asks_native(probes: Sequence[Component]) -> bool:
+    """Whether maps are to be measured at the size of the images' files too."""
+    return any(probe.name == "segmentation" and probe.params.get("native") for probe in probes)
+
+
+def _check_native(
+    data: DataSpec | None,
+    contrasts: Sequence[ContrastSpec | None],
+    probes: Sequence[Component],
+    problems: Problems,
+) -> None:
+    """Native size is that of files, and what is compared at it must be measured at it."""
+    asked = asks_native(probes)
+    if asked and data is not None and data.phantom is not None:
+        at = next(i for i, probe in enumerate(probes) if asks_native([probe]))
+        what = f"a phantom has no native size: its images are drawn at data.size, {data.size} px"
+        problems.add(("probes", at, "segmentation", "native"), True, what, "leave `native` out, or raise data.size")
+    for i, contrast in enumerate(contrasts):
+        if contrast is not None and contrast.measure in NATIVE and not asked:
+            what = "is measured at native size, which no probe of this study is asked for"
+            remedy = "write probes: [{segmentation: {native: true}}]"
+            problems.add(("contrasts", i, "measure"), contrast.measure, what, remedy)
 
 
 def _without_masks(data: DataSpec) -> bool:

@@ -11,6 +11,8 @@ from jaxtyping import Int
 ROUNDING = 1e-9
 REGIONS = ("boundary", "lesion", "background")
 """The parts of an image in which pixels are calibrated apart, in the order of the columns that keep them."""
+AT_NATIVE = "native_"
+"""How the names of columns begin that were taken at the size of the files; the rest is that of the same column."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,19 @@ MEANINGS: dict[str, str] = {
     "hd95": "distance that 95 % of the outlines keep",
     "surface-distance": "mean distance between the outlines",
     "volume-error": "area called over the lesion's, less 1",
+    **{
+        f"{name}-native": f"{words}, at the size of the images' files"
+        for name, words in {
+            "dice": "overlap with the lesion, mean over images that show one",
+            "iou": "pixels of lesion and call in common over those of either",
+            "pixel-precision": "share of the pixels called that are lesion",
+            "pixel-recall": "share of the lesion's pixels that are called",
+            "surface-dice": "share of both outlines that lie near each other",
+            "hd95": "distance that 95 % of the outlines keep",
+            "surface-distance": "mean distance between the outlines",
+            "volume-error": "area called over the lesion's, less 1",
+        }.items()
+    },
     "pixel-calibration-error": "how far pixels' probabilities lie from what came true",
     "pixel-calibration-error-boundary": "the same in a band along the true outlines",
     "pixel-calibration-error-background": "the same away from lesions and that band",
@@ -114,6 +127,7 @@ _LOWER = frozenset(
         "pixel-calibration-error-boundary", "pixel-calibration-error-background", "false-positive-rate",
         "false-positives-per-image", "false-positive-area", "distorted-error", "distorted-calibration-error",
         "distorted-error-increase", "place-called", "place-found", "deletion",
+        "hd95-native", "surface-distance-native",
         *(f"false-positive-rate-at-{level}" for level in (80, 90, 95)),
     }
 )  # fmt: skip
@@ -125,6 +139,7 @@ _HIGHER = frozenset(
         "average-precision-top-mean", "auroc-area", "average-precision-area", "free-response-area", "distorted-auroc",
         "distorted-auroc-macro", "stability", "accuracy-kept", "mass-accuracy", "rank-accuracy", "pointing-game",
         "pixel-average-precision", "insertion", "sensitivity-n",
+        *(f"{name}-native" for name in ("dice", "iou", "pixel-precision", "pixel-recall", "surface-dice")),
         *(f"sensitivity-at-specificity-{level}" for level in (80, 90, 95)),
     }
 )  # fmt: skip

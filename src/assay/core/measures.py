@@ -54,6 +54,9 @@ _OVERLAP = {
     "false-positives-per-image": (0.0, math.inf),
     **dict.fromkeys((f"pixel-calibration-error{of}" for of in ("", "-boundary", "-background")), (0.0, 1.0)),
 }
+_NATIVE = ("dice", "iou", "pixel-precision", "pixel-recall", "volume-error", "hd95", "surface-distance", "surface-dice")
+NATIVE = {f"{name}-native": _OVERLAP[name] for name in _NATIVE}
+"""Measures of a segmentation at the size of the images' files, with their ranges."""
 _MATCHED = tuple(
     f"{name}-at-{level}" for level in (80, 90, 95) for name in ("lesion-sensitivity", "false-positive-rate")
 )
@@ -93,7 +96,10 @@ NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "performance", ("environment",), "", *ends) for name, ends in _PERFORMANCE.items()},
-    **{name: MeasureName(name, "segmentation", ("environment",), "", *ends) for name, ends in _OVERLAP.items()},
+    **{
+        name: MeasureName(name, "segmentation", ("environment",), "", *ends)
+        for name, ends in (_OVERLAP | NATIVE).items()
+    },
     **{name: MeasureName(name, "lesion-free", ("environment",), "", 0.0, 1.0) for name in _FREE},
     **{
         name: MeasureName(name, "robustness", ("environment", "factor"), "", *ends) for name, ends in _DISTORTED.items()

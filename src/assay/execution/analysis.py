@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from assay.core.check_task import asks_native
 from assay.core.dose import dose_axis
 from assay.core.factors import declared_factors, has_grades
 from assay.core.measures import range_of
@@ -161,12 +162,14 @@ def _unit(of_measure: str, gathered: Gathered) -> str:
 
 
 def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
-    """The measures that kept outputs give: those of maps of a segmentation only, a weighted kappa and what is asked at
+    """The measures that kept outputs give: those of maps of a segmentation only, at native size only where that is
+    asked, a weighted kappa and what is asked at
     a cut only where classes are known to have an order, the latter only where there is more than one cut.
     """
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
-    there = [measure for measure in MEASURES.values() if panel.maps or not measure.maps]
+    native = asks_native(spec.probes)
+    there = [one for one in MEASURES.values() if (panel.maps or not one.maps) and (native or not one.native)]
     return [one.name for one in there if (ordered or not one.ordinal) and (several or not one.cut)]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from assay.core.data_spec import REFERABLE
 from assay.core.errors import StoreError
+from assay.core.maps import AT_NATIVE
 from assay.core.registry import lookup
 from assay.core.spec import RecipePoint
 from assay.core.traits import readout_of
@@ -25,8 +26,8 @@ from assay.store.files import Row
 from assay.store.folder import OF_ROWS, RunFolder
 
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
-SURFACES = "surface_code"
-"""The column that is 0 where truth and prediction both have a surface."""
+SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
+"""Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
 SPECIFIC = "specific"
 """The column of log-odds from which specificities are reached on validation rows."""
 
@@ -83,8 +84,9 @@ class Gathered:
         read = {seed: self._read(seed, label, environment) for seed in self.kept_seeds(point)}
         found = {seed: outputs for seed, outputs in read.items() if outputs is not None}
         for outputs in found.values():
-            if SURFACES in outputs:
-                outputs["shared"] = np.isin(outputs["row"], self._with_surfaces[environment])
+            for code, shared in SURFACES.items():
+                if code in outputs:
+                    outputs[shared] = np.isin(outputs["row"], self._with_surfaces[environment, code])
         if not found:
             return None
         panel = panel_of(found, f"{label} in {environment}")
@@ -96,24 +98,21 @@ class Gathered:
         return self.plan.spec.data.referable or REFERABLE
 
     @cached_property
-    def _with_surfaces(self) -> Mapping[str, np.ndarray]:
-        """Environment -> the rows in which the maps of every kept seed of every recipe have both surfaces: surfaces are
-        averaged over the same images for all (METHODS, segmentation on healthy images).
+    def _with_surfaces(self) -> Mapping[tuple[str, str], np.ndarray]:
+        """Environment, column of `SURFACES` -> the rows in which the maps of every kept seed of every recipe have both
+        surfaces: surfaces are averaged over the same images for all (METHODS, segmentation on healthy images).
         """
-        lacking: dict[str, list[np.ndarray]] = {}
-        having: dict[str, list[np.ndarray]] = {}
+        lacking: dict[tuple[str, str], list[np.ndarray]] = {}
+        having: dict[tuple[str, str], list[np.ndarray]] = {}
         for point in self.plan.spec.points:
             for environment in point.tests:
                 for seed in self.kept_seeds(point):
                     outputs = self._read(seed, point.label, environment) or {}
-                    if SURFACES in outputs:
-                        undefined = outputs[SURFACES] != 0
-                        lacking.setdefault(environment, []).append(outputs["row"][undefined])
-                        having.setdefault(environment, []).append(outputs["row"][~undefined])
-        return {
-            environment: np.setdiff1d(np.concatenate(rows), np.concatenate(lacking[environment]))
-            for environment, rows in having.items()
-        }
+                    for code in SURFACES.keys() & outputs.keys():
+                        undefined = outputs[code] != 0
+                        lacking.setdefault((environment, code), []).append(outputs["row"][undefined])
+                        having.setdefault((environment, code), []).append(outputs["row"][~undefined])
+        return {key: np.setdiff1d(np.concatenate(rows), np.concatenate(lacking[key])) for key, rows in having.items()}
 
     def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
         """Outputs of all folds of one seed, one after another; None while any fold has not been read."""

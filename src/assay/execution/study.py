@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from assay.core.check_probes import environments_of
+from assay.core.check_task import asks_native
 from assay.core.component import Component
 from assay.core.hashing import content_hash
 from assay.core.registry import lookup
@@ -111,8 +112,10 @@ def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Popu
 
 def _kept(spec: StudySpec, population: Population) -> dict[str, Any]:
     """What decides, beside the model and the images, which columns a reading holds; empty where it is as ever."""
-    several = spec.task == "segmentation" and len(population.kinds) > 1
-    return {"kinds": KINDS_VERSION} if several else {}
+    if spec.task != "segmentation":
+        return {}
+    several = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
+    return several | ({"native": True} if asks_native(spec.probes) else {})
 
 
 def _trials(

@@ -76,6 +76,14 @@ class RelianceParams(Params):
         return samples
 
 
+class SegmentationParams(Params):
+    """Arguments of `segmentation`."""
+
+    native: bool = Field(
+        False, description="also overlap and surfaces at the size of each image's own file, against the mask as it came"
+    )
+
+
 class PaintingParams(Params):
     """Arguments of `painting`."""
 
@@ -189,6 +197,7 @@ register(
     "probe",
     "segmentation",
     "assay.probes.segmentation:Segmentation",
+    SegmentationParams,
     summary="Dice under every convention for empty masks, surfaces, lesions found, calibration of pixels",
     version=2,
 )

@@ -37,11 +37,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One environment a probe needs read, and from which layers beyond the logits. `untrained` reads the other net."""
+    """One environment a probe needs read, and from which layers beyond the logits. `untrained` reads the other net.
+
+    native: whether maps are measured at the size of the images' files too, where the environment has such masks.
+    """
 
     environment: Environment
     layers: tuple[str, ...] = ()
     untrained: bool = False
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.core.errors import AssayError
+from assay.core.maps import AT_NATIVE
 from assay.data.dataset import Images
 from assay.maps import Streamed
 from assay.maps.kinds import count_kinds
 from assay.maps.odds import lesion_logits
 from assay.maps.summary import joined
 from assay.probes.activations import Recorder
+from assay.probes.native import native_columns
 from assay.probes.probe import Model, Read, Request
 from assay.recipes.tiling import by_tiles
 from assay.shifts.environment import Environment
@@ -59,6 +61,7 @@ class ModelReading:
         self.model = model
         self._environments: dict[str, Environment] = {}
         self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self._native: set[str] = set()
         self._answers: dict[tuple[str, bool], Read] = {}
         self._blank: nn.Module | None = None
         for request in requests:
@@ -96,6 +99,8 @@ class ModelReading:
     def _register(self, request: Request) -> None:
         self._environments.setdefault(request.environment.name, request.environment)
         self._same(request.environment)
+        if request.native and request.environment.native is not None:
+            self._native.add(request.environment.name)
         key = (request.environment.name, request.untrained)
         self._layers[key] = tuple(dict.fromkeys((*self._layers.get(key, ()), *request.layers)))
 
@@ -111,6 +116,8 @@ class ModelReading:
     def _remember(self, name: str, read: Read) -> None:
         wanted = self._layers.get((name, False))
         if wanted is None or any(layer not in read.activations for layer in wanted):
+            return
+        if name in self._native and not any(column.startswith(AT_NATIVE) for column in read.maps):
             return
         environment = self._environments[name]
         where = f"environment '{name}'"
@@ -135,7 +142,7 @@ class ModelReading:
         if n == 0:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
-        maps, kinds = Streamed(), list[dict[str, np.ndarray]]()
+        maps, beside = Streamed(), list[dict[str, np.ndarray]]()
         step = batch_of(self.model.device, images.shape)
         forward = network if layers else by_tiles(network, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
@@ -149,7 +156,7 @@ class ModelReading:
                     if of is not None and of.masks is not None:
                         labels = of.masks.read(index)[:, 0]
                         maps.append(lesion, labels, _pixel_size(of, index))
-                        kinds += [count_kinds(output, labels)] if output.shape[1] > 2 else []
+                        beside.append(self._beside(output, labels, of, index))
                     output = lesion.flatten(1).amax(dim=1)
                 logits.append(_logits(output, len(index), where))
                 recorder.check()
@@ -157,8 +164,15 @@ class ModelReading:
         _finite(values, "logits", where)
         for layer, activations in recorder.activations.items():
             _finite(activations, f"activations of '{layer}'", where)
-        columns = {**(maps.columns() if maps else {}), **(joined(kinds) if kinds else {})}
+        columns = {**(maps.columns() if maps else {}), **(joined(beside) if beside else {})}
         return Read(values, recorder.activations, columns)
+
+    def _beside(self, logits: Tensor, labels: Tensor, of: Environment, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns that need the logits of all kinds: of each kind, and at native size where that was asked."""
+        found = count_kinds(logits, labels) if logits.shape[1] > 2 else {}
+        if of.native is not None and of.name in self._native:
+            found |= native_columns(logits, of.native, of, index)
+        return found
 
 
 def batch_of(device: str, shape: tuple[int, int, int]) -> int:

@@ -9,6 +9,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from assay.core.maps import AT_NATIVE
+from assay.core.measures import NATIVE
 from assay.core.types import Measurement, undefined
 from assay.maps.kinds import OF_KINDS
 from assay.probes.groups import groups_of
@@ -29,13 +31,14 @@ class _OfMaps:
     """
 
     scope: ClassVar[Scope] = "tests"
-    overall: ClassVar[tuple[str, ...]]
+    overall: tuple[str, ...]
     grouped: ClassVar[tuple[str, ...]]
-    by_kind: ClassVar[tuple[str, ...]] = ()
+    by_kind: tuple[str, ...] = ()
+    native: bool = False
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """The answers in every test environment."""
-        return tuple(Request(scene.environment(name)) for name in scene.names)
+        return tuple(Request(scene.environment(name), native=self.native) for name in scene.names)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Overall, then by group."""
@@ -73,7 +76,9 @@ def _kinds(answers: Answers, environment: Environment) -> Iterator[tuple[str, An
         }
         score, floor = _told_apart(own["found"], own["lesions"]), np.full(len(own["found"]), -np.inf)
         alone = {**counts, "truth": own["truth"], "lesion_score": score, "floor": floor}
-        yield name, replace(answers, maps={**kept, **alone})
+        there = {key: f"{AT_NATIVE}kind_{key}" for key in ("truth", "predicted", "hit")}
+        native = {f"{AT_NATIVE}{key}": kept[of][:, place] for key, of in there.items() if of in kept}
+        yield name, replace(answers, maps={**kept, **alone, **native})
 
 
 def _told_apart(found: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
@@ -91,9 +96,12 @@ class Segmentation(_OfMaps):
     """Implements `Probe`: overlap under every convention for empty masks, surfaces, lesions found, calibration.
 
     `dice` is the mean over images that show a lesion. What each other measure is stands in docs/reference/probes.md.
+    native: also overlap and surfaces at the size of each image's file, named `dice-native` and so on: probabilities are
+    scaled back from the study's square and compared with the mask as it came. NaN with the reason in environments whose
+    images have no such size.
     """
 
-    overall: ClassVar[tuple[str, ...]] = (
+    overall: tuple[str, ...] = (
         "dice",
         "dice-skip",
         "dice-one",
@@ -113,7 +121,7 @@ class Segmentation(_OfMaps):
         "pixel-calibration-error-background",
     )
     grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
-    by_kind: ClassVar[tuple[str, ...]] = (
+    by_kind: tuple[str, ...] = (
         "dice",
         "dice-skip",
         "dice-one",
@@ -124,13 +132,19 @@ class Segmentation(_OfMaps):
         "false-positives-per-image",
     )
 
+    def __init__(self, *, native: bool = False) -> None:
+        self.native = native
+        if native:
+            self.overall = (*self.overall, *NATIVE)
+            self.by_kind = (*self.by_kind, "dice-native", "iou-native")
+
 
 class LesionFree(_OfMaps):
     """Implements `Probe`: false positives in images without a lesion, at p = .5 and at matched sensitivity, and how
     well images with a lesion are told from those without by several scores of the map.
     """
 
-    overall: ClassVar[tuple[str, ...]] = (
+    overall: tuple[str, ...] = (
         "false-positive-rate",
         "false-positive-area",
         "lesion-sensitivity-at-80",

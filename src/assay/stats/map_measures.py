@@ -8,7 +8,7 @@ the lesions of its validation images (METHODS, matched sensitivity).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.core.maps import REGIONS, MapGrid
+from assay.core.maps import AT_NATIVE, REGIONS, MapGrid
 from assay.core.types import Direction
 from assay.stats import influence, maps, metrics
 from assay.stats.influence import Answers, widened
@@ -133,6 +133,17 @@ def _calibration(regions: tuple[str, ...], reason: str, answers: Answers) -> Ter
     return Terms((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
 
 
+# --- at the size of the files -----------------------------------------------------------------------------------------
+
+
+def _at_native(terms: Callable[[Answers], Terms], answers: Answers) -> Terms:
+    """The same terms of the columns that were kept at native size; none where none were."""
+    kept = {name.removeprefix(AT_NATIVE): column for name, column in answers.maps.items() if name.startswith(AT_NATIVE)}
+    # There p = .5 alone was looked at, which stands in the place of every threshold.
+    everywhere = {name: np.repeat(kept[name][:, None], len(_THRESHOLDS), axis=1) for name in ("predicted", "hit")}
+    return terms(replace(answers, maps={**kept, **everywhere}))
+
+
 # --- from terms to measures -------------------------------------------------------------------------------------------
 
 
@@ -143,6 +154,7 @@ def _ratio(
     low: float = 0.0,
     high: float = 1.0,
     unit: str = "",
+    native: bool = False,
 ) -> Measure:
     def value(answers: Answers) -> Metric:
         found = terms(answers)
@@ -157,7 +169,7 @@ def _ratio(
     def images(answers: Answers) -> int:
         return int((terms(answers).under > 0).sum())
 
-    return Measure(name, value, rows, direction, _UNKNOWN, low, high, unit, maps=True, images=images)
+    return Measure(name, value, rows, direction, _UNKNOWN, low, high, unit, maps=True, native=native, images=images)
 
 
 def _scored(score: str, answers: Answers) -> Answers:
@@ -215,18 +227,36 @@ def _response_rows(answers: Answers, at: float, patient: Int[np.ndarray, " n"]) 
     return widened(rows / STRAY, np.zeros(images, dtype=np.int64), patient)
 
 
+_OUTLINED: Mapping[str, Callable[[Answers], Terms]] = {
+    "dice": partial(_overlap, maps.dice, "lesions"),
+    "iou": partial(_overlap, maps.iou, "lesions"),
+    "pixel-precision": partial(_overlap, maps.precision, "lesions"),
+    "pixel-recall": partial(_overlap, maps.recall, "lesions"),
+    "volume-error": _volume,
+    "hd95": partial(_surface, "hd95"),
+    "surface-distance": partial(_surface, "surface_distance"),
+    "surface-dice": partial(_surface, "surface_dice"),
+}
+"""What is measured of outlines at study resolution and at native size."""
+_DISTANCES = ("hd95", "surface-distance")
+
+
+def _outlined(name: str, *, native: bool = False) -> Measure:
+    terms = partial(_at_native, _OUTLINED[name]) if native else _OUTLINED[name]
+    called = f"{name}-native" if native else name
+    if name in _DISTANCES:
+        return _ratio(called, terms, "lower", high=math.inf, unit="px", native=native)
+    if name == "volume-error":
+        return _ratio(called, terms, "none", low=-1.0, high=math.inf, native=native)
+    return _ratio(called, terms, "higher", native=native)
+
+
 def _measures() -> Iterator[Measure]:
-    yield _ratio("dice", partial(_overlap, maps.dice, "lesions"), "higher")
+    yield _outlined("dice")
     conventions: tuple[Empty, ...] = ("skip", "one", "zero", "smoothed")
     for empty in conventions:
         yield _ratio(f"dice-{empty}", partial(_overlap, maps.dice, empty), "higher")
-    yield _ratio("iou", partial(_overlap, maps.iou, "lesions"), "higher")
-    yield _ratio("pixel-precision", partial(_overlap, maps.precision, "lesions"), "higher")
-    yield _ratio("pixel-recall", partial(_overlap, maps.recall, "lesions"), "higher")
-    yield _ratio("volume-error", _volume, "none", low=-1.0, high=math.inf)
-    yield _ratio("hd95", partial(_surface, "hd95"), "lower", high=math.inf, unit="px")
-    yield _ratio("surface-distance", partial(_surface, "surface_distance"), "lower", high=math.inf, unit="px")
-    yield _ratio("surface-dice", partial(_surface, "surface_dice"), "higher")
+    yield from (_outlined(name) for name in _OUTLINED if name != "dice")
     yield _ratio("lesion-sensitivity", partial(_lesions, None), "higher")
     yield _ratio("false-positives-per-image", _stray, "lower", high=math.inf)
     yield _ratio("false-positive-rate", partial(_called, None), "lower")
@@ -243,6 +273,7 @@ def _measures() -> Iterator[Measure]:
         ("pixel-calibration-error-background", ("background",), "no pixel away from lesions"),
     ):
         yield _ratio(name, partial(_calibration, regions, reason), "lower")
+    yield from (_outlined(name, native=True) for name in _OUTLINED)
 
 
 OF_MAPS = tuple(_measures())

@@ -23,7 +23,7 @@ class Measure:
     value: from a model's answers. rows: (answers, value, patients) -> contributions per image (see `influence`).
     low, high: the range that it cannot leave. binary: whether it exists for two classes only. ordinal: whether it
     takes several classes for grades, in their order. cut: whether it takes them for two, apart at a cut. maps: whether
-    it is of what a segmentation keeps of each map.
+    it is of what a segmentation keeps of each map. native: whether of what was kept at the size of the images' files.
     images: how many images it rests on.
     """
 
@@ -39,6 +39,7 @@ class Measure:
     ordinal: bool = False
     cut: bool = False
     maps: bool = False
+    native: bool = False
     images: Callable[[Answers], int] = lambda answers: len(answers.target)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.core.errors import SpecError, unknown_name
+from assay.core.maps import AT_NATIVE
 from assay.stats import influence, metrics
 from assay.stats.grades import OF_GRADES
 from assay.stats.influence import Answers
@@ -130,6 +131,8 @@ def value(name: str, answers: Answers) -> Metric:
         return undefined(f"the model's answer is not finite for {bad} of {len(answers.target)} images")
     if chosen.maps and not answers.maps:
         return undefined(f"{name} is for segmentation, and the model says one thing of an image")
+    if chosen.native and f"{AT_NATIVE}truth" not in answers.maps:
+        return undefined("no masks at native size: crops, and images that are not single files, have none")
     if chosen.binary and answers.classes != 2:
         return undefined(f"{name} is for two classes, and there are {answers.classes}")
     return chosen.value(answers)

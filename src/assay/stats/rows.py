@@ -53,6 +53,14 @@ LABELS = {
     "pixel-calibration-error": "calibration error of pixels",
     "pixel-calibration-error-boundary": "calibration error of pixels at outlines",
     "pixel-calibration-error-background": "calibration error of pixels of the background",
+    "dice-native": "Dice at native size",
+    "iou-native": "IoU at native size",
+    "hd95-native": "HD95 at native size",
+    **{
+        f"{name.replace(' ', '-')}-native": f"{name} at native size"
+        for name in ("pixel precision", "pixel recall", "volume error", "surface distance")
+    },
+    "surface-dice-native": "surface Dice at native size",
     "rankme": "RankMe",
     "components-90": "components for 90 % of the variance",
     "condition-number-90-10": "condition number, 90th over 10th percentile",
