@@ -125,6 +125,54 @@ def test_each_conclusion_has_its_words(changes: dict[str, Any], words: str) -> N
     assert words in texts("answer", [contrast(**changes)], ESTIMATES)[1]
 
 
+SMALL = {"margin": 0.05, "value": -0.03, "low": -0.04, "high": -0.02}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        # worse, and not by the margin: by either test, for they are one
+        ({**SMALL, "noninferiority_p": 0.01}, "a lower AUROC than cross-entropy in reversed, but by less than .05: "),
+        ({**SMALL, "equivalence_p": 0.01}, "a lower AUROC than cross-entropy in reversed, but by less than .05: "),
+        # worse, by how much is open
+        ({**SMALL, "noninferiority_p": 0.2, "equivalence_p": 0.2}, "a lower AUROC than cross-entropy in reversed: "),
+        # better is never worse, which says nothing of how much better it is
+        ({"conclusion": "higher", "margin": 0.05, "noninferiority_p": 0.001, "equivalence_p": 0.4}, "in reversed: "),
+        (
+            {"conclusion": "higher", "margin": 0.05, "noninferiority_p": 0.001, "equivalence_p": 0.01},
+            "a higher AUROC than cross-entropy in reversed, but by less than .05: ",
+        ),
+        # of a measure that is better when lower, lower is the better way
+        (
+            {**SMALL, "measure": "brier", "noninferiority_p": 0.001, "equivalence_p": 0.4},
+            "than cross-entropy in reversed: ",
+        ),
+        (
+            {**SMALL, "measure": "brier", "conclusion": "higher", "noninferiority_p": 0.01},
+            "a higher Brier score than cross-entropy in reversed, but by less than .05: ",
+        ),
+    ],
+)
+def test_a_difference_that_is_shown_and_small_is_told_in_one_sentence(changes: dict[str, Any], words: str) -> None:
+    (told,) = texts("answer", [contrast(**changes)], [])
+    assert words in told
+    assert told.count("less than .05") == ("less than" in words)
+    assert "not worse" not in told
+    matched = {**MATCHED, **SMALL, "conclusion": "lower", **changes}
+    (*_, beside) = texts("answer", [contrast(measure=matched["measure"]), matched], ESTIMATES)
+    assert beside.endswith(", but by less than .05." if "less than" in words else "er.")
+
+
+def test_both_values_of_a_comparison_have_the_same_decimals() -> None:
+    """As wide as these intervals are, each by itself would have three decimals and two."""
+    pair = [
+        estimate("arcface", "auroc", 0.9119, 0.009, "reversed"),
+        estimate("cross-entropy", "auroc", 0.9008, 0.0101, "reversed"),
+    ]
+    (*_, told) = texts("answer", [contrast(conclusion="higher")], pair)
+    assert ": .912 [.903, .921] against .901 [.891, .911] (" in told
+
+
 def without_interval(row: dict[str, Any], seeds: int) -> dict[str, Any]:
     return {**row, "low": None, "high": None, "seeds": seeds}
 

@@ -11,10 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from assay.core.measure_words import better
 from assay.stats.compare import ALPHA
 from assay.stats.cost import cost
 from assay.stats.doubts import doubts
-from assay.stats.format import count, in_words, listed, number, p_value
+from assay.stats.format import common_decimals, count, in_words, listed, number, p_value
 from assay.stats.kept import without_seeds
 from assay.stats.quiet import quiet
 from assay.stats.relied import relied
@@ -142,24 +143,41 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     a, b = _sides(row)
     levels = [find(estimates, row, side) for side in ("a", "b")]
     known = all(level is not None for level in levels)
-    values = " against ".join(value_of(level) for level in levels if level is not None) if known else ""
+    values = _both([level for level in levels if level is not None]) if known else ""
     found = f"difference {value_of(row)}, {corrected(row)}{both_scales(row)}, {seeds_of(row)}"
     if over_doses(row) and row.get("conclusion") in _OVER_DOSES:
         changes = _OVER_DOSES[str(row["conclusion"])].format(a=a, b=b)
-        return f"{called}{there} {changes} {found}.{first_sign(row)}"
+        return f"{called}{there} {changes}{_within(row)}: {found}.{first_sign(row)}"
     if under_seeds(row):
         sides = f"{values}, " if known else ""
         return f"{called} of {a} against {b}{there}: {sides}difference {value_of(row)}, not tested."
     shown = f"{values} ({found})" if known else f"({found})"
     conclusion = row.get("conclusion")
     if conclusion in ("higher", "lower"):
-        return f"{a} had a {conclusion} {called} than {b}{there}: {shown}.{first_sign(row)}"
+        return f"{a} had a {conclusion} {called} than {b}{there}{_within(row)}: {shown}.{first_sign(row)}"
     if conclusion == "equivalent":
         margin = number(numeric(row, "margin"))
         return f"{a} and {b} were equivalent in {called}{there} within {margin}: {shown}."
     if conclusion == "not shown":
         return f"a difference in {called} between {a} and {b}{there} was not shown{_not_worse(row, a)}: {shown}."
     return f"the comparison of {a} with {b} in {called}{there} is undefined: {text_of(row, 'reason') or 'no value'}."
+
+
+def _both(levels: Sequence[Row]) -> str:
+    """`.912 [.902, .920] against .901 [.890, .911]`: both with the decimals that they have in common."""
+    places = common_decimals((numeric(level, "high") - numeric(level, "low")) / 2 for level in levels)
+    return " against ".join(value_of(level, places) for level in levels)
+
+
+def _within(row: Row) -> str:
+    """`, but by less than .02`: of a difference that is shown, and shown to be smaller than the margin too.
+
+    That is equivalence, or of a worse recipe non-inferiority: the two say one thing of a difference to the worse.
+    """
+    conclusion, good = row.get("conclusion"), better(text_of(row, "measure"))
+    worse = bool(good) and conclusion != good
+    small = numeric(row, "equivalence_p") < ALPHA or (worse and numeric(row, "noninferiority_p") < ALPHA)
+    return f", but by less than {number(numeric(row, 'margin'))}" if conclusion in SHOWN and small else ""
 
 
 def _not_worse(row: Row, a: str) -> str:
@@ -170,9 +188,9 @@ def _not_worse(row: Row, a: str) -> str:
 
 
 _OVER_DOSES = {
-    "higher": "was higher with {a} than with {b}:",
-    "lower": "was lower with {a} than with {b}:",
-    "depends on the scale": "differs between {a} and {b} or not, depending on the scale:",
+    "higher": "was higher with {a} than with {b}",
+    "lower": "was lower with {a} than with {b}",
+    "depends on the scale": "differs between {a} and {b} or not, depending on the scale",
 }
 """What a dose-response amounts to -> the words between the change that is compared and its numbers."""
 
@@ -199,8 +217,8 @@ def _short(row: Row, main: Row) -> str:
     if row.get("conclusion") == "undefined":
         return f"the comparison of {a} with {b} is undefined: {text_of(row, 'reason') or 'no value'}."
     verdicts = {
-        "higher": f"{a} {still}higher",
-        "lower": f"{a} {still}lower",
+        "higher": f"{a} {still}higher{_within(row)}",
+        "lower": f"{a} {still}lower{_within(row)}",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
     }
     ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")
