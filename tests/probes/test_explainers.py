@@ -18,9 +18,9 @@ from assay.recipes.randomness import library_draws
 from assay.recipes.untyped import named_layers
 from assay.stats.metrics import class_score
 
-OF_TRANSFORMERS = ("attention-rollout",)
-"""Tested in a file of its own, as no network here is one."""
-NAMES = tuple(entry.name for entry in entries("explainer") if entry.name not in OF_TRANSFORMERS)
+OF_FEW = ("attention-rollout", "lrp")
+"""Tested in files of their own, on the networks that they take."""
+NAMES = tuple(entry.name for entry in entries("explainer") if entry.name not in OF_FEW)
 IMAGES = torch.rand((3, 1, 12, 16), generator=torch.Generator().manual_seed(0))
 OWN = torch.tensor([0, 1, 1])
 

@@ -39,6 +39,12 @@ class OcclusionParams(Params):
     replacement: Literal["blur", "mean", "black"] = Field("mean", description=_REPLACEMENT)
 
 
+class LrpParams(Params):
+    """Arguments of `lrp`."""
+
+    epsilon: float = Field(1e-6, gt=0, le=1, description="of the rule of linear layers, in units of their output")
+
+
 _GRADIENTS = "assay.probes.explainers.gradients"
 _LAYERS = "assay.probes.explainers.layers"
 
@@ -100,4 +106,11 @@ register(
     "attention-rollout",
     "assay.probes.explainers.rollout:AttentionRollout",
     summary="how much of each patch reaches a vision transformer's feature; of no class (Abnar and Zuidema 2020)",
+)
+register(
+    "explainer",
+    "lrp",
+    "assay.probes.explainers.relevance:Lrp",
+    LrpParams,
+    summary="the log-odds dealt out layer by layer by rules that keep its sum (Bach et al. 2015)",
 )

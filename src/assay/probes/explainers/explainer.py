@@ -103,7 +103,7 @@ def slopes(subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, 
     """The gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
     pixels = images.detach().clone().requires_grad_()
     with torch.enable_grad():
-        return _gradient(subject.score(pixels.clone(), own), pixels)  # a first step may work in place
+        return gradient(subject.score(pixels.clone(), own), pixels)  # a first step may work in place
 
 
 def slopes_at(
@@ -121,7 +121,7 @@ def slopes_at(
 
     with hooked([(layer, keep)]), torch.enable_grad():
         score = subject.score(images.detach().clone(), own)
-        return kept[-1].detach(), _gradient(score, kept[-1])
+        return kept[-1].detach(), gradient(score, kept[-1])
 
 
 @contextmanager
@@ -134,8 +134,8 @@ def hooked(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
         yield
 
 
-def _gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
-    """Zero where the score does not depend on it: that is an answer, not an error."""
+def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
+    """Of each image's score by a tensor; zero where it does not depend on it: that is an answer, not an error."""
     if not score.requires_grad:
         return torch.zeros_like(by)
     (found,) = torch.autograd.grad(score.sum(), by, allow_unused=True, materialize_grads=True)
