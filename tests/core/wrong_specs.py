@@ -63,6 +63,7 @@ EDITS: dict[str, tuple[str, str]] = {
         "batch_size: 64",
         "mitigation: [none, reweighting]\n  groups: texture",
     ),
+    "a loss for networks of another kind": ("supcon]", "masked-autoencoder]"),
     "groups by an unknown factor": ("batch_size: 64", "mitigation: group-balanced-sampling\n  groups: textur"),
     "groups that nothing uses": ("batch_size: 64", "groups: texture"),
     "a confounder to augment with that is not there": (

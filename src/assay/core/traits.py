@@ -34,9 +34,11 @@ class LossParams(Params):
     per_image: whether it is the mean over images of a term of each, which a mitigation can weigh.
     tasks: whether it compares a label with the logits of an image, masks with those of pixels, or either.
     readout: the head that it needs; all but a linear one take the classes for grades, in their order.
+    architectures: those whose networks it can train; any where it is empty.
     """
 
     per_image: ClassVar[bool] = False
+    architectures: ClassVar[tuple[str, ...]] = ()
     readout: ClassVar[Readout] = "linear"
     tasks: ClassVar[tuple[Task, ...]] = ("classification",)
 
@@ -119,6 +121,8 @@ def refusal(recipe: RecipeSpec) -> str:
         return wrong
     if wrong := _of_the_head(recipe):
         return wrong
+    if wrong := _of_another_network(recipe):
+        return wrong
     loss, mitigation = _arguments(recipe.loss), _arguments(recipe.mitigation)
     if isinstance(loss, LossParams) and isinstance(mitigation, MitigationParams):
         if mitigation.weighs_images and not loss.per_image:
@@ -174,6 +178,17 @@ def _of_the_head(recipe: RecipeSpec) -> str:
                     f"{named} and takes no step, so {field} '{name}' would have no effect: use {' or '.join(allowed)}"
                 )
     return ""
+
+
+def _of_another_network(recipe: RecipeSpec) -> str:
+    """Why a loss cannot train an architecture of this name; a user's own is asked when its training begins."""
+    loss, name = _arguments(recipe.loss), recipe.architecture.name
+    if not isinstance(loss, LossParams) or not loss.architectures or name in loss.architectures or ":" in name:
+        return ""
+    return (
+        f"loss '{recipe.loss.name}' trains plain vision transformers of timm, and the architecture is '{name}': use "
+        "architecture: {timm: {model: vit_tiny_patch16_224}}, or another loss"
+    )
 
 
 def _of_another_task(recipe: RecipeSpec) -> str:

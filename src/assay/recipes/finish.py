@@ -106,8 +106,8 @@ def _losses_beside(run: Run) -> list[LossBeside]:
         if run.objective.views > 1:
             batch = run.views(batch, "collapse", len(pairs))
         outputs = run.outputs(batch)
-        constant = Outputs(features=_mean(outputs.features), logits=_mean(outputs.logits))
-        actual, beside = (float(run.objective.loss(given, batch, progress)) for given in (outputs, constant))
+        both = outputs, outputs.constant()
+        actual, beside = (float(run.objective.loss(given, batch, progress)) for given in both)
         pairs.append(LossBeside(actual=actual, constant=beside))
     return pairs
 
@@ -116,10 +116,6 @@ def _features_before(run: Run) -> Tensor:
     """The features of the validation images at the first step."""
     network = run.afresh().network.eval()
     return read_all(network, run.validation, run.recipe.batch_size).features
-
-
-def _mean(values: Tensor) -> Tensor:
-    return values.mean(0, keepdim=True).expand_as(values)
 
 
 def _judge_maps(run: Run, selected: int) -> Verdict:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, Self, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,6 +21,17 @@ class Outputs:
     logits: Float[Tensor, "b k *hw"]
     auxiliary: tuple[Float[Tensor, "b k *hw"], ...] = ()
     auxiliary_weight: float = 1.0
+
+    def constant(self) -> Self:
+        """The same, were every image the mean of the batch to the network."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        means = {name: _mean(value) for name, value in found.items() if isinstance(value, Tensor)}
+        return replace(self, **means)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Of numbers over the batch; what counts or names places stays."""
+    return values.mean(0, keepdim=True).expand_as(values) if values.is_floating_point() else values
 
 
 @runtime_checkable

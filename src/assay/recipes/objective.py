@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.data.dataset import Batch
-from assay.recipes.network import Outputs
+from assay.recipes.network import Network, Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class Objective(nn.Module):
 
     def start(self, network: nn.Module) -> None:
         """Called once before the first step, with freshly initialised weights. A teacher copies the network here."""
+
+    def read(self, network: Network, batch: Batch) -> Outputs:
+        """How the network is run on a step's images: whole, unless an objective shows it something else of them."""
+        return network.read(batch.images)
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """The scalar to minimise."""

@@ -115,11 +115,11 @@ class Run:
 
     def outputs(self, batch: Batch) -> Outputs:
         """The network's answer in float32, whatever it computed in."""
-        read = as_network(self.network).read
+        network = as_network(self.network)
         if self.recipe.precision == "float32":
-            return read(batch.images)
+            return self.objective.read(network, batch)
         with torch.autocast(self.device.type, torch.bfloat16):
-            outputs = read(batch.images)
+            outputs = self.objective.read(network, batch)
         auxiliary = tuple(logits.float() for logits in outputs.auxiliary)
         return replace(outputs, features=outputs.features.float(), logits=outputs.logits.float(), auxiliary=auxiliary)
 

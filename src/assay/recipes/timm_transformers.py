@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -57,6 +58,26 @@ class Transformer:
                 stack.callback(setattr, attention, "fused_attn", attention.fused_attn)
                 attention.fused_attn = False
                 stack.callback(attention.attn_drop.register_forward_hook(keep).remove)
+            yield seen
+
+    @contextmanager
+    def shown(self, places: Int[Tensor, "b v"]) -> Generator[list[Float[Tensor, "b t d"]]]:
+        """Of each image only the patches at these places go through the blocks, in this order, in passes within.
+
+        Gives a list to which a pass adds its tokens after the last norm: those of the prefix, then these patches'.
+        """
+        trunk, seen = cast(Any, self.trunk), list[Tensor]()
+
+        def leave_out(module: nn.Module, given: object, output: Tensor) -> Tensor:
+            before, patches = output[:, : self.prefix], output[:, self.prefix :]
+            return torch.cat([before, patches.gather(1, places[:, :, None].expand(-1, -1, patches.shape[2]))], dim=1)
+
+        def keep(module: nn.Module, given: object, output: Tensor) -> None:
+            seen.append(trunk.fc_norm(output))
+
+        with ExitStack() as stack:
+            stack.callback(trunk.patch_drop.register_forward_hook(leave_out).remove)
+            stack.callback(trunk.norm.register_forward_hook(keep).remove)
             yield seen
 
 

@@ -23,8 +23,8 @@ FOR_SEGMENTATION = (
     "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
-WITHOUT_LABELS = ("barlow-twins", "byol", "dino", "moco", "swav", "vicreg")
-"""Those of two views, beside nt-xent."""
+WITHOUT_LABELS = ("barlow-twins", "byol", "dino", "masked-autoencoder", "moco", "swav", "vicreg")
+"""Beside nt-xent."""
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -83,6 +83,26 @@ class DinoParams(UnlabelledParams):
     momentum: _Momentum = Field(default=0.996, description="what a step keeps of the teacher, rising to 1")
     centring: _Momentum = Field(default=0.9, description="what a step keeps of the teacher's mean scores")
 
+
+class MaskedAutoencoderParams(UnlabelledParams):
+    """Arguments of `masked-autoencoder`."""
+
+    architectures: ClassVar[tuple[str, ...]] = ("timm",)
+
+    hidden: float = Field(default=0.75, gt=0, lt=1, description="share of patches that the network does not see")
+    depth: int = Field(default=4, ge=1, le=64, description="blocks of the decoder; 8 as published")
+    width: int = Field(
+        default=256, ge=32, le=4096, multiple_of=32, description="of the decoder's tokens; 512 as published"
+    )
+
+
+register(
+    "loss",
+    "masked-autoencoder",
+    "assay.recipes.losses.masked:MaskedAutoencoder",
+    MaskedAutoencoderParams,
+    summary="no labels, vision transformers: pixels of patches that were not shown (He et al. 2022)",
+)
 
 for _name, _attribute, _params, _summary in (
     ("barlow-twins", "BarlowTwins", BarlowTwinsParams, "no labels: correlations of two views (Zbontar et al. 2021)"),

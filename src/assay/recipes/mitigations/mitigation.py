@@ -20,7 +20,7 @@ from assay.recipes.feed import batch_order
 from assay.recipes.finetuning import build_finetuning
 from assay.recipes.head import LinearHead
 from assay.recipes.mitigations.groups import Grouping
-from assay.recipes.network import Outputs
+from assay.recipes.network import Network, Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
 
 
@@ -115,6 +115,10 @@ class MitigatedObjective(Objective):
     def start(self, network: nn.Module) -> None:
         """The inner loss's."""
         self.inner.start(network)
+
+    def read(self, network: Network, batch: Batch) -> Outputs:
+        """The inner loss's."""
+        return self.inner.read(network, batch)
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """The inner loss's."""
