@@ -234,5 +234,5 @@ register(
     "attribution",
     "assay.probes.attribution:Attribution",
     AttributionParams,
-    summary="where heat-maps of eight kinds lie beside lesion masks, chance and a centre prior (attended, not used)",
+    summary="where heat-maps lie beside lesion masks, chance and a centre prior (attended, not used)",
 )
