@@ -35,6 +35,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with (tmp_path / name / "data.csv").open("w", newline="") as file:
             csv.writer(file).writerow(columns.split())
     (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
+    (tmp_path / "fundus" / "idrid_boxes.csv").write_text("image,kind,x0,y0,x1,y1\n")
     (tmp_path / "weights").mkdir()
     for name in WEIGHTS:
         (tmp_path / "weights" / f"{name}.safetensors").write_text(name)

@@ -13,7 +13,7 @@ from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
 from assay.core.types import Measurement
 from assay.probes.attribution import Attribution
 from assay.probes.probe import Model
-from assay.probes.removal import agreement, own_log_odds, painted_over
+from assay.probes.removal import agreement, own_log_odds, painted_over, removed
 from assay.probes.run import run_probes
 from assay.shifts.environment import Environment
 from assay.stats.metrics import class_score
@@ -57,6 +57,87 @@ def test_what_an_additive_map_gives_to_the_lesion_is_what_a_sum_of_pixels_loses_
     assert effect.standard_error == pytest.approx(given.standard_error, rel=1e-4)
     assert (effect.n, effect.unit, effect.reason) == (40, "within-class sd", "")
     assert abs(effect.value) > 0.1
+
+
+class Pair:
+    """`DrawnLesions` of two kinds: the patch, and two single pixels that no model here reads; they overlap nowhere."""
+
+    kinds = ("patch", "dot")
+
+    def __init__(self, made: Environment) -> None:
+        self.made = made
+
+    def __len__(self) -> int:
+        return len(self.made)
+
+    def read(self, index: np.ndarray) -> torch.Tensor:
+        planes = torch.zeros((len(index), 2, SIDE, SIDE), dtype=torch.bool)
+        planes[:, 0, PATCH, PATCH] = planes[:, 1, 3, [3, 8]] = True
+        return planes
+
+    def without(self, kind: str, index: np.ndarray) -> ImagesInMemory:
+        pixels = self.made.images.read(index)
+        pixels[self.read(index)[:, [self.kinds.index(kind)]]] = 0
+        return ImagesInMemory(pixels)
+
+
+class TwoKinds(Drawn):
+    """The patch and two dots are lesions; all are drawn away at the low end."""
+
+    drawn = True
+
+    def environment(self, name: str) -> Environment:
+        made = super().environment(name)
+        lesions = Pair(made)
+        planes = lesions.read(np.arange(len(made)))
+        masks = MasksInMemory(planes.any(1, keepdim=True))
+        labels = (planes * torch.tensor([1, 2])[:, None, None]).amax(1, keepdim=True).to(torch.uint8)
+        kinds = MasksInMemory(labels, lesions.kinds)
+        return replace(made, masks=masks, lesions=lesions) if self.drawn else replace(made, masks=kinds)
+
+
+class Labelled(TwoKinds):
+    """The same of which the phantom cannot leave out a kind: it is cut out of the images without any."""
+
+    drawn = False
+
+
+@pytest.mark.parametrize("world", [TwoKinds, Labelled])
+def test_what_each_kind_and_size_costs_is_told_apart(world: type[TwoKinds]) -> None:
+    """A model that reads the patch alone loses all with it, which is the large lesion, and nothing with the dots."""
+    rows = run_probes(Model(PatchReader()), world(n=40), {"it": Attribution(explainers=NAMES)}).measurements["it"]
+    effect = {(m.group, m.level): m for m in rows if m.measure == "lesion-effect"}
+    whole = effect["", ""].value
+    assert abs(whole) > 0.1
+    assert {key: one.value for key, one in effect.items()} == {
+        ("", ""): whole,
+        ("patch", ""): pytest.approx(whole, rel=1e-5),
+        ("dot", ""): 0,
+        ("", "small"): 0,
+        ("", "large"): pytest.approx(whole, rel=1e-5),
+    }
+    (over,) = (m for m in rows if m.measure == "lesion-effect-small-over-large")
+    assert over.value == pytest.approx(-whole, rel=1e-5)
+    assert over.standard_error == pytest.approx(effect["", ""].standard_error, rel=1e-5)
+    (painted,) = (m for m in rows if m.measure == "erasure-effect-small-over-large")
+    (large,) = (m for m in rows if (m.measure, m.level) == ("erasure-effect-over-elsewhere", "large"))
+    assert painted.value == pytest.approx(-large.value, abs=1e-6)
+
+
+def test_lesions_of_one_size_have_no_interaction_with_size() -> None:
+    values = found(PatchReader(), Drawn(n=40))
+    for name in ("lesion-effect-small-over-large", "erasure-effect-small-over-large"):
+        assert values[name, ""].reason == "the lesions shown do not differ in size"
+
+
+def test_each_pixel_that_changes_goes_with_the_lesion_that_is_nearest() -> None:
+    images, gone = np.ones((1, 1, 5, 9), np.float32), np.zeros((1, 1, 5, 9), np.float32)
+    lesion = np.zeros((1, 5, 9), bool)
+    lesion[0, 2, [1, 6]] = True
+    first = lesion & (np.arange(9) < 4)
+    taken = removed(images, gone, lesion)(first)
+    np.testing.assert_array_equal(taken[0, 0], np.repeat((np.arange(9) > 3)[None], 5, axis=0))
+    np.testing.assert_array_equal(removed(images, gone, lesion)(lesion), gone)
 
 
 def test_a_model_that_reads_elsewhere_loses_nothing() -> None:

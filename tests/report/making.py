@@ -198,6 +198,10 @@ def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
     for size, effect in (("", 0.5), ("small", 0.1), ("medium", 0.5), ("large", 0.9)):
         erased = {"measure": "erasure-effect-over-elsewhere", "level": size, "chance": 0.0, "unit": "within-class sd"}
         yield effect * level, 0.05, {**place, **erased}
+    for kind, effect in (("microaneurysms", 0.2), ("cotton_wool", 0.7)):
+        for measure in ("lesion-effect", "erasure-effect-over-elsewhere"):
+            gone = {"measure": measure, "group": kind, "chance": 0.0, "unit": "within-class sd"}
+            yield effect * level, 0.05, {**place, **gone}
 
 
 def _contrasts(made: Made) -> Iterator[Row]:

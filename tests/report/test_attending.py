@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ def test_what_is_used_stands_beside_by_size(evidence: Evidence) -> None:
     assert {row["level"] for row in made.rows} == set(attending.SIZES)
 
 
+def test_what_each_kind_adds_has_a_panel_each(evidence: Evidence) -> None:
+    """Where the phantom was drawn again without it; else where it was painted over."""
+    made = attending.by_kind(evidence)
+    assert made is not None
+    assert {row["measure"] for row in made.rows} == {"lesion-effect"}
+    assert {row["group"] for row in made.rows} == {"microaneurysms", "cotton_wool"}
+    assert ">cotton wool<" in made.wide
+    assert "drawn again without lesions of the kind" in made.note
+    left = [row for row in evidence.tables.estimates if row["measure"] != "lesion-effect"]
+    painted = attending.by_kind(Evidence(replace(evidence.tables, estimates=left), evidence.outline))
+    assert painted is not None
+    assert "painted over" in painted.note
+
+
 def test_the_table_says_which_failed(evidence: Evidence) -> None:
     made = attending.table(evidence)
     assert made is not None
@@ -59,6 +74,7 @@ def test_without_the_probe_there_is_no_section(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path, Made(pictures=False, probes=("performance",)))
     assert attending.by_explainer(evidence) is None
     assert attending.by_size(evidence) is None
+    assert attending.by_kind(evidence) is None
     assert attending.table(evidence) is None
 
 

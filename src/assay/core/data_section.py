@@ -20,11 +20,11 @@ SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 FILES_ONLY = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
-    "positive", "channels", "factors", "where", "split", "preprocessing", "pixel_size",
+    "positive", "channels", "factors", "where", "split", "preprocessing", "pixel_size", "boxes",
 )  # fmt: skip
 TABLE_ONLY = (
     "target", "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
-    "positive", "factors", "pixel_size",
+    "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
 
 
@@ -111,6 +111,8 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
             problems.add((*keys, "further"), name, "there is no such file in the folder")
             return
         header = [*header, *read_header(beside), "table"]
+    if data.boxes and not (path.parent / data.boxes.table).is_file():
+        problems.add((*keys, "boxes", "table"), data.boxes.table, "there is no such file in the folder")
     derived = LESION.name if has_masks(data) else ""
     for at, column in _columns(data):
         if column and column not in header and (at, column) != (("target",), derived):

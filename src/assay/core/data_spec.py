@@ -55,6 +55,17 @@ class SplitSpec(Frozen):
         return self
 
 
+class BoxesSpec(Frozen):
+    """Boxes of lesions, for heat-maps to be held against: a CSV of the folder with the columns `image` (as the table
+    names it), `kind`, `x0`, `y0`, `x1`, `y1` (px of the file).
+
+    kinds: those that are lesions; all that the file has where empty.
+    """
+
+    table: str
+    kinds: tuple[str, ...] = ()
+
+
 class DataSpec(Frozen):
     """Where images come from: exactly one of phantom, dataset, folder, classes, medmnist.
 
@@ -108,6 +119,7 @@ class DataSpec(Frozen):
     where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
     split: SplitSpec = SplitSpec()
     preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
+    boxes: BoxesSpec | None = None  # of a folder with a CSV
     pixel_size: str = ""  # the column that holds mm per pixel, if any
 
     @model_validator(mode="after")
@@ -116,6 +128,14 @@ class DataSpec(Frozen):
             raise ValueError("preprocessing cuts images, and masks and mm per pixel would not follow; leave one out")
         if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
             raise ValueError("ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]")
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_of_a_table(self) -> DataSpec:
+        if self.boxes and not (self.folder and self.table.endswith(".csv")):
+            raise ValueError("boxes are of images that a folder's CSV names; leave them out")
+        if self.boxes and self.preprocessing:
+            raise ValueError("preprocessing cuts images, and boxes would not follow; leave one out")
         return self
 
     @property

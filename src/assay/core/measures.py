@@ -91,7 +91,8 @@ _ATTENDED = {
     **dict.fromkeys(("sanity-rank-correlation", "sanity-ssim"), (-1.0, 1.0)),
     "attributed-effect": (-math.inf, math.inf),
 }
-_LESIONS_GONE = ("lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere")
+_LESIONS_GONE = ("lesion-effect", "lesion-effect-small-over-large", "erasure-effect", "erasure-effect-over-elsewhere",
+                 "erasure-effect-small-over-large")  # fmt: skip
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 
 MEASURES: dict[str, MeasureName] = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
@@ -71,6 +73,33 @@ class Masks(Protocol):
         ...
 
 
+@runtime_checkable
+class Lesions(Protocol):
+    """Where lesions of several kinds lie, aligned with the images. It is what heat-maps are held against; nothing is
+    trained on it. Kinds may overlap, as those of `Masks` cannot.
+    """
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of lesion."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
+        """A plane per kind at these positions, in this order, on the CPU."""
+        ...
+
+
+@runtime_checkable
+class DrawnLesions(Lesions, Protocol):
+    """Lesions that were drawn, so that those of a kind can be left out."""
+
+    def without(self, kind: str, index: np.ndarray) -> Images:
+        """The images at these positions, drawn without the lesions of this kind and all else the same."""
+        ...
+
+
 class NativeMasks(Protocol):
     """Label maps at the size of the files, for metrics at native size. `assay.data.sources.fitting.placed` says where
     an image of a native size lies in the square.
@@ -105,6 +134,42 @@ class Crops(NativeMasks, Protocol):
 
 
 @dataclass(frozen=True)
+class BoxedLesions:
+    """`Lesions` given as boxes: a pixel is lesion where its middle lies in a box, and of a box too small for that the
+    nearest is.
+
+    boxes: of every image, float64 [b, 5]: number of the kind, then left, top, right, bottom in px at study resolution.
+    content: a hash of all boxes.
+    """
+
+    kinds: tuple[str, ...]
+    size: int
+    boxes: tuple[Float[np.ndarray, "b 5"], ...]
+    content: str
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
+        """A plane per kind at these positions, in this order, on the CPU."""
+        planes = np.zeros((len(index), len(self.kinds), self.size, self.size), dtype=np.bool_)
+        positions: list[int] = index.tolist()
+        for plane, position in zip(planes, positions, strict=True):
+            boxes: list[list[float]] = self.boxes[position].tolist()
+            for kind, *edges in boxes:
+                across, down = (self._span(edges[axis], edges[axis + 2]) for axis in (0, 1))
+                plane[int(kind), down, across] = True
+        return torch.as_tensor(planes)
+
+    def _span(self, low: float, high: float) -> slice:
+        first, last = math.ceil(low - 0.5), math.ceil(high - 0.5)
+        if last <= first:
+            first = math.floor((low + high) / 2)
+            last = first + 1
+        return slice(min(max(first, 0), self.size - 1), min(max(last, 1), self.size))
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images from files: position i of `images` and `masks` is row i of the table (`table.row == arange(n)`).
 
@@ -114,6 +179,7 @@ class Dataset:
     crops: native masks, and where windows can be cut from; None without masks, or where images are no files.
     millimetres: how many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
     column says so.
+    lesions: boxes of lesions by kind; None where none are named.
     """
 
     table: FactorTable
@@ -126,6 +192,7 @@ class Dataset:
     native: Int[np.ndarray, "n 2"] | None = None
     crops: Crops | None = None
     millimetres: Float[np.ndarray, " n"] | None = None
+    lesions: BoxedLesions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +245,39 @@ class Phantom(Protocol):
         device: str = "cpu",
     ) -> Rendered:
         """Images of `size` x `size` pixels. `values` holds every factor; `difficulty` scales visibility (1 normal)."""
+        ...
+
+
+@runtime_checkable
+class TellsKinds(Protocol):
+    """A phantom whose lesions are of several kinds."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of lesions, in the order of `masks_by_kind`."""
+        ...
+
+    def masks_by_kind(
+        self,
+        values: Mapping[str, np.ndarray],
+        nuisance: Int[np.ndarray, "n"],
+        size: int,
+        difficulty: Mapping[str, float],
+        device: str = "cpu",
+    ) -> Bool[Tensor, "n k h w"]:
+        """Masks of each kind, which may overlap; their union is the mask that `render` gives."""
+        ...
+
+    def without(
+        self,
+        kind: str,
+        values: Mapping[str, np.ndarray],
+        nuisance: Int[np.ndarray, "n"],
+        size: int,
+        difficulty: Mapping[str, float],
+        device: str = "cpu",
+    ) -> Rendered:
+        """The images of `render` without the lesions of one kind, all else the same, and the masks of the others."""
         ...
 
 

@@ -15,12 +15,12 @@ from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.probes.attribution_rows import RANK, STRUCTURE, Method, centre_prior, checked, marked, without
 from assay.probes.explainers.replacing import Replacement
-from assay.probes.faithful_rows import FAITHFUL, Asked, attributed, lesion_effect, of_maps
+from assay.probes.faithful_rows import FAITHFUL, Asked, attributed, lesion_effects, of_maps
 from assay.probes.localisation import MEASURES
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.probes.reading import evaluating
 from assay.probes.removal import AGREEMENT, EFFECT, ERASED, erasures, without_lesions
-from assay.probes.shown import shown
+from assay.probes.shown import lesions_of, shown
 from assay.shifts.environment import Environment, Scene
 
 OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
@@ -52,8 +52,11 @@ class Attribution:
     Beside attribution stands what is used: `erasure-effect`, what the log-odds lose when a lesion is painted over, in
     within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and size;
     `erasure-effect-over-elsewhere`, their difference; and of phantoms that can draw the image without its lesions
-    `lesion-effect`, exactly. `removal-agreement` correlates, over images, the latter with the share of the map on the
-    lesion; `attributed-effect` is what additive explainers say that the lesion adds, in the same unit.
+    `lesion-effect`, by kind drawn again without, by size see `removed`. `lesion-effect-small-over-large` and
+    `erasure-effect-small-over-large` are what the small lesions of an image cost less what its large ones do: the
+    interaction of recipes with size is a contrast by them. `removal-agreement` correlates, over images, the loss
+    without any lesion with the share of the map on them; `attributed-effect` is what additive explainers say that the
+    lesions add, in the same unit.
 
     environment: `(neutral)`, rows in which no named factor but the core one is tied to the target; or a test
     environment. Standard errors are over patients. NaN with the reason: no masks, no image with a lesion, a network
@@ -95,7 +98,7 @@ class Attribution:
         place = Measurement("", 0.0, environment=environment.name)
         found = shown(environment, self.images)
         if found is None:
-            reason = "no image shows a lesion" if environment.masks is not None else "the images have no masks"
+            reason = "the images have no masks" if lesions_of(environment) is None else "no image shows a lesion"
             return self._undefined(reason, place)
         if reading.read(found.environment).maps:
             return self._undefined("the model gives logits of pixels, whose map says itself where a lesion is", place)
@@ -105,7 +108,7 @@ class Attribution:
     def _found(self, asked: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
         found = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
         found += erasures(asked.parts, asked.subject, asked.sample, asked.deviation, place)
-        found.append(lesion_effect(asked, place))
+        found += lesion_effects(asked, place)
         found += of_maps(centre_prior(asked.sample.lesion.shape), asked, replace(place, factor=CENTRE))
         refused = {method.name: method.explainer.refusal(asked.subject) for method in self.methods}
         able = [method for method in self.methods if not refused[method.name]]

@@ -235,4 +235,5 @@ register(
     "assay.probes.attribution:Attribution",
     AttributionParams,
     summary="where heat-maps lie beside lesion masks, chance and a centre prior (attended, not used)",
+    version=2,
 )

@@ -59,5 +59,14 @@ class Sample:
         found = [explainer.explain(subject, pixels, own) for _, pixels, own in self.batches()]
         return torch.cat(found).detach().float().cpu().numpy()
 
+    @torch.no_grad()
+    def lost(self, changed: Float[np.ndarray, "n c h w"], subject: Subject) -> Float[np.ndarray, " n"]:
+        """What the log-odds of each image's own class lose when the image is changed to this."""
+        found: list[Tensor] = []
+        for rows, pixels, own in self.batches():
+            other = tensor_of(changed[rows]).to(pixels.device)
+            found.append(subject.score(pixels, own) - subject.score(other, own))
+        return torch.cat(found).double().cpu().numpy()
+
     def _classes(self, rows: slice) -> Int[Tensor, " b"]:
         return tensor_of(np.ascontiguousarray(self.own[rows], dtype=np.int64)).to(self.device)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from assay.core.types import Measurement
+from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.probes.attribution_rows import averaged, scored, without
 from assay.probes.counterfactuals import UNIT
 from assay.probes.explained import Sample
@@ -16,7 +17,19 @@ from assay.probes.explainers.explainer import Subject
 from assay.probes.explainers.replacing import Replacement
 from assay.probes.faithfulness import SHARES, Dropped, areas, dropped, sensitivities
 from assay.probes.probe import Reading
-from assay.probes.removal import AGREEMENT, ATTRIBUTED, EFFECT, NO_UNIT, agreement, own_log_odds, unit, without_lesions
+from assay.probes.removal import (
+    AGREEMENT,
+    ATTRIBUTED,
+    EFFECT,
+    EFFECT_BY_SIZE,
+    NO_UNIT,
+    agreement,
+    own_log_odds,
+    removed,
+    small_over_large,
+    unit,
+    without_lesions,
+)
 from assay.probes.shown import Part, Shown
 from assay.shifts.environment import Scene
 
@@ -28,8 +41,9 @@ FAITHFUL = (DELETION, INSERTION, SENSITIVITY)
 class Asked:
     """All that explainers are held against, made once for a model.
 
-    falls: what each image's log-odds lose when its lesions are taken away, or why that is not known. blind: deletion
-    and insertion of a map that knows nothing. deviation: the unit of the log-odds, NaN where they have none.
+    falls: what each image's log-odds lose when its lesions are taken away, or why that is not known. by_part: the same
+    of the lesions of each part, NaN where the image shows none of them; empty where falls are not known. blind:
+    deletion and insertion of a map that knows nothing. deviation: the unit of the log-odds, NaN where they have none.
     """
 
     subject: Subject
@@ -38,6 +52,7 @@ class Asked:
     replacement: Replacement
     deviation: float
     falls: Float[np.ndarray, " n"] | str
+    by_part: Sequence[Float[np.ndarray, " n"]]
     blind: tuple[float, float]
     dropped: Dropped
 
@@ -48,9 +63,11 @@ class Asked:
         sample = Sample.of(found, reading.model.device)
         subject = sample.subject(reading.model.network)
         falls: Float[np.ndarray, " n"] | str = gone if isinstance(gone, str) else ""
+        by_part: list[Float[np.ndarray, " n"]] = []
         if not isinstance(gone, str):
             before, after = (reading.read(environment).logits for environment in (found.environment, gone))
             falls = own_log_odds(before, sample.own) - own_log_odds(after, sample.own)
+            by_part = list(_by_part(found, neutral.lesions, gone.images, falls, subject, sample))
         nothing = areas(np.zeros(sample.lesion.shape, np.float32), subject, sample, replacement)
         return cls(
             subject,
@@ -59,6 +76,7 @@ class Asked:
             replacement,
             unit(reading.read(neutral).logits, neutral.table.target),
             falls,
+            by_part,
             (float(nothing[0].mean()), float(nothing[1].mean())),
             dropped(subject, sample, replacement),
         )
@@ -73,14 +91,40 @@ def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) 
     return [*found, *_faithful(maps, asked, place), _agreement(maps, asked, place)]
 
 
-def lesion_effect(asked: Asked, place: Measurement) -> Measurement:
-    """`lesion-effect`: what the log-odds of the image's class lose without its lesions, in within-class deviations."""
+def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
+    """`lesion-effect`: what the log-odds of the image's class lose without its lesions, in within-class deviations; of
+    all lesions, then by kind and size; and `lesion-effect-small-over-large`.
+    """
     if isinstance(asked.falls, str):
-        return without(place, EFFECT, asked.falls)
+        yield from (without(place, name, asked.falls) for name in (EFFECT, EFFECT_BY_SIZE))
+        return
     if np.isnan(asked.deviation):
-        return without(place, EFFECT, NO_UNIT)
-    here = replace(place, measure=EFFECT, unit=UNIT, chance=0.0)
-    return averaged(here, asked.falls / asked.deviation, asked.sample.patient, "")
+        yield from (without(place, name, NO_UNIT) for name in (EFFECT, EFFECT_BY_SIZE))
+        return
+    by_size: dict[str, Float[np.ndarray, " n"]] = {}
+    for part, falls in zip(asked.parts, asked.by_part, strict=True):
+        here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=UNIT, chance=0.0)
+        yield averaged(here, falls / asked.deviation, asked.sample.patient, "no image shows such a lesion")
+        if part.size:
+            by_size[part.size] = falls / asked.deviation
+    yield small_over_large(by_size, asked.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
+
+
+def _by_part(
+    found: Shown, drawn: Lesions | None, gone: Images, falls: Float[np.ndarray, " n"], subject: Subject, sample: Sample
+) -> Iterator[Float[np.ndarray, " n"]]:
+    """What the log-odds lose when the lesions of each part alone are taken away: by kind drawn again without, where the
+    phantom can; by size cut out of the images without any lesion (see `removed`).
+    """
+    every = np.arange(len(sample))
+    take = removed(sample.images.read(every).numpy(), gone.read(every).numpy(), sample.lesion)
+    for part in found.parts():
+        there, lost = part.masks.any(axis=(1, 2)), falls
+        if part.kind and isinstance(drawn, DrawnLesions):
+            lost = sample.lost(drawn.without(part.kind, found.rows).read(every).numpy(), subject)
+        elif part.kind or part.size:
+            lost = sample.lost(take(part.masks), subject)
+        yield np.where(there, lost, np.nan)
 
 
 def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:

@@ -5,12 +5,13 @@ This is of what is *used*, and the truth that attribution is held against.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy import ndimage
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from assay.probes.counterfactuals import UNIT, within_class_spread
 from assay.probes.explained import Sample
 from assay.probes.explainers.explainer import Subject
 from assay.probes.outputs import log_odds
-from assay.probes.shown import Part, Shown
+from assay.probes.shown import SIZES, Part, Shown
 from assay.probes.uncertainty import clustered_error, patients
 from assay.recipes.untyped import tensor_of
 from assay.shifts.confounders.smoothing import gaussian
@@ -29,6 +30,7 @@ from assay.shifts.picking import PickedImages
 from assay.stats.metrics import class_score
 
 EFFECT, ERASED, OVER = "lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere"
+EFFECT_BY_SIZE, ERASED_BY_SIZE = "lesion-effect-small-over-large", "erasure-effect-small-over-large"
 AGREEMENT, ATTRIBUTED = "removal-agreement", "attributed-effect"
 _BLUR = 1 / 16
 """Of what is painted over a lesion: standard deviation, the shorter side being 1."""
@@ -50,6 +52,23 @@ def without_lesions(scene: Scene, found: Shown) -> Environment | str:
         return f"the phantom cannot draw images without a lesion: they show one at the low end of '{can[0]}' too"
     images = PickedImages(gone.images, found.rows)
     return Environment("(lesions taken away)", gone.table.take(found.rows), images, None, ())
+
+
+def removed(
+    images: Float[np.ndarray, "n c h w"], gone: Float[np.ndarray, "n c h w"], lesion: Bool[np.ndarray, "n h w"]
+) -> Callable[[Bool[np.ndarray, "n h w"]], Float[np.ndarray, "n c h w"]]:
+    """A call that takes some of the lesions away, given their pixels.
+
+    gone: the images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest to it is one of
+    those asked for: exact where edges of lesions do not run into each other, and every change belongs to one lesion.
+    """
+    nearest = [ndimage.distance_transform_edt(~one, return_distances=False, return_indices=True) for one in lesion]
+
+    def without_some(part: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n c h w"]:
+        taken = np.stack([one[at[0], at[1]] for one, at in zip(part, nearest, strict=True)])
+        return np.where(taken[:, None], gone, images)
+
+    return without_some
 
 
 def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
@@ -82,7 +101,10 @@ def erasures(
 ) -> Iterator[Measurement]:
     """By kind and size: what the log-odds lose when these lesions are painted over, and how much more that is than when
     as many pixels are painted over on the other side of the middle, as far out, where there is no lesion.
+
+    Then `erasure-effect-small-over-large`: the latter of small lesions less that of large ones.
     """
+    by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part in parts:
         here = replace(place, group=part.kind, level=part.size, unit=UNIT)
         if np.isnan(deviation):
@@ -99,6 +121,24 @@ def erasures(
         over = np.where(beside, falls - others, np.nan)
         otherwise = "no image has a place without a lesion on the other side of the middle"
         yield averaged(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
+        if part.size:
+            by_size[part.size] = over
+    if np.isnan(deviation):
+        yield without(place, ERASED_BY_SIZE, NO_UNIT)
+    else:
+        yield small_over_large(by_size, sample.patient, replace(place, measure=ERASED_BY_SIZE))
+
+
+def small_over_large(
+    by_size: Mapping[str, Float[np.ndarray, " n"]], patient: Int[np.ndarray, " n"], place: Measurement
+) -> Measurement:
+    """What the small lesions of an image cost less what its large ones do, NaN where it shows none; 0 where size makes
+    no difference.
+    """
+    if not {SIZES[0], SIZES[-1]} <= by_size.keys():
+        return without(place, place.measure, "the lesions shown do not differ in size")
+    values = by_size[SIZES[0]] - by_size[SIZES[-1]]
+    return averaged(replace(place, unit=UNIT, chance=0.0), values, patient, "no image shows small lesions and large")
 
 
 NO_UNIT = "the log-odds do not vary within a class on neutral images, so they have no unit"

@@ -22,6 +22,7 @@ SHOWN = "mass-accuracy"
 CENTRE = "centre-prior"
 FAILS = "fails the sanity check"
 """How a reason begins that marks an explainer's scores."""
+REMOVED = "lesion-effect"
 OVER = "erasure-effect-over-elsewhere"
 SIZES = ("small", "medium", "large")
 ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "deletion", "insertion",
@@ -62,6 +63,27 @@ def by_size(evidence: Evidence) -> Figure | None:
     first = "Sizes are thirds of the lesions shown, by area. This is of what is used, whatever maps lie on."
     title = "What painting over lesions of each size costs"
     return strips("erased", title, slice_note(evidence, first, note), plot, shown)
+
+
+def by_kind(evidence: Evidence) -> Figure | None:
+    """A panel per kind of lesion: what the answer loses when the image is drawn without them, or they are painted over
+    where it was not drawn.
+    """
+    for measure in (REMOVED, OVER):
+        rows = [row for row in evidence.estimates(measure, evidence.outline.shown) if row["group"] and not row["level"]]
+        known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+        if known:
+            break
+    else:
+        return None
+    groups = [(kind.replace("_", " "), [row for row in rows if row["group"] == kind])
+              for kind in distinct(row["group"] for row in known)]  # fmt: skip
+    levels, note = some_levels(evidence, ROWS)
+    plot = plot_of(evidence, measure, groups, levels, references=lambda _: (Reference.level("none", 0.0),))
+    how = "The image is drawn again without lesions of the kind" if measure == REMOVED else "Lesions are painted over"
+    first = f"{how}, in images that show them. This is of what is used, whatever maps lie on."
+    return strips("kinds", "What each kind of lesion adds to the answer", slice_note(evidence, first, note), plot,
+                  [row for _, own in groups for row in own])  # fmt: skip
 
 
 def table(evidence: Evidence) -> Sheet | None:

@@ -205,8 +205,8 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "attends",
             "What it attends to",
             "A recipe attends to a lesion as far as an explainer's map lies on it. What is attended need not be used: "
-            "that is told by what painting the lesion over costs.",
-            there(attending.by_explainer(evidence), attending.by_size(evidence)),
+            "that is told by what taking the lesion away, or painting it over, costs.",
+            there(attending.by_explainer(evidence), attending.by_size(evidence), attending.by_kind(evidence)),
             there(attending.table(evidence)),
         ),
     )

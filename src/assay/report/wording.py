@@ -26,6 +26,7 @@ _BOUNDS = {
 }
 _AXES = {
     "mass-accuracy": "part of the map that lies on the lesion",
+    "lesion-effect": "fall of the logit without the lesions, in within-class sd",
     "erasure-effect-over-elsewhere": "fall of the logit over that elsewhere, in within-class sd",
     "sobol-first": "share of the logit's variance, first order",
     "sobol-total": "share of the logit's variance, with interactions",

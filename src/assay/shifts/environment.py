@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.types import FactorTable
-from assay.data.dataset import Images, Masks, NativeMasks
+from assay.data.dataset import Images, Lesions, Masks, NativeMasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Environment:
     native: its masks at the size of the files; None for phantoms, crops, and images without masks.
     millimetres: how many a pixel is wide and high, by image, NaN where unknown; None where no column of the data says
     so, and of crops.
+    lesions: where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Environment:
     notes: tuple[str, ...] = ()
     native: NativeMasks | None = None
     millimetres: Float[np.ndarray, " n"] | None = None
+    lesions: Lesions | None = None
 
     def __len__(self) -> int:
         return len(self.table)

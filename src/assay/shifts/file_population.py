@@ -28,7 +28,7 @@ from assay.shifts.file_scene import FileScene
 from assay.shifts.intervention import ChangedImages
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
-from assay.shifts.picking import PickedImages, PickedMasks, PickedNative
+from assay.shifts.picking import PickedImages, PickedLesions, PickedMasks, PickedNative
 from assay.shifts.thinning import enough, first_patients, first_rows
 
 _KEPT = 64
@@ -223,7 +223,9 @@ class FilePopulation:
         known = None if environment.crop else self.dataset.millimetres
         millimetres = None if known is None else known[table.row]
         achieved = _achieved(environment, table, available)
-        return Environment(name, table, shown, masks, achieved, native=native, millimetres=millimetres)
+        boxed = None if environment.crop else self.dataset.lesions
+        lesions = None if boxed is None else PickedLesions(boxed, table.row)
+        return Environment(name, table, shown, masks, achieved, native=native, millimetres=millimetres, lesions=lesions)
 
     @cached_property
     def factors_hash(self) -> str:

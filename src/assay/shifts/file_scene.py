@@ -67,7 +67,9 @@ class FileScene:
         folded = self.population.data.split.folds is not None
         here = {"seed": self.seed, "fold": self.fold} if folded else {}
         known = {"factors": self.population.factors_hash}
-        return {**self.population.identity(spec), **known, **here, **described}
+        boxed = self.population.dataset.lesions
+        boxes = {} if boxed is None else {"boxes": boxed.content}
+        return {**self.population.identity(spec), **known, **boxes, **here, **described}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""

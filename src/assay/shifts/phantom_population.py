@@ -160,13 +160,14 @@ class PhantomPopulation:
         nuisance = row_seed(seed, "nuisance", table.row)
         images = self.renderer.images(table.columns, nuisance, environment.difficulty)
         masks = self.renderer.masks(table.columns, nuisance, environment.difficulty)
+        lesions = self.renderer.lesions(table.columns, nuisance, environment.difficulty)
         changes, table = drawn(environment, table, seed, images.shape)
         shown = ChangedImages(images, changes) if changes else images
         found = tuple(
             achieved(table, factor, asked=tie.strength, high=tie.high, given=tie.given)
             for factor, tie in stated.items()
         )
-        return Environment(name, table, shown, masks, found)
+        return Environment(name, table, shown, masks, found, lesions=lesions)
 
     @property
     def _component(self) -> Component:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from assay.data.dataset import Images, Masks, NativeMasks
+from assay.data.dataset import Images, Lesions, Masks, NativeMasks
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,26 @@ class PickedMasks:
     def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
         """Label maps at these positions, in this order."""
         return self.masks.read(self.positions[index])
+
+
+@dataclass(frozen=True)
+class PickedLesions:
+    """Some of the lesions, by position."""
+
+    lesions: Lesions
+    positions: Int[np.ndarray, "n"]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of lesion."""
+        return self.lesions.kinds
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
+        """A plane per kind at these positions, in this order."""
+        return self.lesions.read(self.positions[index])
 
 
 @dataclass(frozen=True)

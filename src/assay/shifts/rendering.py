@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.component import Component
 from assay.core.hashing import content_hash
 from assay.core.registry import build
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
-from assay.data.dataset import ONE_KIND, Phantom, Rendered
+from assay.data.dataset import ONE_KIND, Phantom, Rendered, TellsKinds
 
 _GLANCED = 0.1
 """Up to such a share of its rows a set that is not in the cache is read from without drawing all of it."""
@@ -56,6 +56,14 @@ class Renderer:
         """Their lesion masks; nothing is rendered before one is read."""
         return RenderedMasks(self, Rows(values, nuisance, difficulty))
 
+    def lesions(
+        self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
+    ) -> RenderedLesions | None:
+        """Their lesions by kind, of a phantom that has several; nothing is rendered before one is read."""
+        if not isinstance(self.phantom, TellsKinds):
+            return None
+        return RenderedLesions(self, self.phantom, Rows(values, nuisance, difficulty))
+
     def key(self, what: str, rows: Rows) -> str:
         """The name in the cache: phantom with its version, size, content of the rows, and the kind of device.
 
@@ -71,32 +79,37 @@ class Renderer:
         for start in range(0, len(rows.nuisance), step):
             part = slice(start, start + step)
             values = {name: column[part] for name, column in rows.values.items()}
-            write(part, self.phantom.render(values, rows.nuisance[part], self.size, rows.difficulty, self.device))
+            asked = values, rows.nuisance[part], self.size, rows.difficulty, self.device
+            if rows.without and isinstance(self.phantom, TellsKinds):
+                write(part, self.phantom.without(rows.without, *asked))
+            else:
+                write(part, self.phantom.render(*asked))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What decides a phantom's pixels but for the phantom and the size."""
+    """What decides a phantom's pixels but for the phantom and the size. without: a kind of lesion that is left out."""
 
     values: Mapping[str, np.ndarray]
     nuisance: Int[np.ndarray, "n"]
     difficulty: Mapping[str, float] = field(default_factory=dict[str, float])
+    without: str = ""
 
     def at(self, index: np.ndarray) -> Rows:
         """These rows alone, in this order."""
-        return Rows(
-            {name: column[index] for name, column in self.values.items()}, self.nuisance[index], self.difficulty
-        )
+        values = {name: column[index] for name, column in self.values.items()}
+        return replace(self, values=values, nuisance=self.nuisance[index])
 
     @cached_property
     def content(self) -> str:
-        """A hash of factor values, nuisance seeds and the difficulties that are not 1."""
+        """A hash of factor values, nuisance seeds, the difficulties that are not 1 and the kind that is left out."""
         digest = hashlib.sha256(np.ascontiguousarray(self.nuisance, dtype=np.int64).tobytes())
         for name in sorted(self.values):
             digest.update(name.encode() + b"\0")
             digest.update(np.ascontiguousarray(self.values[name], dtype=np.float64).tobytes())
         visible: dict[str, Any] = {name: value for name, value in self.difficulty.items() if value != 1}
         digest.update(content_hash(visible).encode())
+        digest.update(self.without.encode())
         return digest.hexdigest()
 
 
@@ -179,3 +192,30 @@ class RenderedMasks:
             out[part] = rendered.masks.cpu().numpy()
 
         self.renderer.fill(self.rows, write)
+
+
+@dataclass(frozen=True)
+class RenderedLesions:
+    """`DrawnLesions` of a phantom. Masks are asked for once a model, of few images, and drawn anew each time."""
+
+    renderer: Renderer
+    phantom: TellsKinds
+    rows: Rows
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of lesion."""
+        return self.phantom.kinds
+
+    def __len__(self) -> int:
+        return len(self.rows.nuisance)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
+        """A plane per kind at these positions, in this order, on the CPU."""
+        chosen, made = self.rows.at(index), self.renderer
+        drawn = self.phantom.masks_by_kind(chosen.values, chosen.nuisance, made.size, chosen.difficulty, made.device)
+        return drawn.cpu()
+
+    def without(self, kind: str, index: np.ndarray) -> RenderedImages:
+        """The images at these positions, drawn without the lesions of this kind and all else the same."""
+        return RenderedImages(self.renderer, replace(self.rows.at(index), without=kind))

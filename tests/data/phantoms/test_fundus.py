@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
+from assay.core.errors import DataError
 from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.fundus import FACTORS, FundusPhantom
@@ -277,3 +278,26 @@ def test_at_no_difficulty_there_is_no_lesion_and_at_half_it_is_half_seen() -> No
     change = [(seen.images - without.images).abs().mean((1, 2, 3)) for seen in (half, whole)]
     assert bool((change[0] < 0.8 * change[1]).all())
     assert bool((change[0] > 0.2 * change[1]).all())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_lesion_is_left_out_and_all_else_is_the_same_to_the_bit(kind: str) -> None:
+    phantom = FundusPhantom()
+    values, nuisance = draw(phantom, 10, 5)
+    values["grade"] = np.tile(np.arange(5), 2)
+    whole, masks = phantom.render(values, nuisance, 96, {}), phantom.masks_by_kind(values, nuisance, 96, {})
+    without = phantom.without(kind, values, nuisance, 96, {})
+    own = KINDS.index(kind)
+    others = masks[:, [k for k in range(len(KINDS)) if k != own]].any(1, keepdim=True)
+    assert torch.equal(without.masks, others)
+    changed = (whole.images != without.images).any(1, keepdim=True)
+    assert bool((changed <= grow(masks[:, own : own + 1], 6)).all())
+    shown = masks[:, own].flatten(1).any(1)
+    assert torch.equal(changed.flatten(1).any(1), shown)
+    assert bool(shown.any())
+
+
+def test_a_kind_that_the_fundus_lacks_is_refused() -> None:
+    phantom = FundusPhantom()
+    with pytest.raises(DataError, match="has no lesions 'drusen'; expected one of microaneurysms, haemorrhages"):
+        phantom.without("drusen", *draw(phantom, 1, 0), 96, {})

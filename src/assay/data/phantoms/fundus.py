@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from assay.core.errors import DataError
 from assay.core.types import Factor
 from assay.data.dataset import Card, PixelScale, Rendered
 from assay.data.phantoms.canvas import Grid, take
@@ -171,6 +172,24 @@ class FundusPhantom:
         """Masks of each kind of lesion, in the order of `kinds`; they may overlap. Their union is `render`'s masks."""
         return self._rendered(values, nuisance, size, difficulty, device, pictures=False)[1]
 
+    def without(
+        self,
+        kind: str,
+        values: Mapping[str, np.ndarray],
+        nuisance: Int[np.ndarray, "n"],
+        size: int,
+        difficulty: Mapping[str, float],
+        device: str = "cpu",
+    ) -> Rendered:
+        """The images of `render` without the lesions of one of `kinds`, and the masks of the others.
+
+        Their grade may then be none that the counts allow. Raises as `render` does, and DataError for another kind.
+        """
+        if kind not in KINDS:
+            raise DataError(f"the fundus phantom has no lesions '{kind}'; expected one of {', '.join(KINDS)}")
+        images, masks = self._rendered(values, nuisance, size, difficulty, device, pictures=True, without=kind)
+        return Rendered(images, masks.any(1, keepdim=True))
+
     def _rendered(
         self,
         values: Mapping[str, np.ndarray],
@@ -180,6 +199,7 @@ class FundusPhantom:
         device: str,
         *,
         pictures: bool,
+        without: str = "",
     ) -> tuple[Float[Tensor, "n 3 size size"], Bool[Tensor, "n 5 size size"]]:
         check_size(size, _SMALLEST, _LARGEST)
         check_difficulty(FACTORS, difficulty)
@@ -191,6 +211,8 @@ class FundusPhantom:
         step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
         for block in _slices(n, _BLOCK):
             taken, spots = self._taken({k: v[block] for k, v in checked.items()}, difficulty, nuisance[block])
+            if without:
+                spots[without] = replace(spots[without], shown=np.zeros_like(spots[without].shown))
             for part in _slices(len(taken.nuisance), step):
                 at = slice(block.start + part.start, block.start + part.stop)
                 some, own = take(taken, part), {kind: take(each, part) for kind, each in spots.items()}

@@ -98,7 +98,9 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     millimetres = _millimetres(spec, table, pixels.native[kept])
     scale = _scale(known.scale if known else PixelScale(), millimetres)
     crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
-    return Dataset(table, images, masks, card, scale, content, copies, pixels.native[kept], crops, millimetres)
+    native = pixels.native[kept]
+    lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
+    return Dataset(table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions)
 
 
 def _none_left(listing: Listing) -> None:

@@ -13,6 +13,7 @@ from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.errors import SpecError
 from assay.core.factors import LESION, has_masks, is_coco
 from assay.core.types import Factor
+from assay.data.sources.boxes import read_boxes
 from assay.data.sources.coco import FILE_NAME, read_coco
 from assay.data.sources.columns import Wrong, chosen, factor_column, patient_codes, problems_of, target_column
 from assay.data.sources.listing import OWN_PATIENT, Listing
@@ -73,6 +74,7 @@ def list_table(spec: DataSpec) -> Listing:
         warnings=(*(() if spec.patient else (OWN_PATIENT,)), *(coco.warnings if coco else ())),
         header=table.header,
         meaning=coco.meaning if coco else meaning_of(spec),
+        boxes=None if spec.boxes is None else read_boxes(folder, spec.boxes, names),
     )
     return leave_out_unmasked(listing.drop(problems)[0], spec)
 

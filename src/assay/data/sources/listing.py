@@ -10,6 +10,7 @@ import numpy as np
 
 from assay.core.types import Factor
 from assay.data.cards import KnownSet
+from assay.data.sources.boxes import Boxes
 from assay.data.sources.masking import MaskAt
 from assay.data.sources.masks import ONE, Meaning
 from assay.data.sources.problems import Problem
@@ -23,7 +24,7 @@ class Listing:
     shows them. names: image names for messages. target: int64 [n] into `classes`; None when the masks decide it (any
     lesion or none). meaning: of the masks' values. facts: half-sentences for the card, such as how the classes were
     found. warnings: what a user should know. about: what is known of a public set; without it the title and the header
-    tell whether the set is a known one.
+    tell whether the set is a known one. boxes: of lesions, where a table of them is named.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Listing:
     header: tuple[str, ...] = ()
     about: KnownSet | None = None
     meaning: Meaning = ONE
+    boxes: Boxes | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -70,6 +72,7 @@ class Listing:
             target=None if self.target is None else self.target[index],
             patient=self.patient[index],
             columns={name: column[index] for name, column in self.columns.items()},
+            boxes=None if self.boxes is None else self.boxes.take(kept),
         )
 
 
