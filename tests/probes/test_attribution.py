@@ -139,6 +139,15 @@ def test_kinds_and_sizes_are_scored_each_by_itself() -> None:
     assert values["mass-accuracy", "gradient", "", "small"].chance == pytest.approx(1 / (SIDE**2 - 27))
 
 
+def test_without_faithfulness_all_else_is_the_same() -> None:
+    every, fewer = (
+        found(PatchReader(), Patches(n=30), Attribution(explainers=["gradient", "grad-cam"], faithfulness=wanted))
+        for wanted in (True, False)
+    )
+    assert {key[0] for key in every.keys() - fewer.keys()} == {"deletion", "insertion", "sensitivity-n"}
+    assert {key: repr(one) for key, one in fewer.items()} == {key: repr(every[key]) for key in fewer}
+
+
 class Broken(nn.Module):
     """Gives a logit, and a gradient of NaN where the image is 0."""
 

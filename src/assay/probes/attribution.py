@@ -47,7 +47,8 @@ class Attribution:
     half or more with those of a network in which nothing is left of what was learned fails, and its scores say so.
 
     Faithfulness: `deletion` and `insertion` (see `areas`; `chance` is that of a map that knows nothing) and
-    `sensitivity-n` (see `sensitivities`; `level` the share of cells), where pixels are replaced by `replacement`.
+    `sensitivity-n` (see `sensitivities`; `level` the share of cells), where pixels are replaced by `replacement`. They
+    are left out where `faithfulness` is false.
 
     Beside attribution stands what is used: `erasure-effect`, what the log-odds lose when a lesion is painted over, in
     within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and size;
@@ -72,6 +73,7 @@ class Attribution:
         images: int = 128,
         sanity_images: int = 16,
         replacement: Replacement = "blur",
+        faithfulness: bool = True,
         environment: str = NEUTRAL,
         code: Sequence[str] = (),
     ) -> None:
@@ -81,6 +83,7 @@ class Attribution:
         self.images = images
         self.sanity_images = sanity_images
         self.replacement: Replacement = replacement
+        self.faithfulness = faithfulness
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
@@ -103,7 +106,9 @@ class Attribution:
         if reading.read(found.environment).maps:
             return self._undefined("the model gives logits of pixels, whose map says itself where a lesion is", place)
         with evaluating(reading.model.network):
-            return self._found(Asked.of(reading, scene, found, self.replacement), found.areas(), place)
+            return self._found(
+                Asked.of(reading, scene, found, self.replacement, self.faithfulness), found.areas(), place
+            )
 
     def _found(self, asked: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
         found = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
@@ -123,7 +128,8 @@ class Attribution:
         sanity = checked(asked.subject, able, first, few, place)
         for name, refusal in refused.items():
             if refusal:
-                found += [without(replace(place, factor=name), measure, refusal) for measure in OF_EXPLAINERS]
+                asked_for = (one for one in OF_EXPLAINERS if self.faithfulness or one not in FAITHFUL)
+                found += [without(replace(place, factor=name), measure, refusal) for measure in asked_for]
             else:
                 found += [*marked(told[name], sanity[name].said), *sanity[name].rows]
         return found

@@ -147,6 +147,9 @@ class AttributionParams(Params):
     replacement: Literal["blur", "mean", "black"] = Field(
         "blur", description="what stands in place of deleted pixels: a blur, the image's mean colour, or black"
     )
+    faithfulness: bool = Field(
+        True, description="whether deletion, insertion and sensitivity-n are measured, which take many passes"
+    )
     environment: str = Field(
         "(neutral)",
         min_length=1,

@@ -43,7 +43,8 @@ class Asked:
 
     falls: what each image's log-odds lose when its lesions are taken away, or why that is not known. by_part: the same
     of the lesions of each part, NaN where the image shows none of them; empty where falls are not known. blind:
-    deletion and insertion of a map that knows nothing. deviation: the unit of the log-odds, NaN where they have none.
+    deletion and insertion of a map that knows nothing; dropped: what subsets of cells take from the answer. Without
+    faithfulness blind is NaN and dropped None. deviation: the unit of the log-odds, NaN where they have none.
     """
 
     subject: Subject
@@ -54,10 +55,10 @@ class Asked:
     falls: Float[np.ndarray, " n"] | str
     by_part: Sequence[Float[np.ndarray, " n"]]
     blind: tuple[float, float]
-    dropped: Dropped
+    dropped: Dropped | None
 
     @classmethod
-    def of(cls, reading: Reading, scene: Scene, found: Shown, replacement: Replacement) -> Asked:
+    def of(cls, reading: Reading, scene: Scene, found: Shown, replacement: Replacement, faithfulness: bool) -> Asked:
         """Read from answers that were requested, and passes of its own."""
         neutral, gone = scene.neutral(), without_lesions(scene, found)
         sample = Sample.of(found, reading.model.device)
@@ -68,7 +69,10 @@ class Asked:
             before, after = (reading.read(environment).logits for environment in (found.environment, gone))
             falls = own_log_odds(before, sample.own) - own_log_odds(after, sample.own)
             by_part = list(_by_part(found, neutral.lesions, gone.images, falls, subject, sample))
-        nothing = areas(np.zeros(sample.lesion.shape, np.float32), subject, sample, replacement)
+        blind = np.nan, np.nan
+        if faithfulness:
+            nothing = areas(np.zeros(sample.lesion.shape, np.float32), subject, sample, replacement)
+            blind = float(nothing[0].mean()), float(nothing[1].mean())
         return cls(
             subject,
             sample,
@@ -77,8 +81,8 @@ class Asked:
             unit(reading.read(neutral).logits, neutral.table.target),
             falls,
             by_part,
-            (float(nothing[0].mean()), float(nothing[1].mean())),
-            dropped(subject, sample, replacement),
+            blind,
+            dropped(subject, sample, replacement) if faithfulness else None,
         )
 
 
@@ -87,8 +91,11 @@ def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) 
     found = list(scored(maps, asked.parts, asked.sample, place))
     if broken := int((~np.isfinite(maps).all(axis=(1, 2))).sum()):
         reason = f"{broken} of {len(maps)} heat-maps hold NaN or infinity"
-        return found + [without(place, name, reason) for name in (*FAITHFUL, AGREEMENT)]
-    return [*found, *_faithful(maps, asked, place), _agreement(maps, asked, place)]
+        names = (AGREEMENT,) if asked.dropped is None else (*FAITHFUL, AGREEMENT)
+        return found + [without(place, name, reason) for name in names]
+    if asked.dropped is not None:
+        found += _faithful(maps, asked, asked.dropped, place)
+    return [*found, _agreement(maps, asked, place)]
 
 
 def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
@@ -136,13 +143,15 @@ def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measuremen
     return [averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, "")]
 
 
-def _faithful(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> Iterator[Measurement]:
+def _faithful(
+    maps: Float[np.ndarray, "n h w"], asked: Asked, dropped: Dropped, place: Measurement
+) -> Iterator[Measurement]:
     deletion, insertion = areas(maps, asked.subject, asked.sample, asked.replacement)
     patient = asked.sample.patient
     lower, higher = replace(place, direction="lower"), replace(place, direction="higher")
     yield averaged(replace(lower, measure=DELETION, chance=asked.blind[0]), deletion, patient, "")
     yield averaged(replace(higher, measure=INSERTION, chance=asked.blind[1]), insertion, patient, "")
-    found = sensitivities(maps, asked.dropped)
+    found = sensitivities(maps, dropped)
     here = replace(higher, measure=SENSITIVITY, chance=0.0)
     otherwise = "every subset of cells has the same in the map, or takes the same from the answer"
     yield averaged(here, np.mean(found, axis=1, keepdims=True)[:, 0], patient, otherwise)
