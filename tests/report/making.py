@@ -14,6 +14,7 @@ from tests.report.made_pictures import pictures, visibility
 
 from assay.core.seeds import generator
 from assay.stats.collapse import collapse_rate
+from assay.stats.corruption import corruption_rows
 from assay.stats.verdict import verdict
 from assay.store import schema
 from assay.store.files import Row
@@ -36,6 +37,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder = RunFolder(root)
     trials = list(_trials(made))
     seeds, estimates = _measured(made, trials)
+    estimates += corruption_rows(estimates, "loss", made.losses[0])
     contrasts = list(_contrasts(made)) if made.contrasts else []
     environments = list(_environments(made))
     folder.write_table("trials", schema.TRIALS, trials)
@@ -127,6 +129,7 @@ def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]
     loss = at.get("loss", made.losses[0])
     level = LEVELS.get(loss, 0.4 + 0.4 * (made.losses.index(loss) / len(made.losses)))
     level -= 0.5 * float(at.get("p", 0)) * (at.get("confounder") == "tag")  # the other one harms nothing
+    level += 0.1 * math.log10(float(at.get("fraction+epochs", "1").split("+")[0]))
     gain = 0.06 * made.budgets.index(at["epochs"]) if "epochs" in at else 0.06
     if "performance" in made.probes:
         yield from _performance(made, level + gain)
@@ -134,6 +137,8 @@ def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]
         yield from _reliance(made, level)
     if "decodability" in made.probes:
         yield from _decodability(level)
+    if "robustness" in made.probes:
+        yield from _robustness(level)
     if "attribution" in made.probes:
         yield from _attribution(level)
 
@@ -182,6 +187,17 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
             yield 0.5, 0.01, {**place, "layer": layer, "group": "shuffled"}
             yield 0.58 + 0.02 * depth, 0.012, {**place, "layer": layer, "group": "untrained"}
         yield 0.62, 0.0, {**place, "group": "pixels"}
+
+
+def _robustness(level: float) -> Iterator[tuple[float, float, Row]]:
+    for family, harm in (("retinal-defocus", 0.1), ("retinal-artefacts", 0.03)):
+        place = {"environment": "same", "factor": family, "direction": "lower"}
+        for severity in (3, 5):
+            yield 0.9 - level + harm * severity, 0.01, {**place, "measure": "distorted-error", "level": str(severity)}
+        yield 0.9 - level + harm * 4, 0.01, {**place, "measure": "distorted-error"}
+        yield harm * 4, 0.01, {**place, "measure": "distorted-error-increase"}
+    fog = {"environment": "same", "factor": "fog", "reason": "fog takes colour images"}
+    yield NAN, 0.0, {**fog, "measure": "distorted-error", "direction": "lower"}
 
 
 def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:

@@ -13,6 +13,7 @@ import numpy as np
 from assay.core.check_task import asks_native
 from assay.core.dose import dose_axis
 from assay.core.factors import declared_factors, has_grades
+from assay.core.measures import MEASURES as NAMED
 from assay.core.measures import range_of
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.traits import readout_of
@@ -33,6 +34,7 @@ from assay.execution.stated import stated
 from assay.execution.study import Plan, Trial
 from assay.execution.trades import trade_rows
 from assay.shifts.population import Population
+from assay.stats.corruption import corruption_rows
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
@@ -67,6 +69,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     plan, folder = gathered.plan, place.folder
     trials = [_trial_row(trial, gathered) for trial in plan.trials]
     seeds, estimates = _estimates(gathered)
+    estimates += _corruption(plan.spec, estimates)
     before = stated(place.root, plan.spec)
     contrasts = contrast_rows(gathered, before.pairs)
     environments = described.environments
@@ -154,6 +157,13 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             ]
             estimates.append(scalar_row(where, list(by_seed.values())))
     return seeds, estimates
+
+
+def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
+    """Corruption errors against what the first comparison of distorted images is against, or else the first of all."""
+    of_distorted = (item for item in spec.contrasts if NAMED[item.measure].probe == "robustness")
+    first = next(of_distorted, next(iter(spec.contrasts), None))
+    return corruption_rows(estimates, first.axis, first.against) if first else []
 
 
 def _unit(of_measure: str, gathered: Gathered) -> str:

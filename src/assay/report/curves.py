@@ -61,7 +61,7 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
 
 def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
     if plot.scaled:
-        numbers = [float(position) for position in plot.positions]
+        numbers = [math.log10(float(at)) if plot.logarithmic else float(at) for at in plot.positions]
         along = Scale(min(numbers), max(numbers), left + EDGE, right - EDGE)
         across = {position: along(value) for position, value in zip(plot.positions, numbers, strict=True)}
         return _Place(Scale(*plot.limits, top + HEIGHT, top), across, left, right, 5.0 * len(plot.levels))

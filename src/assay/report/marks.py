@@ -77,7 +77,8 @@ class Panel:
 class Plot:
     """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value.
 
-    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then.
+    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then. logarithmic:
+    whether that place is by their logarithm.
     """
 
     panels: tuple[Panel, ...]
@@ -89,6 +90,7 @@ class Plot:
     position_name: str = ""
     hover: bool = True
     scaled: bool = False
+    logarithmic: bool = False
 
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""

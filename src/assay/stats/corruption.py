@@ -2,10 +2,57 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
 from assay.stats.scores import Metric, undefined
+
+CORRUPTION, EVERY = "corruption-error", "all families"
+"""The measure, and what stands in the place of a family where it is the mean over all (mCE)."""
+_ERROR = "distorted-error"
+
+
+def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: str) -> list[dict[str, Any]]:
+    """`corruption-error` of every recipe by family, and its mean over families: rows as those of estimates.
+
+    estimates: rows that hold `distorted-error` by severity (`level`), means over seeds. The baseline of a recipe is the
+    one that has `against` on this axis and all else alike; `group` names it. There is no interval. A recipe without a
+    baseline, or one that lacks a severity, gets no row; where a family is undefined the mean is too.
+    """
+    errors: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in estimates:
+        if row["measure"] == _ERROR and row["level"]:
+            errors.setdefault((row["coordinates"], row["environment"], row["factor"]), {})[row["level"]] = row
+    found: list[dict[str, Any]] = []
+    for (coordinates, environment, family), own in errors.items():
+        at: dict[str, str] = json.loads(coordinates)
+        base = errors.get((json.dumps({**at, axis: against}), environment, family)) if axis in at else None
+        if base is None or base.keys() != own.keys():
+            continue
+        ratio = corruption_error(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
+        found.append(_row(next(iter(own.values())), family, f"{axis} {against}", ratio))
+    return found + [
+        _mean([one for one in found if _place(one) == place]) for place in dict.fromkeys(map(_place, found))
+    ]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["recipe"], row["environment"]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    reason = next((row["reason"] for row in rows if row["reason"]), "")
+    return _row(rows[0], EVERY, rows[0]["group"], Metric(float(np.mean([row["value"] for row in rows])), reason))
+
+
+def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
+    gone = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
+    named = {"measure": CORRUPTION, "factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
+    return {**like, **gone, **named, "value": ratio.value, "reason": ratio.reason}
 
 
 def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
@@ -18,6 +65,8 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
     """
     _alike(error, baseline)
     below = float(baseline.sum())
+    if np.isnan(error).any() or np.isnan(below):
+        return undefined("an error is undefined")
     if not below > 0:
         return undefined("the baseline makes no error")
     return Metric(float(error.sum()) / below)

@@ -1,0 +1,67 @@
+"""What distortions cost: errors by family and severity, and the corruption error against a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from assay.report.choosing import some_levels
+from assay.report.contents import COUNTS, by_place
+from assay.report.evidence import Evidence
+from assay.report.figures import Figure, curves, plot_of, slice_note
+from assay.report.sheets import Sheet, sheet
+from assay.report.tables import distinct, numeric
+from assay.report.wording import measure_name, recipe_head
+from assay.stats.corruption import CORRUPTION
+from assay.store import schema
+from assay.store.files import Row
+
+ERROR = "distorted-error"
+TOLD = (CORRUPTION, ERROR, "distorted-error-increase", "accuracy-kept", "stability")
+
+
+def by_severity(evidence: Evidence) -> Figure | None:
+    """A panel per family: the share of distorted images that is called wrongly, a curve per level over severities."""
+    rows = [row for row in evidence.estimates(ERROR, evidence.outline.shown) if row["level"]]
+    rows = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    if not rows:
+        return None
+    rows = sorted(rows, key=lambda row: int(row["level"]))
+    where = distinct(row["environment"] for row in rows)
+    families = distinct(row["factor"] for row in rows)
+    groups = [
+        (f"{family}, {name}" if len(where) > 1 else family, _of(rows, name, family))
+        for name in where
+        for family in families
+    ]
+    levels, cut = some_levels(evidence)
+    along = "severity", tuple(distinct(row["level"] for row in rows)), _severity
+    plot = plot_of(evidence, ERROR, [group for group in groups if group[1]], levels, along)
+    note = slice_note(evidence, "Severities as published, 1 least to 5 most.", cut)
+    return curves("distorted", f"Errors on distorted images of {', '.join(where)}, by severity", note, plot, rows)
+
+
+def _severity(row: Row) -> str:
+    return row["level"]
+
+
+def _of(rows: Sequence[Row], environment: str, family: str) -> list[Row]:
+    return [row for row in rows if (row["environment"], row["factor"]) == (environment, family)]
+
+
+def table(evidence: Evidence) -> Sheet | None:
+    """A row per recipe, environment and family, a column per measure; the mean over severities."""
+    rows = [row for name in TOLD for row in evidence.estimates(name, lambda row: not row["level"])]
+    names = [name for name in TOLD if any(row["measure"] == name for row in rows)]
+    lines, total = by_place(evidence, rows, ("recipe", "environment", "factor"), "measure", names)
+    heads = (recipe_head(evidence.tables), "environment", "family", *map(measure_name, names), *COUNTS)
+    baseline = next((row["group"] for row in rows if row["measure"] == CORRUPTION), "")
+    note = "Means over severities."
+    if baseline:
+        note += (
+            f" Corruption error: a recipe's errors over those of the baseline, {baseline} and all else alike: 1 is as "
+            "good, 0 without error. It is a ratio of means over seeds and has no interval; comparisons are of the "
+            "errors themselves."
+        )
+    caption = "What each family of distortions costs"
+    return sheet("distortions", caption, heads, lines, (rows, schema.ESTIMATES), note, total) if lines else None

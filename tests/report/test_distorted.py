@@ -1,0 +1,65 @@
+"""What the page says of distorted images: errors by family and severity, the corruption error and its baseline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.report.made import Made
+from tests.report.reading import evidence_of, page_of, words_of
+
+from assay.report import distorted
+from assay.report.evidence import Evidence
+from assay.stats.corruption import CORRUPTION, EVERY
+
+DISTORTED = Made(
+    losses=("cross-entropy", "supcon", "triplet"),
+    budgets=("10",),
+    environments=("same", "reversed"),
+    probes=("performance", "robustness"),
+    pictures=False,
+)
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    return evidence_of(tmp_path, DISTORTED)
+
+
+def test_each_family_has_a_panel_over_severities(evidence: Evidence) -> None:
+    made = distorted.by_severity(evidence)
+    assert made is not None
+    assert made.title == "Errors on distorted images of same, by severity"
+    assert [word in made.wide for word in (">retinal-defocus<", ">retinal-artefacts<", ">fog<")] == [True, True, False]
+    assert {row["level"] for row in made.rows} == {"3", "5"}
+    assert "Severities as published, 1 least to 5 most." in made.note
+
+
+def test_families_of_several_environments_are_told_apart(evidence: Evidence) -> None:
+    twice = [{**row, "environment": "reversed"} for row in evidence.tables.estimates if row["environment"] == "same"]
+    tables = replace(evidence.tables, estimates=(*evidence.tables.estimates, *twice))
+    made = distorted.by_severity(Evidence(tables, evidence.outline))
+    assert made is not None
+    assert ">retinal-defocus, same<" in made.wide
+    assert ">retinal-defocus, reversed<" in made.wide
+
+
+def test_the_table_names_the_baseline_and_what_is_undefined(tmp_path: Path) -> None:
+    page = page_of(tmp_path, DISTORTED)
+    table = words_of(page, "distortions")
+    for words in ("corruption error", "retinal-defocus", EVERY, "fog", "undefined"):
+        assert words in table
+    note = page[page.index("What each family of distortions costs") :]
+    assert "those of the baseline, loss cross-entropy and all else alike" in note
+
+
+def test_the_baseline_has_a_corruption_error_of_one(evidence: Evidence) -> None:
+    rows = evidence.estimates(CORRUPTION, lambda row: evidence.outline.level(row) == "cross-entropy")
+    assert [row["value"] for row in rows] == [1.0, 1.0, 1.0]
+    assert [row["factor"] for row in rows] == ["retinal-defocus", "retinal-artefacts", EVERY]
+
+
+def test_a_study_without_distortions_has_no_such_part(tmp_path: Path) -> None:
+    page = page_of(tmp_path, replace(DISTORTED, probes=("performance",)))
+    assert "when images are distorted" not in page

@@ -1,0 +1,85 @@
+"""Corruption errors of a study's recipes against those that share all but one axis."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from assay.stats.corruption import CORRUPTION, EVERY, corruption_rows
+
+
+def row(start: str, family: str, level: str, value: float, **more: Any) -> dict[str, Any]:
+    at = {"initialisation": start, "finetuning": more.pop("finetuning", "full")}
+    return {
+        "recipe": " · ".join(at.values()), "coordinates": json.dumps(at), "measure": "distorted-error",
+        "environment": "same", "factor": family, "level": level, "group": "", "unit": "", "direction": "lower",
+        "value": value, "low": value - 0.1, "high": value + 0.1, "standard_error": 0.04, "df": 3.0, "chance": math.nan,
+        "seeds": 3, "patients": 100, "images": 100, "reason": "", **more,
+    }  # fmt: skip
+
+
+def errors(start: str, fog: tuple[float, float], snow: tuple[float, float], **more: Any) -> list[dict[str, Any]]:
+    given = [("fog", fog), ("snow", snow)]
+    rows = [
+        row(start, name, level, value, **more) for name, two in given for level, value in zip("35", two, strict=True)
+    ]
+    return [*rows, row(start, "fog", "", 9.0, **more)]  # the mean over severities is not one of the terms
+
+
+def values(rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    return {(one["recipe"], one["factor"]): one["value"] for one in rows}
+
+
+def test_a_ratio_is_of_sums_over_severities_and_the_mean_is_over_families() -> None:
+    found = corruption_rows(
+        [*errors("random", (0.2, 0.6), (0.1, 0.1)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))],
+        "initialisation",
+        "random",
+    )
+    own = {family: value for (recipe, family), value in values(found).items() if recipe == "pictures · full"}
+    assert own == pytest.approx({"fog": 0.2 / 0.8, "snow": 0.3 / 0.2, EVERY: (0.25 + 1.5) / 2})
+    baseline = {value for (recipe, _), value in values(found).items() if recipe == "random · full"}
+    assert baseline == {1.0}
+
+
+def test_each_recipe_is_held_against_the_one_that_shares_all_else() -> None:
+    rows = [
+        *errors("random", (0.2, 0.2), (0.2, 0.2)),
+        *errors("random", (0.4, 0.4), (0.4, 0.4), finetuning="linear-probe"),
+        *errors("pictures", (0.1, 0.1), (0.1, 0.1), finetuning="linear-probe"),
+    ]
+    found = values(corruption_rows(rows, "initialisation", "random"))
+    assert found["pictures · linear-probe", "fog"] == pytest.approx(0.25)
+
+
+def test_a_row_has_no_interval_and_names_its_baseline() -> None:
+    found = corruption_rows(errors("random", (0.2, 0.6), (0.1, 0.1)), "initialisation", "random")
+    for one in found:
+        assert (one["measure"], one["level"], one["group"]) == (CORRUPTION, "", "initialisation random")
+        assert all(math.isnan(one[name]) for name in ("low", "high", "standard_error", "df", "chance"))
+        assert one["seeds"] == 3
+
+
+def test_without_a_baseline_there_is_no_row() -> None:
+    rows = errors("pictures", (0.1, 0.1), (0.1, 0.1))
+    assert corruption_rows(rows, "initialisation", "random") == []
+    assert corruption_rows(rows, "loss", "cross-entropy") == []
+    lacking = [one for one in errors("random", (0.1, 0.1), (0.1, 0.1)) if one["level"] != "5"]
+    assert all(
+        one["recipe"] == "random · full" for one in corruption_rows([*rows, *lacking], "initialisation", "random")
+    )
+
+
+@pytest.mark.parametrize(
+    ("fog", "said"), [((0.0, 0.0), "the baseline makes no error"), ((math.nan, 0.1), "an error is undefined")]
+)
+def test_an_undefined_family_leaves_no_mean(fog: tuple[float, float], said: str) -> None:
+    rows = [*errors("random", fog, (0.2, 0.2)), *errors("pictures", (0.1, 0.1), (0.1, 0.1))]
+    found = {
+        one["factor"]: one for one in corruption_rows(rows, "initialisation", "random") if "pictures" in one["recipe"]
+    }
+    assert [math.isnan(found[name]["value"]) for name in ("fog", "snow", EVERY)] == [True, False, True]
+    assert [found[name]["reason"] for name in ("fog", "snow", EVERY)] == [said, "", said]
