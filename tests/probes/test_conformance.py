@@ -32,6 +32,10 @@ class TestRepresentation(ProbeConformance):
     name = "representation"
 
 
+class TestReinitialisation(ProbeConformance):
+    name = "reinitialisation"
+
+
 class TestSegmentation(ProbeConformance):
     name = "segmentation"
 

@@ -53,6 +53,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder.write_table("starts", schema.STARTS, list(_starts()))
     folder.write_table("recipes", schema.RECIPES, list(_recipes(made)))
     folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))
+    folder.write_table("similarities", schema.SIMILARITIES, [])
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
     folder.write_table("pictures", schema.PICTURES, list(pictures(root, made)) if made.pictures else [])

@@ -14,7 +14,18 @@ from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
 from assay.stats import similarity
-from assay.stats.similarity import cka, cka_matrix, hsic, mutual_neighbours, procrustes, rsa, undefined_for
+from assay.stats.similarity import (
+    cka,
+    cka_matrix,
+    cka_vector,
+    hsic,
+    mutual_neighbours,
+    neighbour_vector,
+    procrustes,
+    rsa,
+    rsa_vector,
+    undefined_for,
+)
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 MEASURES = [cka, procrustes, rsa, mutual_neighbours]
@@ -188,3 +199,23 @@ def test_too_few_images_for_neighbours() -> None:
 def test_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="representations of 4 and 5 images: give rows of the same images"):
         cka(np.zeros((4, 2)), np.zeros((5, 2)))
+
+
+# --- vectors for many pairs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "d", "e"), [(60, 5, 8), (30, 90, 120), (4, 3, 30), (200, 1, 3)])
+def test_the_inner_product_of_vectors_is_the_likeness(n: int, d: int, e: int) -> None:
+    """Centring without bias is another road to the HSIC of Song et al. than the sums that `cka` goes by."""
+    x, y = pair(n, d, e)
+    assert cka_vector(x) @ cka_vector(y) == pytest.approx(cka(x, y), abs=1e-9)
+    assert cka_vector(x) @ cka_vector(x) == pytest.approx(1)
+    assert rsa_vector(x) @ rsa_vector(y) == pytest.approx(spearmanr(pdist(x), pdist(y)).statistic, abs=1e-9)
+    if n > 11:
+        assert neighbour_vector(x) @ neighbour_vector(y) == pytest.approx(mutual_neighbours(x, y))
+
+
+@pytest.mark.parametrize("vector", [cka_vector, rsa_vector, neighbour_vector])
+def test_a_vector_of_what_cannot_be_likened_is_not_a_number(vector: Callable[[np.ndarray], np.ndarray]) -> None:
+    for features in (np.ones((20, 3)), np.random.default_rng(0).normal(size=(3, 2)), np.zeros((0, 2))):
+        assert np.isnan(vector(features)).all()

@@ -25,7 +25,9 @@ def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_kept_nothing_has_none(tmp_path: Path) -> None:
-    assert RunFolder(tmp_path).sampled("a") is None
+    assert not RunFolder(tmp_path).has_sampled("a")
+    with pytest.raises(StoreError, match=r"activations\.safetensors: there is no such file"):
+        RunFolder(tmp_path).sampled("a")
 
 
 @pytest.mark.parametrize("left", [0, 5, 60, -4])

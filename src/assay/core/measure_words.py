@@ -120,6 +120,11 @@ MEANINGS: dict[str, str] = {
     "procrustes-to-untrained": "the same, by the best overlay",
     "neighbours-to-untrained": "the same, by common nearest neighbours",
     "rsa-to-untrained": "the same, by distances between images",
+    "auroc-lost-to-start": "AUROC lost when the layer is put back to where it started",
+    "auroc-lost-to-random": "AUROC lost when the layer's trained values are dealt out anew",
+    "accuracy-lost-to-start": "accuracy lost when the layer is put back to where it started",
+    "accuracy-lost-to-random": "accuracy lost when the layer's trained values are dealt out anew",
+    "weight-change": "how far training moved the layer's weights, over their length before",
     "factor-separation": "share of the layer's variance between levels of a factor",
 }
 

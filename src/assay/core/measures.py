@@ -78,6 +78,7 @@ _SHAPES = {
     **dict.fromkeys(("cka-to-untrained", "procrustes-to-untrained", "neighbours-to-untrained"), (0.0, 1.0)),
     "rsa-to-untrained": (-1.0, 1.0),
 }
+_PUT_BACK = tuple(f"{name}-lost-to-{to}" for name in ("auroc", "accuracy") for to in ("start", "random"))
 _DISTORTED = {
     **dict.fromkeys(("distorted-error", "distorted-auroc", "distorted-auroc-macro", "stability"), (0.0, 1.0)),
     "distorted-calibration-error": (0.0, 1.0),
@@ -112,6 +113,8 @@ MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "attribution", (), NEUTRAL) for name in _LESIONS_GONE},
     "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
     **{name: MeasureName(name, "representation", ("layer",), NEUTRAL, *ends) for name, ends in _SHAPES.items()},
+    **{name: MeasureName(name, "reinitialisation", ("layer",), NEUTRAL, -1.0, 1.0) for name in _PUT_BACK},
+    "weight-change": MeasureName("weight-change", "reinitialisation", ("layer",), NEUTRAL, 0.0),
     "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),
 }
 

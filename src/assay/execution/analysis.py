@@ -28,6 +28,7 @@ from assay.execution.jobs import Place
 from assay.execution.map_rows import free_response_rows, plane_rows
 from assay.execution.pooled import Folds
 from assay.execution.progress import Stage
+from assay.execution.similarity_rows import similarity_rows
 from assay.execution.sources import Source
 from assay.execution.start_rows import recipe_rows, start_rows
 from assay.execution.stated import stated
@@ -87,6 +88,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("starts", schema.STARTS, start_rows(gathered))
     folder.write_table("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
+    folder.write_table("similarities", schema.SIMILARITIES, similarity_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("visibility", schema.VISIBILITY, described.visibility)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)

@@ -56,6 +56,21 @@ class RepresentationParams(Params):
     )
 
 
+class ReinitialisationParams(Params):
+    """Arguments of `reinitialisation`."""
+
+    environments = ("environment",)
+
+    images: int = Field(
+        500, ge=20, le=65536, description="images that are answered again, the same ones for all models"
+    )
+    environment: str = Field(
+        "(neutral)",
+        min_length=1,
+        description="where the images come from: '(neutral)', '(independent)' or the name of a test environment",
+    )
+
+
 class RelianceParams(Params):
     """Arguments of `reliance`."""
 
@@ -224,6 +239,13 @@ register(
     RepresentationParams,
     summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
     version=2,
+)
+register(
+    "probe",
+    "reinitialisation",
+    "assay.probes.reinitialisation:Reinitialisation",
+    ReinitialisationParams,
+    summary="which layers' trained values matter: what is lost when a layer is put back to its start, or dealt anew",
 )
 register(
     "probe",

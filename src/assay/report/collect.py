@@ -136,6 +136,7 @@ _WHOLE = (
     "starts",
     "recipes",
     "collapses",
+    "similarities",
     "environments",
     "visibility",
     "sentences",

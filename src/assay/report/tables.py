@@ -36,6 +36,7 @@ class Tables:
     starts: Rows
     recipes: Rows
     collapses: Rows
+    similarities: Rows
     environments: Rows
     sentences: Rows
     pictures: Rows

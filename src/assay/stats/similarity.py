@@ -91,6 +91,15 @@ def cka_matrix(
     return across / np.sqrt(np.outer(_usable(own_x, rows_x), _usable(own_y, rows_y)))
 
 
+def narrowed(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+    """`centred`, and up to a rotation, so that there are no more columns than rows. Done twice it changes nothing."""
+    x = centred(features)
+    if x.shape[1] <= len(x):
+        return x
+    _, triangle = np.linalg.qr(x.T)
+    return triangle.T
+
+
 def procrustes(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
     """How well one is laid over the other by rotation, reflection and scaling, from 0 to 1: the nuclear norm of x'y
     over the product of the Frobenius norms (Williams et al. 2021; the squared distance is 2 minus twice this).
@@ -98,7 +107,7 @@ def procrustes(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -
     Biased upwards with few images: compare only between pairs of as many images and units. NaN where one is constant.
     """
     _same_images([one], [other])
-    x, y = (_narrow(centred(features)) for features in (one, other))
+    x, y = narrowed(one), narrowed(other)
     if not (x.size and y.size):
         return math.nan
     return float(np.linalg.svd(x.T @ y, compute_uv=False).sum() / len(x))
@@ -109,11 +118,7 @@ def rsa(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float
     distances between all pairs of images. Correlation distances would change with a rotation, these do not.
     """
     _same_images([one], [other])
-    if undefined_for(one) or undefined_for(other):
-        return math.nan
-    above = np.triu_indices(len(one), 1)
-    first, second = (rankdata(squared_distances(centred(features))[above]) for features in (one, other))
-    return float(np.corrcoef(first, second)[0, 1]) if np.ptp(first) and np.ptp(second) else math.nan
+    return float(rsa_vector(one) @ rsa_vector(other))
 
 
 def mutual_neighbours(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"], k: int = 10) -> float:
@@ -121,10 +126,49 @@ def mutual_neighbours(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n
     2024), by Euclidean distance, mean over images. Chance is k / (n - 1). NaN where there are no more than k others.
     """
     _same_images([one], [other])
-    if len(one) <= k + 1 or undefined_for(one) or undefined_for(other):
-        return math.nan
-    near = [_neighbours(squared_distances(centred(features)), k) for features in (one, other)]
-    return float((near[0] & near[1]).sum() / (k * len(one)))
+    return float(neighbour_vector(one, k) @ neighbour_vector(other, k))
+
+
+# --- for many pairs of the same representations: vectors of length 1 whose inner product is the likeness ------------
+
+
+def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
+    """The upper triangle of the Gram matrix, centred without bias (Székely and Rizzo 2014) and scaled to length 1.
+
+    m is n (n - 1) / 2. The inner product of two is `cka`: with sums of rows and of all over the entries off the
+    diagonal, that of the centred matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
+    """
+    n = len(features)
+    above = np.triu_indices(n, 1)
+    if undefined_for(features):
+        return np.full(len(above[0]), math.nan)
+    x = centred(features)
+    gram = x @ x.T
+    np.fill_diagonal(gram, 0.0)
+    rows = gram.sum(axis=1) / (n - 2)
+    gram += rows.sum() / (n - 1) - rows[:, None] - rows
+    found = gram[above]
+    return found / np.linalg.norm(found)
+
+
+def rsa_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
+    """The ranks of the distances between all pairs of images, centred and scaled to length 1; see `rsa`."""
+    n = len(features)
+    above = np.triu_indices(n, 1)
+    if undefined_for(features):
+        return np.full(len(above[0]), math.nan)
+    ranks = rankdata(squared_distances(centred(features))[above])
+    ranks -= ranks.mean()
+    length = float(np.linalg.norm(ranks))
+    return ranks / length if length else np.full(len(ranks), math.nan)
+
+
+def neighbour_vector(features: Float[np.ndarray, "n d"], k: int = 10) -> Float[np.ndarray, " m"]:
+    """Whether image j is among the k nearest of image i, row by row, scaled to length 1; see `mutual_neighbours`."""
+    n = len(features)
+    if n <= k + 1 or undefined_for(features):
+        return np.full(n * n, math.nan)
+    return _neighbours(squared_distances(centred(features)), k).ravel() / math.sqrt(k * n)
 
 
 def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
@@ -141,14 +185,6 @@ def _neighbours(distances: Float[np.ndarray, "n n"], k: int) -> np.ndarray:
     near = np.zeros(distances.shape, dtype=bool)
     np.put_along_axis(near, np.argpartition(distances, k - 1, axis=1)[:, :k], True, axis=1)
     return near
-
-
-def _narrow(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
-    """The same up to a rotation, with no more columns than rows."""
-    if x.shape[1] <= len(x):
-        return x
-    _, triangle = np.linalg.qr(x.T)
-    return triangle.T
 
 
 def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:

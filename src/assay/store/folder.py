@@ -137,10 +137,13 @@ class RunFolder:
         """
         write_sampled(self._sampled(id), row, layers)
 
-    def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
-        """What `write_sampled` kept, layers in their order; None where a probe kept nothing."""
-        path = self._sampled(id)
-        return read_sampled(path) if path.is_file() else None
+    def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """What `write_sampled` kept: rows, and layers in their order. Raises StoreError where a probe kept nothing."""
+        return read_sampled(self._sampled(id))
+
+    def has_sampled(self, id: str) -> bool:
+        """Whether a probe kept activations."""
+        return self._sampled(id).is_file()
 
     def _sampled(self, id: str) -> Path:
         return self.unit("probes", id) / "activations.safetensors"

@@ -16,6 +16,7 @@ from assay.core.files import write_bytes
 ROW = "(row)"
 """The array of the images' row numbers, beside those of the layers: no module can be called so."""
 _LAYERS = "layers"
+_REMADE = "delete its folder and run the study again"
 
 
 def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
@@ -32,7 +33,7 @@ def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
             names: list[str] = json.loads(file.metadata()[_LAYERS])  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             layers = {name: np.asarray(file.get_tensor(name)) for name in names}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             return np.asarray(file.get_tensor(ROW)), layers  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    except FileNotFoundError as error:
+        raise StoreError(f"cannot read {path}: there is no such file; {_REMADE}") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"cannot read {path}: it is damaged ({error}); delete its folder and run the study again"
-        ) from error
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {_REMADE}") from error

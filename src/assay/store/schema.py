@@ -152,6 +152,17 @@ CURVES = (
     "recipe", "coordinates", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds",
 )  # fmt: skip
 
+SIMILARITIES = (
+    # how alike models of a recipe and of the one it is compared against are, by measure (cka | procrustes | rsa |
+    # neighbours | kappa: of what they call), layer of the one and of the other: value is the mean over models of
+    # different seeds; within and against_within: of two seeds of each recipe alone; below: their mean less the value,
+    # with its interval over seeds, a one-sided p, Holm's within the measure, and conclusion (beyond seeds | not shown |
+    # undefined). Of layers of other names value alone; a recipe against itself is its own seed baseline
+    "recipe", "coordinates", "against", "against_coordinates", "axis", "measure", "environment", "layer",
+    "against_layer", "value", "within", "against_within", "below", "low", "high", "standard_error", "df", "p", "p_holm",
+    "sign_flip_p", "sign_flip_min_p", "conclusion", "seeds", "images", "reason",
+)  # fmt: skip
+
 COLLAPSES = (
     # how often a recipe's seeds (or the sources they start from) collapsed or diverged in a fold, of those trained to
     # an end; with `against` set, by how much oftener than those of another recipe over the same seeds, with McNemar's p
@@ -190,7 +201,7 @@ PROVENANCE = ("key", "value")
 
 TABLES = (
     "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trades", "planes", "free_response",
-    "curves", "trials", "sources", "starts", "recipes", "collapses", "environments", "visibility", "pictures",
-    "provenance",
+    "curves", "trials", "sources", "starts", "recipes", "collapses", "similarities", "environments", "visibility",
+    "pictures", "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""

@@ -133,9 +133,8 @@ class StoreConformance:
         elif kind == "probes":
             found = [repr(Measurement(**row)) for row in folder.measurements(id)]  # NaN is equal to NaN so
             assert found == [repr(expected) for expected in measurements_of(id)]
-            sampled = folder.sampled(id)
-            assert sampled is not None
-            row, layers = sampled_of(id)
+            assert folder.has_sampled(id)
+            sampled, (row, layers) = folder.sampled(id), sampled_of(id)
             np.testing.assert_array_equal(sampled[0], row)
             assert list(sampled[1]) == list(layers)
             for name, values in layers.items():

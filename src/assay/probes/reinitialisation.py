@@ -1,0 +1,181 @@
+"""Which layers' trained values matter: each layer is put back to where it started, or dealt anew, and the rest kept.
+
+After Zhang, Bengio and Singer (2022), Are all layers created equal?
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from assay.core.measures import INDEPENDENT, NEUTRAL
+from assay.core.seeds import row_uniform
+from assay.core.types import FactorTable, Measurement, undefined
+from assay.probes.performance import measured
+from assay.probes.probe import Model, Reading, Request, Scope
+from assay.probes.reading import ModelReading, ReadingError
+from assay.probes.sanity import dealt_anew
+from assay.shifts.environment import Environment, Scene
+from assay.shifts.picking import PickedImages
+from assay.stats.influence import Answers
+from assay.stats.measures import influence_of
+
+CHANGE = "weight-change"
+START, RANDOM = "start", "random"
+REST = "(rest)"
+"""Stands behind a layer that holds other probed layers: what of it lies in none of them."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The images that every network answers, and what the trained one says of them."""
+
+    images: PickedImages
+    table: FactorTable
+    trained: Answers
+    place: Measurement
+
+
+class Reinitialisation:
+    """Implements `Probe`. What is claimed is that the answers rest on values that training gave a layer.
+
+    Per probed layer (and whatever of the network lies in none, such as its head; layer "" is the whole network):
+
+    `auroc-lost-to-start`, `accuracy-lost-to-start`: what the trained network has beyond the same network with this
+    layer as it was before training, buffers too. Near 0: what it started from, such as pretrained values, would have
+    done. `auroc-lost-to-random`, `accuracy-lost-to-random`: the same where the trained values of each of the layer's
+    tensors are dealt out anew among its places (their law stays, nothing that was learned but that). Near 0: any values
+    of that law would do. AUROC is macro over several classes; accuracy is at the threshold that validation chose.
+    Errors are over patients, paired. `weight-change`: length of the difference of a layer's parameters to those before
+    training over the length of those, 0 where nothing was trained.
+
+    A layer is put back alone: that two layers stand in for each other is not seen. On a sample of `images` rows that is
+    the same for every model; environment: as `representation` has it. NaN with the reason: one class only, a start of
+    other shapes, answers that are not finite.
+    """
+
+    scope: ClassVar[Scope] = "neutral"
+
+    def __init__(self, *, images: int = 500, environment: str = NEUTRAL) -> None:
+        self.images = images
+        self.environment = environment
+
+    def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
+        """One environment of the trained network; the others are read here."""
+        return (Request(self._environment(scene)),)
+
+    def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
+        """Layer by layer, then the whole network."""
+        model, environment = reading.model, self._environment(scene)
+        parts = parts_of(model.network, model.layers)
+        if not parts:
+            return [undefined(CHANGE, "the network has no weights", environment=environment.name)]
+        sample = self._sample(reading, environment)
+        every = tuple(key for keys in parts.values() for key in keys)
+        found = [m for layer, keys in {**parts, "": every}.items() for m in _lost(model, RANDOM, layer, keys, sample)]
+        if model.untrained is not None:
+            start = model.untrained().to(model.device)
+            for layer, keys in {**parts, "": every}.items():
+                found.append(_change(model.network, start, layer, keys, sample.place))
+                found += _lost(model, START, layer, keys, sample, start)
+        return found
+
+    def _environment(self, scene: Scene) -> Environment:
+        if self.environment == NEUTRAL:
+            return scene.neutral()
+        return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
+
+    def _sample(self, reading: Reading, environment: Environment) -> _Sample:
+        drawn = row_uniform(0, "reinitialisation", environment.table.row)
+        rows = np.sort(np.argsort(drawn, kind="stable")[: self.images])
+        table = environment.table.take(rows)
+        trained = _answers(reading.model, reading.read(environment).logits[rows], table)
+        place = Measurement("", 0.0, environment=environment.name)
+        return _Sample(PickedImages(environment.images, rows), table, trained, place)
+
+
+def parts_of(network: nn.Module, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Layer -> the keys of its state, for layers that have parameters, in the network's order.
+
+    A module belongs to the innermost of `layers` that holds it; one in none goes by the first part of its name.
+    """
+    found: dict[str, list[str]] = {}
+    for key in network.state_dict():
+        holding = [layer for layer in layers if key.startswith(f"{layer}.")]
+        inner = max(holding, key=len, default="")
+        rest = any(other.startswith(f"{inner}.") for other in layers) if inner else False
+        name = f"{inner} {REST}" if rest else inner or key.partition(".")[0]
+        found.setdefault(name, []).append(key)
+    parameters = {name for name, _ in network.named_parameters()}
+    return {name: tuple(keys) for name, keys in found.items() if not parameters.isdisjoint(keys)}
+
+
+def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Module:
+    """A copy with these parameters and buffers of another network. Raises ValueError where shapes differ."""
+    made = copy.deepcopy(network)
+    own, other = made.state_dict(), start.state_dict()
+    if wrong := [key for key in keys if key not in other or other[key].shape != own[key].shape]:
+        raise ValueError(f"the network before training has another shape: {wrong[0]}")
+    with torch.no_grad():
+        for key in keys:
+            own[key].copy_(other[key])
+    return made
+
+
+def _change(network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], place: Measurement) -> Measurement:
+    """How far the layer's parameters lie from their start, relative to their length there."""
+    here = replace(place, measure=CHANGE, layer=layer, unit="share of length", chance=math.nan)
+    now, then = _parameters(network, keys), _parameters(start, keys)
+    if [value.shape for value in now] != [value.shape for value in then]:
+        return replace(here, value=math.nan, reason="the network before training has another shape")
+    length = math.sqrt(sum(float((value**2).sum()) for value in then))
+    moved = math.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(now, then, strict=True)))
+    if not length:
+        return replace(here, value=math.nan, reason="all values were 0 before training")
+    if not math.isfinite(moved / length):
+        return replace(here, value=math.nan, reason="weights are not finite")
+    return replace(here, value=moved / length)
+
+
+def _parameters(network: nn.Module, keys: Sequence[str]) -> list[Tensor]:
+    return [value.detach().double().cpu() for name, value in network.named_parameters() if name in keys]
+
+
+def _lost(
+    model: Model, to: str, layer: str, keys: Sequence[str], sample: _Sample, start: nn.Module | None = None
+) -> Iterator[Measurement]:
+    """What the trained network has beyond the one with that layer as it was, or dealt anew."""
+    place = replace(sample.place, layer=layer, n=len(sample.table))
+    ranking = "auroc" if sample.trained.classes == 2 else "auroc-macro"
+    names: Mapping[str, str] = {f"auroc-lost-to-{to}": ranking, f"accuracy-lost-to-{to}": "accuracy"}
+    try:
+        changed = dealt_anew(model.network, keys) if start is None else put_back(model.network, start, keys)
+        logits = ModelReading(replace(model, network=changed), ()).logits(sample.images)
+    except (ReadingError, ValueError) as error:
+        yield from (replace(place, measure=name, value=math.nan, reason=str(error)) for name in names)
+        return
+    answers, patient = _answers(model, logits, sample.table), sample.table.patient
+    for name, of in names.items():
+        (before, ours), (after, theirs) = (influence_of(of, one, patient) for one in (sample.trained, answers))
+        described = measured(of, sample.trained, patient, place)
+        yield replace(
+            described,
+            measure=name,
+            value=before.value - after.value,
+            direction="none",
+            standard_error=float(np.sqrt(((ours - theirs) ** 2).sum())),
+            chance=math.nan,
+            reason=before.reason or after.reason,
+        )
+
+
+def _answers(model: Model, logits: np.ndarray, table: FactorTable) -> Answers:
+    threshold = 0.5 if model.threshold is None else model.threshold
+    return Answers(logits, table.target, threshold, middle=model.middle)
