@@ -149,7 +149,7 @@ def results(
             metavar="NAME",
             help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, "
             "curves, trials, sources, starts, recipes, "
-            "collapses, environments, visibility, pictures, provenance.",
+            "collapses, similarities, environments, visibility, pictures, provenance.",
         ),
     ] = "contrasts",
     out: Out = RUNS,

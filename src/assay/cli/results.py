@@ -31,11 +31,13 @@ SHOWN = {
     "starts": ("start", "what", "data", "images", "steps", "seeds", "value", "file", "sha256", "scaling", "reason"),
     "recipes": ("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
     "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
+    "similarities": ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within",
+                     "below", "low", "high", "p_holm", "conclusion", "reason"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
     "visibility": ("confounder", "share", "difference", "ssim", "images", "reason"),
     "pictures": ("file", "kind", "environment", "factor", "caption"),
     "provenance": ("key", "value"),
-}
+}  # fmt: skip
 """Table -> the columns that are printed for reading; `--json` and `--csv` have all."""
 HEADS = {
     "p_holm": "p (Holm)",

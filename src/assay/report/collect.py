@@ -15,6 +15,7 @@ from assay.report import (
     distorted,
     doses,
     encoding,
+    geometry,
     labelled,
     performance,
     quiet,
@@ -210,6 +211,19 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
             there(encoding.by_layer(evidence)),
             there(contents.decodability(evidence)),
+        ),
+        Section(
+            "geometry",
+            "What its layers look like",
+            "Alike is not of the same use: this is geometry, of what is neither encoded nor used. Recipes are called "
+            "different only where they differ by more than their own seeds do.",
+            there(
+                *(geometry.shape(evidence, measure) for measure in geometry.SHAPES),
+                geometry.alike(evidence),
+                geometry.maps(evidence),
+                geometry.put_back(evidence),
+            ),
+            there(geometry.layers(evidence), geometry.likeness(evidence), geometry.put_back_table(evidence)),
         ),
         Section(
             "attends",

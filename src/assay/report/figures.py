@@ -86,7 +86,8 @@ def drawn(
     alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
     note = " ".join(part for part in (note, counted(rows), doubted(rows)) if part)
     wide, quiet = draw(plot, width), still(plot)
-    columns = tuple(rows[0]) if rows and not {"recipe", "measure"} <= rows[0].keys() else COLUMNS
+    of_one = not rows or ({"recipe", "measure"} <= rows[0].keys() and "against" not in rows[0])
+    columns = COLUMNS if of_one else tuple(rows[0])
     return Figure(
         id,
         title,

@@ -14,11 +14,13 @@ CELL = 18.0
 LEAST = 150.0
 GAP = 26.0
 LEFT, TOP, FOOT = 46.0, 26.0, 34.0
+MOST_NUMBERS = 100
+"""Maps of so many cells bear no numbers: they would touch."""
 
 
 @dataclass(frozen=True)
 class Planes:
-    """level -> (row, column) -> value in 0..1. rows: from top to bottom; columns: from left to right."""
+    """level -> (row, column) -> value up to 1, shaded from 0 on. rows: from the top; columns: from the left."""
 
     values: Mapping[str, Mapping[tuple[str, str], float]]
     rows: tuple[str, ...]
@@ -53,14 +55,15 @@ def draw_planes(planes: Planes, width: float) -> Drawing:
 
 def _map(planes: Planes, level: str, left: float, top: float, width: float) -> str:
     across = (width - LEFT) / len(planes.columns)
+    numbered = len(planes.rows) * len(planes.columns) < MOST_NUMBERS
     parts = [text(left, top + 13, shortened(level, width, BOLD), weight="600", full=level)]
     for r, row in enumerate(planes.rows):
         y = top + TOP + CELL * r
-        words = text(left + LEFT - 5, y + 13, row, size=NARROW, anchor="end", colour="var(--soft)")
-        parts.append(words)
+        name = shortened(row, LEFT, NARROW)
+        parts.append(text(left + LEFT - 5, y + 13, name, size=NARROW, anchor="end", colour="var(--soft)", full=row))
         for c, column in enumerate(planes.columns):
             value = planes.values[level].get((row, column), math.nan)
-            parts.append(_cell(left + LEFT + across * c, y, across, value, f"{level}, {row}, {column}"))
+            parts.append(_cell(left + LEFT + across * c, y, across, value, f"{level}, {row}, {column}", numbered))
     base = top + TOP + CELL * len(planes.rows)
     for c, column in enumerate(planes.columns):
         x = left + LEFT + across * (c + 0.5)
@@ -69,12 +72,11 @@ def _map(planes: Planes, level: str, left: float, top: float, width: float) -> s
     return "".join(parts)
 
 
-def _cell(x: float, y: float, width: float, value: float, where: str) -> str:
+def _cell(x: float, y: float, width: float, value: float, where: str, numbered: bool) -> str:
     """A field with its number, on a ground that is darker where the value is higher."""
     if math.isnan(value):
         return ""
-    ground = element(
-        "rect", x=x, y=y, width=width - 1, height=CELL - 1, fill="var(--s0)", fill_opacity=f"{0.45 * value:.3f}"
-    )
-    words = text(x + width / 2, y + 13, number(value), size=NARROW, anchor="middle")
+    shade = f"{0.45 * max(0.0, value):.3f}"
+    ground = element("rect", x=x, y=y, width=width - 1, height=CELL - 1, fill="var(--s0)", fill_opacity=shade)
+    words = text(x + width / 2, y + 13, number(value), size=NARROW, anchor="middle") if numbered else ""
     return group(f"{where}: {number(value, 3)}", ground + words)
