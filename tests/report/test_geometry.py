@@ -1,0 +1,94 @@
+"""What the page says of layers: their shape, recipes beside their seeds, layers put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.report.made import Made
+from tests.report.made_geometry import LAYERS, SHAPES, add_geometry
+from tests.report.making import make_run
+from tests.report.reading import evidence_of
+
+from assay.report import geometry
+from assay.report.evidence import Evidence
+from assay.report.outline import outline
+from assay.report.page import write_page
+from assay.report.tables import read_tables
+
+MADE = Made(probes=("performance",), pictures=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = make_run(tmp_path / "run", MADE)
+    add_geometry(made, MADE)
+    return made
+
+
+@pytest.fixture
+def evidence(root: Path) -> Evidence:
+    tables = read_tables(root)
+    return Evidence(tables, outline(tables))
+
+
+def test_every_layer_has_a_panel_of_its_shape(evidence: Evidence) -> None:
+    for measure in SHAPES:
+        made = geometry.shape(evidence, measure)
+        assert made is not None
+        assert ("before training" in made.note) == (measure != "cka-to-untrained")
+        assert all(f"at {layer}:" in made.alternative for layer in LAYERS)
+    table = geometry.layers(evidence)
+    assert table is not None
+    assert "CKA with itself before training" in table.heads
+
+
+def test_recipes_stand_beside_their_seeds(evidence: Evidence) -> None:
+    made = geometry.alike(evidence)
+    assert made is not None
+    assert made.title.startswith("Recipes differ beyond their seeds in ")
+    assert "block1" not in made.title  # drawn of one law there
+    assert ">seeds alone<" in made.wide
+    assert all(row["layer"] == row["against_layer"] for row in made.rows)
+
+
+def test_maps_have_the_seed_baseline_of_both_beside_them(evidence: Evidence) -> None:
+    made = geometry.maps(evidence)
+    assert made is not None
+    levels = evidence.outline.levels
+    for level in levels[1:3]:
+        places = [made.alternative.index(words) for words in (f"seeds of {level}:", f"{level} (down) and {levels[0]}")]
+        assert places == sorted(places)
+    assert f"seeds of {levels[0]}" in made.wide
+    assert ">block3<" in made.wide
+
+
+def test_the_table_has_what_the_seeds_of_each_have(evidence: Evidence) -> None:
+    table = geometry.likeness(evidence)
+    assert table is not None
+    assert {"seeds of the first", "seeds of the second", "less alike than seeds", "conclusion"} <= set(table.heads)
+    said = {cell.text for line in table.lines for cell in line.cells}
+    assert {"beyond seeds", "not shown"} <= said
+
+
+def test_layers_put_back_have_a_panel_each_way(evidence: Evidence) -> None:
+    made = geometry.put_back(evidence)
+    assert made is not None
+    assert ">put back to its start<" in made.wide
+    assert ">dealt anew<" in made.wide
+    table = geometry.put_back_table(evidence)
+    assert table is not None
+    assert any(cell.text == "whole network" for line in table.lines for cell in line.cells)
+
+
+def test_the_page_says_that_it_is_geometry(root: Path) -> None:
+    page = write_page(root).read_text()
+    assert "What its layers look like" in page
+    assert "neither encoded nor used" in page
+
+
+def test_without_the_probes_there_is_no_section(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, MADE)
+    assert geometry.alike(evidence) is geometry.maps(evidence) is geometry.likeness(evidence) is None
+    assert geometry.put_back(evidence) is geometry.put_back_table(evidence) is geometry.layers(evidence) is None
+    assert all(geometry.shape(evidence, measure) is None for measure in SHAPES)
