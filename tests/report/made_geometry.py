@@ -54,7 +54,7 @@ def _shapes(made: Made) -> Iterator[Row]:
 
 
 def _models(recipe: str, layer: str, apart: float) -> np.ndarray:
-    """[seeds, n]: vectors of length 1 that share a part with all recipes, one with their recipe's, and have their own."""
+    """[seeds, n]: vectors of length 1, with a part that all recipes share, one of their recipe's, and their own."""
     common, own, draw = generator(5, layer), generator(6, recipe, layer), generator(7, recipe, layer)
     found = common.normal(size=40) + apart * own.normal(size=40) + 0.5 * draw.normal(size=(SEEDS, 40))
     return found / np.linalg.norm(found, axis=1, keepdims=True)

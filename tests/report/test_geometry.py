@@ -16,7 +16,7 @@ from assay.report.outline import outline
 from assay.report.page import write_page
 from assay.report.tables import read_tables
 
-MADE = Made(probes=("performance",), pictures=False)
+MADE = Made(budgets=("20",), probes=("performance",), pictures=False)
 
 
 @pytest.fixture
