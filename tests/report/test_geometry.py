@@ -40,7 +40,7 @@ def test_every_layer_has_a_panel_of_its_shape(evidence: Evidence) -> None:
         assert all(f"at {layer}:" in made.alternative for layer in LAYERS)
     table = geometry.layers(evidence)
     assert table is not None
-    assert "CKA with itself before training" in table.heads
+    assert "CKA with the layer before training" in table.heads
 
 
 def test_recipes_stand_beside_their_seeds(evidence: Evidence) -> None:

@@ -13,7 +13,6 @@ from assay.store.files import Row
 
 _MORE = {
     "sobol-first": "first-order Sobol' index",
-    "cka-to-untrained": "CKA with itself before training",
     "auroc-lost-to-start": "AUROC lost",
     "auroc-lost-to-random": "AUROC lost",
     "logit-effect": "effect on the logit",
