@@ -24,6 +24,7 @@ SMALLEST = {
     "maps": ["--sizes", "32", "--images", "1", "--repetitions", "1", "--stream", "1"],
     "attribution": ["--images", "2", "--explainers", "1", "--sizes", "32", "--repetitions", "1"],
     "distortions": ["--images", "1", "--size", "32", "--repetitions", "1"],
+    "likeness_simulation": ["--studies", "5", "--seeds", "3", "--dimensions", "1", "--shifts", "0", "1"],
 }
 FIRST_CELLS = {
     "startup": [
@@ -39,6 +40,7 @@ FIRST_CELLS = {
     "maps": ["overlap and lesion-free", "surfaces", "calibration", "all columns"] * 2,
     "attribution": ["32"] * 3,
     "distortions": [f"`{name}`" for name in DISTORTIONS],
+    "likeness_simulation": ["3", "3"],
 }  # fmt: skip
 
 

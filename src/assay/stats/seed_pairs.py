@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -78,30 +78,26 @@ def beyond_seeds(
     """
     seeds = len(across)
     apart = (own + others - across - across.T) / 2
-    found = {
-        "value": between_seeds(across),
-        "within": between_seeds(own),
-        "against_within": between_seeds(others),
-        "below": between_seeds(apart),
-        "seeds": seeds,
-    }
+    found = Likeness(
+        between_seeds(across), between_seeds(own), between_seeds(others), between_seeds(apart), seeds=seeds
+    )
     if seeds < MINIMUM_SEEDS:
         few = "two are needed to tell seeds apart" if seeds < 2 else f"no interval is drawn under {MINIMUM_SEEDS}"
-        return Likeness(**found, reason=f"{seeds} seed{'' if seeds == 1 else 's'}: {few}")
-    if math.isnan(found["below"]):
-        return Likeness(**found, reason="undefined for some seeds")
+        return replace(found, reason=f"{seeds} seed{'' if seeds == 1 else 's'}: {few}")
+    if math.isnan(found.below):
+        return replace(found, reason="undefined for some seeds")
     error = _jackknife(apart)
     if error <= ROUNDING:
-        return Likeness(**found, standard_error=error, reason="nothing varied between seeds")
+        return replace(found, standard_error=error, reason="nothing varied between seeds")
     reach = float(stats.t.ppf(1 - ALPHA / 2, seeds - 1)) * error
     flipped, least = _sign_flip(apart)
-    return Likeness(
-        **found,
-        low=found["below"] - reach,
-        high=found["below"] + reach,
+    return replace(
+        found,
+        low=found.below - reach,
+        high=found.below + reach,
         standard_error=error,
         df=seeds - 1,
-        p=float(stats.t.sf(found["below"] / error, seeds - 1)),
+        p=float(stats.t.sf(found.below / error, seeds - 1)),
         sign_flip_p=flipped,
         sign_flip_min_p=least,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,8 +22,8 @@ _REMADE = "delete its folder and run the study again"
 
 def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
     """Write float32 [n, d] by layer, and int64 [n], whole; equal content is equal bytes."""
-    arrays = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
-    arrays[ROW] = np.ascontiguousarray(row, dtype=np.int64)
+    kept = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
+    arrays: dict[str, np.ndarray] = {**kept, ROW: np.ascontiguousarray(row, dtype=np.int64)}
     write_bytes(path, save(arrays, {_LAYERS: json.dumps(list(layers))}))  # the format itself keeps no order
 
 
@@ -31,8 +32,8 @@ def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     try:
         with safe_open(path, framework="np") as file:  # pyright: ignore[reportUnknownVariableType]
             names: list[str] = json.loads(file.metadata()[_LAYERS])  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            layers = {name: np.asarray(file.get_tensor(name)) for name in names}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            return np.asarray(file.get_tensor(ROW)), layers  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            read = cast(Callable[[str], np.ndarray], file.get_tensor)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            return read(ROW), {name: read(name) for name in names}
     except FileNotFoundError as error:
         raise StoreError(f"cannot read {path}: there is no such file; {_REMADE}") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
