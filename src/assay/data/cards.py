@@ -71,7 +71,11 @@ KNOWN: dict[str, KnownSet] = {
         "photographs of foot ulcers with masks from FUSeg, 256 px; exact duplicates were taken out",
         "see the FUSeg challenge",
         "FUSeg (Wang et al.)",
-        ("images carry black padding at the right or the bottom", "patients are not given", "few are lesion-free"),
+        (
+            "images carry black padding at the right or the bottom",
+            "patients are not given, and a foot may appear more than once",
+            "few have an empty mask, and some of those show what elsewhere in the set is outlined as an ulcer",
+        ),
     ),
     "polyp": KnownSet(
         ("mask", "kind", "lesion_fraction"),

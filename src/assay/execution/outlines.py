@@ -6,6 +6,7 @@ models, to draw the outlines.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,14 +71,18 @@ def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -
 
 
 def recipes_of(gathered: Gathered, population: Population) -> Iterator[Recipe]:
-    """Recipes that differ on the axis compared first, at the last values of all others, whose weights were kept."""
+    """Recipes that differ on the axis compared first and in nothing else, whose weights were kept: the most there are,
+    of equally many those at the last values of the other axes.
+    """
     spec, found = gathered.plan.spec, 0
     axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
-    last = spec.points[-1].coordinates
-    for point in spec.points:
-        beside = [name for name, value in point.coordinates.items() if name != axis and value != last[name]]
+    beside = [
+        tuple((name, value) for name, value in point.coordinates.items() if name != axis) for point in spec.points
+    ]
+    often = Counter(reversed(beside)).most_common(1)[0][0]  # of equal counts the one met first
+    for point, others in zip(spec.points, beside, strict=True):
         trial = _first(gathered, point)
-        if not beside and trial is not None and found < MOST_RECIPES:
+        if others == often and trial is not None and found < MOST_RECIPES:
             inputs = inputs_of(population, spec.data, spec.task)
             yield Recipe(point, trained_model(gathered.folder, trial.id, trial.training, inputs))
             found += 1

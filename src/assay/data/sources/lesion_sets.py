@@ -105,7 +105,7 @@ FUSEG = Layout(
         (
             "images carry black padding at the right or the bottom",
             "some photographs stand in it twice",
-            "few are lesion-free",
+            "few have an empty mask, and some of those show what elsewhere in the set is outlined as an ulcer",
             "1,210 images are of 889 patients, who are not told: a patient may be on both sides of a split",
             "masks of the test images are not published",
         ),
