@@ -204,6 +204,19 @@ def test_not_shown_is_never_called_no_difference() -> None:
     assert not any("no difference" in text for text in texts("answer", [MATCHED, contrast()], []))
 
 
+@pytest.mark.parametrize(
+    ("detectable", "told"),
+    [
+        ((0.12, 0.4), "a difference of .12 or more in the surest of them, of .40 or more in the least sure."),
+        ((0.12, 1.3), "a difference of .12 or more and no difference that there can be in 1 of them."),
+        ((1.3, 1.7), "no difference that there can be in 2 of them."),
+    ],
+)
+def test_the_design_finds_nothing_greater_than_can_be(detectable: tuple[float, float], told: str) -> None:
+    open_ = [{**contrast(), "conclusion": "not shown", "detectable": size} for size in detectable]
+    assert texts("limit", open_, [])[0].endswith(f"the design would find, four times in five, {told}")
+
+
 def test_the_answer_leads_with_a_stated_contrast() -> None:
     explored = contrast(id="x", p_holm=0.0001, exploratory=True)
     rows = verdict([explored, contrast()], ESTIMATES)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from assay.core.measure_words import better
+from assay.core.measures import range_of
 from assay.stats.compare import ALPHA
 from assay.stats.cost import cost
 from assay.stats.doubts import doubts
@@ -250,10 +251,8 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]
     measures = {text_of(row, "measure") for row in estimates}
     found: list[str] = []
     if open_:
-        sizes = [size for size in (numeric(row, "detectable") for row in open_) if not math.isnan(size)]
-        reach = f"; the design would find, four times in five, {_least(sizes)} or more" if sizes else ""
         of = f"{len(open_)} of {count(len(stated), 'comparison')}"
-        found.append(f"that there is no difference where none was shown ({of}){reach}")
+        found.append(f"that there is no difference where none was shown ({of}){_reach(open_)}")
     if stated and not any(row.get("at") in MATCHING for row in stated):
         found.append(_unmatched(stated))
     if "decodability" in measures:
@@ -274,7 +273,19 @@ def _unmatched(stated: Sequence[Row]) -> str:
     return "whether recipes differ in what they prefer or only in how fast they learn: fit was not matched"
 
 
+def _reach(open_: Sequence[Row]) -> str:
+    """What the design would find in comparisons that showed nothing; empty where that is not known."""
+    sized = [(numeric(row, "detectable"), range_of(text_of(row, "measure"))) for row in open_]
+    known = [(size, high - low) for size, (low, high) in sized if not math.isnan(size)]
+    found = [size for size, span in known if size <= span]
+    beyond = len(known) - len(found)
+    parts = [_least(found)] if found else []
+    parts += [f"no difference that there can be in {beyond} of them"] if beyond else []
+    return f"; the design would find, four times in five, {' and '.join(parts)}" if parts else ""
+
+
 def _least(sizes: Sequence[float]) -> str:
-    """The smallest differences that comparisons would find: `.03 to .19`."""
+    """The least differences that comparisons would find: `.03 or more in the surest of them, .19 in the least sure`."""
     low, high = number(min(sizes)), number(max(sizes))
-    return f"a difference of {low}" if low == high else f"differences of {low} to {high}"
+    same = f"a difference of {low} or more"
+    return same if low == high else f"{same} in the surest of them, of {high} or more in the least sure"
