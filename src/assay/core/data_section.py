@@ -118,6 +118,8 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
         if column and column not in header and (at, column) != (("target",), derived):
             near = nearest(column, header)
             hint = f"did you mean '{near}'?" if near else f"columns: {shorten(header)}"
+            if derived and at == ("target",):
+                hint = f"with masks `target: {derived}` is whether one shows any; {hint}"
             problems.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)
 
 

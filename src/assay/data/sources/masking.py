@@ -80,13 +80,13 @@ def _text(mask: MaskAt) -> str:
 
 
 def doubtful(decoded: Decoded, rows: Int[np.ndarray, "n"]) -> dict[int, tuple[str, str]]:
-    """Positions (of `rows`) whose mask says 1 where the masks of other rows go up to 255: what, and what to do."""
+    """Positions (of `rows`) whose mask goes up to 1 where masks of other rows go beyond: what, and what to do."""
     unit = set(decoded.notes.get(UNIT, ()))
     others = [at for at in rows.tolist() if at not in unit and decoded.array[at].any()]
     if not others:
         return {}
-    what = "its mask holds 0 and 1, those of other rows 0 and 255: its 1s are lesions, or traces of a JPEG"
-    remedy = "write data.mask_values: {1: lesion, 255: lesion}, or {1: background, 255: lesion}"
+    what = "its mask goes up to 1, those of other rows beyond: its 1s are lesions, or traces of a JPEG"
+    remedy = "write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or mend the file"
     return {position: (what, remedy) for position, at in enumerate(rows.tolist()) if at in unit}
 
 
