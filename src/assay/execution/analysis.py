@@ -163,7 +163,9 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
 
 def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
     """Corruption errors against what the first comparison of distorted images is against, or else the first of all."""
-    of_distorted = (item for item in spec.contrasts if NAMED[item.measure].probe == "robustness")
+    of_distorted = (
+        item for item in spec.contrasts if item.measure in NAMED and NAMED[item.measure].probe == "robustness"
+    )
     first = next(of_distorted, next(iter(spec.contrasts), None))
     return corruption_rows(estimates, first.axis, first.against) if first else []
 
