@@ -16,6 +16,7 @@ from tests.data.sources.making import SIDE, blob, load, noise, save, small_set, 
 
 from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.errors import DataError, SpecError
+from assay.core.parsing import parse_study
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.sources import load_dataset
@@ -177,6 +178,19 @@ def test_masks_of_which_none_shows_a_lesion_are_refused(tmp_path: Path) -> None:
         "data.csv: none of 8 masks shows a lesion; check that data.mask names the right column, and say with "
         "data.mask_values what their values mean"
     )
+
+
+def test_a_target_that_nobody_named_is_told_beside_masks(tmp_path: Path) -> None:
+    folder = masked(tmp_path / "set")
+    given = {
+        "name": "own",
+        "data": {"folder": str(folder), "mask": "mask", "size": 32},
+        "environments": {"train": {}, "test": {}},
+    }
+    with pytest.raises(
+        SpecError, match=r"no column 'malignant'\n.*with masks `target: lesion` is whether one shows any"
+    ):
+        parse_study({**given, "recipe": {"task": "segmentation", "epochs": 1}, "seeds": 1})
 
 
 def test_ones_among_255s_are_not_guessed_at(tmp_path: Path) -> None:
