@@ -16,7 +16,7 @@ from tests.report.reading import tables_of
 from assay.report.evidence import Evidence
 from assay.report.outline import outline
 from assay.report.performance import cost
-from assay.report.quiet import by_kind, conventions, planes, trade
+from assay.report.quiet import _ranks, by_kind, conventions, planes, trade  # pyright: ignore[reportPrivateUsage]
 from assay.store.files import Row
 
 NAN = math.nan
@@ -187,7 +187,12 @@ def test_conventions_stand_side_by_side_with_the_order_that_each_gives() -> None
     ]  # fmt: skip
     assert cells["cross-entropy · 20"][-1] == "2, 1, 1, 1, 2"
     assert cells["focal · 20"][-1] == "3, 2, 2, 2, 3"
-    assert "of all images of both" in found.note
+    assert "of the images of both" in found.note
+
+
+def test_ranks_are_shared_by_equals_and_what_has_no_value_has_none() -> None:
+    rows = {name: {"value": value} for name, value in {"a": 0.5, "b": math.nan, "c": 0.9, "d": 0.5}.items()}
+    assert _ranks(rows) == {"a": 2, "c": 1, "d": 2}
 
 
 @pytest.mark.parametrize("kept", [(), ("dice",)])

@@ -56,3 +56,12 @@ def test_what_is_undefined_is_left_out() -> None:
     nothing = [{**row, "value": float("nan")} if row["measure"] != "dice" else row for row in ESTIMATES]
     (said,) = quiet(STATED, nothing, STATED[0])
     assert said.text == "At epochs 20, Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
+
+
+def test_a_recipe_that_finds_too_few_lesions_is_named() -> None:
+    censored = [*ESTIMATES, estimate("ce", "false-positive-rate-at-90", "lesion-free", float("nan"))]
+    (said,) = quiet(STATED, [*censored, estimate("ce", "dice", "lesions", 0.9)], STATED[0])
+    assert said.text == (
+        "At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.07, .17] (focal) to .31 [.26, .36] (dice) "
+        "in lesion-free, and undefined with ce; Dice was .81 [.76, .86] (focal) to .90 [.85, .95] (ce) in lesions."
+    )

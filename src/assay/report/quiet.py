@@ -135,8 +135,9 @@ def conventions(evidence: Evidence) -> Sheet | None:
     ]
     heads = (recipe_head(evidence.tables), *map(measure_name, found), "rank under each")
     note = (
-        f"Dice is of images with a lesion; the others are of all images of {_mixed_name(evidence)}, and differ in what "
-        "an image without a lesion counts for: they can put the same recipes in another order."
+        f"Dice is of images with a lesion; the others are of the images of {_mixed_name(evidence)}, and differ in what "
+        "an image counts for that shows no lesion and where none is called (`skip` leaves it out): they can put the "
+        "same recipes in another order."
     )
     rows = [row for own in found.values() for row in own.values()]
     return sheet("conventions", "Dice by what empty masks count", heads, lines, (rows, schema.ESTIMATES), note)
@@ -194,8 +195,9 @@ def _by_recipe(evidence: Evidence, measure: str) -> dict[str, Row]:
 
 
 def _ranks(rows: dict[str, Row]) -> dict[str, int]:
-    order = sorted(rows, key=lambda recipe: -numeric(rows[recipe], "value"))
-    return {recipe: place for place, recipe in enumerate(order, start=1)}
+    """The greatest is first; equal values share the better rank, and what has no value has none."""
+    values = {recipe: value for recipe, row in rows.items() if not math.isnan(value := numeric(row, "value"))}
+    return {recipe: 1 + sum(other > value for other in values.values()) for recipe, value in values.items()}
 
 
 def _pair(evidence: Evidence, trade: Row) -> tuple[Row, Row, Row] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.stats.format import listed
 from assay.stats.rows import OF_THE_MODEL, Row, Sentence, label, numeric, text_of
 from assay.stats.slice import of_slice, opening, spread
 
@@ -16,7 +17,8 @@ def quiet(contrasts: Sequence[Row], estimates: Sequence[Row], main: Row) -> list
     """`At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.09, .16] (focal) to .31 [.25, .38] (dice) in
     lesion-free; Dice was .81 [.79, .83] (focal) to .85 [.83, .86] (dice) in lesions.`
 
-    Of the first comparison of false positives that was stated; none without one. main: the leading contrast, whose
+    A recipe whose value is undefined, as where no threshold finds so many lesions, is named as that. Of the first
+    comparison of false positives that was stated; none without one. main: the leading contrast, whose
     slice is told of.
     """
     stated = next((row for row in contrasts if text_of(row, "measure").startswith(QUIET)), None)
@@ -35,12 +37,16 @@ def quiet(contrasts: Sequence[Row], estimates: Sequence[Row], main: Row) -> list
 def _told(estimates: Sequence[Row], measure: str, environment: str, main: Row) -> str:
     """What the recipes reached, and where; of an environment that is not named, the first that has the measure."""
     rows = [row for row in estimates if text_of(row, "measure") == measure and _whole(row)]
-    where = environment or next((text_of(row, "environment") for row in rows), "")
-    found = {name: own[0] for name, own in of_slice([row for row in rows if row["environment"] == where], main).items()}
-    return f"{label({'measure': measure})} was {spread(found)} in {where}" if found else ""
+    valued = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    where = environment or next((text_of(row, "environment") for row in valued), "")
+    every = {name: own[0] for name, own in of_slice([row for row in rows if row["environment"] == where], main).items()}
+    found = {name: row for name, row in every.items() if row in valued}
+    lost = [name for name in every if name not in found]
+    beside = f", and undefined with {listed(lost)}" if lost else ""
+    return f"{label({'measure': measure})} was {spread(found)} in {where}{beside}" if found else ""
 
 
 def _whole(row: Row) -> bool:
-    """Whether it is of all images of an environment, and has a value."""
+    """Whether it is of all images of an environment."""
     parts = any(text_of(row, key) for key in ("factor", "level", "layer"))
-    return not parts and text_of(row, "group") in OF_THE_MODEL and not math.isnan(numeric(row, "value"))
+    return not parts and text_of(row, "group") in OF_THE_MODEL

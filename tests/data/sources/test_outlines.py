@@ -294,6 +294,10 @@ def test_files_that_are_no_coco(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="annotations are of category 7, not in its categories; name it"):
         loaded(folder)
     coco(folder)
+    path.write_text(path.read_text().replace('"category_id": 7', '"category_id": "7"'))
+    with pytest.raises(DataError, match="category_id '7' of an annotation is not a whole number, as COCO has it"):
+        loaded(folder)
+    coco(folder)
     with pytest.raises(SpecError, match=r"data\.mask: the outlines stand in annotations\.json; leave it out"):
         loaded(folder, mask="mask")
 

@@ -22,7 +22,7 @@ from assay.core.errors import DataError
 from assay.core.hashing import content_hash
 from assay.data.sources.masking import Drawn
 from assay.data.sources.masks import Meaning, numbered
-from assay.data.sources.problems import Problem, Unreadable
+from assay.data.sources.problems import Problem, Unreadable, shown
 from assay.data.sources.runs import coco_runs
 from assay.data.sources.table import Table
 
@@ -92,7 +92,13 @@ def _meaning(
     annotations: Sequence[Mapping[str, Any]], categories: Sequence[Mapping[str, Any]], spec: DataSpec, path: Path
 ) -> Meaning:
     """Categories that any annotation has, by their names, or as the spec names their numbers."""
-    used = {entry.get("category_id") for entry in annotations}
+    numbers = [entry.get("category_id") for entry in annotations]
+    wrong = next((number for number in numbers if not isinstance(number, int) or isinstance(number, bool)), 0)
+    if wrong != 0:
+        raise DataError(
+            f"{path.name}: category_id {shown(str(wrong))} of an annotation is not a whole number, as COCO has it"
+        )
+    used = set(numbers)
     names = spec.mask_values or {entry.get("id"): str(entry.get("name")) for entry in categories}
     unnamed = sorted(str(number) for number in used if number not in names)
     if unnamed:
