@@ -48,6 +48,8 @@ HEADS = {
     "validation_loss": "validation loss",
     "training_labels": "labels that train",
     "selection_labels": "labels that select",
+    "against_layer": "layer of the other",
+    "against_within": "within the other",
 }
 """What heads a column whose name is no word."""
 UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
