@@ -217,4 +217,4 @@ def test_names_of_measures_are_those_that_statistics_and_probes_use() -> None:
     assert (NEUTRAL, INDEPENDENT) == (neutral.NEUTRAL, neutral.INDEPENDENT)
     source = "".join(path.read_text() for path in (Path(neutral.__file__).parent.parent / "probes").glob("*.py"))
     named = [name.removesuffix("-native") for name, measure in MEASURES.items() if measure.probe != "performance"]
-    assert [name for name in named if f'"{name}"' not in source] == []
+    assert [name for name in named if f'"{name}"' not in source and f"`{name}`" not in source] == []
