@@ -81,6 +81,6 @@ class TestAttribution(ProbeConformance):
 
 def test_none_of_the_catalogue_is_left_out() -> None:
     cases: tuple[type[ProbeConformance], ...] = (TestPerformance, TestReliance, TestDecodability, TestRepresentation)
-    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness, TestAttribution)
+    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness, TestAttribution, TestReinitialisation)
     tested = {case.name for case in cases}
     assert {entry.name for entry in entries("probe")} == tested
