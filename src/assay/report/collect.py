@@ -155,7 +155,13 @@ _USED = ("sobol-total", "flip-rate", "logit-effect")
 
 def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
     """Comparisons always; what a probe measured where it has."""
-    parts = (
+    parts = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
+    return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
+
+
+def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
+    """What the study asked: comparisons, doses, and the starts that they are of."""
+    return (
         Section(
             "comparisons",
             "Every comparison",
@@ -178,7 +184,12 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             (),
             there(starts(evidence.tables)),
         ),
-        _healthy(evidence),
+    )
+
+
+def _performed(evidence: Evidence) -> tuple[Section, ...]:
+    """How well recipes do, as the images are and distorted."""
+    return (
         Section(
             "how-well",
             "How well it does, and where",
@@ -198,6 +209,12 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             there(distorted.by_severity(evidence)),
             there(distorted.table(evidence)),
         ),
+    )
+
+
+def _learned(evidence: Evidence) -> tuple[Section, ...]:
+    """What a network learned: used, encoded, its geometry, attended."""
+    return (
         Section(
             "relies",
             "What it relies on",
@@ -234,7 +251,6 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
             there(attending.table(evidence)),
         ),
     )
-    return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
 
 
 def _healthy(evidence: Evidence) -> Section:
