@@ -105,6 +105,23 @@ def test_unseen_levels_of_folds_are_counted_over_all_of_them(images: Path, tmp_p
     ]
 
 
+def test_a_segmentation_whose_target_is_something_else_than_a_lesion_is_told(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {
+        "name": "other",
+        "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"},
+        "environments": {"train": {}, "same": {"like": "train"}},
+        "recipe": {"task": "segmentation", "architecture": "small-unet", "loss": "dice", "epochs": 1},
+        "seeds": 1,
+    }
+    assert told(tmp_path, **asked) == (
+        "the target is 'malignant', not whether an image shows a lesion: AUROC and average precision rank "
+        "images by it, while overlap and false positives go by the masks",
+    )
+    asked["data"] = {"phantom": "endoscopy", "size": 64, "train": 16, "validation": 8, "test": 8,
+                     "core": "lesion", "target": "lesion"}  # fmt: skip
+    assert told(tmp_path, **asked) == ()
+
+
 def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
     assert (
         told(

@@ -46,14 +46,20 @@ def test_seeds_may_answer_different_rows_in_any_order() -> None:
     assert patient.tolist() == [1, 2]
 
 
-def test_where_images_of_one_seed_show_fewer_lesions_the_rest_is_unknown_and_no_number() -> None:
-    """Whole numbers hold no NaN: the areas of the lesions that are not there would be made up."""
-    many, few = np.array([[7, 4], [5, 0], [6, 0]]), np.array([[5], [6]])
-    answers = {3: {**said([0, 1, 2]), "lesion_area": many}, 5: {**said([1, 2]), "lesion_area": few}}
-    area = panel_of(answers, "plain in reversed").maps["lesion_area"]
-    assert area[0].tolist() == many.tolist()
-    assert area[1, 1:, 0].tolist() == [5, 6]
-    assert np.isnan(area[1, 1:, 1]).all()
+NAN = float("nan")
+
+
+def test_where_images_of_one_seed_show_fewer_lesions_columns_are_padded_as_the_maps_are() -> None:
+    many, few = np.array([[7.0, 4.0], [5.0, NAN], [6.0, NAN]]), np.array([[5.0], [6.0]])
+    answers = {
+        3: {**said([0, 1, 2]), "lesion_score": many, "lesion_area": np.array([[9, 2], [4, 0], [3, 0]])},
+        5: {**said([1, 2]), "lesion_score": few, "lesion_area": np.array([[4], [3]])},
+    }
+    maps = panel_of(answers, "plain in reversed").maps
+    assert maps["lesion_score"][0].tolist()[0] == [7.0, 4.0]
+    assert maps["lesion_score"][1, 1:, 0].tolist() == [5.0, 6.0]
+    assert np.isnan(maps["lesion_score"][1, 1:, 1]).all()
+    assert maps["lesion_area"][1].tolist() == [[0, 0], [4, 0], [3, 0]]
 
 
 @pytest.mark.parametrize("name", ["target", "patient"])

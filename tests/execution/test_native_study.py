@@ -122,7 +122,7 @@ def test_each_kind_is_told_apart_in_the_tables_and_on_the_page(run: RunFolder) -
             assert told["dice-native"] == pytest.approx(np.mean(dice))
             assert told["dice"] == pytest.approx(told["dice-native"], abs=0.2)
     page = write_page(run.root).read_text()
-    assert "Each kind of lesion" in page
+    assert "By kind of lesion" in page
     assert "Dice at native size" in page
 
 

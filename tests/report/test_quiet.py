@@ -166,7 +166,7 @@ def test_without_lesion_free_images_there_is_no_plane() -> None:
 
 
 def test_conventions_stand_side_by_side_with_the_order_that_each_gives() -> None:
-    response = [{**of_recipe(loss), "environment": "both", "threshold": 0.0, "false_positives": 0.5,
+    response = [{**of_recipe(loss), "environment": "both", "false_positives": 0.5,
                  "sensitivity": 0.8} for loss in LOSSES]  # fmt: skip
     measured = [
         estimate(loss, measure, where, value + (0.0 if where == "both" else 0.1))
@@ -198,7 +198,7 @@ def test_ranks_are_shared_by_equals_and_what_has_no_value_has_none() -> None:
 @pytest.mark.parametrize("kept", [(), ("dice",)])
 def test_one_convention_alone_needs_no_table(kept: tuple[str, ...]) -> None:
     rows = [estimate(loss, name, "both", value) for name in kept for loss, value in CONVENTIONS[name].items()]
-    response = [{**of_recipe("dice"), "environment": "both", "threshold": 0.0, "false_positives": 0.5,
+    response = [{**of_recipe("dice"), "environment": "both", "false_positives": 0.5,
                  "sensitivity": 0.8}]  # fmt: skip
     assert conventions(evidence(estimates=rows, free_response=response)) is None
 

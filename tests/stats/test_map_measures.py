@@ -65,7 +65,7 @@ def three_images() -> Answers:
         ("lesion-sensitivity-at-95", 0.0),
         ("auroc-area", (1 + 0) / 2),
         ("average-precision-area", (1 + 2 / 3) / 2),
-        ("free-response-area", (1 - 1 / 3) * 1 / 2),  # all is called: 1 stray component in 3 images, 1 of 2 lesions
+        ("free-response-area", (1 - 2 / 3) * 1 / 2),  # 2 marks in 3 images that touch no lesion, 1 of 2 lesions
     ],
 )
 def test_by_hand(name: str, expected: float) -> None:

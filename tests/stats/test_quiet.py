@@ -47,6 +47,22 @@ def test_false_positives_and_overlap_stand_in_one_sentence() -> None:
     )
 
 
+def test_what_the_thresholds_found_in_test_stands_beside() -> None:
+    found = [
+        estimate(loss, "lesion-sensitivity-at-90", "lesions", at) for loss, at in (("focal", 0.92), ("dice", 0.88))
+    ]
+    (said,) = quiet(STATED, [*ESTIMATES, *found], STATED[0])
+    assert said.text.endswith(
+        "Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions, where the same thresholds, which "
+        "validation lesions set, found .88 [.83, .93] (dice) to .92 [.87, .97] (focal) of the lesions."
+    )
+    plain = [contrast("dice", "lesions"), contrast("false-positive-rate", "lesion-free")]
+    alarms = [estimate(loss, "false-positive-rate", "lesion-free", 0.2) for loss in ("focal", "dice")]
+    sensitivity = [estimate(loss, "lesion-sensitivity", "lesions", 0.9) for loss in ("focal", "dice")]
+    (said,) = quiet(plain, [*ESTIMATES, *alarms, *sensitivity], plain[0])
+    assert "thresholds" not in said.text, "at p = .5 every recipe has the same"
+
+
 def test_nothing_is_said_without_a_comparison_of_false_positives_or_a_value() -> None:
     assert quiet(STATED[:1], ESTIMATES, STATED[0]) == []
     assert quiet(STATED, [], STATED[0]) == []

@@ -74,7 +74,7 @@ MEANINGS: dict[str, str] = {
     "average-precision-top-mean": "average precision by the same",
     "auroc-area": "AUROC of images with a lesion, by the area called",
     "average-precision-area": "average precision by the same",
-    "free-response-area": "lesions found over 0 to 1 false components an image",
+    "free-response-area": "lesions found over 0 to 1 false positives an image",
     "distorted-error": "share of distorted images called wrongly",
     "distorted-auroc": "AUROC on distorted images",
     "distorted-auroc-macro": "the same of several classes",

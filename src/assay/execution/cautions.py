@@ -1,5 +1,5 @@
-"""What to know of a study's images before believing it: proxies, unseen levels, crops, tests that disagree, confounders
-already there."""
+"""What to know of a study's images before believing it: another target than masks show, proxies, unseen levels, crops,
+tests that disagree, confounders already there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.data_section import read_header
+from assay.core.factors import LESION
 from assay.core.paths import filled
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import Factor, FactorTable
@@ -30,6 +31,7 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
     counted. looked: as previews look at it.
     """
     return (
+        *_target(spec, population),
         *_proxies(population),
         *_unseen(spec, population),
         *_columns(spec, population),
@@ -37,6 +39,15 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
         *dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements),
         *(text for change in confounders(spec.points) for text in _there_already(change, looked)),
     )
+
+
+def _target(spec: StudySpec, population: Population) -> Iterator[str]:
+    """A segmentation ranks images by their target, and counts false positives where masks are empty."""
+    if spec.task == "segmentation" and (classes := population.classes) != LESION.levels:
+        yield (
+            f"the target is '{classes[-1]}', not whether an image shows a lesion: AUROC "
+            "and average precision rank images by it, while overlap and false positives go by the masks"
+        )
 
 
 def _proxies(population: Population) -> Iterator[str]:

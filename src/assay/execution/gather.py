@@ -20,6 +20,7 @@ from assay.execution.judged import operating_of, specific_of
 from assay.execution.pooled import PERFORMANCE, Pooled
 from assay.execution.study import Plan, ProbeUnit, Trial
 from assay.execution.worst import Key, with_one_worst
+from assay.maps import of_one_width
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
 from assay.store.files import Row
@@ -215,20 +216,12 @@ def _key(row: Row) -> Key:
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Rows of several parts one after another; arrays with an entry per lesion are padded with NaN to the most."""
+    """Rows of several parts one after another; arrays with an entry per lesion are padded to the most."""
     made: dict[str, np.ndarray] = {}
     for name in parts[0]:
         columns = [part[name] for part in parts]
-        made[name] = np.concatenate([_padded(column, columns) for column in columns])
+        made[name] = np.concatenate(of_one_width(name, columns))
     return made
-
-
-def _padded(column: np.ndarray, beside: Sequence[np.ndarray]) -> np.ndarray:
-    widest = tuple(max(lengths) for lengths in zip(*(one.shape[1:] for one in beside), strict=True))
-    if column.shape[1:] == widest:
-        return column
-    more = [(0, 0), *((0, most - own) for most, own in zip(widest, column.shape[1:], strict=True))]
-    return np.pad(column.astype(np.float64), more, constant_values=np.nan)
 
 
 def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
@@ -264,7 +257,7 @@ def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[s
     """What is kept of maps as [seeds, rows, ...]; zero where a seed did not answer a row, which is never looked at."""
     made: dict[str, np.ndarray] = {}
     for name in found[0].keys() - {*OF_ROWS, "threshold", "logits"}:
-        columns = [_padded(one[name], [other[name] for other in found]) for one in found]
+        columns = of_one_width(name, [one[name] for one in found])
         made[name] = np.zeros((len(found), len(rows), *columns[0].shape[1:]), np.result_type(*columns))
         for s, (one, column) in enumerate(zip(found, columns, strict=True)):
             made[name][s, np.searchsorted(rows, one["row"])] = column

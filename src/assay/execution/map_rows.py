@@ -32,21 +32,23 @@ def plane_rows(gathered: Gathered) -> list[Row]:
 
 
 def free_response_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.FREE_RESPONSE`, of environments that hold lesions; means over seeds."""
+    """Rows of `schema.FREE_RESPONSE`, of environments that hold lesions; means over seeds at equal false positives.
+
+    Logits are no common scale of seeds, so that each seed stands where it has as many false positives as the others.
+    """
     rows: list[Row] = []
     for point, environment, panel in _panels(gathered):
         curves = [
             maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS)
             for kept in (panel.answers(position)[0].maps for position in range(len(panel.scores)))
         ]
-        sensitivity = np.mean([curve.sensitivity for curve in curves], axis=0)
-        if np.isnan(sensitivity).any():
-            continue
-        false = np.mean([curve.false_positives for curve in curves], axis=0)
+        most = np.unique(np.concatenate([curve.false_positives for curve in curves]))
+        sensitivity = np.mean([maps.sensitivity_within(curve, most) for curve in curves], axis=0)
         where = _where(point, environment, panel, np.ones(len(panel.target), dtype=bool))
         rows += [
-            {**where, "threshold": float(threshold), "false_positives": float(false[t]), "sensitivity": float(found)}
-            for t, (threshold, found) in enumerate(zip(_THRESHOLDS, sensitivity, strict=True))
+            {**where, "false_positives": float(false), "sensitivity": float(found)}
+            for false, found in zip(most, sensitivity, strict=True)
+            if np.isfinite(found)
         ]
     return rows
 

@@ -4,6 +4,6 @@ A map of logits never leaves the pass that made it. `summarise` turns a batch of
 batch by batch. Which columns there are stands in docs/reference/maps.md.
 """
 
-from assay.maps.summary import Streamed, joined, summarise
+from assay.maps.summary import Streamed, joined, of_one_width, summarise
 
-__all__ = ["Streamed", "joined", "summarise"]
+__all__ = ["Streamed", "joined", "of_one_width", "summarise"]

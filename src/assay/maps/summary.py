@@ -103,12 +103,13 @@ def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
     """
     if not parts:
         raise ValueError("no maps were summarised: give at least one batch")
-    return {name: np.concatenate(_of_one_width(name, [part[name] for part in parts])) for name in parts[0]}
+    return {name: np.concatenate(of_one_width(name, [part[name] for part in parts])) for name in parts[0]}
 
 
-def _of_one_width(name: str, parts: list[np.ndarray]) -> list[np.ndarray]:
+def of_one_width(name: str, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The parts of a column; one with an entry per lesion is padded to the most lesions of any part."""
     if name not in PADDING:
-        return parts
+        return list(parts)
     widest = max(part.shape[1] for part in parts)
     wider = [((0, 0), (0, widest - part.shape[1])) for part in parts]
     return [np.pad(part, width, constant_values=PADDING[name]) for part, width in zip(parts, wider, strict=True)]

@@ -217,13 +217,14 @@ register(
     "assay.probes.segmentation:Segmentation",
     SegmentationParams,
     summary="Dice under every convention for empty masks, surfaces, lesions found, calibration of pixels",
-    version=2,
+    version=3,
 )
 register(
     "probe",
     "lesion-free",
     "assay.probes.segmentation:LesionFree",
     summary="false positives in images without a lesion, at p = .5 and at matched sensitivity by lesion",
+    version=2,
 )
 register(
     "probe",

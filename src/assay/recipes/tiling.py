@@ -10,6 +10,7 @@ from itertools import product
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from assay.core.errors import SpecError
 from assay.recipes.segmenter import Segmenter, continued
@@ -66,28 +67,31 @@ def by_tiles(network: nn.Module, shape: tuple[int, int, int], largest: int = LAR
 def reach(network: Segmenter, channels: int, side: int = 1024) -> int | None:
     """How far a pixel can change logits, in pixels along an axis, counted from a logit's cell of the network's stride.
 
-    Measured: the gradient of the logits of a cell in the middle of strips of noise, that many pixels long, in
-    evaluation mode and double precision. None where it comes to an end of the strip: the network looks at the whole
-    image, or farther than half of `side`. It is that of these weights: residual branches that start at zero reach
-    farther once they are trained.
+    Measured: the gradient of the logits of a cell in the middle of strips that many pixels long, of fine and of coarse
+    noise, dark, middling and bright, so that units which one of them leaves at rest are moved by another; in evaluation
+    mode and double precision. None where it comes to an end of the strip: the network looks at the whole image, or
+    farther than half of `side`. It is that of these weights: residual branches that start at zero reach farther once
+    they are trained. The network is left as it was found, each submodule in its own mode.
     """
-    training, kept = network.training, next(network.parameters()).dtype
+    kept, modes = next(network.parameters()).dtype, [(module, module.training) for module in network.modules()]
     length = max(3, side // network.stride) * network.stride
     try:
         network.double().eval()
         found = [_along(network, channels, length, dim) for dim in (2, 3)]
     finally:
-        network.to(kept).train(training)
+        network.to(kept)
+        for module, training in modes:
+            module.training = training
     return None if None in found else max(one for one in found if one is not None)
 
 
 def _along(network: Segmenter, channels: int, length: int, dim: int) -> int | None:
     """The reach along one axis of the image."""
     draws, stride = torch.Generator().manual_seed(0), network.stride
-    shape = [2, channels, _ACROSS * stride, _ACROSS * stride]
-    shape[dim] = length
+    sides = [_ACROSS * stride, _ACROSS * stride]
+    sides[dim - 2] = length
     place = next(network.parameters()).device
-    images = torch.rand(shape, generator=draws, dtype=torch.float64).to(place).requires_grad_()
+    images = _strips(channels, sides, stride, draws).to(place).requires_grad_()
     first = length // 2 // stride * stride
     logits = network(images).narrow(dim, first, stride)
     weights = torch.randn(logits.shape, generator=draws, dtype=torch.float64).to(place)
@@ -95,6 +99,15 @@ def _along(network: Segmenter, channels: int, length: int, dim: int) -> int | No
     felt = slope.transpose(0, dim).flatten(1).any(1).nonzero()
     low, high = int(felt[0]), int(felt[-1])
     return None if low == 0 or high == length - 1 else max(0, first - low, high - first - stride + 1)
+
+
+def _strips(channels: int, sides: list[int], stride: int, draws: torch.Generator) -> Float[Tensor, "b c h w"]:
+    """Fine noise and noise in patches of the stride, each dark, middling and bright."""
+    fine = torch.rand([3, channels, *sides], generator=draws, dtype=torch.float64)
+    coarse = torch.rand([3, channels, *(side // stride for side in sides)], generator=draws, dtype=torch.float64)
+    noise = torch.cat([fine, functional.interpolate(coarse, size=sides, mode="nearest")])
+    light = torch.tensor([0.0, 0.35, 0.7] * 2, dtype=torch.float64)
+    return light[:, None, None, None] + 0.3 * noise
 
 
 @dataclass(frozen=True, slots=True)

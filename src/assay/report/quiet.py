@@ -85,10 +85,10 @@ def free_response(evidence: Evidence, width: float = HALF) -> Figure | None:
     )
     note = slice_note(
         evidence,
-        "From the highest threshold to where false components begin to merge. Across: a scale of square roots.",
+        "The mean over seeds at as many false positives. Across: a scale of square roots.",
         cut,
     )
-    return drawn("free-response", "Lesions found against false components", note, field, rows, draw_field, width)
+    return drawn("free-response", "Lesions found against false positives", note, field, rows, draw_field, width)
 
 
 def planes(evidence: Evidence, width: float = FULL) -> Figure | None:
@@ -156,7 +156,7 @@ def by_kind(evidence: Evidence) -> Sheet | None:
         "A pixel is called what has its greatest logit. A lesion of a kind is found where at least half of its pixels "
         "are called that kind; a component called it that holds no pixel of it is a false positive, in whatever image."
     )
-    made = sheet("kinds", "Each kind of lesion", heads, lines, (rows, schema.ESTIMATES), note, total)
+    made = sheet("kinds", "By kind of lesion", heads, lines, (rows, schema.ESTIMATES), note, total)
     return replace(made, folded=True) if lines else None
 
 
@@ -258,10 +258,8 @@ def _spot(evidence: Evidence, trade: Row, across: Row, up: Row) -> Spot:
 
 
 def _rising(rows: Sequence[Row]) -> tuple[tuple[float, float], ...]:
-    """A curve from the highest threshold to the one with the most false components: below it they only merge."""
-    falling = sorted(rows, key=lambda row: -numeric(row, "threshold"))
-    points = [(numeric(row, "false_positives"), numeric(row, "sensitivity")) for row in falling]
-    return tuple(points[: 1 + max(range(len(points)), key=lambda i: points[i][0])])
+    """A curve from the fewest false positives on."""
+    return tuple(sorted((numeric(row, "false_positives"), numeric(row, "sensitivity")) for row in rows))
 
 
 def _probability(logit: float) -> str:

@@ -212,18 +212,13 @@ def _response_rows(answers: Answers, at: float, patient: Int[np.ndarray, " n"]) 
     """Where a step of the curve begins is a mean over images, how high it is a ratio of sums: both are moved."""
     kept, images = answers.maps, len(answers.target)
     curve = maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS)
-    found = np.stack([maps.lesion_hits(kept["lesion_score"], kept["floor"], each) for each in _THRESHOLDS], axis=1)
+    marked = maps.lesions_marked(kept["lesion_score"], kept["floor"], _THRESHOLDS)
     lesions = (~np.isnan(kept["lesion_score"])).sum(axis=1)
-    higher = (np.nansum(found, axis=2) - lesions[:, None] * curve.sensitivity) / lesions.sum()
-    wider = (kept["stray"] - curve.false_positives) / images
-    order = np.argsort(curve.false_positives, kind="stable")
-    begins = np.minimum(curve.false_positives[order], STRAY)
-    best = np.maximum.accumulate(curve.sensitivity[order])
-    rising = np.concatenate([[True], best[1:] > best[:-1]])
-    reached = order[np.maximum.accumulate(np.where(rising, np.arange(len(order)), 0))]
-    rows = (higher[:, reached] * np.diff(np.append(begins, STRAY))).sum(axis=1)
-    moved = wider[:, order] * (curve.false_positives[order] < STRAY)
-    rows -= (moved * np.diff(best, prepend=0.0)).sum(axis=1)
+    higher = (marked - lesions[:, None] * curve.sensitivity) / lesions.sum()
+    further = (maps.false_marks(kept["stray"]) - curve.false_positives) / images
+    width = -np.diff(np.minimum(curve.false_positives, STRAY), prepend=STRAY)
+    rise = -np.diff(curve.sensitivity, append=0.0)
+    rows = (higher * width - further * rise * (curve.false_positives < STRAY)).sum(axis=1)
     return widened(rows / STRAY, np.zeros(images, dtype=np.int64), patient)
 
 

@@ -6,12 +6,11 @@ a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pix
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
 from assay.stats.scores import Metric, undefined
 
@@ -113,49 +112,66 @@ def lesion_hits(
 
     floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
     """
-    score = _attainable(lesion_score, floor)
-    return np.where(np.isnan(score), np.nan, (score >= np.reshape(threshold, (-1, 1))).astype(np.float64))
+    at = np.reshape(threshold, (-1, 1))
+    found = (lesion_score >= at) & (floor[:, None] < at)
+    return np.where(np.isnan(lesion_score), np.nan, found.astype(np.float64))
 
 
 def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
     """The highest threshold at which at least the share `level` of all lesions is found: a logit.
 
-    floor: as in `lesion_hits`. Undefined without a lesion, and censored (NaN with a reason) where so many lesions are
-    found only by predicting their whole images. Raises ValueError unless 0 < level <= 1.
+    floor: as in `lesion_hits`, so that what is found need not grow as the threshold falls. Undefined without a lesion,
+    and censored (NaN with a reason) where no threshold finds so many without predicting whole images. Raises ValueError
+    unless 0 < level <= 1.
     """
     if not 0 < level <= 1:
         raise ValueError(f"a level of sensitivity of {level}: give a share above 0 and at most 1")
-    score = _attainable(lesion_score, floor)
-    score = np.sort(score[~np.isnan(score)])[::-1]
+    there = ~np.isnan(lesion_score)
+    score = np.sort(lesion_score[there])
     if not len(score):
         return undefined("no lesion")
-    reached = float(score[math.ceil(level * len(score) - 1e-9) - 1])
-    if np.isfinite(reached):
-        return Metric(reached)
-    most = np.isfinite(score).mean()
+    whole = np.sort(np.broadcast_to(floor[:, None], lesion_score.shape)[there])
+    at = score[::-1]
+    # A lesion whose score is its image's floor is taken off as soon as it is counted.
+    found = np.searchsorted(whole, at) - np.searchsorted(score, at)
+    enough = np.flatnonzero(found >= level * len(score) - 1e-9)
+    if len(enough):
+        return Metric(float(at[enough[0]]))
     return undefined(
-        f"a sensitivity of {level:g} is not reached: {most:.3g} of {len(score)} lesions are found at most, "
-        "the others only where their whole image is predicted"
+        f"a sensitivity of {level:g} is not reached: {found.max() / len(score):.3g} of {len(score)} lesions are found "
+        "at most at one threshold, the others only where whole images are predicted"
     )
-
-
-def _attainable(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
-    """Scores of lesions, -inf for one that is found only where its whole image is predicted."""
-    return np.where(lesion_score <= floor[:, None], -np.inf, lesion_score)
 
 
 # --- free response --------------------------------------------------------------------------------------------------
 
 
 class FreeResponse(NamedTuple):
-    """A free-response curve, one entry per threshold in the order given.
+    """A free-response curve, one entry per threshold, from the lowest up; neither grows with the threshold.
 
-    false_positives: mean number per image of components that touch no lesion. It need not fall as the threshold rises:
-    two components of one threshold may be one of a lower. sensitivity: share of lesions found, NaN without a lesion.
+    false_positives: mean number of marks per image that touch no lesion. sensitivity: share of lesions marked, NaN
+    without a lesion.
     """
 
     false_positives: Float[np.ndarray, " t"]
     sensitivity: Float[np.ndarray, " t"]
+
+
+def false_marks(stray: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n t"]:
+    """The most components that touch no lesion at a threshold or any above it: false positives of a free response.
+
+    A mark that was made stays made. Counted at one threshold alone, components grow together as it falls, and a map
+    that is lesion all over would have none.
+    """
+    return np.maximum.accumulate(stray[:, ::-1], axis=1)[:, ::-1]
+
+
+def lesions_marked(
+    lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
+) -> Int[np.ndarray, "n t"]:
+    """How many lesions of an image are found at each threshold or any above it, by more than predicting it whole."""
+    score = np.where(lesion_score > floor[:, None], lesion_score, -np.inf)
+    return (score[:, None, :] >= np.asarray(thresholds, np.float64)[:, None]).sum(axis=2)
 
 
 def free_response(
@@ -166,59 +182,45 @@ def free_response(
 ) -> FreeResponse:
     """False positives per image against sensitivity by lesion (Bunch et al. 1978; Chakraborty 2013).
 
-    Components may be counted on other images (lesion-free ones, say) than lesions. Raises ValueError unless there is
-    one count per threshold.
+    thresholds: from the lowest up. Components may be counted on other images (lesion-free ones, say) than lesions.
+    Raises ValueError unless there is one count per threshold.
     """
     if stray.shape[1] != len(thresholds):
         raise ValueError(f"components are counted at {stray.shape[1]} thresholds and {len(thresholds)} are given")
-    score = _attainable(lesion_score, floor)
-    score = score[~np.isnan(score)]
-    found = (score[None, :] >= np.asarray(thresholds, np.float64)[:, None]).sum(axis=1)
-    sensitivity = found / len(score) if len(score) else np.full(len(thresholds), np.nan)
-    return FreeResponse(stray.mean(axis=0) if len(stray) else np.full(len(thresholds), np.nan), sensitivity)
+    lesions = np.count_nonzero(~np.isnan(lesion_score))
+    marked = lesions_marked(lesion_score, floor, thresholds).sum(axis=0)
+    nothing = np.full(len(thresholds), np.nan)
+    false = false_marks(stray).mean(axis=0) if len(stray) else nothing
+    return FreeResponse(false, marked / lesions if lesions else nothing)
 
 
-def sensitivity_within(curve: FreeResponse, most: float) -> Metric:
-    """The greatest sensitivity of a curve at thresholds with at most so many false positives per image. Range 0..1.
+def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
+    """The greatest sensitivity of a curve with at most so many false positives per image, for each number. Range 0..1.
 
-    0 where every threshold has more. Undefined without a lesion or without an image to count false positives on.
+    NaN where even the highest threshold has more, without a lesion, and without an image.
     """
-    if reason := _curve_fault(curve):
-        return undefined(reason)
-    return Metric(float(curve.sensitivity[curve.false_positives <= most].max(initial=0.0)))
+    allowed = curve.false_positives[:, None] <= most
+    best = np.where(allowed, curve.sensitivity[:, None], 0.0).max(axis=0, initial=0.0)
+    return np.where(allowed.any(axis=0), best, np.nan)
 
 
 def partial_area(curve: FreeResponse, most: float) -> Metric:
     """The mean of `sensitivity_within` over 0 to `most` false positives per image. Range 0..1.
 
-    The area under the steps of the curve's upper envelope, divided by `most`: nothing is interpolated between
-    thresholds. Undefined as `sensitivity_within`. Raises ValueError unless `most` is above 0.
+    The area under the steps of the curve, divided by `most`: nothing is interpolated between thresholds. Undefined
+    without a lesion, without an image to count false positives on, and where more than a hundredth of what it is the
+    mean over lies above the highest threshold (less counts as 0). Raises ValueError unless `most` is above 0.
     """
     if not most > 0:
         raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")
-    if reason := _curve_fault(curve):
-        return undefined(reason)
-    order = np.argsort(curve.false_positives, kind="stable")
-    at = np.minimum(curve.false_positives[order], most)
-    best = np.maximum.accumulate(curve.sensitivity[order])
-    return Metric(float((best * np.diff(np.append(at, most))).sum() / most))
-
-
-def _curve_fault(curve: FreeResponse) -> str:
     if np.isnan(curve.sensitivity).any():
-        return "no lesion"
-    return "no image to count false positives on" if np.isnan(curve.false_positives).any() else ""
-
-
-# --- calibration ----------------------------------------------------------------------------------------------------
-
-
-def binned_calibration_error(
-    count: Num[np.ndarray, "*n bins"], claimed: Float[np.ndarray, "*n bins"], came: Num[np.ndarray, "*n bins"]
-) -> Scores:
-    """Expected calibration error, l1, from bins: the mean over pixels of |claimed - came| of their bin. Range 0..1.
-
-    count: pixels of a bin. claimed: their summed probability. came: how many are lesion. Per image and region, or of a
-    set by summing over its images first. NaN without a pixel.
-    """
-    return _ratio(np.abs(claimed - came).sum(axis=-1), count.sum(axis=-1), np.nan)
+        return undefined("no lesion")
+    if np.isnan(curve.false_positives).any():
+        return undefined("no image to count false positives on")
+    if (beyond := curve.false_positives[-1]) > most / 100:
+        return undefined(
+            f"{beyond:.2g} false positives an image stand above the highest threshold, so that the curve does not "
+            "begin at 0"
+        )
+    at = np.minimum(curve.false_positives[::-1], most)
+    return Metric(float((curve.sensitivity[::-1] * np.diff(np.append(at, most))).sum() / most))

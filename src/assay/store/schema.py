@@ -132,10 +132,9 @@ PLANES = (
 )  # fmt: skip
 
 FREE_RESPONSE = (
-    # of a segmentation one row per recipe x environment with lesions x threshold (a logit): components per image that
-    # touch no lesion, and the share of lesions found
-    "recipe", "coordinates", "environment", "threshold", "false_positives", "sensitivity", "seeds", "patients",
-    "images",
+    # of a segmentation one row per recipe x environment with lesions x number of false positives that some seed has at
+    # some threshold: components per image that touch no lesion, and the share of lesions found with so many at most
+    "recipe", "coordinates", "environment", "false_positives", "sensitivity", "seeds", "patients", "images",
 )  # fmt: skip
 
 TRADES = (

@@ -50,9 +50,11 @@ def test_a_network_with_group_norms_sees_the_whole_image():
 
 def test_measuring_leaves_the_network_as_it_was():
     network = built("small-unet")
+    frozen = next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)).eval()
     kept = {key: value.clone() for key, value in network.state_dict().items()}
     reach(network, channels=3, side=64)
     assert network.training
+    assert not frozen.training
     assert all(torch.equal(value, kept[key]) for key, value in network.state_dict().items())
 
 
