@@ -11,16 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from tests.cli.asking import Asking
 from tests.data.sources.making import noise, save, small_set
 from tests.execution.small import SMALL, write_spec
 
 import assay
-from assay.core.errors import DataError, SpecError, StoreError
+from assay.core.errors import AssayError, DataError, SpecError, StoreError
 from assay.core.overrides import apply_sets
 from assay.core.parsing import read_study
 from assay.execution.run import prepare
+from assay.probes.reading import ReadingError
 from assay.store.files import read_rows
+from assay.store.folder import RunFolder
 from assay.store.schema import TABLES
 
 
@@ -180,3 +183,95 @@ def test_a_model_has_its_preprocessing_and_gives_the_kept_logits(run_copy: Path)
     assert bool(torch.isfinite(logits).all())
     with pytest.raises(StoreError, match="holds no complete trial"):
         assay.load_model(run_copy / "trials" / "nosuch")
+
+
+# --- a model that the user has ----------------------------------------------------------------------------------------
+
+
+class Brightness(torch.nn.Module):
+    """Its logit is the mean of the image; a frozen norm beside it must stay as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.norm = torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(1).eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.pool(self.norm(images)).flatten()
+
+
+def test_a_model_of_ones_own_is_probed_on_every_row_of_a_folder(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, 40, extra={"who": [f"p{i // 2}" for i in range(40)], "age": range(40)})
+    model = Brightness().train()
+    model.norm.eval()
+    data = {"folder": str(folder), "target": "label", "patient": "who", "size": 16, "factors": {"age": {}},
+            "split": {"folds": 5}}  # fmt: skip
+    found = assay.probe(model, data, progress=False)
+    means = [float(noise(i).mean()) for i in range(40)]
+    (row,) = found.query("measure == 'auroc' and factor == '' and group == ''").to_dict("records")
+    assert row["value"] == pytest.approx(roc_auc_score([i % 2 for i in range(40)], means))
+    assert (row["probe"], row["environment"], row["n"], row["patients"]) == ("performance", "all", 40, 20)
+    assert set(found.query("factor == 'age'").environment) == {"all"}
+    assert model.training
+    assert not model.norm.training
+
+
+def test_a_model_of_a_run_measures_as_it_did_there(run_copy: Path) -> None:
+    run = assay.open_run(run_copy)
+    trial = run.table("trials").iloc[0]
+    model = assay.load_model(run_copy / "trials" / trial["trial"])
+    tests = {name: {"association": {"texture": strength}} for name, strength in (("same", 0.9), ("reversed", -0.9))}
+    found = assay.probe(
+        model.network, SMALL["data"], environments=tests, seed=model.seed, threshold=model.threshold, progress=False
+    )
+    kept = RunFolder(run_copy)
+    ids = [
+        path.name
+        for path in (run_copy / "probes").iterdir()
+        if kept.record("probes", path.name)["probe"] == "performance"
+    ]
+    (id,) = [id for id in ids if kept.record("probes", id)["trial"] == trial["trial"]]
+    then = pd.DataFrame(kept.measurements(id))
+    keys = ["measure", "environment", "factor", "level", "group"]
+    both = found.merge(then, on=keys, suffixes=("", "_then"))
+    assert len(both) == len(found) == len(then)
+    np.testing.assert_allclose(both.value, both.value_then, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_of_a_model_of_ones_own_are_described(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, 40)
+    data = {"folder": str(folder), "target": "label", "size": 16}
+    found = assay.probe(Brightness(), data, ["representation"], layers=["norm"], progress=False)
+    assert set(found.layer) - {""} == {"norm"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"probes": ["representation"], "layers": ["poll"]}, "unknown layer 'poll': did you mean 'pool'"),
+        (
+            {"probes": ["decodability"]},
+            "probe 'decodability' looks at layers: name modules in layers=(...), such as pool and norm",
+        ),
+        (
+            {"environments": {"train": {}}},
+            "environments: 'train' is what a study trains on, and nothing is trained here; name it otherwise",
+        ),
+        ({"environments": {"same": {"like": "train"}}}, "nothing is trained here"),
+        ({"probes": ["performence"]}, "did you mean 'performance'"),
+        ({"task": "segmentation", "probes": ["segmentation"]}, "these data have no masks"),
+    ],
+)
+def test_what_cannot_be_probed_is_said(tmp_path: Path, asked: dict[str, Any], said: str) -> None:
+    folder = small_set(tmp_path, 8)
+    with pytest.raises(AssayError) as error:
+        assay.probe(Brightness(), {"folder": str(folder), "target": "label", "size": 16}, **asked, progress=False)
+    assert said in str(error.value)
+
+
+def test_a_model_that_cannot_take_the_images_is_told_with_their_shape(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, 8)
+    coloured = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 16), torch.nn.Flatten())
+    with pytest.raises(ReadingError) as error:
+        assay.probe(coloured, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
+    assert str(error.value).startswith("the model cannot read images [1, 1, 16, 16], float32 in 0..1: Given groups=1")
+    assert "data.size" in str(error.value)

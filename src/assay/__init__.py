@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.api import Run, Study, load, load_model, open_run
+    from assay.api import Run, Study, load, load_model, open_run, probe
     from assay.shifts.own import intervention
 
-__all__ = ["Run", "Study", "intervention", "load", "load_model", "open_run"]
+__all__ = ["Run", "Study", "intervention", "load", "load_model", "open_run", "probe"]
 
 _ELSEWHERE = {"intervention": "assay.shifts.own"}
 

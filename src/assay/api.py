@@ -1,4 +1,4 @@
-"""What a Python user needs: load a study, change it, run it, get tables and models."""
+"""What a Python user needs: load a study, change it, run it, get tables and models; probe a model that they have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from assay.store.folder import EARLIER, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
+    from assay.core import traits
     from assay.execution.run import Result
     from assay.probes.probe import Model
 
@@ -161,3 +163,46 @@ def load_model(trial: str | Path) -> Model:
     from assay.execution.stored import stored_model
 
     return stored_model(Path(trial))
+
+
+def probe(
+    module: nn.Module,
+    data: Mapping[str, Any],
+    probes: Sequence[str | Mapping[str, Any]] = ("performance",),
+    *,
+    environments: Mapping[str, Any] | None = None,
+    layers: Sequence[str] = (),
+    task: traits.Task = "classification",
+    threshold: float | None = None,
+    seed: int = 0,
+    skip_bad_rows: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """What probes measure of a model that you have: one row per number, nothing is trained and nothing is kept.
+
+    module: maps float32 images [b, c, size, size] in [0, 1] to logits [b], [b, 1] or [b, classes], or of each pixel
+    [b, k, size, size] for `task="segmentation"`. It is read in eval mode where it stands, and left as it was found.
+    data: as `data:` of a study. All rows of files are tested, whatever `split` says: leave out what it was trained on.
+    probes: as `probes:` of a study. environments: as those of a study to test on; without any, all rows as `all`.
+    layers: dotted names of modules whose output is described. threshold: on the probability of the second of two
+    classes, .5 when None. seed: of a probe's own draws.
+    Columns: `probe` and the fields of `core.types.Measurement`; standard errors are over patients, of this one model.
+
+    Raises SpecError for a wrong request, DataError for rows that cannot be read, ReadingError for a model that cannot
+    take the images or gives no logits of the right shape.
+    """
+    import pandas as pd
+
+    from assay.execution.examine import examine
+    from assay.execution.reading import reading_shown
+    from assay.probes.probe import Model
+
+    held = next(iter([*module.parameters(), *module.buffers()]), None)
+    model = Model(
+        module, tuple(layers), threshold=threshold, seed=seed, device="cpu" if held is None else str(held.device)
+    )
+    with reading_shown(quietly=not progress) as told:
+        rows = examine(
+            model, data, probes, environments or {"all": {}}, task=task, skip_bad_rows=skip_bad_rows, told=told
+        )
+    return pd.DataFrame(rows)

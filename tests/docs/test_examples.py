@@ -169,6 +169,23 @@ def test_the_tutorial_on_weights_of_others_runs(
     assert start.file == "my-weights.safetensors"
 
 
+@pytest.mark.usefixtures("images")
+def test_the_tutorial_on_a_model_that_one_has_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    save_file(timm.create_model("resnet10t", num_classes=2).state_dict(), "my-model.safetensors")
+    held: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs/tutorials/timm-model.md", "python"):
+        exec(compile(block, "timm-model.md", "exec"), held)
+    said = capsys.readouterr().out
+    assert "distorted-accuracy" not in said.splitlines()[0]
+    assert "auroc" in said
+    assert "logit-effect" in said
+    assert set(held["found"].environment) >= {"plain", "tagged"}
+
+
 @pytest.fixture
 def outlined(tmp_path: Path) -> Path:
     """Frames with a polyp and their masks, and frames of healthy patients without one, as the tutorial has them."""

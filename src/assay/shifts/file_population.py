@@ -241,6 +241,24 @@ class FilePopulation:
         return self.load()
 
 
+class AllTested(FilePopulation):
+    """A population whose every row is tested and none trained on, whatever its split says."""
+
+    @property
+    def folds(self) -> int:
+        """1: all rows are tested at once."""
+        return 1
+
+    def parts(self, seed: int, fold: int) -> Split:
+        """All rows to test on, none else."""
+        none = np.zeros(0, dtype=np.int64)
+        return Split(none, none, np.arange(len(self.table), dtype=np.int64))
+
+    def trained_on(self, seed: int, fold: int) -> Bool[np.ndarray, "n"]:
+        """No row."""
+        return np.zeros(len(self.table), dtype=bool)
+
+
 def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
     """The associations that are had by choosing rows; those of interventions are had by marking rows."""
     return {name: tie for name, tie in environment.association.items() if name not in environment.interventions}

@@ -64,7 +64,7 @@ class FileScene:
         """
         described = self.tests.described(name, self.tests.neutral)
         spec = self.specs.get(name, self.tests.neutral)
-        folded = self.population.data.split.folds is not None
+        folded = self.population.folds > 1
         here = {"seed": self.seed, "fold": self.fold} if folded else {}
         known = {"factors": self.population.factors_hash}
         boxed = self.population.dataset.lesions
@@ -109,8 +109,8 @@ class FileScene:
         return also_achieved(self.population.tested(name, spec, positions), self.tests.ties)
 
     def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
-        population, folds = self.population, self.population.data.split.folds
-        if folds is None:
+        population, folds = self.population, self.population.folds
+        if folds == 1:
             shown = self._from(name, spec, self._parts.test)
         else:
             whole = self._from(name, spec, np.arange(len(population.table)))

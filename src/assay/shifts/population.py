@@ -92,18 +92,25 @@ class Population(Protocol):
 
 
 def open_population(
-    data: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False, device: str = "cpu"
+    data: DataSpec,
+    cache: ArrayCache,
+    *,
+    skip_bad_rows: bool = False,
+    device: str = "cpu",
+    all_tested: bool = False,
 ) -> Population:
     """The population that a study's `data` names. Nothing is read, decoded or rendered before it is asked for.
 
     skip_bad_rows: leave out rows that cannot be read, and list them on the card, in place of raising DataError.
     device: where a phantom is rendered; images are handed out on the CPU.
+    all_tested: every row of files is a test row, for a model that was trained elsewhere.
     """
     if data.phantom is not None:
         from assay.shifts.phantom_population import PhantomPopulation
 
         return PhantomPopulation(data, cache, device)
     from assay.data.sources import load_dataset
-    from assay.shifts.file_population import FilePopulation
+    from assay.shifts.file_population import AllTested, FilePopulation
 
-    return FilePopulation(data, lambda: load_dataset(data, cache, skip_bad_rows=skip_bad_rows))
+    kind = AllTested if all_tested else FilePopulation
+    return kind(data, lambda: load_dataset(data, cache, skip_bad_rows=skip_bad_rows))

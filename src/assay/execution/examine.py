@@ -1,0 +1,100 @@
+"""Probes on a model that was trained elsewhere: every row of the data is a test row, and nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from assay.core.document import mapping_of
+from assay.core.errors import SpecError
+from assay.core.parsing import parse_study
+from assay.core.registry import build
+from assay.core.spec import StudySpec
+from assay.core.traits import Task
+from assay.data.cache import ArrayCache, Told, default_cache_root, untold
+from assay.execution.device import computing_on
+from assay.probes.probe import Model
+from assay.probes.reading import ReadingError, evaluating
+from assay.probes.run import run_probes
+from assay.recipes.untyped import named_layers
+from assay.shifts.environment import Scene
+from assay.shifts.population import open_population
+from assay.stats.format import listed
+from assay.store.files import Row
+
+OF_LAYERS = ("decodability", "representation")
+"""Probes that look at layers alone."""
+
+
+def examine(
+    model: Model,
+    data: Mapping[str, Any],
+    probes: Sequence[str | Mapping[str, Any]],
+    environments: Mapping[str, Any],
+    *,
+    task: Task = "classification",
+    skip_bad_rows: bool = False,
+    told: Told = untold,
+) -> list[Row]:
+    """What probes measure of a model, one row each: the probe's name, then the fields of `Measurement`.
+
+    data, probes, environments: as in a study, but that all environments are tested on and no row is trained on.
+    Raises SpecError and DataError as a study does, and ReadingError where the model cannot take the images.
+    """
+    spec = _as_study(data, probes, environments, task)
+    _require_layers(model, spec)
+    cache = ArrayCache(default_cache_root(), told)
+    population = open_population(spec.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
+    scene = population.scene(spec.points[0].tests, model.seed)
+    built = {probe.label: build("probe", probe.name, probe.params) for probe in spec.probes}
+    with computing_on(model.device):
+        _require_fit(model, scene)
+        result = run_probes(model, scene, built)
+    return [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
+
+
+def _as_study(
+    data: Mapping[str, Any], probes: Sequence[str | Mapping[str, Any]], environments: Mapping[str, Any], task: Task
+) -> StudySpec:
+    """The request as a study, so that it is checked as one."""
+    alike = [(mapping_of(one) or {}).get("like") for one in environments.values()]
+    if "train" in [*environments, *alike]:
+        raise SpecError(
+            "environments: 'train' is what a study trains on, and nothing is trained here; name it otherwise"
+        )
+    return parse_study(
+        {
+            "name": "probe",
+            "data": dict(data),
+            "environments": {"train": {}, **environments},
+            "recipe": {"task": task} if task == "classification" else {"task": task, "architecture": "small-unet"},
+            "seeds": 1,
+            "probes": list(probes),
+        }
+    )
+
+
+def _require_layers(model: Model, spec: StudySpec) -> None:
+    """Probes of layers need some to be named."""
+    asked = [probe.name for probe in spec.probes if probe.name in OF_LAYERS]
+    if asked and not model.layers:
+        outermost = listed([name for name, _ in named_layers(model.network) if name and "." not in name][:12])
+        raise SpecError(f"probe '{asked[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
+
+
+def _require_fit(model: Model, scene: Scene) -> None:
+    """The network takes an image of these data. Whatever it raises is told with the image's shape."""
+    image = scene.environment(scene.names[0]).images.read(np.arange(1)).to(model.device)
+    try:
+        with evaluating(model.network), torch.inference_mode():
+            model.network(image)
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ReadingError(
+            f"the model cannot read images {list(image.shape)}, float32 in 0..1: {first}; give the size that it was "
+            "trained at as data.size, and what it does to channels and scaling as a module before it"
+        ) from error
