@@ -80,6 +80,23 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     assert not (spec.parent / "runs" / "small" / "study.json").exists()
 
 
+def test_what_no_plan_can_say_of_many_comparisons_is_said_once(ask: Asking, spec: Path) -> None:
+    losses = "[cross-entropy, supcon, focal, triplet, arcface]"
+    probes = "[performance, {reliance: {sobol: false}}]"
+    unplanned = {
+        "contrasts.0.measure": "logit-effect",
+        "contrasts.0.environment": '""',
+        "contrasts.0.factor": "texture",
+    }
+    sets = [word for key, value in unplanned.items() for word in ("--set", f"{key}={value}")]
+    sets += ["--set", f"probes={probes}"]
+    many = ask("preview", spec, *sets, "--set", f"recipe.loss={losses}").out
+    assert many.count("known once it has run") == 1
+    assert "  logit-effect, 4 comparisons: a measure without patients behind it: known once it has run\n" in many
+    two = ask("preview", spec, *sets, "--set", "recipe.loss=[cross-entropy, supcon, focal]").out
+    assert two.count("known once it has run") == 2
+
+
 KINDS = 16
 
 

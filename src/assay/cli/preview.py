@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from assay.execution.run import Prepared
 
 POWER_HEAD = "What a contrast can detect with 80 % power"
+APART = 3
+"""Up to so many comparisons of one measure are each told why nothing can be said of them."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,15 @@ def text_lines(found: Found) -> list[str]:
 
 
 def power_lines(found: Found) -> list[str]:
-    """What each comparison can detect, or why that cannot be said."""
-    return [f"{row['statement']}: {row['reason'] or row['detectable']}" for row in found.power]
+    """What each comparison can detect, or why that cannot be said: once for many of one measure."""
+    alike = Counter((row["measure"], row["reason"]) for row in found.power)
+    lines: dict[str, None] = {}
+    for row in found.power:
+        many = alike[row["measure"], row["reason"]]
+        together = row["reason"] and many > APART
+        of = f"{row['measure']}, {many} comparisons" if together else row["statement"]
+        lines[f"{of}: {row['reason'] or row['detectable']}"] = None
+    return list(lines)
 
 
 def rough(found: Found) -> list[str]:

@@ -17,7 +17,7 @@ from assay.stats.rows import DOSES, MATCHED
 
 
 def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
-    """One entry per comparison: its statement and the difference that it finds with 80 % power.
+    """One entry per comparison: its statement, its measure, and the difference that it finds with 80 % power.
 
     `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
@@ -28,7 +28,12 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[dict
 
 def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> dict[str, str | float | None]:
     stated = pair.stated
-    entry: dict[str, str | float | None] = {"statement": pair.statement, "detectable": None, "reason": ""}
+    entry: dict[str, str | float | None] = {
+        "statement": pair.statement,
+        "measure": stated.measure,
+        "detectable": None,
+        "reason": "",
+    }
     if stated.measure not in MEASURES:
         return {**entry, "reason": "a measure without patients behind it: known once it has run"}
     counts = _test_patients(pair, population, stated.environment)
