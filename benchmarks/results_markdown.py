@@ -17,6 +17,8 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder
 
 RELIANCE = ("sobol-total", "flip-rate")
+BY_ENVIRONMENT = ("auroc", "quadratic-weighted-kappa", "auroc-referable")
+DISTORTED = ("distorted-error", "distorted-error-increase")
 
 
 def main() -> None:
@@ -27,7 +29,9 @@ def main() -> None:
     trials = folder.table("trials")
     print("\n".join(said(folder.table("sentences"))), "\n")
     print(f"{len(trials)} trials; {sum(row['status'] == 'collapsed' for row in trials)} collapsed.\n")
-    print(auroc(estimates), "\n")
+    for measure in BY_ENVIRONMENT:
+        if any(row["measure"] == measure for row in estimates):
+            print(by_environment(estimates, measure), "\n")
     if any(row["measure"] == "dice" for row in estimates):
         print(segmentation(estimates), "\n")
     print(contrasts(folder.table("contrasts")), "\n")
@@ -37,6 +41,11 @@ def main() -> None:
     for measure in RELIANCE:
         if any(row["measure"] == measure for row in estimates):
             print(by_factor(estimates, measure), "\n")
+    for measure in DISTORTED:
+        if rows := [row for row in estimates if row["measure"] == measure and not (row["level"] or row["group"])]:
+            print(by_factor(rows, measure), "\n")
+    if any(row["measure"] == "effective-rank" for row in estimates):
+        print(by_layer(estimates, "effective-rank"), "\n")
     if any(row["measure"] == "decodability" for row in estimates):
         print(decodability(estimates), "\n")
     print(associations(folder.table("environments")))
@@ -67,18 +76,19 @@ def cell(row: Row | None) -> str:
     return with_interval(row["value"], row["low"], row["high"])
 
 
-def auroc(estimates: Sequence[Row]) -> str:
-    """AUROC of every recipe in every environment."""
-    rows = [row for row in estimates if row["measure"] == "auroc" and not (row["factor"] or row["group"])]
+def by_environment(estimates: Sequence[Row], measure: str) -> str:
+    """A measure of every recipe in every environment."""
+    rows = [row for row in estimates if row["measure"] == measure and not (row["factor"] or row["group"])]
     names = list(dict.fromkeys(row["environment"] for row in rows))
     found = {(row["recipe"], row["environment"]): row for row in rows}
     recipes = dict.fromkeys(row["recipe"] for row in rows)
     body = [[recipe, *(cell(found.get((recipe, name))) for name in names)] for recipe in recipes]
-    return table(["AUROC", *names], body)
+    return table([measure, *names], body)
 
 
 SEGMENTATION = ("dice", "dice-one", "dice-skip", "dice-zero", "lesion-sensitivity", "false-positive-rate",
-                "false-positive-rate-at-80", "false-positive-rate-at-90", "false-positive-rate-at-95")  # fmt: skip
+                "false-positive-rate-at-80", "lesion-sensitivity-at-90", "false-positive-rate-at-90",
+                "false-positive-rate-at-95")  # fmt: skip
 
 
 def segmentation(estimates: Sequence[Row]) -> str:
@@ -130,6 +140,15 @@ def by_factor(estimates: Sequence[Row], measure: str) -> str:
     found = {(row["recipe"], row["factor"]): row for row in rows}
     recipes = dict.fromkeys(row["recipe"] for row in rows)
     return table([measure, *factors], [[r, *(cell(found.get((r, f))) for f in factors)] for r in recipes])
+
+
+def by_layer(estimates: Sequence[Row], measure: str) -> str:
+    """A measure of the trained network's layers."""
+    rows = [row for row in estimates if row["measure"] == measure and row["group"] in ("", "trained")]
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    found = {(row["recipe"], row["layer"]): row for row in rows}
+    recipes = dict.fromkeys(row["recipe"] for row in rows)
+    return table([measure, *layers], [[r, *(cell(found.get((r, one))) for one in layers)] for r in recipes])
 
 
 def decodability(estimates: Sequence[Row]) -> str:

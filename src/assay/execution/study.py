@@ -14,6 +14,7 @@ from assay.core.registry import lookup
 from assay.core.spec import RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.execution.sources import Source, settled
 from assay.maps.kinds import KINDS_VERSION
+from assay.maps.summary import COLUMNS_VERSION
 from assay.probes.probe import Probe, Scope
 from assay.shifts.neutral import NEUTRAL
 from assay.shifts.population import NamedScene, Population
@@ -115,7 +116,7 @@ def _kept(spec: StudySpec, population: Population) -> dict[str, Any]:
     if spec.task != "segmentation":
         return {}
     several = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
-    return several | ({"native": True} if asks_native(spec.probes) else {})
+    return {"maps": COLUMNS_VERSION} | several | ({"native": True} if asks_native(spec.probes) else {})
 
 
 def _trials(

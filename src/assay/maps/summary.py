@@ -19,6 +19,8 @@ from assay.maps.surfaces import surfaces
 Columns = dict[str, np.ndarray]
 
 DEFAULT_GRID = MapGrid()
+COLUMNS_VERSION = 2
+"""Rises when the columns of a map are others than before, so that a model is read again."""
 PADDING: Mapping[str, float] = {"lesion_score": np.nan, "lesion_area": 0}
 """Columns with one entry per lesion -> what stands where an image has fewer lesions than another."""
 

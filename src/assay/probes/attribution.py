@@ -69,7 +69,7 @@ class Attribution:
     def __init__(
         self,
         *,
-        explainers: Sequence[str | Mapping[str, Any]] = ("gradient", "integrated-gradients", "grad-cam"),
+        explainers: Sequence[str | Mapping[str, Any]],
         images: int = 128,
         sanity_images: int = 16,
         replacement: Replacement = "blur",

@@ -39,11 +39,12 @@ def starts(tables: Tables) -> Sheet | None:
     ]
     heads = ("start", "what it is", "trained on", "images", "steps", "seeds", "AUROC of its own", "file", "SHA-256",
              "image x is scaled to")  # fmt: skip
+    judged = any(not math.isnan(numeric(row, "value")) for row in rows)
     note = (
         "AUROC of its own: on validation images of what the start itself was trained for, mean of its seeds with the "
         "95 % interval over them; of several classes, the mean of each against the rest."
     )
-    return sheet("starts", "What each start is", heads, lines, (rows, schema.STARTS), note)
+    return sheet("starts", "What each start is", heads, lines, (rows, schema.STARTS), note if judged else "")
 
 
 def _count(row: Row, name: str) -> Cell:
