@@ -56,7 +56,8 @@ def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -
     recipes = list(recipes_of(gathered, population))
     if not recipes:
         return []
-    scene = population.scene(recipes[0].point.tests, spec.first_seed)
+    seed = gathered.kept_seeds(recipes[0].point)[0]
+    scene = population.scene(recipes[0].point.tests, seed)
     rows: list[Row] = []
     for name in scene.names:
         environment = scene.environment(name)
@@ -101,13 +102,17 @@ def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
 
 
 def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]:
-    """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called."""
-    rows = panels[0].maps["truth"].shape[1]
-    lesion = panels[0].target == 1
-    dice = np.mean([_dice(panel) for panel in panels], axis=0)
-    area = np.mean([panel.maps["predicted"][0, :, _HALF] / panel.maps["pixels"][0] for panel in panels], axis=0)
-    if len(environment) != rows:
-        return {}  # a fold's rows are a part of the panel's
+    """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called.
+
+    environment: the images that the recipes' models were not trained on, in the first fold of the first seed. Empty
+    where recipes lost their first seed, so that these are others for each.
+    """
+    mine = panels[0].tested[0] & (panels[0].fold[0] == 0)
+    if len(environment) != mine.sum() or any(panel.numbers[0] != panels[0].numbers[0] for panel in panels):
+        return {}
+    lesion = panels[0].target[mine] == 1
+    dice = np.mean([_dice(panel)[mine] for panel in panels], axis=0)
+    area = np.mean([(panel.maps["predicted"][0, :, _HALF] / panel.maps["pixels"][0])[mine] for panel in panels], axis=0)
     place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers
     found: dict[str, int] = {}
     for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):

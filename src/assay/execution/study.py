@@ -104,7 +104,7 @@ def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Popu
     kept = _kept(spec, population)
     for trial in trials:
         scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
-        probes += _probes(spec.probes, trial, scene)
+        probes += _probes(spec.probes, trial, scene, kept)
         for name in scene.names:
             id = content_hash({"trial": trial.id, "environment": scene.identity(name), **kept})
             readings[trial.point.label, trial.id, name] = id
@@ -139,13 +139,19 @@ def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: M
     return Trial(training.id, training, point)
 
 
-def _probes(components: Sequence[Component], trial: Trial, scene: NamedScene) -> list[ProbeUnit]:
-    """The probes of a trial, each named by the trial, its own arguments and the images that it looks at."""
+def _probes(
+    components: Sequence[Component], trial: Trial, scene: NamedScene, kept: Mapping[str, Any]
+) -> list[ProbeUnit]:
+    """The probes of a trial, each named by the trial, its own arguments, the images that it looks at and what readings
+    hold (`_kept`): readings are written by the probes that read, so that other columns need the probes anew.
+    """
     tests = {name: scene.identity(name) for name in scene.names}
     looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}
     units: list[ProbeUnit] = []
     for component in components:
         made = {"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
+        if kept:
+            made["kept"] = kept
         if _scope(component.name) == "neutral" and (named := environments_of(component)):
             made["named"] = {name: tests[name] for name in named.values()}
         units.append(ProbeUnit(content_hash(made), trial, component))
