@@ -107,12 +107,15 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
     environment: the images that the recipes' models were not trained on, in the first fold of the first seed. Empty
     where recipes lost their first seed, so that these are others for each.
     """
-    mine = panels[0].tested[0] & (panels[0].fold[0] == 0)
-    if len(environment) != mine.sum() or any(panel.numbers[0] != panels[0].numbers[0] for panel in panels):
+    panel = panels[0]
+    if panel.tested is None or panel.fold is None:
         return {}
-    lesion = panels[0].target[mine] == 1
-    dice = np.mean([_dice(panel)[mine] for panel in panels], axis=0)
-    area = np.mean([(panel.maps["predicted"][0, :, _HALF] / panel.maps["pixels"][0])[mine] for panel in panels], axis=0)
+    mine = panel.tested[0] & (panel.fold[0] == 0)
+    if len(environment) != mine.sum() or any(other.numbers[0] != panel.numbers[0] for other in panels):
+        return {}
+    lesion = panel.target[mine] == 1
+    dice = np.mean([_dice(one)[mine] for one in panels], axis=0)
+    area = np.mean([(one.maps["predicted"][0, :, _HALF] / one.maps["pixels"][0])[mine] for one in panels], axis=0)
     place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers
     found: dict[str, int] = {}
     for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):
