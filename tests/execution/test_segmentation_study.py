@@ -94,6 +94,9 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
     assert {row["environment"] for row in pictures} == {"same", "faint"}
     assert all("White: truth; orange: called." in row["caption"] for row in pictures)
+    sheets = [row for row in run.table("pictures") if row["kind"] == "sheet"]
+    assert sheets
+    assert all(row["caption"].endswith(" White: the outline of the mask.") for row in sheets)
     page = write_page(run.root).read_text()
     assert "What each outlines, on the same images" in page
     assert "Lesions found against false positives" in page

@@ -13,8 +13,9 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from assay.core.registry import build
+from assay.execution.drawing import coloured, enlarged
 from assay.execution.gather import Gathered
-from assay.execution.outlines import Recipe, coloured, enlarged, recipes_of
+from assay.execution.outlines import Recipe, recipes_of
 from assay.execution.pictures import Gallery
 from assay.probes.attribution import Attribution
 from assay.probes.attribution_rows import Method

@@ -30,8 +30,9 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     Confounders, which a study is about, come before factors. One that no model was asked about has no pairs: its sheet
     shows them.
     """
-    gallery = Gallery(gathered.folder.root / "pictures", population.scale, population.folds)
     spec = gathered.plan.spec
+    masks = spec.task == "segmentation"
+    gallery = Gallery(gathered.folder.root / "pictures", population.scale, population.folds, masks)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     rows = [gallery.sheet(environment, name) for name, _, environment in environments]
     rows += outline_rows(gathered, population, gallery)

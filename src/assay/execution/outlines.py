@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
-from scipy import ndimage
+from jaxtyping import Bool, Float
 from torch import nn
 
 from assay.core.maps import MapGrid
 from assay.core.seeds import generator
 from assay.core.spec import RecipePoint
+from assay.execution.drawing import TRUTH, coloured, enlarged, outlined
 from assay.execution.gather import Gathered
 from assay.execution.jobs import inputs_of, trained_model, weights_path
 from assay.execution.pictures import Gallery
@@ -34,9 +34,7 @@ from assay.store.files import Row
 
 MOST_RECIPES = 6
 """Recipes that stand side by side."""
-LEAST_SIDE = 160
-"""Images of fewer pixels a side are doubled, so that an outline hides little of them."""
-TRUTH, PREDICTED = (255, 255, 255), (255, 122, 26)
+PREDICTED = (255, 122, 26)
 _HALF = MapGrid().thresholds.index(0.0)
 
 
@@ -147,7 +145,7 @@ def _picture(recipes: Sequence[Recipe], environment: Environment, position: int)
     shown, said = [enlarged(plain)], list[str]()
     for recipe in recipes:
         predicted = _predicted(recipe.model.network, pixels)
-        shown.append(_drawn(plain, truth, predicted))
+        shown.append(outlined(plain, {TRUTH: truth, PREDICTED: predicted}))
         said.append(f"{recipe.point.label} {_told(truth, predicted)}")
     white = np.full((shown[0].shape[0], 3, 3), 255, np.uint8)
     parts = [part for image in shown for part in (image, white)][:-1]
@@ -164,23 +162,3 @@ def _told(truth: np.ndarray, predicted: np.ndarray) -> str:
 @torch.inference_mode()
 def _predicted(network: nn.Module, pixels: torch.Tensor) -> Bool[np.ndarray, "h w"]:
     return (lesion_logits(network(pixels))[0] >= 0).numpy()
-
-
-def coloured(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """An image in 0..1 as colours."""
-    image = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-
-
-def enlarged(image: np.ndarray) -> np.ndarray:
-    """Each pixel twice along both sides, unless the image is large."""
-    times = 1 if image.shape[0] >= LEAST_SIDE else 2
-    return image.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def _drawn(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    canvas = enlarged(image).copy()
-    for mask, colour in ((truth, TRUTH), (predicted, PREDICTED)):
-        whole = enlarged(mask)
-        canvas[whole & ~ndimage.binary_erosion(whole)] = colour
-    return canvas

@@ -15,6 +15,7 @@ from assay.core.files import write_whole
 from assay.core.tally import foremost, others
 from assay.data.dataset import PixelScale
 from assay.execution.confounders import Confounder, Looked
+from assay.execution.drawing import TRUTH, coloured, outlined
 from assay.shifts.environment import Environment, Scene
 from assay.stats.format import in_words
 from assay.store.files import Row
@@ -29,11 +30,12 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Gallery:
-    """Where pictures go, what a pixel is worth, and in how many folds images are tested."""
+    """Where pictures go, what a pixel is worth, in how many folds images are tested, and whether sheets show masks."""
 
     folder: Path
     scale: PixelScale
     folds: int = 1
+    masks: bool = False
 
     def sheet(self, environment: Environment, name: str) -> Row:
         """A sheet of one environment: one row of images per class, chosen as the first of each class.
@@ -45,11 +47,13 @@ class Gallery:
         named, rest = foremost(rows_of)
         shown = [label for label in named if rows_of[label]]
         chosen = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in shown]
-        rows = [_pixels(environment, index) for index in chosen]
+        drawn = _with_masks if self.masks and environment.masks is not None else _pixels
+        rows = [drawn(environment, index) for index in chosen]
         more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
         counts = ", ".join([*(f"{rows_of[label]} {label}" for label in named), *more])
         text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
+        text += " White: the outline of the mask." if drawn is _with_masks else ""
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
 
     def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
@@ -120,6 +124,13 @@ def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
     """Images at these positions as uint8 [h, w] or [h, w, 3]."""
     images = environment.images.read(index).mul(255).round().byte().numpy().transpose(0, 2, 3, 1)
     return [image[..., 0] if image.shape[-1] == 1 else image for image in images]
+
+
+def _with_masks(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
+    """Images at these positions as uint8 [h, w, 3], with the outlines of their masks."""
+    assert environment.masks is not None
+    images, masks = environment.images.read(index).numpy(), environment.masks.read(index)[:, 0].numpy() > 0
+    return [outlined(coloured(image), {TRUTH: mask}) for image, mask in zip(images, masks, strict=True)]
 
 
 def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
