@@ -208,13 +208,23 @@ def test_not_shown_is_never_called_no_difference() -> None:
     ("detectable", "told"),
     [
         ((0.12, 0.4), "a difference of .12 or more in the surest of them, of .40 or more in the least sure."),
-        ((0.12, 1.3), "a difference of .12 or more and no difference that there can be in 1 of them."),
+        ((0.12, 1.3), "a difference of .12 or more, and no difference that there can be in 1 of them."),
         ((1.3, 1.7), "no difference that there can be in 2 of them."),
     ],
 )
 def test_the_design_finds_nothing_greater_than_can_be(detectable: tuple[float, float], told: str) -> None:
     open_ = [{**contrast(), "conclusion": "not shown", "detectable": size} for size in detectable]
     assert texts("limit", open_, [])[0].endswith(f"the design would find, four times in five, {told}")
+
+
+def test_what_the_design_finds_is_told_of_each_measure() -> None:
+    """A rank of 86 directions and an AUROC of .40 are not the surest and the least sure of one thing."""
+    open_ = [{**contrast(), "conclusion": "not shown", "detectable": size} for size in (0.12, 0.4, 1.5)]
+    open_.append({**contrast(measure="effective-rank"), "conclusion": "not shown", "detectable": 8.6})
+    assert texts("limit", open_, [])[0].endswith(
+        "the design would find, four times in five, a difference in AUROC of .12 to .40 or more and in effective rank "
+        "of 8.60 or more, and no difference that there can be in 1 of them."
+    )
 
 
 def test_the_answer_leads_with_a_stated_contrast() -> None:

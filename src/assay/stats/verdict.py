@@ -274,14 +274,30 @@ def _unmatched(stated: Sequence[Row]) -> str:
 
 
 def _reach(open_: Sequence[Row]) -> str:
-    """What the design would find in comparisons that showed nothing; empty where that is not known."""
-    sized = [(numeric(row, "detectable"), range_of(text_of(row, "measure"))) for row in open_]
-    known = [(size, high - low) for size, (low, high) in sized if not math.isnan(size)]
-    found = [size for size, span in known if size <= span]
-    beyond = len(known) - len(found)
-    parts = [_least(found)] if found else []
+    """What the design would find in comparisons that showed nothing, measure by measure; empty where that is not
+    known.
+    """
+    found: dict[str, list[float]] = {}
+    beyond = 0
+    for row in open_:
+        measure, size = text_of(row, "measure"), numeric(row, "detectable")
+        low, high = range_of(measure)
+        if size <= high - low:
+            found.setdefault(measure, []).append(size)
+        beyond += size > high - low
+    if len(found) > 1:
+        said = [f"in {label({'measure': measure})} of {_between(sizes)} or more" for measure, sizes in found.items()]
+        parts = [f"a difference {listed(said)}"]
+    else:
+        parts = [_least(sizes) for sizes in found.values()]
     parts += [f"no difference that there can be in {beyond} of them"] if beyond else []
-    return f"; the design would find, four times in five, {' and '.join(parts)}" if parts else ""
+    return f"; the design would find, four times in five, {', and '.join(parts)}" if parts else ""
+
+
+def _between(sizes: Sequence[float]) -> str:
+    """`.06 to .12`, from the surest comparison to the least sure."""
+    ends = dict.fromkeys((number(min(sizes)), number(max(sizes))))
+    return " to ".join(ends)
 
 
 def _least(sizes: Sequence[float]) -> str:
