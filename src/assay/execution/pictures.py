@@ -50,7 +50,7 @@ class Gallery:
         drawn = _with_masks if self.masks and environment.masks is not None else _pixels
         rows = [drawn(environment, index) for index in chosen]
         more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
-        counts = ", ".join([*(f"{rows_of[label]} {label}" for label in named), *more])
+        counts = ", ".join([*(_counted(rows_of[label], label) for label in named), *more])
         text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         text += " White: the outline of the mask." if drawn is _with_masks else ""
@@ -124,6 +124,11 @@ def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
     """Images at these positions as uint8 [h, w] or [h, w, 3]."""
     images = environment.images.read(index).mul(255).round().byte().numpy().transpose(0, 2, 3, 1)
     return [image[..., 0] if image.shape[-1] == 1 else image for image in images]
+
+
+def _counted(rows: int, label: str) -> str:
+    """`66 present`, `2 of 0`: a class that is a number is kept apart from the count."""
+    return f"{rows} of {label}" if label.isdigit() else f"{rows} {label}"
 
 
 def _with_masks(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
