@@ -199,7 +199,11 @@ def probe(
 
     held = next(iter([*module.parameters(), *module.buffers()]), None)
     model = Model(
-        module, tuple(layers), threshold=threshold, seed=seed, device="cpu" if held is None else str(held.device)
+        module,
+        (layers,) if isinstance(layers, str) else tuple(layers),
+        threshold=threshold,
+        seed=seed,
+        device="cpu" if held is None else str(held.device),
     )
     with reading_shown(quietly=not progress) as told:
         rows = examine(

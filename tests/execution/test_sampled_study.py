@@ -15,6 +15,7 @@ from tests.execution.tiny import TINY
 from assay.cli.preview import Found, text_lines
 from assay.core.parsing import parse_study
 from assay.data.cache import ArrayCache
+from assay.data.dataset import Card
 from assay.execution.contrasts import spec_pairs
 from assay.execution.preview import Preview, make_preview
 from assay.execution.study import make_plan
@@ -83,6 +84,11 @@ def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(f
 
 
 def test_the_doubt_stands_in_the_text_of_the_preview(tmp_path: Path):
-    prepared: Any = SimpleNamespace(spec=parse_study(TINY), tasks=(), plan=SimpleNamespace(trials=()))
+    data = SimpleNamespace(card=Card("some", "", known_faults=("frames are dark",), left_out=("line 2: gone",) * 7))
+    prepared: Any = SimpleNamespace(spec=parse_study(TINY), tasks=(), plan=SimpleNamespace(trials=()), population=data)
     found = Found(prepared, Preview((), (), doubts=("rows differ",)), (), 1, tmp_path)
-    assert "doubt: rows differ" in text_lines(found)
+    lines = text_lines(found)
+    assert "doubt: rows differ" in lines
+    assert "data: frames are dark" in lines
+    assert lines.count("left out: line 2: gone") == 5
+    assert "left out: and 2 more, which the report lists" in lines

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from assay.execution.run import Prepared
 
 POWER_HEAD = "What a contrast can detect with 80 % power"
+LEFT_OUT = 5
+"""Rows that were left out and are named."""
 APART = 3
 """Up to so many comparisons of one measure are each told why nothing can be said of them."""
 
@@ -75,11 +77,24 @@ def text_lines(found: Found) -> list[str]:
         for tie in told_of(found, shown):
             lines += [f"  {association(tie)}", *_counts(tie)]
     lines += visibility_lines(found.preview.visibility)
-    lines += [line for text in found.preview.doubts for line in ("", f"doubt: {text}")]
+    lines += [line for text in about_data(found) for line in ("", text)]
     lines += ["", POWER_HEAD] if found.power else []
     lines += [f"  {line}" for line in power_lines(found)]
     lines += [f"  {text}" for text in rough(found)]
     return [*lines, "", size(found)]
+
+
+def about_data(found: Found) -> list[str]:
+    """What to know of the images: what was doubted, what their card warns of, and rows that were left out."""
+    card = found.prepared.population.card
+    left = card.left_out[:LEFT_OUT]
+    more = len(card.left_out) - len(left)
+    return [
+        *(f"doubt: {text}" for text in found.preview.doubts),
+        *(f"data: {text}" for text in card.known_faults),
+        *(f"left out: {text}" for text in left),
+        *([f"left out: and {more:,} more, which the report lists"] if more else []),
+    ]
 
 
 def power_lines(found: Found) -> list[str]:

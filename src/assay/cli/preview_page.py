@@ -6,7 +6,18 @@ import base64
 from html import escape
 from pathlib import Path
 
-from assay.cli.preview import POWER_HEAD, Found, association, core_line, cross_table, power_lines, rough, size, told_of
+from assay.cli.preview import (
+    POWER_HEAD,
+    Found,
+    about_data,
+    association,
+    core_line,
+    cross_table,
+    power_lines,
+    rough,
+    size,
+    told_of,
+)
 from assay.cli.preview_confounders import visibility_table
 from assay.shifts.environment import Achieved
 from assay.store.files import Row, write_text
@@ -27,7 +38,7 @@ def write_preview(found: Found) -> Path:
     spec = found.prepared.spec
     sheets = {str(row["environment"]): row for row in found.preview.pictures if row["kind"] == "sheet"}
     parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]
-    parts += [_paragraph(f"Doubt: {text}") for text in found.preview.doubts]
+    parts += [_paragraph(f"{text[:1].upper()}{text[1:]}") for text in about_data(found)]
     parts += [_paragraph(core_line(found))]
     for shown in found.preview.environments:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.core.dose import dose_axis
+from assay.core.measures import range_of
 from assay.core.spec import StudySpec
 from assay.execution.contrasts import Pair, pairs
 from assay.shifts.population import Population
@@ -46,6 +47,9 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
     if math.isnan(difference):
         return {**entry, "reason": f"{spec.seeds} seeds, {counts} patients by class: too few for an interval"}
+    low, high = range_of(stated.measure)
+    if difference > high - low:
+        return {**entry, "reason": "no difference that there can be: too few patients or seeds"}
     return {**entry, "detectable": round(difference, 3)}
 
 

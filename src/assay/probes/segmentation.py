@@ -18,7 +18,6 @@ from assay.probes.performance import measured, taken
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
-from assay.stats.map_measures import LEVELS
 
 
 class _OfMaps:
@@ -167,7 +166,6 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
     read, model = reading.read(environment), reading.model
     threshold = 0.5 if model.threshold is None else model.threshold
     maps = dict(read.maps)
-    if maps:
-        operating = model.operating or (np.nan,) * len(LEVELS)
-        maps["operating"] = np.tile(operating, (len(environment), 1))
+    if maps and model.operating:
+        maps["operating"] = np.tile(model.operating, (len(environment), 1))
     return Answers(read.logits, environment.table.target, threshold, maps=maps)

@@ -24,7 +24,7 @@ from assay.recipes.run import Run
 from assay.recipes.selection import youden_threshold
 from assay.stats.map_measures import LEVELS
 from assay.stats.maps import threshold_at
-from assay.stats.rows import SILENT
+from assay.stats.rows import LOUD, SILENT
 
 _BATCHES_LOOKED_AT = 4
 
@@ -137,9 +137,15 @@ def _judge_maps(run: Run, selected: int) -> Verdict:
     constant = f"constant output: the logits differ by at most {spread:.1e} between places"
     collapsed = constant if spread < CONSTANT_LOGIT else None
     operating = tuple(one.value for one in reached)
-    return Verdict(selected, None, math.nan, collapsed, operating=operating, finding=_silent(found["half_area"]))
+    return Verdict(
+        selected, None, math.nan, collapsed, operating=operating, finding=_extreme(found["half_area"], found["pixels"])
+    )
 
 
-def _silent(area: Int[np.ndarray, " n"]) -> str:
-    """What is said of a network that calls no pixel lesion. It has not collapsed: it may rank pixels well."""
-    return "" if area.any() else f"{SILENT} in any of {len(area)} validation images at p = .5"
+def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> str:
+    """What is said of a network that calls no pixel lesion, or nearly all of every image. It has not collapsed: it may
+    rank pixels well.
+    """
+    if not area.any():
+        return f"{SILENT} in any of {len(area)} validation images at p = .5"
+    return f"{LOUD} in each of {len(area)} validation images at p = .5" if (area > 0.9 * pixels).all() else ""

@@ -144,7 +144,12 @@ def _title(called: str, rows: Sequence[Row], against: str) -> str:
     counted = [row for row in rows if not row["exploratory"]] or rows
     shown = sum(row["conclusion"] in DIFFERS for row in counted)
     equal = sum(row["conclusion"] == "equivalent" for row in counted)
+    lost = sum(row["conclusion"] == "undefined" for row in counted)
     alike = f", {equal} showed equivalence" if equal else ""
+    alike += f", {lost} could not be tested" if lost else ""
+    if lost == len(counted):
+        of = count(lost, "comparison")
+        return f"{called[:1].upper()}{called[1:]} compared with {against}: {of} that could not be tested"
     if len(counted) == 1:
         was = "equivalence was shown" if equal else f"a difference was {'' if shown else 'not '}shown"
         return f"{called[:1].upper()}{called[1:]} compared with {against}: {was}"

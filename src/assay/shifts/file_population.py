@@ -169,8 +169,8 @@ class FilePopulation:
         """
         try:
             table = self.choose(environment, positions, seed)
-        except AssociationError as error:
-            raise AssociationError(f"environment '{name}': {error}") from error
+        except (AssociationError, DataError) as error:
+            raise type(error)(f"environment '{name}': {error}") from error
         if amount:
             table = self._amount(name, environment, table, seed)
         shown = self.show(name, environment, table, seed, len(positions))
@@ -199,7 +199,10 @@ class FilePopulation:
         if environment.crop:
             allowed = allowed.take(self._crops.has_window(allowed))
             if not len(allowed):
-                raise DataError(f"none of {len(positions)} rows has a lesion and a window of half its side without one")
+                raise DataError(
+                    f"none of {len(positions)} rows has a lesion and a window of half its side without one; if masks "
+                    "are the wrong way round, data.mask_inverted says so"
+                )
         ties = _row_ties(environment)
         return allowed.take(choose(allowed, ties, seed).positions) if ties else allowed
 

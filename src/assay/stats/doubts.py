@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from assay.stats.dose_rows import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.format import count, in_words, listed, number, p_value
-from assay.stats.rows import FIRST_SIGN_UNDER, SHOWN, SILENT, Row, Sentence, mapping, numeric, text_of, under_seeds
+from assay.stats.rows import (
+    FIRST_SIGN_UNDER,
+    LOUD,
+    SHOWN,
+    SILENT,
+    Row,
+    Sentence,
+    mapping,
+    numeric,
+    text_of,
+    under_seeds,
+)
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001
@@ -64,17 +75,17 @@ def _trials(trials: Sequence[Row]) -> list[Sentence]:
     lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
     done = any(row.get("status") == "done" for row in trials)
     none = [Sentence("doubt", "none collapsed or diverged", "ok", "trials")] if done else []
-    return [finished, *(lost or none), *_silent(trials)]
+    return [finished, *(lost or none), *_extreme(trials, SILENT, "any"), *_extreme(trials, LOUD, "every")]
 
 
-def _silent(trials: Sequence[Row]) -> list[Sentence]:
-    """Segmentations that call nothing: quiet for another reason than that they tell lesions from what is healthy."""
-    rows = [row for row in trials if row.get("status") == "done" and text_of(row, "reason").startswith(SILENT)]
+def _extreme(trials: Sequence[Row], what: str, where: str) -> list[Sentence]:
+    """Segmentations that call nothing or nearly everything: quiet, or loud, without telling lesions from the rest."""
+    rows = [row for row in trials if row.get("status") == "done" and text_of(row, "reason").startswith(what)]
     if not rows:
         return []
     text = (
-        f"{len(rows)} of {count(len(trials), 'trial')} ({_named(rows)}): the network {SILENT} in any validation image "
-        "at p = .5; kept in means"
+        f"{len(rows)} of {count(len(trials), 'trial')} ({_named(rows)}): the network {what} in {where} validation "
+        "image at p = .5; kept in means"
     )
     return [Sentence("doubt", text, "warn", "trials")]
 

@@ -87,7 +87,7 @@ def _lesions(level: float | None, answers: Answers) -> Terms:
     threshold = _threshold(answers, level)
     hits = maps.lesion_hits(answers.maps["lesion_score"], answers.maps["floor"], threshold)
     found, there = np.nansum(hits, axis=1), (~np.isnan(hits)).sum(axis=1)
-    return _unless_censored(Terms(found, there * 1.0, "no lesion"), threshold, level)
+    return _unless_censored(Terms(found, there * 1.0, "no lesion"), threshold, level, answers)
 
 
 def _stray(answers: Answers) -> Terms:
@@ -100,7 +100,8 @@ def _called(level: float | None, answers: Answers) -> Terms:
     """The share of lesion-free images in which a component of the smallest area stands."""
     threshold = _threshold(answers, level)
     called = answers.maps["area_score"][:, _AREA] >= threshold
-    return _unless_censored(_mean(called * 1.0, answers.maps["truth"] == 0, _NO_FREE), threshold, level)
+    terms = _mean(called * 1.0, answers.maps["truth"] == 0, _NO_FREE)
+    return _unless_censored(terms, threshold, level, answers)
 
 
 def _wrong_area(answers: Answers) -> Terms:
@@ -112,13 +113,16 @@ def _wrong_area(answers: Answers) -> Terms:
 def _threshold(answers: Answers, level: float | None) -> Float[np.ndarray, " n"]:
     if level is None:
         return np.zeros(len(answers.target))
-    return answers.maps["operating"][:, LEVELS.index(level)]
+    operating = answers.maps.get("operating")
+    return np.full(len(answers.target), np.nan) if operating is None else operating[:, LEVELS.index(level)]
 
 
-def _unless_censored(terms: Terms, threshold: np.ndarray, level: float | None) -> Terms:
+def _unless_censored(terms: Terms, threshold: np.ndarray, level: float | None, answers: Answers) -> Terms:
     if not np.isnan(threshold).any():
         return terms
     nothing = np.zeros(len(threshold))
+    if "operating" not in answers.maps:
+        return Terms(nothing, nothing, "no threshold was set on validation lesions: the model came without")
     return Terms(nothing, nothing, f"censored: no threshold finds {level:.0%} of the validation lesions")
 
 

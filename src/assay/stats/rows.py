@@ -92,6 +92,7 @@ FIRST_SIGN_UNDER = 5
 """A difference shown on fewer seeds is called a first sign: three may agree by chance, and their spread is all there is
 to tell by. A sign-flip test of four cannot fall under .125."""
 SILENT = "calls no pixel lesion"
+LOUD = "calls over nine tenths of the pixels lesion"
 """How the finding on a trained segmentation begins that says lesion nowhere."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""

@@ -400,7 +400,22 @@ def test_stems_without_a_partner_are_refused(tmp_path: Path) -> None:
         "lesion-free or leave-out"
     ) in text
     assert "file 3 'images/2.png': 2 masks have its stem" in text
-    assert "1 masks belong to no image" in load(folder, table="", skip_bad_rows=True).card.known_faults
+    faults = load(folder, table="", skip_bad_rows=True).card.known_faults
+    assert "1 masks belong to no image, first 9.png" in faults
+
+
+def test_a_misnamed_mask_does_not_make_its_image_free_of_lesions(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for at in range(3):
+        save(folder / "images" / f"{at}.png", noise(at))
+        save(folder / "masks" / f"{at}.png", blob())
+    (folder / "masks" / "1.png").rename(folder / "masks" / "1_mask.png")
+    with pytest.raises(DataError) as caught:
+        load(folder, table="", unmasked="lesion-free")
+    assert str(caught.value) == (
+        "masks/ has 1 masks of no image, first 1_mask.png, while 1 images have no mask, first 1: what is free of "
+        "lesions cannot be told from what is misnamed; give a mask its image's stem, or take it away"
+    )
 
 
 def test_places_of_a_spec_that_are_not_there(tmp_path: Path) -> None:

@@ -69,6 +69,18 @@ def test_a_column_called_lesion_is_the_target_where_there_is_one(tmp_path: Path)
     assert dataset.table.factors == ()
 
 
+@pytest.mark.parametrize("words", [("absent", "present"), ("no", "yes"), ("0", "1")])
+def test_a_column_that_says_lesion_or_none_is_the_target_and_a_factor(tmp_path: Path, words: tuple[str, str]) -> None:
+    shown = [at % 2 for at in range(N)]
+    masks = [f"m{at}.png" for at in shown]
+    folder = small_set(tmp_path / "set", extra={"mask": masks, "lesion": [words[at] for at in shown]})
+    for at in range(2):
+        save(folder / f"m{at}.png", at * blob())
+    table = load(folder, target="lesion", mask="mask").table
+    assert table.classes == ("absent", "present")
+    assert table.target.tolist() == table.columns["lesion"].tolist() == shown
+
+
 @pytest.mark.parametrize("fields", [{"target": "lesion"}, {"factors": {"lesion": FactorSpec(kind="categorical")}}])
 def test_a_column_of_absent_and_present_must_say_what_the_masks_show(tmp_path: Path, fields: dict[str, Any]) -> None:
     folder = small_set(
@@ -158,11 +170,22 @@ def test_one_mask_in_many_files_is_one_mask(tmp_path: Path, way: str) -> None:
 
 def test_an_inverted_set_is_warned_of_and_turned(tmp_path: Path) -> None:
     folder = masked(tmp_path / "set", {at: 255 - blob() for at in range(N)})
-    told = "lesions cover over half of 8 of 8 images: if that is the rest, write data.mask_inverted: true"
+    told = "lesions cover over half of 8 of 8 images with one: if that is the rest, write data.mask_inverted: true"
     assert told in load(folder, mask="mask").card.known_faults
     turned = load(folder, mask="mask", mask_inverted=True)
     assert not any("cover over half" in fault for fault in turned.card.known_faults)
     np.testing.assert_array_equal(labels(turned), np.stack([blob() > 0] * N))
+
+
+def test_images_without_a_lesion_do_not_hide_that_masks_are_inverted(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for at in range(20):
+        save(folder / "images" / f"{at}.png", noise(at))
+        if at < 10:
+            save(folder / "masks" / f"{at}.png", 255 - blob())
+    faults = load(folder, table="", unmasked="lesion-free").card.known_faults
+    assert any("lesions cover over half of 10 of 10 images with one" in fault for fault in faults)
+    assert "10 images without a mask count as free of lesions" in faults
 
 
 def test_padding_does_not_hide_that_masks_are_inverted(tmp_path: Path) -> None:

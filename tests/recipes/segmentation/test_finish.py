@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -50,8 +51,17 @@ def test_a_network_that_calls_nothing_is_told_so_and_has_not_collapsed(verdict_w
     assert found.finite
 
 
-def test_one_that_calls_a_pixel_is_not(verdict_with: Any) -> None:
-    assert verdict_with(0.01, -20.0).finding == ""
+def test_one_that_calls_nearly_everything_is_told_so_too(verdict_with: Any) -> None:
+    found = verdict_with(0.01, -20.0)
+    assert found.finding == "calls over nine tenths of the pixels lesion in each of 12 validation images at p = .5"
+    assert found.collapsed is None
+
+
+def test_one_that_calls_some_pixels_is_not() -> None:
+    pixels = np.full(2, 100)
+    assert _extreme(np.array([0, 1]), pixels) == ""
+    assert _extreme(np.array([90, 100]), pixels) == ""
+    assert _extreme(np.array([91, 100]), pixels).endswith("in each of 2 validation images at p = .5")
 
 
 def test_one_that_says_the_same_everywhere_has_collapsed(verdict_with: Any) -> None:

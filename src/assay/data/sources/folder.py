@@ -21,7 +21,7 @@ from assay.data.sources.masks import meaning_of
 from assay.data.sources.pairs import image_files, paired
 from assay.data.sources.paths import expand, inside
 from assay.data.sources.problems import Problem, Unreadable, shown
-from assay.data.sources.row_masks import leave_out_unmasked, row_masks
+from assay.data.sources.row_masks import leave_out_unmasked, row_masks, unmasked
 from assay.data.sources.table import Table, absent, read_table
 
 BY_MASK = "present where the mask shows a lesion"
@@ -71,12 +71,29 @@ def list_table(spec: DataSpec) -> Listing:
         columns=columns,
         problems=read.problems,
         facts=facts,
-        warnings=(*(() if spec.patient else (OWN_PATIENT,)), *(coco.warnings if coco else ())),
+        warnings=(
+            *(() if spec.patient else (OWN_PATIENT,)),
+            *(coco.warnings if coco else ()),
+            *(() if masks is None else unmasked(masks, spec)),
+        ),
         header=table.header,
         meaning=coco.meaning if coco else meaning_of(spec),
         boxes=None if spec.boxes is None else read_boxes(folder, spec.boxes, names),
     )
-    return leave_out_unmasked(listing.drop(problems)[0], spec)
+    return leave_out_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
+
+
+def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
+    """Where a column `lesion` of absent and present, or of no and yes, is the target of images with masks, it is what
+    the masks say, and a factor by which environments can choose as well. Other meanings of the word are free.
+    """
+    plain = listing.classes in (LESION.levels, (f"not {LESION.name}", LESION.name))
+    if spec.target != LESION.name or listing.masks is None or listing.target is None or not plain:
+        return listing
+    if any(factor.name == LESION.name for factor in listing.factors):
+        return replace(listing, classes=LESION.levels)
+    columns = {**listing.columns, LESION.name: listing.target}
+    return replace(listing, classes=LESION.levels, factors=(*listing.factors, LESION), columns=columns)
 
 
 def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
@@ -122,7 +139,7 @@ def list_stems(spec: DataSpec) -> Listing:
         if not (folder / part).is_dir():
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
     pairs = paired(folder / "images", folder / "masks", folder, spec.unmasked == "refuse")
-    warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings)
+    warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings, *unmasked(pairs.masks, spec))
     listing = _plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,))
     listing = replace(listing, masks=pairs.masks, meaning=meaning_of(spec))
     return leave_out_unmasked(listing.drop(pairs.problems)[0], spec)

@@ -108,14 +108,17 @@ def told_of(
     lost = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
     warnings = [f"{lost:,} images have lesions too small to be seen at {size} px: raise data.size"] if lost else []
     counts = np.zeros(len(meaning.kinds) + 1, dtype=np.int64)
-    large = 0
+    shown = large = 0
     for at, (width, height) in zip(rows.tolist(), native.tolist(), strict=True):
         pixels = np.bincount(array[at].ravel(), minlength=len(counts))
         counts += pixels > 0
         box = placed(height, width, size)
+        shown += bool(pixels[1:].any())
         large += int(pixels[1:].sum() > _MOST * box.height * box.width)
-    if len(rows) >= _LEAST and large >= _NEARLY_ALL * len(rows):
+    if shown >= _LEAST and large >= _NEARLY_ALL * shown:
         undo = "take out data.mask_inverted" if meaning.inverted else "write data.mask_inverted: true"
-        warnings.append(f"lesions cover over half of {large:,} of {len(rows):,} images: if that is the rest, {undo}")
+        warnings.append(
+            f"lesions cover over half of {large:,} of {shown:,} images with one: if that is the rest, {undo}"
+        )
     several = [f"{kind} in {count:,} images" for kind, count in zip(meaning.kinds, counts[1:].tolist(), strict=True)]
     return ([", ".join(several)] if len(several) > 1 else []), warnings

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.core.errors import DataError
 from assay.data.sources.problems import Problem
 
 SUFFIXES = frozenset(
@@ -52,8 +53,15 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
             problems.append(Problem(number, names[at], what, "keep one of them"))
         elif stem not in found and all_masked:
             problems.append(Problem(number, names[at], "no mask has its stem: lesion-free, or not labelled?", UNMASKED))
-    orphans = len(set(found) - set(stems))
-    warnings = (f"{orphans} masks belong to no image",) if orphans else ()
+    orphans = sorted(path.name for stem in found.keys() - set(stems) for path in found[stem])
+    lacking = [stem for stem in stems if stem not in found]
+    if orphans and lacking and not all_masked:
+        raise DataError(
+            f"{masks.name}/ has {len(orphans):,} masks of no image, first {orphans[0]}, while {len(lacking):,} images "
+            f"have no mask, first {lacking[0]}: what is free of lesions cannot be told from what is misnamed; give a "
+            "mask its image's stem, or take it away"
+        )
+    warnings = (f"{len(orphans):,} masks belong to no image, first {orphans[0]}",) if orphans else ()
     chosen = tuple(found[stem][0] if stem in found else None for stem in stems)
     return Pairs(tuple(files), names, chosen, problems, warnings, others)
 

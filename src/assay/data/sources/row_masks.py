@@ -49,6 +49,14 @@ def _of_cell(folder: Path, spec: DataSpec, cell: str) -> MaskAt:
     return inside(folder, cell) if spec.mask_format == "file" else runs(cell, spec.mask_format)
 
 
+def unmasked(masks: Sequence[object], spec: DataSpec) -> tuple[str, ...]:
+    """How many images without a mask count as free of lesions, for the card."""
+    without = sum(mask is None for mask in masks)
+    if spec.unmasked != "lesion-free" or not without:
+        return ()
+    return (f"{without:,} images without a mask count as free of lesions",)
+
+
 def leave_out_unmasked(listing: Listing, spec: DataSpec) -> Listing:
     """The listing without images that have no mask, counted, if the spec leaves them out."""
     if spec.unmasked != "leave-out" or listing.masks is None:
