@@ -13,7 +13,7 @@ from torch import nn
 
 from assay.core.parsing import parse_study
 from assay.data.cache import ArrayCache
-from assay.recipes.finish import Verdict, finish
+from assay.recipes.finish import Verdict, _extreme, finish
 from assay.recipes.run import begin
 from assay.shifts.population import open_population
 
