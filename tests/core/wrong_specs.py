@@ -200,6 +200,8 @@ EDITS: dict[str, tuple[str, str]] = {
         RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
         f"{FILES}\nenvironments: {{train: {{}}, same: {{crop: lesion-free}}, reversed: {{}}}}\n",
     ),
+    "crops of another name": ("reversed: {association", "reversed: {crop: lesion_free, association"),
+    "columns where there is no table": (DATA, FILES.replace("target: ill, patient: who", "table: '', mask: outline")),
     "training on crops": ("train: {association", "train: {crop: lesion-free, association"),
     "rows that are tested only by no factor": (
         RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],

@@ -96,7 +96,13 @@ def _texts(value: Any) -> Any:
 
 def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> None:
     """Every column that the spec names stands in the header of the table."""
-    if not data.table or is_coco(data):
+    if not data.table:
+        for name in ("mask", "patient", "pixel_size"):
+            if column := getattr(data, name):
+                what = "names a column, and images/ beside masks/ come without a table"
+                problems.add((*keys, name), column, what, "leave it out, or name a CSV of the folder in data.table")
+        return
+    if is_coco(data):
         return
     path = filled(data.folder, problems.document.folder) / data.table
     if not path.is_file():

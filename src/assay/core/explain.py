@@ -83,7 +83,8 @@ def describe(annotation: Any, metadata: list[Any] | None = None) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe(part, extra) for part in arguments if part is not type(None))
     if origin is Literal:
-        return "one of " + ", ".join(str(part) for part in arguments)
+        named = [str(part) for part in arguments if part != ""]
+        return "one of " + ", ".join(named) if len(named) > 1 else f"'{named[0]}', or nothing"
     if origin in (tuple, list) or annotation in (tuple, list):
         inner = [part for part in arguments if part is not Ellipsis]
         return f"a list, each {describe(inner[0])}" if inner else "a list"
