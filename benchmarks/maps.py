@@ -5,7 +5,8 @@
 
 Overlap and lesion-free scores: counts and components at every threshold of the grid, the areas that image-level false
 positives need, greatest logit and mean of the top 1 %. The peers label every image at every threshold. Asked for is
-10 times the faster of them. They know the plane of threshold x minimum area at those thresholds; Assay's is exact at every one.
+10 times the faster of them. They know the plane of threshold x minimum area at those thresholds; Assay's is exact
+at every one.
 Surfaces: MONAI's three functions, image by image, against `surfaces`. Asked for is 5 times, within 1e-5.
 Calibration and all columns stand beside, without a peer. One thread for both; times are the processor's, and a ratio is
 of one repetition, in which both took turns.
