@@ -123,7 +123,7 @@ def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str
     of += f" with {against[0]}" if len(against) == 1 else ""
     alike = f", {equal} showed equivalence" if equal else ""
     lost = conclusions.count("undefined")
-    alike += f", {lost} could not be tested" if lost else ""
+    alike += f", {lost} could not be tested" if lost and not shown else ""  # else the doubts alone tell it
     if all(kind == "undefined" for kind in conclusions):
         return f"{of}, none could be tested; the first: {told[:1].lower()}{told[1:]}"
     sure = main.get("conclusion") in SHOWN
