@@ -103,13 +103,14 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
     """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called.
 
     environment: the images that the recipes' models were not trained on, in the first fold of the first seed. Empty
-    where recipes lost their first seed, so that these are others for each.
+    in folds where recipes lost their first seed, so that these are others for each.
     """
     panel = panels[0]
     if panel.tested is None or panel.fold is None:
         return {}
     mine = panel.tested[0] & (panel.fold[0] == 0)
-    if len(environment) != mine.sum() or any(other.numbers[0] != panel.numbers[0] for other in panels):
+    others = not mine.all() and any(other.numbers[0] != panel.numbers[0] for other in panels)
+    if len(environment) != mine.sum() or others:
         return {}
     lesion = panel.target[mine] == 1
     dice = np.mean([_dice(one)[mine] for one in panels], axis=0)
