@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import timm
 import torch
 import yaml
@@ -228,6 +230,23 @@ def test_the_tutorial_on_healthy_patients_runs(
     told = Path("runs/quiet/report.html").read_text(encoding="utf-8")
     for section in ("False alarms in healthy by threshold and area", "What each outlines"):
         assert section in told
+
+
+def test_a_network_that_one_has_is_asked_whether_it_is_quiet(
+    outlined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/quiet.md", "python")
+    monkeypatch.chdir(outlined)
+    monkeypatch.setenv("ASSAY_CACHE", str(outlined / "cache"))
+    shutil.copytree("my-images", "my-validation")
+    network = smp.Unet("resnet18", encoder_weights=None, classes=1)
+    torch.save(network.state_dict(), "my-network.pt")
+    held: dict[str, Any] = {}
+    exec(compile(block, "quiet.md", "exec"), held)
+    found = held["found"].query("factor == '' and group == '' and level == ''").set_index(["environment", "measure"])
+    assert found.loc[("lesions", "lesion-sensitivity-at-90"), "value"] >= 0.9  # on the images that set the threshold
+    assert 0 <= found.loc[("healthy", "false-positive-rate-at-90"), "value"] <= 1
+    assert "false-positive-rate-at-90" in capsys.readouterr().out
 
 
 def test_the_tutorial_shows_the_built_in_study() -> None:

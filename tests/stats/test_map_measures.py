@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from assay.core.measures import ON
 from assay.maps import summarise
 from assay.stats.compare import contrast
 from assay.stats.influence import Answers
@@ -221,3 +222,18 @@ def test_recipes_that_are_alike_are_equivalent_within_a_stated_margin_and_others
     assert abs(other.value) > 0.05
     assert other.equivalence_p > 0.9
     assert other.p < 0.001
+
+
+@pytest.mark.parametrize("measure", OF_MAPS, ids=lambda one: one.name)
+def test_what_a_measure_needs_is_what_makes_it_defined(measure: Measure) -> None:
+    """`ON` refuses contrasts by it: it must say of each measure neither more nor less than is so."""
+    needs, everything = ON.get(measure.name), three_images()
+    everything.maps["operating"][:] = 0.0
+    for with_lesion, lacking in ((True, "no lesions"), (False, "lesions")):
+        among = everything.target == int(with_lesion)
+        own = Answers(
+            everything.logits[among],
+            everything.target[among],
+            maps={name: column[among] for name, column in everything.maps.items()},
+        )
+        assert np.isnan(value(measure.name, own).value) == (needs in (lacking, "both")), lacking

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+Among = Literal["both", "lesions", "no lesions"]
+"""Images that a measure needs: of two classes at least, with a lesion, without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,23 @@ MEASURES: dict[str, MeasureName] = {
     "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),
 }
 
+
+_OF_BOTH = (*_BY_SCORE, "auroc", "auroc-macro", "auroc-referable", "average-precision", "somers-d")
+_DEFINED_ON_ANY = ("dice-skip", "dice-one", "dice-zero", "dice-smoothed", "false-positives-per-image",
+                   "pixel-calibration-error", "pixel-calibration-error-background")  # fmt: skip
+_OF_LESIONS = (
+    *(name for name in _OVERLAP if name not in _DEFINED_ON_ANY),
+    *NATIVE,
+    *(name for name in _MATCHED if name.startswith("lesion")),
+    "free-response-area",
+)
+_OF_FREE = ("false-positive-rate", "false-positive-area", *(name for name in _MATCHED if name.startswith("false")))
+ON: dict[str, Among] = {
+    **dict.fromkeys(_OF_BOTH, "both"),
+    **dict.fromkeys(_OF_LESIONS, "lesions"),
+    **dict.fromkeys(_OF_FREE, "no lesions"),
+}
+"""Measures that are undefined where no image of some class is tested: which images they need."""
 
 SHARES = tuple(name for name, ends in _PERFORMANCE.items() if ends == (0.0, 1.0))
 """Measures of performance from 0 to 1, which a probit scale can hold."""

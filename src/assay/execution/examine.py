@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,19 @@ from assay.core.spec import StudySpec
 from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, default_cache_root, untold
 from assay.execution.device import computing_on
-from assay.probes.probe import Model
-from assay.probes.reading import ReadingError, evaluating
+from assay.probes.probe import Model, Request
+from assay.probes.reading import ModelReading, ReadingError, evaluating
 from assay.probes.run import run_probes
-from assay.recipes.untyped import named_layers
-from assay.shifts.environment import Scene
+from assay.recipes.selection import youden_threshold
+from assay.recipes.untyped import named_layers, tensor_of
+from assay.shifts.environment import Environment, Scene
 from assay.shifts.population import open_population
 from assay.stats.format import listed
+from assay.stats.map_measures import LEVELS
+from assay.stats.maps import threshold_at
 from assay.store.files import Row
 
+_VALIDATION = "validation"
 OF_LAYERS = ("decodability", "representation")
 """Probes that look at layers alone."""
 
@@ -36,6 +40,7 @@ def examine(
     probes: Sequence[str | Mapping[str, Any]],
     environments: Mapping[str, Any],
     *,
+    validation: Mapping[str, Any] | None = None,
     task: Task = "classification",
     skip_bad_rows: bool = False,
     told: Told = untold,
@@ -43,18 +48,46 @@ def examine(
     """What probes measure of a model, one row each: the probe's name, then the fields of `Measurement`.
 
     data, probes, environments: as in a study, but that all environments are tested on and no row is trained on.
+    validation: as `data`, images that set the model's thresholds (`_with_thresholds`).
     Raises SpecError and DataError as a study does, and ReadingError where the model cannot take the images.
     """
     spec = _as_study(data, probes, environments, task)
     _require_layers(model, spec)
     cache = ArrayCache(default_cache_root(), told)
-    population = open_population(spec.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
-    scene = population.scene(spec.points[0].tests, model.seed)
+
+    def scene_of(asked: StudySpec) -> Scene:
+        opened = open_population(asked.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
+        return opened.scene(asked.points[0].tests, model.seed)
+
+    scene = scene_of(spec)
     built = {probe.label: build("probe", probe.name, probe.params) for probe in spec.probes}
     with computing_on(model.device):
         _require_fit(model, scene)
+        if validation is not None:
+            alone = scene_of(_as_study(validation, ("performance",), {_VALIDATION: {}}, task))
+            model = _with_thresholds(model, alone.environment(_VALIDATION), task)
         result = run_probes(model, scene, built)
     return [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
+
+
+def _with_thresholds(model: Model, environment: Environment, task: Task) -> Model:
+    """The model with the thresholds that a trial would take from these images: of two classes Youden's, of a
+    segmentation those at which it finds the stated shares of their lesions.
+    """
+    if model.threshold is not None:
+        raise SpecError("threshold and validation: give one; validation images set the threshold")
+    answers = ModelReading(model, [Request(environment)]).read(environment)
+    if task == "segmentation":
+        reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
+        return replace(model, operating=tuple(one.value for one in reached))
+    targets = environment.table.target
+    threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
+    if threshold is None:
+        raise SpecError(
+            "validation: a threshold is set between two classes, and its images have "
+            f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
+        )
+    return replace(model, threshold=threshold)
 
 
 def _as_study(

@@ -100,7 +100,8 @@ def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
 
 
 def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]:
-    """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called.
+    """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called; a
+    random one alone where all have the same value.
 
     environment: the images that the recipes' models were not trained on, in the first fold of the first seed. Empty
     in folds where recipes lost their first seed, so that these are others for each.
@@ -122,6 +123,8 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
         if len(order):
             random = int(generator(0, "outlines", of).integers(len(order)))
             picks = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0], "random": order[random]}
+            if score[order[0]] == score[order[-1]]:  # none is better than another
+                picks = {"random": order[random]}
             found |= {f"{of}, {called}": int(place[position]) for called, position in picks.items()}
     return found
 

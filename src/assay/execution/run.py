@@ -18,6 +18,7 @@ from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.explain import probe_reasons, reasons
 from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
 from assay.execution.leftovers import check_weights, sweep
+from assay.execution.measurable import check_measurable
 from assay.execution.progress import Stage, telling
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
 from assay.execution.starts import check_layers, check_starts
@@ -89,6 +90,7 @@ def prepare(
     device: as `choose_device` gives it. told: hears of images while they are read.
 
     Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`),
+    SpecError when its images cannot define what a contrast compares in it (`check_measurable`),
     WeightsError when a start cannot (`check_starts`), StoreError when weights that a new probe reads were not kept, and
     SpecError for a layer that no network has (`check_layers`).
     """
@@ -105,6 +107,7 @@ def prepare(
         return Prepared(spec, place, population, plan, (), 0, 0, 0, (), (), device)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
+    check_measurable(spec, population)
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))

@@ -151,7 +151,11 @@ def lost(tables: Tables) -> Sheet | None:
 
 
 def undefined(tables: Tables) -> Sheet | None:
-    """What was said of estimates beside their value, by reason: undefined, no interval, not converged."""
+    """What was said of estimates beside their value, by reason: undefined, no interval, not converged.
+
+    What no recipe has a value of stands last: a measure that a place cannot define, which is no failure.
+    """
+    defined = {_place(row) for row in tables.estimates if not math.isnan(numeric(row, "value"))}
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in tables.estimates:
         if row["reason"] and row["group"] not in WORST:
@@ -159,14 +163,23 @@ def undefined(tables: Tables) -> Sheet | None:
             kind = "undefined" if value != value else "has a value"
             reason = without_seeds(row["reason"], tables.trials)
             found.setdefault((measure_name(row["measure"]), kind, reason), []).append(row)
+
+    def nowhere(rows: Sequence[Row]) -> bool:
+        return not any(_place(row) in defined for row in rows)
+
     lines = [
         Line((words(measure), words(kind), words(reason), words(_places(rows)), amount(len(rows))))
-        for (measure, kind, reason), rows in sorted(found.items(), key=lambda item: -len(item[1]))
+        for (measure, kind, reason), rows in sorted(found.items(), key=lambda item: (nowhere(item[1]), -len(item[1])))
     ]
     source = [row for rows in found.values() for row in rows]
     heads = ("measure", "value", "why", "where", "estimates")
     caption = "Undefined or doubtful estimates"
     return sheet("reasons", caption, heads, lines, (source, schema.ESTIMATES)) if lines else None
+
+
+def _place(row: Row) -> tuple[str, ...]:
+    """What an estimate is of, whatever the recipe."""
+    return tuple(row[key] for key in ("measure", "environment", "factor", "level", "layer", "group"))
 
 
 def provenance(tables: Tables) -> Sheet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from assay.report.wording import plural
 from assay.store import schema
 
 T = TypeVar("T")
+_WIDEST = re.compile(r"the widest of \d+ (fall|rise)s")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Section:
 class Content:
     """All that the template shows. facts: the provenance. first: the figures of the first screen. measures: those there
     are estimates of. folds: whether images were tested in folds. dosed: whether there are doses. files: every
-    table whole.
+    table whole. chosen_widest: `fall` or `rise` where the answer tells of the widest of several, else empty.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Content:
     measures: frozenset[str]
     folds: bool
     dosed: bool
+    chosen_widest: str
     files: tuple[tuple[str, Download | None], ...]
 
 
@@ -88,12 +91,14 @@ def collect(root: Path) -> Content:
     ids |= {environments.id} if environments else set()
     facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
     name = facts.get("study", root.name)
+    said = sentences(tables, anchors, {key: id for key, id in contents.EVIDENCE.items() if id in ids})
+    widest = next((found[1] for one in said["answer"] if (found := _WIDEST.search(one.text))), "")
     return Content(
         name=name,
         question=facts.get("question", "") or name,
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
-        said=sentences(tables, anchors, {key: id for key, id in contents.EVIDENCE.items() if id in ids}),
+        said=said,
         first=_first(evidence),
         gallery=gallery(root, evidence),
         sections=sections,
@@ -102,6 +107,7 @@ def collect(root: Path) -> Content:
         provenance=account.provenance(tables),
         measures=frozenset(row["measure"] for row in tables.estimates),
         dosed=bool(tables.half_doses),
+        chosen_widest=widest,
         folds=any(row["fold"] for row in tables.trials),
         files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
     )

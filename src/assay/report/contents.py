@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from assay.core.measures import MEASURES as NAMED
 from assay.report.choosing import DIFFERS, WORST_GROUP, is_overall, worst_groups
 from assay.report.evidence import Evidence
 from assay.report.sheets import MOST, NONE, Cell, Line, Sheet, amount, estimated, figure, probability, sheet, words
@@ -86,7 +87,9 @@ def performance(evidence: Evidence) -> Sheet | None:
     found: dict[str, dict[str, Row]] = {}
     for row in rows:
         found.setdefault(row["recipe"], {})[row["environment"]] = row
-    worst = worst_groups(evidence, measure) or worst_groups(evidence, "accuracy")
+    worst = worst_groups(evidence, measure)
+    if not worst and measure in NAMED and NAMED[measure].probe == "performance":
+        worst = worst_groups(evidence, "accuracy")
     places = [column_places(own[name] for own in found.values() if name in own) for name in names]
     least = column_places(worst.values())
     lines = [

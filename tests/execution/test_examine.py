@@ -1,0 +1,105 @@
+"""A model that one has: which thresholds images of validation set, against values worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.data.sources.making import save, write_table
+from torch import nn
+
+import assay
+from assay.core.errors import SpecError
+
+SIDE = 16
+
+
+class Grey(nn.Module):
+    """Its logit of a pixel is twenty times the pixel above .3; of an image, that of its mean."""
+
+    def __init__(self, *, dense: bool) -> None:
+        super().__init__()
+        self.dense = dense
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 20 * ((images if self.dense else images.mean((1, 2, 3))) - 0.3)
+
+
+def squares(folder: Path, greys: list[int]) -> dict[str, Any]:
+    """Black images of which each shows a lesion, a square of one grey; the last one none, with a square of 200."""
+    rows: list[list[object]] = [["image", "mask"]]
+    for at, grey in enumerate([*greys, 200]):
+        pixels, mask = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+        pixels[4:10, 4:10] = grey
+        mask[4:10, 4:10] = 255 * (at < len(greys))
+        save(folder / f"{at}.png", pixels)
+        save(folder / f"m{at}.png", mask)
+        rows.append([f"{at}.png", f"m{at}.png"])
+    write_table(folder / "data.csv", rows)
+    return {"folder": str(folder), "target": "lesion", "mask": "mask", "size": SIDE}
+
+
+def plain(folder: Path, greys: dict[int, int]) -> dict[str, Any]:
+    """Images of one grey each, with their class."""
+    rows: list[list[object]] = [["image", "label"]]
+    for at, (grey, label) in enumerate(greys.items()):
+        save(folder / f"{at}.png", np.full((SIDE, SIDE), grey, np.uint8))
+        rows.append([f"{at}.png", label])
+    write_table(folder / "data.csv", rows)
+    return {"folder": str(folder), "target": "label", "size": SIDE}
+
+
+def measured(measure: str, **asked: Any) -> float:
+    found = assay.probe(progress=False, **asked)
+    (row,) = found.query(f"measure == '{measure}' and factor == '' and group == ''").to_dict("records")
+    return float(row["value"])
+
+
+def test_lesions_of_the_validation_set_the_thresholds_of_a_segmentation(tmp_path: Path) -> None:
+    """Nine of the ten are found down to a grey of 110, eight down to 120; the healthy image's square is greyer."""
+    given: dict[str, Any] = {
+        "module": Grey(dense=True),
+        "data": squares(tmp_path / "tested", [105, 115, 125, 150]),
+        "validation": squares(tmp_path / "validation", [100, 110, 120, 130, 140, 150, 160, 170, 180, 190]),
+        "probes": ["segmentation", "lesion-free"],
+        "task": "segmentation",
+    }
+    assert measured("lesion-sensitivity-at-80", **given) == 2 / 4
+    assert measured("lesion-sensitivity-at-90", **given) == 3 / 4
+    assert measured("lesion-sensitivity-at-95", **given) == 1
+    assert measured("false-positive-rate-at-90", **given) == 1
+    assert np.isnan(measured("lesion-sensitivity-at-90", **{**given, "validation": None}))
+
+
+def test_between_two_classes_they_set_the_one_that_parts_them_best(tmp_path: Path) -> None:
+    """Validation parts at a grey of 45, far below p = .5; there one of the two diseased test images is called."""
+    given: dict[str, Any] = {
+        "module": Grey(dense=False),
+        "data": plain(tmp_path / "tested", {10: 0, 20: 0, 50: 0, 30: 1, 60: 1}),
+        "validation": plain(tmp_path / "validation", {20: 0, 30: 0, 40: 0, 50: 1, 60: 1}),
+    }
+    assert measured("sensitivity", **given) == 1 / 2
+    assert measured("specificity", **given) == pytest.approx(2 / 3)
+    assert measured("sensitivity", **{**given, "validation": None}) == 0
+
+
+@pytest.mark.parametrize(
+    ("validation", "more", "said"),
+    [
+        ({20: 0, 30: 1, 40: 2}, {},
+         "validation: a threshold is set between two classes, and its images have 0, 1 and 2"),
+        ({20: 0, 30: 1}, {"threshold": 0.4},
+         "threshold and validation: give one; validation images set the threshold"),
+    ],
+)  # fmt: skip
+def test_what_cannot_set_a_threshold_is_said(
+    tmp_path: Path, validation: dict[int, int], more: dict[str, Any], said: str
+) -> None:
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, len(validation)))
+    data = plain(tmp_path / "tested", validation)
+    with pytest.raises(SpecError) as refused:
+        assay.probe(module, data, validation=plain(tmp_path / "set", validation), **more, progress=False)
+    assert str(refused.value) == said
