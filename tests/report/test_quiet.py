@@ -141,6 +141,15 @@ def test_the_region_of_both_is_shaded_and_the_caption_says_what_it_is() -> None:
     assert "95 % region of both together (Hotelling's, from the covariance" in figure.note
 
 
+def test_regions_are_not_drawn_where_one_would_fill_the_figure() -> None:
+    everywhere = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+    figure = trade(traded({"cross-entropy": REGION, "dice": everywhere}))
+    assert figure is not None
+    assert "fill-opacity" not in figure.wide
+    told = f"Bars: 95 % intervals; dots: seeds. 95 % regions of both together are not drawn: 1 of {len(LOSSES)} fill"
+    assert told in figure.note
+
+
 def test_without_false_alarms_there_is_nothing_to_trade() -> None:
     assert trade(evidence(estimates=both_budgets("dice", "lesions", DICE))) is None
     silent = traded({})

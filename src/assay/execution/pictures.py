@@ -22,7 +22,7 @@ from assay.store.files import Row
 
 COLUMNS = 8  # images a row of a sheet, one row per class
 LEAST_COLUMNS = 3
-SHOWN_PAIRS = 3
+SHOWN_PAIRS, LOOKED_AT = 3, 24
 FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
 GAP = 2
@@ -73,17 +73,19 @@ class Gallery:
     def pairs(
         self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]], called: str = ""
     ) -> list[Row]:
-        """Pairs of one factor: the same images with it low, with it high, and the difference.
+        """Pairs of one factor: the same images with it low, with it high, and the difference; the first it changes,
+        since where there is no lesion, its size changes nothing.
 
         logits: recipe -> row -> (logit when low, logit when high), where models have been read. called: what the
         captions call the factor, where not by its name.
         """
         called = called or factor
         low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
-        index = np.arange(min(SHOWN_PAIRS, len(low)))
+        index = np.arange(min(LOOKED_AT, len(low)))
         before, after = _pixels(low, index), _pixels(high, index)
+        seen = [bool((one != other).any()) for one, other in zip(before, after, strict=True)]
         pairs: list[Row] = []
-        for i in index.tolist():
+        for i in sorted(index.tolist(), key=lambda at: not seen[at])[:SHOWN_PAIRS]:
             by = amplification([before[i]], [after[i]])
             images = [before[i], after[i], _difference(before[i], after[i], by)]
             ends = [_value(environment, factor, i) for environment in (low, high)]

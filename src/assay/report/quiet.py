@@ -26,6 +26,8 @@ MATCHED = "false-positive-rate-at-90"
 QUIET = "false-positive-rate"
 CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
 OF_A_KIND = ("dice", "lesion-sensitivity", "false-positives-per-image")
+WIDE, GRID = 0.75, 24
+"""Share of the figure above which a region fills it, and points a side by which that is judged."""
 SHOWN_THRESHOLDS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
 """Logits at which the plane is shown; the file has all."""
 
@@ -44,17 +46,21 @@ def trade(evidence: Evidence, width: float = FULL) -> Figure | None:
     if len(spots) > SHOWN:
         spots = tuple(replace(spot, region=()) for spot in spots)  # so many shades would hide each other
     measure, across = trades[0]["up"], trades[0]["across"]
+    limits = _limits(spots, 0, bounds(across)), _limits(spots, 1, bounds(measure))
+    wide = sum(_covered(spot.region, *limits) > WIDE for spot in spots)
+    if wide:  # one shade over everything hides the others, and those alone would look the widest
+        spots = tuple(replace(spot, region=()) for spot in spots)
     field = Field(
         f"Dice in {trades[0]['across_environment']} (higher is better)",
         f"{axis_name(measure)}, in {trades[0]['up_environment']}",
-        _limits(spots, 0, bounds(across)),
-        _limits(spots, 1, bounds(measure)),
+        *limits,
         levels,
         evidence.outline.styles,
         spots,
     )
     title = f"{measure_name(measure).capitalize()} against {measure_name(across)}"
-    note = slice_note(evidence, f"Best is low and to the right. {_explained(spots)} {_front(spots)}", cut)
+    of = f"95 % regions of both together are not drawn: {wide} of {len(spots)} fill the figure. " if wide else ""
+    note = slice_note(evidence, f"Best is low and to the right. {_explained(spots)} {of}{_front(spots)}", cut)
     rows = [row for _, *both in pairs for row in both]
     return drawn("trade", title, note, field, rows, draw_field, width)
 
@@ -218,6 +224,20 @@ def _limits(spots: Sequence[Spot], axis: int, within: tuple[float, float]) -> tu
     points = [value for value, _, _ in shown] + [seed[axis] for spot in spots for seed in spot.seeds]
     ends = [end for _, low, high in shown for end in (low, high)]
     return limits(points, ends + [point[axis] for spot in spots for point in spot.region], within)
+
+
+def _covered(region: Sequence[tuple[float, float]], across: tuple[float, float], up: tuple[float, float]) -> float:
+    """The share of the figure that a region covers, from a grid of points."""
+    steps = [(at + 0.5) / GRID for at in range(GRID)]
+    points = [(across[0] + x * (across[1] - across[0]), up[0] + y * (up[1] - up[0])) for x in steps for y in steps]
+    return sum(_within(region, x, y) for x, y in points) / len(points)
+
+
+def _within(region: Sequence[tuple[float, float]], x: float, y: float) -> bool:
+    """Whether a ray from the point to the right crosses the outline an odd number of times."""
+    edges = zip(region, [*region[1:], *region[:1]], strict=True)
+    return bool(sum((a[1] > y) != (b[1] > y) and x < a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
+                    for a, b in edges) % 2)  # fmt: skip
 
 
 def _explained(spots: Sequence[Spot]) -> str:
