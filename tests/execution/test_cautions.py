@@ -172,3 +172,10 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     del values["cautions"]  # a folder of before they were kept
     path.write_text(json.dumps(values))
     assert kept(RunFolder(place.root)).cautions == ()
+
+
+def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    asked["data"]["split"] = {"column": "site", "means": {"A": "train", "B": "validation", "C": "test"}}
+    asked["environments"] = {"train": {}, "all": {}}
+    assert not [text for text in told(tmp_path, **asked) if "levels of" in text]

@@ -65,13 +65,16 @@ def _proxies(population: Population) -> Iterator[str]:
 def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
     said: dict[str, list[RecipePoint]] = {}
     seen: set[str] = set()
+    divided = spec.data.split.column  # which part a row is in: never trained on and tested
     for point in spec.points:
         key = "\n".join([point.train.model_dump_json(), *(one.model_dump_json() for one in point.tests.values())])
         if key in seen:
             continue
         seen.add(key)
         asked = [
-            factor for factor in population.factors if factor.role != "core" or factor.name not in point.train.where
+            factor
+            for factor in population.factors
+            if factor.name != divided and (factor.role != "core" or factor.name not in point.train.where)
         ]
         for text in _unseen_by(point, spec.first_seed, population, asked):
             said.setdefault(text, []).append(point)
