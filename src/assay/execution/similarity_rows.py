@@ -25,8 +25,12 @@ from assay.store.files import Row
 
 PROBE = "representation"
 CKA, PROCRUSTES, KAPPA = "cka", "procrustes", "kappa"
-BY_VECTOR: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"rsa": rsa_vector, "neighbours": neighbour_vector}
-"""Second opinions of the same layer, each an inner product of vectors."""
+BY_VECTOR: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    CKA: cka_vector,
+    "rsa": rsa_vector,
+    "neighbours": neighbour_vector,
+}
+"""Measures that are inner products of vectors. CKA is taken of all pairs of layers, second opinions of the same one."""
 OVERLAID = 250
 """Images that `procrustes` is taken on, at most: its cost grows with their cube."""
 
@@ -54,6 +58,18 @@ class Models:
     environment: str
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a recipe's models are likened by: made once, since it takes longer than likening does.
+
+    vectors: measure -> per fold [layers, s, m], see `BY_VECTOR`. laid: per fold, layer and seed the images that
+    `procrustes` is taken on, `narrowed`.
+    """
+
+    vectors: Mapping[str, tuple[Float[np.ndarray, "layers s m"], ...]]
+    laid: tuple[tuple[tuple[np.ndarray, ...], ...], ...]
+
+
 def recipe_pairs(spec: StudySpec) -> list[Pair]:
     """Each level of every axis with those that contrasts along it are against, else its first; others held."""
     found: dict[tuple[str, str], Pair] = {}
@@ -77,13 +93,13 @@ def similarity_rows(gathered: Gathered) -> list[Row]:
     compared = _Compared(gathered)
     pairs = [pair for pair in recipe_pairs(gathered.plan.spec) if compared.has(pair.a) and compared.has(pair.b)]
     points = {point.label: point for pair in pairs for point in (pair.b, pair.a)}
-    rows = [row for point in points.values() for row in compared.between_own_seeds(point)]
-    rows += [row for pair in sorted(pairs, key=lambda pair: pair.b.label) for row in compared.between(pair)]
-    return _concluded(rows)
+    crossed = [row for pair in sorted(pairs, key=lambda pair: pair.b.label) for row in compared.between(pair)]
+    own = [row for point in points.values() for row in compared.between_own_seeds(point)]
+    return _concluded([*own, *crossed])
 
 
 class _Compared:
-    """What is likened, each recipe's models read from disk once or twice and no more than three recipes held."""
+    """What is likened, no more than three recipes' activations held: pairs with one other in common come together."""
 
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
@@ -93,7 +109,7 @@ class _Compared:
                 self._units.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit.id)
         self._points = {point.label: point for point in gathered.plan.spec.points}
         self._models = lru_cache(maxsize=3)(self._read)
-        self._vectors = lru_cache(maxsize=3)(self._made)
+        self._prepared = lru_cache(maxsize=3)(self._made)
         self._own = cache(self._of_own)
 
     def has(self, point: RecipePoint) -> bool:
@@ -119,7 +135,8 @@ class _Compared:
             return
         at = [[models.seeds.index(seed) for seed in seeds] for models in (a, b)]
         own, others = self._own(pair.a.label), self._own(pair.b.label)
-        across = _products(self._vectors(pair.a.label), self._vectors(pair.b.label))
+        of_a, of_b = self._prepared(pair.a.label), self._prepared(pair.b.label)
+        across = _products(of_a.vectors[CKA], of_b.vectors[CKA])
         names, against = list(a.layers), list(b.layers)
         for i, layer in enumerate(names):
             for j, other in enumerate(against):
@@ -132,9 +149,9 @@ class _Compared:
                 else:
                     yield {**here, "value": between_seeds(crossed), "seeds": len(seeds)}
         for layer in (name for name in names if name in b.layers):
-            crossed = _second_opinions(a.layers[layer], b.layers[layer])
-            for measure, likeness in crossed.items():
-                ones, twos = (side[measure][of.index(layer)] for side, of in ((own, names), (others, against)))
+            places = names.index(layer), against.index(layer)
+            for measure, likeness in _second_opinions(of_a, of_b, *places).items():
+                ones, twos = (side[measure][place] for side, place in zip((own, others), places, strict=True))
                 parts = likeness[np.ix_(*at)], ones[np.ix_(at[0], at[0])], twos[np.ix_(at[1], at[1])]
                 here = _row(pair.axis, pair.a, pair.b, measure, layer, layer)
                 yield {**here, **_images(a), **asdict(beyond_seeds(*parts))}
@@ -189,20 +206,26 @@ class _Compared:
         environment = str(folder.record("probes", next(iter(kept.values()))[0])["params"].get("environment", NEUTRAL))
         return Models(tuple(shared), rows, layers, environment)
 
-    def _made(self, label: str) -> list[Float[np.ndarray, "layers s m"]]:
-        """Per fold the vectors of every layer and seed whose inner products are CKA."""
+    def _made(self, label: str) -> Prepared:
         models = self._models(label)
-        return [
-            np.array([[cka_vector(x) for x in by_fold[fold]] for by_fold in models.layers.values()])
-            for fold in range(len(models.rows))
-        ]
+        folds, layers = range(len(models.rows)), models.layers.values()
+        vectors = {
+            measure: tuple(np.array([[vector(x) for x in by_fold[fold]] for by_fold in layers]) for fold in folds)
+            for measure, vector in BY_VECTOR.items()
+        }
+        laid = tuple(tuple(tuple(_laid(x) for x in by_fold[fold]) for by_fold in layers) for fold in folds)
+        return Prepared(vectors, laid)
 
     def _of_own(self, label: str) -> dict[str, np.ndarray]:
         """Measure -> likeness of a recipe's own models: of CKA [layers, s, layers, s], of others [layers, s, s]."""
-        vectors = self._vectors(label)
-        by_layer = [_second_opinions(folds, folds) for folds in self._models(label).layers.values()]
-        found = {measure: np.array([one[measure] for one in by_layer]) for measure in (*BY_VECTOR, PROCRUSTES)}
-        return {CKA: _products(vectors, vectors), **found}
+        made = self._prepared(label)
+        by_layer = [_second_opinions(made, made, layer, layer) for layer in range(len(made.laid[0]))]
+        found = {measure: np.array([one[measure] for one in by_layer]) for measure in by_layer[0]}
+        return {CKA: _products(made.vectors[CKA], made.vectors[CKA]), **found}
+
+
+def _laid(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+    return narrowed(features[:: math.ceil(len(features) / OVERLAID)])
 
 
 def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndarray, "layers s layers s"]:
@@ -211,17 +234,17 @@ def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndar
     return np.mean(found, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
 
 
-def _second_opinions(
-    a: Sequence[Sequence[np.ndarray]], b: Sequence[Sequence[np.ndarray]]
-) -> dict[str, Float[np.ndarray, "s s"]]:
-    """Measure -> likeness of every seed of a to every seed of b at one layer, mean over folds."""
-    found: dict[str, list[np.ndarray]] = {measure: [] for measure in (*BY_VECTOR, PROCRUSTES)}
-    for ones, others in zip(a, b, strict=True):
-        for measure, vector in BY_VECTOR.items():
-            x, y = (np.array([vector(features) for features in side]) for side in (ones, others))
-            found[measure].append(x @ y.T)
-        x, y = ([narrowed(one[:: math.ceil(len(one) / OVERLAID)]) for one in side] for side in (ones, others))
-        found[PROCRUSTES].append(np.array([[procrustes(one, other) for other in y] for one in x]))
+def _second_opinions(a: Prepared, b: Prepared, layer: int, other: int) -> dict[str, Float[np.ndarray, "s s"]]:
+    """Measure -> likeness of every seed of a at one layer to every seed of b at another, mean over folds."""
+    found = {
+        measure: [x[layer] @ y[other].T for x, y in zip(a.vectors[measure], b.vectors[measure], strict=True)]
+        for measure in BY_VECTOR
+        if measure != CKA
+    }
+    found[PROCRUSTES] = [
+        np.array([[procrustes(x, y) for y in theirs[other]] for x in ours[layer]])
+        for ours, theirs in zip(a.laid, b.laid, strict=True)
+    ]
     return {measure: np.mean(folds, axis=0) for measure, folds in found.items()}
 
 
