@@ -9,6 +9,7 @@ mean over the 200 polyps. With a run folder, the same table of what was measured
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def main() -> None:
     parser.add_argument("run", type=Path, nargs="?", help="a run folder with the probe `segmentation`")
     parser.add_argument("--environment", default="both", help="one with lesions and without; `both` unless said")
     asked = parser.parse_args()
+    if asked.run and not measured(asked.run, asked.environment):
+        names = dict.fromkeys(
+            row["environment"] for row in RunFolder(asked.run).table("estimates") if row["environment"]
+        )
+        parser.error(f"no Dice was measured in '{asked.environment}'; give --environment one of {', '.join(names)}")
     print(table(measured(asked.run, asked.environment) if asked.run else published()))
 
 
@@ -76,13 +82,15 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
     """A row per loss, a column per convention: Dice in percent, and its rank in the column."""
     rows = [["loss", *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
     for loss, own in found.items():
-        rows.append([loss, *(f"{100 * own[name]:.1f} ({rank(own[name], found, name)})" for name in COLUMNS)])
+        rows.append([loss, *(cell(own.get(name, math.nan), found, name) for name in COLUMNS)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def rank(value: float, found: Mapping[str, Mapping[str, float]], convention: str) -> int:
-    """1 for the greatest."""
-    return 1 + sum(other[convention] > value for other in found.values())
+def cell(value: float, found: Mapping[str, Mapping[str, float]], convention: str) -> str:
+    """`51.5 (6)`, 1 for the greatest; what is undefined has no rank."""
+    if math.isnan(value):
+        return "undefined"
+    return f"{100 * value:.1f} ({1 + sum(other.get(convention, math.nan) > value for other in found.values())})"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from torch import nn
 
 import assay
 from assay.core.errors import SpecError
+from assay.probes.reading import ReadingError
 
 SIDE = 16
 
@@ -103,3 +104,21 @@ def test_what_cannot_set_a_threshold_is_said(
     with pytest.raises(SpecError) as refused:
         assay.probe(module, data, validation=plain(tmp_path / "set", validation), **more, progress=False)
     assert str(refused.value) == said
+
+
+def test_images_that_are_tested_set_no_threshold(tmp_path: Path) -> None:
+    data = plain(tmp_path / "tested", {10: 0, 60: 1})
+    with pytest.raises(SpecError, match="validation: these are the images that are tested; a threshold is set on oth"):
+        assay.probe(Grey(dense=False), data, validation=dict(data), progress=False)
+
+
+def test_a_classifier_has_no_thresholds_of_a_segmentation(tmp_path: Path) -> None:
+    with pytest.raises(ReadingError, match=r"validation: the model gives no logits of pixels \[b, k, h, w\]"):
+        assay.probe(
+            Grey(dense=False),
+            squares(tmp_path / "tested", [120]),
+            ["segmentation"],
+            validation=squares(tmp_path / "set", [120, 130]),
+            task="segmentation",
+            progress=False,
+        )

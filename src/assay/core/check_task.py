@@ -8,6 +8,7 @@ from typing import Any
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.document import mapping_of
+from assay.core.factors import has_masks
 from assay.core.measures import NATIVE
 from assay.core.problems import Problems
 from assay.core.spec import ContrastSpec, RecipePoint
@@ -78,4 +79,4 @@ def _check_native(
 
 def _without_masks(data: DataSpec) -> bool:
     """Whether it is known from the spec alone that no image has a mask."""
-    return bool(data.classes or data.medmnist or (data.folder and data.table and not data.mask))
+    return bool(data.classes or data.medmnist or (data.folder and data.table and not has_masks(data)))

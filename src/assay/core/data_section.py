@@ -57,6 +57,8 @@ def data_section(value: Any, problems: Problems, keys: Keys = ("data",)) -> Data
     data = checked(DataSpec, given, keys, problems)
     if data is not None and data.folder and len(problems.found) == before:
         check_table(data, problems, keys)
+    elif data is not None and data.classes and len(problems.found) == before:
+        _check_no_columns(data, "folders of classes", "give `folder` and a CSV", problems, keys)
     return data
 
 
@@ -97,10 +99,8 @@ def _texts(value: Any) -> Any:
 def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> None:
     """Every column that the spec names stands in the header of the table."""
     if not data.table:
-        for name in ("mask", "patient", "pixel_size"):
-            if column := getattr(data, name):
-                what = "names a column, and images/ beside masks/ come without a table"
-                problems.add((*keys, name), column, what, "leave it out, or name a CSV of the folder in data.table")
+        given = data if data.target != LESION.name else data.model_copy(update={"target": ""})
+        _check_no_columns(given, "images/ beside masks/", "name a CSV of the folder in data.table", problems, keys)
         return
     if is_coco(data):
         return
@@ -127,6 +127,14 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
             if derived and at == ("target",):
                 hint = f"with masks `target: {derived}` is whether one shows any; {hint}"
             problems.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)
+
+
+def _check_no_columns(data: DataSpec, source: str, instead: str, problems: Problems, keys: Keys) -> None:
+    """Where there is no table, nothing that is said of its columns would be heeded."""
+    for at, column in [*_columns(data), *((("further",), name) for name in data.further)]:
+        if column and at[0] in data.model_fields_set:
+            what = f"names a column, and {source} come without a table"
+            problems.add((*keys, *at), column, what, f"leave it out, or {instead}")
 
 
 def _columns(data: DataSpec) -> list[tuple[Keys, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,10 @@ _MATCHED = tuple(
     f"{name}-at-{level}" for level in (80, 90, 95) for name in ("lesion-sensitivity", "false-positive-rate")
 )
 _BY_SCORE = tuple(f"{name}-{score}" for score in ("top-mean", "area") for name in ("auroc", "average-precision"))
+QUIET = "false-positive-rate"
+"""The false alarms of a segmentation, at p = .5 and, with `-at-90` and the like, where sensitivity is matched."""
+MATCHED = f"{QUIET}-at-90"
+"""The false alarms that are shown where a study compares none."""
 _FREE = ("false-positive-rate", "false-positive-area", *_MATCHED, *_BY_SCORE, "free-response-area")
 BY_VARIANCE = ("sobol-first", "sobol-total")
 _BY_CHANGE = {
@@ -147,6 +152,11 @@ EFFECTS = ("logit-effect", "logit-effect-absolute")
 """Measures without an end to come near: their own scale is the only one."""
 DOSED = (*SHARES, *BY_VARIANCE, *_BY_CHANGE, "decodability")
 """Measures whose change over the doses can be compared."""
+
+
+def quiet_of(compared: Iterable[str]) -> str:
+    """Of the measures that a study compares, in order, the first of false alarms; `MATCHED` where there is none."""
+    return next((name for name in compared if name.startswith(QUIET)), MATCHED)
 
 
 def range_of(name: str) -> tuple[float, float]:

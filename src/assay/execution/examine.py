@@ -64,7 +64,10 @@ def examine(
     with computing_on(model.device):
         _require_fit(model, scene)
         if validation is not None:
-            alone = scene_of(_as_study(validation, ("performance",), {_VALIDATION: {}}, task))
+            asked = _as_study(validation, ("performance",), {_VALIDATION: {}}, task)
+            if asked.data == spec.data:
+                raise SpecError("validation: these are the images that are tested; a threshold is set on others")
+            alone = scene_of(asked)
             model = _with_thresholds(model, alone.environment(_VALIDATION), task)
         result = run_probes(model, scene, built)
     return [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
@@ -78,6 +81,8 @@ def _with_thresholds(model: Model, environment: Environment, task: Task) -> Mode
         raise SpecError("threshold and validation: give one; validation images set the threshold")
     answers = ModelReading(model, [Request(environment)]).read(environment)
     if task == "segmentation":
+        if not answers.maps:
+            raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
         reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
         return replace(model, operating=tuple(one.value for one in reached))
     targets = environment.table.target

@@ -25,7 +25,7 @@ def plane_rows(gathered: Gathered) -> list[Row]:
         {**where, "threshold": float(threshold), "area": area, "value": float(rate[t, a])}
         for point, environment, panel in _panels(gathered)
         if (rate := _rate(panel)) is not None
-        for where in [_where(point, environment, panel, panel.target == 0)]
+        for where in [_where(point, environment, panel, panel.maps["truth"][0] == 0)]
         for t, threshold in enumerate(_THRESHOLDS)
         for a, area in enumerate(_GRID.areas)
     ]
@@ -34,16 +34,16 @@ def plane_rows(gathered: Gathered) -> list[Row]:
 def free_response_rows(gathered: Gathered) -> list[Row]:
     """Rows of `schema.FREE_RESPONSE`, of environments that hold lesions; means over seeds at equal false positives.
 
-    Logits are no common scale of seeds, so that each seed stands where it has as many false positives as the others.
+    Logits are no common scale of seeds, nor of folds, so that each stands where it has as many as the others.
     """
     rows: list[Row] = []
     for point, environment, panel in _panels(gathered):
-        curves = [
-            maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS)
-            for kept in (panel.answers(position)[0].maps for position in range(len(panel.scores)))
+        seeds = [
+            maps.free_responses(one.maps["stray"], one.maps["lesion_score"], one.maps["floor"], _THRESHOLDS, one.fold)
+            for one in (panel.answers(position)[0] for position in range(len(panel.scores)))
         ]
-        most = np.unique(np.concatenate([curve.false_positives for curve in curves]))
-        sensitivity = np.mean([maps.sensitivity_within(curve, most) for curve in curves], axis=0)
+        most = np.unique(np.concatenate([one.curve.false_positives for folds in seeds for one in folds]))
+        sensitivity = np.mean([maps.sensitivity_over(folds, most) for folds in seeds], axis=0)
         where = _where(point, environment, panel, np.ones(len(panel.target), dtype=bool))
         rows += [
             {**where, "false_positives": float(false), "sensitivity": float(found)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from assay.core.errors import SpecError
+from assay.core.factors import LESION
 from assay.core.measures import ON, Among
 from assay.core.spec import RecipePoint, StudySpec
 from assay.shifts.population import Population
@@ -20,12 +21,13 @@ _NEEDED: Mapping[Among, tuple[str, str]] = {
 
 def check_measurable(spec: StudySpec, population: Population) -> None:
     """Raises SpecError for the first stated contrast whose environment has no image of a class that it needs, in any
-    fold of the first seed.
+    fold of the first seed. Which images show a lesion is known where that is the target.
     """
     point, found = spec.points[0], dict[str, tuple[int, ...]]()
     for number, stated in enumerate(spec.contrasts):
         among, name = ON.get(stated.measure), stated.environment
-        if among is None or name not in point.tests:
+        unknown = among != "both" and population.classes != LESION.levels
+        if among is None or unknown or name not in point.tests:
             continue
         if name not in found:
             found[name] = _classes_in(population, point, name, spec.first_seed)

@@ -78,10 +78,11 @@ def recipes_of(gathered: Gathered, population: Population) -> Iterator[Recipe]:
     beside = [
         tuple((name, value) for name, value in point.coordinates.items() if name != axis) for point in spec.points
     ]
-    often = Counter(reversed(beside)).most_common(1)[0][0]  # of equal counts the one met first
-    for point, others in zip(spec.points, beside, strict=True):
-        trial = _first(gathered, point)
-        if others == often and trial is not None and found < MOST_RECIPES:
+    kept = [(point, others, trial) for point, others in zip(spec.points, beside, strict=True)
+            if (trial := _first(gathered, point)) is not None]  # fmt: skip
+    counted = Counter(others for _, others, _ in reversed(kept)).most_common(1)  # of equal counts the one met last
+    for point, others, trial in kept:
+        if others == counted[0][0] and found < MOST_RECIPES:
             inputs = inputs_of(population, spec.data, spec.task)
             yield Recipe(point, trained_model(gathered.folder, trial.id, trial.training, inputs))
             found += 1
@@ -113,7 +114,7 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
     others = not mine.all() and any(other.numbers[0] != panel.numbers[0] for other in panels)
     if len(environment) != mine.sum() or others:
         return {}
-    lesion = panel.target[mine] == 1
+    lesion = panel.maps["truth"][0][mine] > 0
     dice = np.mean([_dice(one)[mine] for one in panels], axis=0)
     area = np.mean([(one.maps["predicted"][0, :, _HALF] / one.maps["pixels"][0])[mine] for one in panels], axis=0)
     place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers

@@ -1,7 +1,8 @@
-"""K-fold groups: what the performance probe says of all folds of a seed together, which none of its runs saw.
+"""K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.
 
 A mean over folds of each fold's worst group lies below the worst group of all rows, since the least of small groups is
-lower for their smallness alone; so groups are made anew, of the outputs that are kept per image.
+lower for their smallness alone; and a mean over folds weighs one image with a kind like forty. So both are made anew,
+of the outputs that are kept per image.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from assay.core.spec import RecipePoint
 from assay.core.traits import readout_of
 from assay.core.types import FactorTable
 from assay.probes.performance import Performance
+from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
 from assay.shifts.population import NamedScene, Population
 from assay.stats.influence import Answers
 from assay.store.files import Row
+from assay.store.folder import OF_ROWS
 from assay.store.schema import MEASUREMENTS
 
 PERFORMANCE = "performance"
+POOLED = (PERFORMANCE, "segmentation", "lesion-free")
+"""Probes whose groups and kinds are of all folds together."""
 Outputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
 
@@ -60,12 +65,12 @@ class Folds:
         return self.population.folds
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
-        """What each performance probe of the study says of one seed, all folds together, as rows of MEASUREMENTS.
+        """What each probe of `POOLED` says of one seed, all folds together, as rows of MEASUREMENTS.
 
         outputs: environment -> what the seed's models said of it, for environments that every fold has read. Without
         all of the environments there is no worst one, so that none is given.
         """
-        components = [component for component in self.probes if component.name == PERFORMANCE]
+        components = [component for component in self.probes if component.name in POOLED]
         if not components or set(outputs) != set(point.tests):
             return []
         tables = self.tables(point.tests, seed)
@@ -73,8 +78,12 @@ class Folds:
         answered = {name: _answers(found, tables[name], middle) for name, found in outputs.items()}
         rows: list[Row] = []
         for component in components:
-            probe: Performance = build("probe", component.name, component.params)
-            found = probe.describe(answered, tables[""])
+            probe: Performance | OfMaps = build("probe", component.name, component.params)
+            if isinstance(probe, OfMaps):
+                of_maps = {name: found for name, found in answered.items() if found[0].maps}
+                found = probe.describe(of_maps, tables[""], self.population.kinds)
+            else:
+                found = probe.describe(answered, tables[""])
             rows += [{name: getattr(one, name) for name in MEASUREMENTS} for one in found]
         return rows
 
@@ -119,5 +128,12 @@ def _answers(found: Outputs, table: FactorTable, middle: bool) -> tuple[Answers,
             f"the outputs hold {len(order)} rows and the environment {len(mine)}, not the same ones: "
             "the data changed since the study ran; run it again"
         )
-    said = Answers(found["logits"][order], mine.target, found["threshold"][order], found["fold"][order], middle=middle)
+    maps = {
+        name: column[order]
+        for name, column in found.items()
+        if name not in (*OF_ROWS, "threshold", "logits", "specific")
+    }
+    said = Answers(
+        found["logits"][order], mine.target, found["threshold"][order], found["fold"][order], maps=maps, middle=middle
+    )
     return said, mine

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 
+from assay.core.measures import quiet_of
 from assay.core.spec import RecipePoint
 from assay.execution.gather import Gathered
 from assay.stats.joint import joint
 from assay.stats.panel import Evaluated, evaluate
-from assay.stats.quiet import OVERLAP, QUIET
+from assay.stats.quiet import OVERLAP
 from assay.store.files import Row
-
-MATCHED = f"{QUIET}-at-90"
-"""The false alarms that are shown where the study compares none."""
 
 
 def trade_rows(gathered: Gathered) -> list[Row]:
@@ -21,7 +19,7 @@ def trade_rows(gathered: Gathered) -> list[Row]:
     Each in the environment that a contrast names, else in the first in which a recipe has it; none where none does.
     """
     spec = gathered.plan.spec
-    measured = OVERLAP, next((one.measure for one in spec.contrasts if one.measure.startswith(QUIET)), MATCHED)
+    measured = OVERLAP, quiet_of(one.measure for one in spec.contrasts)
     places = [_place(gathered, measure) for measure in measured]
     if not all(places):
         return []

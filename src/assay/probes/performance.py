@@ -158,6 +158,7 @@ def taken(answers: Answers, rows: np.ndarray) -> Answers:
         threshold=threshold[rows] if isinstance(threshold, np.ndarray) else threshold,
         fold=None if answers.fold is None else answers.fold[rows],
         maps={name: column[rows] for name, column in answers.maps.items()},
+        specific=None if answers.specific is None else answers.specific[rows],
     )
 
 

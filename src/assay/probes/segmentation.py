@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from assay.core.maps import AT_NATIVE
 from assay.core.measures import NATIVE
-from assay.core.types import Measurement, undefined
+from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.kinds import OF_KINDS
 from assay.probes.groups import groups_of
 from assay.probes.performance import measured, taken
@@ -20,7 +20,7 @@ from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 
 
-class _OfMaps:
+class OfMaps:
     """Measures of what is kept of maps, of every test environment and by group.
 
     overall: measures of an environment. grouped: those of each group of a factor (its levels, or the halves below and
@@ -40,9 +40,10 @@ class _OfMaps:
         return tuple(Request(scene.environment(name), native=self.native) for name in scene.names)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Overall, then by group."""
-        neutral = scene.neutral().table
+        """Overall, then by kind and by group."""
         found: list[Measurement] = []
+        answered: dict[str, tuple[Answers, FactorTable]] = {}
+        kinds: tuple[str, ...] = ()
         for name in scene.names:
             environment = scene.environment(name)
             answers = answers_of(reading, environment)
@@ -50,24 +51,40 @@ class _OfMaps:
                 reason = "no masks" if environment.masks is None else "the model gives no logits of pixels"
                 found += [undefined(one, reason, environment=name) for one in self.overall]
                 continue
-            patient = environment.table.patient
-            place = Measurement("", 0.0, environment=name)
-            found += [_in_millimetres(measured(one, answers, patient, place), environment) for one in self.overall]
+            table, place = environment.table, Measurement("", 0.0, environment=name)
             found += [
-                measured(one, of_kind, patient, replace(place, level=kind))
-                for kind, of_kind in _kinds(answers, environment)
+                _in_millimetres(measured(one, answers, table.patient, place), environment) for one in self.overall
+            ]
+            answered[name] = answers, table
+            kinds = environment.masks.kinds if environment.masks is not None else kinds
+        return found + self.describe(answered, scene.neutral().table, kinds)
+
+    def describe(
+        self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable, kinds: Sequence[str]
+    ) -> list[Measurement]:
+        """Each kind of lesion and each group, of answers that are there already: environment -> answers and the table
+        of their rows. Those of several folds may stand one after another.
+
+        reference: the neutral rows, whose medians cut the halves. kinds: names, in the order of the masks' labels.
+        """
+        found: list[Measurement] = []
+        for name, (answers, table) in answered.items():
+            place = Measurement("", 0.0, environment=name)
+            found += [
+                measured(one, of_kind, table.patient, replace(place, level=kind))
+                for kind, of_kind in _kinds(answers, kinds)
                 for one in self.by_kind
             ]
-            for group in groups_of(environment.table, neutral):
-                inside = taken(answers, group.rows)
-                at = Measurement("", 0.0, environment=name, factor=group.factor, level=group.level)
-                found += [measured(one, inside, patient[group.rows], at) for one in self.grouped]
+            for group in groups_of(table, reference):
+                inside, patient = taken(answers, group.rows), table.patient[group.rows]
+                at = replace(place, factor=group.factor, level=group.level)
+                found += [measured(one, inside, patient, at) for one in self.grouped]
         return found
 
 
-def _kinds(answers: Answers, environment: Environment) -> Iterator[tuple[str, Answers]]:
+def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answers]]:
     """Each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest logit."""
-    kept, names = answers.maps, environment.masks.kinds if environment.masks is not None else ()
+    kept = answers.maps
     for place, name in enumerate(names if "kind_truth" in kept else ()):
         own = {key: kept[f"kind_{key}"][:, place] for key in OF_KINDS}
         counts = {
@@ -91,7 +108,7 @@ def _in_millimetres(found: Measurement, environment: Environment) -> Measurement
     return replace(found, unit="mm") if found.unit == "px" and environment.millimetres is not None else found
 
 
-class Segmentation(_OfMaps):
+class Segmentation(OfMaps):
     """Implements `Probe`: overlap under every convention for empty masks, surfaces, lesions found, calibration.
 
     `dice` is the mean over images that show a lesion. What each other measure is stands in docs/reference/probes.md.
@@ -138,7 +155,7 @@ class Segmentation(_OfMaps):
             self.by_kind = (*self.by_kind, "dice-native", "iou-native")
 
 
-class LesionFree(_OfMaps):
+class LesionFree(OfMaps):
     """Implements `Probe`: false positives in images without a lesion, at p = .5 and at matched sensitivity, and how
     well images with a lesion are told from those without by several scores of the map.
     """

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from assay.core.measures import quiet_of
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, is_overall, some_levels
 from assay.report.contents import COUNTS, by_place
@@ -22,8 +23,6 @@ from assay.stats.format import listed, number
 from assay.store import schema
 from assay.store.files import Row
 
-MATCHED = "false-positive-rate-at-90"
-QUIET = "false-positive-rate"
 CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
 OF_A_KIND = ("dice", "lesion-sensitivity", "false-positives-per-image")
 WIDE, GRID = 0.75, 24
@@ -171,8 +170,7 @@ def by_kind(evidence: Evidence) -> Sheet | None:
 
 def _stated(evidence: Evidence) -> str:
     """The measure of false alarms that the study compares, else the one at 90 % sensitivity."""
-    stated = [row["measure"] for row in evidence.tables.contrasts if row["measure"].startswith(QUIET)]
-    return stated[0] if stated else MATCHED
+    return quiet_of(row["measure"] for row in evidence.tables.contrasts)
 
 
 def _compared(evidence: Evidence, measure: str) -> list[str]:

@@ -118,7 +118,7 @@ def _threshold(answers: Answers, level: float | None) -> Float[np.ndarray, " n"]
 
 
 def _unless_censored(terms: Terms, threshold: np.ndarray, level: float | None, answers: Answers) -> Terms:
-    if not np.isnan(threshold).any():
+    if not np.isnan(threshold[terms.under > 0]).any():
         return terms
     nothing = np.zeros(len(threshold))
     if "operating" not in answers.maps:
@@ -207,23 +207,39 @@ def _ranked(score: str) -> Iterator[Measure]:
 # --- the free response ------------------------------------------------------------------------------------------------
 
 
-def _response_area(answers: Answers) -> Metric:
+def _responses(answers: Answers) -> list[maps.OfFold]:
     kept = answers.maps
-    return maps.partial_area(maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS), STRAY)
+    return maps.free_responses(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS, answers.fold)
+
+
+def _response_area(answers: Answers) -> Metric:
+    """The mean over lesions of their folds' areas."""
+    folds = _responses(answers)
+    areas = [maps.partial_area(one.curve, STRAY) for one in folds]
+    wrong = next((area for area in areas if area.reason), None)
+    if wrong is not None or len(areas) == 1:
+        return wrong or areas[0]
+    return Metric(float(np.average([area.value for area in areas], weights=[one.lesions for one in folds])))
 
 
 def _response_rows(answers: Answers, at: float, patient: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Where a step of the curve begins is a mean over images, how high it is a ratio of sums: both are moved."""
-    kept, images = answers.maps, len(answers.target)
-    curve = maps.free_response(kept["stray"], kept["lesion_score"], kept["floor"], _THRESHOLDS)
+    """Where a step of the curve begins is a mean over images, how high it is a ratio of sums, and a fold counts by its
+    lesions: all three are moved.
+    """
+    kept = answers.maps
     marked = maps.lesions_marked(kept["lesion_score"], kept["floor"], _THRESHOLDS)
     lesions = (~np.isnan(kept["lesion_score"])).sum(axis=1)
-    higher = (marked - lesions[:, None] * curve.sensitivity) / lesions.sum()
-    further = (maps.false_marks(kept["stray"]) - curve.false_positives) / images
-    width = -np.diff(np.minimum(curve.false_positives, STRAY), prepend=STRAY)
-    rise = -np.diff(curve.sensitivity, append=0.0)
-    rows = (higher * width - further * rise * (curve.false_positives < STRAY)).sum(axis=1)
-    return widened(rows / STRAY, np.zeros(images, dtype=np.int64), patient)
+    false = maps.false_marks(kept["stray"])
+    rows = np.zeros(len(answers.target))
+    for one in _responses(answers):
+        here, curve = one.images, one.curve
+        higher = marked[here] - lesions[here, None] * curve.sensitivity
+        further = (false[here] - curve.false_positives) * one.lesions / here.sum()
+        width = -np.diff(np.minimum(curve.false_positives, STRAY), prepend=STRAY)
+        rise = -np.diff(curve.sensitivity, append=0.0)
+        moved = (higher * width - further * rise * (curve.false_positives < STRAY)).sum(axis=1) / STRAY
+        rows[here] = moved + lesions[here] * (maps.partial_area(curve, STRAY).value - at)
+    return widened(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
 
 
 _OUTLINED: Mapping[str, Callable[[Answers], Terms]] = {

@@ -6,7 +6,7 @@ a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pix
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -192,6 +192,42 @@ def free_response(
     nothing = np.full(len(thresholds), np.nan)
     false = false_marks(stray).mean(axis=0) if len(stray) else nothing
     return FreeResponse(false, marked / lesions if lesions else nothing)
+
+
+class OfFold(NamedTuple):
+    """The free response of one fold's model: its images (booleans), its curve, and how many lesions it is of."""
+
+    images: Bool[np.ndarray, " n"]
+    curve: FreeResponse
+    lesions: int
+
+
+def free_responses(
+    stray: Int[np.ndarray, "n t"],
+    lesion_score: Float[np.ndarray, "n l"],
+    floor: Float[np.ndarray, " n"],
+    thresholds: Float[np.ndarray, " t"],
+    fold: Int[np.ndarray, " n"] | None,
+) -> list[OfFold]:
+    """A curve for each fold that has a lesion, since logits of two models share no scale; one of all images without
+    folds, and where no fold has a lesion.
+    """
+    lesions = (~np.isnan(lesion_score)).sum(axis=1)
+    among = [np.ones(len(stray), dtype=bool)]
+    if fold is not None and lesions.any():
+        among = [fold == number for number in np.unique(fold) if lesions[fold == number].any()]
+    return [
+        OfFold(here, free_response(stray[here], lesion_score[here], floor[here], thresholds), int(lesions[here].sum()))
+        for here in among
+    ]
+
+
+def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
+    """`sensitivity_within` where every fold's model makes at most so many false positives: the mean over lesions."""
+    within = [sensitivity_within(one.curve, most) for one in folds]
+    if len(folds) == 1:
+        return within[0]
+    return np.average(within, axis=0, weights=[one.lesions for one in folds])
 
 
 def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.core.measures import QUIET
 from assay.stats.format import listed
 from assay.stats.rows import OF_THE_MODEL, Row, Sentence, label, numeric, text_of
 from assay.stats.slice import of_slice, opening, spread
 
-QUIET = "false-positive-rate"
 OVERLAP = "dice"
 
 

@@ -120,6 +120,28 @@ def test_jpeg_masks_are_cut_at_half_whatever_else_they_hold(tmp_path: Path) -> N
     np.testing.assert_array_equal(found[1], blob() > 0)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((100,), "it is a lossy file of values up to 100, none above half of the range; export it as PNG, black"),
+        ((38,), "it is a lossy file of values up to 38, none above half"),
+        ((120, 255), "it holds 120, 255, as if these were several kinds; export it as PNG with one number per kind"),
+    ],
+)
+def test_a_jpeg_in_which_half_would_hide_a_lesion_is_refused(
+    tmp_path: Path, values: tuple[int, ...], said: str
+) -> None:
+    folder = masked(tmp_path / "set")
+    for at in range(N):
+        drawn = np.zeros((64, 64), np.uint8)
+        for place, value in enumerate(values if at == 3 else (255,)):
+            drawn[8:24, 8 + 24 * place : 24 + 24 * place] = value
+        save(folder / f"m{at}.png", drawn, format="JPEG", quality=95)
+        save(folder / f"{at}.png", noise(at, side=64))
+    with pytest.raises(DataError, match=re.escape(said)):
+        load(folder, target="lesion", mask="mask")
+
+
 def test_a_jpeg_saved_anew_as_png_is_read_like_one(tmp_path: Path) -> None:
     traces = blob().astype(np.int64)
     traces[:, ::3] += np.where(traces[:, ::3] > 0, -1, 1)

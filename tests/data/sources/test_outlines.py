@@ -15,6 +15,7 @@ from tests.data.sources.making import SIDE, blob, load, noise, save, small_set, 
 
 from assay.core.data_spec import FactorSpec
 from assay.core.errors import DataError, SpecError
+from assay.core.parsing import parse_study
 from assay.data.dataset import Dataset
 from assay.data.sources.coco import filled
 from assay.data.sources.runs import Format, runs
@@ -306,6 +307,48 @@ def test_annotations_of_no_image_are_counted(tmp_path: Path) -> None:
     stray = [annotation([SQUARE], image_id=10 + at, id=at) for at in range(6)] + [annotation([SQUARE], image_id=99)]
     dataset = loaded(coco(tmp_path / "set", annotations=stray))
     assert "1 annotations belong to no image" in dataset.card.known_faults
+
+
+def test_annotations_of_no_image_beside_images_without_any_are_refused(tmp_path: Path) -> None:
+    """Ids that are text on one side make lesions look like none."""
+    folder = coco(tmp_path / "set")
+    path = folder / "annotations.json"
+    path.write_text(path.read_text().replace('"image_id": 12', '"image_id": "12"'))
+    with pytest.raises(DataError) as caught:
+        loaded(folder)
+    assert str(caught.value) == (
+        "annotations.json: 1 annotations are of no image, first image_id '12', while 2 images have none, first "
+        "2.png: what is free of lesions cannot be told from what is misnumbered; give annotations their images' ids, "
+        "or take them out"
+    )
+
+
+def test_ids_tell_one_image_from_another(tmp_path: Path) -> None:
+    folder = coco(tmp_path / "set")
+    path = folder / "annotations.json"
+    whole = path.read_text()
+    for before, after, said in (
+        ('"id": 11', '"id": 10', "id 10 stands for several images; give each its own"),
+        ('"id": 11', '"id": [11]', "id of image '1.png' is [11], where COCO has a number; export it again"),
+        ('"image_id": 11', '"image_id": [11]', "image_id of an annotation is [11], where COCO has a number"),
+        ('{"id": 0, "name": "all"}', '{"id": [0], "name": "all"}', "id of a category is [0], where COCO has a num"),
+    ):
+        path.write_text(whole.replace(before, after))
+        with pytest.raises(DataError, match=re.escape(said)):
+            loaded(folder)
+
+
+def test_a_study_of_segmentation_is_planned_on_a_coco_file(tmp_path: Path) -> None:
+    folder = coco(tmp_path / "set", n=12)
+    study = {
+        "name": "coco",
+        "data": {"folder": str(folder), "table": "annotations.json", "target": "lesion", "unmasked": "lesion-free",
+                 "size": 16, "mask_values": {1: "lesion", 7: "lesion"}},
+        "environments": {"train": {}, "same": {}},
+        "recipe": {"task": "segmentation", "epochs": 1, "batch_size": 4},
+        "seeds": 1,
+    }  # fmt: skip
+    assert parse_study(study).task == "segmentation"
 
 
 def test_a_table_of_runs_is_like_any_other(tmp_path: Path) -> None:

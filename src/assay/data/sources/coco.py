@@ -54,9 +54,10 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
     whole = _parsed(path)
     images, annotations, categories = (_entries(whole, name, path) for name in ("images", "annotations", "categories"))
     meaning = _meaning(annotations, categories, spec, path)
+    _require_ids(images, path)
     by_image: dict[Any, list[Mapping[str, Any]]] = {}
     for entry in annotations:
-        by_image.setdefault(entry.get("image_id"), []).append(entry)
+        by_image.setdefault(_id(entry.get("image_id"), "image_id of an annotation", path), []).append(entry)
     table = _table(path, images)
     masks: list[Drawn | None] = []
     problems: list[Problem] = []
@@ -67,8 +68,31 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
             problems.append(Problem(number, str(image.get(FILE_NAME, "")), what, _POLYGON))
         masks.append(_drawn(image, entries, meaning) if entries else None)
     stray = sum(map(len, by_image.values()))
+    lacking = [str(image.get(FILE_NAME, "")) for image, mask in zip(images, masks, strict=True) if mask is None]
+    if stray and lacking and spec.unmasked != "refuse":
+        raise DataError(
+            f"{path.name}: {stray:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, "
+            f"while {len(lacking):,} images have none, first {lacking[0]}: what is free of lesions cannot be told from "
+            "what is misnumbered; give annotations their images' ids, or take them out"
+        )
     warnings = (f"{stray:,} annotations belong to no image",) if stray else ()
     return Coco(table, tuple(masks), meaning, tuple(problems), warnings)
+
+
+def _require_ids(images: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Each image has an id of its own."""
+    seen: set[Any] = set()
+    for image in images:
+        own = _id(image.get("id"), f"id of image {shown(str(image.get(FILE_NAME, '')))}", path)
+        if own in seen:
+            raise DataError(f"{path.name}: id {own!r:.40} stands for several images; give each its own")
+        seen.add(own)
+
+
+def _id(value: Any, of: str, path: Path) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise DataError(f"{path.name}: {of} is {value!r:.40}, where COCO has a number; export it again")
+    return value
 
 
 def _parsed(path: Path) -> Mapping[str, Any]:
@@ -99,7 +123,8 @@ def _meaning(
             f"{path.name}: category_id {shown(str(wrong))} of an annotation is not a whole number, as COCO has it"
         )
     used = set(numbers)
-    names = spec.mask_values or {entry.get("id"): str(entry.get("name")) for entry in categories}
+    told = {_id(entry.get("id"), "id of a category", path): str(entry.get("name")) for entry in categories}
+    names: Mapping[Any, str] = spec.mask_values or told
     unnamed = sorted(str(number) for number in used if number not in names)
     if unnamed:
         where = "data.mask_values" if spec.mask_values else "its categories"

@@ -2,7 +2,7 @@
 
 Without names for its values a mask is of one kind, and lesion is what lies above half of the file's range, or above 0
 in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colours, or values of
-which none is above half, are refused.
+which none is above half, are refused. In a lossy file values are smeared: `_of_lossy` says what is taken for which.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from assay.data.dataset import ONE_KIND
 from assay.data.sources.pictures import Picture
 from assay.data.sources.problems import Unreadable
 
-VERSION = 1
+VERSION = 2
 """Rises when the same file gives another label map."""
 UNIT = "0 and 1"
 """The note of a mask that holds 0 and 1 only, where others of its set might hold 0 and 255."""
@@ -107,13 +107,28 @@ def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     largest, range_ = int(grey.max()), int(np.iinfo(grey.dtype).max)
     if stored.lossy:
-        return grey > range_ // 2, ()
+        return _of_lossy(grey, range_), ()
     if largest <= 1:
         return grey > 0, (UNIT,) if largest and stored.palette is None else ()
     values = _several(pixels, grey, range_)
     if values:
         raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _coloured(pixels) else _name(grey))
     return grey > range_ // 2, ()
+
+
+def _of_lossy(grey: np.ndarray, range_: int) -> np.ndarray:
+    """Lesion is what lies above half. Up to a sixteenth of the range is black; what goes higher and not above half is
+    refused, and so is a value between, where it fills more of the mask than an edge can: a fiftieth.
+    """
+    low, high, largest = range_ // 16, range_ - range_ // 16, int(grey.max())
+    if low < largest <= range_ // 2:
+        what = f"it is a lossy file of values up to {largest}, none above half of the range"
+        raise Unreadable(what, "export it as PNG, black and white")
+    counts = np.bincount(grey.ravel().astype(np.int64), minlength=range_ + 1)
+    plain = [int(value) for value in np.flatnonzero(counts > grey.size // 50) if low < value < high]
+    if plain:
+        raise Unreadable(f"it holds {_listed([*plain, largest])}, as if these were several kinds", _EXPORT)
+    return grey > range_ // 2
 
 
 def _several(pixels: np.ndarray, grey: np.ndarray, range_: int) -> str:
