@@ -47,6 +47,24 @@ def test_in_folds_the_first_ones_images_are_outlined_by_its_models(
     assert {found[1] for found in said if found} <= {number(float(value)) for value in dice[kept["truth"] > 0]}
     assert all(said)
 
+    # A kind of lesion is told of all folds' images together, not as the mean of folds that have few and many.
+    trials = {one["id"] for one in plan["trials"] if one["point"] == "dice"}
+    ids = [one["id"] for one in plan["readings"] if one["trial"] in trials and one["environment"] == "same"]
+    every = [run.outputs(id) for id in ids]
+    assert len(every) == 3
+    truth, called, hit = (
+        np.concatenate([one[f"kind_{of}"][:, 0] for one in every]) for of in ("truth", "predicted", "hit")
+    )
+    with np.errstate(invalid="ignore"):
+        expected_dice = np.mean((2 * hit / (truth + called))[truth > 0])
+    (row,) = [
+        row
+        for row in run.table("estimates")
+        if (row["measure"], row["environment"], row["level"], row["factor"]) == ("dice", "same", "polyp", "")
+        and json.loads(row["coordinates"])["loss"] == "dice"
+    ]
+    assert row["value"] == pytest.approx(expected_dice)
+
 
 def test_other_columns_of_maps_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readings are written by the probes that read: were these done with, columns would be missing for good."""

@@ -152,8 +152,8 @@ def test_surfaces_are_compared_on_the_images_that_all_recipes_have() -> None:
     assert "both surfaces" in value("hd95", images).reason
 
 
-def made_up(n: int = 120) -> tuple[Answers, np.ndarray]:
-    """Noisy maps of discs, two images a patient, a third of them healthy."""
+def made_up(n: int = 120, shift: float = 0.0) -> tuple[Answers, np.ndarray]:
+    """Noisy maps of discs, two images a patient, a third healthy. shift: of all logits of every third patient."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[:16, :16]
     centre = rng.uniform(5, 11, (n, 2, 1, 1))
@@ -161,12 +161,14 @@ def made_up(n: int = 120) -> tuple[Answers, np.ndarray]:
     distance = np.hypot(y - centre[:, 0], x - centre[:, 1])
     truth = distance < radius
     maps = 1.5 * (radius - distance) + rng.normal(size=(n, 1, 1)) + 1.5 * rng.normal(size=(n, 16, 16))
+    maps += shift * (np.arange(n) // 2 % 3 == 1)[:, None, None]
     return answers_of(maps, truth, operating=(1.0, 0.5, -0.5)), np.arange(n) // 2
 
 
-@pytest.mark.parametrize("name", [one.name for one in OF_MAPS])
-def test_standard_errors_agree_with_the_jackknife_over_patients(name: str) -> None:
+@pytest.mark.parametrize(("name", "folds"), [*((one.name, False) for one in OF_MAPS), ("free-response-area", True)])
+def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds: bool) -> None:
     images, patient = made_up()
+    images = replace(images, fold=patient % 3) if folds else images
     whole, ours = influence_of(name, images, patient)
     codes = np.unique(patient)
     left = np.array([value(name, _some(images, patient != code)).value for code in codes])
@@ -184,7 +186,23 @@ def test_every_level_is_one_that_the_operating_thresholds_are_of() -> None:
 
 def _some(images: Answers, keep: np.ndarray) -> Answers:
     maps = {name: column[keep] for name, column in images.maps.items()}
-    return replace(images, logits=images.logits[keep], target=images.target[keep], maps=maps)
+    fold = None if images.fold is None else images.fold[keep]
+    return replace(images, logits=images.logits[keep], target=images.target[keep], fold=fold, maps=maps)
+
+
+def test_the_free_response_of_folds_does_not_hang_on_the_scale_of_their_logits() -> None:
+    """Logits of every third patient, all in one fold, two higher: as another model might have them."""
+    areas = {
+        shift: value("free-response-area", replace(images, fold=patient % 3)).value
+        for shift in (0.0, 2.0)
+        for images, patient in [made_up(shift=shift)]
+    }
+    assert areas[2.0] == pytest.approx(areas[0.0], abs=1e-12)
+    images, patient = made_up()
+    own = [value("free-response-area", _some(images, patient % 3 == fold)).value for fold in range(3)]
+    lesions = [(~np.isnan(images.maps["lesion_score"][patient % 3 == fold])).sum() for fold in range(3)]
+    assert areas[0.0] == pytest.approx(np.average(own, weights=lesions))
+    assert value("free-response-area", made_up(shift=2.0)[0]).value < areas[0.0] - 0.01
 
 
 def test_an_estimate_says_how_many_images_it_rests_on() -> None:
