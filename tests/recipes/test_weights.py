@@ -132,6 +132,30 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path, source):
     torch.save({"a": 1}, tmp_path / "number.pt")
     with pytest.raises(WeightsError, match="holds entries that are no tensors: a"):
         read_weights(tmp_path / "number.pt")
+    torch.save({0: torch.ones(1)}, tmp_path / "index.pt")
+    with pytest.raises(WeightsError, match="holds entries that are no tensors: 0"):
+        read_weights(tmp_path / "index.pt")
+    save_file(source, path)
+    path.rename(tmp_path / "named.pt")
+    with pytest.raises(WeightsError, match=r"is a safetensors file by its content: name it \.safetensors"):
+        read_weights(tmp_path / "named.pt")
+
+
+def test_tensors_that_no_training_wrote_are_refused_by_name(tmp_path):
+    for what, value in (
+        ("with NaN or infinity", torch.tensor([1.0, float("nan")])),
+        ("of complex numbers", torch.ones(2, dtype=torch.complex64)),
+    ):
+        torch.save({"well": torch.ones(2), "badly": value}, tmp_path / "weights.pt")
+        with pytest.raises(WeightsError, match=f"holds 1 tensors {what}: badly; save it anew"):
+            read_weights(tmp_path / "weights.pt")
+
+
+def test_weights_wrapped_twice_are_unwrapped(tmp_path):
+    torch.save({"model": {"state_dict": {"layer": torch.ones(2)}, "step": 3}, "epoch": 1}, tmp_path / "weights.pt")
+    read = read_weights(tmp_path / "weights.pt")
+    assert list(read.tensors) == ["layer"]
+    assert read.beside == ("epoch", "step")
 
 
 def test_wherever_an_old_file_is_cut_it_is_said(tmp_path):

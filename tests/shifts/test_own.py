@@ -71,6 +71,15 @@ def test_what_gives_no_images_back_is_refused_before_it_is_used(name, text):
     assert str(refused.value) == text + "return the changed images, of the same shape"
 
 
+def test_what_makes_nan_of_some_brightness_is_refused_before_it_is_used():
+    @assay.intervention
+    def rooted(images):
+        return (images - 0.3) ** 0.5
+
+    with pytest.raises(SpecError, match="intervention 'rooted' made NaN or infinity of pixels from 0 to 1: return num"):
+        rooted().check((1, 8, 8))
+
+
 def test_a_function_of_another_form_is_refused():
     def all_sorts(images, *rest): ...
 

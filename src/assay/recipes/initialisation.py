@@ -15,7 +15,7 @@ from assay.core.paths import filled
 from assay.core.seeds import derive
 from assay.recipes.models import WithTrunk
 from assay.recipes.weights.download import fetch, weights_cache
-from assay.recipes.weights.files import read_weights
+from assay.recipes.weights.files import WeightsFile, read_weights
 from assay.recipes.weights.load import Start, load_trunk, set_epsilon
 from assay.recipes.weights.match import match
 from assay.recipes.weights.scaling import scaling_of, take_rgb
@@ -36,14 +36,14 @@ class FromFile:
     """Weights from a file: the trunk is loaded, all that stands beside it in the file is named in the log and left out.
 
     layout: how the file names its layers; `auto` finds it. prefix: what stands before the trunk's keys; found when
-    empty. leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues.
+    None. leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues.
     input: how images are scaled for these weights; `auto` takes what the file's metadata say (`input`), else leaves
     timm's own configuration, or refuses where that does not describe such files. Metadata `bn_eps` sets the epsilon of
     every batch norm.
     """
 
     path: str
-    prefix: str = ""
+    prefix: str | None = None
     layout: str = "auto"
     leave_out: Sequence[str] = ()
     input: str = "auto"
@@ -68,7 +68,7 @@ class FromFile:
         )
         scaling = scaling_of(self.input, file, found.layout.input_hint or target.input_hint, found.layout.name)
         changed = load_trunk(goal, found)
-        epsilon = float(file.metadata["bn_eps"]) if "bn_eps" in file.metadata else found.layout.epsilon
+        epsilon = _epsilon(file) if "bn_eps" in file.metadata else found.layout.epsilon
         if epsilon is not None:
             set_epsilon(goal, epsilon)
         if scaling is not None:
@@ -91,6 +91,20 @@ class FromFile:
         _log.info("%s: %s", path, target.start.text())
 
 
+def _epsilon(file: WeightsFile) -> float:
+    """What the metadata say batch norms add to a variance. Raises WeightsError."""
+    try:
+        found = float(file.metadata["bn_eps"])
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise WeightsError(
+            f"weights file '{file.path}' says in its metadata bn_eps = '{file.metadata['bn_eps']}': give a small "
+            "number, such as 1e-5"
+        )
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded:
     """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
@@ -101,7 +115,7 @@ class Downloaded:
     url: str
     sha256: str
     size: int = 0
-    prefix: str = ""
+    prefix: str | None = None
     layout: str = "auto"
     leave_out: Sequence[str] = ()
     input: str = "auto"
@@ -128,7 +142,7 @@ class RandomStatistics:
 
     path: str = ""
     source: str = ""
-    prefix: str = ""
+    prefix: str | None = None
     layout: str = "auto"
     leave_out: Sequence[str] = ()
     input: str = "auto"

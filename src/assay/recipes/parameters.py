@@ -112,7 +112,9 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 class _WeightsParams(Params):
     """How a weights file is read."""
 
-    prefix: str = Field("", description="text before every key of the network, such as module.; found when left out")
+    prefix: str | None = Field(
+        None, description="text before every key of the network, such as module., or '' for none; found when left out"
+    )
     layout: Literal["auto", "monai-resnet"] = Field(
         "auto", description="how layers are named; found in the file, but that MONAI's ResNet strides by 1 in its stem"
     )

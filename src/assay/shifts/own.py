@@ -29,15 +29,23 @@ class OwnIntervention:
     local: bool
 
     def check(self, shape: tuple[int, int, int]) -> None:
-        """Raises SpecError when the function does not give images back, tried on a grey one of this shape."""
-        given = torch.full((2, *shape), 0.5)
+        """Raises SpecError when the function does not give images back, tried on a grey one of this shape and on one
+        that goes from black to white.
+        """
+        channels, height, width = shape
+        ramp = torch.linspace(0, 1, height * width).reshape(1, 1, height, width).expand(1, channels, height, width)
+        given = torch.cat([torch.full((1, *shape), 0.5), ramp])
         parameters = {name: torch.full((2,), 0.5, dtype=torch.float64) for name in self._names}
-        made = self._called(given, parameters)
+        made = self._called(given.clone(), parameters)
         if not isinstance(made, Tensor) or made.shape != given.shape:
             what = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
             raise SpecError(
                 f"intervention '{self.function.__name__}' made {what} of images {list(given.shape)}: "
                 "return the changed images, of the same shape"
+            )
+        if not bool(made.isfinite().all()):
+            raise SpecError(
+                f"intervention '{self.function.__name__}' made NaN or infinity of pixels from 0 to 1: return numbers"
             )
 
     def draw(self, draws: Draws, shape: tuple[int, int, int]) -> dict[str, Tensor]:

@@ -173,6 +173,27 @@ def test_of_two_copies_one_must_be_chosen(tmp_path):
     assert loaded.start.left_out == ("student (120 tensors)",)
 
 
+def test_a_copy_without_a_prefix_can_be_chosen_and_accounts_for_its_own_keys_alone(tmp_path):
+    theirs = torchvision_net("resnet18")
+    encoder = {key: value for key, value in theirs.state_dict().items() if not key.startswith("fc.")}
+    state = encoder | {f"ema.{key}": 0 * value for key, value in encoder.items()}
+    loaded = loaded_from(tmp_path, "resnet18", state, prefix="")
+    assert_same(answers(loaded.trunk), answers(pooled(theirs)))
+    assert loaded.start.left_out == ("ema (120 tensors)",)
+    assert loaded_from(tmp_path, "resnet18", state, prefix="ema").start.prefix == "ema."  # the last dot is added
+    state |= {"layer9.0.weight": torch.zeros(1), "ema.layer4.7.conv1.weight": torch.zeros(1)}
+    with pytest.raises(WeightsError, match=r"2 unexpected: layer9\.0\.weight, ema\.layer4\.7\.conv1\.weight"):
+        loaded_from(tmp_path, "resnet18", state, prefix="ema.")
+
+
+def test_quantised_weights_are_refused(tmp_path):
+    state = {key: value.to(torch.int8) for key, value in torchvision_net("resnet18").state_dict().items()}
+    with pytest.raises(
+        WeightsError, match=r"holds whole numbers where weights are: conv1\.weight, .*; save them as fl"
+    ):
+        loaded_from(tmp_path, "resnet18", state)
+
+
 def test_parts_that_nobody_knows_are_refused_until_they_are_named(tmp_path):
     state = {f"encoder.{key}": value for key, value in torchvision_net("resnet18").state_dict().items()}
     state |= {"decoder.up.weight": torch.zeros(1), "layer1.0.fc.weight": torch.zeros(1)}

@@ -88,7 +88,9 @@ def _rows(root: Path, name: str) -> tuple[Table, tuple[str, ...]]:
     cells = {word: read.column(_column(read, names), "data.dataset") for word, names in _COLUMNS.items()}
     ages = [_years(cell) for cell in cells["age"]]
     wrong = sum(age == "NA" for age in ages)
-    warnings = (f"{wrong:,} ages over {OLDEST} years stand in the table; they count as missing",) if wrong else ()
+    warnings = (
+        (f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing",) if wrong else ()
+    )
     cells["age"] = tuple(ages)
     sides = _official(root)
     if sides is not None:
@@ -105,12 +107,12 @@ def _column(table: Table, names: Sequence[str]) -> str:
 
 
 def _years(cell: str) -> str:
-    """An age in years: `058Y` is 58, `018M` 1.5; what is above any human age is missing; other text stays as it is."""
+    """An age in years: `058Y` is 58, `018M` 1.5; what is no human age is missing; other text stays as it is."""
     found = _AGE.fullmatch(cell)
     years = float(found[1]) / _YEARS[found[2]] if found else number(cell)
     if years is None:
         return cell
-    return "NA" if years > OLDEST else f"{years:g}"
+    return f"{years:g}" if 0 <= years <= OLDEST else "NA"
 
 
 def _official(root: Path) -> dict[str, str] | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import cast
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, getproxies, urlopen
 
 from assay.core.errors import WeightsError
@@ -33,6 +33,8 @@ STALLED = 20.0
 
 _TRIES = 5
 _CHUNK = 1 << 18
+_AS_THEY_ARE = "%:/?#[]@!$&'()*+,;="
+"""Marks of an address that are sent as they are; other letters, as in a folder's name, are encoded."""
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
@@ -180,7 +182,7 @@ class _Transfer:
         if start:
             headers["Range"] = f"bytes={start}-"
         try:
-            answer = urlopen(Request(self.url, headers=headers), timeout=self.stalled)
+            answer = urlopen(Request(quote(self.url, _AS_THEY_ARE), headers=headers), timeout=self.stalled)
         except HTTPError as error:
             if error.code != 416:
                 raise

@@ -62,6 +62,7 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
         read = WeightsFile(path, *keras_tensors(path))
     else:
         read = _read_pickle(path, start)
+    _refuse_unusable(path, read.tensors)
     tensors = {key: _as_float32(value) for key, value in read.tensors.items()}
     return WeightsFile(path, tensors, read.metadata, read.beside)
 
@@ -74,6 +75,8 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
 
 def _read_pickle(path: Path, start: bytes) -> WeightsFile:
+    if start[8:9] == b"{":
+        raise WeightsError(f"weights file '{path}' is a safetensors file by its content: name it .safetensors")
     if start and not start.startswith(_PICKLES):
         raise WeightsError(
             f"weights file '{path}' begins with {start!r}, as no file of PyTorch does: it may be a page that was "
@@ -89,14 +92,17 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
             ) from error
         raise WeightsError(f"weights file '{path}' is truncated or not a weights file: {first_line(error)}") from error
     beside: list[str] = []
-    for name in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(cast(dict[str, Any], content).get(name), dict):
-            beside += [str(key) for key in cast(dict[str, Any], content) if key != name]
-            content = cast(dict[str, Any], content)[name]
+    while isinstance(content, dict):
+        holds = cast("dict[Any, Any]", content)
+        name = next((name for name in _WRAPPERS if isinstance(holds.get(name), dict)), None)
+        if name is None:
+            break
+        beside += [str(key) for key in holds if key != name]
+        content = holds[name]
     if not isinstance(content, dict):
         raise WeightsError(f"weights file '{path}' holds a {type(content).__name__}, expected tensors by name")
-    tensors = cast(dict[str, Any], content)
-    strange = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
+    tensors = cast("dict[Any, Any]", content)
+    strange = [str(key) for key, value in tensors.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange:
         raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
     return WeightsFile(path, cast(dict[str, Tensor], tensors), beside=tuple(beside))
@@ -107,6 +113,21 @@ def _holds_more(error: Exception) -> bool:
     if isinstance(error, pickle.UnpicklingError):
         return any(word in str(error) for word in _NAMED)
     return "TorchScript" in str(error)
+
+
+def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Tensors without content, of complex numbers, or with some that are not finite: never what training wrote."""
+    for what, wrong in (
+        ("without content", [key for key, value in tensors.items() if value.is_meta]),
+        ("of complex numbers", [key for key, value in tensors.items() if value.is_complex()]),
+        ("with NaN or infinity", [key for key, value in tensors.items() if not _finite(value)]),
+    ):
+        if wrong:
+            raise WeightsError(f"weights file '{path}' holds {len(wrong)} tensors {what}: {some(wrong)}; save it anew")
+
+
+def _finite(value: Tensor) -> bool:
+    return value.is_meta or not value.is_floating_point() or bool(value.isfinite().all())
 
 
 def _as_float32(value: Tensor) -> Tensor:

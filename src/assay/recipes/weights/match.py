@@ -56,17 +56,19 @@ def match(
     file: WeightsFile,
     *,
     heads: Sequence[str] = (),
-    prefix: str = "",
+    prefix: str | None = None,
     layout: str = "auto",
     leave_out: Sequence[str] = (),
 ) -> Match:
     """The tensors of a file under the trunk's keys.
 
-    heads: names of the layers on top that the trunk does without. prefix, layout: taken as given unless empty or
+    heads: names of the layers on top that the trunk does without. prefix, layout: taken as given unless None or
     `auto`. leave_out: names of parts that the file may hold beside, over those that are known (heads, projections,
     momentum copies, queues). Counters of batch-norm batches may be missing: they decide nothing.
     Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and what network the file looks like.
     """
+    if prefix and not prefix.endswith("."):
+        prefix = f"{prefix}."
     state = trunk.state_dict()
     wanted = [key for key in state if not key.endswith("num_batches_tracked")]
     found = _candidates(file, wanted, layout)
@@ -74,8 +76,8 @@ def match(
     chosen = _choose(file, whole, prefix) or _nearest(file, found, wanted, prefix)
     converted = _converted(file, chosen)
     folded = chosen.tensors.keys() - converted.keys()
-    copies = {candidate.prefix for candidate in whole} - {chosen.prefix}
-    parts = _Parts((*chosen.layout.heads, *heads), tuple(copies), tuple(leave_out))
+    copies = tuple(candidate for candidate in whole if candidate.prefix != chosen.prefix)
+    parts = _Parts((*chosen.layout.heads, *heads), copies, frozenset(state), tuple(leave_out))
     left_out, unexpected = _beside(file, chosen, state.keys() | folded, parts)
     tensors, positions = fitted_positions(trunk, {key: value for key, value in converted.items() if key in state})
     refuse_misfit(file, state, tensors, unexpected)
@@ -98,11 +100,11 @@ def _renamed(file: WeightsFile, layout: Layout, prefix: str) -> dict[str, Tensor
     return {layout.rename(key): value for key, value in under}
 
 
-def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str) -> _Candidate | None:
+def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) -> _Candidate | None:
     """The candidate that holds the whole trunk; of a momentum encoder and the one it follows, the latter."""
     by_prefix: dict[str, _Candidate] = {}
     for candidate in whole:
-        if prefix in ("", candidate.prefix):
+        if prefix in (None, candidate.prefix):
             by_prefix.setdefault(candidate.prefix, candidate)
     firsts = {name: one for name, one in by_prefix.items() if not any(second in name for second in _SECOND)}
     chosen = list((firsts or by_prefix).values())
@@ -115,14 +117,14 @@ def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str) -> _Can
     return chosen[0] if chosen else None
 
 
-def _nearest(file: WeightsFile, found: Sequence[_Candidate], wanted: Sequence[str], prefix: str) -> _Candidate:
+def _nearest(file: WeightsFile, found: Sequence[_Candidate], wanted: Sequence[str], prefix: str | None) -> _Candidate:
     """What to compare the trunk with when nothing fits, so that the misfit is short."""
     if prefix and not any(key.startswith(prefix) for key in file.tensors):
         raise WeightsError(
             f"weights file '{file.path}': no key begins with '{prefix}'; the first is '{next(iter(file.tensors), '')}'"
         )
-    plain = _Candidate(LAYOUTS[-1], prefix, _renamed(file, LAYOUTS[-1], prefix))
-    return max((plain, *(one for one in found if prefix in ("", one.prefix))), key=lambda one: one.covers(wanted))
+    plain = _Candidate(LAYOUTS[-1], prefix or "", _renamed(file, LAYOUTS[-1], prefix or ""))
+    return max((plain, *(one for one in found if prefix in (None, one.prefix))), key=lambda one: one.covers(wanted))
 
 
 def _converted(file: WeightsFile, chosen: _Candidate) -> dict[str, Tensor]:
@@ -134,18 +136,28 @@ def _converted(file: WeightsFile, chosen: _Candidate) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What may stand beside the trunk: heads by their timm names, other copies by prefix, what the user names."""
+    """What may stand beside the trunk: heads by their timm names, other copies of it, what the user names.
+
+    own: the trunk's keys, which a copy has too.
+    """
 
     heads: tuple[str, ...]
-    copies: tuple[str, ...]
+    copies: tuple[_Candidate, ...]
+    own: frozenset[str]
     named: tuple[str, ...]
 
     def may_go(self, key: str, part: str, renamed: str) -> bool:
         last = part.rpartition(".")[2]
         known = last in _KNOWN_PARTS or any(second in last for second in _SECOND)
-        under_head = any(f"{renamed}.".startswith(f"{head}.") for head in self.heads)
         named = any(f"{key}.".startswith(f"{name.rstrip('.')}.") for name in self.named)
-        return known or under_head or named or any(key.startswith(copy) for copy in self.copies)
+        return known or self._of_head(renamed) or named or any(self._of_copy(key, copy) for copy in self.copies)
+
+    def _of_head(self, renamed: str) -> bool:
+        return any(f"{renamed}.".startswith(f"{head}.") for head in self.heads)
+
+    def _of_copy(self, key: str, copy: _Candidate) -> bool:
+        renamed = copy.layout.rename(key.removeprefix(copy.prefix))
+        return key.startswith(copy.prefix) and (renamed in self.own or self._of_head(renamed))
 
 
 def _beside(
@@ -181,6 +193,7 @@ def refuse_misfit(
     misshapen = [key for key, value in tensors.items() if key in state and value.shape != state[key].shape]
     wrong = [f"{key} is {shape(tensors[key])}, expected {shape(state[key])}" for key in misshapen]
     if not missing and not unexpected and not wrong:
+        _refuse_whole_numbers(file, state, tensors)
         return
     parts = [f"weights file '{file.path}' does not fit the architecture"]
     for what, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)):
@@ -190,6 +203,19 @@ def refuse_misfit(
         raise WeightsError("; ".join([*parts, "they hang on the image size: set data.size to that of the file"]))
     likeness = looks_like(file.tensors)
     raise WeightsError("; ".join([*parts, *([f"the file looks like {likeness}"] if likeness else [])]))
+
+
+def _refuse_whole_numbers(file: WeightsFile, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Quantised weights mean nothing without their scales."""
+    whole = [
+        key
+        for key, value in tensors.items()
+        if key in state and state[key].is_floating_point() and not value.is_floating_point()
+    ]
+    if whole:
+        raise WeightsError(
+            f"weights file '{file.path}' holds whole numbers where weights are: {some(whole)}; save them as floats"
+        )
 
 
 def _hangs_on_size(key: str) -> bool:
