@@ -13,7 +13,12 @@ from assay.report.settings import settings
 
 def told(test: dict[str, Any]) -> str:
     spec = {"points": [{"tests": {"there": test}}]}
-    return settings(tables_of(provenance=({"key": "spec", "value": json.dumps(spec)},))).get("there", "")
+    return said(spec, "there").get("there", "")
+
+
+def said(spec: dict[str, Any], *environments: str) -> dict[str, str]:
+    rows = tuple({"environment": name} for name in environments)
+    return settings(tables_of(environments=rows, provenance=({"key": "spec", "value": json.dumps(spec)},)))
 
 
 @pytest.mark.parametrize(
@@ -34,3 +39,17 @@ def told(test: dict[str, Any]) -> str:
 )
 def test_marks_are_told_by_the_share_of_each_class(test: dict[str, Any], words: str) -> None:
     assert told(test) == words
+
+
+def test_each_dose_says_what_its_training_images_bear() -> None:
+    points = [
+        {
+            "coordinates": {"confounder": "tag", "p": p},
+            "train": {"split": "train", "interventions": {"tag": {"share": {"positive": float(p), "negative": 0.0}}}},
+            "tests": {"clean": {}, "reversed": {"interventions": {"tag": {"share": {"negative": 1.0}}}}},
+        }
+        for p in ("0", "0.5")
+    ]
+    names = ("train (tag · 0)", "train (tag · 0.5)", "clean", "reversed")
+    assert said({"points": points}, *names) == {"train (tag · 0.5)": "tag on .50 of positive",
+                                                 "reversed": "tag on 1.00 of negative"}  # fmt: skip

@@ -13,7 +13,7 @@ from assay.store.files import Row
 
 SAME = 0.05
 """Associations that differ by less through all environments are not worth telling."""
-_TOLD = ("association", "split", "like")
+_TOLD = ("association", "split", "like", "rows")
 
 
 def tied(tables: Tables) -> list[str]:
@@ -93,14 +93,25 @@ def _strength(row: Row) -> float:
 
 
 def _spec(tables: Tables) -> list[tuple[str, Mapping[str, Any]]]:
-    """What the spec sets in the environments of its first point, beside associations."""
+    """What the spec sets in each environment beside associations, training among them: by its name for the first
+    recipe, and with the recipe for each, as where a dose is an axis.
+    """
     try:
         spec: Any = json.loads(tables.facts.get("spec", "") or "{}")
     except json.JSONDecodeError:
         return []
-    points: Any = spec.get("points") or [{}]
-    tests = cast("Mapping[str, Mapping[str, Any]]", points[0].get("tests", {}))
-    return [(name, {key: value for key, value in test.items() if key not in _TOLD}) for name, test in tests.items()]
+    points = cast("Sequence[Mapping[str, Any]]", spec.get("points") or [])
+    known = {row["environment"] for row in tables.environments}
+    found: dict[str, Mapping[str, Any]] = {}
+    for point in points:
+        label = " · ".join(point.get("coordinates", {}).values())
+        there = {"train": point.get("train", {}), **point.get("tests", {})}
+        for name, made in there.items():
+            sets = {key: value for key, value in made.items() if key not in _TOLD}
+            for called in (name, f"{name} ({label})"):
+                if called in known:
+                    found.setdefault(called, sets)
+    return list(found.items())
 
 
 def _compact(value: Any) -> str:
