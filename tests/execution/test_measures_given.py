@@ -15,7 +15,7 @@ from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
 
 KAPPA = "quadratic-weighted-kappa"
-FILES = {"folder": ".", "target": "grade", "table": ""}
+FILES = {"folder": ".", "target": "grade", "table": "annotations.json"}
 CHEST = {"phantom": "chest", "size": 64}
 BY_KAPPA = {"axis": "loss", "against": "cross-entropy", "measure": KAPPA, "environment": "same"}
 

@@ -135,7 +135,7 @@ def test_what_is_known_to_be_wrong_stands_on_the_card(tmp_path: Path) -> None:
     assert card.licence == "free use with attribution"
     assert "5 images of 5 patients: No Finding 3, Effusion 2" in card.summary
     assert any("mined from reports" in fault for fault in card.known_faults)
-    assert "1 ages over 120 years stand in the table; they count as missing" in card.known_faults
+    assert "1 ages below 0 or over 120 years stand in the table; they count as missing" in card.known_faults
     assert "age is missing in 1 of 5 rows" in card.known_faults
 
 
