@@ -59,7 +59,7 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Comparable:
     """What a recipe's models are likened by: made once, since it takes longer than likening does.
 
     vectors: measure -> per fold [layers, s, m], see `BY_VECTOR`. laid: per fold, layer and seed the images that
@@ -109,7 +109,7 @@ class _Compared:
                 self._units.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit.id)
         self._points = {point.label: point for point in gathered.plan.spec.points}
         self._models = lru_cache(maxsize=3)(self._read)
-        self._prepared = lru_cache(maxsize=3)(self._made)
+        self._comparable = lru_cache(maxsize=2)(self._made)
         self._own = cache(self._of_own)
 
     def has(self, point: RecipePoint) -> bool:
@@ -135,7 +135,7 @@ class _Compared:
             return
         at = [[models.seeds.index(seed) for seed in seeds] for models in (a, b)]
         own, others = self._own(pair.a.label), self._own(pair.b.label)
-        of_a, of_b = self._prepared(pair.a.label), self._prepared(pair.b.label)
+        of_a, of_b = self._comparable(pair.a.label), self._comparable(pair.b.label)
         across = _products(of_a.vectors[CKA], of_b.vectors[CKA])
         names, against = list(a.layers), list(b.layers)
         for i, layer in enumerate(names):
@@ -206,7 +206,7 @@ class _Compared:
         environment = str(folder.record("probes", next(iter(kept.values()))[0])["params"].get("environment", NEUTRAL))
         return Models(tuple(shared), rows, layers, environment)
 
-    def _made(self, label: str) -> Prepared:
+    def _made(self, label: str) -> Comparable:
         models = self._models(label)
         folds, layers = range(len(models.rows)), models.layers.values()
         vectors = {
@@ -214,11 +214,11 @@ class _Compared:
             for measure, vector in BY_VECTOR.items()
         }
         laid = tuple(tuple(tuple(_laid(x) for x in by_fold[fold]) for by_fold in layers) for fold in folds)
-        return Prepared(vectors, laid)
+        return Comparable(vectors, laid)
 
     def _of_own(self, label: str) -> dict[str, np.ndarray]:
         """Measure -> likeness of a recipe's own models: of CKA [layers, s, layers, s], of others [layers, s, s]."""
-        made = self._prepared(label)
+        made = self._comparable(label)
         by_layer = [_second_opinions(made, made, layer, layer) for layer in range(len(made.laid[0]))]
         found = {measure: np.array([one[measure] for one in by_layer]) for measure in by_layer[0]}
         return {CKA: _products(made.vectors[CKA], made.vectors[CKA]), **found}
@@ -234,7 +234,7 @@ def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndar
     return np.mean(found, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
 
 
-def _second_opinions(a: Prepared, b: Prepared, layer: int, other: int) -> dict[str, Float[np.ndarray, "s s"]]:
+def _second_opinions(a: Comparable, b: Comparable, layer: int, other: int) -> dict[str, Float[np.ndarray, "s s"]]:
     """Measure -> likeness of every seed of a at one layer to every seed of b at another, mean over folds."""
     found = {
         measure: [x[layer] @ y[other].T for x, y in zip(a.vectors[measure], b.vectors[measure], strict=True)]
