@@ -249,8 +249,6 @@ def outlining_network(folder: Path) -> torch.nn.Module:
     for _ in range(25):
         optimiser.zero_grad()
         loss(network(images), masks).backward()
-            network(images), masks, pos_weight=torch.tensor(4.0)
-        ).backward()
         optimiser.step()
     return network
 
