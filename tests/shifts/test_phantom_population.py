@@ -160,6 +160,53 @@ def test_neutral_keeps_what_all_tests_have_in_common(population):
     assert len(set(neutral.table.columns["grade"])) == 4
 
 
+def everywhere(strength=0.2, share=1.0):
+    component = Component(kind="intervention", name="tests.shifts.changes:Grain", params={"strength": strength})
+    return InterventionSpec(component=component, share=share)
+
+
+def test_an_intervention_that_lies_on_all_images_of_all_tests_lies_on_neutral_ones_and_all_made_from_them(population):
+    with_grain = {name: spec.model_copy(update={"interventions": {**spec.interventions, "grain": everywhere()}})
+                  for name, spec in TESTS.items()}  # fmt: skip
+    scene, plain = population.scene(with_grain, 0), population.scene(TESTS, 0)
+    grainy = all_of(scene.neutral())
+    assert (grainy != all_of(plain.neutral())).flatten(1).any(dim=1).all()
+    assert scene.neutral().table.columns["grain"].all()
+    assert torch.equal(all_of(scene.counterfactual("grain", "low")), all_of(plain.neutral()))
+    assert torch.equal(all_of(scene.counterfactual("grain", "high")), grainy)
+    on = scene.counterfactual("tag", "high")
+    tagged = scene.environment("tagged")
+    marked = tagged.table.columns["tag"] == 1
+    assert torch.equal(all_of(on)[marked], all_of(tagged)[marked])  # in the same order: the tag lies over the grain
+    assert torch.equal(all_of(scene.counterfactual("tag", "low")), grainy)
+    for moved, bare in (
+        (scene.counterfactual("size", "high"), plain.counterfactual("size", "high")),
+        (scene.at_quantile("size", 0.5), plain.at_quantile("size", 0.5)),
+    ):
+        added = (all_of(moved) - all_of(bare)).abs().flatten(1).amax(dim=1)
+        assert (added > 0).all()
+        assert added.max() <= 0.1 + 1e-6
+    design, clean = scene.sobol(16).images, plain.sobol(16).images
+    every = np.arange(len(design))
+    assert ((design.read(every) - clean.read(every)).abs().flatten(1).amax(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"interventions": {"grain": everywhere(0.3)}},
+        {"interventions": {"grain": everywhere(share=0.5)}},
+        {"interventions": {"grain": everywhere()}, "association": {"grain": AssociationSpec(strength=0.0)}},
+        {},
+    ],
+    ids=["arguments", "share", "tied", "without"],
+)
+def test_an_intervention_that_tests_do_not_all_put_on_all_images_lies_on_no_neutral_one(population, other):
+    tests = {"one": EnvironmentSpec(interventions={"grain": everywhere()}), "other": EnvironmentSpec(**other)}
+    clean = population.scene({"one": EnvironmentSpec()}, 0).neutral()
+    assert torch.equal(all_of(population.scene(tests, 0).neutral()), all_of(clean))
+
+
 @pytest.mark.parametrize("factor", NAMES)
 def test_a_counterfactual_changes_its_factor_and_nothing_else(population, factor):
     scene = population.scene(TESTS, 0)

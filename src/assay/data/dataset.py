@@ -287,6 +287,7 @@ class Batch:
 
     masks: label maps, 0 background.
     group: where a recipe uses groups, the group of each image: target * levels + level of the factor.
+    boxes: top, left, height and width of every picture in its square; None where each fills it.
     """
 
     images: Float[Tensor, "b c h w"]
@@ -294,3 +295,4 @@ class Batch:
     row: Int[Tensor, "b"]
     masks: UInt8[Tensor, "b 1 h w"] | None = None
     group: Int[Tensor, "b"] | None = None
+    boxes: Int[np.ndarray, "b 4"] | None = None

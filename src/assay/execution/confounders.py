@@ -20,6 +20,7 @@ from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import FactorTable
 from assay.data.dataset import Images
 from assay.shifts.environment import Environment
+from assay.shifts.intervention import unchanged
 from assay.shifts.neutral import switched
 from assay.shifts.parts import TEST_SEED
 from assay.shifts.picking import PickedImages
@@ -75,8 +76,8 @@ class ReadOnce:
 class Looked:
     """The clean test images that every confounder is shown on: few, so that a phantom draws no more than these.
 
-    clean: up to `SAMPLE` of the neutral rows of the first recipe's tests, the classes in turn. sample: their positions
-    among these rows.
+    clean: up to `SAMPLE` of the neutral rows of the first recipe's tests, the classes in turn, without interventions.
+    sample: their positions among these rows.
     """
 
     clean: Environment
@@ -87,8 +88,9 @@ class Looked:
         """Those of a study, as its first seed and fold test them."""
         whole = population.scene(spec.points[0].tests, spec.first_seed).neutral()
         sample = in_turn(whole.table)[:SAMPLE]
-        images = ReadOnce(PickedImages(whole.images, sample))
-        return Looked(replace(whole, table=whole.table.take(sample), images=images, masks=None), sample)
+        images = ReadOnce(PickedImages(unchanged(whole.images), sample))
+        boxes = None if whole.boxes is None else whole.boxes[sample]
+        return Looked(replace(whole, table=whole.table.take(sample), images=images, masks=None, boxes=boxes), sample)
 
     def changed(self, confounder: Confounder) -> Environment:
         """The same rows, every one with the confounder."""

@@ -23,6 +23,9 @@ from assay.data.dataset import Batch
 from assay.recipes.untyped import tensor_of
 
 Draws = Mapping[str, np.ndarray]
+"""Parameters by name, one entry for each image. `Augmenter` adds `boxes`, where pictures that do not fill their squares
+lie in them before any is moved.
+"""
 
 
 class Augmentation(Protocol):
@@ -53,8 +56,9 @@ class Augmenter:
     def __call__(self, batch: Batch, seed: int, purpose: str, step: int, view: int) -> Batch:
         """The batch as this step and view see it."""
         images, masks = batch.images, batch.masks
+        placed = {} if batch.boxes is None else {"boxes": batch.boxes}
         for name, augmentation in self.steps:
-            draws = augmentation.draw(generator(seed, purpose, name, view, step), len(images))
+            draws = {**augmentation.draw(generator(seed, purpose, name, view, step), len(images)), **placed}
             images = augmentation.apply(images, draws)
             if masks is not None and augmentation.geometric:
                 masks = augmentation.apply(masks, draws)

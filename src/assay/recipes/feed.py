@@ -44,6 +44,7 @@ class Feed:
             row=self.row[at],
             masks=self._masks(index, at) if self.masks else None,
             group=None if self.group is None else self.group[at],
+            boxes=None if self.environment.boxes is None else self.environment.boxes[index],
         )
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:

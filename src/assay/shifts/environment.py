@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from assay.core.types import FactorTable
 from assay.data.dataset import Images, Lesions, Masks, NativeMasks
@@ -44,6 +44,7 @@ class Environment:
     millimetres: how many a pixel is wide and high, by image, NaN where unknown; None where no column of the data says
     so, and of crops.
     lesions: where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
+    boxes: top, left, height and width of every picture in its square; None where each fills it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Environment:
     native: NativeMasks | None = None
     millimetres: Float[np.ndarray, " n"] | None = None
     lesions: Lesions | None = None
+    boxes: Int[np.ndarray, "n 4"] | None = None
 
     def __len__(self) -> int:
         return len(self.table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from assay.core.hashing import content_hash
 from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
+from assay.data.sources.fitting import boxes
 from assay.data.splits import Split
 from assay.shifts.association import achieved
 from assay.shifts.choosing import choose, preference
@@ -25,7 +26,7 @@ from assay.shifts.conditions import satisfies
 from assay.shifts.cropping import LesionFreeCrops
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
-from assay.shifts.intervention import ChangedImages
+from assay.shifts.intervention import with_changes
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
 from assay.shifts.picking import PickedImages, PickedLesions, PickedMasks, PickedNative
@@ -105,6 +106,7 @@ class FilePopulation:
         used |= {self.data.split.column, *self.data.split.test_only} - {""}
         columns = sorted(used & {factor.name for factor in self.factors})
         return {
+            **self.placing(environment.interventions),
             "content": self.dataset.content,
             "rows": ROWS_VERSION,
             "shape": list(self.dataset.images.shape),
@@ -114,6 +116,12 @@ class FilePopulation:
             "split": self.data.split.canonical(),
             "columns": {name: _column_hash(self.table, name) for name in columns},
         }
+
+    def placing(self, interventions: Collection[str]) -> dict[str, Any]:
+        """What decides where these interventions lie, beside the pixels: the boxes of pictures that are padded."""
+        if self._boxes is None or not interventions:
+            return {}
+        return {"placed": hashlib.sha256(np.ascontiguousarray(self._boxes).tobytes()).hexdigest()[:16]}
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
         """Training and validation rows of a seed and fold, both with the environment's associations; of the training
@@ -221,19 +229,28 @@ class FilePopulation:
             masks = None if self.dataset.masks is None else PickedMasks(self.dataset.masks, table.row)
         files = None if environment.crop else self.dataset.crops
         native = None if files is None else PickedNative(files, table.row)
-        changes, table = drawn(environment, table, seed, images.shape)
-        shown = ChangedImages(images, changes) if changes else images
+        boxes = None if self._boxes is None else self._boxes[table.row]
+        changes, table = drawn(environment, table, seed, images.shape, boxes)
+        shown = with_changes(images, changes)
         known = None if environment.crop else self.dataset.millimetres
         millimetres = None if known is None else known[table.row]
         achieved = _achieved(environment, table, available)
         boxed = None if environment.crop else self.dataset.lesions
         lesions = None if boxed is None else PickedLesions(boxed, table.row)
-        return Environment(name, table, shown, masks, achieved, native=native, millimetres=millimetres, lesions=lesions)
+        return Environment(
+            name, table, shown, masks, achieved, native=native, millimetres=millimetres, lesions=lesions, boxes=boxes
+        )
 
     @cached_property
     def factors_hash(self) -> str:
         """The hash of every factor with its column: probes read them all, whichever an environment uses."""
         return content_hash({factor.name: _column_hash(self.table, factor.name) for factor in self.factors})
+
+    @cached_property
+    def _boxes(self) -> Int[np.ndarray, "n 4"] | None:
+        """Where pictures lie in their squares; None where each fills it, or files do not say how large they are."""
+        native = self.dataset.native
+        return None if native is None else boxes(native, self.dataset.images.shape[1])
 
     @cached_property
     def _crops(self) -> LesionFreeCrops:

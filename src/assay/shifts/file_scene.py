@@ -69,7 +69,8 @@ class FileScene:
         known = {"factors": self.population.factors_hash}
         boxed = self.population.dataset.lesions
         boxes = {} if boxed is None else {"boxes": boxed.content}
-        return {**self.population.identity(spec), **known, **boxes, **here, **described}
+        placed = self.population.placing(self.tests.interventions)
+        return {**self.population.identity(spec), **known, **boxes, **placed, **here, **described}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""

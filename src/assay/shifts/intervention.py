@@ -3,11 +3,14 @@
 A row's parameters depend on (seed, name of the intervention, name of the parameter, row) alone, and its pixels on its
 parameters and its own image alone: neither on the batch nor on the neighbours. So the pair with and without the change
 is always to be had, on any device.
+
+Photographs that are not square lie in a square whose rest is padding. What is changed is the picture: its shape is the
+one that an intervention sees, its edges are those at which marks lie, and padding stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -18,7 +21,8 @@ from torch import Tensor
 
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
-from assay.data.dataset import Images
+from assay.data.dataset import DrawnLesions, Images
+from assay.data.sources.fitting import Box
 
 Parameters = Mapping[str, Tensor]
 """Parameter name -> float64 or int64 [n], one value per row."""
@@ -48,7 +52,7 @@ class Draws:
 class Intervention(Protocol):
     """A registered change to pixels. Built with its checked arguments; holds no other state.
 
-    `shape` is (channels, height, width) of one image.
+    `shape` is (channels, height, width) of one image. Images of several shapes come in turn, each with its own draws.
     """
 
     def check(self, shape: tuple[int, int, int]) -> None:
@@ -73,6 +77,8 @@ class Drawn:
     """An intervention with its parameters drawn, and the rows that get it.
 
     marked: bool [n]. Position i is row i of the environment's table.
+    shape: (channels, height, width) of the squares that are read. boxes: top, left, height and width of every row's
+    picture in its square; None where each fills it.
     """
 
     name: str
@@ -80,34 +86,58 @@ class Drawn:
     parameters: Parameters
     marked: Bool[np.ndarray, "n"]
     shape: tuple[int, int, int]
+    boxes: Int[np.ndarray, "n 4"] | None = None
 
     def apply(self, images: Float[Tensor, "b c h w"], index: Int[np.ndarray, "b"]) -> Float[Tensor, "b c h w"]:
         """Images at these positions, changed where the row is marked; the very same tensor when none is."""
         chosen = np.flatnonzero(self.marked[index])
         if not len(chosen):
             return images
-        if len(chosen) == len(images):
+        if len(chosen) == len(images) and self.boxes is None:
             return self.intervention.apply(images, self._at(index, images.device))
-        at = torch.as_tensor(chosen).to(images.device)
-        changed = self.intervention.apply(images.index_select(0, at), self._at(index[chosen], images.device))
         out = images.clone()
-        for run in np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(chosen) != 1) + 1):
-            out[chosen[run[0]] : chosen[run[-1]] + 1] = changed[run[0] : run[-1] + 1]
+        for box, some in self._by_box(index[chosen]):
+            own = chosen[some]
+            at = torch.as_tensor(own).to(images.device)
+            pictures = images.index_select(0, at)[:, :, box.rows, box.columns].contiguous()
+            changed = self.intervention.apply(pictures, self._at(index[own], images.device))
+            for run in np.split(np.arange(len(own)), np.flatnonzero(np.diff(own) != 1) + 1):
+                out[own[run[0]] : own[run[-1]] + 1, :, box.rows, box.columns] = changed[run[0] : run[-1] + 1]
         return out
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
         """Where each of these images may differ from what it was; nowhere for an unmarked row."""
-        where = self.intervention.mask(self._at(index, torch.device("cpu")), self.shape)
+        channels, height, width = self.shape
+        where = torch.zeros(len(index), 1, height, width, dtype=torch.bool)
+        for box, some in self._by_box(index):
+            parameters = self._at(index[some], torch.device("cpu"))
+            part = self.intervention.mask(parameters, (channels, box.height, box.width))
+            where[torch.as_tensor(some), :, box.rows, box.columns] = part
         return where & torch.as_tensor(self.marked[index])[:, None, None, None]
 
     def on(self, marked: bool) -> Drawn:
         """The same drawn parameters with every row marked, or none: the two ends of a counterfactual pair."""
         return replace(self, marked=np.full(len(self.marked), marked))
 
+    def take(self, index: Int[np.ndarray, "b"]) -> Drawn:
+        """The same of these rows alone, in this order."""
+        boxes = None if self.boxes is None else self.boxes[index]
+        parameters = self._at(index, torch.device("cpu"))
+        return replace(self, parameters=parameters, marked=self.marked[index], boxes=boxes)
+
     @property
     def factor(self) -> Factor:
         """The column that it leaves in the factor table."""
         return mark_factor(self.name)
+
+    def _by_box(self, index: np.ndarray) -> Iterator[tuple[Box, Int[np.ndarray, "k"]]]:
+        """Each box in which pictures of these rows lie, and which of the rows, in ascending order."""
+        if self.boxes is None:
+            yield Box(0, 0, *self.shape[1:]), np.arange(len(index))
+            return
+        found, which = np.unique(self.boxes[index], axis=0, return_inverse=True)
+        for number, edges in enumerate(found.tolist()):
+            yield Box(*edges), np.flatnonzero(which.reshape(-1) == number)
 
     def _at(self, index: np.ndarray, device: torch.device) -> Parameters:
         at = torch.as_tensor(np.asarray(index, dtype=np.int64))
@@ -126,10 +156,23 @@ def draw(
     rows: Int[np.ndarray, "n"],
     seed: int,
     shape: tuple[int, int, int],
+    boxes: Int[np.ndarray, "n 4"] | None = None,
 ) -> Drawn:
-    """Draw an intervention's parameters for all rows. Raises SpecError when images of this shape cannot carry it."""
-    intervention.check(shape)
-    return Drawn(name, intervention, intervention.draw(Draws(seed, name, rows), shape), marked, shape)
+    """Draw an intervention's parameters for all rows. Raises SpecError when their pictures cannot carry it."""
+    if boxes is None:
+        intervention.check(shape)
+        return Drawn(name, intervention, intervention.draw(Draws(seed, name, rows), shape), marked, shape)
+    sizes, which = np.unique(boxes[:, 2:], axis=0, return_inverse=True)
+    order = np.argsort(which.reshape(-1), kind="stable")
+    parts = np.split(order, np.searchsorted(which.reshape(-1)[order], np.arange(1, len(sizes))))
+    parameters: dict[str, Tensor] = {}
+    for (height, width), part in zip(sizes.tolist(), parts, strict=True):
+        picture = (shape[0], height, width)
+        intervention.check(picture)
+        for parameter, values in intervention.draw(Draws(seed, name, rows[part]), picture).items():
+            whole = parameters.setdefault(parameter, torch.zeros(len(rows), dtype=values.dtype))
+            whole[torch.as_tensor(part)] = values
+    return Drawn(name, intervention, parameters, marked, shape, boxes)
 
 
 @dataclass(frozen=True)
@@ -153,3 +196,42 @@ class ChangedImages:
         for change in self.changes:
             out = change.apply(out, index)
         return out
+
+
+@dataclass(frozen=True)
+class ChangedLesions:
+    """`DrawnLesions` of images with interventions: what is drawn without a kind of lesion bears them too."""
+
+    lesions: DrawnLesions
+    changes: Sequence[Drawn]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of lesion."""
+        return self.lesions.kinds
+
+    def __len__(self) -> int:
+        return len(self.lesions)
+
+    def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
+        """A plane per kind at these positions, in this order, on the CPU."""
+        return self.lesions.read(index)
+
+    def without(self, kind: str, index: np.ndarray) -> Images:
+        """The images at these positions, drawn without the lesions of this kind and all else the same."""
+        return ChangedImages(self.lesions.without(kind, index), [change.take(index) for change in self.changes])
+
+
+def changes_of(images: Images) -> tuple[Drawn, ...]:
+    """The interventions that lie on images, lowest first."""
+    return tuple(images.changes) if isinstance(images, ChangedImages) else ()
+
+
+def unchanged(images: Images) -> Images:
+    """The images without the interventions that lie on them."""
+    return images.images if isinstance(images, ChangedImages) else images
+
+
+def with_changes(images: Images, changes: Sequence[Drawn]) -> Images:
+    """Images with interventions put on, in alphabetical order of their names."""
+    return ChangedImages(images, sorted(changes, key=lambda change: change.name)) if changes else images

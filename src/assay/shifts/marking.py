@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError, unknown_name
@@ -34,11 +34,16 @@ def marked_rows(
 
 
 def drawn(
-    environment: EnvironmentSpec, table: FactorTable, seed: int, shape: tuple[int, int, int]
+    environment: EnvironmentSpec,
+    table: FactorTable,
+    seed: int,
+    shape: tuple[int, int, int],
+    boxes: Int[np.ndarray, "n 4"] | None = None,
 ) -> tuple[tuple[Drawn, ...], FactorTable]:
     """Every intervention of an environment, in alphabetical order of their names, and the table with a column for each.
 
-    They are put on in this order; the one in which they are written decides nothing.
+    They are put on in this order; the one in which they are written decides nothing. shape: (channels, height, width)
+    of the squares; boxes: where each row's picture lies in its own, None where it fills it.
 
     Raises SpecError when an intervention has the name of a factor or does not fit the images.
     """
@@ -49,10 +54,23 @@ def drawn(
         if name in environment.association and environment.association[name].high:
             raise SpecError(f"'{name}' is an intervention, with it being high: leave out `high`")
         marked = marked_rows(name, spec, environment.association.get(name), table, seed)
-        intervention: Intervention = build("intervention", spec.component.name, spec.component.params)
-        changes.append(draw(name, intervention, marked, table.row, seed, shape))
+        changes.append(change(name, spec, marked, table.row, seed, shape, boxes))
         table = table.with_column(changes[-1].factor, marked.astype(np.int64))
     return tuple(changes), table
+
+
+def change(
+    name: str,
+    spec: InterventionSpec,
+    marked: Bool[np.ndarray, "n"],
+    rows: Int[np.ndarray, "n"],
+    seed: int,
+    shape: tuple[int, int, int],
+    boxes: Int[np.ndarray, "n 4"] | None = None,
+) -> Drawn:
+    """The intervention of a spec, drawn for these rows. Raises SpecError as `draw` does."""
+    intervention: Intervention = build("intervention", spec.component.name, spec.component.params)
+    return draw(name, intervention, marked, rows, seed, shape, boxes)
 
 
 def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.ndarray, "n"]:

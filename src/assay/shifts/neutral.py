@@ -11,7 +11,7 @@ import numpy as np
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError, unknown_name
 from assay.shifts.environment import Environment
-from assay.shifts.intervention import ChangedImages
+from assay.shifts.intervention import changes_of, unchanged, with_changes
 from assay.shifts.marking import drawn
 
 NEUTRAL = "(neutral)"
@@ -41,6 +41,13 @@ class Tests:
             for name, spec in test.interventions.items():
                 found.setdefault(name, spec)
         return found
+
+    @property
+    def shared(self) -> dict[str, InterventionSpec]:
+        """Interventions that every test environment puts on all of its images, with the same arguments."""
+        common: dict[str, InterventionSpec] = _common([test.interventions for test in self.specs.values()])
+        tied = {name for test in self.specs.values() for name in test.association}
+        return {name: spec for name, spec in common.items() if spec.marks_all_rows and name not in tied}
 
     @property
     def ties(self) -> dict[str, tuple[str, ...]]:
@@ -74,14 +81,15 @@ class Tests:
     def neutral(self) -> EnvironmentSpec:
         """The environment in which nothing is tied and no intervention is on.
 
-        What all test environments agree on stays: a difficulty, or a restriction to some values, that every one of
-        them has is a property of the study and not a shift. Every factor that any test ties is stated with strength 0,
-        since files need it to choose rows.
+        What all test environments agree on stays: a difficulty, a restriction to some values, or an intervention on all
+        images, that every one of them has is a property of the study and not a shift. Every factor that any test ties
+        is stated with strength 0, since files need it to choose rows.
         """
         tests = list(self.specs.values())
         factors = sorted(set(self.ties) - set(self.interventions))
         return EnvironmentSpec(
             association={name: AssociationSpec(strength=0.0, high=self.ties[name]) for name in factors},
+            interventions=self.shared,
             where=_common([test.where for test in tests]),
             difficulty=_common([test.difficulty for test in tests]),
         )
@@ -113,15 +121,18 @@ class Tests:
 
 
 def switched(clean: Environment, name: str, spec: InterventionSpec, end: str, seed: int) -> Environment:
-    """The same rows without (`low`) or with (`high`) an intervention, whose parameters are those that tests have."""
-    (change,), _ = drawn(EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})}), clean.table,
-                         seed, clean.images.shape)  # fmt: skip
+    """The same rows without (`low`) or with (`high`) an intervention, whose parameters are those that tests have; the
+    others that the rows bear stay.
+    """
+    others = [change for change in changes_of(clean.images) if change.name != name]
+    alone = EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})})
+    (change,), _ = drawn(alone, clean.table.without(name), seed, clean.images.shape, clean.boxes)
     change = change.on(end == "high")
     return replace(
         clean,
         name=f"({name} {end})",
         table=clean.table.with_column(change.factor, change.marked.astype(np.int64)),
-        images=ChangedImages(clean.images, [change]),
+        images=with_changes(unchanged(clean.images), [*others, change]),
     )
 
 

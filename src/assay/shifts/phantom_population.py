@@ -16,11 +16,11 @@ from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.seeds import derive, row_seed
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
-from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale
+from assay.data.dataset import ONE_KIND, Card, DrawnLesions, Phantom, PixelScale
 from assay.shifts.association import achieved
 from assay.shifts.drawing import Question, draw_rows, ties
 from assay.shifts.environment import Environment
-from assay.shifts.intervention import ChangedImages
+from assay.shifts.intervention import ChangedLesions, with_changes
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION
 from assay.shifts.phantom_scene import PhantomScene
@@ -162,7 +162,9 @@ class PhantomPopulation:
         masks = self.renderer.masks(table.columns, nuisance, environment.difficulty)
         lesions = self.renderer.lesions(table.columns, nuisance, environment.difficulty)
         changes, table = drawn(environment, table, seed, images.shape)
-        shown = ChangedImages(images, changes) if changes else images
+        shown = with_changes(images, changes)
+        if changes and isinstance(lesions, DrawnLesions):
+            lesions = ChangedLesions(lesions, changes)
         found = tuple(
             achieved(table, factor, asked=tie.strength, high=tie.high, given=tie.given)
             for factor, tie in stated.items()

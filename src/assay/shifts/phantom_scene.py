@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from assay.core.seeds import derive
 from assay.core.types import Factor
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, SobolDesign
+from assay.shifts.intervention import changes_of, with_changes
 from assay.shifts.marginal import Marginal, marginal
+from assay.shifts.marking import change
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
 from assay.shifts.parts import TEST_SEED
 from assay.shifts.sobol import saltelli
@@ -32,8 +34,8 @@ _ENDS_U = {"low": 0.1, "high": 0.9}
 class PhantomScene:
     """See `Scene`. Environments share targets, nuisance and all that they do not change, row by row.
 
-    `neutral` is clean: no intervention is on and only the core factor is tied to the target. It keeps the difficulty
-    and the restrictions that all test environments have in common.
+    `neutral` is clean: only the core factor is tied to the target, and no intervention is on. It keeps the difficulty,
+    the restrictions and the interventions on all images that all test environments have in common.
     """
 
     population: PhantomPopulation
@@ -108,7 +110,8 @@ class PhantomScene:
         return self._with(f"({factor} at {u:g})", described, float(source.values(np.array([u]))[0]))
 
     def sobol(self, samples: int) -> SobolDesign:
-        """A Saltelli design over the phantom's groups, its other factors and the nuisance seed; interventions are off.
+        """A Saltelli design over the phantom's groups, its other factors and the nuisance seed; of interventions those
+        of the neutral rows are on.
 
         Inputs are independent draws from the neutral marginals, whatever is tied in training (Saltelli et al. 2010,
         with scrambled Sobol' points); `samples` is best a power of two. Rendered once and shared by all models.
@@ -124,7 +127,9 @@ class PhantomScene:
         }
         nuisance = (u[:, columns.index(NUISANCE)] * 2.0**32).astype(np.int64)
         images = self.population.renderer.images(values, nuisance, self._neutral.difficulty)
-        return SobolDesign(tuple(inputs), samples, images)
+        rows, every = np.arange(len(u), dtype=np.int64), np.ones(len(u), dtype=bool)
+        changes = [change(name, spec, every, rows, TEST_SEED, images.shape) for name, spec in self.tests.shared.items()]
+        return SobolDesign(tuple(inputs), samples, with_changes(images, changes))
 
     @property
     def _neutral(self) -> EnvironmentSpec:
@@ -137,9 +142,11 @@ class PhantomScene:
 
     def _with(self, name: str, factor: Factor, value: float) -> Environment:
         """The neutral rows, all with this value of a factor."""
-        table = self.neutral().table
-        moved = table.with_column(factor, np.full_like(table.columns[factor.name], value))
-        return self.population.show(name, self._neutral, moved, TEST_SEED, {})
+        neutral = self.neutral()
+        moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
+        bare = self._neutral.model_copy(update={"interventions": {}})
+        shown = self.population.show(name, bare, moved, TEST_SEED, {})
+        return replace(shown, images=with_changes(shown.images, changes_of(neutral.images)))
 
     def _inputs(self) -> dict[str, tuple[str, ...]]:
         """Sobol' inputs: name -> the factors that move together."""

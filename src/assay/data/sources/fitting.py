@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
 
@@ -46,6 +46,18 @@ def placed(height: int, width: int, size: int) -> Box:
     longer = max(height, width)
     tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
     return Box((size - tall) // 2, (size - wide) // 2, tall, wide)
+
+
+def boxes(native: Int[np.ndarray, "n 2"], size: int) -> Int[np.ndarray, "n 4"] | None:
+    """Top, left, height and width in the square of images of these native widths and heights; None where each fills it,
+    so that nothing is padding.
+    """
+    sizes, which = np.unique(native, axis=0, return_inverse=True)
+    placed_at = [placed(height, width, size) for width, height in sizes.tolist()]
+    if all((box.height, box.width) == (size, size) for box in placed_at):
+        return None
+    found = np.array([[box.top, box.left, box.height, box.width] for box in placed_at], dtype=np.int64)
+    return found[which.reshape(-1)]
 
 
 def is_coloured(pixels: np.ndarray) -> bool:

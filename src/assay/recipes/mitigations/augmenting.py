@@ -37,9 +37,8 @@ class RandomIntervention:
         """The images, changed where chosen."""
         rows = np.arange(len(images))
         channels, height, width = images.shape[1:]
-        drawn = draw(
-            self.name, self.intervention, draws["chosen"], rows, int(draws["key"][0]), (channels, height, width)
-        )
+        shape, seed = (channels, height, width), int(draws["key"][0])
+        drawn = draw(self.name, self.intervention, draws["chosen"], rows, seed, shape, draws.get("boxes"))
         return drawn.apply(images, rows)
 
 
