@@ -119,6 +119,10 @@ EDITS: dict[str, tuple[str, str]] = {
     "not a number": ("{texture: 0.9}", "{texture: .nan}"),
     "infinite": ("batch_size: 64", "optimiser: {adamw: {lr: .inf}}"),
     "like an environment that is not there": ("like: train", "like: trian"),
+    "like an environment that is not there, whose interventions are tied anew": (
+        "train: {association: {texture: 0.9}}\n  same: {like: train}",
+        "train: {interventions: {tag: {}}}\n  same: {like: trian, association: {tag: 0.5}}\n  more: {like: same}",
+    ),
     "like each other": (
         "{like: train}\n  reversed: {association: {texture: -0.9}}",
         "{like: reversed}\n  reversed: {like: same}",

@@ -63,6 +63,18 @@ def _chain(name: str, environments: Mapping[str, Any], problems: Problems) -> li
     return chain
 
 
+def not_inherited(problems: Problems) -> set[str]:
+    """The environments of which it is not known what they inherit, since a `like` in their chain names nothing."""
+    written = mapping_of(problems.document.values.get("environments")) or {}
+    told = (one.keys for one in problems.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
+    broken = {str(keys[1]) for keys in told}
+    while True:
+        heirs = {name for name, own in written.items() if (mapping_of(own) or {}).get("like") in broken} - broken
+        if not heirs:
+            return broken
+        broken |= heirs
+
+
 def _without_like(value: Any) -> Any:
     mapping = mapping_of(value)
     return value if mapping is None else {key: item for key, item in mapping.items() if key != "like"}

@@ -30,6 +30,7 @@ from assay.core.component import Component
 from assay.core.data_section import data_section
 from assay.core.data_spec import DataSpec
 from assay.core.document import Document, leaves, plain
+from assay.core.environments import not_inherited
 from assay.core.errors import AssayError, SpecError, nearest, or_else, unknown_name
 from assay.core.explain import checked
 from assay.core.factors import declared_factors, grouped, imported_factors
@@ -194,9 +195,11 @@ def _check_together(
     if data is not None and factors is not None:
         check_core(data, factors, problems)
         check_split(data, factors, problems)
+        incomplete = not_inherited(problems)
         for point, here in placed:
             for name, made in (("train", point.train), *point.tests.items()):
-                check_environment(name, made, data, factors, here)
+                if name not in incomplete:
+                    check_environment(name, made, data, factors, here)
     if data is not None:
         check_groups(placed, data, factors, problems)
     points = [point for point, _ in placed]

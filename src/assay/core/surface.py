@@ -6,6 +6,7 @@ Each function notes what is wrong under its keys and returns None, so that indep
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from assay.core.axes import label
@@ -72,10 +73,18 @@ def located(value: Any, keys: Keys, problems: Problems) -> str | None:
         return None
     path = filled(value, problems.document.folder)
     if not path.exists():
-        near = nearest(path.name, [item.name for item in path.parent.iterdir()]) if path.parent.is_dir() else None
+        near = _beside(path)
         problems.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
         return None
     return value if begins_with_variable(value) else str(path)
+
+
+def _beside(path: Path) -> str | None:
+    """What lies where a path points to that may have been meant: a file of its kind, or a folder."""
+    there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    alike = {item.stem: item.name for item in there if (item.suffix == path.suffix if path.suffix else item.is_dir())}
+    near = nearest(path.stem, alike)
+    return alike[near] if near else None
 
 
 def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, problems: Problems) -> Entry | None:
