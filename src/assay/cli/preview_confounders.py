@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from assay.report.confounders import FIGURES, MEANING
+from assay.report.confounders import FIGURES
 from assay.stats.format import number
 from assay.store.files import Row
 
@@ -27,10 +27,10 @@ def visibility_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def visibility_table(rows: Sequence[Row]) -> str:
-    """The same as HTML, with what the figures mean."""
+    """The same as HTML."""
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in ("confounder", *FIGURES, "images"))
     body = "".join(f'<tr><th scope="row">{escape(str(row["confounder"]))}</th>{_row(row)}</tr>' for row in rows)
-    return f"<table><caption>{escape(f'{HEAD}. {MEANING}')}</caption><tr>{heads}</tr>{body}</table>"
+    return f"<table><caption>{escape(HEAD)}</caption><tr>{heads}</tr>{body}</table>"
 
 
 def _row(row: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from assay.cli.preview import (
     told_of,
 )
 from assay.cli.preview_confounders import visibility_table
+from assay.report.confounders import MEANING
 from assay.shifts.environment import Achieved
 from assay.store.files import Row, write_text
 
@@ -27,7 +29,9 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 img{max-width:100%;height:auto;image-rendering:pixelated}
 figure{margin:1rem 0}
-table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+.tables{display:flex;flex-wrap:wrap;align-items:end;gap:0 2.5rem;overflow-x:auto;margin:.5rem 0 1.5rem}
+table{border-collapse:collapse}
+caption{text-align:left}
 th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #8886}
 th:first-child,td:first-child{text-align:left}
 """
@@ -40,15 +44,16 @@ def write_preview(found: Found) -> Path:
     parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]
     parts += [_paragraph(f"{text[:1].upper()}{text[1:]}") for text in about_data(found)]
     parts += [_paragraph(core_line(found))]
+    changed = [row for row in found.preview.pictures if row["kind"] == "confounder"]
+    parts += ["<h2>Each confounder, without and with it</h2>"] if changed else []
+    parts += [_picture(found.folder, row) for row in changed]
+    if found.preview.visibility:
+        parts += [_side_by_side([visibility_table(found.preview.visibility)]), _paragraph(MEANING)]
     for shown in found.preview.environments:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
         counted = sheet and not shown.of  # its caption counts the images, of the first fold where there are folds
         parts += [f"<h2>{escape(shown.name)}</h2>", sheet, "" if counted else _paragraph(shown.size)]
-        parts += [_association(tie) for tie in told_of(found, shown)]
-    changed = [row for row in found.preview.pictures if row["kind"] == "confounder"]
-    parts += ["<h2>Each confounder, without and with it</h2>"] if changed else []
-    parts += [_picture(found.folder, row) for row in changed]
-    parts += [visibility_table(found.preview.visibility)] if found.preview.visibility else []
+        parts += [_side_by_side([_association(tie) for tie in told_of(found, shown)])]
     pairs = [row for row in found.preview.pictures if row["kind"] == "pair"]
     parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
     parts += [_picture(found.folder, row) for row in pairs]
@@ -76,6 +81,11 @@ def _picture(folder: Path, row: Row) -> str:
     data = base64.b64encode((folder / str(row["file"])).read_bytes()).decode()
     alt, caption = escape(str(row["alt"])), escape(str(row["caption"]))
     return f'<figure><img src="data:image/png;base64,{data}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _side_by_side(tables: Sequence[str]) -> str:
+    """Tables beside each other while there is room; one that is wider than the page scrolls by itself."""
+    return f'<div class="tables">{"".join(tables)}</div>' if tables else ""
 
 
 def _association(tie: Achieved) -> str:
