@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from skimage.color import rgb2hed
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries
+from assay.shifts.distortions.geometry import box_means
 from assay.shifts.distortions.names import DISTORTIONS, SEVERITIES
 from assay.shifts.distortions.noise import ShotNoise
 from assay.shifts.distortions.spatter import Spatter
@@ -160,3 +162,14 @@ def test_the_lines_of_a_grid_have_their_period_and_leave_the_mean() -> None:
     assert strongest == pytest.approx(224 / 2.5, abs=1)  # 8 px high: 2.5 px apart
     assert float(grid.mean()) == pytest.approx(0.5, abs=1e-3)
     assert float(grid.std()) == pytest.approx(0.5 * 0.16 / 2**0.5, rel=0.01)  # of a cosine of this amplitude
+
+
+@pytest.mark.parametrize(("length", "coarse"), [(224, 134), (224, 56), (7, 4), (5, 5), (5, 1), (10, 4), (1, 1)])
+def test_larger_pixels_are_the_means_over_the_pixels_whose_middles_lie_in_them(length: int, coarse: int) -> None:
+    images = torch.rand(2, 1, length, 3, dtype=torch.float64)
+    middles, edges = np.arange(length) + 0.5, np.arange(coarse + 1) * (length / coarse)
+    boxes = [(middles > low) & (middles <= high) for low, high in pairwise(edges)]
+    expected = np.stack([images.numpy()[:, :, inside].mean(axis=2) for inside in boxes], axis=2)
+    assert box_means(images, 2, coarse).numpy() == pytest.approx(expected, abs=1e-12)
+    across = box_means(images.transpose(2, 3), 3, coarse).transpose(2, 3)
+    assert across.numpy() == pytest.approx(expected, abs=1e-12)

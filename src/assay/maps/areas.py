@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 from assay.maps.components import LARGEST, PREDICTED
 from assay.maps.forest import joined, root_of
 from assay.maps.order import descending

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from assay.core.compiled import compiled
 from assay.core.maps import REGIONS
-from assay.maps.compiled import compiled
 
 BOUNDARY, LESION, BACKGROUND = range(len(REGIONS))
 

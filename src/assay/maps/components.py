@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 from assay.maps.forest import joined, root_of
 from assay.maps.runs import Runs, empty_runs, find_contacts, find_runs, level_table
 

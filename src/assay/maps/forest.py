@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int, UInt32
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 
 DIGIT, PASSES = 11, 3
 BUCKETS = 1 << DIGIT

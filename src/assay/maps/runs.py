@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 from assay.maps.order import GREATEST, rising
 
 SHIFT = 20

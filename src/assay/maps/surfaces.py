@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 
 DEFINED, TRUTH_EMPTY, PREDICTION_EMPTY, BOTH_EMPTY, SIZE_UNKNOWN = range(5)
 PERCENTILE = 0.95

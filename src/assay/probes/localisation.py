@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.maps.compiled import compiled
+from assay.core.compiled import compiled
 
 MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
 

@@ -64,22 +64,29 @@ class Pixelate(Distortion):
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The coarser images."""
-        height, width = images.shape[2:]
-        coarse = [max(1, int(length * self.at(_PIXELS))) for length in (height, width)]
-        small = boxes(height, coarse[0], images.device) @ images.double() @ boxes(width, coarse[1], images.device).T
-        for axis, length in ((2, height), (3, width)):
-            few = small.shape[axis]
-            nearest = (2 * torch.arange(length, device=images.device) + 1) * few // (2 * length)
+        sides = images.shape[2:]
+        small = images
+        for axis, length in ((2, sides[0]), (3, sides[1])):
+            small = box_means(small, axis, max(1, int(length * self.at(_PIXELS))))
+        small = untied(small.double())
+        for axis, length in ((2, sides[0]), (3, sides[1])):
+            nearest = (2 * torch.arange(length, device=images.device) + 1) * small.shape[axis] // (2 * length)
             small = small.index_select(axis, nearest)
-        return untied(small)
+        return small
 
 
-def boxes(length: int, coarse: int, device: torch.device) -> Float64[Tensor, "coarse length"]:
-    """For each coarse pixel, even weights over the pixels whose middle lies in it (Pillow's box filter)."""
-    middle = torch.arange(length, dtype=torch.float64, device=device) + 0.5
-    edges = torch.arange(coarse + 1, dtype=torch.float64, device=device) * (length / coarse)
-    inside = ((middle > edges[:-1, None]) & (middle <= edges[1:, None])).double()
-    return inside / inside.sum(dim=1, keepdim=True)
+def box_means(images: Float[Tensor, "b c h w"], axis: int, coarse: int) -> Float64[Tensor, "b c h2 w2"]:
+    """Means along an axis over the pixels whose middles lie in each coarse pixel (Pillow's box filter)."""
+    length = images.shape[axis]
+    # of pixel i the middle i + .5 lies in box ceil((i + .5) coarse / length) - 1: box k begins at the first such i
+    edges = (2 * torch.arange(coarse + 1, device=images.device) * length + coarse) // (2 * coarse)
+    first, sizes = edges[:-1], edges.diff()
+    shape = [-1 if at == axis else 1 for at in range(images.ndim)]
+    total = images.index_select(axis, first).double()
+    for step in range(1, int(sizes.max())):
+        there = (sizes > step).view(shape)
+        total += images.index_select(axis, (first + step).clamp(max=length - 1)) * there
+    return total / sizes.view(shape)
 
 
 @dataclass(frozen=True)

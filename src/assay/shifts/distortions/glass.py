@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar, cast
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from assay.core.compiled import compiled
 from assay.shifts.confounders.randomness import singles
 from assay.shifts.confounders.smoothing import gaussian
 from assay.shifts.distortions.distortion import Distortion
@@ -19,13 +17,6 @@ from assay.shifts.intervention import Parameters
 
 _LEVELS = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 """Standard deviation in px, farthest step in px, and how often all pixels are gone through."""
-
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
-
-
-def _compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    return cast("Callable[Given, Made]", numba.njit(cache=True, nogil=True)(function))  # pyright: ignore[reportUnknownMemberType]
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class GlassBlur(Distortion):
         return gaussian(shuffled, sigma).clamp_(0, 1)
 
 
-@_compiled
+@compiled
 def _sources(height: int, width: int, far: int, times: int, steps: np.ndarray) -> np.ndarray:
     """For each place, which pixel of the image ends there, as flat positions int64."""
     places = np.arange(height * width)
