@@ -122,15 +122,3 @@ def test_a_classifier_has_no_thresholds_of_a_segmentation(tmp_path: Path) -> Non
             task="segmentation",
             progress=False,
         )
-
-
-def test_healthy_images_alone_set_no_threshold(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="validation: none of its 1 images shows a lesion"):
-        assay.probe(
-            Grey(dense=True),
-            squares(tmp_path / "tested", [120]),
-            ["segmentation"],
-            validation=squares(tmp_path / "set", []),
-            task="segmentation",
-            progress=False,
-        )
