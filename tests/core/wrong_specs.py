@@ -123,6 +123,7 @@ EDITS: dict[str, tuple[str, str]] = {
         "train: {association: {texture: 0.9}}\n  same: {like: train}",
         "train: {interventions: {tag: {}}}\n  same: {like: trian, association: {tag: 0.5}}\n  more: {like: same}",
     ),
+    "like a list": ("same: {like: train}", "same: {like: [train]}"),
     "like each other": (
         "{like: train}\n  reversed: {association: {texture: -0.9}}",
         "{like: reversed}\n  reversed: {like: same}",

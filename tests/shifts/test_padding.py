@@ -9,12 +9,16 @@ from tests.shifts.test_file_population import PLAIN, TESTS, dataset, population
 
 from assay.core.component import Component
 from assay.core.environment_spec import EnvironmentSpec, InterventionSpec
+from assay.core.errors import SpecError
 from assay.core.hashing import content_hash
+from assay.core.parsing import parse_study
 from assay.core.registry import build, entries
 from assay.data.cache import ArrayImages
 from assay.data.dataset import Batch
-from assay.data.sources.fitting import boxes, placed
+from assay.data.sources.fitting import placed
+from assay.execution.confounders import Looked, confounders
 from assay.recipes.augmentation import build_augmenter
+from assay.shifts.distortions.images import distorted
 from assay.shifts.intervention import draw
 from assay.shifts.visibility import visibility
 
@@ -24,6 +28,11 @@ ROWS = np.array([4, 11, 2**31 + 5, 7, 0], dtype=np.int64)
 NAMES = [entry.name for entry in entries("intervention")]
 
 
+def boxes(native, size):
+    found = [placed(height, width, size) for width, height in native.tolist()]
+    return np.array([[box.top, box.left, box.height, box.width] for box in found])
+
+
 def squares(channels=3):
     """Noise where a picture lies, black elsewhere."""
     images, placed_at = torch.zeros(len(NATIVE), channels, SIZE, SIZE), boxes(NATIVE, SIZE)
@@ -31,14 +40,6 @@ def squares(channels=3):
         noise = torch.rand(channels, height, width, generator=torch.Generator().manual_seed(0))
         image[:, top : top + height, left : left + width] = noise
     return images, placed_at
-
-
-def test_boxes_are_where_images_are_placed_and_none_where_all_fill_their_squares():
-    for found, (width, height) in zip(boxes(NATIVE, SIZE).tolist(), NATIVE.tolist(), strict=True):
-        box = placed(height, width, SIZE)
-        assert found == [box.top, box.left, box.height, box.width]
-    assert boxes(NATIVE[[2, 2]], SIZE) is None
-    assert boxes(np.array([[1000, 999]]), SIZE) is None  # half a pixel less than the square is the square
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -71,7 +72,7 @@ def padded(count=900):
     native = np.where(np.arange(count)[:, None] % 2 == 0, [[240, 120]], [[240, 240]]).astype(np.int64)
     pixels = np.full((count, 1, 24, 24), 20_000, dtype=np.uint16)
     pixels[::2, :, :6] = pixels[::2, :, 18:] = 0
-    return replace(made, images=ArrayImages(pixels), masks=None, native=native)
+    return replace(made, images=ArrayImages(pixels), masks=None, native=native, boxes=boxes(native, 24))
 
 
 def tagged(**params):
@@ -106,18 +107,54 @@ def test_with_and_without_are_pairs_and_training_images_bear_the_same():
     assert not train.images.read(np.flatnonzero(wide))[:, :, :6].any()
 
 
-def test_where_pictures_lie_is_part_of_what_an_environment_is_where_something_is_put_on_them():
-    square = replace(padded(), native=np.full((900, 2), 240))
+def test_where_pictures_lie_is_part_of_what_an_environment_is_whatever_is_put_on_them():
+    """What a mitigation or a distortion puts on lies there too, and p = 0 is p = 0 of every confounder."""
+    square = replace(padded(), boxes=None)
 
-    def named(made, environment, test):
+    def named(made, environment):
         files = population(made)
-        scene = files.scene({"one": test}, 0)
-        return content_hash(files.identity(environment)), content_hash(scene.identity("(neutral)"))
+        return content_hash(files.identity(environment)), content_hash(files.scene(TESTS, 0).identity("(neutral)"))
 
-    wide, other = named(padded(), tagged(), tagged()), named(square, tagged(), tagged())
-    assert wide[0] != other[0]
-    assert wide[1] != other[1]
-    assert named(padded(), PLAIN, TESTS["none"]) == named(square, PLAIN, TESTS["none"])
+    for wide, other in zip(named(padded(), PLAIN), named(square, PLAIN), strict=True):
+        assert wide != other
+    at_none = EnvironmentSpec(interventions={"tag": tagged().interventions["tag"].model_copy(update={"share": 0.0})})
+    assert named(padded(), PLAIN) == named(padded(), at_none)
+
+
+def test_a_distortion_leaves_padding_black():
+    shown = population(padded()).scene({"plain": PLAIN}, 0).environment("plain")
+    wide = np.flatnonzero(shown.table.row % 2 == 0)
+    for family in ("brightness", "gaussian-noise"):
+        images = distorted(shown, family, 5).images.read(wide)
+        assert not images[:, :, :6].any()
+        assert (images[:, :, 6:18] != shown.images.read(wide)[:, :, 6:18]).any(dim=3).all()
+
+
+def test_how_visible_a_change_is_is_told_of_pictures_without_their_padding(tmp_path):
+    study = {"name": "visible", "data": {"folder": str(tmp_path), "target": "ill"}, "seeds": 1,
+             "environments": {"train": {}, "same": {"interventions": {"gamma": {"gamma": 2}}}}}  # fmt: skip
+    (tmp_path / "data.csv").write_text("image,ill\n")
+    spec = parse_study(study)
+    (change,) = confounders(spec.points)
+    wide, square = (
+        Looked.at(spec, population(made)).visibility(change) for made in (padded(), replace(padded(), boxes=None))
+    )
+    assert (wide.share == 1).all()  # grey of .3 darkens wherever there is a picture
+    assert square.share.min() == 0.5
+
+
+def test_a_picture_that_cannot_carry_a_change_is_counted():
+    placed_at = np.array([[0, 0, 48, 48], [20, 0, 6, 48], [20, 0, 6, 48]])
+    with pytest.raises(SpecError, match="; 2 of 3 pictures are of that size"):
+        draw(
+            "it",
+            build("intervention", "text-line", {"size": 1.0}),
+            np.ones(3, bool),
+            ROWS[:3],
+            0,
+            (1, 48, 48),
+            placed_at,
+        )
 
 
 def test_a_confounder_that_augments_lies_in_the_picture():
@@ -125,7 +162,9 @@ def test_a_confounder_that_augments_lies_in_the_picture():
     mitigation = build("mitigation", "confounder-augmentation", {"intervention": {"tag": {}}, "probability": 1.0})
     target = torch.zeros(len(images), dtype=torch.long)
     batch = Batch(images, target, torch.arange(len(images)), boxes=placed_at)
-    out = build_augmenter([], mitigation.augmentations())(batch, 0, "train", 0, 0).images
+    augmented = build_augmenter([], mitigation.augmentations())(batch, 0, "train", 0, 0)
+    out = augmented.images
+    assert augmented.boxes is None  # what follows may have moved them
     for image, before, (top, left, height, width) in zip(out, images, placed_at.tolist(), strict=True):
         inside = image[:, top : top + height, left : left + width]
         assert (inside != before[:, top : top + height, left : left + width]).any()

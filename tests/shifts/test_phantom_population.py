@@ -12,6 +12,7 @@ from assay.core.errors import AssociationError, SpecError
 from assay.core.hashing import content_hash
 from assay.data.cache import ArrayCache
 from assay.shifts.environment import Scene
+from assay.shifts.phantom_scene import NUISANCE
 from assay.shifts.population import open_population
 
 NAMES = [factor.name for factor in FACTORS]
@@ -186,9 +187,16 @@ def test_an_intervention_that_lies_on_all_images_of_all_tests_lies_on_neutral_on
         added = (all_of(moved) - all_of(bare)).abs().flatten(1).amax(dim=1)
         assert (added > 0).all()
         assert added.max() <= 0.1 + 1e-6
-    design, clean = scene.sobol(16).images, plain.sobol(16).images
-    every = np.arange(len(design))
-    assert ((design.read(every) - clean.read(every)).abs().flatten(1).amax(dim=1) > 0).all()
+    design, clean = scene.sobol(16), plain.sobol(16)
+    every = np.arange(len(design.images))
+    added = design.images.read(every) - clean.images.read(every)
+    assert (added.abs().flatten(1).amax(dim=1) > 0).all()
+    first, _, *mixed = added.split(16)
+    inside = (clean.images.read(every) > 0.11) & (clean.images.read(every) < 0.89)  # where nothing was cut
+    for name, part, own in zip(design.inputs, mixed, inside.split(16)[2:], strict=True):
+        kept = own & inside.split(16)[0]
+        alike = torch.isclose(part[kept], first[kept], atol=1e-6).all()
+        assert bool(alike) == (name != NUISANCE)  # AB_i is A but for input i, the noise of the change included
 
 
 @pytest.mark.parametrize(
@@ -196,10 +204,11 @@ def test_an_intervention_that_lies_on_all_images_of_all_tests_lies_on_neutral_on
     [
         {"interventions": {"grain": everywhere(0.3)}},
         {"interventions": {"grain": everywhere(share=0.5)}},
+        {"interventions": {"grain": everywhere(share={"positive": 1, "negative": 1})}},
         {"interventions": {"grain": everywhere()}, "association": {"grain": AssociationSpec(strength=0.0)}},
         {},
     ],
-    ids=["arguments", "share", "tied", "without"],
+    ids=["arguments", "share", "dose", "tied", "without"],
 )
 def test_an_intervention_that_tests_do_not_all_put_on_all_images_lies_on_no_neutral_one(population, other):
     tests = {"one": EnvironmentSpec(interventions={"grain": everywhere()}), "other": EnvironmentSpec(**other)}

@@ -66,12 +66,6 @@ class InterventionSpec(Frozen):
         """Whether any row gets it by share."""
         return any(self.share.values()) if isinstance(self.share, Mapping) else self.share > 0
 
-    @property
-    def marks_all_rows(self) -> bool:
-        """Whether every row gets it by share."""
-        shares = self.share.values() if isinstance(self.share, Mapping) else [self.share]
-        return all(share == 1 for share in shares)
-
 
 class EnvironmentSpec(Frozen):
     """A named distribution: dataset + split + association + interventions.

@@ -69,10 +69,15 @@ def not_inherited(problems: Problems) -> set[str]:
     told = (one.keys for one in problems.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
     broken = {str(keys[1]) for keys in told}
     while True:
-        heirs = {name for name, own in written.items() if (mapping_of(own) or {}).get("like") in broken} - broken
+        heirs = {name for name, own in written.items() if _like(own) in broken} - broken
         if not heirs:
             return broken
         broken |= heirs
+
+
+def _like(environment: Any) -> str:
+    like = (mapping_of(environment) or {}).get("like")
+    return like if isinstance(like, str) else ""
 
 
 def _without_like(value: Any) -> Any:

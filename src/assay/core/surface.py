@@ -80,9 +80,11 @@ def located(value: Any, keys: Keys, problems: Problems) -> str | None:
 
 
 def _beside(path: Path) -> str | None:
-    """What lies where a path points to that may have been meant: a file of its kind, or a folder."""
+    """What lies where a path points to that may have been meant: of files named alike one of its kind, or a folder."""
     there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    alike = {item.stem: item.name for item in there if (item.suffix == path.suffix if path.suffix else item.is_dir())}
+    there = [item for item in there if path.suffix or item.is_dir()]
+    there.sort(key=lambda item: item.suffix.lower() == path.suffix.lower())  # of one name the last is kept
+    alike = {item.stem: item.name for item in there}
     near = nearest(path.stem, alike)
     return alike[near] if near else None
 

@@ -180,6 +180,7 @@ class Dataset:
     millimetres: how many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
     column says so.
     lesions: boxes of lesions by kind; None where none are named.
+    boxes: top, left, height and width of every picture in its square; None where each fills it.
     """
 
     table: FactorTable
@@ -193,6 +194,7 @@ class Dataset:
     crops: Crops | None = None
     millimetres: Float[np.ndarray, " n"] | None = None
     lesions: BoxedLesions | None = None
+    boxes: Int[np.ndarray, "n 4"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

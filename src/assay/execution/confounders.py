@@ -20,7 +20,7 @@ from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import FactorTable
 from assay.data.dataset import Images
 from assay.shifts.environment import Environment
-from assay.shifts.intervention import unchanged
+from assay.shifts.intervention import by_box, unchanged
 from assay.shifts.neutral import switched
 from assay.shifts.parts import TEST_SEED
 from assay.shifts.picking import PickedImages
@@ -97,13 +97,17 @@ class Looked:
         return switched(self.clean, confounder.name, confounder.spec, "high", TEST_SEED)
 
     def visibility(self, confounder: Confounder) -> Visibility:
-        """The figures of every image of the sample."""
+        """The figures of every picture of the sample, without its padding."""
         changed = self.changed(confounder)
         step = max(1, _PIXELS // math.prod(self.clean.images.shape))
-        every = np.arange(len(self.sample))
-        parts = [every[start : start + step] for start in range(0, len(every), step)]
-        found = [visibility(self.clean.images.read(part), changed.images.read(part)) for part in parts]
-        return Visibility(*(torch.cat([getattr(one, name) for one in found]) for name in Visibility.__slots__))
+        found = {name: torch.full((len(self.sample),), math.nan, dtype=torch.float64) for name in Visibility.__slots__}
+        for box, alike in by_box(self.clean.boxes, np.arange(len(self.sample)), self.clean.images.shape):
+            for part in (alike[start : start + step] for start in range(0, len(alike), step)):
+                pair = (one.read(part)[:, :, box.rows, box.columns] for one in (self.clean.images, changed.images))
+                seen = visibility(*pair)
+                for name, values in found.items():
+                    values[torch.as_tensor(part)] = getattr(seen, name).double()
+        return Visibility(**found)
 
 
 def confounders(points: Sequence[RecipePoint]) -> tuple[Confounder, ...]:

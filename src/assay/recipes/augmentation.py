@@ -62,7 +62,7 @@ class Augmenter:
             images = augmentation.apply(images, draws)
             if masks is not None and augmentation.geometric:
                 masks = augmentation.apply(masks, draws)
-        return replace(batch, images=images, masks=masks)
+        return replace(batch, images=images, masks=masks, boxes=None)  # pictures may have been moved
 
 
 def build_augmenter(components: Sequence[Component], first: Sequence[tuple[str, Augmentation]] = ()) -> Augmenter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,6 @@ from assay.core.hashing import content_hash
 from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
-from assay.data.sources.fitting import boxes
 from assay.data.splits import Split
 from assay.shifts.association import achieved
 from assay.shifts.choosing import choose, preference
@@ -106,7 +105,7 @@ class FilePopulation:
         used |= {self.data.split.column, *self.data.split.test_only} - {""}
         columns = sorted(used & {factor.name for factor in self.factors})
         return {
-            **self.placing(environment.interventions),
+            **self._placed,
             "content": self.dataset.content,
             "rows": ROWS_VERSION,
             "shape": list(self.dataset.images.shape),
@@ -116,12 +115,6 @@ class FilePopulation:
             "split": self.data.split.canonical(),
             "columns": {name: _column_hash(self.table, name) for name in columns},
         }
-
-    def placing(self, interventions: Collection[str]) -> dict[str, Any]:
-        """What decides where these interventions lie, beside the pixels: the boxes of pictures that are padded."""
-        if self._boxes is None or not interventions:
-            return {}
-        return {"placed": hashlib.sha256(np.ascontiguousarray(self._boxes).tobytes()).hexdigest()[:16]}
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
         """Training and validation rows of a seed and fold, both with the environment's associations; of the training
@@ -229,7 +222,7 @@ class FilePopulation:
             masks = None if self.dataset.masks is None else PickedMasks(self.dataset.masks, table.row)
         files = None if environment.crop else self.dataset.crops
         native = None if files is None else PickedNative(files, table.row)
-        boxes = None if self._boxes is None else self._boxes[table.row]
+        boxes = None if self.dataset.boxes is None else self.dataset.boxes[table.row]
         changes, table = drawn(environment, table, seed, images.shape, boxes)
         shown = with_changes(images, changes)
         known = None if environment.crop else self.dataset.millimetres
@@ -247,10 +240,12 @@ class FilePopulation:
         return content_hash({factor.name: _column_hash(self.table, factor.name) for factor in self.factors})
 
     @cached_property
-    def _boxes(self) -> Int[np.ndarray, "n 4"] | None:
-        """Where pictures lie in their squares; None where each fills it, or files do not say how large they are."""
-        native = self.dataset.native
-        return None if native is None else boxes(native, self.dataset.images.shape[1])
+    def _placed(self) -> dict[str, str]:
+        """Where pictures lie in their squares, as what decides interventions and distortions beside the pixels."""
+        boxes = self.dataset.boxes
+        return (
+            {} if boxes is None else {"placed": hashlib.sha256(np.ascontiguousarray(boxes).tobytes()).hexdigest()[:16]}
+        )
 
     @cached_property
     def _crops(self) -> LesionFreeCrops:

@@ -69,15 +69,16 @@ class FileScene:
         known = {"factors": self.population.factors_hash}
         boxed = self.population.dataset.lesions
         boxes = {} if boxed is None else {"boxes": boxed.content}
-        placed = self.population.placing(self.tests.interventions)
-        return {**self.population.identity(spec), **known, **boxes, **placed, **here, **described}
+        return {**self.population.identity(spec), **known, **boxes, **here, **described}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""
         return self._make(name, self.tests.named(name))
 
     def neutral(self) -> Environment:
-        """Test rows in which no factor that any test ties is tied to the target, without interventions."""
+        """Test rows in which no factor that any test ties is tied to the target, with the interventions alone that all
+        tests put on all images.
+        """
         return self._make(NEUTRAL, self.tests.neutral)
 
     def independent(self) -> Environment:

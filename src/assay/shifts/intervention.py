@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from assay.core.errors import SpecError
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
 from assay.data.dataset import DrawnLesions, Images
@@ -96,7 +97,7 @@ class Drawn:
         if len(chosen) == len(images) and self.boxes is None:
             return self.intervention.apply(images, self._at(index, images.device))
         out = images.clone()
-        for box, some in self._by_box(index[chosen]):
+        for box, some in by_box(self.boxes, index[chosen], self.shape):
             own = chosen[some]
             at = torch.as_tensor(own).to(images.device)
             pictures = images.index_select(0, at)[:, :, box.rows, box.columns].contiguous()
@@ -109,7 +110,7 @@ class Drawn:
         """Where each of these images may differ from what it was; nowhere for an unmarked row."""
         channels, height, width = self.shape
         where = torch.zeros(len(index), 1, height, width, dtype=torch.bool)
-        for box, some in self._by_box(index):
+        for box, some in by_box(self.boxes, index, self.shape):
             parameters = self._at(index[some], torch.device("cpu"))
             part = self.intervention.mask(parameters, (channels, box.height, box.width))
             where[torch.as_tensor(some), :, box.rows, box.columns] = part
@@ -130,18 +131,21 @@ class Drawn:
         """The column that it leaves in the factor table."""
         return mark_factor(self.name)
 
-    def _by_box(self, index: np.ndarray) -> Iterator[tuple[Box, Int[np.ndarray, "k"]]]:
-        """Each box in which pictures of these rows lie, and which of the rows, in ascending order."""
-        if self.boxes is None:
-            yield Box(0, 0, *self.shape[1:]), np.arange(len(index))
-            return
-        found, which = np.unique(self.boxes[index], axis=0, return_inverse=True)
-        for number, edges in enumerate(found.tolist()):
-            yield Box(*edges), np.flatnonzero(which.reshape(-1) == number)
-
     def _at(self, index: np.ndarray, device: torch.device) -> Parameters:
         at = torch.as_tensor(np.asarray(index, dtype=np.int64))
         return {name: values[at].to(device) for name, values in self.parameters.items()}
+
+
+def by_box(
+    boxes: Int[np.ndarray, "n 4"] | None, index: Int[np.ndarray, "b"], shape: tuple[int, int, int]
+) -> Iterator[tuple[Box, Int[np.ndarray, "k"]]]:
+    """Each box in which pictures of these rows lie, and which of the rows, in ascending order. shape: of a square."""
+    if boxes is None:
+        yield Box(0, 0, *shape[1:]), np.arange(len(index))
+        return
+    found, which = np.unique(boxes[index], axis=0, return_inverse=True)
+    for number, edges in enumerate(found.tolist()):
+        yield Box(*edges), np.flatnonzero(which.reshape(-1) == number)
 
 
 def mark_factor(name: str) -> Factor:
@@ -163,12 +167,13 @@ def draw(
         intervention.check(shape)
         return Drawn(name, intervention, intervention.draw(Draws(seed, name, rows), shape), marked, shape)
     sizes, which = np.unique(boxes[:, 2:], axis=0, return_inverse=True)
-    order = np.argsort(which.reshape(-1), kind="stable")
-    parts = np.split(order, np.searchsorted(which.reshape(-1)[order], np.arange(1, len(sizes))))
     parameters: dict[str, Tensor] = {}
-    for (height, width), part in zip(sizes.tolist(), parts, strict=True):
-        picture = (shape[0], height, width)
-        intervention.check(picture)
+    for number, (height, width) in enumerate(sizes.tolist()):
+        picture, part = (shape[0], height, width), np.flatnonzero(which.reshape(-1) == number)
+        try:
+            intervention.check(picture)
+        except SpecError as error:
+            raise SpecError(f"{error}; {len(part)} of {len(rows)} pictures are of that size") from error
         for parameter, values in intervention.draw(Draws(seed, name, rows[part]), picture).items():
             whole = parameters.setdefault(parameter, torch.zeros(len(rows), dtype=values.dtype))
             whole[torch.as_tensor(part)] = values

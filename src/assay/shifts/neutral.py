@@ -44,10 +44,14 @@ class Tests:
 
     @property
     def shared(self) -> dict[str, InterventionSpec]:
-        """Interventions that every test environment puts on all of its images, with the same arguments."""
+        """Interventions that every test environment puts on all of its images by `share: 1`, with the same arguments.
+
+        Shares by class, as a dose has them, are no such thing even where all are 1: images that others are told against
+        would change from dose to dose.
+        """
         common: dict[str, InterventionSpec] = _common([test.interventions for test in self.specs.values()])
         tied = {name for test in self.specs.values() for name in test.association}
-        return {name: spec for name, spec in common.items() if spec.marks_all_rows and name not in tied}
+        return {name: spec for name, spec in common.items() if spec.share == 1 and name not in tied}
 
     @property
     def ties(self) -> dict[str, tuple[str, ...]]:
@@ -79,7 +83,7 @@ class Tests:
 
     @property
     def neutral(self) -> EnvironmentSpec:
-        """The environment in which nothing is tied and no intervention is on.
+        """The environment in which nothing is tied, with what all test environments have in common.
 
         What all test environments agree on stays: a difficulty, a restriction to some values, or an intervention on all
         images, that every one of them has is a property of the study and not a shift. Every factor that any test ties

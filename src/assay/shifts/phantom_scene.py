@@ -12,9 +12,10 @@ from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import SpecError, unknown_name
 from assay.core.seeds import derive
 from assay.core.types import Factor
+from assay.data.dataset import DrawnLesions
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, SobolDesign
-from assay.shifts.intervention import changes_of, with_changes
+from assay.shifts.intervention import ChangedLesions, changes_of, with_changes
 from assay.shifts.marginal import Marginal, marginal
 from assay.shifts.marking import change
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
@@ -34,8 +35,8 @@ _ENDS_U = {"low": 0.1, "high": 0.9}
 class PhantomScene:
     """See `Scene`. Environments share targets, nuisance and all that they do not change, row by row.
 
-    `neutral` is clean: only the core factor is tied to the target, and no intervention is on. It keeps the difficulty,
-    the restrictions and the interventions on all images that all test environments have in common.
+    In `neutral` only the core factor is tied to the target. It keeps the difficulty, the restrictions and the
+    interventions on all images that all test environments have in common; no other intervention is on.
     """
 
     population: PhantomPopulation
@@ -74,7 +75,9 @@ class PhantomScene:
         return self._make(name, self.tests.named(name))
 
     def neutral(self) -> Environment:
-        """Test rows in which the core factor alone is tied to the target (or is it), without interventions."""
+        """Test rows in which the core factor alone is tied to the target (or is it), with the interventions alone that
+        all tests put on all images.
+        """
         return self._make(NEUTRAL, self._neutral)
 
     def independent(self) -> Environment:
@@ -127,8 +130,9 @@ class PhantomScene:
         }
         nuisance = (u[:, columns.index(NUISANCE)] * 2.0**32).astype(np.int64)
         images = self.population.renderer.images(values, nuisance, self._neutral.difficulty)
-        rows, every = np.arange(len(u), dtype=np.int64), np.ones(len(u), dtype=bool)
-        changes = [change(name, spec, every, rows, TEST_SEED, images.shape) for name, spec in self.tests.shared.items()]
+        # Draws are named by the nuisance seed: AB_i is A in them too, unless the nuisance is what is mixed.
+        every, shared = np.ones(len(u), dtype=bool), self.tests.shared.items()
+        changes = [change(name, spec, every, nuisance, TEST_SEED, images.shape) for name, spec in shared]
         return SobolDesign(tuple(inputs), samples, with_changes(images, changes))
 
     @property
@@ -146,7 +150,10 @@ class PhantomScene:
         moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
         bare = self._neutral.model_copy(update={"interventions": {}})
         shown = self.population.show(name, bare, moved, TEST_SEED, {})
-        return replace(shown, images=with_changes(shown.images, changes_of(neutral.images)))
+        changes, lesions = changes_of(neutral.images), shown.lesions
+        if changes and isinstance(lesions, DrawnLesions):
+            lesions = ChangedLesions(lesions, changes)
+        return replace(shown, images=with_changes(shown.images, changes), lesions=lesions)
 
     def _inputs(self) -> dict[str, tuple[str, ...]]:
         """Sobol' inputs: name -> the factors that move together."""

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.data.sources.making import age, blob, load, noise, save, small_set, spec_of, write_table
+from tests.data.sources.test_retouch import fundus
 
 from assay.data.cache import ArrayCache
 from assay.data.sources import decode, files, load_dataset
-from assay.data.sources.fitting import fit_image, fit_labels, placed, touched, vanished
+from assay.data.sources.decode import decode_images
+from assay.data.sources.fitting import Box, fit_image, fit_labels, placed, touched, vanished
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
 GREYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
@@ -232,3 +234,25 @@ def test_order_of_rows_changes_neither_patients_nor_their_codes(tmp_path: Path) 
     again = load(folder, patient="who")
     np.testing.assert_array_equal(again.table.patient, first.table.patient[::-1])
     np.testing.assert_array_equal(again.images.read(np.arange(8)), first.images.read(np.arange(8)).flip(0))
+
+
+def test_where_images_lie_is_told_of_what_was_decoded(tmp_path: Path) -> None:
+    """A JPEG that was decoded at half its size lies where its whole size says, a cut photograph where the cut does."""
+    ramp = np.tile(np.linspace(90, 250, 2696), (1797, 1)).astype(np.uint8)
+    save(tmp_path / "large.jpg", ramp, quality=90)
+    save(tmp_path / "eye.png", fundus(284, 428, 130, 142, 214))
+    sources = [(tmp_path / name).read_bytes for name in ("large.jpg", "eye.png")]
+    native = np.array([[2696, 1797], [428, 284]])
+    plain = decode_images(sources, ["a", "b"], 224, False, "grey", ArrayCache(tmp_path), (), native)
+    cut = decode_images(sources[1:], ["b"], 224, False, "grey", ArrayCache(tmp_path), ("circle-crop",), native[1:])
+    assert plain.boxes is not None
+    for (top, left, height, width), (wide, high) in zip(plain.boxes.tolist(), native.tolist(), strict=True):
+        assert placed(high, wide, 224) == Box(top, left, height, width)
+    top, _, height, _ = plain.boxes[0].tolist()
+    assert (plain.array[0, 0, top : top + height] > 60).all()
+    assert not plain.array[0, 0, :top].any()
+    assert not plain.array[0, 0, top + height :].any()
+    assert cut.boxes is None  # the disc fills the square
+    again = decode_images(sources, ["a", "b"], 224, False, "grey", ArrayCache(tmp_path), (), native)
+    assert again.boxes is not None
+    assert again.boxes.tolist() == plain.boxes.tolist()  # kept beside the pixels

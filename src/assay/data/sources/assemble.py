@@ -100,7 +100,8 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
     native = pixels.native[kept]
     lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
-    return Dataset(table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions)
+    boxes = None if pixels.images.boxes is None else pixels.images.boxes[kept]
+    return Dataset(table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions, boxes)
 
 
 def _none_left(listing: Listing) -> None:
@@ -143,7 +144,8 @@ def _decoded(
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
     digests = [fact.digest for fact in facts]
     deep = any(header.deep for header in headers)
-    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache, spec.preprocessing)
+    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache,
+                           spec.preprocessing, native)  # fmt: skip
     if masks is None or listing.masks is None:
         return Pixels(images, None, native)
     decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)

@@ -11,18 +11,19 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from assay.data.cache import ArrayCache
-from assay.data.sources.fitting import fit_image, fit_labels, is_coloured, vanished
+from assay.data.sources.fitting import Box, fit_image, fit_labels, is_coloured, placed, vanished
 from assay.data.sources.masks import Labels
 from assay.data.sources.problems import Unreadable
 from assay.data.sources.readers import read_picture
 from assay.data.sources.retouch import ben_graham, circle_crop
 
-VERSION = 1
+VERSION = 2
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256
@@ -36,11 +37,22 @@ Failures = dict[int, tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An array of all files, with zeros where one failed. notes: what was changed on the way -> positions of files."""
+    """An array of all files, with zeros where one failed. notes: what was changed on the way -> positions of files.
+
+    boxes: top, left, height and width in the square of every image; None where each fills it, and for masks.
+    """
 
     array: np.ndarray
     failures: Failures
     notes: dict[str, list[int]]
+    boxes: Int[np.ndarray, "n 4"] | None = None
+
+
+class _Filled(NamedTuple):
+    """What is to be known of one file: what was changed on the way, and where the image lies in the square."""
+
+    notes: tuple[str, ...]
+    box: Box | None = None
 
 
 class _ColourFound(Exception):
@@ -55,20 +67,21 @@ def decode_images(
     channels: Channels,
     cache: ArrayCache,
     changes: Sequence[str] = (),
+    native: Int[np.ndarray, "n 2"] | None = None,
 ) -> Decoded:
     """All images as uint8 (or uint16 when `deep`) [n, c, size, size].
 
     sources: per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3]. digests: what names their
     content. channels: `grey` takes the luminance (Rec. 601) of colour images, `colour` repeats grey ones; `auto` is
-    colour if any image has differing channels. changes: `DataSpec.preprocessing`. Files that fail are listed, not
-    raised.
+    colour if any image has differing channels. changes: `DataSpec.preprocessing`. native: width and height
+    of the files, where some may be decoded at a part of that. Files that fail are listed, not raised.
     """
     if channels != "auto":
-        return _decode(sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes)
+        return _decode(sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes, native)
     try:
-        return _decode(sources, digests, size, deep, 1, True, cache, changes)
+        return _decode(sources, digests, size, deep, 1, True, cache, changes, native)
     except _ColourFound:
-        return _decode(sources, digests, size, deep, 3, False, cache, changes)
+        return _decode(sources, digests, size, deep, 3, False, cache, changes, native)
 
 
 def decode_masks(
@@ -79,10 +92,10 @@ def decode_masks(
     digests: what names the masks' content and what their values mean.
     """
 
-    def one(at: int, out: np.ndarray) -> tuple[str, ...]:
+    def one(at: int, out: np.ndarray) -> _Filled:
         labels = sources[at]()
         out[0] = fit_labels(labels.values, size)
-        return (*labels.notes, *((VANISHED,) if vanished(labels.values, out[0]) else ()))
+        return _Filled((*labels.notes, *((VANISHED,) if vanished(labels.values, out[0]) else ())))
 
     name = name_of("labels", digests, size)
     return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
@@ -97,6 +110,7 @@ def _decode(
     only_grey: bool,
     cache: ArrayCache,
     changes: Sequence[str],
+    native: Int[np.ndarray, "n 2"] | None,
 ) -> Decoded:
     """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
     dtype = np.dtype(np.uint16 if deep else np.uint8)
@@ -106,14 +120,20 @@ def _decode(
     if only_grey and cache.read_notes(coloured):
         raise _ColourFound
 
-    def one(at: int, out: np.ndarray) -> tuple[str, ...]:
+    def one(at: int, out: np.ndarray) -> _Filled:
         given = sources[at]()
         pixels, notes = (given, ()) if isinstance(given, np.ndarray) else _picture(given, size)
         if only_grey and is_coloured(pixels):
             raise _ColourFound
-        fitted = fit_image(circle_crop(pixels) if "circle-crop" in changes else pixels, size, channels, dtype)
+        if "circle-crop" in changes:
+            pixels = circle_crop(pixels)
+            height, width = pixels.shape[:2]
+        else:
+            height, width = pixels.shape[:2] if native is None else native[at, ::-1].tolist()
+        box = placed(height, width, size)
+        fitted = fit_image(pixels, size, channels, dtype, box)
         out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
-        return notes
+        return _Filled(notes, box)
 
     try:
         return _fill(name, (len(sources), channels, size, size), dtype, one, cache)
@@ -131,34 +151,41 @@ def _fill(
     name: str,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    one: Callable[[int, np.ndarray], tuple[str, ...]],
+    one: Callable[[int, np.ndarray], _Filled],
     cache: ArrayCache,
 ) -> Decoded:
-    """Get or build the array `name`; what failed and what was changed is kept beside it."""
+    """Get or build the array `name`; what failed, what was changed and where images lie is kept beside it."""
     beside = f"{name}.notes.json"
 
     def fill(array: np.ndarray) -> None:
         failures: dict[str, list[str]] = {}
         noted: dict[str, list[int]] = {}
+        whole = Box(0, 0, *shape[2:])
+        boxes: list[Box] = []
 
-        def attempt(at: int) -> tuple[int, tuple[str, ...], Unreadable | None]:
+        def attempt(at: int) -> tuple[int, _Filled, Unreadable | None]:
             try:
                 return at, one(at, array[at]), None
             except Unreadable as error:
                 array[at] = 0
-                return at, (), error
+                return at, _Filled(()), error
 
-        for at, notes, error in in_threads(attempt, range(len(array))):
+        for at, filled, error in in_threads(attempt, range(len(array))):
             cache.told(READING, at + 1, len(array))
             if error is not None:
                 failures[str(at)] = [error.what, error.remedy]
-            for note in notes:
+            for note in filled.notes:
                 noted.setdefault(note, []).append(at)
-        cache.write_notes(beside, {"failures": failures, "notes": noted})
+            boxes.append(filled.box or whole)
+        padded = any(box != whole for box in boxes)
+        edges = [[box.top, box.left, box.height, box.width] for box in boxes] if padded else None
+        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges})
 
     array = cache.get(name, shape, dtype, fill, beside)
     kept = cache.read_notes(beside)
-    return Decoded(array, {int(at): (what, remedy) for at, (what, remedy) in kept["failures"].items()}, kept["notes"])
+    failures = {int(at): (what, remedy) for at, (what, remedy) in kept["failures"].items()}
+    boxes = None if kept["boxes"] is None else np.array(kept["boxes"], dtype=np.int64)
+    return Decoded(array, failures, kept["notes"], boxes)
 
 
 def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable[Any]:

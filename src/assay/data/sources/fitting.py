@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
@@ -48,26 +48,17 @@ def placed(height: int, width: int, size: int) -> Box:
     return Box((size - tall) // 2, (size - wide) // 2, tall, wide)
 
 
-def boxes(native: Int[np.ndarray, "n 2"], size: int) -> Int[np.ndarray, "n 4"] | None:
-    """Top, left, height and width in the square of images of these native widths and heights; None where each fills it,
-    so that nothing is padding.
-    """
-    sizes, which = np.unique(native, axis=0, return_inverse=True)
-    placed_at = [placed(height, width, size) for width, height in sizes.tolist()]
-    if all((box.height, box.width) == (size, size) for box in placed_at):
-        return None
-    found = np.array([[box.top, box.left, box.height, box.width] for box in placed_at], dtype=np.int64)
-    return found[which.reshape(-1)]
-
-
 def is_coloured(pixels: np.ndarray) -> bool:
     """Whether the channels differ anywhere. pixels: [h, w] or [h, w, 3]."""
     return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
 
 
-def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above."""
-    box = placed(pixels.shape[0], pixels.shape[1], size)
+def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Box | None = None) -> np.ndarray:
+    """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above.
+
+    box: where they are to lie, of pixels that were decoded at a part of their file's size; else what `placed` gives.
+    """
+    box = box or placed(pixels.shape[0], pixels.shape[1], size)
     small = resized(pixels, box.width, box.height)
     if small.ndim == 3 and channels == 1:
         small = np.round(small @ _LUMINANCE).astype(small.dtype)

@@ -44,7 +44,8 @@ def distorted(environment: Environment, family: str, severity: int, device: str 
     """
     made = build("distortion", family, {"severity": severity})
     everyone = np.ones(len(environment), dtype=bool)
-    change = draw(family, made, everyone, environment.table.row, TEST_SEED, environment.images.shape)
+    change = draw(family, made, everyone, environment.table.row, TEST_SEED, environment.images.shape,
+                  environment.boxes)  # fmt: skip
     return replace(
         environment,
         name=f"{environment.name}, {family} {severity}",
