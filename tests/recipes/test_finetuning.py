@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.recipes.world import part, recipe
+from torch.nn import functional
 
 from assay.core.spec import RecipeSpec
 from assay.recipes.finetuning import depths, to_training
@@ -93,10 +95,25 @@ def test_a_linear_probe_is_the_head_fitted_on_the_features_of_the_start(tmp_path
 
 
 def test_a_probe_comes_before_the_first_step_of_what_follows(tmp_path) -> None:
-    first = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
-    probed = trained(tuned("linear-probe"), tmp_path / "probe").network
-    assert torch.equal(as_network(first.network).head.weight, as_network(probed).head.weight)
-    assert first.network.training
+    """The head is that of the features which training sees: the first step begins where the head was fitted."""
+    run = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    assert run.network.training
+    batch = run.training.batch(np.arange(64))
+    images = [batch.images[half] for half in (slice(0, 32), slice(32, 64))]
+    with torch.no_grad():
+        in_training = torch.cat([run.network(part) for part in images])
+        tested = run.network.eval()(batch.images)
+    losses = [float(functional.cross_entropy(logits, batch.target)) for logits in (in_training, tested)]
+    assert losses[0] < 2 * losses[1] + 0.1
+    again = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path / "again")
+    own = fit_head(read_all(again.network.eval(), again.training, 16).features, again.training.target, 2)
+    torch.testing.assert_close(as_network(again.network).head.weight.double(), own.weight, rtol=1e-3, atol=1e-4)
+    norms = [layer for layer in run.network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert norms
+    for norm in norms:
+        assert norm.momentum == 0.1
+        assert norm.running_mean is not None
+        assert norm.running_mean.abs().max() > 0
 
 
 @pytest.mark.parametrize("chosen", [tuned("last-layers", layers=2), tuned("probe-then-full")], ids=["last", "probe"])

@@ -123,9 +123,16 @@ for _name, _attribute, _params, _summary in (
         f.DiscriminativeRatesParams,
         "lower learning rates for shallower layers (Howard and Ruder 2018)",
     ),
-    ("probe-then-full", "ProbeThenFull", f.ProbeThenFullParams, "a linear probe, then everything (Kumar et al. 2022)"),
 ):
     register("finetuning", _name, f"{_HERE}.finetuning:{_attribute}", _params, summary=_summary)
+register(
+    "finetuning",
+    "probe-then-full",
+    f"{_HERE}.finetuning:ProbeThenFull",
+    f.ProbeThenFullParams,
+    summary="a linear probe, then everything (Kumar et al. 2022)",
+    version=2,
+)
 
 for _name, _params, _summary in (
     ("adamw", p.AdamWParams, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)"),

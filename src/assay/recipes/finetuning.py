@@ -38,7 +38,9 @@ class LinearProbe(FineTuning):
 
 
 class ProbeThenFull(FineTuning):
-    """The head of a linear probe first, then everything.
+    """The head of a linear probe first, then everything. Batch norms take their statistics from the training images
+    before the head is fitted: trained, they use those of each batch, and a head that was fitted on features of others,
+    such as those of the source or the 0 and 1 of random weights, would begin far from where it was fitted.
 
     Kumar, Raghunathan, Jones, Ma and Liang, *Fine-Tuning can Distort Pretrained Features and Underperform
     Out-of-Distribution*, ICLR 2022 (LP-FT).

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from assay.core import registry
+from assay.core.seeds import generator
 from assay.core.spec import RecipeSpec
-from assay.recipes.feed import make_feed
+from assay.recipes.feed import Feed, make_feed
 from assay.recipes.finetuning import build_finetuning, to_training
 from assay.recipes.head import fit_head
 from assay.recipes.mitigations.mitigation import Mitigation, Setting
@@ -24,6 +25,7 @@ from assay.recipes.untyped import channels_last
 from assay.shifts.environment import Environment
 
 _CHUNK = 256
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,37 @@ def make_learner(
     return Learner(network, objective, _optimiser(recipe, network, objective, rates))
 
 
-def with_fitted_head(learner: Learner, training: Environment, batch: int, device: torch.device) -> Learner:
+def with_fitted_head(learner: Learner, training: Environment, batch: int, seed: int, device: torch.device) -> Learner:
     """The same with a linear head fitted on the features that its network gives of the training images.
 
-    Raises HeadNotFitted.
+    Batch norms first take their statistics from these images, as they do in the first step, which would else begin with
+    other features than those that the head was fitted on. Raises HeadNotFitted.
     """
     feed = make_feed(training, device, masks=False)
+    _settle(learner.network, feed, batch, seed)
     seen = read_all(learner.network.eval(), feed, batch)
     head = cast(nn.Linear, as_network(learner.network).head)
     fit_head(seen.features, feed.target, head.out_features).fold_into(head)
     to_training(learner.network)
     return learner
+
+
+def _settle(network: nn.Module, feed: Feed, batch: int, seed: int) -> None:
+    """Running statistics of batch norms that are trained: the mean over batches of one pass through the images."""
+    to_training(network)
+    norms = [layer for layer in network.modules() if isinstance(layer, _NORMS) and layer.training]
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    order = generator(seed, "norms").permutation(len(feed))
+    with torch.no_grad():
+        for part in np.array_split(order, max(1, len(order) // batch)):
+            network(feed.batch(part).images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _images(training: Environment, classes: int) -> np.ndarray:

@@ -260,7 +260,7 @@ def begin(
         made = make_learner(recipe, mitigation, setting, training, device)
         tuning = build_finetuning(recipe)
         first = tuning.fits_head and tuning.steps
-        return with_fitted_head(made, training, recipe.batch_size, device) if first else made
+        return with_fitted_head(made, training, recipe.batch_size, seed, device) if first else made
 
     learner = afresh()
     masks = learner.objective.needs_masks
