@@ -10,7 +10,7 @@ import pytest
 import assay.studies
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
-from assay.core.spec import StudySpec
+from assay.core.spec import RecipeSpec, StudySpec
 from assay.core.yaml import parse_yaml, read_yaml
 from assay.studies import builtin_studies, load_study_mapping, study_yaml
 
@@ -65,6 +65,19 @@ def test_the_default_study_compares_losses_at_equal_budget_and_at_matched_fit() 
         ("equal-budget", "reversed"),
         ("matched-fit", "reversed"),
     ]
+
+
+@pytest.mark.parametrize("scale", ["default", "controls", "attribution", "paper"])
+def test_the_supervised_control_takes_the_steps_of_the_stage_without_labels(scale: str) -> None:
+    """Pictures after pictures, against own photographs after pictures: within a twentieth."""
+    spec = parse_study("dr-pretraining", scale=scale)
+    control, own = spec.sources["pictures-more"], spec.sources["pictures-own"]
+
+    def steps(recipe: RecipeSpec, images: int) -> int:
+        return recipe.epochs * (images // recipe.batch_size)
+
+    assert control.data is not None
+    assert steps(control.recipe, control.data.train) == pytest.approx(steps(own.recipe, spec.data.train), rel=0.05)
 
 
 def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:

@@ -168,8 +168,8 @@ def test_corruption_errors_are_ratios_of_sums() -> None:
     error, baseline = np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.4, 0.6])
     assert corruption_error(error, baseline).value == pytest.approx(0.5)
     assert corruption_error(baseline, baseline).value == 1
-    assert relative_corruption_error(error, 0.1, baseline, 0.1).value == pytest.approx(0.3 / 0.9)
+    assert relative_corruption_error(error - 0.1, baseline - 0.1).value == pytest.approx(0.3 / 0.9)
     assert corruption_error(error, np.zeros(3)).reason == "the baseline makes no error"
-    assert relative_corruption_error(error, 0.1, baseline, 0.5).reason == "the baseline's error does not increase"
+    assert relative_corruption_error(error - 0.1, baseline - 0.5).reason == "the baseline's error does not increase"
     with pytest.raises(ValueError, match="give one per severity of each"):
         corruption_error(error, baseline[:2])

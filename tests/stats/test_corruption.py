@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assay.stats.corruption import CORRUPTION, EVERY, corruption_rows
+from assay.stats.corruption import CORRUPTION, EVERY, RELATIVE, corruption_rows
 
 
 def row(start: str, family: str, level: str, value: float, **more: Any) -> dict[str, Any]:
@@ -43,6 +43,22 @@ def test_a_ratio_is_of_sums_over_severities_and_the_mean_is_over_families() -> N
     assert own == pytest.approx({"fog": 0.2 / 0.8, "snow": 0.3 / 0.2, EVERY: (0.25 + 1.5) / 2})
     baseline = {value for (recipe, _), value in values(found).items() if recipe == "random · full"}
     assert baseline == {1.0}
+
+
+def test_the_relative_one_is_of_the_increase_over_clean_images() -> None:
+    """Random makes .2 errors on clean images, pictures .05."""
+    given = [*errors("random", (0.2, 0.6), (0.3, 0.3)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))]
+    clean = {"random": 0.2, "pictures": 0.05}
+    increase = [
+        {**one, "measure": "distorted-error-increase", "value": one["value"] - clean[one["recipe"].split(" ")[0]]}
+        for one in given
+    ]
+    found = corruption_rows([*given, *increase], "initialisation", "random")
+    relative = [one for one in found if one["measure"] == RELATIVE and one["recipe"] == "pictures · full"]
+    own = {one["factor"]: one["value"] for one in relative}
+    assert own == pytest.approx({"fog": 0.1 / 0.4, "snow": 0.2 / 0.2, EVERY: (0.25 + 1) / 2})
+    assert {one["measure"] for one in found} == {CORRUPTION, RELATIVE}
+    assert {one["level"] for one in found} == {""}
 
 
 def test_each_recipe_is_held_against_the_one_that_shares_all_else() -> None:

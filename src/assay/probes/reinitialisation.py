@@ -51,8 +51,9 @@ class Reinitialisation:
     `auroc-lost-to-start`, `accuracy-lost-to-start`: what the trained network has beyond the same network with this
     layer as it was before training, buffers too. Near 0: what it started from, such as pretrained values, would have
     done. `auroc-lost-to-random`, `accuracy-lost-to-random`: the same where the trained values of each of the layer's
-    tensors are dealt out anew among its places (their law stays, nothing that was learned but that). Near 0: any values
-    of that law would do. AUROC is macro over several classes; accuracy is at the threshold that validation chose.
+    parameters are dealt out anew among its places (their law stays, and the norms' running statistics; nothing that was
+    learned but that). Near 0: any values of that law would do. AUROC is macro over several classes; accuracy is at the
+    threshold that validation chose.
     Errors are over patients, paired. `weight-change`: length of the difference of a layer's parameters to those before
     training over the length of those, 0 where nothing was trained.
 

@@ -12,12 +12,12 @@ from assay.report.figures import Figure, curves, plot_of, slice_note
 from assay.report.sheets import Sheet, sheet
 from assay.report.tables import distinct, numeric
 from assay.report.wording import measure_name, recipe_head
-from assay.stats.corruption import CORRUPTION
+from assay.stats.corruption import CORRUPTION, RELATIVE
 from assay.store import schema
 from assay.store.files import Row
 
 ERROR = "distorted-error"
-TOLD = (CORRUPTION, ERROR, "distorted-error-increase", "accuracy-kept", "stability")
+TOLD = (CORRUPTION, RELATIVE, ERROR, "distorted-error-increase", "accuracy-kept", "stability")
 
 
 def by_severity(evidence: Evidence) -> Figure | None:
@@ -60,8 +60,8 @@ def table(evidence: Evidence) -> Sheet | None:
     if baseline:
         note += (
             f" Corruption error: a recipe's errors over those of the baseline, {baseline} and all else alike: 1 is as "
-            "good, 0 without error. It is a ratio of means over seeds and has no interval; comparisons are of the "
-            "errors themselves."
+            "good, 0 without error; the relative one is that of what errors increase by over clean images. Both are "
+            "ratios of means over seeds and have no interval; comparisons are of the errors themselves."
         )
     caption = "What each family of distortions costs"
     return sheet("distortions", caption, heads, lines, (rows, schema.ESTIMATES), note, total) if lines else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,35 @@ from jaxtyping import Float
 
 from assay.stats.scores import Metric, undefined
 
-CORRUPTION, EVERY = "corruption-error", "all families"
-"""The measure, and what stands in the place of a family where it is the mean over all (mCE)."""
-_ERROR = "distorted-error"
+CORRUPTION, RELATIVE, EVERY = "corruption-error", "relative-corruption-error", "all families"
+"""The measures, and what stands in the place of a family where one is the mean over all (mCE, relative mCE)."""
+_ERROR, _INCREASE = "distorted-error", "distorted-error-increase"
 
 
 def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: str) -> list[dict[str, Any]]:
-    """`corruption-error` of every recipe by family, and its mean over families: rows as those of estimates.
+    """`corruption-error` and `relative-corruption-error` of every recipe by family, and their means over families: rows
+    as those of estimates.
 
-    estimates: rows that hold `distorted-error` by severity (`level`), means over seeds. The baseline of a recipe is the
-    one that has `against` on this axis and all else alike; `group` names it. There is no interval. A recipe without a
-    baseline, or one that lacks a severity, gets no row; where a family is undefined the mean is too.
+    estimates: rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`), means over seeds.
+    The baseline of a recipe is the one that has `against` on this axis and all else alike; `group` names it. There is
+    no interval. A recipe without a baseline, or one that lacks a severity, gets no row; where a family is undefined the
+    mean is too.
     """
+    absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, corruption_error)
+    return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, relative_corruption_error)
+
+
+def _ratios(
+    estimates: Sequence[Mapping[str, Any]],
+    axis: str,
+    against: str,
+    of: str,
+    measure: str,
+    ratio: Callable[[Float[np.ndarray, " s"], Float[np.ndarray, " s"]], Metric],
+) -> list[dict[str, Any]]:
     errors: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
     for row in estimates:
-        if row["measure"] == _ERROR and row["level"]:
+        if row["measure"] == of and row["level"]:
             errors.setdefault((row["coordinates"], row["environment"], row["factor"]), {})[row["level"]] = row
     found: list[dict[str, Any]] = []
     for (coordinates, environment, family), own in errors.items():
@@ -33,8 +47,8 @@ def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: 
         base = errors.get((json.dumps({**at, axis: against}), environment, family)) if axis in at else None
         if base is None or base.keys() != own.keys():
             continue
-        ratio = corruption_error(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
-        found.append(_row(next(iter(own.values())), family, f"{axis} {against}", ratio))
+        value = ratio(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
+        found.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
     return found + [
         _mean([one for one in found if _place(one) == place]) for place in dict.fromkeys(map(_place, found))
     ]
@@ -46,12 +60,13 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     reason = next((row["reason"] for row in rows if row["reason"]), "")
-    return _row(rows[0], EVERY, rows[0]["group"], Metric(float(np.mean([row["value"] for row in rows])), reason))
+    whole = Metric(float(np.mean([row["value"] for row in rows])), reason)
+    return {**_row(rows[0], EVERY, rows[0]["group"], whole), "measure": rows[0]["measure"]}
 
 
 def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
     gone = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
-    named = {"measure": CORRUPTION, "factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
+    named = {"factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
     return {**like, **gone, **named, "value": ratio.value, "reason": ratio.reason}
 
 
@@ -72,18 +87,19 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
     return Metric(float(error.sum()) / below)
 
 
-def relative_corruption_error(
-    error: Float[np.ndarray, " s"], clean: float, baseline: Float[np.ndarray, " s"], baseline_clean: float
-) -> Metric:
+def relative_corruption_error(increase: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
     """Relative CE of one family: the same of the increase of the error over that on clean images.
 
     It can be negative where a distortion helps. Undefined where the baseline's error does not increase.
+    increase, baseline: `distorted-error-increase` at each severity, in the same order.
     """
-    _alike(error, baseline)
-    below = float((baseline - baseline_clean).sum())
+    _alike(increase, baseline)
+    below = float(baseline.sum())
+    if np.isnan(increase).any() or np.isnan(below):
+        return undefined("an error is undefined")
     if not below > 0:
         return undefined("the baseline's error does not increase")
-    return Metric(float((error - clean).sum()) / below)
+    return Metric(float(increase.sum()) / below)
 
 
 def _alike(error: np.ndarray, baseline: np.ndarray) -> None:

@@ -218,13 +218,15 @@ def _messidor2(root: Path) -> Rows:
 
 
 def _pairs(root: Path) -> dict[str, str]:
-    """Stem of an image -> the stem of its patient's left one, of `messidor-2.csv`; empty without it."""
+    """Stem of an image -> the stem of its patient's left one, or right one where there is no other, of
+    `messidor-2.csv`; empty without it.
+    """
     for name in ("messidor-2.csv", "messidor-ground-truth.csv"):
         if (root / name).is_file():
             read = read_table(root / name, "left")
             both = zip(_column(read, "left"), _column(read, "right"), strict=True)
             stems = [tuple(Path(eye).stem.casefold() for eye in pair) for pair in both]
-            return {eye: left for left, right in stems for eye in (left, right) if eye}
+            return {eye: left or right for left, right in stems for eye in (left, right) if eye}
     return {}
 
 

@@ -165,7 +165,7 @@ class Moco(Taught):
     `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
 
     queue: how many keys are kept, unit vectors, drawn at random at first; a training step puts its own in the place of
-    the oldest. On one device the batch norms of queries and keys see whole batches, so that keys need not be shuffled.
+    the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches.
     The network runs on the second views too, which have no part in its loss.
     """
 
