@@ -42,7 +42,7 @@ def test_every_environment_has_a_figure_with_a_panel_per_confounder(page: str) -
 def test_the_first_screen_shows_the_environment_compared(page: str) -> None:
     first = page[page.index('<div class="pair">') : page.index("<nav")]
     assert 'id="figure-first-dose-reversed"' in first
-    assert "In reversed, AUROC is lower at p = 1 than at p = 0 in" in first
+    assert "In reversed, the interval of AUROC lies lower at p = 1 than at p = 0 in" in first
 
 
 def test_interactions_stand_in_words_with_both_p(page: str) -> None:

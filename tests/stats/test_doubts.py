@@ -67,7 +67,7 @@ def test_lights_when_it_is_not() -> None:
     assert (
         lights([one, {"status": "diverged", "recipe": "arcface"}])["1 diverged (arcface): left out of means"] == "warn"
     )
-    assert lights()["leakage was not checked"] == "warn"
+    assert lights()["leakage between patients was not checked: no column names them"] == "warn"
 
 
 def doubts(rows: list[dict[str, Any]], estimates: Any = (), trials: Any = ()) -> dict[str, str]:

@@ -7,6 +7,7 @@ import math
 import pytest
 from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, texts
 
+from assay.stats.relied import relied
 from assay.stats.verdict import verdict
 
 
@@ -37,6 +38,20 @@ def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
     assert len(said) < 400
     assert "200 of 300 recipes relied most on texture" in said
     assert "100 of 300 recipes relied most on margin" in said
+
+
+def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> None:
+    """The index of mass is the greatest of the phantom's factors, the tag's effect the greatest of all."""
+    rows = [
+        estimate("arcface", "sobol-total", 0.7, 0.05, factor="mass"),
+        estimate("arcface", "flip-rate", 0.2, 0.05, factor="mass"),
+        estimate("arcface", "flip-rate", 0.9, 0.05, factor="tag"),
+    ]
+    (without,) = relied(rows, None, ("tag",))
+    assert "relied most on tag (flip rate .90" in without.text
+    (phantoms,) = relied(rows, None)
+    assert "total Sobol' index for mass" in phantoms.text
+    assert "Sobol" in relied(rows[:2], None, ("tag",))[0].text  # a tag that nothing was measured of hides nothing
 
 
 def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged() -> None:

@@ -15,6 +15,7 @@ from assay.core.dose import dose_axis
 from assay.core.factors import declared_factors, has_grades
 from assay.core.measures import MEASURES as NAMED
 from assay.core.measures import range_of
+from assay.core.points import marked
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.traits import readout_of
 from assay.execution.collapses import collapse_rows
@@ -92,7 +93,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("visibility", schema.VISIBILITY, described.visibility)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
-    told = described.leakage, seeds_planned, dosed, described.cautions
+    told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
     said = verdict(contrasts, estimates, trials, environments, *told)
     folder.write_table("sentences", schema.SENTENCES, said)
     folder.write_table("pictures", schema.PICTURES, described.pictures)

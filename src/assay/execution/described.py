@@ -12,6 +12,7 @@ import numpy as np
 
 from assay.core.errors import StoreError
 from assay.core.spec import RecipePoint
+from assay.data.sources.listing import OWN_PATIENT
 from assay.execution.cautions import cautions
 from assay.execution.confounders import Looked, visibility_rows
 from assay.execution.gather import Gathered
@@ -63,12 +64,13 @@ def describe(gathered: Gathered, population: Population) -> Described:
         "rows left out": "; ".join(card.left_out),
     }
     leakage = population.dataset.leakage if population.dataset else ()
+    checked = leakage if leakage or OWN_PATIENT not in card.known_faults else None
     environments = tuple(environment_rows(gathered.plan, population))
     pictures = tuple(illustrate(gathered, population))
     spec = gathered.plan.spec
     looked = Looked.at(spec, population)
     visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
-    return Described(environments, pictures, visibility, facts, leakage, told, population.folds, gathered.pooled)
+    return Described(environments, pictures, visibility, facts, checked, told, population.folds, gathered.pooled)
 
 
 def keep(folder: RunFolder, described: Described) -> None:

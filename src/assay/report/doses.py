@@ -135,7 +135,7 @@ def _title(evidence: Evidence, environment: str, rows: Sequence[Row]) -> str:
     if not word:
         return f"{name} in {environment} over the doses"
     of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves"
-    return f"In {environment}, {name} is {word} at p = {ends[1]} than at p = {ends[0]} in {of}"
+    return f"In {environment}, the interval of {name} lies {word} at p = {ends[1]} than at p = {ends[0]} in {of}"
 
 
 def forest(evidence: Evidence) -> Figure | None:
@@ -164,8 +164,10 @@ def forest(evidence: Evidence) -> Figure | None:
     greatest = max(numeric(row, "greatest") for row in rows)
     span = limits([0.0, greatest * 1.12], [], (-math.inf, math.inf))
     plot = Plot(panels, levels, view.styles, "half-dose: p at which half of the margin is gone", span)
-    reached = sum(not math.isnan(numeric(row, "value")) for row in rows)
-    title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(rows)} curves"
+    told = [row for row in rows if not row["reason"]]
+    reached = sum(not math.isnan(numeric(row, "value")) for row in told)
+    title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(told)} curves"
+    title = title if told else f"No half-dose in {where} is defined"
     note = f"An arrow or > {greatest:g} lies beyond the greatest dose. {cut}".strip()
     return strips("half-doses-figure", title, note, plot, rows)
 

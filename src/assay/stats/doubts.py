@@ -103,7 +103,7 @@ def _named(rows: Sequence[Row]) -> str:
 
 def _leakage(leakage: Sequence[str] | None) -> list[Sentence]:
     if leakage is None:
-        return [Sentence("doubt", "leakage was not checked", "warn")]
+        return [Sentence("doubt", "leakage between patients was not checked: no column names them", "warn")]
     if not leakage:
         return [Sentence("doubt", "no leakage found", "ok")]
     return [Sentence("doubt", f"{count(len(leakage), 'sign')} of leakage: {leakage[0]}", "bad")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,14 +54,20 @@ class Outcome:
         return f"of {len(self.of) - len(self.without)} of {len(self.of)} factors, no value for {which}"
 
 
-def relied(estimates: Sequence[Row], main: Row | None) -> list[Sentence]:
-    """Which factor each recipe relied on most, by the first measure of reliance that was taken.
+def relied(estimates: Sequence[Row], main: Row | None, interventions: Collection[str] = ()) -> list[Sentence]:
+    """Which factor each recipe relied on most, by the first measure of reliance that was taken of all of them.
 
+    interventions: changes to pixels, which a design over a phantom's factors leaves out: where another measure was
+    taken of one, the design ranks nothing, since what a study is about may be what it lacks.
     Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it. Along
     doses, recipes are those of the greatest.
     """
-    for name in RELIANCE:
+    for number, name in enumerate(RELIANCE):
         rows = [row for row in estimates if text_of(row, "measure") == name and not text_of(row, "group")]
+        lacking = set(interventions) - {text_of(row, "factor") for row in rows}
+        elsewhere = (row for row in estimates if text_of(row, "measure") in RELIANCE[number + 1 :])
+        if lacking & {text_of(row, "factor") for row in elsewhere}:
+            continue
         main = _at_greatest_dose(main, rows)
         recipes = of_slice(rows, main)
         if any(_known(own) for own in recipes.values()):

@@ -8,7 +8,7 @@ from a layer: two verbs, never exchanged. What was not shown is never called no 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from assay.core.measure_words import better
@@ -55,16 +55,17 @@ def verdict(
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
     cautions: Sequence[str] = (),
+    interventions: Collection[str] = (),
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
     leakage: what the leakage check found, as sentences; None when none was made.
     seeds: how many were planned when results first existed, and how many now. dosed: the axis of the doses, or empty.
-    cautions: what is to be known of the data beside, as sentences.
+    cautions: what is to be known of the data beside, as sentences. interventions: the study's changes to pixels.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
-        *answers(contrasts, estimates),
+        *answers(contrasts, estimates, interventions),
         *limits(contrasts, estimates),
         *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions),
     ]
@@ -74,14 +75,14 @@ def verdict(
 # --- the answer -----------------------------------------------------------------------------------------------------
 
 
-def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:
+def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: Collection[str] = ()) -> list[Sentence]:
     """What the recipes relied on, what the shift cost, what the comparisons of each axis found, whether it held at
     equal fit.
     """
     stated = [row for row in contrasts if not row.get("exploratory")]
     if not stated:
         none = Sentence("answer", "No comparison was stated, so nothing is claimed about differences.")
-        return [*relied(estimates, None), none]
+        return [*relied(estimates, None, interventions), none]
     axes = [text_of(row, "axis") for row in stated]
     families = [
         [row for row in stated if text_of(row, "axis") == axis]
@@ -89,7 +90,10 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence
     ]
     first = leading(families[0])
     compared = {text_of(row, "environment") for row in stated}
-    said = [*relied(estimates, first), *(quiet(stated, estimates, first) or cost(estimates, first, compared))]
+    said = [
+        *relied(estimates, first, interventions),
+        *(quiet(stated, estimates, first) or cost(estimates, first, compared)),
+    ]
     for own in families[:MOST_AXES]:
         main = leading(own)
         said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))

@@ -16,7 +16,7 @@ from assay.core.errors import WeightsError
 from assay.core.paths import file_hash
 from assay.recipes.untyped import safetensors_of
 from assay.recipes.weights.keras_file import keras_tensors
-from assay.recipes.weights.words import first_line, some
+from assay.recipes.weights.words import some
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -90,7 +90,10 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
                 f"weights file '{path}' is a pickle that holds more than tensors and could run code: refused. Save its "
                 "state_dict as .safetensors and give that"
             ) from error
-        raise WeightsError(f"weights file '{path}' is truncated or not a weights file: {first_line(error)}") from error
+        raise WeightsError(
+            f"weights file '{path}' is truncated or not a weights file: nothing in it was run; fetch it again, or save "
+            "the network's state_dict as .safetensors and give that"
+        ) from error
     beside: list[str] = []
     while isinstance(content, dict):
         holds = cast("dict[Any, Any]", content)
