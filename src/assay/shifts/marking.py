@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,12 +26,20 @@ def marked_rows(
 ) -> Bool[np.ndarray, "n"]:
     """Which rows of the table get the intervention `name`.
 
-    A row is marked when its named draw lies below its class's share, so the rows marked at one share are among those
-    marked at a higher one. Tied at strength s, the shares are (1 + s) / 2 in the last class and (1 - s) / 2 in the
-    others, which gives Somers' D = s at half of the rows; rows outside the association's `given` get .5.
+    Of a class, its share of the rows is marked, to the nearest whole row: those with the smallest named draws, so the
+    rows marked at one share are among those marked at a higher one. Tied at strength s, the shares are (1 + s) / 2 in
+    the last class and (1 - s) / 2 in the others, which gives Somers' D = s at half of the rows; rows outside the
+    association's `given` get .5.
     """
     share = _shares(name, spec, table) if tie is None else _tied_share(tie, table)
-    return row_uniform(seed, f"mark:{name}", table.row) < share
+    draw = row_uniform(seed, f"mark:{name}", table.row)
+    marked = np.zeros(len(table), dtype=bool)
+    for part in np.unique(share):
+        for target in np.unique(table.target[share == part]):
+            rows = np.flatnonzero((share == part) & (table.target == target))
+            count = math.floor(part * len(rows) + 0.5)
+            marked[rows[np.argsort(draw[rows], kind="stable")[:count]]] = True
+    return marked
 
 
 def drawn(
