@@ -163,8 +163,10 @@ def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
         (np.full((30, 5), 0.1, np.float32), "the layer is constant"),
         (np.random.default_rng(0).normal(size=(3, 5)), "3 images, at least 4 are needed"),
         (np.eye(30), "all images lie equally far apart"),
+        (np.where(np.eye(30) > 0, np.nan, 0.5), "activations that are not finite numbers"),
+        (np.where(np.eye(30) > 0, np.inf, 0.5), "activations that are not finite numbers"),
     ],
-    ids=["collapsed", "few", "equidistant"],
+    ids=["collapsed", "few", "equidistant", "nan", "infinite"],
 )
 def test_says_why_it_is_undefined(features: np.ndarray, reason: str) -> None:
     other = np.random.default_rng(1).normal(size=(len(features), 4))

@@ -23,16 +23,22 @@ EQUIDISTANT = 1e-10
 
 
 def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
-    """Which features tell images apart: those that vary by more than float32 rounds off their mean."""
-    centre, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    return deviation > 1e-6 * np.abs(centre)
+    """Which features tell images apart: those that vary by more than float32 rounds off their mean. One that is not
+    finite everywhere is not called constant.
+    """
+    with np.errstate(invalid="ignore"):
+        centre, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+        return ~(deviation <= 1e-6 * np.abs(centre))
 
 
 def centred(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     """The r units that vary over the images, in float64, without their mean and scaled to a mean square of 1 a row.
 
-    r is 0 where none does. None of the measures here depends on mean or scale.
+    r is 0 where none does; all are NaN where any activation is not finite. None of the measures here depends on mean or
+    scale.
     """
+    if not np.isfinite(features).all():
+        return np.full(features.shape, math.nan)
     found = features[:, varying(features)].astype(np.float64)
     found -= found.mean(axis=0)
     return found / math.sqrt((found**2).sum() / len(found)) if found.size else found
@@ -42,6 +48,8 @@ def undefined_for(features: Float[np.ndarray, "n d"]) -> str:
     """Why a representation cannot be likened to any; empty where it can."""
     if len(features) < FEWEST:
         return f"{len(features)} images, at least {FEWEST} are needed"
+    if not np.isfinite(features).all():
+        return "activations that are not finite numbers"
     x = centred(features)
     if not x.size:
         return "the layer is constant"
@@ -108,7 +116,7 @@ def procrustes(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -
     """
     _same_images([one], [other])
     x, y = narrowed(one), narrowed(other)
-    if not (x.size and y.size):
+    if not (x.size and y.size) or np.isnan(x[0, 0] + y[0, 0]):
         return math.nan
     return float(np.linalg.svd(x.T @ y, compute_uv=False).sum() / len(x))
 

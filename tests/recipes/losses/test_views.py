@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.recipes.world import part, recipe
 from torch import Tensor
 
+from assay.core.errors import DataError
 from assay.core.registry import build, entries
 from assay.core.traits import looks_at_labels
 from assay.recipes.losses import views
@@ -187,6 +188,17 @@ def test_a_teacher_begins_as_the_network_follows_it_and_gets_no_gradient(name: s
         torch.testing.assert_close(now, kept * old + (1 - kept) * new)
     given = {id(parameter) for group in run.optimiser.param_groups for parameter in group["params"]}
     assert not given & {id(parameter) for parameter in objective.averaged.parameters()}
+
+
+@pytest.mark.parametrize("queue", [70, 65536])
+def test_a_queue_that_holds_every_image_is_refused(queue: int) -> None:
+    with pytest.raises(DataError) as error:
+        build("loss", "moco", {"queue": queue}, LossContext(6, 2, (30, 40)))
+    assert str(error.value) == (
+        f"moco: a queue of {queue:,} keys needs more training images than that, and there are 70: with fewer an image "
+        "is told from itself; expected a queue below 70, such as 35"
+    )
+    build("loss", "moco", {"queue": 69}, LossContext(6, 2, (30, 40)))
 
 
 def test_a_queue_takes_the_keys_of_training_steps_in_the_place_of_the_oldest(tmp_path) -> None:

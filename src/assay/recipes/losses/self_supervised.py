@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.core.errors import DataError
 from assay.data.dataset import Batch
 from assay.recipes.losses import views
 from assay.recipes.losses.geometry import unit
@@ -167,6 +168,8 @@ class Moco(Taught):
     queue: how many keys are kept, unit vectors, drawn at random at first; a training step puts its own in the place of
     the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches.
     The network runs on the second views too, which have no part in its loss.
+    Raises DataError where the queue holds as many keys as there are training images, since an image's own key of the
+    epoch before would then be among those it is told from.
     """
 
     keys: Tensor
@@ -175,7 +178,12 @@ class Moco(Taught):
     def __init__(
         self, context: LossContext, *, embedding: int, queue: int, temperature: float, momentum: float
     ) -> None:
-        width = context.width
+        width, images = context.width, sum(context.counts)
+        if queue >= images:
+            raise DataError(
+                f"moco: a queue of {queue:,} keys needs more training images than that, and there are {images:,}: with "
+                f"fewer an image is told from itself; expected a queue below {images:,}, such as {images // 2:,}"
+            )
         projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
         super().__init__(projection, momentum=momentum, rising=False)
         self.temperature = temperature
