@@ -50,6 +50,14 @@ def test_weights_name_a_trial_by_their_content_and_not_by_their_place(
     assert not set(ids(tmp_path, "weights.pt")) & set(first)
 
 
+def test_a_checksum_of_digits_without_quotes_is_refused_and_never_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"one")
+    study = study_file(tmp_path, "weights.pt", sha256="0" * 64)
+    study.write_text(study.read_text().replace("'" + "0" * 64 + "'", "0" * 64))
+    with pytest.raises(SpecError, match=r"sha256 = 0\n  expected text .*\n  put it in quotes: without them YAML takes"):
+        parse_study(study)
+
+
 def test_a_stored_study_keeps_the_content_that_it_was_planned_with(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(b"one")
     spec = parse_study(study_file(tmp_path, "weights.pt"))

@@ -106,6 +106,10 @@ EDITS: dict[str, tuple[str, str]] = {
         "  epochs: [10, 20, 30]\ngrid: {zip: [[loss, recipe.epochs]]}\n",
     ),
     "only what is not there": ("seeds: 3", "seeds: 3\ngrid: {only: [{loss: triplet}]}"),
+    "text that YAML takes for a number": (
+        "batch_size: 64",
+        f"initialisation: {{download: {{url: 'https://a.org/w.pt', sha256: {'0' * 64}}}}}",
+    ),
     "size too small": ("nodule, size: 64", "nodule, size: 3"),
     "size with a unit": ("nodule, size: 64", "nodule, size: 64px"),
     "size as a truth value": ("nodule, size: 64", "nodule, size: true"),
@@ -197,6 +201,12 @@ EDITS: dict[str, tuple[str, str]] = {
     "two folds": (DATA, FILES.replace("patient: who", "patient: who, split: {folds: 2}")),
     "a phantom's key with files": (DATA, FILES.replace("patient: who", "core: sex, train: 100")),
     "an association with no declared factor": (DATA, FILES.replace("texture", "age")),
+    "a column that is used everywhere and declared nowhere": (
+        RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
+        f"{FILES.replace(', factors: {texture: {unit: HU}, sex: categorical}', '')}\n"
+        "environments:\n  train: {dose: {confounder: {sex: {high: [F]}}, p: [0, 1]}}\n  same: {like: train}\n"
+        "  reversed: {association: {sex: -1}, where: {sex: F}}\n",
+    ),
     "difficulty of real images": (
         RIGHT[RIGHT.index(DATA) : RIGHT.index("recipe:")],
         f"{FILES}\nenvironments: {{train: {{difficulty: {{sex: 0.5}}}}, same: {{}}, reversed: {{}}}}\n",
@@ -267,6 +277,14 @@ REQUESTS: dict[str, dict[str, object]] = {
     "a dose-response without p = 0": {"overrides": [*_DOSES, "environments.train.dose.p=[0.5, 1]"]},
     "a dose-response at one dose": {"overrides": [*_DOSES, "contrasts.0.where={p: 1}"]},
     "a dose above 1": {"overrides": [*_DOSES, "environments.train.dose.p=[0, 1.5]"]},
+    "a dose with a wrong argument, which other environments inherit": {
+        "overrides": [
+            *_DOSES,
+            "environments.train.dose.confounder=[{tag: {contrst: 1}}, poisson-noise]",
+            "environments.train.dose.p=[0, 0.5, 1]",
+            "environments.reversed={like: train, dose: {p: 0}}",
+        ]
+    },
     "a dose of nothing known": {"overrides": [*_DOSES, "environments.train.dose.confounder=textur"]},
     "a dose of what may be either": {"overrides": [*_DOSES, "environments.train.dose.confounder=blurr"]},
     "a dose of what defines the target": {"overrides": [*_DOSES, "environments.train.dose.confounder=margin"]},

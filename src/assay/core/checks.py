@@ -3,13 +3,14 @@ the grid answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from assay.core.along import check_along, check_levels, left_out
 from assay.core.axes import Axis, label, resolve
 from assay.core.check_probes import factor_names
 from assay.core.component import Component
+from assay.core.data_section import undeclared, undeclared_columns
 from assay.core.data_spec import DataSpec
 from assay.core.document import Keys, mapping_of
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
@@ -93,6 +94,8 @@ def check_groups(
 
 
 def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, problems: Problems) -> None:
+    if undeclared(factor, undeclared_columns(data), keys, problems):
+        return
     near = nearest(factor, known)
     named = data.phantom or data.dataset
     origin = f"the {named.kind} '{named.name}'" if named else "data.factors"
@@ -140,11 +143,12 @@ def check_contrasts(
     factors: Iterable[str] | None,
     probes: Sequence[Component] | None,
     problems: Problems,
+    columns: Collection[str] = (),
 ) -> None:
     """Every contrast can be computed: its axis, value, measure, environment and factor exist.
 
     What it holds constant is a value of an axis, or the value of a field that is no axis: a contrast is never bent to
-    an axis that was changed, since it was stated as it is.
+    an axis that was changed, since it was stated as it is. columns: of the table that are not declared.
     """
     tests, names = list(tests), None if factors is None else list(factors)
     for i, contrast in enumerate(contrasts):
@@ -166,7 +170,9 @@ def check_contrasts(
             ("clean", "environment", contrast.clean, tests),
             ("factor", *factor_names(contrast, names, probes)),
         ):
-            if given and known is not None and given not in known:
+            if not given or known is None or given in known:
+                continue
+            if key != "factor" or not undeclared(given, columns, (*keys, key), problems):
                 near = nearest(given, known)
                 hint = f"did you mean '{near}'?" if near else ""
                 problems.add((*keys, key), given, f"no such {what}: {shorten(known)}", hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -127,6 +127,25 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
             if derived and at == ("target",):
                 hint = f"with masks `target: {derived}` is whether one shows any; {hint}"
             problems.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)
+
+
+def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
+    """The columns of the study's tables that have no part in it: no factor, and nothing else that the spec names."""
+    names = [data.table, *data.further] if data.folder and data.table and not is_coco(data) else []
+    tables = [path for name in names if (path := filled(data.folder) / name).is_file()]
+    named = {"", *(column for at, column in _columns(data) if at[0] != "where")}
+    return tuple(dict.fromkeys(name for path in tables for name in read_header(path) if name not in named))
+
+
+def undeclared(name: str, columns: Iterable[str], keys: Keys, problems: Problems) -> bool:
+    """Whether what is used as a factor is a column that was not declared: noted where it is first used, and once."""
+    if name not in columns:
+        return False
+    what = f"'{name}' is a column of the table, and no factor as long as it is not declared"
+    remedy = f"declare it, data: {{factors: {{{name}: categorical}}}}, or continuous where it holds numbers"
+    if all(problem.expected != what for problem in problems.found):
+        problems.add(keys, "", what, remedy)
+    return True
 
 
 def _check_no_columns(data: DataSpec, source: str, instead: str, problems: Problems, keys: Keys) -> None:

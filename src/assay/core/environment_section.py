@@ -17,7 +17,7 @@ ENVIRONMENT_KEYS = (
 
 
 def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec | None:
-    """One environment, its `like` already resolved."""
+    """One environment, its `like` already resolved; None where a part of it is wrong, which is noted."""
     given = section(value, keys, problems, "`key: value` pairs such as {association: {texture: 0.9}}")
     made: dict[str, Any] = {}
     for name, item in given.items():
@@ -32,7 +32,9 @@ def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec |
             made[name] = item
         else:
             problems.unknown_key(at, ENVIRONMENT_KEYS)
-    return checked(EnvironmentSpec, made, keys, problems)
+    spec = checked(EnvironmentSpec, made, keys, problems)
+    parts = ((mapping_of(given.get(name)) or {}, made.get(name, {})) for name in ("association", "interventions"))
+    return spec if all(len(whole) == len(written) for written, whole in parts) else None
 
 
 def _associations(value: Any, keys: Keys, problems: Problems) -> dict[str, AssociationSpec]:

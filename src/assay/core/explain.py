@@ -17,6 +17,7 @@ from assay.core.problems import Problems
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 AXES_ONLY = "a list is an axis only in recipe and environments.train"
+QUOTES = "put it in quotes: without them YAML takes it for a number"
 
 
 def checked(model: type[ModelT], values: Mapping[str, Any], keys: Keys, problems: Problems) -> ModelT | None:
@@ -55,7 +56,8 @@ def _explain(
         problems.add((*keys, *loc), "" if made else given, message.removeprefix("Value error, "))
     else:
         wanted = expected(field, inside=_inner(field.annotation, len(loc) - _depth(model, loc)))
-        also = message if kind in _SAID_BY_PYDANTIC else hint(given, field)
+        quoted = QUOTES if kind == "string_type" and isinstance(given, (int, float)) else hint(given, field)
+        also = message if kind in _SAID_BY_PYDANTIC else quoted
         problems.add((*keys, *loc), given, f"expected {wanted}", also)
 
 

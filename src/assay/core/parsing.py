@@ -27,7 +27,7 @@ from assay.core.checks import (
     settle_contrast,
 )
 from assay.core.component import Component
-from assay.core.data_section import data_section
+from assay.core.data_section import data_section, undeclared_columns
 from assay.core.data_spec import DataSpec
 from assay.core.document import Document, leaves, plain
 from assay.core.environments import not_inherited
@@ -206,7 +206,8 @@ def _check_together(
     check_task(points, data, contrasts, probes, problems)
     names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
     check_probes(probes or (), points[0].tests, problems)
-    check_contrasts(contrasts, axes, points[0].tests, names, probes, problems)
+    columns = () if data is None else undeclared_columns(data)
+    check_contrasts(contrasts, axes, points[0].tests, names, probes, problems, columns)
 
 
 class _Header(Frozen):

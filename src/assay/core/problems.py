@@ -66,11 +66,12 @@ class Problems:
     def unknown_key(self, keys: Keys, allowed: Iterable[str], what: str = "") -> None:
         """Note a key that means nothing here."""
         names = list(allowed)
-        inside = what or (dotted(keys[:-1]) or "a study")
+        holder = self.source(keys[:-1])
+        inside = what or (dotted(holder) or "a study")
         near = nearest(str(keys[-1]), names)
         meant = f": did you mean '{near}'?" if near else ""
         problem = Problem(
-            (*self.source(keys[:-1]), keys[-1]),
+            (*holder, keys[-1]),
             "",
             f"unknown key '{keys[-1]}' in {inside}{meant}",
             f"allowed: {shorten(sorted(names))}",

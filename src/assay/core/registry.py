@@ -64,7 +64,7 @@ class Params(BaseModel):
             return given
         made = dict(cast(Mapping[str, Any], given))
         for name, digest in cls.file_hashes.items():
-            if isinstance(made.get(name), str) and made[name] and not made.get(digest):
+            if isinstance(made.get(name), str) and made[name] and made.get(digest) in (None, ""):
                 made[digest] = _content(made[name])
         return made
 

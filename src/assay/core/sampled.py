@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from assay.core.data_section import undeclared, undeclared_columns
 from assay.core.data_spec import DataSpec
 from assay.core.document import Keys, mapping_of
 from assay.core.errors import nearest
@@ -33,11 +34,13 @@ class Factors:
 
     names: the factors that are known before an image is read; None where the data declare none. core: the one that
     defines a phantom's target. drawn: whether a phantom draws them, so that a factor tied at 0 is as it is untied.
+    columns: of the table that are not declared.
     """
 
     names: tuple[str, ...] | None
     core: str = ""
     drawn: bool = False
+    columns: tuple[str, ...] = ()
 
     @staticmethod
     def of(data: DataSpec | None) -> Factors:
@@ -45,7 +48,8 @@ class Factors:
         if data is None:
             return Factors(None)
         declared = declared_factors(data)
-        return Factors(None if declared is None else tuple(declared), data.core, data.phantom is not None)
+        names = None if declared is None else tuple(declared)
+        return Factors(names, data.core, data.phantom is not None, undeclared_columns(data))
 
 
 def is_factor(name: str, given: Any, keys: Keys, problems: Problems, factors: Factors) -> bool | None:
@@ -65,6 +69,8 @@ def is_factor(name: str, given: Any, keys: Keys, problems: Problems, factors: Fa
     likely = None if told else nearest(name, interventions)
     if name in known or (factors.names is None and not likely):
         return True
+    if undeclared(name, factors.columns, keys, problems):
+        return None
     near = [f"the intervention '{likely}'"] if likely else []
     near += [f"the factor '{one}'"] if (one := nearest(name, known)) else []
     meant = f": did you mean {' or '.join(near)}?" if near else ""

@@ -161,6 +161,15 @@ def test_factors_that_contradict_themselves(tmp_path: Path) -> None:
         load(folder, factors={"vew": FactorSpec(kind="categorical")})
 
 
+def test_a_column_of_text_that_is_declared_as_numbers_is_told_once(tmp_path: Path) -> None:
+    folder = small_set(tmp_path / "set", extra={"view": ["AP", "PA"] * 4})
+    held = r"data\.factors\.view: the column holds 'AP', 'PA' and no number; write factors: \{view: "
+    with pytest.raises(SpecError, match=held + r"categorical\}$"):
+        load(folder, factors={"view": FactorSpec()})
+    with pytest.raises(SpecError, match=held + r"\{kind: ordinal, levels: \[\.\.\.\]\}\}$"):
+        load(folder, factors={"view": FactorSpec(kind="ordinal")})
+
+
 def test_an_undeclared_column_is_no_factor_but_split_and_pixel_size_are_when_named(tmp_path: Path) -> None:
     extra = {"mm": [0.5] * 8, "part": ["train"] * 4 + ["val"] * 2 + ["test"] * 2, "other": range(8)}
     folder = small_set(tmp_path / "set", extra={name: list(values) for name, values in extra.items()})

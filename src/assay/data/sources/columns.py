@@ -55,6 +55,10 @@ def factor_column(
     high = spec.high or (levels[1:] if len(levels) == 2 and spec.kind == "categorical" else ())
     factor = Factor(name, spec.kind, role, spec.unit, levels, high)
     values, wrong = _codes(cells, levels) if levels else _numbers(cells, comma, name, spec.kind == "ordinal")
+    if not levels and wrong and len(wrong) == sum(not absent(cell) for cell in cells):
+        kind = f"{name}: categorical" if spec.kind == "continuous" else f"{name}: {{kind: ordinal, levels: [...]}}"
+        held = ", ".join(shown(cell) for cell in sorted({cells[at] for at in wrong})[:3])
+        raise SpecError(f"data.factors.{name}: the column holds {held} and no number; write factors: {{{kind}}}")
     return factor, values, wrong
 
 
