@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -113,6 +113,7 @@ class FundusParams(Params):
     blur: float = Field(1.0, ge=0, le=3, description="how far pictures are out of focus, 1 normal, 0 never")
     texture: float = Field(1.0, ge=0, le=3, description="mottling and vessels of the choroid, 1 normal, 0 none")
     grain: float = Field(0.008, ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+    eyes: Literal[1, 2] = Field(1, description="a patient's photographs: of one eye, or of both, of the same camera")
 
 
 register(

@@ -251,6 +251,26 @@ class Phantom(Protocol):
 
 
 @runtime_checkable
+class DrawsPairs(Protocol):
+    """A phantom of which a patient may have two images, those of the nuisance seeds 2k and 2k + 1."""
+
+    @property
+    def images_per_patient(self) -> int:
+        """1 or 2."""
+        ...
+
+    @property
+    def alike(self) -> frozenset[str]:
+        """Factors in which both images of a patient are the same."""
+        ...
+
+    @property
+    def opposite(self) -> frozenset[str]:
+        """Factors of which one image has a value of the lower half and the other one of the upper half."""
+        ...
+
+
+@runtime_checkable
 class TellsKinds(Protocol):
     """A phantom whose lesions are of several kinds."""
 

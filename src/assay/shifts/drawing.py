@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import SpecError, unknown_name
-from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
 from assay.shifts.association import positive, refuse_constant, tied_as
 from assay.shifts.conditions import allowed, satisfies
 from assay.shifts.marginal import marginal
+from assay.shifts.patients import Patients
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,17 @@ def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> 
 def draw_rows(
     phantom: Phantom, question: Question, environment: EnvironmentSpec, rows: Int[np.ndarray, "n"], seed: int
 ) -> FactorTable:
-    """The factor table of these rows, without interventions; each row is its own patient.
+    """The factor table of these rows, without interventions; each row is its own patient unless the phantom draws pairs
+    (see `Patients`).
 
-    Of K classes, rows kK to kK + K - 1 hold one of each, in an order that is drawn. A factor of strength s takes, with
-    probability |s|, a value from its class's half of the marginal (the upper one for the last class when s > 0, the
-    lower one for all others), else from all of it, which gives Somers' D = s of the last class against the rest; where
-    a level lies on both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one seed
-    share target and every factor that they do not change, and the rows tied at one strength are among those tied at a
-    stronger one. Tied by shares, a row is in the upper half, which are the high levels, with the probability of its
-    class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor in the
-    rows that meet it; the factors it names are drawn before.
+    Of K classes, patients kK to kK + K - 1 hold one of each, in an order that is drawn. A factor of strength s takes,
+    with probability |s|, a value from its class's half of the marginal (the upper one for the last class when s > 0,
+    the lower one for all others), else from all of it, which gives Somers' D = s of the last class against the rest;
+    where a level lies on both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one
+    seed share target and every factor that they do not change, and the rows tied at one strength are among those tied
+    at a stronger one. Tied by shares, a row is in the upper half, which are the high levels, with the probability of
+    its class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor
+    in the rows that meet it; the factors it names are drawn before.
 
     Where the target is a core factor of several levels, or of two of which `where` leaves one out, its column says the
     class, and `where` may leave classes out; at strength 0 it is drawn like any other factor, so that the target is a
@@ -93,13 +94,14 @@ def draw_rows(
         if name not in by_name:
             raise SpecError(unknown_name("factor", name, list(by_name)))
     own = _says_class(question, environment) and _is_target(question, environment)
-    target = _in_turn(_drawn_classes(by_name[question.core], question, environment), rows, seed)
-    table = FactorTable(row=rows, target=target, patient=rows, classes=question.classes)
+    patients = Patients.of(phantom)
+    target = patients.classes(_drawn_classes(by_name[question.core], question, environment), rows, seed)
+    table = FactorTable(row=rows, target=target, patient=patients.numbers(rows), classes=question.classes)
     for name in _in_order(by_name, associations):
         if own and name == question.core:
             values = target
         else:
-            values = _values(phantom, by_name[name], associations.get(name), environment, table, seed)
+            values = _values(phantom, patients, by_name[name], associations.get(name), environment, table, seed)
         table = table.with_column(by_name[name], values)
     return _reordered(table, phantom.factors)
 
@@ -129,20 +131,9 @@ def _drawn_classes(core: Factor, question: Question, environment: EnvironmentSpe
     return codes[allowed(core, environment.where[core.name]).holds(codes)]
 
 
-def _in_turn(classes: Int[np.ndarray, "k"], rows: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-    """One of each class in every k rows, shuffled (Fisher and Yates) by the draws of that block alone."""
-    block, of = np.unique(rows // len(classes), return_inverse=True)
-    order = np.tile(classes, (len(block), 1))
-    every = np.arange(len(block))
-    for last in range(len(classes) - 1, 0, -1):
-        u = row_uniform(seed, "target" if last == 1 else f"target:{last}", block)
-        other = (u * (last + 1)).astype(np.int64)
-        order[every, last], order[every, other] = order[every, other], order[every, last]
-    return order[of, rows % len(classes)]
-
-
 def _values(
     phantom: Phantom,
+    patients: Patients,
     factor: Factor,
     tie: AssociationSpec | None,
     environment: EnvironmentSpec,
@@ -150,7 +141,7 @@ def _values(
     seed: int,
 ) -> np.ndarray:
     source = marginal(phantom, factor, environment.where)
-    u = row_uniform(seed, f"factor:{factor.name}", table.row)
+    u = patients.uniform(seed, factor.name, table.row)
     if tie is None or (tie.strength == 0 and tie.share is None):
         return source.values(u)
     if tie.high and set(tie.high) != set(factor.high):
@@ -160,7 +151,7 @@ def _values(
     tied_as(factor, tie)
     if not source.halves:
         raise refuse_constant(factor.name, tie.strength, table.classes[-1])
-    within, draw = satisfies(table, tie.given), row_uniform(seed, f"tie:{factor.name}", table.row)
+    within, draw = satisfies(table, tie.given), patients.tied(seed, factor.name, table.row)
     if tie.share is not None:
         upper = draw < np.where(positive(table), tie.share.positive, tie.share.negative)
         return source.values(np.where(within, _to_half(u, upper), u))

@@ -13,7 +13,7 @@ from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import AssociationError, SpecError, unknown_name
-from assay.core.seeds import derive, row_seed
+from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND, Card, DrawnLesions, Phantom, PixelScale
@@ -23,6 +23,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedLesions, with_changes
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION
+from assay.shifts.patients import Patients
 from assay.shifts.phantom_scene import PhantomScene
 from assay.shifts.rendering import Renderer
 from assay.shifts.thinning import enough, part_of
@@ -32,7 +33,7 @@ _PATIENTS_PER_SPLIT = 2**31
 
 @dataclass(frozen=True)
 class PhantomPopulation:
-    """See `Population`. Every image is a patient of its own."""
+    """See `Population`. Every image is a patient of its own, or one of two of a patient."""
 
     data: DataSpec
     cache: ArrayCache
@@ -47,6 +48,11 @@ class PhantomPopulation:
     def phantom(self) -> Phantom:
         """The generator."""
         return self.renderer.phantom
+
+    @property
+    def patients(self) -> Patients:
+        """Whose the images are."""
+        return Patients.of(self.phantom)
 
     @property
     def dataset(self) -> None:
@@ -117,7 +123,9 @@ class PhantomPopulation:
         data = self.data
         count = enough("train", environment.rows, data.train, "in data.train")
         if environment.fraction is not None:
-            count = part_of("train", environment.fraction, data.train, "images")
+            each, what = self.patients.each, "images" if self.patients.each == 1 else "patients"
+            there = -(-data.train // each)
+            count = min(each * part_of("train", environment.fraction, there, what), data.train)
         return (
             self.make("train", environment, count, derive(seed, "train"), first),
             self.make(
@@ -138,7 +146,7 @@ class PhantomPopulation:
             table = draw_rows(self.phantom, self.question, environment, rows, seed)
         except AssociationError as error:
             raise AssociationError(f"environment '{name}': {error}") from error
-        table = replace(table, patient=rows + first_patient)
+        table = replace(table, patient=table.patient + first_patient)
         marks = {key: tie for key, tie in environment.association.items() if key in environment.interventions}
         return self.show(name, environment, table, seed, {**ties(self.phantom, self.question, environment), **marks})
 
@@ -157,7 +165,7 @@ class PhantomPopulation:
         unknown = set(environment.difficulty) - {factor.name for factor in self.factors}
         if unknown:
             raise SpecError(unknown_name("factor", min(unknown), [factor.name for factor in self.factors]))
-        nuisance = row_seed(seed, "nuisance", table.row)
+        nuisance = self.patients.nuisance(seed, table.row)
         images = self.renderer.images(table.columns, nuisance, environment.difficulty)
         masks = self.renderer.masks(table.columns, nuisance, environment.difficulty)
         lesions = self.renderer.lesions(table.columns, nuisance, environment.difficulty)

@@ -75,6 +75,7 @@ class FundusPhantom:
     blur: how far pictures are out of focus, 1 normal, 0 never.
     texture: strength of mottling and of the choroid's vessels, 1 normal, 0 none.
     grain: standard deviation of the camera's noise, in grey levels of 1.
+    eyes: how many a study's patient has, 1 or 2; with 2 both were taken by one camera.
 
     The grade is set, and how many lesions there are is drawn within what it allows, so that `grade_of(counts(...))` is
     the grade always. Lesions are drawn on canvases of their own before the camera sees the picture, pixel by pixel: a
@@ -88,8 +89,16 @@ class FundusPhantom:
     """The kinds of lesions, in the order of `masks_by_kind`."""
 
     def __init__(
-        self, *, scars: float = 0.06, flaws: float = 1.0, blur: float = 1.0, texture: float = 1.0, grain: float = 0.008
+        self,
+        *,
+        scars: float = 0.06,
+        flaws: float = 1.0,
+        blur: float = 1.0,
+        texture: float = 1.0,
+        grain: float = 0.008,
+        eyes: int = 1,
     ) -> None:
+        self._eyes = eyes
         self._scars = scars
         self._flaws = flaws
         self._blur = blur
@@ -100,6 +109,21 @@ class FundusPhantom:
     def factors(self) -> tuple[Factor, ...]:
         """The fifteen factors, with their ranges."""
         return FACTORS
+
+    @property
+    def images_per_patient(self) -> int:
+        """As many as eyes."""
+        return self._eyes
+
+    @property
+    def alike(self) -> frozenset[str]:
+        """What two eyes of a patient have in common, beside what is drawn from their nuisance seeds."""
+        return frozenset({"camera", "pigment", "cup", "calibre"})
+
+    @property
+    def opposite(self) -> frozenset[str]:
+        """One eye is the left one."""
+        return frozenset({"side"})
 
     @property
     def card(self) -> Card:
@@ -115,7 +139,7 @@ class FundusPhantom:
                 "grade 4 is made of new vessels alone: no vitreous or preretinal haemorrhage, no detachment",
                 "no macular oedema beside exudates; no drusen, naevi, scars of other diseases or reflexes",
                 "vessels cross without nicking, and lesions neither follow nor push them aside",
-                "in a study every image is a patient of its own: pairs of eyes are had in Python (seeds 2k, 2k + 1)",
+                "with one eye a patient (eyes: 1) no two images of a study have anything in common",
             ),
         )
 
