@@ -87,6 +87,40 @@ def test_between_two_classes_they_set_the_one_that_parts_them_best(tmp_path: Pat
     assert measured("sensitivity", **{**given, "validation": None}) == 0
 
 
+class Grades(nn.Module):
+    """Five logits of an image of one grey: the nearest multiple of 50 is the likeliest grade."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return -((255 * images.mean((1, 2, 3))[:, None] / 50 - torch.arange(5)) ** 2)
+
+
+def test_a_model_of_grades_gets_their_measures(tmp_path: Path) -> None:
+    """Of six, the grade 3 is called 1. Below the cut lie greys of 0, 1 and 60, above 50, 100 and 200; validation parts
+    between 70 and 90.
+    """
+    given: dict[str, Any] = {
+        "module": Grades(),
+        "data": {**plain(tmp_path / "tested", {0: 0, 1: 0, 60: 1, 100: 2, 50: 3, 200: 4}), "referable": 2},
+    }
+    called, true = np.array([0, 0, 1, 2, 1, 4]), np.array([0, 0, 1, 2, 3, 4])
+    weights = (np.arange(5)[:, None] - np.arange(5)) ** 2
+    seen, by_chance = np.zeros((5, 5)), np.outer(np.bincount(true, minlength=5), np.bincount(called, minlength=5)) / 6
+    np.add.at(seen, (true, called), 1)
+    kappa = 1 - (weights * seen).sum() / (weights * by_chance).sum()
+    assert measured("quadratic-weighted-kappa", **given) == pytest.approx(kappa)
+    assert measured("auroc-referable", **given) == pytest.approx(8 / 9)
+    assert measured("auroc-referable", **{**given, "data": {**given["data"], "referable": 4}}) == 1
+    assert "sensitivity-at-specificity-90" not in set(assay.probe(**given, progress=False).measure)
+    told = {**given, "validation": plain(tmp_path / "validation", {0: 0, 10: 0, 40: 1, 70: 1, 90: 2, 190: 3, 210: 4})}
+    assert measured("sensitivity-at-specificity-90", **told) == pytest.approx(2 / 3)
+    assert measured("specificity-kept-90", **told) == 1
+
+
+def test_classes_without_an_order_are_no_grades(tmp_path: Path) -> None:
+    found = assay.probe(Grades(), plain(tmp_path, {0: 0, 50: 1, 100: 2, 150: 3, 200: 4}), progress=False)
+    assert not {"quadratic-weighted-kappa", "auroc-referable"} & set(found.measure)
+
+
 @pytest.mark.parametrize(
     ("validation", "more", "said"),
     [

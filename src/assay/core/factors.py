@@ -48,6 +48,14 @@ def has_grades(data: DataSpec) -> bool:
     return data.dataset is not None and bool(getattr(lookup("dataset", data.dataset.name).params, "ordered", False))
 
 
+def has_order(data: DataSpec) -> bool:
+    """Whether the data vouch for the order of their classes: by where grades are cut in two, as a public set of grades,
+    or by a target that is an ordinal factor.
+    """
+    target = (declared_factors(data) or {}).get(data.target)
+    return data.referable is not None or (target is not None and target.kind == "ordinal") or has_grades(data)
+
+
 def has_masks(data: DataSpec) -> bool:
     """Whether a table comes with masks: a column of them, or the outlines of a COCO file."""
     return bool(data.folder and (data.mask or is_coco(data)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.core.check_task import asks_native
 from assay.core.dose import dose_axis
-from assay.core.factors import declared_factors, has_grades
+from assay.core.factors import has_order
 from assay.core.measures import MEASURES as NAMED
 from assay.core.measures import range_of
 from assay.core.points import marked
@@ -189,14 +189,12 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
-    """Whether the study says that its classes are grades: by where they are cut in two, a comparison of a measure that
-    needs it, a loss for grades, or as the levels of an ordinal factor.
+    """Whether the study says that its classes are grades: by its data, a comparison of a measure that needs it, or a
+    loss for grades.
     """
     named = any(MEASURES[item.measure].ordinal for item in spec.contrasts if item.measure in MEASURES)
     graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
-    target = (declared_factors(spec.data) or {}).get(spec.data.target)
-    known = (target is not None and target.kind == "ordinal") or has_grades(spec.data)
-    return spec.data.referable is not None or named or graded or known
+    return has_order(spec.data) or named or graded
 
 
 def scalar_row(where: Row, rows: Sequence[Row]) -> Row:

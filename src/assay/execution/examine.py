@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from assay.core.data_spec import REFERABLE
 from assay.core.document import mapping_of
 from assay.core.errors import SpecError
+from assay.core.factors import has_order
 from assay.core.parsing import parse_study
 from assay.core.registry import build
 from assay.core.spec import StudySpec
@@ -25,6 +27,7 @@ from assay.recipes.untyped import named_layers, tensor_of
 from assay.shifts.environment import Environment, Scene
 from assay.shifts.population import open_population
 from assay.stats.format import listed
+from assay.stats.grades import specific_thresholds
 from assay.stats.map_measures import LEVELS
 from assay.stats.maps import threshold_at
 from assay.store.files import Row
@@ -59,6 +62,8 @@ def examine(
         opened = open_population(asked.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
         return opened.scene(asked.points[0].tests, model.seed)
 
+    if has_order(spec.data):
+        model = replace(model, cut=spec.data.referable or REFERABLE)
     scene = scene_of(spec)
     built = {probe.label: build("probe", probe.name, probe.params) for probe in spec.probes}
     with computing_on(model.device):
@@ -74,8 +79,8 @@ def examine(
 
 
 def _with_thresholds(model: Model, environment: Environment, task: Task) -> Model:
-    """The model with the thresholds that a trial would take from these images: of two classes Youden's, of a
-    segmentation those at which it finds the stated shares of their lesions.
+    """The model with the thresholds that a trial would take from these images: of two classes Youden's, of grades those
+    at which stated specificities are reached, of a segmentation those at which it finds the stated shares of lesions.
     """
     if model.threshold is not None:
         raise SpecError("threshold and validation: give one; validation images set the threshold")
@@ -86,6 +91,8 @@ def _with_thresholds(model: Model, environment: Environment, task: Task) -> Mode
         reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
         return replace(model, operating=tuple(one.value for one in reached))
     targets = environment.table.target
+    if model.cut is not None and answers.logits.shape[1] > 2:
+        return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
     threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
     if threshold is None:
         raise SpecError(

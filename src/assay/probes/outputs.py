@@ -14,8 +14,15 @@ from assay.stats.metrics import class_score
 def answers_of(reading: Reading, environment: Environment) -> Answers:
     """What the model says of the images of an environment, called as it calls them."""
     model = reading.model
-    threshold = 0.5 if model.threshold is None else model.threshold
-    return Answers(reading.read(environment).logits, environment.table.target, threshold, middle=model.middle)
+    logits = reading.read(environment).logits
+    return Answers(
+        logits,
+        environment.table.target,
+        0.5 if model.threshold is None else model.threshold,
+        middle=model.middle,
+        cut=model.cut or 1,
+        specific=np.tile(model.specific, (len(logits), 1)) if model.specific else None,
+    )
 
 
 def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:

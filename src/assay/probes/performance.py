@@ -13,6 +13,7 @@ from assay.probes.groups import Group, groups_of
 from assay.probes.outputs import answers_of
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.shifts.environment import Scene
+from assay.stats.grades import OF_GRADES
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
 from assay.stats.metrics import class_score
@@ -31,7 +32,8 @@ class Performance:
     Per environment, measures `auroc`, `average-precision`, `sensitivity`, `specificity`, `accuracy` (these three at the
     model's threshold, .5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal
     mass). With several classes `auroc-macro` (the unweighted mean over classes) stands in place of the first four, and
-    `auroc` and `average-precision` are given for each class against the rest, named by `level`.
+    `auroc` and `average-precision` are given for each class against the rest, named by `level`; of a model of grades
+    (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.grades`.
     Per group of a factor (its levels, or the halves below and above the median of the neutral rows) AUROC, with
     `factor` and `level`; per group x class `accuracy`, with the class in `group`.
     `group="worst environment"`: the worst of each measure over environments. `group="worst group"`: per environment,
@@ -57,7 +59,10 @@ class Performance:
         for name in scene.names:
             environment = scene.environment(name)
             answered[name] = answers_of(reading, environment), environment.table
-        return self.describe(answered, scene.neutral().table)
+        graded = reading.model.cut is not None
+        return self.describe(answered, scene.neutral().table) + [
+            one for name, (answers, table) in answered.items() if graded for one in _of_grades(answers, table, name)
+        ]
 
     def describe(
         self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable
@@ -124,6 +129,15 @@ def _overall(answers: Answers, table: FactorTable, environment: str) -> list[Mea
             place = _place(environment, level=level)
             found += [measured(name, one, table.patient, place) for name in _ONE_AGAINST_REST]
     return found
+
+
+def _of_grades(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
+    """What only grades have; of thresholds at the cut, only what was chosen on validation."""
+    if answers.classes == 2:
+        return []
+    at_cut = [one.name for one in OF_GRADES if one.name == "auroc-referable" or answers.specific is not None]
+    names = ("quadratic-weighted-kappa", *at_cut)
+    return [measured(name, answers, table.patient, _place(environment)) for name in names]
 
 
 def _one_against_rest(answers: Answers, label: int) -> Answers:

@@ -22,7 +22,9 @@ class Model:
     threshold: the decision threshold on the positive probability, chosen on validation; None for several classes.
     seed: the trial's seed, for a probe's own draws. operating: of a segmentation, the logit at which it finds each of
     the stated shares of validation lesions, NaN where none does. middle: whether of several classes the middle one is
-    called, as models of grades do, in place of the likeliest.
+    called, as models of grades do, in place of the likeliest. cut: where classes are grades, the first that counts as
+    positive when they are cut in two; None where they are not. specific: the log-odds of lying at or above the cut from
+    which each of `stats.grades.SPECIFICITIES` is reached on validation.
     """
 
     network: nn.Module
@@ -33,6 +35,8 @@ class Model:
     device: str = "cpu"
     operating: tuple[float, ...] = ()
     middle: bool = False
+    cut: int | None = None
+    specific: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
