@@ -186,9 +186,9 @@ def probe(
     data: as `data:` of a study. All rows of files are tested, whatever `split` says: leave out what it was trained on.
     probes: as `probes:` of a study. environments: as those of a study to test on; without any, all rows as `all`.
     validation: as `data`, images that the model was neither trained on nor is tested on. They set the threshold between
-    two classes (Youden's), of grades those that leave 80, 90 and 95 % of what lies below the cut uncalled, without which
-    there are no measures of it, and of a segmentation those at which 80, 90 and 95 % of their lesions are found, without
-    which measures at a matched sensitivity are undefined.
+    two classes (Youden's), of grades those that leave 80, 90 and 95 % of what lies below the cut uncalled, and of a
+    segmentation those at which 80, 90 and 95 % of their lesions are found; without them measures at such a specificity
+    are not given, and those at a matched sensitivity are undefined.
     layers: dotted names of modules whose output is described. threshold: on the probability of the second of two
     classes, in place of `validation`; .5 when neither is given. seed: of a probe's own draws.
     Columns: `probe` and the fields of `core.types.Measurement`; standard errors are over patients, of this one model.

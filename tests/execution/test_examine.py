@@ -116,6 +116,21 @@ def test_a_model_of_grades_gets_their_measures(tmp_path: Path) -> None:
     assert measured("specificity-kept-90", **told) == 1
 
 
+def test_grades_of_which_there_is_no_image_are_classes_where_they_are_declared(tmp_path: Path) -> None:
+    data = plain(tmp_path, {0: 0, 50: 1, 200: 4})
+    with pytest.raises(ReadingError) as refused:
+        assay.probe(Grades(), data, progress=False)
+    assert str(refused.value) == (
+        "the model gave 5 logits per image, environment 'all' has 3 classes; classes of which there is no image are "
+        "told by `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`, and a model of others needs a module "
+        "behind it that picks or sums their logits"
+    )
+    declared = {"label": {"kind": "ordinal", "levels": ["0", "1", "2", "3", "4"]}}
+    given: dict[str, Any] = {"module": Grades(), "data": {**data, "factors": declared}}
+    assert measured("quadratic-weighted-kappa", **given) == 1
+    assert measured("auroc-referable", **given) == 1
+
+
 def test_classes_without_an_order_are_no_grades(tmp_path: Path) -> None:
     found = assay.probe(Grades(), plain(tmp_path, {0: 0, 50: 1, 100: 2, 150: 3, 200: 4}), progress=False)
     assert not {"quadratic-weighted-kappa", "auroc-referable"} & set(found.measure)

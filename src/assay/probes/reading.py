@@ -233,7 +233,11 @@ def _paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "
     if logits.shape[1] == 1 and classes == 2:
         return np.concatenate([np.zeros_like(logits), logits], axis=1)
     if logits.shape[1] != classes:
-        raise ReadingError(f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes")
+        raise ReadingError(
+            f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes; classes of which there "
+            "is no image are told by `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`, and a model of "
+            "others needs a module behind it that picks or sums their logits"
+        )
     return logits
 
 

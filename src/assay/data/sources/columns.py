@@ -54,7 +54,7 @@ def factor_column(
         raise SpecError(f"data.factors.{name}.high: {unknown_name('level', unknown[0], levels or ('(none)',))}")
     high = spec.high or (levels[1:] if len(levels) == 2 and spec.kind == "categorical" else ())
     factor = Factor(name, spec.kind, role, spec.unit, levels, high)
-    values, wrong = _codes(cells, levels) if levels else _numbers(cells, comma, name, spec.kind == "ordinal")
+    values, wrong = level_codes(cells, levels) if levels else _numbers(cells, comma, name, spec.kind == "ordinal")
     if not levels and wrong and len(wrong) == sum(not absent(cell) for cell in cells):
         kind = f"{name}: categorical" if spec.kind == "continuous" else f"{name}: {{kind: ordinal, levels: [...]}}"
         held = ", ".join(shown(cell) for cell in sorted({cells[at] for at in wrong})[:3])
@@ -62,7 +62,8 @@ def factor_column(
     return factor, values, wrong
 
 
-def _codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarray, Wrong]:
+def level_codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarray, Wrong]:
+    """Codes by levels that are given, int64 [n], -1 where a cell is empty or none of them; the latter with a hint."""
     index = {level: code for code, level in enumerate(levels)}
     numeric = {value: code for code, level in enumerate(levels) if (value := number(level)) is not None}
     out = np.full(len(cells), -1, dtype=np.int64)

@@ -15,7 +15,16 @@ from assay.core.factors import LESION, has_masks, is_coco
 from assay.core.types import Factor
 from assay.data.sources.boxes import read_boxes
 from assay.data.sources.coco import FILE_NAME, read_coco
-from assay.data.sources.columns import Wrong, chosen, factor_column, patient_codes, problems_of, target_column
+from assay.data.sources.columns import (
+    Target,
+    Wrong,
+    chosen,
+    factor_column,
+    level_codes,
+    patient_codes,
+    problems_of,
+    target_column,
+)
 from assay.data.sources.listing import OWN_PATIENT, Listing
 from assay.data.sources.masks import meaning_of
 from assay.data.sources.pairs import image_files, paired
@@ -244,18 +253,32 @@ def _target(
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
         return None, LESION.levels, (BY_MASK,)
     cells = table.column(spec.target, "data.target")
-    target = target_column(spec.target, spec.positive, cells)
+    target = _graded(spec, cells) or target_column(spec.target, spec.positive, cells)
     if len(set(target.codes[target.codes >= 0].tolist())) < 2 and len(table):
         found = ", ".join(sorted({cell for cell in cells if not absent(cell)})) or "none"
         raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
     wrong: Wrong = {
         at: (f"{spec.target} is missing", "label it")
         if absent(cells[at])
-        else (f"{spec.target} is {shown(cells[at])}, the others are 0/1", "label it as they are")
+        else (f"{spec.target} is {shown(cells[at])}, the others are {_others(target)}", "label it as they are")
         for at in np.flatnonzero(target.codes < 0).tolist()
     }
     problems += problems_of(table, names, wrong)
     return target.codes, target.classes, (target.rule,)
+
+
+def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:
+    """By the levels of a target that is declared as an ordinal factor: all of them are classes, found or not."""
+    given = spec.factors.get(spec.target)
+    if given is None or given.kind != "ordinal" or not given.levels or spec.positive:
+        return None
+    codes, _ = level_codes(cells, given.levels)
+    return Target(codes, given.levels, f"classes are the levels of '{spec.target}': {', '.join(given.levels)}")
+
+
+def _others(target: Target) -> str:
+    """How the labels are written: `not x` and `x` are what 0 and 1 are called."""
+    return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
 
 
 def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> np.ndarray:
