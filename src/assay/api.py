@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.parsing import parse_study, refuse_unknown_keys
+from assay.core.placing import placing
 from assay.core.spec import StudySpec
 from assay.store.folder import EARLIER, RunFolder
 
@@ -93,7 +94,7 @@ class Study:
         require_writable(root)
         where = choose_device(device)
         executor, count = executor_for(workers, where)
-        with reading_shown(quietly=not progress) as told:
+        with reading_shown(quietly=not progress) as told, placing(self._written(), self.changes, self.scale):
             prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, told=told)
 
         def shown(tasks: Sequence[Task]) -> Display:

@@ -94,6 +94,15 @@ def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> N
     )
 
 
+def test_a_column_that_is_not_declared_is_told_too(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    del asked["data"]["factors"]["reader"]
+    assert told(tmp_path, **asked)[0] == (
+        "column 'reader' is a proxy for the target: alone it tells 'ill' with AUROC 1.000 (120 rows), so what is said "
+        "of the one cannot be told from what is said of the other"
+    )
+
+
 def test_unseen_levels_of_folds_are_counted_over_all_of_them(images: Path, tmp_path: Path) -> None:
     """Site C has 12 of the 120 images and no training row of any fold has it: every test row of it counts, once."""
     asked = study(images)

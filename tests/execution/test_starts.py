@@ -62,8 +62,10 @@ def test_every_start_is_tried_however_little_time_there_is(tmp_path: Path, monke
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
     monkeypatch.setattr(estimate, "MOST_SECONDS", -1.0)
     starts = ["random", {"file": {"path": str(path)}}]
-    with pytest.raises(WeightsError, match=f"weights file '{re.escape(str(path))}' does not fit the architecture; "):
+    said = f"weights file '{re.escape(str(path))}' does not fit the architecture 'small-cnn'; "
+    with pytest.raises(WeightsError, match=said) as refused:
         plan_tiny(tmp_path, recipe=recipe(initialisation=starts))
+    assert refused.value.given == str(path)
 
 
 def test_a_layer_that_no_network_has_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -108,9 +108,11 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
         json: Json = False,
     ) -> None:
         from assay.cli.request import Request
+        from assay.core.placing import placing
 
         asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
-        act(asked, asked.settled())
+        with placing(asked.source, asked.sets, asked.scale):
+            act(asked, asked.settled())
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     return command

@@ -134,7 +134,8 @@ def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
     names = [data.table, *data.further] if data.folder and data.table and not is_coco(data) else []
     tables = [path for name in names if (path := filled(data.folder) / name).is_file()]
     named = {"", *(column for at, column in _columns(data) if at[0] != "where")}
-    return tuple(dict.fromkeys(name for path in tables for name in read_header(path) if name not in named))
+    header = [*(name for path in tables for name in read_header(path)), *(["table"] if data.further else [])]
+    return tuple(dict.fromkeys(name for name in header if name not in named))
 
 
 def undeclared(name: str, columns: Iterable[str], keys: Keys, problems: Problems) -> bool:

@@ -23,7 +23,14 @@ class AssociationError(AssayError):
 
 
 class WeightsError(AssayError):
-    """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed."""
+    """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed.
+
+    given: its path or address as the spec holds it, by which `placing` finds the line; empty where it is not known.
+    """
+
+    def __init__(self, text: str, given: str = "") -> None:
+        super().__init__(text)
+        self.given = given
 
 
 class StoreError(AssayError):

@@ -14,6 +14,7 @@ from assay.core.factors import LESION
 from assay.core.paths import filled
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import Factor, FactorTable
+from assay.data.sources.undeclared import undeclared_table
 from assay.execution.confounders import Confounder, Looked, confounders
 from assay.shifts.neutral import Tests
 from assay.shifts.population import Population
@@ -32,7 +33,7 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
     """
     return (
         *_target(spec, population),
-        *_proxies(population),
+        *_proxies(spec, population),
         *_unseen(spec, population),
         *_columns(spec, population),
         *_noted(spec, population),
@@ -50,13 +51,18 @@ def _target(spec: StudySpec, population: Population) -> Iterator[str]:
         )
 
 
-def _proxies(population: Population) -> Iterator[str]:
-    """A phantom's factors are drawn by the study, so that only those of files can be proxies unawares."""
+def _proxies(spec: StudySpec, population: Population) -> Iterator[str]:
+    """A phantom's factors are drawn by the study, so that only those of files can be proxies unawares; of a table the
+    columns too that the study does not name.
+    """
     if population.dataset is None:
         return
-    for proxy in proxies(population.dataset.table):
+    others = undeclared_table(spec.data)
+    found = [("factor", proxy) for proxy in proxies(population.dataset.table)]
+    found += [("column", proxy) for proxy in (proxies(others) if others else ())]
+    for what, proxy in found:
         yield (
-            f"factor '{proxy.factor}' is a proxy for the target: alone it tells '{proxy.of}' with AUROC "
+            f"{what} '{proxy.factor}' is a proxy for the target: alone it tells '{proxy.of}' with AUROC "
             f"{proxy.auroc:.3f} ({proxy.rows:,} rows), so what is said of the one cannot be told from what is said of "
             "the other"
         )

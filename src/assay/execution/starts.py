@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, WeightsError, unknown_name
 from assay.core.hashing import canonical_json
 from assay.core.spec import StudySpec, TrainingSpec
 from assay.execution.contrasts import pairs
@@ -35,9 +35,18 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
             continue
         seen.add(key)
         if start is None:
-            network_of(training, own)
+            _try(training, own)
         else:
             _check_source(start.name, training, own, of_sources[start.name])
+
+
+def _try(training: TrainingSpec, own: Inputs) -> None:
+    """Build the network with its start. Raises WeightsError that holds what the recipe calls the weights."""
+    try:
+        network_of(training, own)
+    except WeightsError as error:
+        start = training.recipe.initialisation.params
+        raise WeightsError(str(error), str(start.get("path") or start.get("url") or "")) from error
 
 
 def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:

@@ -65,6 +65,7 @@ class FromFile:
             prefix=self.prefix,
             layout=self.layout,
             leave_out=self.leave_out,
+            architecture=target.architecture,
         )
         scaling = scaling_of(self.input, file, found.layout.input_hint or target.input_hint, found.layout.name)
         changed = load_trunk(goal, found)

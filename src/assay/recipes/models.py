@@ -74,11 +74,12 @@ class InputScaling(nn.Module):
 class WithTrunk(nn.Module):
     """A network whose trunk can start from published weights: of a classifier all but its head, else the encoder.
 
-    input_hint: what to say when nothing tells how the images of its published weights were scaled; empty
-    where the network's own scaling is theirs. start: what became of the weights file that the trunk was loaded from;
-    None after a random start.
+    architecture: what its recipe calls it. input_hint: what to say when nothing tells how the images of its published
+    weights were scaled; empty where the network's own scaling is theirs. start: what became of the weights file that
+    the trunk was loaded from; None after a random start.
     """
 
+    architecture: str = ""
     input_hint: str = ""
     start: Start | None = None
 
@@ -163,6 +164,8 @@ def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
     context = ArchitectureContext(channels=channels, size=size, classes=classes, seed=seed)
     with library_draws(seed, WEIGHTS, "construction"):
         network = registry.build("architecture", recipe.architecture.name, recipe.architecture.params, context)
+    if isinstance(network, WithTrunk):
+        network.architecture = recipe.architecture.label
     _check_size(cast(nn.Module, network), recipe.architecture.label, context)
     return with_readout(cast(nn.Module, network), readout_of(recipe.loss), seed)
 

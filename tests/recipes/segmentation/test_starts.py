@@ -68,7 +68,7 @@ def test_the_decoder_and_the_head_are_those_of_a_random_start(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     path = saved(timm_network("test_resnet"), tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=r"does not fit the architecture; .* missing: conv_stem\.weight"):
+    with pytest.raises(WeightsError, match=r"does not fit the architecture '.+'; .* missing: conv_stem\.weight"):
         built("smp", start(path), network="fpn", encoder="tu-test_efficientnet")
 
 

@@ -161,8 +161,17 @@ def test_a_bias_with_nothing_to_fold_it_into_is_refused(tmp_path, resnet, load):
         load(tmp_path / "port.pth", input="caffe")
     assert str(error.value) == (
         f"weights file '{tmp_path / 'port.pth'}' (Keras ResNet, ported to PyTorch): the bias 'layer1.1.conv2.bias' "
-        "cannot be folded: no batch norm with a mean 'layer1.1.bn2.running_mean' of its length"
+        "cannot be folded: no batch norm with a mean 'layer1.1.bn2.running_mean' of its length; the file looks like a "
+        "ResNet-26"
     )
+
+
+def test_a_keras_resnet_of_another_depth_is_refused_by_its_own_name(tmp_path, resnet):
+    path = tmp_path / "r.h5"
+    keras_nets.write_h5(path, resnet[0])
+    with pytest.raises(WeightsError, match=r"does not fit the architecture 'timm\(model=resnet50\)'; ") as error:
+        network("resnet50", start(path, input="caffe"), size=48)
+    assert "; the file looks like a ResNet-26; name the architecture of the file in recipe." in str(error.value)
 
 
 def test_the_scaling_of_a_keras_file_must_be_said(tmp_path, resnet, load):

@@ -224,6 +224,7 @@ def test_monais_resnet_strides_by_one_in_its_stem(tmp_path):
     [
         ("resnet50", "a ResNet-50"),
         ("resnet34", "a ResNet-34"),
+        ("resnext50_32x4d", "a ResNet of 3, 4, 6 and 3 blocks with three convolutions each"),
         ("densenet121", "a DenseNet-121"),
         ("vgg11", ""),
         ("vit_b_16", "torchvision's vision transformer"),
@@ -236,11 +237,14 @@ def test_weights_of_another_architecture_are_refused_by_name(tmp_path, name, lik
     with torch.device("meta"):
         state = getattr(torchvision.models, name)(weights=None, **options).state_dict()
     content = {key: torch.zeros(value.shape, dtype=torch.uint8) for key, value in state.items()}
-    with pytest.raises(WeightsError, match=r"does not fit the architecture; \d+ ") as error:
+    with pytest.raises(WeightsError, match=r"does not fit the architecture '.+'; \d+ ") as error:
         loaded_from(tmp_path, "resnet18", content)
     text = str(error.value)
-    assert text.endswith(f"; the file looks like {likeness}" if likeness else "more")
-    assert len(text) < 900
+    remedy = "; name the architecture of the file in recipe.architecture, or give a file of this one"
+    assert text.partition("; parts of the file that are not wanted")[0].endswith(
+        f"; the file looks like {likeness}{remedy}" if likeness else f"more{remedy}"
+    )
+    assert len(text) < 1000
 
 
 @pytest.mark.parametrize(

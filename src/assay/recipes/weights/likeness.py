@@ -7,12 +7,25 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-_RESNETS: Mapping[tuple[int, ...], str] = {
-    (2, 2, 2, 2): "ResNet-18",
-    (3, 4, 6, 3): "ResNet-34",
-    (3, 4, 23, 3): "ResNet-101",
-    (3, 8, 36, 3): "ResNet-152",
+_RESNETS: Mapping[tuple[int, tuple[int, ...]], str] = {
+    (2, (2, 2, 2, 2)): "ResNet-18",
+    (2, (3, 4, 6, 3)): "ResNet-34",
+    (3, (2, 2, 2, 2)): "ResNet-26",
+    (3, (3, 4, 6, 3)): "ResNet-50",
+    (3, (3, 4, 23, 3)): "ResNet-101",
+    (3, (3, 8, 36, 3)): "ResNet-152",
 }
+"""By convolutions of a block and blocks of each stage."""
+_RESNET_KEYS = (
+    r"(?:^|\.)layer([1-4])\.(\d+)\.(.+)\.\w+$",
+    r"(?:^|\.)([4-7])\.(\d+)\.(.+)\.\w+$",
+    r"(?:^|\.)conv([2-5])_block(\d+)_(.+)\.\w+$",
+)
+"""Stage, block and part of a key: of timm and torchvision, numbered, of Keras."""
+_PLAIN = re.compile(r"(conv|bn)[123]|downsample\.[01]|[0-3]_(conv|bn)")
+"""The parts of a ResNet's blocks; its kin have others (attention, pooled shortcuts, batch norm first)."""
+_WIDTH = 64
+"""Of the first convolution of a ResNet's narrowest block."""
 _DENSENETS: Mapping[tuple[int, ...], str] = {
     (6, 12, 24, 16): "DenseNet-121",
     (6, 12, 32, 32): "DenseNet-169",
@@ -47,14 +60,23 @@ def looks_like(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _resnet(tensors: Mapping[str, Tensor]) -> str:
-    counts, offset = _blocks(tensors, r"(?:^|\.)layer(\d)\.(\d+)\.conv1\."), 0
-    if not counts:
-        counts, offset = _blocks(tensors, r"(?:^|\.)([4-7])\.(\d+)\.conv1\."), 0
-    if not counts:
-        counts, offset = _blocks(tensors, r"(?:^|\.)conv([2-5])_block(\d+)_3_conv\."), 1
-    name = _RESNETS.get(tuple(count + 1 - offset for count in counts), "")
-    bottleneck = offset == 1 or any(re.search(r"\.0\.conv3\.", key) for key in tensors)
-    return "ResNet-50" if name == "ResNet-34" and bottleneck else name
+    """By its name only where blocks have the parts and the width that it has; else by its blocks."""
+    for pattern in _RESNET_KEYS:
+        found = [(match, value) for key, value in tensors.items() if (match := re.search(pattern, key))]
+        parts = {match[3] for match, _ in found}
+        first = "conv1" if "conv1" in parts else "1_conv"
+        blocks = {(int(match[1]), int(match[2])) for match, _ in found if first in parts}
+        counts = tuple(sum(of == stage for of, _ in blocks) for stage in sorted({stage for stage, _ in blocks}))
+        convolutions = 3 if {"conv3", "3_conv"} & parts else 2
+        if len(counts) != 4 or (first == "1_conv" and convolutions == 2):  # Keras's DenseNets have two
+            continue
+        name = _RESNETS.get((convolutions, counts), "")
+        widths = {value.shape[0 if first == "conv1" else -1] for match, value in found if match[3] == first}
+        if name and min(widths) == _WIDTH and all(_PLAIN.fullmatch(part) for part in parts):
+            return name
+        told = f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} blocks"
+        return f"ResNet of {told} with {'three' if convolutions == 3 else 'two'} convolutions each"
+    return ""
 
 
 def _densenet(tensors: Mapping[str, Tensor]) -> str:

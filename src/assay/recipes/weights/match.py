@@ -59,12 +59,14 @@ def match(
     prefix: str | None = None,
     layout: str = "auto",
     leave_out: Sequence[str] = (),
+    architecture: str = "",
 ) -> Match:
     """The tensors of a file under the trunk's keys.
 
     heads: names of the layers on top that the trunk does without. prefix, layout: taken as given unless None or
     `auto`. leave_out: names of parts that the file may hold beside, over those that are known (heads, projections,
-    momentum copies, queues). Counters of batch-norm batches may be missing: they decide nothing.
+    momentum copies, queues). architecture: what the recipe calls the trunk's network. Counters of batch-norm batches
+    may be missing: they decide nothing.
     Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and what network the file looks like.
     """
     if prefix and not prefix.endswith("."):
@@ -80,7 +82,7 @@ def match(
     parts = _Parts((*chosen.layout.heads, *heads), copies, frozenset(state), tuple(leave_out))
     left_out, unexpected = _beside(file, chosen, state.keys() | folded, parts)
     tensors, positions = fitted_positions(trunk, {key: value for key, value in converted.items() if key in state})
-    refuse_misfit(file, state, tensors, unexpected)
+    refuse_misfit(file, state, tensors, unexpected, architecture)
     return Match(tensors, chosen.layout, chosen.prefix, (*left_out, *file.beside), positions)
 
 
@@ -131,7 +133,8 @@ def _converted(file: WeightsFile, chosen: _Candidate) -> dict[str, Tensor]:
     try:
         return chosen.layout.convert(chosen.tensors)
     except WeightsError as error:
-        raise WeightsError(f"weights file '{file.path}' ({chosen.layout.name}): {error}") from error
+        what = f"weights file '{file.path}' ({chosen.layout.name}): {error}"
+        raise WeightsError("; ".join([what, *_like(file)])) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,11 @@ def _departure(key: str, prefix: str) -> str:
 
 
 def refuse_misfit(
-    file: WeightsFile, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], unexpected: Sequence[str]
+    file: WeightsFile,
+    state: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    unexpected: Sequence[str],
+    architecture: str = "",
 ) -> None:
     """Raises WeightsError, with every fault listed, unless `tensors` are those of a module's state, shapes and all."""
     missing = [key for key in state if key not in tensors and not key.endswith("num_batches_tracked")]
@@ -195,14 +202,25 @@ def refuse_misfit(
     if not missing and not unexpected and not wrong:
         _refuse_whole_numbers(file, state, tensors)
         return
-    parts = [f"weights file '{file.path}' does not fit the architecture"]
+    called = f" '{architecture}'" if architecture else ""
+    parts = [f"weights file '{file.path}' does not fit the architecture{called}"]
     for what, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)):
         if keys:
             parts.append(f"{len(keys)} {what}: {some(keys)}")
     if not missing and not unexpected and all(_hangs_on_size(key) for key in misshapen):
         raise WeightsError("; ".join([*parts, "they hang on the image size: set data.size to that of the file"]))
+    parts += _like(file)
+    if architecture:
+        parts.append("name the architecture of the file in recipe.architecture, or give a file of this one")
+    if architecture and not missing and not wrong:
+        parts.append("parts of the file that are not wanted go into leave_out")
+    raise WeightsError("; ".join(parts))
+
+
+def _like(file: WeightsFile) -> tuple[str, ...]:
+    """What network the file looks like, as half a sentence; nothing when it cannot be known."""
     likeness = looks_like(file.tensors)
-    raise WeightsError("; ".join([*parts, *([f"the file looks like {likeness}"] if likeness else [])]))
+    return (f"the file looks like {likeness}",) if likeness else ()
 
 
 def _refuse_whole_numbers(file: WeightsFile, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
