@@ -120,6 +120,11 @@ def test_of_a_source_a_start_can_take_the_means_and_variances_alone(tmp_path: Pa
         assert 0.8 < ours.std() / theirs.std() < 1.25
     assert len(large) > 1
     assert all(not value.any() for name, value in redrawn.items() if name.endswith("running_mean"))
+    told = {row["start"]: row for row in RunFolder(folder).table("starts")}
+    assert told["large"]["steps"] > 0
+    anew = told[label(statistics)]  # learned nothing, so that no AUROC is its own
+    assert (anew["data"], anew["what"]) == ("", "random weights with the mean and variance of every tensor of large")
+    assert np.isnan([anew["value"], anew["steps"]]).all()
 
 
 def test_a_sources_name_covers_all_that_decides_it_and_a_trials_name_its_source(tmp_path: Path):

@@ -86,15 +86,21 @@ def test_every_point_lies_within_the_limits(points: list[float], ends: list[floa
 
 
 def test_a_wild_interval_does_not_press_the_points_together() -> None:
-    low, high = limits([0.5, 0.6], [-20.0, 30.0], (-math.inf, math.inf))
-    assert high - low < 0.25
+    low, high = limits([0.5, 0.6, 0.55], [0.45, 0.55, 0.54, 0.64, -20.0, 30.0], (-math.inf, math.inf))
+    assert high - low < 0.35
     assert Scale(low, high, 0, 100).beyond(30.0)
+
+
+def test_intervals_that_are_all_as_wide_are_drawn_to_their_ends() -> None:
+    ends = [-0.31, 0.35, -0.28, 0.33, -0.35, 0.36]
+    low, high = limits([0.01, 0.02, 0.03], ends, (-math.inf, math.inf))
+    assert low < min(ends) < max(ends) < high
 
 
 def test_limits_keep_to_what_is_possible() -> None:
     low, high = limits([0.9, 0.99], [0.8, 1.3], (0.0, 1.0))
-    assert 0.8 < low < 0.9
-    assert 1.0 < high < 1.02
+    assert 0.75 < low < 0.8
+    assert 1.0 < high < 1.05
 
 
 @pytest.mark.parametrize(

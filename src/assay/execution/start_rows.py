@@ -64,9 +64,9 @@ def _called(point: RecipePoint) -> str:
     return point.coordinates.get(AXIS) or named or own.label
 
 
-def _what(component: Component) -> str:
+def _what(component: Component, source: str) -> str:
     if component.params.get("statistics"):
-        return "random weights with the mean and variance of every tensor of what this study trained"
+        return f"random weights with the mean and variance of every tensor of {source}"
     return WHAT.get(component.name, component.label)
 
 
@@ -77,14 +77,15 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
     records = [gathered.records[id] for id in trials if id in gathered.records]
     record = next((one for one in records if "start" in one), dict[str, Any]())  # one that diverged has none
     source = start_of(points[0].recipe)
+    learned = "" if component.params.get("statistics") else source
     return {
         "start": called,
         "kind": component.name,
-        "what": _what(component) + _stage(source, gathered),
+        "what": _what(component, source) + _stage(learned, gathered),
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),
-        **_trained(source, points[0].recipe.architecture, gathered),
+        **_trained(learned, points[0].recipe.architecture, gathered),
     }
 
 

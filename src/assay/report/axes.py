@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 
 from assay.stats.format import number
 
@@ -32,7 +33,8 @@ class Scale:
 
 
 def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
-    """The range of an axis: all points, and ends of intervals as far as half a range beyond them, within bounds.
+    """The range of an axis: all points, and ends of intervals as far beyond them as half a range, or as twice what is
+    usual of these ends; within bounds.
 
     A wild interval (three seeds that disagree) would otherwise press all else together; it is drawn with an arrow.
     """
@@ -40,8 +42,10 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
     if not known:
         return (bounds[0], bounds[1]) if all(map(math.isfinite, bounds)) else (0.0, 1.0)
     low, high = min(known), max(known)
-    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2))
-    for end in (end for end in ends if math.isfinite(end)):
+    drawn = [end for end in ends if math.isfinite(end)]
+    usual = median(max(low - end, end - high, 0.0) for end in drawn) if drawn else 0.0
+    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), 2 * usual)
+    for end in drawn:
         low, high = min(low, max(end, min(known) - reach)), max(high, min(end, max(known) + reach))
     differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
     room = (high - low if differ else 0.2) * MARGIN
