@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.report.made import Made
@@ -12,11 +15,13 @@ from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
 from assay.report.curves import draw_curves
-from assay.report.figures import FULL, NARROW
+from assay.report.doses import lowered
+from assay.report.figures import FULL, NARROW, chance
 from assay.report.marks import Mark, Panel, Plot
 from assay.report.outline import outline
 from assay.report.page import write_page
 from assay.report.palette import styles
+from assay.report.probed_doses import in_training
 from assay.report.tables import read_tables
 
 THREE = replace(DOSED, losses=("cross-entropy", "supcon", "triplet"))
@@ -42,7 +47,29 @@ def test_every_environment_has_a_figure_with_a_panel_per_confounder(page: str) -
 def test_the_first_screen_shows_the_environment_compared(page: str) -> None:
     first = page[page.index('<div class="pair">') : page.index("<nav")]
     assert 'id="figure-first-dose-reversed"' in first
-    assert "In reversed, the interval of AUROC lies lower at p = 1 than at p = 0 in" in first
+    assert "The doses lower AUROC in reversed in 3 of 6 cases" in first
+
+
+def test_titles_of_all_figures_of_the_doses_go_by_the_interval_of_the_change(page: str) -> None:
+    titles = re.findall(r"<h[23]>(.*AUROC.*doses.*|The doses .*)</h[23]>", page)
+    assert len(titles) >= 4
+    assert {title.partition(" AUROC")[0] for title in titles} == {"The doses lower"}
+    assert "lies lower" not in page
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ([(-0.3, -0.1), (-0.2, 0.1)], "The doses lower AUROC in same in 1 of 2 cases"),
+        ([(-0.3, -0.1), (-0.2, -0.1)], "The doses lower AUROC in same in every case"),
+        ([(-0.3, -0.1)], "The doses lower AUROC in same in 1 of 1 case"),
+        ([(-0.3, -0.1), (0.1, 0.2), (0.1, 0.3)],
+         "The doses lower AUROC in same in 1 of 3 cases and raise AUROC in same in 2 of 3 cases"),
+        ([(-0.2, 0.1), (math.nan, math.nan)], ""),
+    ],
+)  # fmt: skip
+def test_what_the_doses_change_is_said_where_intervals_hold_no_0(ends: list[tuple[float, float]], said: str) -> None:
+    assert lowered("AUROC", "same", [{"low": low, "high": high} for low, high in ends]) == said
 
 
 def test_interactions_stand_in_words_with_both_p(page: str) -> None:
@@ -68,6 +95,52 @@ def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str
 def test_a_study_without_doses_has_no_such_part(tmp_path: Path) -> None:
     page = page_of(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False))
     assert "What the dose does" not in page
+
+
+def test_every_line_has_its_name_where_the_last_panel_lacks_one() -> None:
+    def panel(title: str, *levels: str) -> Panel:
+        return Panel(title, tuple(Mark(level, 0.5, 0.4, 0.6, at=at) for level in levels for at in ("0", "1")))
+
+    def drawn(*panels: Panel, width: float = FULL) -> str:
+        levels = ("first", "second", "third")
+        return draw_curves(Plot(panels, levels, styles(levels), "AUROC", (0.0, 1.0), ("0", "1"), "p"), width).body
+
+    for width in (FULL, NARROW):
+        body = drawn(panel("a", "first", "second"), panel("b", "second"), width=width)
+        assert [name in body for name in (">first<", ">second<")] == [True, True]
+    whole = drawn(panel("a", "second"), panel("b", "first", "second"))
+    assert [whole.count(f">{name}<") for name in ("first", "second", "third")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "name"), [("flip-rate", "no effect"), ("logit-effect", "no effect"), ("decodability", "chance")]
+)
+def test_the_level_of_knowing_nothing_is_called_what_the_measure_calls_it(measure: str, name: str) -> None:
+    (reference,) = chance([{"measure": measure, "chance": 0.0}])
+    assert reference.name == name
+
+
+def test_what_a_dose_was_in_training_is_said_of_marks_and_of_factors(run: Path) -> None:
+    evidence = evidence_in(run)
+
+    def said(**trained: dict[str, Any]) -> str:
+        points = [
+            {"coordinates": {"confounder": name, "p": p}, "train": made if p == "1" else {}}
+            for name, made in trained.items()
+            for p in ("0", "0.3", "1")
+        ]
+        spec = {"key": "spec", "value": json.dumps({"points": points})}
+        return in_training(replace(evidence, tables=replace(evidence.tables, provenance=(spec,))))
+
+    tag = {"interventions": {"tag": {"component": "tag", "share": {"positive": 1, "negative": 0}}}}
+    put_on = "In training a confounder was put on a share p of the positive class."
+    assert said(tag=tag) == put_on
+    sex = {"association": {"sex": {"strength": 1.0}}}
+    drawn = "Sex is put on no image: they were drawn or chosen so that its Somers' D given the target is p."
+    assert said(tag=tag, sex=sex) == f"{put_on} {drawn}"
+    assert said(sex=sex) == drawn
+    alone = {"association": {"sex": {"strength": 1.0, "share": {"positive": 1, "negative": 0}}}}
+    assert said(sex=alone).endswith("a share p of the positive class, and no other image, has its high level.")
 
 
 def test_doses_stand_where_they_are_numbers() -> None:

@@ -12,7 +12,7 @@ from assay.report.figures import Figure, chance, plot_of, slice_note, strips
 from assay.report.marks import Reference
 from assay.report.sheets import Sheet, sheet
 from assay.report.tables import distinct, numeric
-from assay.report.wording import measure_name, recipe_head
+from assay.report.wording import NO_EFFECT, measure_name, recipe_head
 from assay.stats.format import listed
 from assay.store import schema
 from assay.store.files import Row
@@ -58,7 +58,7 @@ def by_size(evidence: Evidence) -> Figure | None:
     if not groups:
         return None
     levels, note = some_levels(evidence, ROWS)
-    plot = plot_of(evidence, OVER, groups, levels, references=lambda _: (Reference.level("none", 0.0),))
+    plot = plot_of(evidence, OVER, groups, levels, references=lambda _: (Reference.level(NO_EFFECT, 0.0),))
     shown = [row for _, own in groups for row in own]
     first = "Sizes are thirds of the lesions shown, by area. This is of what is used, whatever maps lie on."
     title = "What painting over lesions of each size costs"
@@ -79,7 +79,7 @@ def by_kind(evidence: Evidence) -> Figure | None:
     groups = [(kind.replace("_", " "), [row for row in rows if row["group"] == kind])
               for kind in distinct(row["group"] for row in known)]  # fmt: skip
     levels, note = some_levels(evidence, ROWS)
-    plot = plot_of(evidence, measure, groups, levels, references=lambda _: (Reference.level("none", 0.0),))
+    plot = plot_of(evidence, measure, groups, levels, references=lambda _: (Reference.level(NO_EFFECT, 0.0),))
     how = "The image is drawn again without lesions of the kind" if measure == REMOVED else "Lesions are painted over"
     first = f"{how}, in images that show them. This is of what is used, whatever maps lie on."
     return strips("kinds", "What each kind of lesion adds to the answer", slice_note(evidence, first, note), plot,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, decisive, is_overall, some_levels
-from assay.report.doses import clean_environment
+from assay.report.doses import changes_in, clean_environment, lowered
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
@@ -21,7 +21,7 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     """Performance at p = 0 in the clean environment, and a panel per confounder of the change over doses."""
     view = evidence.outline
     where, clean = decisive(evidence, view.environments), clean_environment(evidence)
-    changes = [row for row in evidence.tables.dose_changes if _shown(evidence, row, where)]
+    changes = changes_in(evidence, where)
     if not changes:
         return None
     levels, cut = some_levels(evidence, ROWS)
@@ -34,13 +34,8 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     note = [f"At {held_words(held)}." if held else "", "Bars: 95 % intervals; dots: seeds.", cut]
     rows = [*(row for own in before.values() for row in own), *changes]
-    return strips("bought", _title(name, where, changes), " ".join(filter(None, note)), plot, _alike(rows), width)
-
-
-def _shown(evidence: Evidence, row: Row, environment: str) -> bool:
-    view = evidence.outline
-    here = (row["environment"], row["measure"]) == (environment, view.measure)
-    return here and view.shown(row, view.dosed, CONFOUNDER)
+    title = lowered(name, where, changes) or f"{name} without a dose, and what the doses change in {where}"
+    return strips("bought", title, " ".join(filter(None, note)), plot, _alike(rows), width)
 
 
 def _before(evidence: Evidence, environment: str) -> dict[str, list[Row]]:
@@ -105,15 +100,6 @@ def _mark(evidence: Evidence, row: Row) -> Mark:
 def _limits(marks: Sequence[Mark], more: Sequence[float], within: tuple[float, float]) -> tuple[float, float]:
     points = [value for mark in marks for value in mark.points]
     return limits([*points, *more], [end for mark in marks for end in (mark.low, mark.high)], within)
-
-
-def _title(name: str, where: str, rows: Sequence[Row]) -> str:
-    """In how many cases the doses lower the measure, by intervals that hold no 0; neutral where in none."""
-    lowered = sum(numeric(row, "high") < 0 for row in rows)
-    if not lowered:
-        return f"{name} without a dose, and what the doses change in {where}"
-    of = "every case" if lowered == len(rows) > 1 else f"{lowered} of {len(rows)} cases"
-    return f"The doses lower {name} in {where} in {of}"
 
 
 def _alike(rows: Sequence[Row]) -> list[Row]:

@@ -30,7 +30,7 @@ from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.mitigations import mitigations
 from assay.report.outline import outline
-from assay.report.probed_doses import probed
+from assay.report.probed_doses import in_training, probed
 from assay.report.said import Said, anchors_of, sentences
 from assay.report.sheets import Sheet
 from assay.report.starts import starts
@@ -179,7 +179,7 @@ def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
         Section(
             "doses",
             "What the dose does",
-            "In training a confounder lay on a share p of the positive class. Claims are of the change from p = 0.",
+            f"{in_training(evidence)} Claims are of the change from p = 0.".strip(),
             there(bought(evidence), *doses.responses(evidence), doses.forest(evidence), *probed(evidence)),
             there(doses.interactions(evidence.tables), doses.half_doses(evidence)),
         ),

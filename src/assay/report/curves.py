@@ -20,7 +20,7 @@ GAP = 40.0
 EDGE = 12.0
 """How far the first and the last of numbered positions stand from the panel's sides."""
 DIRECT = 6
-"""Up to so many curves are labelled where they end; more get a key."""
+"""Up to so many curves are labelled where they end, if the last panel of a row has all of its row's; else in a key."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class _Place:
 
 def draw_curves(plot: Plot, width: float) -> Drawing:
     """The plot at a width in pixels."""
-    direct = len(plot.levels) <= DIRECT
     names = [*plot.levels, *(reference.name for panel in plot.panels for reference in panel.references)]
     room = min(max(breadth(name, NARROW) for name in names) + 18, width * 0.3)
     left = 34.0
@@ -44,6 +43,7 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     least = max(LEAST_PANEL, len(plot.positions) * (longest / 2 + 8))  # names may stand on two lines in turn
     columns, rows = panel_grid(len(plot.panels), width - left - room + GAP, least + GAP)
     each = (width - left - room - GAP * (columns - 1)) / columns
+    direct = len(plot.levels) <= DIRECT and _all_end_last(plot.panels, columns)
     shapes, top = ("", 0.0) if direct else key(plot.levels, plot.styles, width)
     body = [shapes]
     for i, panel in enumerate(plot.panels):
@@ -57,6 +57,16 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     axis = f"{plot.axis}, by {plot.position_name}"
     body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, colour="var(--soft)"))
     return Drawing(width, bottom, "".join(body))
+
+
+def _all_end_last(panels: Sequence[Panel], columns: int) -> bool:
+    """Whether every curve of a row of panels has an end in its last one, beside which names stand."""
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    return all(_drawn(panel) <= _drawn(row[-1]) for row in rows for panel in row)
+
+
+def _drawn(panel: Panel) -> set[str]:
+    return {mark.level for mark in panel.marks if not math.isnan(mark.value)}
 
 
 def _place(plot: Plot, left: float, right: float, top: float) -> _Place:

@@ -10,14 +10,13 @@ from typing import Any
 
 from assay.report.axes import limits
 from assay.report.choosing import decisive, is_overall, some_levels
-from assay.report.claims import sides
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, coordinates, mapping, numeric, whole
-from assay.report.wording import column_places, held_words, is_performance, measure_name
-from assay.stats.format import in_words, number
+from assay.report.wording import column_places, held_words, is_performance, measure_name, plural
+from assay.stats.format import in_words, listed, number
 from assay.stats.rows import CONFOUNDER, amounts, over_doses
 from assay.store import schema
 from assay.store.files import Row
@@ -53,7 +52,7 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     said = f"Dashed, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     note = [f"At {held_words(held)}." if held else "", "Bands: 95 % intervals; dots: seeds.", said, cut]
-    title = _title(evidence, environment, rows)
+    title = _title(evidence, environment)
     return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
 
 
@@ -121,21 +120,35 @@ def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence
     ]
 
 
-def _title(evidence: Evidence, environment: str, rows: Sequence[Row]) -> str:
-    """In how many curves the intervals of the greatest dose and of p = 0 lie apart."""
+def _title(evidence: Evidence, environment: str) -> str:
     view = evidence.outline
-    at: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in rows:
-        place = view.level(row), coordinates(row).get(CONFOUNDER, "")
-        at.setdefault(place, {})[dose_of(evidence)(row)] = row
-    ends = view.doses[0], view.doses[-1]
-    pairs = [(found[ends[1]], found[ends[0]]) for found in at.values() if set(ends) <= set(found)]
     name = measure_name(view.measure)
-    word, count = sides(pairs)
-    if not word:
-        return f"{name} in {environment} over the doses"
-    of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves"
-    return f"In {environment}, the interval of {name} lies {word} at p = {ends[1]} than at p = {ends[0]} in {of}"
+    return lowered(name, environment, changes_in(evidence, environment)) or f"{name} in {environment} over the doses"
+
+
+def changes_in(evidence: Evidence, environment: str) -> list[Row]:
+    """The mean changes over the doses that figures show there: one per curve, of the study's performance."""
+    view = evidence.outline
+    return [
+        row
+        for row in evidence.tables.dose_changes
+        if (row["environment"], row["measure"]) == (environment, view.measure)
+        and view.shown(row, view.dosed, CONFOUNDER)
+    ]
+
+
+def lowered(name: str, environment: str, changes: Sequence[Row]) -> str:
+    """In how many cases the doses lower or raise the measure, by intervals of the mean change that hold no 0; empty
+    where in none.
+    """
+    found = {"lower": sum(numeric(row, "high") < 0 for row in changes),
+             "raise": sum(numeric(row, "low") > 0 for row in changes)}  # fmt: skip
+    words = [f"{word} {name} in {environment} in {_cases(some, len(changes))}" for word, some in found.items() if some]
+    return f"The doses {listed(words)}" if words else ""
+
+
+def _cases(some: int, of: int) -> str:
+    return "every case" if some == of > 1 else f"{some} of {plural(of, 'case')}"
 
 
 def forest(evidence: Evidence) -> Figure | None:

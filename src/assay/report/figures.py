@@ -15,7 +15,7 @@ from assay.report.marks import Panel, Plot, Reference
 from assay.report.strips import draw_strips
 from assay.report.svg import Drawing
 from assay.report.tables import numeric, whole
-from assay.report.wording import axis_name, bounds, held_words, plural
+from assay.report.wording import axis_name, bounds, held_words, knows_nothing, plural
 from assay.store.files import Row
 
 HALF, FULL, NARROW = 540.0, 800.0, 350.0
@@ -133,9 +133,9 @@ def _nowhere(_: Row) -> str:
 
 
 def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
-    """The level of a model that knows nothing, where it is the same for all rows."""
+    """The level of a model that knows nothing, where it is the same for all rows, by what the measure calls it."""
     values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
-    return (Reference.level("chance", values.pop()),) if len(values) == 1 else ()
+    return (Reference.level(knows_nothing(rows[0]["measure"]), values.pop()),) if len(values) == 1 else ()
 
 
 def counted(rows: Sequence[Row]) -> str:

@@ -17,6 +17,7 @@ from assay.report.evidence import Evidence
 from assay.report.figures import Figure, chance, curves, plot_of
 from assay.report.tables import coordinates, distinct, numeric
 from assay.report.wording import held_words, measure_name
+from assay.stats.format import in_words
 from assay.stats.rows import CONFOUNDER
 from assay.store.files import Row
 
@@ -35,9 +36,35 @@ def probed(evidence: Evidence) -> list[Figure]:
     return [made for measure in MEASURES if (made := _figure(evidence, measure, factors))]
 
 
+def in_training(evidence: Evidence) -> str:
+    """What a dose p was in training, of confounders that are put on images and of factors that these have."""
+    dosed = dict(_dosed(evidence).values())
+    put_on = [made for made in dosed.values() if "component" in made]
+    said = [f"In training a confounder was put on a share p of {_class(put_on[0]['share'])}."] if put_on else []
+    for name, made in dosed.items():
+        if made not in put_on:
+            sign = "-" if made["strength"] < 0 else ""
+            goal = f"its Somers' D given the target is {sign}p"
+            if made.get("share"):
+                goal = f"a share p of {_class(made['share'])}, and no other image, has its high level"
+            said.append(f"{in_words(name).capitalize()} is put on no image: they were drawn or chosen so that {goal}.")
+    return " ".join(said)
+
+
+def _class(shares: Mapping[str, float]) -> str:
+    """Whose images bear it: `the positive class`."""
+    sides = [side for side, share in shares.items() if share]
+    return f"the {sides[0]} class" if len(sides) == 1 else "each class"
+
+
 def dosed_factors(evidence: Evidence) -> dict[Rest, str]:
-    """Recipe without its dose -> the factor of the confounder: what its training at the greatest dose has otherwise
-    than that at p = 0.
+    """Recipe without its dose -> the factor of the confounder."""
+    return {rest: name for rest, (name, _) in _dosed(evidence).items()}
+
+
+def _dosed(evidence: Evidence) -> dict[Rest, tuple[str, Mapping[str, Any]]]:
+    """Recipe without its dose -> what its training at the greatest dose has otherwise than that at p = 0: a name, and
+    the intervention or the association that the spec has under it.
     """
     view = evidence.outline
     points: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}").get("points", [])
@@ -45,12 +72,12 @@ def dosed_factors(evidence: Evidence) -> dict[Rest, str]:
     for point in points:
         ties = {**point["train"].get("association", {}), **point["train"].get("interventions", {})}
         trained.setdefault(_rest(evidence, point["coordinates"]), {})[point["coordinates"].get(view.dosed, "")] = ties
-    found: dict[Rest, str] = {}
+    found: dict[Rest, tuple[str, Mapping[str, Any]]] = {}
     for rest, by_dose in trained.items():
         none, most = by_dose.get(view.doses[0]), by_dose.get(view.doses[-1])
         if none is not None and most is not None:
             differing = [name for name in most if none.get(name) != most[name]]
-            found |= {rest: differing[0]} if len(differing) == 1 else {}
+            found |= {rest: (differing[0], most[differing[0]])} if len(differing) == 1 else {}
     return found
 
 

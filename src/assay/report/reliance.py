@@ -12,6 +12,7 @@ from assay.report.figures import HALF, Figure, plot_of, slice_note, strips
 from assay.report.marks import Reference
 from assay.report.settings import tied
 from assay.report.tables import numeric
+from assay.report.wording import NO_EFFECT
 from assay.stats.format import in_words, listed
 from assay.store.files import Row
 
@@ -135,4 +136,4 @@ def _largest(rows: Sequence[Row]) -> float:
 
 
 def _nothing(_: Sequence[Row]) -> tuple[Reference, ...]:
-    return (Reference.level("none", 0.0),)
+    return (Reference.level(NO_EFFECT, 0.0),)

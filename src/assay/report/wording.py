@@ -11,6 +11,8 @@ from assay.stats.measures import MEASURES
 from assay.stats.rows import LABELS
 from assay.store.files import Row
 
+NO_EFFECT = "no effect"
+"""What the zero of an effect is called."""
 _MORE = {
     "sobol-first": "first-order Sobol' index",
     "auroc-lost-to-start": "AUROC lost",
@@ -69,6 +71,11 @@ def bounds(measure: str) -> tuple[float, float]:
 def higher_is_better(measure: str) -> bool:
     """Which end of a measure is the good one; True where there is none."""
     return measure not in MEASURES or MEASURES[measure].direction == "higher"
+
+
+def knows_nothing(measure: str) -> str:
+    """What the level is called at which a model that knows nothing stands: of what a change does, that is no effect."""
+    return NO_EFFECT if measure in NAMED and NAMED[measure].probe == "reliance" else "chance"
 
 
 def is_performance(measure: str) -> bool:
