@@ -225,7 +225,7 @@ def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, t
 def test_what_collapsed_is_told_at_the_end(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
     record = min(run_copy.glob("trials/*/record.json"))
     record.write_text(record.read_text().replace('"status": "done"', '"status": "collapsed"'))
-    told = "1 trials collapsed or diverged and are left out of means: train longer, or lower the learning rate; the"
+    told = "1 trial collapsed or diverged, left out of means: train longer, or lower the learning rate; the"
     assert told in ask("run", write_spec(tmp_path)).err
     assert events(ask("run", write_spec(tmp_path), "--json").out)[-1]["unlearned"] == 1
 

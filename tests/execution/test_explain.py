@@ -20,5 +20,17 @@ def test_values_that_appear_or_vanish_are_said() -> None:
     assert reasons([{"epochs": 10}], [{"seed": 1}]) == [("epochs is 10 (not set before); seed is not set (was 1)", 1)]
 
 
+def test_lists_are_written_as_axes_write_them() -> None:
+    new = {"schedule.milestones": [27, 30], "augmentation": [{"flip": {"vertical": 0}}, "shift"], "none": []}
+    old = {"schedule.milestones": [20], "augmentation": [], "none": ["a"]}
+    assert reasons([new], [old]) == [
+        (
+            "augmentation is flip(vertical=0) + shift (was none); none is none (was a); "
+            "schedule.milestones is 27 + 30 (was 20)",
+            1,
+        )
+    ]
+
+
 def test_flatten_joins_keys_with_dots() -> None:
     assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}

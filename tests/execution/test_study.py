@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from assay.core.errors import StoreError
 from assay.core.hashing import content_hash
 from assay.core.parsing import parse_study
 from assay.execution.local import InProcess
-from assay.execution.run import Prepared, prepare, rebuild, run_study
+from assay.execution.run import Prepared, prepare, rebuild, run_study, unlearned
 from assay.execution.stored import unnamed
 from assay.execution.tasks import Observer, Task, turn
 from assay.store.folder import RunFolder
+from assay.store.schema import SCHEMA_VERSION
 
 
 @pytest.fixture(autouse=True)
@@ -206,3 +208,13 @@ def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_pa
     assert process.returncode == 130, err
     assert json.loads(out.splitlines()[-1])["stopped"] is True
     assert err == ""
+
+
+def test_trials_that_share_a_training_are_counted_each(tmp_path: Path) -> None:
+    """As the page counts them."""
+    planned = prepare(parse_study(SMALL), tmp_path / "run").plan.trials[0]
+    trials = [replace(planned, id=id) for id in ("a", "a", "b", "c", "d")]
+    for id, status in (("a", "collapsed"), ("b", "diverged"), ("c", "done")):
+        (tmp_path / "trials" / id).mkdir(parents=True)
+        (tmp_path / "trials" / id / "record.json").write_text(json.dumps({"schema": SCHEMA_VERSION, "status": status}))
+    assert unlearned(trials, RunFolder(tmp_path)) == 3

@@ -58,14 +58,15 @@ def test_lights_when_it_is_not() -> None:
     environments = [{"asked": 0.9, "strength": 0.7, "factor": "texture", "environment": "train"}]
     assert lights(trials, environments, ["rows 3 and 9 show one image"]) == {
         "2 failed and 1 pending of 5 trials: left out": "bad",
-        "1 collapsed (triplet): left out of means": "warn",
+        "1 trial collapsed (triplet): left out of means": "warn",
         "1 sign of leakage: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
         "5 seeds: how they vary is known only roughly": "warn",
     }
     one = {"status": "done", "recipe": "arcface"}
     assert (
-        lights([one, {"status": "diverged", "recipe": "arcface"}])["1 diverged (arcface): left out of means"] == "warn"
+        lights([one, {"status": "diverged", "recipe": "arcface"}])["1 trial diverged (arcface): left out of means"]
+        == "warn"
     )
     assert lights()["leakage between patients was not checked: no column names them"] == "warn"
 

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from assay.cli.request import Request, Settled
+from assay.stats.format import count
 
 if TYPE_CHECKING:
     from assay.execution.run import Prepared, Result
@@ -101,7 +102,7 @@ def _tell(result: Result) -> None:
         return
     if result.unlearned:
         print(
-            f"{result.unlearned} trials collapsed or diverged and are left out of means: train longer, or lower the "
+            f"{count(result.unlearned, 'trial')} collapsed or diverged, left out of means: train longer, or lower the "
             "learning rate; the report says which and why",
             file=sys.stderr,
         )

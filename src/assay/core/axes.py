@@ -58,8 +58,8 @@ def label(value: Any, shown: Callable[[str], str] = told) -> str:
             if isinstance(inside, dict):
                 return f"{name}({_pairs(cast(dict[str, Any], inside), shown)})" if inside else name
         return _pairs(mapping, shown) or "none"
-    if isinstance(value, list):
-        return " + ".join(label(item, shown) for item in cast(list[Any], value)) or "none"
+    if isinstance(value, (list, tuple)):
+        return " + ".join(label(item, shown) for item in cast(Sequence[Any], value)) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:

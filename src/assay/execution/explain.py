@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from assay.core.axes import label
 from assay.core.hashing import canonical_json
 from assay.execution.study import Plan, ProbeUnit
 from assay.store.folder import RunFolder
@@ -78,5 +79,5 @@ def _change(key: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = "{}" if value == {} else str(value)
+    text = "{}" if value == {} else label(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

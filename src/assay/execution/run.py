@@ -70,7 +70,8 @@ class Prepared:
 class Result:
     """How a run ended. `page` is None when there is nothing to show yet.
 
-    unlearned: trials of the study that collapsed or diverged, in this run or before.
+    trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0.
+    unlearned: trials of the study that collapsed or diverged, in this run or before, each counted as on the page.
     """
 
     folder: Path
@@ -135,6 +136,13 @@ def run_study(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage
         return _run(prepared, watch, executor, stage or telling(quietly=True))
 
 
+def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
+    """How many trials collapsed or diverged. Several can share a training, as all confounders do at p = 0."""
+    trained = {trial.id for trial in trials if folder.complete("trials", trial.id)}
+    lost = {id for id in trained if folder.record("trials", id)["status"] != "done"}
+    return sum(trial.id in lost for trial in trials)
+
+
 def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> Result:
     plan, place, population = prepared.plan, prepared.place, prepared.population
     folder = place.folder
@@ -151,13 +159,12 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
             analyse(plan, place, population, stage)
         stage("writing the page")
         page = write_page(folder.root)
-    ended = [folder.record("trials", id)["status"] for id in sorted(trials) if folder.complete("trials", id)]
     return Result(
         folder=folder.root,
         trained=trained,
         probed=len(outcome.done) - trained,
         failed=len(outcome.failed),
-        unlearned=sum(status != "done" for status in ended),
+        unlearned=unlearned(plan.trials, folder),
         stopped=outcome.stopped,
         page=page,
     )

@@ -79,7 +79,9 @@ def statuses(tables: Tables) -> Sheet | None:
     ]
     source = (tables.trials, schema.TRIALS)
     heads = (recipe_head(tables), *kinds, "all")
-    return sheet("trials", "Trials of each recipe", heads, lines, source) if lines else None
+    shared = len({row["trial"] for row in tables.trials}) < len(tables.trials)
+    note = "Recipes that are trained alike, as at p = 0, share a training; each counts it as a trial." if shared else ""
+    return sheet("trials", "Trials of each recipe", heads, lines, source, note) if lines else None
 
 
 def collapses(tables: Tables) -> Sheet | None:

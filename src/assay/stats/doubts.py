@@ -91,7 +91,8 @@ def _extreme(trials: Sequence[Row], what: str, where: str) -> list[Sentence]:
 
 
 def _lost(status: str, rows: Sequence[Row]) -> Sentence:
-    return Sentence("doubt", f"{len(rows)} {status} ({_named(rows)}): left out of means", "warn", "trials")
+    text = f"{count(len(rows), 'trial')} {status} ({_named(rows)}): left out of means"
+    return Sentence("doubt", text, "warn", "trials")
 
 
 def _named(rows: Sequence[Row]) -> str:

@@ -16,7 +16,7 @@ whose second term is 0 on the mean and moves with seeds and patients as the plac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 
 from assay.stats.compare import Contrast, EqualClean, Scale, compare, untested
 from assay.stats.dose_response import Curve, on_both_scales, outcome_weights
-from assay.stats.format import number
+from assay.stats.format import listed, number
 from assay.stats.matched import crossing, only
 from assay.stats.measures import measure
 from assay.stats.panel import Evaluated, Panel, evaluate, probit
@@ -88,10 +88,15 @@ def _checked(a: Amounts, b: Amounts) -> list[Panel]:
     doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
     if min(len(a), len(b)) < 2 or len(doses) != 1 or not _run_from_0(next(iter(doses))):
         raise ValueError(
-            f"amounts {[one.rows for one in a]} and {[one.rows for one in b]} with doses {sorted(doses)}: give each "
-            "recipe at least 2 amounts, and all of them the same doses, 0 and at least another"
+            f"amounts of {_listed(one.rows for one in a)} rows, and of {_listed(one.rows for one in b)}, with doses "
+            f"{' or '.join(map(_listed, sorted(doses)))}: give each recipe at least 2 amounts, and all of them the "
+            "same doses, 0 and at least another"
         )
     return [panel for amount in (*a, *b) for panel in (amount.clean, *(dose.panel for dose in amount.doses))]
+
+
+def _listed(values: Iterable[float]) -> str:
+    return listed([f"{value:g}" for value in values])
 
 
 def _run_from_0(doses: tuple[float, ...]) -> bool:

@@ -106,7 +106,7 @@ def test_a_class_without_images_cannot_be_weighted() -> None:
     with pytest.raises(DataError) as error:
         build("loss", "weighted-cross-entropy", {}, LossContext(3, 2, (12, 0)))
     assert str(error.value) == (
-        "weighted-cross-entropy weighs classes by their number of training images, which are [12, 0]: "
+        "weighted-cross-entropy weighs classes by their number of training images, which are 12, 0: "
         "every class needs at least 1; use cross-entropy, or train on rows that hold every class"
     )
 

@@ -70,8 +70,9 @@ def class_weights(counts: tuple[int, ...], what: str = "images") -> tuple[float,
     """
     if min(counts) < 1:
         raise DataError(
-            f"weighted-cross-entropy weighs classes by their number of training {what}, which are {list(counts)}: "
-            "every class needs at least 1; use cross-entropy, or train on rows that hold every class"
+            f"weighted-cross-entropy weighs classes by their number of training {what}, which are "
+            f"{', '.join(map(str, counts))}: every class needs at least 1; use cross-entropy, or train on "
+            "rows that hold every class"
         )
     return tuple(sum(counts) / (len(counts) * count) for count in counts)
 
