@@ -32,10 +32,12 @@ class Seen(HTMLParser):
         self.tags: list[str] = []
         self.addresses: list[str] = []
         self.numbers: list[int] = []
+        self.images: list[dict[str, str]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.images += [{name: value or "" for name, value in attrs}] if tag == "img" else []
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
 
     def handle_data(self, data: str) -> None:
@@ -159,7 +161,7 @@ def test_a_factor_that_an_environment_holds_is_told_as_held(
 def test_a_dosed_confounder_is_counted_by_class(
     ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At p = .5 on the positive images: about half of these have it, and none of the others."""
+    """At p = .5 on the positive images: half of these have it, and none of the others."""
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
     dosed = {"train": {"dose": {"confounder": "tag", "p": 0.5, "on": "positive"}}, "clean": {}}
@@ -173,7 +175,13 @@ def test_a_dosed_confounder_is_counted_by_class(
     assert 0.2 * positives < marked["malignant"] < 0.8 * positives
     assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
     assert all(tie["factor"] != "tag" for tie in clean["achieved"])
-    assert "tag with malignant: as found, achieved +" in ask("preview", tmp_path / "small.yaml").out
+    text = ask("preview", tmp_path / "small.yaml").out
+    put_on = r"  tag: put on 0 % of [\w ]+ and 50 % of malignant, which ties it to malignant at \+0.50 \["
+    assert re.search(put_on, text)
+    assert "as found" not in text
+    shown = Seen(Path(facts["preview"]).read_text()).images
+    (sheet,) = (image["alt"] for image in shown if "train: rows are" in image["alt"])
+    assert re.search(r"From the left, tag is on none of [\w ]+, (all|none|[\d, and]+) of malignant\.", sheet)
 
 
 def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Asking, spec: Path) -> None:

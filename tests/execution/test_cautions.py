@@ -86,9 +86,10 @@ def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> N
         "the table has a column 'tag', as the intervention is called: where images bear it already, declare the column "
         "as a factor of another name, such as tag_found: {column: tag}",
     )
-    assert len(found) == 5
-    assert found[4].startswith("confounder 'tag' hardly changes ")
-    assert found[4].endswith(
+    assert len(found) == 6
+    assert found[4].endswith("they are spots rather than letters")
+    assert found[5].startswith("confounder 'tag' hardly changes ")
+    assert found[5].endswith(
         "images (less than a quarter of what it changes the median one): it is there already, or its place looks like "
         "it"
     )
@@ -138,7 +139,7 @@ def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
             name="quiet",
             data={"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"},
             environments={
-                "train": {"dose": {"confounder": "tag", "p": [0, 1]}},
+                "train": {"dose": {"confounder": {"tag": {"shape": "rectangle"}}, "p": [0, 1]}},
                 "clean": {"like": "train", "dose": {"p": 0}},
                 "tagged": {"like": "train", "dose": {"p": 1, "on": "both"}},
             },
@@ -149,13 +150,55 @@ def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
     )
 
 
+def dosed(tmp_path: Path, confounder: Any, p: list[float], size: int = 64) -> tuple[str, ...]:
+    return told(
+        tmp_path,
+        name="dosed",
+        data={"phantom": "nodule", "size": size, "train": 40, "validation": 16, "test": 32, "core": "margin"},
+        environments={
+            "train": {"dose": {"confounder": confounder, "p": p}},
+            "clean": {"like": "train", "dose": {"p": 0}},
+        },
+        recipe={"epochs": 1},
+        seeds=1,
+    )
+
+
+def test_a_dose_that_is_on_no_image_is_told(tmp_path: Path) -> None:
+    (said,) = dosed(tmp_path, "tag", [0, 0.01, 1])
+    assert said == (
+        "the dose p = 0.01 of 'tag' is on none of the training images (20 not malignant and 20 malignant): "
+        "it is a dose of 0"
+    )
+    assert dosed(tmp_path, "tag", [0, 0.05, 1]) == ()
+
+
+@pytest.mark.parametrize(
+    ("confounder", "height"),
+    [
+        ({"tag": {"size": 0.08}}, "5"),
+        ({"laterality-marker": {"size": 0.08}}, "5.1"),
+        ({"text-line": {"size": 0.06}}, "3.8"),
+        ({"tag": {"size": 0.11}}, ""),
+        ({"tag": {"size": 0.08, "shape": "rectangle"}}, ""),
+    ],
+)
+def test_letters_that_cannot_be_read_are_told(tmp_path: Path, confounder: dict[str, Any], height: str) -> None:
+    said = [text for text in dosed(tmp_path, confounder, [0, 1]) if "letters" in text]
+    (name,) = confounder
+    assert [text.partition("(")[0] for text in said] == ([f"confounder '{name}"] if height else [])
+    assert not height or said[0].endswith(
+        f"writes letters {height} px high, under 7 px: they are spots rather than letters"
+    )
+
+
 def test_tests_that_disagree_are_told_and_the_first_decides(tmp_path: Path) -> None:
     tests: dict[str, Any] = {
         "faint": {"interventions": {"tag": {"size": 0.1}}},
         "same": {"interventions": {"tag": {"size": 0.1}}},
         "large": {"interventions": {"tag": {"size": 0.3}}},
     }
-    data = {"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"}
+    data = {"phantom": "nodule", "size": 80, "train": 64, "validation": 16, "test": 32, "core": "margin"}
     asked = {"name": "two", "data": data, "environments": {"train": {}, **tests}, "recipe": {"epochs": 1}, "seeds": 1}
     said = "than 'faint', by which probes go that change it alone, and the neutral rows"
     assert told(tmp_path, **asked) == (f"'large' states other arguments of 'tag' {said}",)

@@ -70,3 +70,17 @@ def dose_changes(made: Made) -> Iterator[Row]:
             "high": value + 0.1, "seeds": 3, "patients": 1000, "reason": "",
             "per_seed": json.dumps({seed: value + 0.03 * (seed - 1) for seed in range(3)}),
         }  # fmt: skip
+
+
+def dose_counts(made: Made) -> Iterator[Row]:
+    """A tag on exactly a share of 150, and another confounder that is drawn."""
+    for confounder in dict(made.more).get("confounder", ()) if "p" in dict(made.more) else ():
+        for p in dict(made.more)["p"]:
+            for name, share in (("benign", 0.0), ("malignant", float(p))):
+                exact = round(150 * share)
+                around = 0 if confounder == "tag" or not exact else 4
+                at = {"loss": made.losses[0], "confounder": confounder, "p": p}
+                yield {
+                    "recipe": " · ".join(at.values()), "coordinates": json.dumps(at), "factor": confounder,
+                    "target": name, "least": exact - around, "most": exact, "fewest_images": 150, "most_images": 150,
+                }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.report.made import LEVELS, NAN, SHIFTS, Made
-from tests.report.made_doses import dose_changes, dosed, half_doses
+from tests.report.made_doses import dose_changes, dose_counts, dosed, half_doses
 from tests.report.made_pictures import pictures, visibility
 
 from assay.core.seeds import generator
@@ -57,6 +57,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
     folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
     folder.write_table("pictures", schema.PICTURES, list(pictures(root, made)) if made.pictures else [])
+    folder.write_table("dose_counts", schema.DOSE_COUNTS, list(dose_counts(made)))
     folder.write_table("visibility", schema.VISIBILITY, list(visibility()) if made.pictures else [])
     folder.write_table("provenance", schema.PROVENANCE, _provenance(made))
     return root

@@ -92,6 +92,13 @@ def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str
     assert "is gone in reversed within the doses in" in forest[: forest.index("</figure>")]
 
 
+def test_the_images_that_each_dose_was_on_are_counted(page: str) -> None:
+    table = words_of(page, "dose-counts")
+    assert "tag .3" not in table
+    for words in ("benign 0 of 150, malignant 45 of 150", "malignant 41 to 45 of 150", "malignant 146 to 150 of 150"):
+        assert words in table
+
+
 def test_a_study_without_doses_has_no_such_part(tmp_path: Path) -> None:
     page = page_of(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False))
     assert "What the dose does" not in page
@@ -135,8 +142,11 @@ def test_what_a_dose_was_in_training_is_said_of_marks_and_of_factors(run: Path) 
     tag = {"interventions": {"tag": {"component": "tag", "share": {"positive": 1, "negative": 0}}}}
     put_on = "In training a confounder was put on a share p of the positive class."
     assert said(tag=tag) == put_on
+    evidence = replace(evidence, outline=replace(evidence.outline, dosed="", doses=()))
+    assert said(tag=tag) == ""
+    evidence = evidence_in(run)
     sex = {"association": {"sex": {"strength": 1.0}}}
-    drawn = "Sex is put on no image: they were drawn or chosen so that its Somers' D given the target is p."
+    drawn = "Sex is put on no image: images were drawn or chosen so that its Somers' D given the target is p."
     assert said(tag=tag, sex=sex) == f"{put_on} {drawn}"
     assert said(sex=sex) == drawn
     alone = {"association": {"sex": {"strength": 1.0, "share": {"positive": 1, "negative": 0}}}}

@@ -151,7 +151,8 @@ def results(
             metavar="NAME",
             help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, "
             "curves, trials, sources, starts, recipes, "
-            "collapses, similarities, environments, visibility, pictures, provenance.",
+            "collapses, similarities, environments, dose_counts, visibility, pictures, "
+            "provenance.",
         ),
     ] = "contrasts",
     out: Out = RUNS,

@@ -14,6 +14,7 @@ from assay.cli.preview_confounders import visibility_lines
 from assay.cli.request import Request, Settled
 from assay.core.tally import foremost, others
 from assay.shifts.environment import Achieved
+from assay.stats.format import listed
 from assay.stats.power import Assumptions
 
 if TYPE_CHECKING:
@@ -152,11 +153,24 @@ def told_of(found: Found, shown: Shown) -> list[Achieved]:
 def association(tie: Achieved) -> str:
     """One association: asked for, achieved with its interval, and the rows that were kept for it."""
     kept = f", {tie.kept} of {tie.available} rows kept" if tie.kept < tie.available else ""
+    if tie.put_on and tie.asked is None:
+        return f"{tie.factor}: put on {_shares(tie)}"
     if tie.held:
         return f"{tie.factor}: held at {tie.held}, so that nothing ties it to {tie.target}{kept}"
     asked = "as found" if tie.asked is None else f"asked {tie.asked:+.2f}"
     achieved = f"achieved {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
     return f"{tie.factor} with {tie.target}: {asked}, {achieved}{kept}"
+
+
+def _shares(tie: Achieved) -> str:
+    """`0 % of absent and 50 % of present, which ties it to present at +0.50 [+0.42, +0.58]`."""
+    labels, rows = cross_table(tie)
+    totals = [sum(counts) for counts in zip(*(counts for _, counts in rows), strict=True)]
+    marked = dict(rows)["with"]
+    if sum(marked) in (0, sum(totals)):
+        return f"{'every' if sum(marked) else 'no'} image, so that nothing ties it to {tie.target}"
+    shares = [f"{100 * n / of:.3g} % of {label}" for label, n, of in zip(labels, marked, totals, strict=True) if of]
+    return f"{listed(shares)}, which ties it to {tie.target} at {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
 
 
 def cross_table(tie: Achieved) -> tuple[list[str], list[tuple[str, list[int]]]]:

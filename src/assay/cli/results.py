@@ -34,6 +34,7 @@ SHOWN = {
     "similarities": ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within",
                      "below", "low", "high", "p_holm", "conclusion", "reason"),
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
+    "dose_counts": ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
     "visibility": ("confounder", "share", "difference", "ssim", "images", "reason"),
     "pictures": ("file", "kind", "environment", "factor", "caption"),
     "provenance": ("key", "value"),

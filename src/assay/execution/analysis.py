@@ -91,6 +91,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
     folder.write_table("similarities", schema.SIMILARITIES, similarity_rows(gathered))
     folder.write_table("environments", schema.ENVIRONMENTS, environments)
+    folder.write_table("dose_counts", schema.DOSE_COUNTS, described.dose_counts)
     folder.write_table("visibility", schema.VISIBILITY, described.visibility)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
     told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)

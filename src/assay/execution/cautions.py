@@ -1,5 +1,5 @@
 """What to know of a study's images before believing it: another target than masks show, proxies, unseen levels, crops,
-tests that disagree, confounders already there."""
+tests that disagree, doses of no image, letters that are none, confounders already there."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.data_section import read_header
+from assay.core.dose import dose_axis
 from assay.core.factors import LESION
+from assay.core.hashing import canonical_json
 from assay.core.paths import filled
+from assay.core.registry import build
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import Factor, FactorTable
 from assay.data.sources.undeclared import undeclared_table
 from assay.execution.confounders import Confounder, Looked, confounders
+from assay.execution.dose_counts import bears, dosed_factors
+from assay.shifts.confounders.glyphs import LEGIBLE, Lettered
+from assay.shifts.intervention import Intervention
 from assay.shifts.neutral import Tests
 from assay.shifts.population import Population
 from assay.shifts.proxies import proxies
+from assay.stats.format import listed
 
 HARDLY = 0.25
 """An image that a confounder changes by less than this share of what it changes the median image counts as hardly
@@ -38,6 +45,8 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
         *_columns(spec, population),
         *_noted(spec, population),
         *dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements),
+        *_marks_none(spec, population),
+        *(text for change in confounders(spec.points) for text in _illegible(change, looked)),
         *(text for change in confounders(spec.points) for text in _there_already(change, looked)),
     )
 
@@ -143,6 +152,36 @@ def _columns(spec: StudySpec, population: Population) -> Iterator[str]:
                 f"the table has a column '{name}', as the intervention is called: where images bear it already, "
                 f"declare the column as a factor of another name, such as {name}_found: {{column: {name}}}"
             )
+
+
+def _marks_none(spec: StudySpec, population: Population) -> Iterator[str]:
+    """A dose above 0 of so few images that it rounds to none, by the training rows of the first seed and fold."""
+    axis = dose_axis(spec.points)
+    factors = dosed_factors(spec.points, axis) if axis else {}
+    for point in {canonical_json(point.train.for_training()): point for point in spec.points}.values():
+        p = point.coordinates.get(axis, "0")
+        if point.label not in factors or float(p) == 0:
+            continue
+        table = population.training(point.train, spec.first_seed)[0].table
+        name, high = factors[point.label]
+        if not bears(table, name, high).any():
+            rows = np.bincount(table.target, minlength=len(table.classes))
+            there = listed([f"{n:,} {label}" for label, n in zip(table.classes, rows, strict=True)])
+            yield f"the dose p = {p} of '{name}' is on none of the training images ({there}): it is a dose of 0"
+
+
+def _illegible(change: Confounder, looked: Looked) -> Iterator[str]:
+    """Letters too low to be read, by the smallest picture."""
+    component = change.spec.component
+    made: Intervention = build("intervention", component.name, component.params)
+    channels, height, width = looked.clean.images.shape
+    if looked.clean.boxes is not None:
+        height, width = looked.clean.boxes[:, 2:].min(axis=0).tolist()
+    if isinstance(made, Lettered) and 0 < (high := made.letters((channels, height, width))) < LEGIBLE:
+        yield (
+            f"confounder '{change.label}' writes letters {high:.2g} px high, under {LEGIBLE:g} px: they are spots "
+            "rather than letters"
+        )
 
 
 def _there_already(change: Confounder, looked: Looked) -> Iterator[str]:

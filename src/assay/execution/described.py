@@ -15,6 +15,7 @@ from assay.core.spec import RecipePoint
 from assay.data.sources.listing import OWN_PATIENT
 from assay.execution.cautions import cautions
 from assay.execution.confounders import Looked, visibility_rows
+from assay.execution.dose_counts import dose_count_rows
 from assay.execution.gather import Gathered
 from assay.execution.illustrate import illustrate
 from assay.execution.pooled import Folds, Outputs
@@ -34,12 +35,13 @@ DESCRIBED = "described.json"
 class Described:
     """What a study's data say of themselves.
 
-    environments, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
+    environments, dose_counts, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
     leakage: as datasets have it. cautions: as `cautions` says them. folds: of every seed.
     pooled: (recipe label, seed) -> measurements of all folds together.
     """
 
     environments: tuple[Row, ...]
+    dose_counts: tuple[Row, ...]
     pictures: tuple[Row, ...]
     visibility: tuple[Row, ...]
     facts: Mapping[str, str]
@@ -66,11 +68,12 @@ def describe(gathered: Gathered, population: Population) -> Described:
     leakage = population.dataset.leakage if population.dataset else ()
     checked = leakage if leakage or OWN_PATIENT not in card.known_faults else None
     environments = tuple(environment_rows(gathered.plan, population))
+    doses = tuple(dose_count_rows(gathered.plan.spec, population))
     pictures = tuple(illustrate(gathered, population))
     spec = gathered.plan.spec
     looked = Looked.at(spec, population)
     visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
-    return Described(environments, pictures, visibility, facts, checked, told, population.folds, gathered.pooled)
+    return Described(environments, doses, pictures, visibility, facts, checked, told, population.folds, gathered.pooled)
 
 
 def keep(folder: RunFolder, described: Described) -> None:
@@ -78,6 +81,7 @@ def keep(folder: RunFolder, described: Described) -> None:
     values = {
         "schema": SCHEMA_VERSION,
         "environments": _written(described.environments),
+        "dose_counts": _written(described.dose_counts),
         "pictures": _written(described.pictures),
         "visibility": _written(described.visibility),
         "facts": dict(described.facts),
@@ -100,6 +104,7 @@ def kept(folder: RunFolder) -> Described:
     values = migrated(read_json(path), path)
     return Described(
         environments=tuple(_read(values["environments"])),
+        dose_counts=tuple(_read(values.get("dose_counts", []))),
         pictures=tuple(_read(values["pictures"])),
         visibility=tuple(_read(values.get("visibility", []))),
         facts=values["facts"],

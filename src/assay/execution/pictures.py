@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from assay.data.dataset import PixelScale
 from assay.execution.confounders import Confounder, Looked
 from assay.execution.drawing import TRUTH, coloured, outlined
 from assay.shifts.environment import Environment, Scene
-from assay.stats.format import in_words
+from assay.shifts.intervention import mark_factor
+from assay.stats.format import in_words, listed
 from assay.store.files import Row
 
 COLUMNS = 8  # images a row of a sheet, one row per class
@@ -52,6 +53,7 @@ class Gallery:
         more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
         counts = ", ".join([*(_counted(rows_of[label], label) for label in named), *more])
         text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
+        text += "".join(_bearing(environment, dict(zip(shown, chosen, strict=True))))
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         text += " White: the outline of the mask." if drawn is _with_masks else ""
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
@@ -120,6 +122,26 @@ class Gallery:
             "pixel_size": self.scale.mm_per_pixel or 0.0,
             "scale": scale,
         }
+
+
+def _bearing(environment: Environment, shown: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Which of the images shown bear each mark: ` From the left, tag is on none of absent and on 1 and 3 of present.`
+
+    shown: class -> positions of its images, in the order of the sheet.
+    """
+    table = environment.table
+    for factor in table.factors:
+        if factor == mark_factor(factor.name):
+            marked = {label: table.columns[factor.name][index] == 1 for label, index in shown.items()}
+            said = [f"{_which(on)} of {label}" for label, on in marked.items()]
+            every = "every image" if all(on.all() for on in marked.values()) else "no image"
+            alike = len({bool(one) for on in marked.values() for one in on}) == 1
+            yield f" From the left, {factor.name} is on {every if alike else ', '.join(said)}."
+
+
+def _which(on: np.ndarray) -> str:
+    """`none`, `all`, `1, 3 and 4`."""
+    return "none" if not on.any() else "all" if on.all() else listed([str(i + 1) for i in np.flatnonzero(on)])
 
 
 def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:

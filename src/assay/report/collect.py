@@ -145,6 +145,7 @@ _WHOLE = (
     "collapses",
     "similarities",
     "environments",
+    "dose_counts",
     "visibility",
     "sentences",
     "provenance",
@@ -181,7 +182,7 @@ def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
             "What the dose does",
             f"{in_training(evidence)} Claims are of the change from p = 0.".strip(),
             there(bought(evidence), *doses.responses(evidence), doses.forest(evidence), *probed(evidence)),
-            there(doses.interactions(evidence.tables), doses.half_doses(evidence)),
+            there(doses.interactions(evidence.tables), doses.half_doses(evidence), doses.counts(evidence.tables)),
         ),
         Section(
             "start-weights",

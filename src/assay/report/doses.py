@@ -273,3 +273,33 @@ def half_doses(evidence: Evidence) -> Sheet | None:
     )
     source = (rows, schema.HALF_DOSES)
     return sheet("half-doses", "Half-doses", heads, lines, source, note) if rows else None
+
+
+def counts(tables: Tables) -> Sheet | None:
+    """How many images of each class bore the confounder at each dose."""
+    rows = tables.dose_counts
+    of: dict[str, list[Row]] = {}
+    for row in rows:
+        of.setdefault(f"{row['factor']} {row['coordinates']}", []).append(row)
+    at = {key: coordinates(own[0]) for key, own in of.items()}
+    axes = [axis for axis in (next(iter(at.values())) if at else ()) if len({own[axis] for own in at.values()}) > 1]
+    lines = [
+        Line(
+            (
+                *(words(at[key][axis]) for axis in axes),
+                words(in_words(own[0]["factor"])),
+                words(", ".join(f"{row['target']} {_between(row)}" for row in own)),
+            )
+        )
+        for key, own in of.items()
+    ]
+    heads = (*map(in_words, axes), "what they bear", "images that bear it, by class")
+    note = "From the least to the most over seeds, where these differ. A factor is borne where its level is high."
+    caption = "What came of the doses in training"
+    return sheet("dose-counts", caption, heads, lines, (rows, schema.DOSE_COUNTS), note) if rows else None
+
+
+def _between(row: Row) -> str:
+    """`75 of 150`, `72 to 78 of 150`."""
+    ends = ((whole(row, a), whole(row, b)) for a, b in (("least", "most"), ("fewest_images", "most_images")))
+    return " of ".join(f"{a:,}" if a == b else f"{a:,} to {b:,}" for a, b in ends)

@@ -47,7 +47,7 @@ def in_training(evidence: Evidence) -> str:
             goal = f"its Somers' D given the target is {sign}p"
             if made.get("share"):
                 goal = f"a share p of {_class(made['share'])}, and no other image, has its high level"
-            said.append(f"{in_words(name).capitalize()} is put on no image: they were drawn or chosen so that {goal}.")
+            said.append(f"{in_words(name).capitalize()} is put on no image: images were drawn or chosen so that {goal}.")
     return " ".join(said)
 
 
@@ -67,6 +67,8 @@ def _dosed(evidence: Evidence) -> dict[Rest, tuple[str, Mapping[str, Any]]]:
     the intervention or the association that the spec has under it.
     """
     view = evidence.outline
+    if not view.doses:
+        return {}
     points: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}").get("points", [])
     trained: dict[Rest, dict[str, dict[str, Any]]] = {}
     for point in points:
@@ -113,7 +115,7 @@ def _figure(evidence: Evidence, measure: str, factors: Mapping[Rest, str]) -> Fi
 
 
 _SAID = {
-    "flip-rate": "The share of images whose class changes when the confounder is put on, and nothing else.",
+    "flip-rate": "The share of images whose class changes when the confounder alone is changed.",
     "logit-effect": "How far the confounder moves the logit, in within-class standard deviations.",
     "decodability": "How well a linear decoder finds it, fitted where it is independent of the target: not use.",
 }

@@ -40,6 +40,7 @@ class Tables:
     environments: Rows
     sentences: Rows
     pictures: Rows
+    dose_counts: Rows
     visibility: Rows
     provenance: Rows
 

@@ -16,6 +16,7 @@ from assay.core.factors import no_shares
 from assay.core.types import Factor, FactorTable
 from assay.shifts.conditions import named, satisfies
 from assay.shifts.environment import Achieved, Environment
+from assay.shifts.intervention import mark_factor
 
 _NORMAL_975 = 1.959963984540054
 
@@ -127,6 +128,7 @@ def achieved(
         kept=len(table),
         available=len(table) if available is None else available,
         held=_held(described, table.columns[factor][known], values[known]),
+        put_on=table.factor(factor) == mark_factor(factor),
     )
 
 

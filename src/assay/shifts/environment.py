@@ -19,7 +19,8 @@ class Achieved:
     strength: Somers' D of the factor given the target (or one class against the rest, named in `target`), with a 95 %
     interval over patients. counts: (class name, factor level or bin) -> number of rows. kept, available: rows chosen
     and rows there were. held: the value that all rows have, or the levels that count alike, so that nothing can be tied
-    and the strength is 0 whatever else holds; empty where the factor varies.
+    and the strength is 0 whatever else holds; empty where the factor varies. put_on: whether the factor is an
+    intervention, whose shares are made and never found.
     """
 
     factor: str
@@ -32,6 +33,7 @@ class Achieved:
     kept: int
     available: int
     held: str = ""
+    put_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,12 @@ ENVIRONMENTS = (
     "held", "images", "patients",
 )  # fmt: skip
 
+DOSE_COUNTS = (
+    # one row per training environment of a dose-response x class: of the images of the class how many bore the
+    # confounder, least and most over the seeds, and how many images there were. factor: of the confounder
+    "recipe", "coordinates", "factor", "target", "least", "most", "fewest_images", "most_images",
+)  # fmt: skip
+
 VISIBILITY = (
     # one row per confounder: an intervention with its arguments, means over a fixed sample of clean test images of the
     # share of pixels changed, the mean absolute difference (black to white being 1) and the structural similarity; or
@@ -200,7 +206,7 @@ PROVENANCE = ("key", "value")
 
 TABLES = (
     "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trades", "planes", "free_response",
-    "curves", "trials", "sources", "starts", "recipes", "collapses", "similarities", "environments", "visibility",
-    "pictures", "provenance",
+    "curves", "trials", "sources", "starts", "recipes", "collapses", "similarities", "environments", "dose_counts",
+    "visibility", "pictures", "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +15,9 @@ WIDTH, HEIGHT = 5.0, 7.0
 
 ADVANCE = 6.0
 """From one letter to the next, in the same units."""
+
+LEGIBLE = HEIGHT
+"""px: the height from which a letter has a row of pixels for each of its grid; of a lower one only a spot is left."""
 
 _NOWHERE = -1e6  # px: far outside any image
 
@@ -63,6 +67,15 @@ _GLYPHS = {
     "+": "13 33,22 24",
 }
 CHARACTERS = "".join(_GLYPHS)
+
+
+@runtime_checkable
+class Lettered(Protocol):
+    """An intervention that writes."""
+
+    def letters(self, shape: tuple[int, int, int]) -> float:
+        """How many px high its letters are; 0 where it has none. shape: (channels, height, width) of the images."""
+        ...
 
 
 def code(character: str) -> int:

@@ -61,6 +61,10 @@ class LateralityMarker(Mark):
         within = around(shape, x, y, math.hypot(WIDTH, HEIGHT) / 2 * unit + bold)
         return [Layer(written(within, codes[:, None], x, y, unit, bold, turn), within)]
 
+    def letters(self, shape: Shape) -> float:
+        """See `Lettered`."""
+        return self.size * min(shape[1:])
+
 
 @dataclass(frozen=True)
 class TextLine(Mark):
@@ -110,6 +114,10 @@ class TextLine(Mark):
         within = around(shape, x, y, self._half_width(shape) + unit, (HEIGHT / 2 + 1) * unit)
         coverage = written(within, torch.stack(columns, dim=1), x, y, unit, 0.5 * unit)
         return [Layer(coverage, within, WHITE if self.ink == "white" else BLACK)]
+
+    def letters(self, shape: Shape) -> float:
+        """See `Lettered`."""
+        return self.size * min(shape[1:])
 
     def _half_width(self, shape: Shape) -> float:
         """Half of the line's width in px."""

@@ -81,6 +81,10 @@ class Tag:
         """The tag's pixels."""
         return self._covered(parameters, shape, whole(shape))
 
+    def letters(self, shape: tuple[int, int, int]) -> float:
+        """See `Lettered`."""
+        return float(self._extent(shape)[0]) if self.shape == "letter" else 0.0
+
     def _covered(self, parameters: Parameters, shape: tuple[int, int, int], within: Window) -> Bool[Tensor, "b 1 h w"]:
         """Those of a window's pixels that are the tag's."""
         tall, wide = self._extent(shape)

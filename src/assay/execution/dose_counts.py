@@ -1,0 +1,86 @@
+"""What came of the doses: how many images of each class bore the confounder in training, over all seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from assay.core.dose import dose_axis
+from assay.core.environment_spec import EnvironmentSpec
+from assay.core.hashing import canonical_json
+from assay.core.spec import RecipePoint, StudySpec
+from assay.core.types import FactorTable
+from assay.shifts.association import tied
+from assay.shifts.population import Population
+from assay.store.files import Row
+
+Borne = tuple[str, tuple[str, ...]]
+"""A confounder's factor, and its high levels where an association states them."""
+
+
+def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
+    """Rows of `schema.DOSE_COUNTS`: of each dose of each confounder and amount of data, whatever else a recipe is; of
+    the first fold.
+    """
+    axis = dose_axis(spec.points)
+    factors = dosed_factors(spec.points, axis) if axis else {}
+    seen: dict[str, tuple[RecipePoint, Borne]] = {}
+    for point in spec.points:
+        if point.label in factors:
+            seen.setdefault(canonical_json([factors[point.label], point.train.for_training()]), (
+                point, factors[point.label]
+            ))  # fmt: skip
+    return [row for point, factor in seen.values() for row in _counted(spec, population, point, *factor)]
+
+
+def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
+    """Recipe -> the confounder that it is trained with a dose of: what its training at the greatest dose has otherwise
+    than that at p = 0.
+    """
+    at: dict[str, dict[float, RecipePoint]] = {}
+    for point in points:
+        rest = {name: value for name, value in point.coordinates.items() if name != axis}
+        at.setdefault(canonical_json(rest), {})[float(point.coordinates[axis])] = point
+    found: dict[str, Borne] = {}
+    for doses in at.values():
+        none, most = (_borne(doses[p].train) for p in (min(doses), max(doses)))
+        differing = [name for name in most if none.get(name) != most[name]]
+        if len(differing) == 1:
+            tie = doses[max(doses)].train.association.get(differing[0])
+            found |= dict.fromkeys((one.label for one in doses.values()), (differing[0], tie.high if tie else ()))
+    return found
+
+
+def _borne(train: EnvironmentSpec) -> Mapping[str, Any]:
+    return {**train.association, **train.interventions}
+
+
+def _counted(
+    spec: StudySpec, population: Population, point: RecipePoint, factor: str, high: tuple[str, ...]
+) -> Iterator[Row]:
+    seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
+    tables = [population.training(point.train, seed)[0].table for seed in seeds]
+    for code, name in enumerate(population.classes):
+        there = [int(np.sum(table.target == code)) for table in tables]
+        bearing = [int(np.sum(bears(table, factor, high) & (table.target == code))) for table in tables]
+        yield {
+            "recipe": point.label,
+            "coordinates": json.dumps(dict(point.coordinates)),
+            "factor": factor,
+            "target": name,
+            "least": min(bearing),
+            "most": max(bearing),
+            "fewest_images": min(there),
+            "most_images": max(there),
+        }
+
+
+def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.ndarray, "n"]:
+    """Which rows bear a confounder: marked, or with a high level of the factor; none where it is not in the table."""
+    if factor not in table.columns:
+        return np.zeros(len(table), dtype=bool)
+    return tied(table.factor(factor), high).numbers(table.columns[factor]) > 0
