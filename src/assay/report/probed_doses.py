@@ -47,7 +47,8 @@ def in_training(evidence: Evidence) -> str:
             goal = f"its Somers' D given the target is {sign}p"
             if made.get("share"):
                 goal = f"a share p of {_class(made['share'])}, and no other image, has its high level"
-            said.append(f"{in_words(name).capitalize()} is put on no image: images were drawn or chosen so that {goal}.")
+            called = in_words(name).capitalize()
+            said.append(f"{called} is put on no image: images were drawn or chosen so that {goal}.")
     return " ".join(said)
 
 
