@@ -36,6 +36,19 @@ def test_each_family_has_a_panel_over_severities(evidence: Evidence) -> None:
     assert "Severities as published, 1 least to 5 most." in made.note
 
 
+def test_curves_begin_at_the_error_on_clean_images_and_guessing_is_drawn(evidence: Evidence) -> None:
+    accuracy = [row for row in evidence.tables.estimates if row["measure"] == "accuracy" and not row["group"]]
+    known = [{**row, "value": 0.75, "low": 0.7, "high": 0.8, "chance": 0.5} for row in accuracy]
+    others = [row for row in evidence.tables.estimates if row["measure"] != "accuracy"]
+    made = distorted.by_severity(Evidence(replace(evidence.tables, estimates=(*others, *known)), evidence.outline))
+    assert made is not None
+    assert made.wide.count(">clean<") == 2  # once a panel
+    assert ">chance<" in made.wide
+    without = distorted.by_severity(Evidence(replace(evidence.tables, estimates=tuple(others)), evidence.outline))
+    assert without is not None
+    assert ">clean<" not in without.wide
+
+
 def test_families_of_several_environments_are_told_apart(evidence: Evidence) -> None:
     twice = [{**row, "environment": "reversed"} for row in evidence.tables.estimates if row["environment"] == "same"]
     tables = replace(evidence.tables, estimates=(*evidence.tables.estimates, *twice))
