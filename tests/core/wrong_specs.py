@@ -182,6 +182,8 @@ EDITS: dict[str, tuple[str, str]] = {
     "a probe twice": ("[performance]", "[performance, performance]"),
     "a probe in no environment": ("[performance]", "[performance, {decodability: {environment: sane}}]"),
     "one probe, not in a list": ("[performance]", "performance"),
+    "a severity that is none": ("[performance]", "[performance, {robustness: {severities: [0]}}]"),
+    "no severity": ("[performance]", "[performance, {robustness: {severities: []}}]"),
     "no source of images": ("phantom: nodule, ", ""),
     "two sources of images": ("phantom: nodule, ", "phantom: nodule, folder: /, "),
     "a folder that is not there": (DATA, "{folder: nowhere}"),

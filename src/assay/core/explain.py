@@ -34,11 +34,24 @@ def checked(model: type[ModelT], values: Mapping[str, Any], keys: Keys, problems
     try:
         made = model.model_validate({k: v for k, v in values.items() if k not in wrong_booleans})
     except ValidationError as error:
-        for item in error.errors(include_url=False):
-            if item["type"] != "missing" or str(item["loc"][0]) not in wrong_booleans:
+        found = error.errors(include_url=False)
+        for item in found:
+            missed = item["type"] == "missing" and str(item["loc"][0]) in wrong_booleans
+            emptied = item["type"] == "too_short" and any(_within(item["loc"], other["loc"]) for other in found)
+            if not (missed or emptied):
                 _explain(model, item["type"], item["loc"], item.get("input"), item["msg"], keys, problems)
         return None
     return None if wrong_booleans else made
+
+
+def _plainly(message: str) -> str:
+    """`Tuple should have at least 1 item after validation, not 0` without what is Python's."""
+    return re.sub(r"^\w+ should", "it should", message).replace(" after validation", "")
+
+
+def _within(outer: Keys, inner: Keys) -> bool:
+    """Whether a mistake lies inside a list, which is short only because wrong items are not counted."""
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _explain(
@@ -57,7 +70,7 @@ def _explain(
     else:
         wanted = expected(field, inside=_inner(field.annotation, len(loc) - _depth(model, loc)))
         quoted = QUOTES if kind == "string_type" and isinstance(given, (int, float)) else hint(given, field)
-        also = message if kind in _SAID_BY_PYDANTIC else quoted
+        also = _plainly(message) if kind in _SAID_BY_PYDANTIC else quoted
         problems.add((*keys, *loc), given, f"expected {wanted}", also)
 
 
