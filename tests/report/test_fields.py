@@ -93,6 +93,14 @@ def test_a_plane_is_darker_where_more_is_called_and_leaves_what_is_undefined_bla
     assert next(iter(PLANES.words())).startswith("dice: p .88, 1 px: 1.00; p .88, .1 %: .25; p .50, 1 px: ")
 
 
+def test_a_title_too_long_for_a_map_goes_on_below() -> None:
+    name = "random-statistics(source=pictures) (down) and random (across)"
+    long = replace(PLANES, values={"dice": PLANES.values["dice"], name: PLANES.values["dice"]})
+    drawing = draw_planes(long, PHONE)
+    assert "…" not in drawing.body
+    assert drawing.height > draw_planes(replace(long, values=dict.fromkeys("ab", PLANES.values["dice"])), PHONE).height
+
+
 def test_planes_stand_below_each_other_on_a_phone_and_beside_each_other_on_a_screen() -> None:
     many = replace(PLANES, values=dict.fromkeys("abc", PLANES.values["dice"]))
     narrow, wide = draw_planes(many, PHONE), draw_planes(many, SCREEN)

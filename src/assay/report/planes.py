@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from assay.report.marks import group, panel_grid
-from assay.report.svg import BOLD, NARROW, Drawing, element, shortened, text
+from assay.report.svg import BOLD, NARROW, Drawing, element, lines_of, shortened, text
 from assay.stats.format import number
 
 CELL = 18.0
 LEAST = 150.0
 GAP = 26.0
-LEFT, TOP, FOOT = 46.0, 26.0, 34.0
+LEFT, TOP, LINE, FOOT = 46.0, 26.0, 14.0, 34.0
 MOST_NUMBERS = 100
 """Maps of so many cells bear no numbers: they would touch."""
 
@@ -45,18 +45,23 @@ def draw_planes(planes: Planes, width: float) -> Drawing:
     """The maps at a width in pixels."""
     columns, rows = panel_grid(len(planes.values), width, LEAST + LEFT + GAP)
     each = (width - GAP * (columns - 1)) / columns
-    height = TOP + CELL * len(planes.rows) + FOOT
-    body = [
-        _map(planes, level, (each + GAP) * (i % columns), height * (i // columns), each)
-        for i, level in enumerate(planes.values)
-    ]
+    titles = {level: lines_of(level, each, BOLD, most=2) for level in planes.values}
+    extra = LINE * (max(map(len, titles.values()), default=1) - 1)
+    height = TOP + extra + CELL * len(planes.rows) + FOOT
+    body: list[str] = []
+    for i, (level, title) in enumerate(titles.items()):
+        left, top = (each + GAP) * (i % columns), height * (i // columns)
+        body += [
+            text(left, top + 13 + LINE * place, words, weight="600", full=level) for place, words in enumerate(title)
+        ]
+        body.append(_map(planes, level, left, top + extra, each))
     return Drawing(width, height * rows, "".join(body))
 
 
 def _map(planes: Planes, level: str, left: float, top: float, width: float) -> str:
     across = (width - LEFT) / len(planes.columns)
     numbered = len(planes.rows) * len(planes.columns) < MOST_NUMBERS
-    parts = [text(left, top + 13, shortened(level, width, BOLD), weight="600", full=level)]
+    parts: list[str] = []
     for r, row in enumerate(planes.rows):
         y = top + TOP + CELL * r
         name = shortened(row, LEFT, NARROW)
