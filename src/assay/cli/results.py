@@ -48,6 +48,8 @@ HEADS = {
     "train_loss": "training loss",
     "validation_loss": "validation loss",
     "training_labels": "labels that train",
+    "fewest_images": "images, fewest",
+    "most_images": "images, most",
     "selection_labels": "labels that select",
     "against_layer": "layer of the other",
     "against_within": "within the other",
