@@ -39,7 +39,7 @@ class StoreError(AssayError):
 
 def nearest(given: str, allowed: Iterable[str]) -> str | None:
     """The allowed name that a mistyped one most likely meant, or None when nothing is near."""
-    matches = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

@@ -32,7 +32,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     """
     spec = gathered.plan.spec
     masks = spec.task == "segmentation"
-    gallery = Gallery(gathered.folder.root / "pictures", population.scale, population.folds, masks)
+    gallery = Gallery(gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     rows = [gallery.sheet(environment, name) for name, _, environment in environments]
     rows += outline_rows(gathered, population, gallery)

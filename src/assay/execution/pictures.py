@@ -31,10 +31,13 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Gallery:
-    """Where pictures go, what a pixel is worth, in how many folds images are tested, and whether sheets show masks."""
+    """Where pictures go, what a pixel is worth, what is learned, in how many folds images are tested, and whether sheets
+    show masks.
+    """
 
     folder: Path
     scale: PixelScale
+    target: str
     folds: int = 1
     masks: bool = False
 
@@ -52,7 +55,8 @@ class Gallery:
         rows = [drawn(environment, index) for index in chosen]
         more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
         counts = ", ".join([*(_counted(rows_of[label], label) for label in named), *more])
-        text = f"{name}: rows are {', then '.join(shown)}. {len(environment)} images ({counts})."
+        of = f"{in_words(self.target)} " if all(label.isdigit() for label in shown) else ""
+        text = f"{name}: rows are {of}{', then '.join(shown)}. {len(environment)} images ({counts})."
         text += "".join(_bearing(environment, dict(zip(shown, chosen, strict=True))))
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         text += " White: the outline of the mask." if drawn is _with_masks else ""

@@ -57,7 +57,7 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
 
     Pictures go to `folder`. Raises as the run would when an association cannot be had.
     """
-    gallery = Gallery(folder, population.scale, population.folds, masks=spec.task == "segmentation")
+    gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = headed(environments, spec.points)
     pictures = [gallery.sheet(found[-1], head) for found, head in zip(environments, heads, strict=True)]

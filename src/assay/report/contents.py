@@ -74,7 +74,12 @@ def _equivalence(row: Row, places: int) -> Cell:
 
 
 def _less(row: Row, name: str, other: int, word: str, usual: int = 0) -> Cell:
-    """A count, and beside it another one that says how it came about, unless that is as usual: `9 (1 left out)`."""
+    """A count, and beside it another one that says how it came about, unless that is as usual: `9 (1 left out)`.
+
+    A dash where neither is any, as of patients where a seed is one number.
+    """
+    if not (whole(row, name) or other):
+        return Cell(NONE, "", True)
     count = amount(whole(row, name))
     return count if other == usual else Cell(f"{count.text} ({other:,} {word})", count.sort, True)
 

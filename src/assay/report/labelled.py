@@ -55,7 +55,7 @@ def _tied(axis: str) -> str:
 def _title(
     evidence: Evidence, environment: str, rows: list[Row], share: Callable[[Row], str], shares: tuple[str, ...]
 ) -> str:
-    """In how many curves the intervals at the least and the greatest share lie apart."""
+    """In how many curves the intervals at the least and the greatest share lie apart, as is said where not all do."""
     at: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row["environment"] == environment:
@@ -66,7 +66,7 @@ def _title(
     word, count = sides(pairs)
     if not word:
         return f"{name} in {environment} by the share of the labels"
-    of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves"
+    of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves, whose intervals lie apart"
     amounts = f"with {_percent(most)} of the labels than with {_percent(least)}"
     return f"In {environment}, {name} is {word} {amounts} in {of}"
 
