@@ -119,7 +119,7 @@ def test_a_column_that_is_not_declared_is_refused_with_what_is(files: dict[str, 
         study({"confounder": "agee", "p": 0.5}, data=files)
     assert str(refused.value) == (
         "environments.train.dose.confounder = 'agee'\n"
-        "  no intervention and no factor is called 'agee': did you mean the intervention 'tag' or the factor 'age'?\n"
+        "  no intervention and no factor is called 'agee': did you mean the factor 'age'?\n"
         "  interventions: see `assay list`; factors: sex, age, view"
     )
 

@@ -31,8 +31,8 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Gallery:
-    """Where pictures go, what a pixel is worth, what is learned, in how many folds images are tested, and whether sheets
-    show masks.
+    """Where pictures go, what a pixel is worth, what is learned, in how many folds images are tested, and whether
+    sheets show masks.
     """
 
     folder: Path
