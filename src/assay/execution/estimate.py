@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,6 +97,7 @@ def source_seconds(
     """Source id -> expected seconds of one worker to train it. populations: of the sources, by name."""
     costs: dict[str, float] = {}
     timers: dict[str, _Timer] = {}
+    drawing: dict[str, float] = {}  # by name: each seed draws images of the same kind
     for source in sources:
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
@@ -104,11 +106,13 @@ def source_seconds(
             source.name, _Timer(inputs_of(population, source.data, source.training.recipe.task), trained_on, device)
         )
         speed = timer.speed(source.training)
-        image = _unless_broken(lambda data=source.data, of=population: _render_seconds(of, data.size, device), 0.0)
+        if source.name not in drawing:
+            drawn = partial(_render_seconds, population, source.data.size, device)
+            drawing[source.name] = _unless_broken(drawn, 0.0)
         epochs = source.training.recipe.epochs
         steps = epochs * max(1, trained_on // source.training.recipe.batch_size) * speed.step
         reading = ((epochs + 1) * validated_on + trained_on) * speed.image
-        costs[source.id] = (steps + reading) * BESIDE + TRIAL + (trained_on + validated_on) * image
+        costs[source.id] = (steps + reading) * BESIDE + TRIAL + (trained_on + validated_on) * drawing[source.name]
     return costs
 
 
