@@ -44,6 +44,8 @@ def starts(tables: Tables) -> Sheet | None:
         "AUROC of its own: on validation images of what the start itself was trained for, mean of its seeds with the "
         "95 % interval over them; of several classes, the mean of each against the rest."
     )
+    if any("without labels" in row["data"] for row in rows):
+        note += " Of a start trained without labels: by a linear head that is fitted to its features with labels."
     return sheet("starts", "What each start is", heads, lines, (rows, schema.STARTS), note if judged else "")
 
 
