@@ -134,6 +134,23 @@ def test_folds_test_every_chosen_row_once_a_seed_and_the_choice_is_the_same_for_
     assert rows(parts[0]) != rows(files.scene(TESTS, 1, 0).environment("reversed"))
 
 
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_folds_test_a_row_with_the_same_mark_whatever_the_seed_and_all_together_at_the_exact_dose(share):
+    files = population(folds=5)
+    tests = {"some": EnvironmentSpec(interventions={"tag": tag({"positive": share, "negative": 0.0})})}
+    found = []
+    for seed in range(3):
+        parts = [files.scene(tests, seed, fold).environment("some") for fold in range(5)]
+        found.append({row for part in parts for row in part.table.row[part.table.columns["tag"] == 1]})
+        clean = [files.scene(tests, seed, fold).counterfactual("tag", "low") for fold in range(5)]
+        for part, bare in zip(parts, clean, strict=True):
+            index = np.arange(len(part))
+            differs = (part.images.read(index) != bare.images.read(index)).flatten(1).any(dim=1).numpy()
+            assert np.array_equal(differs, part.table.columns["tag"] == 1)
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == round(share * int(dataset().table.target.sum()))
+
+
 def test_the_association_as_found_stands_where_none_is_asked():
     found = population(folds=4).scene(TESTS, 0).environment("found")
     (size,) = found.achieved

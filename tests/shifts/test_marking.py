@@ -98,13 +98,6 @@ def test_the_order_in_which_interventions_are_written_changes_no_pixel():
     assert shown[0][1] == shown[1][1]
 
 
-def test_a_row_is_marked_alike_whatever_rows_stand_beside_it():
-    rows = table()
-    whole = marked_rows("tag", tag(0.3), None, rows, 0)
-    some = np.array([5, 17, 3000, 12])
-    assert np.array_equal(marked_rows("tag", tag(0.3), None, rows.take(some), 0), whole[some])
-
-
 @pytest.mark.parametrize(
     ("environment", "text"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from assay.shifts.conditions import satisfies
 from assay.shifts.cropping import LesionFreeCrops
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.file_scene import FileScene
-from assay.shifts.intervention import with_changes
+from assay.shifts.intervention import Drawn, with_changes
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
 from assay.shifts.picking import PickedImages, PickedLesions, PickedMasks, PickedNative
@@ -212,9 +212,15 @@ class FilePopulation:
         return allowed.take(satisfies(allowed, environment.where)) if environment.where else allowed
 
     def show(
-        self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int, available: int
+        self,
+        name: str,
+        environment: EnvironmentSpec,
+        table: FactorTable,
+        seed: int,
+        available: int,
+        changes: Sequence[Drawn] | None = None,
     ) -> Environment:
-        """The environment of these rows, with its interventions on them."""
+        """The environment of these rows, with its interventions on them; `changes` where they are drawn already."""
         if environment.crop:
             table, images, masks = self._crops.shown(table)
         else:
@@ -223,7 +229,11 @@ class FilePopulation:
         files = None if environment.crop else self.dataset.crops
         native = None if files is None else PickedNative(files, table.row)
         boxes = None if self.dataset.boxes is None else self.dataset.boxes[table.row]
-        changes, table = drawn(environment, table, seed, images.shape, boxes)
+        if changes is None:
+            changes, table = drawn(environment, table, seed, images.shape, boxes)
+        else:
+            for change in changes:
+                table = table.with_column(change.factor, change.marked.astype(np.int64))
         shown = with_changes(images, changes)
         known = None if environment.crop else self.dataset.millimetres
         millimetres = None if known is None else known[table.row]

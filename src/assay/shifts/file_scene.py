@@ -17,6 +17,7 @@ from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
+from assay.shifts.intervention import changes_of
 from assay.shifts.neutral import INDEPENDENT, NEUTRAL, Tests, switched
 from assay.shifts.parts import TEST_SEED
 
@@ -121,13 +122,17 @@ class FileScene:
         return shown
 
     def _tested(self, name: str, spec: EnvironmentSpec, whole: Environment, folds: int) -> Environment:
-        """The part that this fold tests; what was achieved is said of the whole, since folds are pooled."""
+        """The part that this fold tests, changed as in the whole: a row is the same image for every seed, and an exact
+        dose is one of all folds together, as what was achieved is.
+        """
         fold: Int[np.ndarray, "n"] = assign_folds(self.population.table, folds, self.seed)
-        here = whole.table.row[fold[whole.table.row] == self.fold]
-        if not len(here):
+        at = np.flatnonzero(fold[whole.table.row] == self.fold)
+        if not len(at):
             raise DataError(f"environment '{name}' has no row in fold {self.fold} of {folds}: use fewer folds")
+        here = whole.table.row[at]
         table = replace(self.population.table.take(here), fold=fold[here])
-        shown = self.population.show(name, spec, table, TEST_SEED, len(here))
+        changes = [change.take(at) for change in changes_of(whole.images)]
+        shown = self.population.show(name, spec, table, TEST_SEED, len(here), changes)
         return replace(shown, achieved=whole.achieved, notes=whole.notes)
 
     @cached_property

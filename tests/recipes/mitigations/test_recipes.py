@@ -63,7 +63,7 @@ def test_group_labels_that_are_not_asked_for_have_no_way_in(name, tmp_path):
 
 def test_losses_that_are_said_to_be_of_single_images_are():
     for entry in (entry for entry in entries("loss") if "classification" in entry.params.tasks):
-        made = build("loss", entry.name, {"queue": 4} if entry.name == "moco" else {}, LossContext(4, 2, (3, 5)))
+        made = build("loss", entry.name, {}, LossContext(4, 2, (3, 5)))
         assert isinstance(made, ImageObjective) == issubclass(entry.params, ImageLossParams), entry.name
 
 

@@ -66,7 +66,7 @@ class MocoParams(UnlabelledParams):
     """Arguments of `moco`, those of its second version."""
 
     embedding: _Width = Field(default=128, description="dimensions of the projection")
-    queue: int = Field(default=65536, ge=1, description="keys kept of earlier batches; fewer than there are images")
+    queue: int = Field(default=65536, ge=1, description="keys kept of earlier batches")
     temperature: _Temperature = Field(default=0.2, description="divides cosine similarities, no unit")
     momentum: _Momentum = Field(default=0.999, description="what a step keeps of the teacher")
 

@@ -17,7 +17,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.core.errors import DataError
 from assay.data.dataset import Batch
 from assay.recipes.losses import views
 from assay.recipes.losses.geometry import unit
@@ -167,36 +166,35 @@ class Moco(Taught):
 
     queue: how many keys are kept, unit vectors, drawn at random at first; a training step puts its own in the place of
     the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches.
-    The network runs on the second views too, which have no part in its loss.
-    Raises DataError where the queue holds as many keys as there are training images, since an image's own key of the
-    epoch before would then be among those it is told from.
+    The network runs on the second views too, which have no part in its loss. In training an image is not told from keys
+    of its own that are left of earlier steps: of few images a queue holds many such, of the published millions none.
     """
 
     keys: Tensor
+    rows: Tensor
     place: Tensor
 
     def __init__(
         self, context: LossContext, *, embedding: int, queue: int, temperature: float, momentum: float
     ) -> None:
-        width, images = context.width, sum(context.counts)
-        if queue >= images:
-            raise DataError(
-                f"moco: a queue of {queue:,} keys needs more training images than that, and there are {images:,}: with "
-                f"fewer an image is told from itself; expected a queue below {images:,}, such as {images // 2:,}"
-            )
+        width = context.width
         projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
         super().__init__(projection, momentum=momentum, rising=False)
         self.temperature = temperature
         self.register_buffer("keys", functional.normalize(torch.randn(queue, embedding), dim=1))
+        self.register_buffer("rows", torch.full((queue,), -1, dtype=torch.int64))  # no image's
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))
 
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """See the class. In evaluation mode the queue stays as it is."""
         key = unit(self.taught(batch).chunk(2)[1])
-        loss = views.info_nce(one, key, self.keys.clone(), temperature=self.temperature)
+        row = batch.row.chunk(2)[0]
+        own = (row[:, None] == self.rows) & self.training  # rows of validation images are numbered anew
+        loss = views.info_nce(one, key, self.keys.clone(), own, temperature=self.temperature)
         if self.training:
             at = (self.place + torch.arange(len(key), device=key.device)) % len(self.keys)
-            self.keys[at[-len(self.keys) :]] = key[-len(self.keys) :].to(self.keys.dtype)
+            last = slice(-len(self.keys), None)
+            self.keys[at[last]], self.rows[at[last]] = key[last].to(self.keys.dtype), row[last]
             self.place.copy_((self.place + len(key)) % len(self.keys))
         return loss
 

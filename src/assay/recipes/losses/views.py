@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -58,15 +58,21 @@ def agreement(predicted: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> 
 
 
 def info_nce(
-    query: Float[Tensor, "n d"], key: Float[Tensor, "n d"], queue: Float[Tensor, "q d"], *, temperature: float
+    query: Float[Tensor, "n d"],
+    key: Float[Tensor, "n d"],
+    queue: Float[Tensor, "q d"],
+    left_out: Bool[Tensor, "n q"],
+    *,
+    temperature: float,
 ) -> Float[Tensor, ""]:
     """Mean over images of the log-loss in nats of finding the own key among it and the queue, by cosines over the
-    temperature; no gradient flows into keys.
+    temperature; no gradient flows into keys. 0 for an image that all of the queue is left out for.
 
     He, Fan, Wu, Xie and Girshick, *Momentum Contrast*, CVPR 2020. `queue` holds unit vectors.
     """
     seen, own = unit(query), unit(key.detach())
-    logits = torch.cat([(seen * own).sum(1, keepdim=True), seen @ queue.detach().T], dim=1) / temperature
+    others = (seen @ queue.detach().T).masked_fill(left_out, -torch.inf)
+    logits = torch.cat([(seen * own).sum(1, keepdim=True), others], dim=1) / temperature
     return functional.cross_entropy(logits, torch.zeros(len(seen), dtype=torch.int64, device=seen.device))
 
 
