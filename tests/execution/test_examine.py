@@ -30,11 +30,14 @@ class Grey(nn.Module):
 
 
 def squares(folder: Path, greys: list[int]) -> dict[str, Any]:
-    """Black images of which each shows a lesion, a square of one grey; the last one none, with a square of 200."""
+    """Black images of which each shows a lesion, a square of one grey; the last one none, with a square of 200. A
+    corner tells those of one folder from those of another.
+    """
     rows: list[list[object]] = [["image", "mask"]]
     for at, grey in enumerate([*greys, 200]):
         pixels, mask = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
         pixels[4:10, 4:10] = grey
+        pixels[0, 0] = len(folder.name)
         mask[4:10, 4:10] = 255 * (at < len(greys))
         save(folder / f"{at}.png", pixels)
         save(folder / f"m{at}.png", mask)
@@ -44,10 +47,12 @@ def squares(folder: Path, greys: list[int]) -> dict[str, Any]:
 
 
 def plain(folder: Path, greys: dict[int, int]) -> dict[str, Any]:
-    """Images of one grey each, with their class."""
+    """Images of one grey each, with their class; the same in no two folders of other names."""
     rows: list[list[object]] = [["image", "label"]]
     for at, (grey, label) in enumerate(greys.items()):
-        save(folder / f"{at}.png", np.full((SIDE, SIDE), grey, np.uint8))
+        pixels = np.full((SIDE, SIDE), grey, np.uint8)
+        pixels[0, 0] = len(folder.name)
+        save(folder / f"{at}.png", pixels)
         rows.append([f"{at}.png", label])
     write_table(folder / "data.csv", rows)
     return {"folder": str(folder), "target": "label", "size": SIDE}
@@ -157,8 +162,26 @@ def test_what_cannot_set_a_threshold_is_said(
 
 def test_images_that_are_tested_set_no_threshold(tmp_path: Path) -> None:
     data = plain(tmp_path / "tested", {10: 0, 60: 1})
-    with pytest.raises(SpecError, match="validation: these are the images that are tested; a threshold is set on oth"):
-        assay.probe(Grey(dense=False), data, validation=dict(data), progress=False)
+    some = plain(tmp_path / "some", {10: 0, 70: 1, 80: 1})
+    (tmp_path / "some" / "1.png").write_bytes((tmp_path / "tested" / "1.png").read_bytes())
+    for validation, said in ((dict(data), "2 of its 2"), (some, "1 of its 3")):
+        with pytest.raises(SpecError) as refused:
+            assay.probe(Grey(dense=False), data, validation=validation, progress=False)
+        assert str(refused.value) == f"validation: {said} images are tested too; a threshold is set on others"
+
+
+def test_a_phantom_draws_validation_images_that_are_none_of_those_tested() -> None:
+    data = {"phantom": "nodule", "size": 32, "train": 20, "validation": 30, "test": 40, "core": "margin"}
+    seen: list[torch.Tensor] = []
+
+    class Watching(Grey):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images.clone())
+            return super().forward(images)
+
+    assay.probe(Watching(dense=False), data, ["performance"], validation=data, progress=False)
+    images = [image.numpy().tobytes() for batch in seen[1:] for image in batch]  # the first looks whether it fits
+    assert len(images) == len(set(images)) == 70
 
 
 def test_a_classifier_has_no_thresholds_of_a_segmentation(tmp_path: Path) -> None:

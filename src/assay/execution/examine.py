@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -18,6 +19,7 @@ from assay.core.registry import build
 from assay.core.spec import StudySpec
 from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, default_cache_root, untold
+from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.probes.probe import Model, Request
 from assay.probes.reading import ModelReading, ReadingError, evaluating
@@ -25,7 +27,8 @@ from assay.probes.run import run_probes
 from assay.recipes.selection import youden_threshold
 from assay.recipes.untyped import named_layers, tensor_of
 from assay.shifts.environment import Environment, Scene
-from assay.shifts.population import open_population
+from assay.shifts.intervention import unchanged
+from assay.shifts.population import Population, open_population
 from assay.stats.format import listed
 from assay.stats.grades import specific_thresholds
 from assay.stats.map_measures import LEVELS
@@ -33,6 +36,7 @@ from assay.stats.maps import threshold_at
 from assay.store.files import Row
 
 _VALIDATION = "validation"
+_AT_ONCE = 256
 OF_LAYERS = ("decodability", "representation")
 """Probes that look at layers alone."""
 
@@ -51,31 +55,51 @@ def examine(
     """What probes measure of a model, one row each: the probe's name, then the fields of `Measurement`.
 
     data, probes, environments: as in a study, but that all environments are tested on and no row is trained on.
-    validation: as `data`, images that set the model's thresholds (`_with_thresholds`).
+    validation: as `data`, images that set the model's thresholds (`_with_thresholds`); a phantom draws its validation
+    images, which are none that are tested.
     Raises SpecError and DataError as a study does, and ReadingError where the model cannot take the images.
     """
     spec = _as_study(data, probes, environments, task)
     _require_layers(model, spec)
     cache = ArrayCache(default_cache_root(), told)
 
-    def scene_of(asked: StudySpec) -> Scene:
-        opened = open_population(asked.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
-        return opened.scene(asked.points[0].tests, model.seed)
+    def opened(asked: StudySpec) -> Population:
+        return open_population(asked.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
 
     if has_order(spec.data):
         model = replace(model, cut=spec.data.referable or REFERABLE)
-    scene = scene_of(spec)
+    scene = opened(spec).scene(spec.points[0].tests, model.seed)
     built = {probe.label: build("probe", probe.name, probe.params) for probe in spec.probes}
     with computing_on(model.device):
         _require_fit(model, scene)
         if validation is not None:
             asked = _as_study(validation, ("performance",), {_VALIDATION: {}}, task)
-            if asked.data == spec.data:
-                raise SpecError("validation: these are the images that are tested; a threshold is set on others")
-            alone = scene_of(asked)
-            model = _with_thresholds(model, alone.environment(_VALIDATION), task)
+            model = _with_thresholds(model, _validation_images(opened(asked), asked, scene, model.seed), task)
         result = run_probes(model, scene, built)
     return [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
+
+
+def _validation_images(population: Population, asked: StudySpec, scene: Scene, seed: int) -> Environment:
+    """Those that set thresholds: a phantom's validation images, or all of files. Raises SpecError where files hold an
+    image that is tested, pixel by pixel.
+    """
+    if population.dataset is None:
+        return population.training(asked.points[0].train, seed)[1]
+    found = population.scene(asked.points[0].tests, seed).environment(_VALIDATION)
+    tested = set[int]().union(*(_hashes(scene.environment(name)) for name in scene.names))
+    both = sum(one in tested for one in _hashes(found))
+    if both:
+        raise SpecError(
+            f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
+        )
+    return found
+
+
+def _hashes(environment: Environment) -> list[int]:
+    """Of every image, as it is without interventions."""
+    images = unchanged(environment.images)
+    places = np.array_split(np.arange(len(environment)), math.ceil(len(environment) / _AT_ONCE))
+    return [int(one) for index in places for one in row_hashes(images.read(index).numpy())]
 
 
 def _with_thresholds(model: Model, environment: Environment, task: Task) -> Model:
