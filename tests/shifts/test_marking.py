@@ -79,6 +79,15 @@ def test_given_ties_marks_in_those_rows_only():
     assert abs(outside[rows.target[~inside] == 1].mean() - outside[rows.target[~inside] == 0].mean()) < 0.04
 
 
+def test_rows_outside_given_are_marked_alike_whatever_the_strength():
+    rows = table(400)
+    outside = rows.columns["site"] != 1
+    ties = [AssociationSpec(strength=strength, given={"site": "b"}) for strength in (0.0, 0.2, 1.0)]
+    none, some, all_ = (marked_rows("tag", tag(), tie, rows, 3)[outside] for tie in ties)
+    assert np.array_equal(none, some)
+    assert np.array_equal(none, all_)
+
+
 def test_the_order_in_which_interventions_are_written_changes_no_pixel():
     """Two overlapping tags, of which the one put on last shows."""
     params = {"size": 0.5, "x": 0.5, "y": 0.5}

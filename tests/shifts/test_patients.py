@@ -6,6 +6,7 @@ import pytest
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
+from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
 from assay.shifts.patients import Patients
 from assay.shifts.phantom_population import PhantomPopulation
@@ -26,6 +27,30 @@ def test_both_eyes_are_of_one_patient_and_of_one_camera(tmp_path):
         assert np.array_equal(left.columns[name], right.columns[name]), name
     assert (left.columns["side"] + right.columns["side"] == 1).all()
     assert (left.columns["illumination"] != right.columns["illumination"]).all()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        EnvironmentSpec(where={"side": "left"}),
+        EnvironmentSpec(association={"side": AssociationSpec(strength=0.4)}),
+        EnvironmentSpec(association={"side": AssociationSpec(strength=0.0, share={"positive": 0.3, "negative": 0.3})}),
+    ],
+)
+def test_no_patient_is_given_two_left_eyes(tmp_path, environment):
+    with pytest.raises(SpecError) as refused:
+        population(tmp_path).training(environment, 0)
+    assert str(refused.value) == (
+        "'side' is one of each in a patient's two images, so neither `where` nor an association can choose it: have "
+        "one image a patient, or leave 'side' to chance"
+    )
+    population(tmp_path, eyes=1).training(environment, 0)
+    population(tmp_path).training(EnvironmentSpec(association={"side": AssociationSpec(strength=0.0)}), 0)
+
+
+def test_only_images_of_patients_with_one_eye_have_nothing_in_common(tmp_path):
+    told = [" ".join(population(tmp_path, eyes=eyes).card.known_faults) for eyes in (1, 2)]
+    assert ["one eye a patient" in faults for faults in told] == [True, False]
 
 
 def test_images_of_a_patient_have_what_two_eyes_share(tmp_path):

@@ -61,6 +61,30 @@ def test_the_relative_one_is_of_the_increase_over_clean_images() -> None:
     assert {one["level"] for one in found} == {""}
 
 
+@pytest.mark.parametrize(("low", "defined"), [(0.01, True), (0.0, False), (-0.03, False), (math.nan, True)])
+def test_a_baseline_whose_errors_may_not_increase_at_all_has_no_relative_one(low: float, defined: bool) -> None:
+    rows = [
+        row(start, "fog", level, value, measure="distorted-error-increase", low=low)
+        for start, value in (("random", 0.001), ("pictures", 0.2))
+        for level in ("3", "5", "")
+    ]
+    found = [one for one in corruption_rows(rows, "initialisation", "random") if one["recipe"] == "pictures · full"]
+    assert [one["factor"] for one in found] == ["fog", EVERY]
+    for one in found:
+        assert one["value"] == pytest.approx(200) if defined else math.isnan(one["value"])
+        assert one["reason"] == ("" if defined else "the interval of what the baseline's error increases by holds 0")
+
+
+def test_a_family_without_a_baseline_leaves_no_mean_over_all() -> None:
+    given = [*errors("random", (0.2, 0.6), (0.1, 0.1)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))]
+    given = [one for one in given if (one["recipe"], one["factor"]) != ("random · full", "snow")]
+    found = {(one["recipe"], one["factor"]): one for one in corruption_rows(given, "initialisation", "random")}
+    assert found["pictures · full", "fog"]["value"] == pytest.approx(0.25)
+    whole = found["pictures · full", EVERY]
+    assert (math.isnan(whole["value"]), whole["reason"]) == (True, "not every family has a baseline at all severities")
+    assert found["random · full", EVERY]["value"] == 1
+
+
 def test_each_recipe_is_held_against_the_one_that_shares_all_else() -> None:
     rows = [
         *errors("random", (0.2, 0.2), (0.2, 0.2)),

@@ -85,8 +85,8 @@ def draw_rows(
     class, and `where` may leave classes out; at strength 0 it is drawn like any other factor, so that the target is a
     coin's.
 
-    Raises SpecError for unknown names and for `given` that goes round in a circle, AssociationError for a tied factor
-    that `where` holds constant.
+    Raises SpecError for unknown names, for `given` that goes round in a circle and for a choice of what differs within
+    a patient's pair, AssociationError for a tied factor that `where` holds constant.
     """
     associations = ties(phantom, question, environment)
     by_name = {factor.name: factor for factor in phantom.factors}
@@ -95,6 +95,12 @@ def draw_rows(
             raise SpecError(unknown_name("factor", name, list(by_name)))
     own = _says_class(question, environment) and _is_target(question, environment)
     patients = Patients.of(phantom)
+    chosen = {*environment.where, *(name for name, tie in associations.items() if tie.strength or tie.share)}
+    if torn := sorted(patients.opposite & chosen):
+        raise SpecError(
+            f"'{torn[0]}' is one of each in a patient's two images, so neither `where` nor an association can choose "
+            f"it: have one image a patient, or leave '{torn[0]}' to chance"
+        )
     target = patients.classes(_drawn_classes(by_name[question.core], question, environment), rows, seed)
     table = FactorTable(row=rows, target=target, patient=patients.numbers(rows), classes=question.classes)
     for name in _in_order(by_name, associations):

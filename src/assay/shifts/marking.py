@@ -32,13 +32,14 @@ def marked_rows(
     association's `given` get .5.
     """
     share = _shares(name, spec, table) if tie is None else _tied_share(tie, table)
+    inside = np.ones(len(table), dtype=bool) if tie is None else satisfies(table, tie.given)
     draw = row_uniform(seed, f"mark:{name}", table.row)
     marked = np.zeros(len(table), dtype=bool)
-    for part in np.unique(share):
-        for target in np.unique(table.target[share == part]):
-            rows = np.flatnonzero((share == part) & (table.target == target))
-            count = math.floor(part * len(rows) + 0.5)
-            marked[rows[np.argsort(draw[rows], kind="stable")[:count]]] = True
+    for alike in {*zip(inside.tolist(), share.tolist(), table.target.tolist(), strict=True)}:
+        part, target = alike[1:]
+        rows = np.flatnonzero((inside == alike[0]) & (share == part) & (table.target == target))
+        count = math.floor(part * len(rows) + 0.5)
+        marked[rows[np.argsort(draw[rows], kind="stable")[:count]]] = True
     return marked
 
 

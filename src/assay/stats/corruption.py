@@ -20,10 +20,11 @@ def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: 
     """`corruption-error` and `relative-corruption-error` of every recipe by family, and their means over families: rows
     as those of estimates.
 
-    estimates: rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`), means over seeds.
-    The baseline of a recipe is the one that has `against` on this axis and all else alike; `group` names it. There is
-    no interval. A recipe without a baseline, or one that lacks a severity, gets no row; where a family is undefined the
-    mean is too.
+    estimates: rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`) and as the mean
+    over severities, means over seeds. The baseline of a recipe is the one that has `against` on this axis and all else
+    alike; `group` names it. There is no interval. A recipe without a baseline, or one that lacks a severity, gets no
+    row; where a family is undefined or has none the mean is undefined too. So is the relative one where the interval of
+    what the baseline's errors increase by holds 0: a ratio to what may be nothing says nothing.
     """
     absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, corruption_error)
     return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, relative_corruption_error)
@@ -38,19 +39,29 @@ def _ratios(
     ratio: Callable[[Float[np.ndarray, " s"], Float[np.ndarray, " s"]], Metric],
 ) -> list[dict[str, Any]]:
     errors: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    least: dict[tuple[str, str, str], float] = {}
     for row in estimates:
+        place = row["coordinates"], row["environment"], row["factor"]
         if row["measure"] == of and row["level"]:
-            errors.setdefault((row["coordinates"], row["environment"], row["factor"]), {})[row["level"]] = row
+            errors.setdefault(place, {})[row["level"]] = row
+        elif row["measure"] == of:
+            least[place] = float(row["low"])
     found: list[dict[str, Any]] = []
+    alone: set[tuple[str, str]] = set()
     for (coordinates, environment, family), own in errors.items():
         at: dict[str, str] = json.loads(coordinates)
-        base = errors.get((json.dumps({**at, axis: against}), environment, family)) if axis in at else None
+        below = json.dumps({**at, axis: against}), environment, family
+        base = errors.get(below) if axis in at else None
         if base is None or base.keys() != own.keys():
+            alone.add(_place(next(iter(own.values()))))
             continue
         value = ratio(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
+        if value.defined and least.get(below, 1.0) <= 0 and of == _INCREASE:
+            value = undefined("the interval of what the baseline's error increases by holds 0")
         found.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
     return found + [
-        _mean([one for one in found if _place(one) == place]) for place in dict.fromkeys(map(_place, found))
+        _mean([one for one in found if _place(one) == place], whole=place not in alone)
+        for place in dict.fromkeys(map(_place, found))
     ]
 
 
@@ -58,10 +69,13 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["recipe"], row["environment"]
 
 
-def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> dict[str, Any]:
+    """The mean over families; undefined unless the whole of them have a baseline."""
     reason = next((row["reason"] for row in rows if row["reason"]), "")
-    whole = Metric(float(np.mean([row["value"] for row in rows])), reason)
-    return {**_row(rows[0], EVERY, rows[0]["group"], whole), "measure": rows[0]["measure"]}
+    value = Metric(float(np.mean([row["value"] for row in rows])), reason)
+    if not whole:
+        value = undefined("not every family has a baseline at all severities")
+    return {**_row(rows[0], EVERY, rows[0]["group"], value), "measure": rows[0]["measure"]}
 
 
 def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:

@@ -139,7 +139,11 @@ class FundusPhantom:
                 "grade 4 is made of new vessels alone: no vitreous or preretinal haemorrhage, no detachment",
                 "no macular oedema beside exudates; no drusen, naevi, scars of other diseases or reflexes",
                 "vessels cross without nicking, and lesions neither follow nor push them aside",
-                "with one eye a patient (eyes: 1) no two images of a study have anything in common",
+                *(
+                    ("with one eye a patient (eyes: 1) no two images of a study have anything in common",)
+                    if self._eyes == 1
+                    else ()
+                ),
             ),
         )
 
