@@ -28,8 +28,12 @@ STYLE = """
 :root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 img{max-width:100%;height:auto;image-rendering:pixelated}
-figure{margin:1rem 0}
+figure{margin:1rem 0;overflow-x:auto}
+figcaption{position:sticky;left:0}
+@media(max-width:40rem){figure img{max-width:none;width:44rem}}
 .tables{display:flex;flex-wrap:wrap;align-items:end;gap:0 2.5rem;overflow-x:auto;margin:.5rem 0 1.5rem}
+figure,.tables{background:linear-gradient(to left,Canvas 60%,transparent) right/28px 100% no-repeat local,\
+linear-gradient(to left,#8888,transparent) right/9px 100% no-repeat scroll}
 table{border-collapse:collapse}
 caption{text-align:left}
 th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #8886}

@@ -37,9 +37,22 @@ class StoreError(AssayError):
     """A run folder cannot be read or written. What was written earlier is undamaged."""
 
 
+_ELSEWHERE = {
+    "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention", "dann": "domain-adversarial",
+    "dfr": "last-layer-retraining", "fine-tuning": "finetuning", "ig": "integrated-gradients",
+    "jtt": "just-train-twice", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
+    "mae": "masked-autoencoder", "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
+}  # fmt: skip
+"""What some call by another name, in the way of ours."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name that a mistyped one most likely meant, or None when nothing is near."""
-    matches = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
+    """The allowed name that a mistyped or another name most likely meant, or None when nothing is near."""
+    names = list(allowed)
+    ours = _ELSEWHERE.get(given.lower())
+    if ours in names:
+        return ours
+    matches = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

@@ -164,6 +164,10 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
         target = getattr(module, attribute)
     except (ImportError, AttributeError) as error:
         raise SpecError(f"{kind} '{name}' cannot be imported: {error}; expected package.module:attribute") from error
+    if kind == "intervention" and inspect.isfunction(target) and not hasattr(target, "__wrapped__"):
+        raise SpecError(
+            f"intervention '{name}' is a bare function: write @assay.intervention on the line above it, or name a class"
+        )
     if getattr(module, "__file__", None) is None:
         raise SpecError(
             f"{kind} '{name}': module '{module_name}' has no file that could be hashed; give a function or class of a "

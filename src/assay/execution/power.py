@@ -36,7 +36,7 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
         "reason": "",
     }
     if stated.measure not in MEASURES:
-        return {**entry, "reason": "a measure without patients behind it: known once it has run"}
+        return {**entry, "reason": "how far it varies is not known before it has run"}
     counts = _test_patients(pair, population, stated.environment)
     positives, negatives = counts[-1], sum(counts[:-1])
     if rests_on(stated.measure, positives, negatives) is None:

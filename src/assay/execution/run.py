@@ -21,7 +21,7 @@ from assay.execution.leftovers import check_weights, sweep
 from assay.execution.measurable import check_measurable
 from assay.execution.progress import Stage, telling
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
-from assay.execution.starts import check_layers, check_starts
+from assay.execution.starts import check_explainers, check_layers, check_starts
 from assay.execution.stated import state
 from assay.execution.stored import planned_before, stamp, store, stored_study
 from assay.execution.study import Plan, ProbeUnit, Trial, make_plan
@@ -93,7 +93,8 @@ def prepare(
     Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`),
     SpecError when its images cannot define what a contrast compares in it (`check_measurable`),
     WeightsError when a start cannot (`check_starts`), StoreError when weights that a new probe reads were not kept, and
-    SpecError for a layer that no network has (`check_layers`).
+    SpecError for a layer that no network has (`check_layers`) and an explainer that can explain none
+    (`check_explainers`).
     """
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Place(root, default_cache_root(), skip_bad_rows, code)
@@ -103,6 +104,7 @@ def prepare(
     plan = make_plan(spec, population, starts)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
+    check_explainers(spec, plan, inputs)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
         return Prepared(spec, place, population, plan, (), 0, 0, 0, (), (), device)

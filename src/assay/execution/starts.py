@@ -1,16 +1,24 @@
-"""Whether every network of a study can be built, has the layers compared and can take up its start; before training."""
+"""Whether every network of a study can be built, has the layers compared, can be explained as asked and can take up its
+start; before training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from assay.core.errors import SpecError, WeightsError, unknown_name
 from assay.core.hashing import canonical_json
+from assay.core.registry import build
 from assay.core.spec import StudySpec, TrainingSpec
 from assay.execution.contrasts import pairs
 from assay.execution.jobs import Inputs, empty_network, network_of
 from assay.execution.sources import start_id
 from assay.execution.study import Plan
+from assay.probes.attribution import Attribution
+from assay.probes.explainers.explainer import Subject
+from assay.probes.reading import evaluating
 from assay.recipes.initialisation import with_trunk
 from assay.recipes.models import as_network
 from assay.recipes.weights.words import shape
@@ -66,6 +74,29 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
             if stated.layer not in layers[key]:
                 what = unknown_name("layer", stated.layer, layers[key])
                 raise SpecError(f"contrasts[{number}].layer: {what} (of '{training.recipe.architecture.label}')")
+
+
+def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
+    """Every explainer that a probe names can explain one of the study's networks. Raises SpecError with why it cannot,
+    and what can. Of a network that says something of pixels nothing is explained.
+    """
+    asked = [(n, build("probe", probe.name, probe.params)) for n, probe in enumerate(spec.probes)]
+    probes = [(n, probe) for n, probe in asked if isinstance(probe, Attribution)]
+    if not probes or spec.task == "segmentation":
+        return
+    of_architecture = {canonical_json(trial.training.recipe.architecture.canonical()): trial for trial in plan.trials}
+    subjects = [_subject(trial.training, inputs) for trial in of_architecture.values()]
+    for number, probe in probes:
+        for method in probe.methods:
+            refused = [method.explainer.refusal(subject) for subject in subjects]
+            if all(refused):
+                raise SpecError(f"probes[{number}].attribution.explainers: {method.name}: {refused[0]}")
+
+
+def _subject(training: TrainingSpec, inputs: Inputs) -> Subject:
+    network = network_of(training, inputs, empty_network)
+    with evaluating(network):
+        return Subject.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
 
 
 def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inputs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -37,11 +38,12 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     lines = [Line(_compared(row, places[row["measure"]], tables.trials), anchors[row["id"]]) for row in order]
     note = (
         "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
-        "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. P not worse: "
-        "one-sided, of the first being worse than the second by the margin or more. Detectable: the difference that "
-        "this design would find four times in five. Sign-flip: a test over seeds alone, with the least p that so few "
-        "seeds can give. Stated: before there were results."
+        "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
+        "difference that this design would find four times in five. Sign-flip: a test over seeds alone, with the least "
+        "p that so few seeds can give. Stated: before there were results."
     )
+    if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
+        note += " P not worse: one-sided, of the first being worse than the second by the margin or more."
     return sheet("contrasts", "Comparisons", heads, lines, (order, schema.CONTRASTS), note)
 
 
@@ -120,8 +122,9 @@ def performance(evidence: Evidence) -> Sheet | None:
 
 def _which(row: Row) -> str:
     """`in other-origin: sex F; view AP`."""
-    groups = "; ".join(part.removeprefix("in ") for part in in_words(row["reason"]).split("; "))
-    return f"in {row['environment']}: {groups}"
+    parts = in_words(row["reason"]).split("; ")
+    places = [part.removeprefix("in ") for part in parts if part.startswith("in ")]
+    return f"in {row['environment']}: {'; '.join(places or parts)}"
 
 
 def measures(evidence: Evidence) -> Sheet | None:

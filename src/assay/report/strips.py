@@ -44,11 +44,11 @@ def draw_strips(plot: Plot, width: float) -> Drawing:
         for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
             body.append(_panel(plot, panel, _Box(label + c * (each + GAP), top + head, each, height), row))
     bottom = rows * (head + height + 34)
-    axis = shortened(plot.axis, width)
-    body.append(
-        text(max(0.0, min(label, width - breadth(axis))), bottom + 6, axis, colour="var(--soft)", full=plot.axis)
-    )
-    return Drawing(width, bottom + 14, "".join(body))
+    axis = lines_of(plot.axis, width, most=2)
+    left = max(0.0, min(label, width - max(map(breadth, axis))))
+    body += [text(left, bottom + 6 + 15 * i, words, colour="var(--soft)", full=plot.axis)
+             for i, words in enumerate(axis)]  # fmt: skip
+    return Drawing(width, bottom + 15 * len(axis), "".join(body))
 
 
 def _head(plot: Plot, width: float) -> float:

@@ -158,7 +158,7 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     if under_seeds(row):
         sides = f"{values}, " if known else ""
         return f"{called} of {a} against {b}{there}: {sides}difference {value_of(row)}, not tested."
-    shown = f"{values} ({found})" if known else f"({found})"
+    shown = f"{values} ({found})" if known else found
     conclusion = row.get("conclusion")
     if conclusion in ("higher", "lower"):
         return f"{a} had a {conclusion} {called} than {b}{there}{_within(row)}: {shown}.{first_sign(row)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,9 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
             "downloaded in its place; fetch it again"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file PyTorch asks to be told, and we tell of it ourselves
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises almost anything on a damaged file
         if _holds_more(error):
             raise WeightsError(

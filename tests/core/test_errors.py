@@ -1,0 +1,21 @@
+"""What a name that nothing has was most likely meant to be."""
+
+import pytest
+
+from assay.core.errors import nearest
+from assay.core.registry import entries
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("simclr", "nt-xent"), ("MAE", "masked-autoencoder"), ("supconn", "supcon"), ("fast", None), ("kappa", None)],
+)
+def test_a_loss_by_another_name_or_mistyped_is_found_and_nothing_far_is(given, meant):
+    assert nearest(given, [entry.name for entry in entries("loss")]) == meant
+
+
+def test_a_name_of_ours_stands_for_no_other():
+    names = {entry.name for entry in entries()}
+    for other in ("ce", "dann", "dfr", "ig", "jtt", "lp-ft", "mae", "simclr"):
+        assert other not in names
+        assert nearest(other, names) in names
