@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
-from assay.probes.groups import groups_of
+from assay.probes.groups import group_name, groups_of
 from assay.probes.performance import Performance
 from assay.probes.probe import Model, Read
 from assay.probes.run import run_probes
@@ -238,3 +238,15 @@ def test_two_numbers_are_two_groups_and_a_common_greatest_value_is_the_high_half
     }
     common = _column(flag, np.array([1.0, 2.0, 3.0, 3.0, 3.0]))
     assert {g.level: int(g.rows.sum()) for g in groups_of(common, common)} == {"low half": 2, "high half": 3}
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (("texture", "part-solid", "benign"), "texture part-solid benign"),
+        (("illumination", "low half", "2"), "illumination low half, class 2"),
+        (("sex", "F", ""), "sex F"),
+    ],
+)
+def test_a_group_is_named_so_that_a_class_that_is_a_number_reads_as_one(group, said):
+    assert group_name(*group) == said

@@ -208,8 +208,8 @@ def test_not_shown_is_never_called_no_difference() -> None:
     ("detectable", "told"),
     [
         ((0.12, 0.4), "a difference of .12 or more in the surest of them, of .40 or more in the least sure."),
-        ((0.12, 1.3), "a difference of .12 or more, and no difference that there can be in 1 of them."),
-        ((1.3, 1.7), "no difference that there can be in 2 of them."),
+        ((0.12, 1.3), "a difference of .12 or more, and not even the greatest difference there can be in 1 of them."),
+        ((1.3, 1.7), "not even the greatest difference there can be in 2 of them."),
     ],
 )
 def test_the_design_finds_nothing_greater_than_can_be(detectable: tuple[float, float], told: str) -> None:
@@ -223,7 +223,7 @@ def test_what_the_design_finds_is_told_of_each_measure() -> None:
     open_.append({**contrast(measure="effective-rank"), "conclusion": "not shown", "detectable": 8.6})
     assert texts("limit", open_, [])[0].endswith(
         "the design would find, four times in five, a difference in AUROC of .12 to .40 or more and in effective rank "
-        "of 8.60 or more, and no difference that there can be in 1 of them."
+        "of 8.60 or more, and not even the greatest difference there can be in 1 of them."
     )
 
 

@@ -57,7 +57,9 @@ Spec = Annotated[str, typer.Argument(help="A built-in study's name or a YAML fil
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of a study under --out.", metavar="RUN")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a field; repeatable.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
-Scale = Annotated[str | None, typer.Option("--scale", metavar="NAME", help="A scale of the study: quick, paper.")]
+Scale = Annotated[
+    str | None, typer.Option("--scale", metavar="NAME", help="A scale of the study, such as quick or paper.")
+]
 NumberOfWorkers = Annotated[
     int | None,
     typer.Option("--workers", parser=_workers, metavar="N", help="Worker processes; default: one per core; 0: none."),

@@ -49,7 +49,7 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
         return {**entry, "reason": f"{spec.seeds} seeds, {counts} patients by class: too few for an interval"}
     low, high = range_of(stated.measure)
     if difference > high - low:
-        return {**entry, "reason": "no difference that there can be: too few patients or seeds"}
+        return {**entry, "reason": "not even the greatest difference there can be: too few patients or seeds"}
     return {**entry, "detectable": round(difference, 3)}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from assay.probes.groups import group_name
 from assay.store.files import Row
 
 Key = tuple[str, str, str, str, str, str]
@@ -48,10 +49,9 @@ def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: 
                 for seed, row in rows.items()}  # fmt: skip
     lower_is_worse = key[5] == WORST_GROUP or next(iter(rows.values()))["direction"] == "higher"
     chosen = (min if lower_is_worse else max)(means, key=lambda place: means[place])
-    where = chosen[1:2] if key[5] == WORST_ENVIRONMENT else (chosen[2], chosen[3], chosen[5])
+    where = chosen[1] if key[5] == WORST_ENVIRONMENT else group_name(chosen[2], chosen[3], chosen[5])
     named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
-    told = f"in {' '.join(part for part in where if part)}"
-    return {seed: {**places[chosen][seed], **named, "reason": told} for seed in rows}
+    return {seed: {**places[chosen][seed], **named, "reason": f"in {where}"} for seed in rows}
 
 
 def _is_place(other: Key, key: Key) -> bool:

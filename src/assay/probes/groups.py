@@ -33,6 +33,12 @@ def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
     return found
 
 
+def group_name(factor: str, level: str, target: str) -> str:
+    """`texture part-solid benign`, `illumination low half, class 2`: a class that is a number is called one."""
+    place = f"{factor} {level}".strip()
+    return f"{place}, class {target}" if target.isdigit() else f"{place} {target}".strip()
+
+
 def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> list[Group]:
     values = table.columns[factor.name]
     levels = levels_of(factor, reference.columns.get(factor.name, values))

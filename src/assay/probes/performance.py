@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from assay.core.types import FactorTable, Measurement, undefined
-from assay.probes.groups import Group, groups_of
+from assay.probes.groups import Group, group_name, groups_of
 from assay.probes.outputs import answers_of
 from assay.probes.probe import Model, Reading, Request, Scope
 from assay.shifts.environment import Scene
@@ -87,7 +87,7 @@ class Performance:
             able = [m for m in within if m.measure == name and m.n >= self.smallest_group and not np.isnan(m.value)]
             if able:
                 worst = min(able, key=lambda m: m.value)
-                which = " ".join(part for part in (worst.factor, worst.level, worst.group) if part)
+                which = group_name(worst.factor, worst.level, worst.group)
                 found.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=f"in {which}"))
             else:
                 reason = f"no group of at least {self.smallest_group} images has it"

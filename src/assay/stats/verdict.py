@@ -296,7 +296,7 @@ def _reach(open_: Sequence[Row]) -> str:
         parts = [f"a difference {listed(said)}"]
     else:
         parts = [_least(sizes) for sizes in found.values()]
-    parts += [f"no difference that there can be in {beyond} of them"] if beyond else []
+    parts += [f"not even the greatest difference there can be in {beyond} of them"] if beyond else []
     return f"; the design would find, four times in five, {', and '.join(parts)}" if parts else ""
 
 
