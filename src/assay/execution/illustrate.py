@@ -14,7 +14,7 @@ from assay.execution.gather import KEY_FIELDS, Gathered
 from assay.execution.heat_maps import heat_map_rows
 from assay.execution.outlines import outline_rows
 from assay.execution.pictures import Gallery
-from assay.execution.preview import distinct_environments
+from assay.execution.preview import distinct_environments, headed
 from assay.shifts.neutral import NEUTRAL, Tests
 from assay.shifts.population import Population
 from assay.store.files import Row
@@ -34,7 +34,8 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     masks = spec.task == "segmentation"
     gallery = Gallery(gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks)
     environments = distinct_environments(spec.points, population, spec.first_seed)
-    rows = [gallery.sheet(environment, name) for name, _, environment in environments]
+    heads = headed(environments, spec.points)
+    rows = [gallery.sheet(found, name, head) for (name, _, found), head in zip(environments, heads, strict=True)]
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
     looked, changes = Looked.at(spec, population), confounders(spec.points)

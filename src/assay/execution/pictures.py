@@ -41,8 +41,10 @@ class Gallery:
     folds: int = 1
     masks: bool = False
 
-    def sheet(self, environment: Environment, name: str) -> Row:
+    def sheet(self, environment: Environment, name: str, head: str) -> Row:
         """A sheet of one environment: one row of images per class, chosen as the first of each class.
+
+        name: what tables call the environment. head: what a reader does.
 
         Of many classes the most frequent have a row each, and the caption counts the rest (`tally.foremost`).
         """
@@ -56,7 +58,7 @@ class Gallery:
         more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
         counts = ", ".join([*(_counted(rows_of[label], label) for label in named), *more])
         of = f"{in_words(self.target)} " if all(label.isdigit() for label in shown) else ""
-        text = f"{name}: rows are {of}{', then '.join(shown)}. {len(environment)} images ({counts})."
+        text = f"{head}: rows are {of}{', then '.join(shown)}. {len(environment)} images ({counts})."
         text += "".join(_bearing(environment, dict(zip(shown, chosen, strict=True))))
         text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
         text += " White: the outline of the mask." if drawn is _with_masks else ""

@@ -60,7 +60,7 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = headed(environments, spec.points)
-    pictures = [gallery.sheet(found[-1], head) for found, head in zip(environments, heads, strict=True)]
+    pictures = [gallery.sheet(found[-1], head, head) for found, head in zip(environments, heads, strict=True)]
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
