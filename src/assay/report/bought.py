@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, decisive, is_overall, some_levels
-from assay.report.doses import changes_in, clean_environment, lowered
+from assay.report.doses import changes_in, lowered
+from assay.report.dosing import clean_environment
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, strips
 from assay.report.marks import Mark, Panel, Plot, Reference

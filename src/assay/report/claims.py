@@ -51,7 +51,9 @@ def _size(row: Row) -> tuple[float, float]:
 
 
 def with_levels(some: int, of: int, axis: str) -> str:
-    """` with every loss`, ` with 4 of 5 recipes`; nothing where there is but one."""
+    """` with every loss`, ` with 4 of 5 recipes, whose intervals lie apart`; nothing where there is but one."""
     if of <= 1:
         return ""
-    return f" with every {in_words(axis) or 'recipe'}" if some == of else f" with {some} of {of} recipes"
+    if some == of:
+        return f" with every {in_words(axis) or 'recipe'}"
+    return f" with {some} of {of} recipes, whose intervals lie apart"

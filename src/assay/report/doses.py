@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from assay.report.axes import limits
 from assay.report.choosing import decisive, is_overall, some_levels
+from assay.report.dosing import clean_environment, where_borne
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
@@ -51,7 +50,8 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     drawn = replace(plot, panels=panels, scaled=True, limits=(low, high), position_name="p in training")
     said = f"Dashed, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
-    note = [f"At {held_words(held)}." if held else "", "Bands: 95 % intervals; dots: seeds.", said, cut]
+    borne = where_borne(evidence, environment)
+    note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95 % intervals; dots: seeds.", said, cut]
     title = _title(evidence, environment)
     return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
 
@@ -72,36 +72,6 @@ def _by_confounder(evidence: Evidence, rows: Sequence[Row]) -> list[tuple[str, l
 def dose_of(evidence: Evidence) -> Callable[[Row], str]:
     """A row -> the dose that its recipe was trained at."""
     return lambda row: coordinates(row).get(evidence.outline.dosed, "0")
-
-
-def clean_environment(evidence: Evidence) -> str:
-    """The environment in which the fewest recipes meet a confounder, and none of those trained at p = 0; or empty.
-
-    A factor that is tied in training at p = 0 too is no confounder of the doses.
-    """
-    points: Any = json.loads(evidence.tables.facts.get("spec", "") or "{}").get("points", [])
-    dosed = evidence.outline.dosed
-    start = [point["train"].get("association", {}) for point in points if point["coordinates"].get(dosed) == "0"]
-    tied = {factor for ties in start for factor, tie in ties.items() if _ties(tie)}
-    marked: dict[str, list[str]] = {}
-    for point in points:
-        for name, test in point["tests"].items():
-            shares = [one.get("share", 0.5) for one in test.get("interventions", {}).values()]
-            ties = [tie for factor, tie in test.get("association", {}).items() if factor not in tied]
-            found = marked.setdefault(name, [])
-            met = any(map(_marks_rows, shares)) or any(map(_ties, ties))
-            found += [str(point["coordinates"].get(dosed))] if met else []
-    clean = [name for name, doses in marked.items() if "0" not in doses]
-    return min(clean, key=lambda name: len(marked[name]), default="")
-
-
-def _marks_rows(share: float | Mapping[str, float]) -> bool:
-    return any(share.values()) if isinstance(share, Mapping) else share > 0
-
-
-def _ties(tie: Mapping[str, Any]) -> bool:
-    """Whether an association puts a factor's high level on any row because of its class."""
-    return any(tie["share"].values()) if tie.get("share") else tie["strength"] != 0
 
 
 def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence[str]) -> list[Reference]:

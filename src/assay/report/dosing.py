@@ -1,0 +1,83 @@
+"""On which images a dosed confounder lies, in training and in each environment, as the spec says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from assay.report.evidence import Evidence
+
+
+def clean_environment(evidence: Evidence) -> str:
+    """The environment in which the fewest recipes meet a confounder, and none of those trained at p = 0; or empty.
+
+    A factor that is tied in training at p = 0 too is no confounder of the doses.
+    """
+    points = _points(evidence)
+    dosed = evidence.outline.dosed
+    start = [point["train"].get("association", {}) for point in points if point["coordinates"].get(dosed) == "0"]
+    tied = {factor for ties in start for factor, tie in ties.items() if _ties(tie)}
+    marked: dict[str, list[str]] = {}
+    for point in points:
+        for name, test in point["tests"].items():
+            shares = [one.get("share", 0.5) for one in test.get("interventions", {}).values()]
+            ties = [tie for factor, tie in test.get("association", {}).items() if factor not in tied]
+            found = marked.setdefault(name, [])
+            met = any(map(_marks_rows, shares)) or any(map(_ties, ties))
+            found += [str(point["coordinates"].get(dosed))] if met else []
+    clean = [name for name, doses in marked.items() if "0" not in doses]
+    return min(clean, key=lambda name: len(marked[name]), default="")
+
+
+def _marks_rows(share: float | Mapping[str, float]) -> bool:
+    return any(share.values()) if isinstance(share, Mapping) else share > 0
+
+
+def _ties(tie: Mapping[str, Any]) -> bool:
+    """Whether an association puts a factor's high level on any row because of its class."""
+    return any(tie["share"].values()) if tie.get("share") else tie["strength"] != 0
+
+
+def where_borne(evidence: Evidence, environment: str) -> str:
+    """`p: the share of the images of present that bear the confounder in training. In reversed it is on no image of
+    present and every other one.`; empty where no confounder is a marking, or markings lie on other classes each.
+
+    What all images bear alike, as the noise of every scan, is no confounder where there is another.
+    """
+    dosed, points = evidence.outline.dosed, _points(evidence)
+    most = max((float(point["coordinates"].get(dosed, 0)) for point in points), default=0.0)
+    trained, tested = set[tuple[float, float]](), set[tuple[float, float]]()
+    for point in points:
+        if float(point["coordinates"].get(dosed, 0)) == most:
+            trained |= _shares(point["train"])
+            tested |= _shares(point["tests"].get(environment, {}))
+    trained, tested = (shares - {(1.0, 1.0)} or shares for shares in (trained, tested))
+    target = next((row["target"] for row in evidence.tables.environments if row["target"]), "")
+    if not most or len(trained) != 1 or not target:
+        return ""
+    of = {(True, False): f"the images of {target}", (False, True): "the other images", (True, True): "the images"}
+    positive, negative = next(iter(trained))
+    told = f"{dosed}: the share of {of[positive > 0, negative > 0]} that bear the confounder in training."
+    where = {
+        (1.0, 0.0): f"every image of {target} and no other",
+        (0.0, 1.0): f"no image of {target} and every other one",
+        (1.0, 1.0): "every image",
+        (0.0, 0.0): "no image",
+    }
+    lies = where.get(next(iter(tested)), "") if len(tested) == 1 else ""
+    return f"{told} In {environment} it is on {lies}." if lies else told
+
+
+def _points(evidence: Evidence) -> list[Any]:
+    return json.loads(evidence.tables.facts.get("spec", "") or "{}").get("points", [])
+
+
+def _shares(environment: Mapping[str, Any]) -> set[tuple[float, float]]:
+    """Which share of the last class, and of the others, bears each marking of an environment."""
+    shares = [one.get("share", 0.5) for one in environment.get("interventions", {}).values()]
+    return {
+        (float(share["positive"]), float(share["negative"])) if isinstance(share, Mapping) else (float(share),) * 2
+        for share in shares
+        if not isinstance(share, Mapping) or {"positive", "negative"} == share.keys()
+    }

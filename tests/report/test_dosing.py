@@ -1,0 +1,76 @@
+"""On which images a dosed confounder lies, in words."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from assay.report.dosing import clean_environment, where_borne
+from assay.report.evidence import Evidence
+
+Shares = dict[str, Any]
+
+
+def on(positive: float, negative: float) -> dict[str, float]:
+    return {"positive": positive, "negative": negative}
+
+
+def evidence(train: Shares, **tests: Shares) -> Evidence:
+    """Of a study at p = 0 and 1; shares of interventions at p = 1."""
+
+    def bearing(shares: Shares) -> dict[str, Any]:
+        return {"interventions": {name: {"component": name, "share": share} for name, share in shares.items()}}
+
+    points = [
+        {"coordinates": {"p": "0"}, "train": bearing({}), "tests": {name: bearing({}) for name in tests}},
+        {
+            "coordinates": {"p": "1"},
+            "train": bearing(train),
+            "tests": {name: bearing(shares) for name, shares in tests.items()},
+        },
+    ]
+    facts, environments = {"spec": json.dumps({"points": points})}, [{"target": ""}, {"target": "present"}]
+    made = SimpleNamespace(
+        outline=SimpleNamespace(dosed="p"), tables=SimpleNamespace(facts=facts, environments=environments)
+    )
+    return cast(Evidence, made)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        (
+            {"tag": on(1, 0)},
+            {"tag": on(0, 1)},
+            "p: the share of the images of present that bear the confounder in training. In reversed it is on no image "
+            "of present and every other one.",
+        ),
+        (
+            {"noise": 1.0, "tag": on(1, 0)},
+            {"noise": 1.0, "tag": on(1, 0)},
+            "p: the share of the images of present that bear the confounder in training. In reversed it is on every "
+            "image of present and no other.",
+        ),
+        (
+            {"tag": on(0, 1)},
+            {"tag": on(0.5, 0.5)},
+            "p: the share of the other images that bear the confounder in training.",
+        ),
+        (
+            {"tag": 1.0},
+            {},
+            "p: the share of the images that bear the confounder in training.",
+        ),
+        ({}, {}, ""),
+        ({"tag": on(1, 0), "hair": on(0, 1)}, {}, ""),
+    ],
+)  # fmt: skip
+def test_where_a_marking_lies_is_said_as_the_spec_has_it(train: Shares, test: Shares, said: str) -> None:
+    assert where_borne(evidence(train, reversed=test), "reversed") == said
+
+
+def test_the_clean_environment_is_the_one_without_the_marking() -> None:
+    assert clean_environment(evidence({"tag": on(1, 0)}, same={"tag": on(1, 0)}, clean={})) == "clean"
