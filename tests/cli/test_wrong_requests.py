@@ -36,7 +36,8 @@ def test_a_run_is_looked_for_among_those_that_there_are(ask: Asking, run_copy: P
 def test_a_run_that_never_finished_has_no_tables(ask: Asking, run_copy: Path) -> None:
     (run_copy / "tables" / "contrasts.parquet").unlink()
     answer = ask("results", "small")
-    assert (answer.code, answer.err) == (2, "runs/small holds no table 'contrasts': run the study first\n")
+    said = "runs/small holds no table 'contrasts': run the study, which trains only what is missing\n"
+    assert (answer.code, answer.err) == (2, said)
 
 
 @pytest.mark.parametrize("command", ["run", "preview"])

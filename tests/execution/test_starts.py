@@ -75,3 +75,19 @@ def test_a_layer_that_no_network_has_is_refused_with_the_nearest(tmp_path: Path)
         run_tiny(tmp_path, recipe=losses, contrasts=[{**stated, "layer": "trunk.blok1"}], probes=["decodability"])
     assert "contrasts[0].layer: unknown layer 'trunk.blok1': did you mean 'trunk.block1'?" in str(refused.value)
     assert not list(tmp_path.glob("*/trials"))
+
+
+def test_an_explainer_that_can_explain_no_network_is_told_before_training(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"explainers": ["gradient", "attention-rollout"], "images": 8}
+    with pytest.raises(SpecError) as refused:
+        plan_tiny(tmp_path, recipe=recipe(), probes=["performance", {"attribution": asked}])
+    assert str(refused.value).startswith("probes[1].attribution.explainers: attention-rollout: attention is rolled out")
+    both = recipe(architecture=["small-cnn", VIT])
+    plan_tiny(tmp_path, recipe=both, probes=[{"attribution": asked}])
+    plan_tiny(tmp_path, recipe=recipe(), probes=[{"attribution": {**asked, "explainers": ["gradient", "lrp"]}}])
+
+
+def test_a_queue_longer_than_a_batch_and_than_the_set_is_planned(tmp_path: Path) -> None:
+    own = {"data": "own", "recipe": {"loss": {"moco": {"queue": 5000}}, "epochs": 1, "batch_size": 8}}
+    prepared = plan_tiny(tmp_path, sources={"own": own}, recipe=recipe(initialisation=["random", "own"]))
+    assert prepared.new_sources == 1

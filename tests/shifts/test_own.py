@@ -94,3 +94,12 @@ def test_a_function_of_another_form_is_refused():
     with pytest.raises(SpecError) as empty:
         assay.intervention(nothing)
     assert str(empty.value) == "intervention 'nothing' takes no images: make them its first argument"
+
+
+def test_a_function_without_the_decorator_is_told_what_it_lacks():
+    with pytest.raises(SpecError) as refused:
+        lookup("intervention", "tests.shifts.own:bare")
+    assert str(refused.value) == (
+        "intervention 'tests.shifts.own:bare' is a bare function: write @assay.intervention on the line above it, or "
+        "name a class"
+    )

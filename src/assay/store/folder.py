@@ -182,11 +182,6 @@ class RunFolder:
         """A table as rows. Raises StoreError when there is none of that name, or the study has not been analysed."""
         require_table(name)
         path = self.root / "tables" / f"{name}.parquet"
-        if not path.is_file() and path.parent.is_dir():
-            raise StoreError(
-                f"{self.root} holds no table '{name}', which is newer than its tables: run the study again, which "
-                "trains nothing anew"
-            )
         if not path.is_file():
-            raise StoreError(f"{self.root} holds no table '{name}': run the study first")
+            raise StoreError(f"{self.root} holds no table '{name}': run the study, which trains only what is missing")
         return read_rows(path)
