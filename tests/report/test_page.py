@@ -284,9 +284,7 @@ def test_levels_without_a_value_keep_their_row(tmp_path: Path) -> None:
 def test_a_missing_table_is_named(run: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(run, tmp_path / "broken"))
     (broken / "tables" / "sentences.parquet").unlink()
-    with pytest.raises(
-        StoreError, match=r"holds no table 'sentences': run the study, which trains only"
-    ):
+    with pytest.raises(StoreError, match=r"holds no table 'sentences': run the study, which trains only"):
         write_page(broken)
 
 

@@ -75,9 +75,11 @@ def _points(evidence: Evidence) -> list[Any]:
 
 def _shares(environment: Mapping[str, Any]) -> set[tuple[float, float]]:
     """Which share of the last class, and of the others, bears each marking of an environment."""
-    shares = [one.get("share", 0.5) for one in environment.get("interventions", {}).values()]
+    given: list[float | Mapping[str, float]] = [
+        one.get("share", 0.5) for one in environment.get("interventions", {}).values()
+    ]
     return {
-        (float(share["positive"]), float(share["negative"])) if isinstance(share, Mapping) else (float(share),) * 2
-        for share in shares
-        if not isinstance(share, Mapping) or {"positive", "negative"} == share.keys()
+        (share["positive"], share["negative"]) if isinstance(share, Mapping) else (share, share)
+        for share in given
+        if not isinstance(share, Mapping) or set(share) == {"positive", "negative"}
     }
