@@ -13,7 +13,7 @@ from assay.shifts.drawing import Question, draw_rows
 from assay.shifts.marking import drawn
 from assay.shifts.parts import ROWS_VERSION
 
-EXPECTED = {2: {"drawn": "4c31f2981a78", "chosen": "be0c7bfceab5", "marked": "de4354584c9a"}}
+EXPECTED = {3: {"drawn": "4c31f2981a78", "chosen": "be0c7bfceab5", "marked": "de4354584c9a"}}
 
 
 def digest(*arrays):

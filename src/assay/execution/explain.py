@@ -16,9 +16,9 @@ def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
     """One sentence per reason with the number of new trials that have it, most frequent first.
 
     new, known: canonical training specs. A trial's reason is what differs from the known one with the fewest
-    differences (the first of them, in order).
+    differences (the first of them, in the order of their seeds).
     """
-    flat_known = [flatten(spec) for spec in known]
+    flat_known = sorted(map(flatten, known), key=lambda spec: spec.get("seed", 0))
     return Counter(_reason(flatten(spec), flat_known) for spec in new).most_common()
 
 

@@ -133,7 +133,7 @@ def test_all_bad_rows_of_chexpert_at_once(tmp_path: Path) -> None:
     lines = [line.split("': ", 1)[-1] for line in str(caught.value).splitlines()[1:-1]]
     assert lines == [
         "'Edema' is none of 1, 0, -1 and empty; copy the table again",
-        "'Mal' is no level of the factor; did you mean 'M'?",
+        "'Mal' is no level of the factor; levels: F, M",
         "its patient is not told; say whose image it is",
         "it is no PNG, JPEG, TIFF, DICOM, NIfTI, GIF, BMP or WebP image; export it as PNG",
     ]
