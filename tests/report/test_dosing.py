@@ -45,14 +45,14 @@ def evidence(train: Shares, **tests: Shares) -> Evidence:
         (
             {"tag": on(1, 0)},
             {"tag": on(0, 1)},
-            "p: the share of the images of present that bear the confounder in training. In reversed it is on no image "
-            "of present and every other one.",
+            "p: the share of present images that bear the confounder in training. In reversed it is on no present "
+            "image and every other one.",
         ),
         (
             {"noise": 1.0, "tag": on(1, 0)},
             {"noise": 1.0, "tag": on(1, 0)},
-            "p: the share of the images of present that bear the confounder in training. In reversed it is on every "
-            "image of present and no other.",
+            "p: the share of present images that bear the confounder in training. In reversed it is on every "
+            "present image and no other.",
         ),
         (
             {"tag": on(0, 1)},

@@ -40,8 +40,8 @@ def _ties(tie: Mapping[str, Any]) -> bool:
 
 
 def where_borne(evidence: Evidence, environment: str) -> str:
-    """`p: the share of the images of present that bear the confounder in training. In reversed it is on no image of
-    present and every other one.`; empty where no confounder is a marking, or markings lie on other classes each.
+    """`p: the share of present images that bear the confounder in training. In reversed it is on no
+    present image and every other one.`; empty where no confounder is a marking, or markings lie on other classes each.
 
     What all images bear alike, as the noise of every scan, is no confounder where there is another.
     """
@@ -56,12 +56,12 @@ def where_borne(evidence: Evidence, environment: str) -> str:
     target = next((row["target"] for row in evidence.tables.environments if row["target"]), "")
     if not most or len(trained) != 1 or not target:
         return ""
-    of = {(True, False): f"the images of {target}", (False, True): "the other images", (True, True): "the images"}
+    of = {(True, False): f"{target} images", (False, True): "the other images", (True, True): "the images"}
     positive, negative = next(iter(trained))
     told = f"{dosed}: the share of {of[positive > 0, negative > 0]} that bear the confounder in training."
     where = {
-        (1.0, 0.0): f"every image of {target} and no other",
-        (0.0, 1.0): f"no image of {target} and every other one",
+        (1.0, 0.0): f"every {target} image and no other",
+        (0.0, 1.0): f"no {target} image and every other one",
         (1.0, 1.0): "every image",
         (0.0, 0.0): "no image",
     }
