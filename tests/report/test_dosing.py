@@ -18,7 +18,7 @@ def on(positive: float, negative: float) -> dict[str, float]:
     return {"positive": positive, "negative": negative}
 
 
-def evidence(train: Shares, **tests: Shares) -> Evidence:
+def evidence(train: Shares, target: str = "present", **tests: Shares) -> Evidence:
     """Of a study at p = 0 and 1; shares of interventions at p = 1."""
 
     def bearing(shares: Shares) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def evidence(train: Shares, **tests: Shares) -> Evidence:
             "tests": {name: bearing(shares) for name, shares in tests.items()},
         },
     ]
-    facts, environments = {"spec": json.dumps({"points": points})}, [{"target": ""}, {"target": "present"}]
+    facts, environments = {"spec": json.dumps({"points": points})}, [{"target": ""}, {"target": target}]
     made = SimpleNamespace(
         outline=SimpleNamespace(dosed="p"), tables=SimpleNamespace(facts=facts, environments=environments)
     )
@@ -70,6 +70,14 @@ def evidence(train: Shares, **tests: Shares) -> Evidence:
 )  # fmt: skip
 def test_where_a_marking_lies_is_said_as_the_spec_has_it(train: Shares, test: Shares, said: str) -> None:
     assert where_borne(evidence(train, reversed=test), "reversed") == said
+
+
+def test_a_class_that_no_table_names_is_the_positive_one() -> None:
+    """Environments name it where a factor is tied to it."""
+    assert where_borne(evidence({"tag": on(1, 0)}, "", reversed={"tag": on(0, 1)}), "reversed") == (
+        "p: the share of positive images that bear the confounder in training. In reversed it is on no positive image "
+        "and every other one."
+    )
 
 
 def test_the_clean_environment_is_the_one_without_the_marking() -> None:

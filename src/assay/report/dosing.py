@@ -53,8 +53,8 @@ def where_borne(evidence: Evidence, environment: str) -> str:
             trained |= _shares(point["train"])
             tested |= _shares(point["tests"].get(environment, {}))
     trained, tested = (shares - {(1.0, 1.0)} or shares for shares in (trained, tested))
-    target = next((row["target"] for row in evidence.tables.environments if row["target"]), "")
-    if not most or len(trained) != 1 or not target:
+    target = next((row["target"] for row in evidence.tables.environments if row["target"]), "positive")
+    if not most or len(trained) != 1:
         return ""
     of = {(True, False): f"{target} images", (False, True): "the other images", (True, True): "the images"}
     positive, negative = next(iter(trained))
