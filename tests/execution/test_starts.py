@@ -84,7 +84,11 @@ def test_an_explainer_that_can_explain_no_network_is_told_before_training(tmp_pa
     assert str(refused.value).startswith("probes[1].attribution.explainers: attention-rollout: attention is rolled out")
     both = recipe(architecture=["small-cnn", VIT])
     plan_tiny(tmp_path, recipe=both, probes=[{"attribution": asked}])
-    plan_tiny(tmp_path, recipe=recipe(), probes=[{"attribution": {**asked, "explainers": ["gradient", "lrp"]}}])
+    rules = [{"attribution": {**asked, "explainers": ["gradient", "lrp"]}}]
+    plan_tiny(tmp_path, recipe=recipe(), probes=rules)
+    plan_tiny(tmp_path, recipe=recipe(loss=["cross-entropy", "grade-regression"]), probes=rules)  # one head has rules
+    with pytest.raises(SpecError, match="lrp: LRP has rules for"):
+        plan_tiny(tmp_path, recipe=recipe(loss="grade-regression"), probes=rules)
 
 
 def test_a_queue_longer_than_a_batch_and_than_the_set_is_planned(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from assay.store.files import Row
 
 _VALIDATION = "validation"
 _AT_ONCE = 256
+"""Images that are read and hashed together."""
 OF_LAYERS = ("decodability", "representation")
 """Probes that look at layers alone."""
 

@@ -84,8 +84,12 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     probes = [(n, probe) for n, probe in asked if isinstance(probe, Attribution)]
     if not probes or spec.task == "segmentation":
         return
-    of_architecture = {canonical_json(trial.training.recipe.architecture.canonical()): trial for trial in plan.trials}
-    subjects = [_subject(trial.training, inputs) for trial in of_architecture.values()]
+    trainings: dict[str, TrainingSpec] = {}
+    for trial in plan.trials:
+        recipe = trial.training.recipe
+        network = [recipe.architecture.canonical(), recipe.loss.canonical()]  # a loss may bring a head of its own
+        trainings.setdefault(canonical_json(network), trial.training)
+    subjects = [_subject(training, inputs) for training in trainings.values()]
     for number, probe in probes:
         for method in probe.methods:
             refused = [method.explainer.refusal(subject) for subject in subjects]
