@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.data.dataset import Batch
-from assay.recipes.collapse import LossBeside, collapse_reason, distance_variation, effective_rank, only_slow
+from assay.recipes.collapse import (
+    LossBeside,
+    collapse_reason,
+    distance_variation,
+    effective_rank,
+    only_slow,
+    tells_classes,
+    tells_images,
+)
+from assay.recipes.losses.self_supervised import TwoViews
 from assay.recipes.models import ArchitectureContext, Classifier, InputScaling, initialise_by_name
 from assay.recipes.network import Outputs
 from assay.recipes.objective import LossContext, Objective, Progress
@@ -102,9 +111,16 @@ CLASSES = torch.arange(200) % 2
 def test_a_stuck_loss_is_only_slow_where_features_tell_the_classes_and_have_not_shrunk(width, yardstick, slow):
     before = 5 + normal(200, 8)
     after = 5 + width * normal(200, 8, seed=1)
-    assert only_slow(after, before, yardstick, CLASSES) is slow
-    reason = collapse_reason(after, normal(200, 2), STUCK, lambda: only_slow(after, before, yardstick, CLASSES))
+    tells = tells_classes(yardstick, CLASSES)
+    assert only_slow(after, before, tells=tells) is slow
+    reason = collapse_reason(after, normal(200, 2), STUCK, lambda: only_slow(after, before, tells=tells))
     assert (reason is None) is slow
+
+
+def test_a_loss_that_rounding_alone_parts_from_a_constant_s_tells_no_image_from_another():
+    assert not tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.84421, 4.8442)])
+    assert tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.8405, 4.8442)])
+    assert not tells_images([])
 
 
 def test_only_a_stuck_loss_is_excused_by_being_slow():
@@ -151,9 +167,41 @@ def test_a_training_that_has_hardly_begun_is_not_called_collapsed(tmp_path, loss
     fitted = fit(chosen, *rows, classes=2, seed=0, folder=tmp_path / "slow")
     assert fitted.collapsed is None
     assert fitted.yardstick < 0.9 * math.log(2)
-    monkeypatch.setattr("assay.recipes.finish.only_slow", lambda *_: False)
+    monkeypatch.setattr("assay.recipes.finish.only_slow", lambda *_, **__: False)
     asked = fit(chosen, *rows, classes=2, seed=0, folder=tmp_path / "asked")
     assert str(asked.collapsed).startswith("no better than a constant in training")
+
+
+@pytest.mark.parametrize("loss", ["nt-xent", "moco", "byol", "dino", "swav"])
+def test_a_training_without_labels_that_has_hardly_begun_has_not_collapsed(tmp_path, loss, monkeypatch):
+    """Labels have no say: what the classes are cannot be told from these features by any head."""
+    chosen = recipe(loss, optimiser=part("optimiser", "adamw", lr=1e-6), epochs=1, batch_size=32, augmentation=())
+    training, validation = squares(96), squares(40, seed=1)
+    shuffled = replace(validation, table=replace(validation.table, target=np.arange(40) % 2))
+    fitted = fit(chosen, training, shuffled, classes=2, seed=0, folder=tmp_path / "slow")
+    assert fitted.collapsed is None
+    monkeypatch.setattr("assay.recipes.finish.only_slow", lambda *_, **__: False)
+    asked = fit(chosen, training, shuffled, classes=2, seed=0, folder=tmp_path / "asked")
+    assert str(asked.collapsed).startswith("no better than a constant in training")
+
+
+class DeadProjection(TwoViews):
+    """Finds the second view of each image among all, by a projection that says the same of all."""
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__(nn.Linear(context.width, 4).requires_grad_(False))
+        nn.init.zeros_(self.projection.weight)
+
+    def compared(self, one: Tensor, other: Tensor, batch: Batch) -> Tensor:
+        return functional.cross_entropy(one @ other.T, torch.arange(len(one)))
+
+
+def test_a_training_without_labels_whose_projection_is_dead_is_called_collapsed(tmp_path):
+    """The features vary as they did before: nothing has moved them."""
+    loss = "tests.recipes.test_collapse:DeadProjection"
+    chosen = recipe(loss, epochs=1, batch_size=32, augmentation=())
+    fitted = fit(chosen, squares(96), squares(40, seed=1), classes=2, seed=0, folder=tmp_path)
+    assert str(fitted.collapsed).startswith("no better than a constant in training: the loss stands at 3.4657")
 
 
 def test_a_triplet_loss_at_ln_2_is_called_collapsed(tmp_path):

@@ -17,6 +17,7 @@ ONE_POINT = 1e-3  # spread of the embedding about its mean, as a share of the me
 RANK_ONE = 1.01  # effective rank
 EQUAL_DISTANCES = 5e-3  # coefficient of variation of the pairwise distances
 NO_BETTER = 0.01  # distance of a loss from a constant's, as a share of that: each batch's, and the yardstick's
+SAME = 1e-5  # distance of a loss from a constant's, as a share of that, which rounding explains
 SHRUNK = 0.1  # spread of the embedding, as a share of what it was before training
 _PAIRED = 512  # images whose pairwise distances are looked at
 
@@ -59,18 +60,29 @@ def collapse_reason(
     return None if stuck is not None and slow() else stuck
 
 
-def only_slow(
-    features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], yardstick: float, targets: Int[Tensor, "n"]
-) -> bool:
+def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
     """Whether a training whose loss stands at a constant's is on its way, and has not collapsed.
 
-    A head refitted on its features must tell the classes of the validation images better than their shares do, and the
-    embedding must not have shrunk: standardised by a head, what is left of a collapsed one may tell them as well.
-    before: the features of the same images before training. yardstick: the head's log-loss on them, in nats.
+    tells: whether it tells apart what it is to tell apart: with labels `tells_classes`, without them `tells_images`.
+    The embedding must not have shrunk either: standardised by a head, what is left of a collapsed one may tell the
+    classes as well. before: the features of the same images before training.
+    """
+    return tells and spread_of(features) > SHRUNK * spread_of(before)
+
+
+def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
+    """Whether a head refitted on the features tells validation images' classes better than their shares do.
+
+    yardstick: its log-loss on them, in nats.
     """
     share = torch.bincount(targets).double() / len(targets)
     of_shares = -float(torch.xlogy(share, share).sum())
-    return yardstick < (1 - NO_BETTER) * of_shares and spread_of(features) > SHRUNK * spread_of(before)
+    return yardstick < (1 - NO_BETTER) * of_shares
+
+
+def tells_images(losses: Sequence[LossBeside]) -> bool:
+    """Whether a loss tells images of a batch from their mean at all, however little."""
+    return any(abs(pair.actual - pair.constant) > SAME * pair.constant for pair in losses)
 
 
 def spread_of(features: Float[Tensor, "n d"]) -> float:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from assay.maps import Streamed
 from assay.maps.odds import lesion_logits
-from assay.recipes.collapse import CONSTANT_LOGIT, LossBeside, collapse_reason, only_slow
+from assay.recipes.collapse import (
+    CONSTANT_LOGIT,
+    LossBeside,
+    collapse_reason,
+    only_slow,
+    tells_classes,
+    tells_images,
+)
 from assay.recipes.grading import GradeHead
 from assay.recipes.head import fit_head
 from assay.recipes.mitigations.mitigation import Frozen
@@ -86,7 +93,9 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
         run.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
 
     def slow() -> bool:
-        return only_slow(seen.features, _features_before(run), yardstick, targets)
+        unlabelled = run.objective.unlabelled
+        tells = tells_images(collapsed_by_loss) if unlabelled else tells_classes(yardstick, targets)
+        return only_slow(seen.features, _features_before(run), tells=tells)
 
     return Verdict(
         selected_epoch=selected,
