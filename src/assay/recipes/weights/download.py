@@ -66,8 +66,9 @@ def fetch(
     size: of the file in bytes, when known. progress: told of every chunk; a line in the log at each tenth by default.
     A download that is cut goes on where it stopped, now or at the next call, when the server can do that, else it
     starts again. Two processes that ask at once: the second waits and takes what the first has fetched.
-    Raises WeightsError: no connection (within 2 seconds, saying what to fetch by hand and where to put it), an answer
-    that is not the file, a server that stalls, another size or checksum (nothing is kept then); StoreError: full disk.
+    Raises WeightsError: no connection (within 2 seconds), an answer that is not the file, a server that stalls (each
+    says where to put a file that was fetched by hand), another size or checksum (nothing is kept then); StoreError:
+    full disk.
     """
     path = cached_path(url, sha256, folder)
     with holding(path.with_name(f"{path.name}.lock"), remedy=ELSEWHERE):
@@ -77,7 +78,7 @@ def fetch(
         part = path.with_name(f"{path.name}.part")
         if not (part.is_file() and size is not None and part.stat().st_size == size):
             _connect(url, sha256, path)
-            _Transfer(url, part, size, progress or _Log(path.name), stalled).run()
+            _Transfer(url, part, size, progress or _Log(path.name), stalled, _put(path, sha256)).run()
         found = file_hash(part)
         if found != sha256:
             part.unlink()
@@ -130,9 +131,13 @@ def _connect(url: str, sha256: str, path: Path) -> None:
         )
     if not reachable(url):
         raise WeightsError(
-            f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and put it at {path} "
-            f"(SHA-256 {sha256}); or give its path with initialisation: {{file: {{path: ...}}}}"
+            f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and {_put(path, sha256)}"
         )
+
+
+def _put(path: Path, sha256: str) -> str:
+    """What to do with a file that was fetched by hand."""
+    return f"put it at {path} (SHA-256 {sha256}); or give its path with initialisation: {{file: {{path: ...}}}}"
 
 
 def _is_address(url: str) -> bool:
@@ -145,13 +150,14 @@ def _is_address(url: str) -> bool:
 
 @dataclass
 class _Transfer:
-    """One download into a part file, in as many requests as it takes."""
+    """One download into a part file, in as many requests as it takes. put: what to do with a file fetched by hand."""
 
     url: str
     part: Path
     size: int | None
     progress: Progress
     stalled: float
+    put: str
 
     def run(self) -> None:
         """Until the server has sent all, or five requests in a row have brought nothing new."""
@@ -211,7 +217,7 @@ class _Transfer:
     def _give_up(self, cause: str) -> None:
         here = self._here()
         kept = f" {here:,} bytes are kept, and the same command goes on from there." if here else ""
-        raise WeightsError(f"download of {self.url} stopped: {cause}.{kept}")
+        raise WeightsError(f"download of {self.url} stopped: {cause}.{kept} Or fetch it by hand and {self.put}")
 
 
 def _range_start(answer: http.client.HTTPResponse) -> int:
