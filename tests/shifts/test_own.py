@@ -80,6 +80,24 @@ def test_what_makes_nan_of_some_brightness_is_refused_before_it_is_used():
         rooted().check((1, 8, 8))
 
 
+def test_what_gives_another_scale_back_is_refused_and_what_goes_a_little_beyond_is_cut():
+    @assay.intervention
+    def bytes_of(images):
+        return images * 255
+
+    @assay.intervention
+    def brighter(images):
+        return images + 0.5
+
+    with pytest.raises(SpecError) as refused:
+        bytes_of().check((1, 8, 8))
+    assert str(refused.value) == (
+        "intervention 'bytes_of' made pixels from 0 to 255 of pixels from 0 to 1: return them on the same scale "
+        "(what lies a little beyond 0 and 1 is cut)"
+    )
+    brighter().check((1, 8, 8))
+
+
 def test_a_function_of_another_form_is_refused():
     def all_sorts(images, *rest): ...
 

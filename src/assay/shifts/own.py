@@ -18,6 +18,8 @@ from assay.shifts.intervention import Draws, Parameters
 Function = Callable[..., Any]
 Maker = Callable[..., "OwnIntervention"]
 
+_BEYOND = 1.0  # how far from 0..1 a strong change may go: further off, its scale is another, such as 0..255
+
 
 @dataclass(frozen=True)
 class OwnIntervention:
@@ -29,8 +31,8 @@ class OwnIntervention:
     local: bool
 
     def check(self, shape: tuple[int, int, int]) -> None:
-        """Raises SpecError when the function does not give images back, tried on a grey one of this shape and on one
-        that goes from black to white.
+        """Raises SpecError when the function does not give images back, on the scale of images, tried on a grey one of
+        this shape and on one that goes from black to white.
         """
         channels, height, width = shape
         ramp = torch.linspace(0, 1, height * width).reshape(1, 1, height, width).expand(1, channels, height, width)
@@ -46,6 +48,12 @@ class OwnIntervention:
         if not bool(made.isfinite().all()):
             raise SpecError(
                 f"intervention '{self.function.__name__}' made NaN or infinity of pixels from 0 to 1: return numbers"
+            )
+        lowest, highest = float(made.min()), float(made.max())
+        if lowest < -_BEYOND or highest > 1 + _BEYOND:
+            raise SpecError(
+                f"intervention '{self.function.__name__}' made pixels from {lowest:.4g} to {highest:.4g} of pixels "
+                "from 0 to 1: return them on the same scale (what lies a little beyond 0 and 1 is cut)"
             )
 
     def draw(self, draws: Draws, shape: tuple[int, int, int]) -> dict[str, Tensor]:
