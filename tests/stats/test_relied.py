@@ -40,6 +40,24 @@ def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
     assert "100 of 300 recipes relied most on margin" in said
 
 
+@pytest.mark.parametrize(
+    ("recipes", "words"),
+    [
+        (1, "Which of these arcface 0 relied on most could not be told (flip rate: f5 .55 [.15, .95], f4 .54 [.14, .94], "
+            "f3 .53 [.13, .93] and 3 lower)."),
+        (2, "With arcface 0 and arcface 1, which of 6 inputs was relied on most could not be told."),
+    ],
+)  # fmt: skip
+def test_of_many_factors_that_cannot_be_told_apart_some_are_named(recipes: int, words: str) -> None:
+    rows = [
+        estimate(f"arcface {of}", "flip-rate", 0.5 + i / 100, 0.4, factor=f"f{i}")
+        for of in range(recipes)
+        for i in range(6)
+    ]
+    (said,) = relied(rows, None)
+    assert said.text == words
+
+
 def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> None:
     """The index of mass is the greatest of the phantom's factors, the tag's effect the greatest of all."""
     rows = [

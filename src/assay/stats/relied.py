@@ -27,6 +27,8 @@ RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
 MOST_CLAUSES = 3
 """Where recipes come out in more ways than this, those of which nothing can be told are told together."""
+MOST_NAMED = 4
+"""Of more factors that cannot be told apart, the first are named and the others counted."""
 UNSURE = "not converged"
 """What a probe says in `reason` of a value that more samples might move."""
 
@@ -158,6 +160,8 @@ def most(recipe: str, rows: Sequence[Row]) -> str:
         return _alone(outcome, recipe, called, "".join(map(value_of, of.values())))
     if outcome.kind == "unclear":
         values = [f"{in_words(factor)} {value_of(row)}" for factor, row in of.items() if factor in outcome.factors]
+        if len(values) > MOST_NAMED:
+            values = [*values[: MOST_NAMED - 1], f"{len(values) - MOST_NAMED + 1} lower"]
         return f"which of these {recipe} relied on most could not be told ({called}: {listed(values)})"
     if outcome.kind == "doubtful":
         factors = _named(outcome.factors)
@@ -179,7 +183,8 @@ def _together(outcome: Outcome, recipes: Recipes, who: str) -> str:
     if outcome.kind == "undefined":
         return f"with {who}, what was relied on most could not be told: {called} is undefined"
     if outcome.kind == "unclear":
-        return f"with {who}, which of {which} was relied on most could not be told"
+        some = which if len(outcome.factors) <= MOST_NAMED else f"{len(outcome.factors)} inputs"
+        return f"with {who}, which of {some} was relied on most could not be told"
     return _said(outcome, who, called, spread(known))
 
 
