@@ -43,8 +43,8 @@ def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
 @pytest.mark.parametrize(
     ("recipes", "words"),
     [
-        (1, "Which of these arcface 0 relied on most could not be told (flip rate: f5 .55 [.15, .95], f4 .54 [.14, .94], "
-            "f3 .53 [.13, .93] and 3 lower)."),
+        (1, "Which of these arcface 0 relied on most could not be told "
+            "(flip rate: f5 .55 [.15, .95], f4 .54 [.14, .94], f3 .53 [.13, .93] and 3 lower)."),
         (2, "With arcface 0 and arcface 1, which of 6 inputs was relied on most could not be told."),
     ],
 )  # fmt: skip
