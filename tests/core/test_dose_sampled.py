@@ -83,6 +83,19 @@ def test_a_phantom_is_trained_once_at_0_whatever_is_balanced_and_apart_on_one_si
     assert len({tag, one_sided, *named[1::2]}) == 2 + 4
 
 
+def test_a_factor_on_both_classes_in_training_is_refused_beside_what_can_be_on_both():
+    with pytest.raises(SpecError) as refused:
+        study({"confounder": ["tag", "sex"], "p": [0, 0.5, 1], "on": "both"})
+    assert "trained on both classes, 'sex' is tied to neither, and the same at every p" in str(refused.value)
+    assert "leave 'sex' out of this dose, or put it on one class" in str(refused.value)
+    study({"confounder": ["tag", "low-pass"], "p": [0, 0.5, 1], "on": "both"})
+
+
+def test_a_key_that_yaml_read_as_true_is_told_as_such():
+    with pytest.raises(SpecError, match=r"YAML 1\.1 reads the key `on` as true: write 'on' in quotes"):
+        study({"confounder": "tag", "p": [0, 1], True: "both"})
+
+
 def test_files_are_trained_for_every_factor_at_0(files: dict[str, Any]):
     assert len(set(ids(study({"confounder": ["tag", "low-pass", "sex", "view"], "p": 0}, data=files)))) == 3
 

@@ -151,3 +151,11 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path, monkeypatch: py
             parse_study({**whole, "recipe": recipe, **parse_yaml(body, "spec.md")[0]})
         else:
             exec(body, {})  # the lines that a user copies
+
+
+def test_studies_of_one_question_start_from_the_same_sources() -> None:
+    main, *others = (
+        parse_study(name).sources for name in ("source-matters", "source-matters-amount", "source-matters-rate")
+    )
+    for sources in others:
+        assert sources == {name: main[name] for name in sources}

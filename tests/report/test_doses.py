@@ -15,7 +15,7 @@ from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
 from assay.report.curves import draw_curves
-from assay.report.doses import lowered
+from assay.report.doses import interactions, lowered
 from assay.report.figures import FULL, NARROW, chance
 from assay.report.marks import Mark, Panel, Plot
 from assay.report.outline import outline
@@ -48,6 +48,7 @@ def test_the_first_screen_shows_the_environment_compared(page: str) -> None:
     first = page[page.index('<div class="pair">') : page.index("<nav")]
     assert 'id="figure-first-dose-reversed"' in first
     assert "The doses lower AUROC in reversed in 3 of 6 cases" in first
+    assert "Cases are counted by the 95 % interval of each mean change, taken alone." in first
 
 
 def test_titles_of_all_figures_of_the_doses_go_by_the_interval_of_the_change(page: str) -> None:
@@ -82,6 +83,19 @@ def test_interactions_stand_in_words_with_both_p(page: str) -> None:
         ".400",
     ):
         assert words in table
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [("auroc", "a keeps more, or loses less, than b"), ("calibration-error", "a rises more, or falls less, than b"),
+     ("flip-rate", "a rises more, or falls less, than b")],
+)  # fmt: skip
+def test_only_what_is_better_when_higher_is_kept_or_lost(run: Path, measure: str, words: str) -> None:
+    tables = read_tables(run)
+    row = {**tables.contrasts[0], "at": "dose-response", "conclusion": "higher", "measure": measure, "a": "a", "b": "b"}
+    sheet = interactions(replace(tables, contrasts=[row]))
+    assert sheet is not None
+    assert words in sheet.lines[0].cells[1].text
 
 
 def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str) -> None:

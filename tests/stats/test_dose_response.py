@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from assay.stats.compare import Contrast, Scales, contrast, decide
-from assay.stats.dose_response import Dose, interaction, on_both_scales, outcome, outcome_weights
+from assay.stats.compare import Contrast, Scales, SeedValues, contrast, decide
+from assay.stats.dose_response import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel, evaluate, probit
 
@@ -134,6 +134,16 @@ def test_an_undefined_scale_leaves_it_undefined():
     found = on_both_scales(made(0.1, 0.01), lost)
     assert (math.isnan(found.p), found.reason) == (True, "on the probit scale: nothing varied")
     assert decide([found])[0].conclusion == "undefined"
+
+
+def test_models_of_all_doses_meet_the_same_samples_and_err_together():
+    """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
+    seeds = np.arange(4)
+    none, half = (SeedValues(np.full(4, rate), seeds, np.full(4, error)) for rate, error in ((0.0, 0.0), (0.5, 0.05)))
+    flipping = interaction_seeds([none, half, half, half], [none, none, none, none], bounded=False)
+    single = interaction_seeds([none, half], [none, none], bounded=False)
+    assert flipping.standard_error == pytest.approx(single.standard_error)
+    assert flipping.standard_error > 0
 
 
 def test_seeds_that_one_dose_lacks_are_left_out():

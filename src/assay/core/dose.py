@@ -29,9 +29,10 @@ from assay.core.surface import as_number, section
 KEYS = ("confounder", "p", "on")
 SIDES: Mapping[str, tuple[float, float]] = {"positive": (1, 0), "negative": (0, 1), "both": (1, 1)}
 """Which class bears it -> shares of p that fall to the positive and to the negative class."""
-P_PATH: Keys = ("environments", "train", "dose", "p")
+TRAIN: Keys = ("environments", "train")
+P_PATH: Keys = (*TRAIN, "dose", "p")
 """Where the doses of a study are written."""
-ROWS_PATH: Keys = ("environments", "train", "rows")
+ROWS_PATH: Keys = (*TRAIN, "rows")
 """Where the amounts of training data are."""
 
 
@@ -104,6 +105,10 @@ def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors) ->
         return wrong
     if sampled:
         part, made = "association", association(name, given, shares, own, problems, factors)
+        if made is not None and "share" not in made and side == "both" and keys == TRAIN:
+            what = f"trained on both classes, '{name}' is tied to neither, and the same at every p"
+            problems.add((*at, "on"), side, what, f"leave '{name}' out of this dose, or put it on one class")
+            return wrong
     else:
         part, made, name = "interventions", {"component": given, "share": shares}, name.rpartition(":")[2]
     beside = section(rest.get(part), (*keys, part), problems, _SHORT[part])

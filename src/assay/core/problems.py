@@ -70,6 +70,8 @@ class Problems:
         inside = what or (dotted(holder) or "a study")
         near = nearest(str(keys[-1]), names)
         meant = f": did you mean '{near}'?" if near else ""
+        if keys[-1] == "true" and "on" in names:
+            meant = ": YAML 1.1 reads the key `on` as true: write 'on' in quotes, or give the text itself or its path"
         problem = Problem(
             (*holder, keys[-1]),
             "",

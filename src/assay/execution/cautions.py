@@ -164,7 +164,8 @@ def _marks_none(spec: StudySpec, population: Population) -> Iterator[str]:
             continue
         table = population.training(point.train, spec.first_seed)[0].table
         name, high = factors[point.label]
-        if not bears(table, name, high).any():
+        bearing = bears(table, name, high)
+        if bearing is not None and not bearing.any():
             rows = np.bincount(table.target, minlength=len(table.classes))
             there = listed([f"{n:,} {label}" for label, n in zip(table.classes, rows, strict=True)])
             yield f"the dose p = {p} of '{name}' is on none of the training images ({there}): it is a dose of 0"

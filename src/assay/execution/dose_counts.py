@@ -24,7 +24,7 @@ Borne = tuple[str, tuple[str, ...]]
 
 def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
     """Rows of `schema.DOSE_COUNTS`: of each dose of each confounder and amount of data, whatever else a recipe is; of
-    the first fold.
+    the first fold. None of a confounder that is a number or ordinal (see `bears`).
     """
     axis = dose_axis(spec.points)
     factors = dosed_factors(spec.points, axis) if axis else {}
@@ -64,9 +64,13 @@ def _counted(
 ) -> Iterator[Row]:
     seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
     tables = [population.training(point.train, seed)[0].table for seed in seeds]
+    borne = [bears(table, factor, high) for table in tables]
     for code, name in enumerate(population.classes):
         there = [int(np.sum(table.target == code)) for table in tables]
-        bearing = [int(np.sum(bears(table, factor, high) & (table.target == code))) for table in tables]
+        of = zip(borne, tables, strict=True)
+        bearing = [int(np.sum(rows & (table.target == code))) for rows, table in of if rows is not None]
+        if not bearing:
+            return
         yield {
             "recipe": point.label,
             "coordinates": json.dumps(dict(point.coordinates)),
@@ -79,8 +83,12 @@ def _counted(
         }
 
 
-def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.ndarray, "n"]:
-    """Which rows bear a confounder: marked, or with a high level of the factor; none where it is not in the table."""
+def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.ndarray, "n"] | None:
+    """Which rows bear a confounder: marked, or with a high level of the factor; none where it is not in the table.
+
+    None for a number or an ordinal factor: every row has more or less of it, and none bears it.
+    """
     if factor not in table.columns:
         return np.zeros(len(table), dtype=bool)
-    return tied(table.factor(factor), high).numbers(table.columns[factor]) > 0
+    found = tied(table.factor(factor), high)
+    return found.numbers(table.columns[factor]) > 0 if found.kind == "categorical" else None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.axes import limits
 from assay.report.choosing import ROWS, decisive, is_overall, some_levels
-from assay.report.doses import changes_in, lowered
+from assay.report.doses import COUNTED, changes_in, lowered
 from assay.report.dosing import clean_environment
 from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, strips
@@ -33,9 +33,11 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     axis = f"{name}, then its mean change over the doses"
     plot = Plot(panels, levels, view.styles, axis, panels[-1].limits or (0.0, 1.0))
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
-    note = [f"At {held_words(held)}." if held else "", "Bars: 95 % intervals; dots: seeds.", cut]
+    counted = lowered(name, where, changes)
+    note = [f"At {held_words(held)}." if held else "", "Bars: 95 % intervals; dots: seeds.", COUNTED if counted else "",
+            cut]  # fmt: skip
     rows = [*(row for own in before.values() for row in own), *changes]
-    title = lowered(name, where, changes) or f"{name} without a dose, and what the doses change in {where}"
+    title = counted or f"{name} without a dose, and what the doses change in {where}"
     return strips("bought", title, " ".join(filter(None, note)), plot, _alike(rows), width)
 
 

@@ -14,7 +14,7 @@ from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, coordinates, mapping, numeric, whole
-from assay.report.wording import column_places, held_words, is_performance, measure_name, plural
+from assay.report.wording import column_places, held_words, higher_is_better, is_performance, measure_name, plural
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import CONFOUNDER, amounts, over_doses
 from assay.store import schema
@@ -24,6 +24,10 @@ from assay.store.files import Row
 def responses(evidence: Evidence) -> list[Figure]:
     """One figure for every environment: a panel per confounder, a curve per level of the compared axis."""
     return [made for name in evidence.outline.environments if (made := _response(evidence, name, FULL, "dose"))]
+
+
+COUNTED = "Cases are counted by the 95 % interval of each mean change, taken alone."
+"""Beneath a figure whose title `lowered` makes."""
 
 
 def response(evidence: Evidence, width: float) -> Figure | None:
@@ -51,8 +55,11 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     said = f"Dashed, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     borne = where_borne(evidence, environment)
-    note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95 % intervals; dots: seeds.", said, cut]
-    title = _title(evidence, environment)
+    name = measure_name(view.measure)
+    counted = lowered(name, environment, changes_in(evidence, environment))
+    note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95 % intervals; dots: seeds.",
+            COUNTED if counted else "", said, cut]  # fmt: skip
+    title = counted or f"{name} in {environment} over the doses"
     return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
 
 
@@ -88,12 +95,6 @@ def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence
         for row in found
         if row["recipe"] in recipes and evidence.outline.level(row) in levels
     ]
-
-
-def _title(evidence: Evidence, environment: str) -> str:
-    view = evidence.outline
-    name = measure_name(view.measure)
-    return lowered(name, environment, changes_in(evidence, environment)) or f"{name} in {environment} over the doses"
 
 
 def changes_in(evidence: Evidence, environment: str) -> list[Row]:
@@ -202,7 +203,7 @@ def interactions(tables: Tables) -> Sheet | None:
 def _in_words(row: Row) -> str:
     """`triplet loses more, or gains less, than supcon, on both scales`; what was equal without a dose in brackets."""
     more, less = ("keeps more, or loses less", "loses more, or gains less")
-    if not is_performance(row["measure"]):
+    if not is_performance(row["measure"]) or not higher_is_better(row["measure"]):
         more, less = ("rises more, or falls less", "falls more, or rises less")
     scales = ", on its one scale" if math.isnan(numeric(row, "plain_p")) else ", on both scales"
     said = {

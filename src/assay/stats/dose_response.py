@@ -65,9 +65,10 @@ def interaction_seeds(
     """The same of a number per seed that has no patients behind it, such as a flip rate; p = 0 first.
 
     Over the seeds that have a number at every dose. bounded: whether it lies within 0 and 1, so that there are two
-    scales; an effect on the logit has its own alone, and `scales` is then None. Errors within models are taken as
-    independent between doses: on shared samples that errs on the wide side. Raises ValueError unless both have equally
-    many doses, at least 2.
+    scales; an effect on the logit has its own alone, and `scales` is then None. Errors within models are taken as one
+    at all p > 0, whose models meet the same samples, and as independent of those at p = 0 and of the other recipe's:
+    that errs on the wide side wherever samples move these alike. Raises ValueError unless both have equally many
+    doses, at least 2.
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
@@ -93,7 +94,8 @@ def _change(doses: Sequence[SeedValues]) -> SeedValues:
         np.full(len(seeds), np.nan) if one.standard_errors is None else one.standard_errors[row]
         for one, row in zip(doses, rows, strict=True)
     ]
-    return SeedValues(values, seeds, np.sqrt(weights**2 @ np.stack(within) ** 2), reason)
+    first, *others = within
+    return SeedValues(values, seeds, np.hypot(first, np.mean(others, axis=0)), reason)
 
 
 def _probit(one: SeedValues) -> SeedValues:
