@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
+from torch import Tensor
 
 from assay.core.types import Measurement
 from assay.probes.attribution import Attribution
+from assay.probes.explained import Sample
+from assay.probes.explainers.explainer import Subject
 from assay.probes.probe import Model
-from assay.probes.removal import agreement, own_log_odds, painted_over, removed
+from assay.probes.removal import agreement, erasures, own_log_odds, painted_over, removed
 from assay.probes.run import run_probes
+from assay.probes.shown import Part
 from assay.shifts.environment import Environment
 from assay.stats.metrics import class_score
 from assay.testing.images import ImagesInMemory, MasksInMemory
@@ -213,3 +218,28 @@ def test_log_odds_are_those_of_the_class_of_the_image() -> None:
     logits, own = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 2, 2, 1, 0])
     wanted = [class_score(logits[i : i + 1], int(label))[0] for i, label in enumerate(own)]
     np.testing.assert_allclose(own_log_odds(logits, own), wanted)
+
+
+class CountsChanges:
+    """Its score falls by 1 for each pixel that was changed."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def score(self, pixels: Tensor, own: Tensor) -> Tensor:
+        return -(pixels != self.images).sum(dim=(1, 2, 3)).float()
+
+
+def test_a_lesion_and_its_opposite_are_compared_on_as_many_pixels() -> None:
+    """Of the four pixels of one lesion, one lies opposite another lesion; painting costs the same everywhere."""
+    pixels = torch.rand(3, 1, 12, 12)
+    one, other = np.zeros((3, 12, 12), bool), np.zeros((3, 12, 12), bool)
+    one[:, 2:4, 2:4] = True
+    other[:, 8, 8] = True
+    sample = Sample(ImagesInMemory(pixels), np.zeros(3, np.int64), np.arange(3), one | other, "cpu")
+    place = Measurement("erasure-effect", 0.0)
+    rows = list(erasures([Part("patch", "", one)], cast(Subject, CountsChanges(pixels)), sample, 1.0, place))
+    values = {row.measure: row for row in rows}
+    assert values["erasure-effect"].value == 4
+    assert values["erasure-effect"].chance == 3
+    assert values["erasure-effect-over-elsewhere"].value == 0

@@ -8,9 +8,10 @@ import torch
 from tests.recipes.world import part, recipe
 from torch import nn
 
+from assay.recipes.collapse import collapse_reason
 from assay.recipes.objective import LossContext, Objective
 from assay.recipes.train import fit
-from assay.recipes.watching import Collapsed, collapse_of, knn_accuracy
+from assay.recipes.watching import Collapsed, collapse_of, figures, knn_accuracy
 from assay.testing.images import squares
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
@@ -76,3 +77,20 @@ def test_neighbours_vote_by_their_cosines() -> None:
 def test_with_few_neighbours_all_vote() -> None:
     one = torch.eye(2)
     assert knn_accuracy(one, torch.tensor([0, 1]), one, torch.tensor([0, 1])) == 1.0
+
+
+def test_features_that_are_not_finite_have_no_figures_and_the_last_weights_are_judged() -> None:
+    targets, fine = torch.arange(8) % 2, torch.randn(8, 3)
+    for seen, beside in ((fine / 0, fine), (fine, fine / 0)):
+        found = figures(seen, targets, beside, targets)
+        assert all(np.isnan(value) for value in found.values())
+        assert collapse_of([{"epoch": 1, **found}, {"epoch": 2, **found}]) == ""
+
+
+def test_two_validation_images_are_on_one_line_whatever_the_features() -> None:
+    targets, beside = torch.arange(2), torch.randn(8, 3)
+    found = figures(torch.randn(2, 3), targets, beside, torch.arange(8) % 2)
+    assert np.isnan(found["rank"])
+    assert found["spread"] > 0
+    assert collapse_of([{"epoch": 1, **found}, {"epoch": 2, **found}]) == ""
+    assert collapse_reason(torch.randn(2, 3), torch.randn(2, 2)) is None

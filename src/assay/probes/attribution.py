@@ -59,9 +59,10 @@ class Attribution:
     without any lesion with the share of the map on them; `attributed-effect` is what additive explainers say that the
     lesions add, in the same unit.
 
-    environment: `(neutral)`, rows in which no named factor but the core one is tied to the target; or a test
-    environment. Standard errors are over patients. NaN with the reason: no masks, no image with a lesion, a network
-    that gives logits of pixels, an explainer that does not support the network (with what does), a heat-map with NaN.
+    environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target; or a
+    test environment. The unit of what removal does is of neutral rows either way. Standard errors are over patients.
+    NaN with the reason: no masks, no image with a lesion, a network that gives logits of pixels, an explainer that does
+    not support the network (with what does), a heat-map with NaN.
     """
 
     scope: ClassVar[Scope] = "neutral"

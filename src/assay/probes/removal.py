@@ -99,10 +99,11 @@ def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> flo
 def erasures(
     parts: list[Part], subject: Subject, sample: Sample, deviation: float, place: Measurement
 ) -> Iterator[Measurement]:
-    """By kind and size: what the log-odds lose when these lesions are painted over, and how much more that is than when
-    as many pixels are painted over on the other side of the middle, as far out, where there is no lesion.
+    """By kind and size: what the log-odds lose when these lesions are painted over, and how much more their pixels are
+    worth than those on the other side of the middle, as far out, where there is no lesion.
 
-    Then `erasure-effect-small-over-large`: the latter of small lesions less that of large ones.
+    These are compared on as many pixels: those of the lesions whose opposite shows no lesion, at least half of them in
+    an image that counts. Then `erasure-effect-small-over-large`: the latter of small lesions less that of large ones.
     """
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part in parts:
@@ -115,10 +116,12 @@ def erasures(
         beside = there & (2 * elsewhere.sum(axis=(1, 2)) >= part.masks.sum(axis=(1, 2)))
         falls = _falls(part.masks, subject, sample) / deviation
         others = _falls(elsewhere, subject, sample) / deviation
+        opposite = part.masks & elsewhere[:, ::-1, ::-1]
+        alike = falls if (opposite == part.masks).all() else _falls(opposite, subject, sample) / deviation
         chance = float(others[beside].mean()) if beside.any() else np.nan
         erased = replace(here, measure=ERASED, chance=chance)
         yield averaged(erased, np.where(there, falls, np.nan), sample.patient, "no image shows such a lesion")
-        over = np.where(beside, falls - others, np.nan)
+        over = np.where(beside, alike - others, np.nan)
         otherwise = "no image has a place without a lesion on the other side of the middle"
         yield averaged(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
         if part.size:

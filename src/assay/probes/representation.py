@@ -55,7 +55,8 @@ class Representation:
     layer and every layer before training; and how far training moved a layer: `cka-to-untrained`, with
     `procrustes-to-untrained`, `rsa-to-untrained` and `neighbours-to-untrained` as second opinions. See `similarity`.
 
-    environment: `(neutral)`, rows in which no factor but the core one is tied to the target; `(independent)`, where on
+    environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target (of files
+    without ties all of them, whatever they are mixed of); `(independent)`, where on
     phantoms the target is a coin's, so that there is no class to separate; or a test environment.
     NaN with the reason: a constant layer, under 4 images, a ratio to an eigenvalue of 0, a factor of one level. Where
     there are fewer images than units, `effective-rank` and `rankme` say so; the others are debiased or undefined.

@@ -19,6 +19,7 @@ EQUAL_DISTANCES = 5e-3  # coefficient of variation of the pairwise distances
 NO_BETTER = 0.01  # distance of a loss from a constant's, as a share of that: each batch's, and the yardstick's
 SAME = 1e-5  # distance of a loss from a constant's, as a share of that, which rounding explains
 SHRUNK = 0.1  # spread of the embedding, as a share of what it was before training
+FEWEST = 4  # images: two alone are always on one line, and at one distance
 _PAIRED = 512  # images whose pairwise distances are looked at
 
 
@@ -39,9 +40,9 @@ def collapse_reason(
     """Why a model counts as collapsed, or None.
 
     features, logits: of the validation images. losses: over some training batches. The signs, in this order: the same
-    output for every image; one embedding for every image; an embedding of effective rank one (Roy and Vetterli 2007);
-    all pairwise distances equal; a loss that no training batch brings below that of a constant embedding, unless the
-    training is only slow, which is asked last (see `only_slow`).
+    output for every image; one embedding for every image; of at least 4 images, an embedding of effective rank one (Roy
+    and Vetterli 2007), or all pairwise distances equal; a loss that no training batch brings below that of a constant
+    embedding, unless the training is only slow, which is asked last (see `only_slow`).
     """
     spread = float((logits.amax(0) - logits.amin(0)).max())
     if spread < CONSTANT_LOGIT:
@@ -50,11 +51,12 @@ def collapse_reason(
     varies = spread_of(embedding)
     if varies <= ONE_POINT:
         return f"one embedding for all: it varies by {varies:.1e} of its length"
+    enough = len(embedding) >= FEWEST
     rank = effective_rank(embedding)
-    if embedding.shape[1] > 1 and rank < RANK_ONE:
+    if enough and embedding.shape[1] > 1 and rank < RANK_ONE:
         return f"embedding of rank one: its effective rank is {rank:.3f}"
     variation = distance_variation(embedding)
-    if variation < EQUAL_DISTANCES:
+    if enough and variation < EQUAL_DISTANCES:
         return f"all distances equal: between validation images they vary by {variation:.1e} of their mean"
     stuck = _stuck(losses)
     return None if stuck is not None and slow() else stuck

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from assay.recipes.collapse import ONE_POINT, RANK_ONE, effective_rank, spread_of
+from assay.recipes.collapse import FEWEST, ONE_POINT, RANK_ONE, effective_rank, spread_of
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 """How many neighbours vote, and what divides their cosines: those of Wu, Xiong, Yu and Lin (CVPR 2018)."""
@@ -40,10 +41,14 @@ def figures(
     """What an epoch's row of the curve tells of the validation images' features: `rank` (effective rank, 1 to d; 0
     where nothing varies), `spread` (distance from the mean over the mean's length) and `knn_accuracy`.
 
-    neighbours: features of training images. Labels are looked at here, and nothing is decided by them.
+    neighbours: features of training images. Labels are looked at here, and nothing is decided by them. NaN where a
+    feature is not finite (later weights may be better, and the last are judged in the end), and `rank` of under 4
+    images.
     """
+    if not bool(features.isfinite().all() and neighbours.isfinite().all()):
+        return dict.fromkeys(("rank", "spread", "knn_accuracy"), math.nan)
     return {
-        "rank": effective_rank(features),
+        "rank": effective_rank(features) if len(features) >= FEWEST else math.nan,
         "spread": spread_of(features),
         "knn_accuracy": knn_accuracy(features, targets, neighbours, their_targets),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,13 @@ def _ratios(
             alone.add(_place(next(iter(own.values()))))
             continue
         value = ratio(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
-        if value.defined and least.get(below, 1.0) <= 0 and of == _INCREASE:
-            value = undefined("the interval of what the baseline's error increases by holds 0")
+        if value.defined and of == _INCREASE and not least.get(below, 1.0) > 0:
+            known = not math.isnan(least[below])
+            value = undefined(
+                "the interval of what the baseline's error increases by holds 0"
+                if known
+                else "no interval tells whether the baseline's error increases"
+            )
         found.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
     return found + [
         _mean([one for one in found if _place(one) == place], whole=place not in alone)

@@ -150,6 +150,27 @@ def test_the_two_eyes_of_a_patient_are_one_patient(tmp_path: Path) -> None:
     assert any("every image counts as a patient of its own" in fault for fault in alone.card.known_faults)
 
 
+def test_photographs_that_the_list_of_pairs_leaves_out_are_told_and_a_list_of_others_is_refused(tmp_path: Path) -> None:
+    folder = messidor2(tmp_path / "messidor2")
+    assert not any("in no pair" in fault for fault in load("messidor2", folder).card.known_faults)
+    (folder / "messidor-2.csv").write_text("left;right\n2005_0_PP.png;2005_1_PP.png\n")
+    faults = load("messidor2", folder).card.known_faults
+    assert "4 of 6 graded photographs are in no pair of messidor-2.csv: each counts as a patient of its own" in faults
+    (folder / "messidor-2.csv").write_text("left;right\nx.png;y.png\n")
+    with pytest.raises(SpecError, match=r"messidor-2\.csv names none of the 6 graded photographs of messidor_data"):
+        load("messidor2", folder)
+
+
+def test_maps_of_diaretdb1_that_are_missing_or_capitalised_are_told_or_found(tmp_path: Path) -> None:
+    folder = diaretdb1(tmp_path / "diaretdb1")
+    base = folder / "ddb1_v02_01" / "images"
+    (base / "ddb1_fundusimages" / "image000.png").rename(base / "ddb1_fundusimages" / "image000.PNG")
+    assert len(load("diaretdb1", folder).table) == 6
+    (base / "ddb1_groundtruth" / "hardexudates" / "image001.png").unlink()
+    with pytest.raises(DataError, match="'image001': its map of exudates is missing or cannot be read"):
+        load("diaretdb1", folder)
+
+
 def test_ungradable_photographs_are_left_out_and_counted(tmp_path: Path) -> None:
     for name in ("messidor2", "ddr"):
         dataset = load(name, TREES[name](tmp_path / name))

@@ -19,6 +19,7 @@ from assay.data.sources.assemble import from_files
 from assay.data.sources.findings import Sides
 from assay.data.sources.listing import OWN_PATIENT
 from assay.data.sources.nih import directory
+from assay.data.sources.problems import Unreadable
 from assay.data.sources.radiographs import Radiographs, listing_of
 from assay.data.sources.retina import SUFFIXES, finder, numbered
 from assay.data.sources.table import Table
@@ -46,16 +47,23 @@ def load_diaretdb1(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arg
     find, marked = finder(base / "ddb1_fundusimages", 0), finder(maps, 0) if maps.is_dir() else None
     if marked is None:
         raise SpecError(f"data.dataset.folder: ddb1_groundtruth/ has no folder '{maps.name}'; unpack the maps too")
-    names = sorted(path.stem for path in (base / "ddb1_fundusimages").iterdir() if path.suffix in SUFFIXES)
+    names = sorted(path.stem for path in (base / "ddb1_fundusimages").iterdir() if path.suffix.casefold() in SUFFIXES)
     table = Table("ddb1_fundusimages/", ("image", "patient"), tuple((name, name) for name in names), numbered(names))
     about = KnownSet((), "89 photographs, 84 with at least mild retinopathy", "research and education",
                      "DIARETDB1 (Kauppi et al. 2007)", ("few images, most of them ill",))  # fmt: skip
     given = Radiographs("DIARETDB1", about, table, (), find, "no file", (OWN_PATIENT,))
 
     def sides(rows: Table) -> tuple[Sides, Mapping[int, tuple[str, str]]]:
-        codes = [_shows(marked(name), params.agreement) for name in rows.column("image", "data.dataset")]
+        codes = np.zeros(len(rows.rows), dtype=np.int64)
+        wrong: dict[int, tuple[str, str]] = {}
+        for at, name in enumerate(rows.column("image", "data.dataset")):
+            try:
+                codes[at] = _shows(marked(name), params.agreement)
+            except (Unreadable, OSError):
+                what = f"its map of {params.finding} is missing or cannot be read"
+                wrong[at] = what, f"unpack ddb1_groundtruth/{maps.name}/ again"
         fact = f"positive where at least {params.agreement:g} of the experts marked {params.finding} anywhere"
-        return Sides(np.array(codes, dtype=np.int64), (f"no {params.finding}", params.finding), (fact,)), {}
+        return Sides(codes, (f"no {params.finding}", params.finding), (fact,)), wrong
 
     return from_files(listing_of(given, spec, sides), spec, cache, skip_bad_rows)
 

@@ -206,28 +206,41 @@ def _messidor2(root: Path) -> Rows:
     names = _column(read, "image_id", "id_code")
     gradable = _column(read, "adjudicated_gradable")
     graded = _column(read, "adjudicated_dr_grade", "diagnosis")
-    pairs = _pairs(root)
     stems = [Path(name).stem.casefold() for name in names]
+    pairs, cautions = _pairs(root, [stem for stem, ok in zip(stems, gradable, strict=True) if number(ok) == 1])
     cells = {
         "image": names,
         "patient": [pairs.get(stem, stem) for stem in stems],
         "grade": [cell if number(ok) == 1 else _UNGRADABLE for cell, ok in zip(graded, gradable, strict=True)],
         OEDEMA: _column(read, "adjudicated_dme"),
     }
-    return Rows(_made(read, cells), finder(root), () if pairs else (OWN_PATIENT,))
+    return Rows(_made(read, cells), finder(root), cautions)
 
 
-def _pairs(root: Path) -> dict[str, str]:
+def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Stem of an image -> the stem of its patient's left one, or right one where there is no other, of
-    `messidor-2.csv`; empty without it.
+    `messidor-2.csv`, empty without it; and what to doubt.
+
+    stems: of all photographs with a grade. Raises SpecError where the list names none of them: both eyes of every
+    patient could then fall into different parts.
     """
-    for name in ("messidor-2.csv", "messidor-ground-truth.csv"):
-        if (root / name).is_file():
-            read = read_table(root / name, "left")
-            both = zip(_column(read, "left"), _column(read, "right"), strict=True)
-            stems = [tuple(Path(eye).stem.casefold() for eye in pair) for pair in both]
-            return {eye: left or right for left, right in stems for eye in (left, right) if eye}
-    return {}
+    name = next((one for one in ("messidor-2.csv", "messidor-ground-truth.csv") if (root / one).is_file()), None)
+    if name is None:
+        return {}, (OWN_PATIENT,)
+    read = read_table(root / name, "left")
+    both = zip(_column(read, "left"), _column(read, "right"), strict=True)
+    eyes = [tuple(Path(eye).stem.casefold() for eye in pair) for pair in both]
+    pairs = {eye: left or right for left, right in eyes for eye in (left, right) if eye}
+    unpaired = sum(stem not in pairs for stem in stems)
+    if stems and unpaired == len(stems):
+        raise SpecError(
+            f"data.dataset.folder: {name} names none of the {len(stems):,} graded photographs of messidor_data.csv, so "
+            "that nobody's two eyes are known; give the list of the same set, or remove it to count each as a patient"
+        )
+    share = f"{unpaired:,} of {len(stems):,} graded photographs"
+    told = [f"{share} are in no pair of {name}: each counts as a patient of its own"]
+    lost = [f"{len(read.problems):,} lines of {name} could not be read"]
+    return pairs, (*(told if unpaired else ()), *(lost if read.problems else ()))
 
 
 def _ddr(root: Path) -> Rows:
