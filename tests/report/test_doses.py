@@ -159,12 +159,13 @@ def test_what_a_dose_was_in_training_is_said_of_marks_and_of_factors(run: Path) 
     evidence = replace(evidence, outline=replace(evidence.outline, dosed="", doses=()))
     assert said(tag=tag) == ""
     evidence = evidence_in(run)
-    sex = {"association": {"sex": {"strength": 1.0}}}
-    drawn = "Sex is put on no image: images were drawn or chosen so that its Somers' D given the target is p."
+    sex, view = ({"association": {name: {"strength": 1.0}}} for name in ("sex", "view"))
+    drawn = "Sex is put on no image: images were drawn or chosen so that Somers' D given the target is p."
     assert said(tag=tag, sex=sex) == f"{put_on} {drawn}"
     assert said(sex=sex) == drawn
+    assert said(sex=sex, view=view).startswith("Sex and view are put on no image: images were drawn or chosen so that")
     alone = {"association": {"sex": {"strength": 1.0, "share": {"positive": 1, "negative": 0}}}}
-    assert said(sex=alone).endswith("a share p of the positive class, and no other image, has its high level.")
+    assert said(sex=alone).endswith("a share p of the positive class, and no other image, has the high level.")
 
 
 def test_doses_stand_where_they_are_numbers() -> None:

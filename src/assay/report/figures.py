@@ -43,7 +43,9 @@ class Figure:
 
 
 def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
-    """A figure of strips."""
+    """A figure of strips, without rows for levels that stand in none of its panels."""
+    there = {mark.level for panel in plot.panels for mark in panel.marks}
+    plot = replace(plot, levels=tuple(level for level in plot.levels if level in there))
     return drawn(id, title, note, plot, rows, draw_strips, width, still=_still)
 
 

@@ -17,7 +17,7 @@ from assay.report.evidence import Evidence
 from assay.report.figures import Figure, chance, curves, plot_of
 from assay.report.tables import coordinates, distinct, numeric
 from assay.report.wording import held_words, measure_name
-from assay.stats.format import in_words
+from assay.stats.format import in_words, listed
 from assay.stats.rows import CONFOUNDER
 from assay.store.files import Row
 
@@ -41,14 +41,20 @@ def in_training(evidence: Evidence) -> str:
     dosed = dict(_dosed(evidence).values())
     put_on = [made for made in dosed.values() if "component" in made]
     said = [f"In training a confounder was put on a share p of {_class(put_on[0]['share'])}."] if put_on else []
+    alike: dict[str, list[str]] = {}
     for name, made in dosed.items():
         if made not in put_on:
             sign = "-" if made["strength"] < 0 else ""
-            goal = f"its Somers' D given the target is {sign}p"
+            goal = f"Somers' D given the target is {sign}p"
             if made.get("share"):
-                goal = f"a share p of {_class(made['share'])}, and no other image, has its high level"
-            called = in_words(name).capitalize()
-            said.append(f"{called} is put on no image: images were drawn or chosen so that {goal}.")
+                goal = f"a share p of {_class(made['share'])}, and no other image, has the high level"
+            alike.setdefault(goal, []).append(in_words(name))
+    for goal, names in alike.items():
+        are = "is" if len(names) == 1 else "are"
+        called = listed(names)
+        said.append(
+            f"{called[:1].upper()}{called[1:]} {are} put on no image: images were drawn or chosen so that {goal}."
+        )
     return " ".join(said)
 
 
