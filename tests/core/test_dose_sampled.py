@@ -91,6 +91,13 @@ def test_a_factor_on_both_classes_in_training_is_refused_beside_what_can_be_on_b
     study({"confounder": ["tag", "low-pass"], "p": [0, 0.5, 1], "on": "both"})
 
 
+def test_a_target_that_is_a_factor_misspelt_is_no_name_for_the_classes_of_another():
+    with pytest.raises(SpecError) as refused:
+        study({"confounder": "tag", "p": [0, 1]}, data={**CHEST, "target": "sexx"})
+    assert "no factor is called 'sexx', so that it would be a name for the classes of 'mass'" in str(refused.value)
+    assert "did you mean 'sex'? else give it another name" in str(refused.value)
+
+
 def test_a_key_that_yaml_read_as_true_is_told_as_such():
     with pytest.raises(SpecError, match=r"YAML 1\.1 reads the key `on` as true: write 'on' in quotes"):
         study({"confounder": "tag", "p": [0, 1], True: "both"})

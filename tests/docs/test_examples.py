@@ -266,7 +266,8 @@ def test_a_network_that_one_has_is_asked_whether_it_is_quiet(
     held: dict[str, Any] = {}
     exec(compile(block, "quiet.md", "exec"), held)
     found = held["found"].query("factor == '' and group == '' and level == ''").set_index(["environment", "measure"])
-    assert found.loc[("lesions", "lesion-sensitivity-at-90"), "value"] >= 0.9
+    # Nine in ten of the images that set the threshold, which are nearly these.
+    assert found.loc[("lesions", "lesion-sensitivity-at-90"), "value"] > 0.85
     assert 0 <= found.loc[("healthy", "false-positive-rate-at-90"), "value"] <= 1
     assert found.loc[("lesions", "dice"), "value"] > 0.3  # which no untrained one reaches
     assert "false-positive-rate-at-90" in capsys.readouterr().out

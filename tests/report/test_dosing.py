@@ -46,7 +46,7 @@ def evidence(train: Shares, target: str = "present", **tests: Shares) -> Evidenc
             {"tag": on(1, 0)},
             {"tag": on(0, 1)},
             "p: the share of present images that bear the confounder in training. In reversed it is on no present "
-            "image and every other one.",
+            "image and on all others.",
         ),
         (
             {"noise": 1.0, "tag": on(1, 0)},
@@ -76,7 +76,23 @@ def test_a_class_that_no_table_names_is_the_positive_one() -> None:
     """Environments name it where a factor is tied to it."""
     assert where_borne(evidence({"tag": on(1, 0)}, "", reversed={"tag": on(0, 1)}), "reversed") == (
         "p: the share of positive images that bear the confounder in training. In reversed it is on no positive image "
-        "and every other one."
+        "and on all others."
+    )
+
+
+def test_of_factors_that_no_image_is_given_the_dose_is_no_share() -> None:
+    made = evidence({"tag": on(1, 0)}, reversed={"tag": on(0, 1)})
+    points = json.loads(made.tables.facts["spec"])["points"]
+    always = {"view": {"strength": 1.0}}
+    for one in points:
+        one["train"]["association"] = always
+    drawn = {"coordinates": {"p": "1"}, "train": {"association": {**always, "sex": {"strength": 1.0}}}, "tests": {}}
+    facts = {"spec": json.dumps({"points": [*points, drawn]})}
+    tables = SimpleNamespace(facts=facts, environments=made.tables.environments)
+    found = where_borne(cast(Evidence, SimpleNamespace(outline=made.outline, tables=tables)), "reversed")
+    assert found.startswith(
+        "p: the share of present images that bear the confounder in training (of sex, which no image is given: "
+        "Somers' D given the target)."
     )
 
 

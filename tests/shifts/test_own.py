@@ -1,5 +1,6 @@
 """An intervention of one function: conformance, what is drawn, its mask, texts of refusals."""
 
+import re
 from typing import ClassVar
 
 import numpy as np
@@ -96,6 +97,17 @@ def test_what_gives_another_scale_back_is_refused_and_what_goes_a_little_beyond_
         "(what lies a little beyond 0 and 1 is cut)"
     )
     brighter().check((1, 8, 8))
+
+
+def test_a_function_that_fails_is_told_with_its_file_and_line():
+    @assay.intervention
+    def broken(images):
+        raise ValueError("no such thing")
+
+    with pytest.raises(SpecError) as refused:
+        broken().check((1, 8, 8))
+    told = r"intervention 'broken' failed on images \[2, 1, 8, 8\]: ValueError: no such thing \(test_own\.py:\d+\)"
+    assert re.fullmatch(told, str(refused.value))
 
 
 def test_a_function_of_another_form_is_refused():

@@ -4,6 +4,7 @@ the grid answers."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, cast
 
 from assay.core.along import check_along, check_levels, left_out
@@ -22,10 +23,19 @@ from assay.core.problems import Problems, shorten
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.core.types import Factor
 
+_MISSPELT = 0.8
+"""How alike a name must be to a factor's to count as one misspelt, as difflib has it."""
+
 
 def check_core(data: DataSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
-    """A phantom's target is defined by one of its factors."""
-    if data.phantom is None or data.core in factors:
+    """A phantom's target is defined by one of its factors; its own name is free, but for a misspelt factor."""
+    if data.phantom is None:
+        return
+    if data.core in factors:
+        close = [] if data.target in factors else get_close_matches(data.target, factors, 1, _MISSPELT)
+        if close:
+            what = f"no factor is called '{data.target}', so that it would be a name for the classes of '{data.core}'"
+            problems.add(("data", "target"), data.target, what, f"did you mean '{close[0]}'? else give it another name")
         return
     near = nearest(data.core, factors)
     meant = f": did you mean '{near}'?" if near else ""

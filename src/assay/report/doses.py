@@ -52,7 +52,7 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     ends = [value for panel in panels for one in panel.references for _, value in one.values]
     low, high = min([plot.limits[0], *ends]), max([plot.limits[1], *ends])
     drawn = replace(plot, panels=panels, scaled=True, limits=(low, high), position_name="p in training")
-    said = f"Dashed, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
+    said = f"Dotted, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     borne = where_borne(evidence, environment)
     name = measure_name(view.measure)

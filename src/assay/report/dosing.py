@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.report.evidence import Evidence
+from assay.stats.format import listed
 
 
 def clean_environment(evidence: Evidence) -> str:
@@ -41,7 +42,7 @@ def _ties(tie: Mapping[str, Any]) -> bool:
 
 def where_borne(evidence: Evidence, environment: str) -> str:
     """`p: the share of present images that bear the confounder in training. In reversed it is on no
-    present image and every other one.`; empty where no confounder is a marking, or markings lie on other classes each.
+    present image and on all others.`; empty where no confounder is a marking, or markings lie on other classes each.
 
     What all images bear alike, as the noise of every scan, is no confounder where there is another.
     """
@@ -58,15 +59,30 @@ def where_borne(evidence: Evidence, environment: str) -> str:
         return ""
     of = {(True, False): f"{target} images", (False, True): "the other images", (True, True): "the images"}
     positive, negative = next(iter(trained))
-    told = f"{dosed}: the share of {of[positive > 0, negative > 0]} that bear the confounder in training."
+    told = f"{dosed}: the share of {of[positive > 0, negative > 0]} that bear the confounder in training"
+    if by_sampling := _sampled(points, dosed, most):
+        told += f" (of {listed(by_sampling)}, which no image is given: Somers' D given the target)"
+    told += "."
     where = {
         (1.0, 0.0): f"every {target} image and no other",
-        (0.0, 1.0): f"no {target} image and every other one",
+        (0.0, 1.0): f"no {target} image and on all others",
         (1.0, 1.0): "every image",
         (0.0, 0.0): "no image",
     }
     lies = where.get(next(iter(tested)), "") if len(tested) == 1 else ""
     return f"{told} In {environment} it is on {lies}." if lies else told
+
+
+def _sampled(points: Sequence[Any], dosed: str, most: float) -> list[str]:
+    """The factors of the data whose tie to the target is the dose, in the order of their names."""
+
+    def tied(point: Any) -> set[str]:
+        ties = point["train"].get("association", {}).items()
+        return {name for name, tie in ties if abs(tie.get("strength") or 0) == most and not tie.get("share")}
+
+    at = {p: [tied(one) for one in points if float(one["coordinates"].get(dosed, 0)) == p] for p in (0.0, most)}
+    always = set.intersection(*at[0.0]) if at[0.0] else set[str]()
+    return sorted(set.union(*at[most]) - always)
 
 
 def _points(evidence: Evidence) -> list[Any]:

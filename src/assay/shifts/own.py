@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any, overload
 
 import torch
@@ -81,7 +83,19 @@ class OwnIntervention:
 
     def _called(self, images: Tensor, parameters: Parameters) -> Any:
         numbers = [parameters[name].float()[:, None, None, None] for name in self.drawn]
-        return self.function(images, *numbers, **self.arguments)
+        try:
+            return self.function(images, *numbers, **self.arguments)
+        except Exception as error:
+            raise SpecError(
+                f"intervention '{self.function.__name__}' failed on images {list(images.shape)}: "
+                f"{type(error).__name__}: {error} ({_place(error)})"
+            ) from error
+
+
+def _place(error: Exception) -> str:
+    """File and line of the innermost frame, as `my_marks.py:46`."""
+    last = extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 @overload
