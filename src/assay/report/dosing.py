@@ -77,12 +77,14 @@ def _sampled(points: Sequence[Any], dosed: str, most: float) -> list[str]:
     """The factors of the data whose tie to the target is the dose, in the order of their names."""
 
     def tied(point: Any) -> set[str]:
-        ties = point["train"].get("association", {}).items()
-        return {name for name, tie in ties if abs(tie.get("strength") or 0) == most and not tie.get("share")}
+        ties: Mapping[str, Any] = point["train"].get("association", {})
+        return {name for name, tie in ties.items() if abs(tie.get("strength") or 0) == most and not tie.get("share")}
 
-    at = {p: [tied(one) for one in points if float(one["coordinates"].get(dosed, 0)) == p] for p in (0.0, most)}
-    always = set.intersection(*at[0.0]) if at[0.0] else set[str]()
-    return sorted(set.union(*at[most]) - always)
+    def at(p: float) -> list[set[str]]:
+        return [tied(one) for one in points if float(one["coordinates"].get(dosed, 0)) == p]
+
+    none = at(0.0)
+    return sorted(name for name in set[str]().union(*at(most)) if not none or not all(name in one for one in none))
 
 
 def _points(evidence: Evidence) -> list[Any]:
