@@ -300,10 +300,10 @@ def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
     assert found.p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
 
 
-def test_errors_within_models_add_up_over_the_doses() -> None:
+def test_errors_within_models_are_one_at_all_doses_and_add_to_those_without() -> None:
     tag, _ = along_tag("logit-effect")
     found = carry_out(of_probe("logit-effect", FLIPPED, errors=0.3), tag)
-    within = 2 * (1 + 2 * 0.5**2) * 0.3**2  # two recipes: p = 0 whole, two doses by half; shared by all seeds
+    within = 2 * (1 + 1) * 0.3**2  # two recipes: that at p = 0, and one that both doses share; shared by all seeds
     assert found.standard_error == pytest.approx(math.sqrt(found.per_seed.var(ddof=1) / 3 + within))
 
 
