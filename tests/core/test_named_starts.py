@@ -47,6 +47,22 @@ def test_the_name_decides_no_trial(tmp_path: Path) -> None:
     assert named.trained == parse_study(written).trained
 
 
+TRAINED = "{data: {phantom: natural, size: 32, target: kind, core: kind}, recipe: {epochs: 1}}"
+
+
+def test_a_name_for_the_means_and_variances_of_a_source_that_is_trained(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    statistics = "{initialisation: {random-statistics: {source: shapes}}}"
+    path.write_text(STUDY.format(sources=f"{statistics}\n  shapes: {TRAINED}"))
+    spec = parse_study(path)
+    assert spec.axes["initialisation"] == ("random", "natural")
+    start = spec.points[1].recipe.initialisation
+    assert (start.name, dict(start.params)) == ("source", {"name": "shapes", "statistics": True})
+    path.write_text(STUDY.format(sources=f"{statistics}\n  forms: {TRAINED}"))
+    with pytest.raises(SpecError, match=r"unknown source 'shapes'"):
+        parse_study(path)
+
+
 @pytest.mark.parametrize(
     ("sources", "told"),
     [

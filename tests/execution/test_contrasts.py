@@ -289,7 +289,7 @@ def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand() -> Non
     sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
     assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
     assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
-    assert tag.statement == "metric against plain: change in flip rate of tag from p = 0 in (neutral), confounder tag"
+    assert tag.statement == "metric against plain: change in flip rate of tag from p = 0 in (neutral)"
 
 
 def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:

@@ -20,8 +20,9 @@ UNSEEN, NAME = "laterality-marker(opacity=0)", "laterality-marker"
 """One that nobody could see."""
 LAST = "trunk"
 """The pooled features, the last that can be decoded."""
+ALONG: dict[str, Any] = {"axis": "loss", "against": "cross-entropy", "at": "dose-response"}
 ALONG_TAG: dict[str, Any] = {
-    "axis": "loss", "against": "cross-entropy", "at": "dose-response", "factor": "tag", "where": {"confounder": "tag"},
+    **ALONG, "factor": "tag", "where": {"confounder": "tag"},
 }  # fmt: skip
 DOSED: dict[str, Any] = {
     "data": {**TINY["data"], "train": 384, "validation": 64, "test": 128},
@@ -38,8 +39,9 @@ DOSED: dict[str, Any] = {
     "seeds": 3,
     "probes": ["performance", {"reliance": {"samples": 64}}, {"decodability": {"environment": "none"}}],
     "contrasts": [
-        {"axis": "loss", "against": "cross-entropy", "environment": "reversed", "at": "dose-response"},
-        {**ALONG_TAG, "measure": "flip-rate"},
+        {**ALONG, "environment": "reversed"},
+        {**ALONG, "environment": "none", "measure": "worst-group-accuracy"},
+        {**ALONG, "factor": "confounder", "measure": "flip-rate"},
         {**ALONG_TAG, "measure": "logit-effect"},
         {**ALONG_TAG, "measure": "decodability", "layer": LAST},
     ],
@@ -86,8 +88,9 @@ def test_a_confounder_that_nobody_could_see_has_no_effect(run: RunFolder, enviro
     assert {row["value"] for row in changes} == {0}
     for p in ("0", "1"):
         assert probed(run, "flip-rate", p, UNSEEN) == probed(run, "logit-effect", p, UNSEEN) == [0, 0]
-    said = {row["conclusion"] for row in run.table("contrasts") if json.loads(row["where"])["confounder"] == UNSEEN}
-    assert said == {"undefined"}
+    rows = [row for row in run.table("contrasts") if json.loads(row["where"])["confounder"] == UNSEEN]
+    assert {row["value"] for row in rows} == {0}
+    assert {row["conclusion"] for row in rows} == {"undefined", "not shown"}, "the latter of the worst group"
 
 
 def test_what_the_network_does_with_the_tag_rises_with_its_dose(run: RunFolder) -> None:
@@ -108,6 +111,28 @@ def test_probes_of_the_confounder_are_compared_along_the_doses(run: RunFolder) -
     for name in rows:
         figure = page[page.index(f'<figure id="figure-dose-{name}"') :]
         assert "by p in training" in figure[: figure.index("</figure>")]
+
+
+def test_the_confounder_of_a_contrast_is_that_of_each_recipe(run: RunFolder) -> None:
+    rows = [row for row in run.table("contrasts") if row["measure"] == "flip-rate"]
+    assert [(row["factor"], json.loads(row["where"])["confounder"]) for row in rows] == [
+        ("tag", "tag"), ("texture", "texture"), (NAME, UNSEEN),
+    ]  # fmt: skip
+    assert {row["family"] for row in rows} == {"stated"}
+
+
+def test_the_worst_group_is_compared_along_the_doses(run: RunFolder) -> None:
+    """Each recipe's own worst group at each dose: a model of the tag alone calls none rightly that the tag misleads."""
+    rows = {json.loads(row["where"])["confounder"]: row for row in run.table("contrasts") if "worst" in row["measure"]}
+    assert list(rows) == [*CONFOUNDERS, UNSEEN]
+    of = {p: measured(run, "accuracy", "tag", p, "none", group="worst group") for p in ("0", "1")}
+    least = {p: [row["value"] for row in found] for p, found in of.items()}
+    assert max(least["1"]) < 0.35
+    plain, focal = np.subtract(least["1"], least["0"])
+    assert rows["tag"]["value"] == pytest.approx(focal - plain)
+    assert rows["tag"]["statement"].startswith(
+        "focal against cross-entropy: change in accuracy of the worst group from p"
+    )
 
 
 def test_a_target_drawn_at_random_leaves_nothing_to_claim_on_clean_images(run: RunFolder) -> None:

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from assay.core.axes import Axis, resolve
 from assay.core.document import Keys, dotted
-from assay.core.dose import P_PATH, ROWS_PATH
+from assay.core.dose import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors
 from assay.core.errors import nearest
-from assay.core.measures import DOSED, SHARES
+from assay.core.measures import BY_MOVING, DOSED, SHARES
+from assay.core.points import marked
 from assay.core.problems import Problems, shorten
-from assay.core.spec import ContrastSpec
+from assay.core.spec import ContrastSpec, RecipePoint
 
+CONFOUNDER = "confounder"
+"""As the `factor` of a contrast: whichever confounder a recipe is trained with a dose of."""
 Fixed = Mapping[str, set[str]]
 """Axis -> the labels that a contrast's `where` leaves."""
 
@@ -37,6 +40,34 @@ def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys
     elif contrast.clean:
         what = f"at {contrast.at} nothing is matched on clean images"
         problems.add((*keys, "clean"), contrast.clean, what, "leave it out, or compare `at: matched-clean`")
+
+
+def per_confounder(
+    contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[Axis], drawn: bool
+) -> tuple[ContrastSpec, ...]:
+    """What a contrast with `factor: confounder` is short for: one of each confounder that is dosed, which holds it.
+
+    The contrast itself where its factor is another, or nothing is dosed. drawn: whether images are, so that any factor
+    can be moved and all else kept; of images from files only what is put on them can, and what is chosen by their rows
+    is left out where the measure asks for that.
+    """
+    doses = dose_axis(points)
+    if contrast.factor != CONFOUNDER or not doses:
+        return (contrast,)
+    confounders = resolve(dotted(CONFOUNDER_PATH), axes)
+    name = confounders.name if confounders else ""
+    dosed = dosed_factors(points, doses)
+    factors = {point.coordinates.get(name, ""): dosed[point.label][0] for point in points if point.label in dosed}
+    named = {key: axis.name for key in contrast.where if (axis := resolve(key, axes))}
+    held = [value for key, value in contrast.where.items() if named.get(key) == name]
+    where = {key: value for key, value in contrast.where.items() if named.get(key) != name}
+    put_on = marked(points) if contrast.measure in BY_MOVING and not drawn else factors.values()
+    short_for = tuple(
+        contrast.model_copy(update={"factor": factor, "where": {**where, **({name: level} if name else {})}})
+        for level, factor in factors.items()
+        if factor in put_on and (not held or level in held)
+    )
+    return short_for or (contrast,)
 
 
 def left_out(keys: Keys) -> str:

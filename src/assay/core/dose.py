@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from assay.core.axes import label
 from assay.core.document import Keys, dotted, mapping_of
+from assay.core.environment_spec import EnvironmentSpec
 from assay.core.explain import hint
+from assay.core.hashing import canonical_json
 from assay.core.problems import Problems
 from assay.core.sampled import Factors, association, is_factor
 from assay.core.spec import RecipePoint
@@ -32,8 +34,14 @@ SIDES: Mapping[str, tuple[float, float]] = {"positive": (1, 0), "negative": (0, 
 TRAIN: Keys = ("environments", "train")
 P_PATH: Keys = (*TRAIN, "dose", "p")
 """Where the doses of a study are written."""
+CONFOUNDER_PATH: Keys = (*TRAIN, "dose", "confounder")
+"""Where the confounders that are dosed are."""
 ROWS_PATH: Keys = (*TRAIN, "rows")
 """Where the amounts of training data are."""
+
+
+Borne = tuple[str, tuple[str, ...]]
+"""A confounder's factor, and its high levels where an association states them."""
 
 
 def dose_axis(points: Sequence[RecipePoint]) -> str:
@@ -67,6 +75,28 @@ def _bears(point: RecipePoint, p: str) -> bool:
     borne = [max(share.values()) for share in shares] + [abs(tie.strength) for tie in ties if tie.share is None]
     borne += [max(tie.share.positive, tie.share.negative) for tie in ties if tie.share is not None]
     return p == "0" or any(label(one) == p for one in borne)
+
+
+def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
+    """Recipe -> the confounder that it is trained with a dose of: what its training at the greatest dose has otherwise
+    than that at p = 0.
+    """
+    at: dict[str, dict[float, RecipePoint]] = {}
+    for point in points:
+        rest = {name: value for name, value in point.coordinates.items() if name != axis}
+        at.setdefault(canonical_json(rest), {})[float(point.coordinates[axis])] = point
+    found: dict[str, Borne] = {}
+    for doses in at.values():
+        none, most = (_borne(doses[p].train) for p in (min(doses), max(doses)))
+        differing = [name for name in most if none.get(name) != most[name]]
+        if len(differing) == 1:
+            tie = doses[max(doses)].train.association.get(differing[0])
+            found |= dict.fromkeys((one.label for one in doses.values()), (differing[0], tie.high if tie else ()))
+    return found
+
+
+def _borne(train: EnvironmentSpec) -> Mapping[str, Any]:
+    return {**train.association, **train.interventions}
 
 
 class Written(NamedTuple):

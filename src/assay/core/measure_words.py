@@ -37,6 +37,8 @@ MEANINGS: dict[str, str] = {
     "quadratic-weighted-kappa": "agreement of grades beyond chance, far misses weighing more",
     "auroc-referable": "AUROC of a grade at or above the cut",
     **_AT_CUT,
+    "worst-group-accuracy": "accuracy of the group, a level of a factor in one class, that has the least",
+    "worst-group-auroc": "AUROC of the group, a level of a factor, that has the least",
     "dice": "overlap with the lesion, mean over images that show one",
     "dice-skip": "overlap over all images, empty ones called empty left out",
     "dice-one": "overlap over all images, empty ones called empty counted 1",
@@ -147,7 +149,7 @@ _HIGHER = frozenset(
         "distorted-auroc-macro", "stability", "accuracy-kept", "mass-accuracy", "rank-accuracy", "pointing-game",
         "pixel-average-precision", "insertion", "sensitivity-n",
         *(f"{name}-native" for name in ("dice", "iou", "pixel-precision", "pixel-recall", "surface-dice")),
-        *(f"sensitivity-at-specificity-{level}" for level in (80, 90, 95)),
+        *(f"sensitivity-at-specificity-{level}" for level in (80, 90, 95)), "worst-group-accuracy", "worst-group-auroc",
     }
 )  # fmt: skip
 

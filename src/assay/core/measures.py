@@ -77,6 +77,8 @@ _BY_CHANGE = {
     "logit-effect": (-math.inf, math.inf),
     "logit-effect-absolute": (0.0, math.inf),
 }
+BY_MOVING = (*BY_VARIANCE, *_BY_CHANGE)
+"""Measures that need images with one factor moved and all else the same."""
 _SHAPES = {
     **dict.fromkeys(("effective-rank", "rankme", "participation-ratio", "components-90"), (1.0, math.inf)),
     **dict.fromkeys(("condition-number", "condition-number-90-10"), (1.0, math.inf)),
@@ -104,9 +106,12 @@ _ATTENDED = {
 _LESIONS_GONE = ("lesion-effect", "lesion-effect-small-over-large", "erasure-effect", "erasure-effect-over-elsewhere",
                  "erasure-effect-small-over-large")  # fmt: skip
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
+OF_WORST_GROUP = {f"worst-group-{name}": name for name in ("accuracy", "auroc")}
+"""Measures of the worst group of an environment -> what they are of each group."""
 
 MEASURES: dict[str, MeasureName] = {
     **{name: MeasureName(name, "performance", ("environment",), "", *ends) for name, ends in _PERFORMANCE.items()},
+    **{name: MeasureName(name, "performance", ("environment",), "", 0.0, 1.0) for name in OF_WORST_GROUP},
     **{
         name: MeasureName(name, "segmentation", ("environment",), "", *ends)
         for name, ends in (_OVERLAP | NATIVE).items()
@@ -150,7 +155,7 @@ SHARES = tuple(name for name, ends in _PERFORMANCE.items() if ends == (0.0, 1.0)
 
 EFFECTS = ("logit-effect", "logit-effect-absolute")
 """Measures without an end to come near: their own scale is the only one."""
-DOSED = (*SHARES, *BY_VARIANCE, *_BY_CHANGE, "decodability")
+DOSED = (*SHARES, *OF_WORST_GROUP, *BY_VARIANCE, *_BY_CHANGE, "decodability")
 """Measures whose change over the doses can be compared."""
 
 

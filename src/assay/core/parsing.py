@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
+from assay.core.along import per_confounder
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
 from assay.core.check_probes import check_probes
@@ -151,17 +152,20 @@ def check_study(document: Document) -> StudySpec:
     problems.stop()
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no problem was noted")
+    points = tuple(point for point, _ in placed)
+    drawn = data.phantom is not None
+    each = [per_confounder(item, points, axes, drawn) for item in contrasts if item is not None]
     return StudySpec(
         name=header.name,
         question=header.question,
         data=data,
         sources=sources,
-        points=tuple(point for point, _ in placed),
+        points=points,
         axes={axis.name: axis.labels for axis in axes},
         seeds=header.seeds,
         first_seed=header.first_seed,
         probes=probes,
-        contrasts=tuple(settle_contrast(item, axes, probes) for item in contrasts if item is not None),
+        contrasts=tuple(settle_contrast(one, axes, probes) for item in each for one in item),
         keep=header.keep,
     )
 
@@ -203,6 +207,8 @@ def _check_together(
     if data is not None:
         check_groups(placed, data, factors, problems)
     points = [point for point, _ in placed]
+    drawn = data is not None and data.phantom is not None
+    contrasts = [None if item is None else per_confounder(item, points, axes, drawn)[0] for item in contrasts]
     check_task(points, data, contrasts, probes, problems)
     names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
     check_probes(probes or (), points[0].tests, problems)

@@ -168,12 +168,16 @@ def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | No
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
         problems.add(keys, value, what)
         return None
+    return _statistics(made, value, keys, problems)
+
+
+def _statistics(made: Component | None, value: Any, keys: Keys, problems: Problems) -> Component | None:
+    """`{random-statistics: {source: natural}}` as the start that is meant: of a source that the study trains. Every
+    other initialisation as it is.
+    """
     of = str(made.params.get("source", "")) if made is not None and made.name == "random-statistics" else ""
-    return _statistics(of, value, keys, problems) if of else made
-
-
-def _statistics(of: str, value: Any, keys: Keys, problems: Problems) -> Component | None:
-    """`{random-statistics: {source: natural}}`: of a source that the study trains."""
+    if not of:
+        return made
     sources = mapping_of(problems.document.values.get("sources")) or {}
     trained = [name for name, item in sources.items() if "initialisation" not in (mapping_of(item) or {})]
     beside = sorted(set(dict[str, Any](value["random-statistics"])) - {"source"})
@@ -195,7 +199,7 @@ def named_start(name: str, value: Any, problems: Problems) -> Component | None:
     if made is not None and made.name == "source":
         problems.add(keys, value, "expected a start that is not trained here, such as {file: {path: weights.pt}}")
         return None
-    return made
+    return _statistics(made, value, keys, problems)
 
 
 def as_number(value: Any) -> float | None:

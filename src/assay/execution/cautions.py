@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.data_section import read_header
-from assay.core.dose import dose_axis
+from assay.core.dose import dose_axis, dosed_factors
 from assay.core.factors import LESION
 from assay.core.hashing import canonical_json
 from assay.core.paths import filled
@@ -19,7 +19,7 @@ from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import Factor, FactorTable
 from assay.data.sources.undeclared import undeclared_table
 from assay.execution.confounders import Confounder, Looked, confounders
-from assay.execution.dose_counts import bears, dosed_factors
+from assay.execution.dose_counts import bears
 from assay.shifts.confounders.glyphs import LEGIBLE, Lettered
 from assay.shifts.intervention import Intervention
 from assay.shifts.neutral import Tests

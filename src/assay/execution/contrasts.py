@@ -7,8 +7,10 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from assay.core.along import CONFOUNDER
 from assay.core.dose import amount_axis, dose_axis
 from assay.core.hashing import content_hash
+from assay.core.measures import OF_WORST_GROUP
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
 from assay.core.types import Direction
 from assay.execution.dosed import at_matched_clean, dose_response
@@ -53,7 +55,8 @@ class Pair:
         parts = [f"{self.level_a} against {self.stated.against}:", changed]
         parts += [f"in {self.stated.environment}"] if self.stated.environment else []
         parts += [f"at {self.stated.layer}"] if self.stated.layer else []
-        held = ", ".join(f"{axis} {value}" for axis, value in self.where)
+        said = (CONFOUNDER, self.stated.factor)  # of a tag, where the confounder is a tag
+        held = ", ".join(f"{axis} {value}" for axis, value in self.where if (axis, value.partition("(")[0]) != said)
         matched = {FIT: "at matched fit", MATCHED: f"at equal {measure} in {self.stated.clean}"}
         at = matched.get(self.stated.at, "")
         return ", ".join(part for part in (" ".join(parts), held, at) if part)
@@ -126,7 +129,7 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
 
 def _direction(gathered: Gathered, pair: Pair) -> Direction:
     """Which way of what is compared is better: as the measure is defined, or as its probe says."""
-    name = pair.stated.measure
+    name = OF_WORST_GROUP.get(pair.stated.measure, pair.stated.measure)
     if name in MEASURES:
         return MEASURES[name].direction
     rows = (

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool
 
-from assay.core.dose import dose_axis
-from assay.core.environment_spec import EnvironmentSpec
+from assay.core.dose import Borne, dose_axis, dosed_factors
 from assay.core.hashing import canonical_json
 from assay.core.spec import RecipePoint, StudySpec
 from assay.core.types import FactorTable
 from assay.shifts.association import tied
 from assay.shifts.population import Population
 from assay.store.files import Row
-
-Borne = tuple[str, tuple[str, ...]]
-"""A confounder's factor, and its high levels where an association states them."""
 
 
 def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
@@ -35,28 +30,6 @@ def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
                 point, factors[point.label]
             ))  # fmt: skip
     return [row for point, factor in seen.values() for row in _counted(spec, population, point, *factor)]
-
-
-def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
-    """Recipe -> the confounder that it is trained with a dose of: what its training at the greatest dose has otherwise
-    than that at p = 0.
-    """
-    at: dict[str, dict[float, RecipePoint]] = {}
-    for point in points:
-        rest = {name: value for name, value in point.coordinates.items() if name != axis}
-        at.setdefault(canonical_json(rest), {})[float(point.coordinates[axis])] = point
-    found: dict[str, Borne] = {}
-    for doses in at.values():
-        none, most = (_borne(doses[p].train) for p in (min(doses), max(doses)))
-        differing = [name for name in most if none.get(name) != most[name]]
-        if len(differing) == 1:
-            tie = doses[max(doses)].train.association.get(differing[0])
-            found |= dict.fromkeys((one.label for one in doses.values()), (differing[0], tie.high if tie else ()))
-    return found
-
-
-def _borne(train: EnvironmentSpec) -> Mapping[str, Any]:
-    return {**train.association, **train.interventions}
 
 
 def _counted(

@@ -84,7 +84,8 @@ def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint
 def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> SeedValues:
     found = seed_values(gathered, point, stated)
     if not len(found.seeds) and gathered.kept_seeds(point):
-        raise _Lost(f"{stated.measure} of {stated.factor} was not measured of {point.label}")
+        of = f" of {stated.factor}" if stated.factor else ""
+        raise _Lost(f"{stated.measure}{of} was not measured of {point.label}")
     if not len(found.seeds):
         raise _Lost(f"no seed of {point.label} was kept")
     return found

@@ -32,8 +32,12 @@ LABELS = {
             ("specificity-kept", "specificity at the cut, at the threshold of validation specificity"),
         )
     },
+    "worst-group-accuracy": "accuracy of the worst group",
+    "worst-group-auroc": "AUROC of the worst group",
     "sobol-total": "total Sobol' index",
     "flip-rate": "flip rate",
+    "logit-effect": "effect on the logit",
+    "logit-effect-absolute": "absolute effect on the logit",
     "decodability": "decodability",
     "dice": "Dice",
     "dice-skip": "Dice, both empty left out",
