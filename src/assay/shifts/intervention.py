@@ -101,9 +101,7 @@ class Drawn:
             own = chosen[some]
             at = torch.as_tensor(own).to(images.device)
             pictures = images.index_select(0, at)[:, :, box.rows, box.columns].contiguous()
-            changed = self.intervention.apply(pictures, self._at(index[own], images.device))
-            for run in np.split(np.arange(len(own)), np.flatnonzero(np.diff(own) != 1) + 1):
-                out[own[run[0]] : own[run[-1]] + 1, :, box.rows, box.columns] = changed[run[0] : run[-1] + 1]
+            _put(out, own, box, self.intervention.apply(pictures, self._at(index[own], images.device)))
         return out
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
@@ -134,6 +132,16 @@ class Drawn:
     def _at(self, index: np.ndarray, device: torch.device) -> Parameters:
         at = torch.as_tensor(np.asarray(index, dtype=np.int64))
         return {name: values[at].to(device) for name, values in self.parameters.items()}
+
+
+def _put(
+    out: Float[Tensor, "b c h w"], own: Int[np.ndarray, "k"], box: Box, pictures: Float[Tensor, "k c i j"]
+) -> None:
+    """Write pictures into their boxes of these rows; as NumPy where that can be, which copies each row at once."""
+    if out.device.type == "cpu" and not (out.requires_grad or pictures.requires_grad):
+        out.numpy()[own, :, box.rows, box.columns] = pictures.numpy()
+    else:
+        out[torch.as_tensor(own).to(out.device), :, box.rows, box.columns] = pictures
 
 
 def by_box(
