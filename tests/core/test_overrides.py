@@ -27,6 +27,16 @@ def test_later_settings_win_and_seeds_come_last(study: Study) -> None:
     assert parse_study(study, scale="default") == parse_study(study)
 
 
+@pytest.mark.parametrize(("part", "name"), [("environments", "environment"), ("sources", "source")])
+def test_a_field_of_a_part_that_is_not_there_is_a_slip_of_the_pen(study: Study, part: str, name: str) -> None:
+    study["sources"] = {"shapes": {"data": {"phantom": "natural", "size": 32, "target": "kind", "core": "kind"}}}
+    known = {"environments": "same", "sources": "shapes"}[part]
+    with pytest.raises(SpecError) as told:
+        parse_study(study, overrides=[f"{part}.{known[:-1]}.data=1"])
+    assert str(told.value).startswith(f"--set: unknown {name} '{known[:-1]}': did you mean '{known}'?")
+    assert str(told.value).endswith(f"\n  {part}.{known[:-1]}={{...}} makes a new one")
+
+
 def test_an_argument_is_set_in_a_component_named_by_a_word(study: Study) -> None:
     study |= {"recipe": {"loss": "supcon"}, "probes": ["performance", "reliance"]}
     spec = parse_study(study, overrides=["recipe.loss.supcon.temperature=0.5", "probes.reliance.samples=128"])

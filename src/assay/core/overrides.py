@@ -32,6 +32,8 @@ def apply_scale(document: Document, scale: str | None) -> Document:
     return document
 
 
+_BY_NAME = ("environments", "sources")
+"""What holds parts under names of the study's own: a field of one that is not there is a slip of the pen."""
 Override = str | tuple[str, Any]
 """A change: `a.b=c` of the command line, whose value is read as YAML, or a dotted key with a value of Python's."""
 
@@ -87,6 +89,9 @@ def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
 def _opened(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
     """What `holder` has at `key` as a mapping or list to go on in: `loss: supcon` becomes `loss: {supcon: {}}`."""
     inside: Any = holder[key] if isinstance(key, int) else holder.get(key)
+    if inside is None and len(keys) == 2 and keys[0] in _BY_NAME and holder and key != "train":
+        what = unknown_of_few(str(keys[0]).removesuffix("s"), str(key), list(holder))
+        raise SpecError(f"{place}: {what}\n  {dotted(keys)}={{...}} makes a new one")
     if inside is None or inside == following:
         holder[key] = {} if inside is None else {following: {}}
     elif not isinstance(inside, (dict, list)):
