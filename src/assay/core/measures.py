@@ -106,6 +106,8 @@ _ATTENDED = {
 _LESIONS_GONE = ("lesion-effect", "lesion-effect-small-over-large", "erasure-effect", "erasure-effect-over-elsewhere",
                  "erasure-effect-small-over-large")  # fmt: skip
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
+WORST_ENVIRONMENT, WORST_GROUP = WORST = ("worst environment", "worst group")
+"""What tables have in the place of a group for the place that has a measure's worst value."""
 OF_WORST_GROUP = {f"worst-group-{name}": name for name in ("accuracy", "auroc")}
 """Measures of the worst group of an environment -> what they are of each group."""
 

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from assay.core.measures import OF_WORST_GROUP
+from assay.core.measures import OF_WORST_GROUP, WORST_GROUP
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.execution.gather import Gathered
-from assay.execution.worst import WORST_GROUP
 from assay.stats.compare import SeedValues
 from assay.stats.estimate import errors_within
 

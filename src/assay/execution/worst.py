@@ -11,14 +11,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from assay.core.measures import WORST, WORST_ENVIRONMENT, WORST_GROUP
 from assay.probes.groups import group_name
 from assay.store.files import Row
 
 Key = tuple[str, str, str, str, str, str]
 """measure, environment, factor, level, layer, group"""
 BySeed = Mapping[int, Row]
-
-WORST_ENVIRONMENT, WORST_GROUP = "worst environment", "worst group"
 
 
 def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key, BySeed]:
@@ -31,7 +30,7 @@ def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key
 
 
 def _is_worst(key: Key) -> bool:
-    return key[5] in (WORST_ENVIRONMENT, WORST_GROUP)
+    return key[5] in WORST
 
 
 def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
@@ -57,7 +56,7 @@ def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: 
 def _is_place(other: Key, key: Key) -> bool:
     """Whether a measurement is of one of the places that a worst one is chosen from."""
     measure, environment, factor, level, _, group = other
-    if measure != key[0] or group in (WORST_ENVIRONMENT, WORST_GROUP):
+    if measure != key[0] or group in WORST:
         return False
     if key[5] == WORST_ENVIRONMENT:
         return bool(environment) and not factor and not group and level == key[3]

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.probes.groups import Group, group_name, groups_of
 from assay.probes.outputs import answers_of
@@ -17,9 +18,6 @@ from assay.stats.grades import OF_GRADES
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
 from assay.stats.metrics import class_score
-
-WORST_ENVIRONMENT = "worst environment"
-WORST_GROUP = "worst group"
 
 _ANY_CLASSES = ("accuracy", "brier", "log-loss", "calibration-error")
 _TWO_CLASSES = ("auroc", "average-precision", "sensitivity", "specificity")

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assay.core.measures import WORST
 from assay.core.tally import foremost, others
-from assay.report.contents import WORST
 from assay.report.settings import settings
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, figure, sheet, sort_key, words
 from assay.report.tables import Tables, distinct, numeric, whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.core.measures import WORST_GROUP
 from assay.report.evidence import Evidence
 from assay.report.outline import SHOWN
 from assay.report.tables import distinct, numeric
@@ -13,7 +14,6 @@ from assay.store.files import Row
 ROWS = 24
 """Strips show at most so many levels; the first screen and curves at most `SHOWN`."""
 DIFFERS = ("higher", "lower")
-WORST_GROUP = "worst group"
 
 
 def some_levels(evidence: Evidence, most: int = SHOWN) -> tuple[tuple[str, ...], str]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.measures import MEASURES as NAMED
-from assay.report.choosing import DIFFERS, WORST_GROUP, is_overall, worst_groups
+from assay.core.measures import WORST
+from assay.report.choosing import DIFFERS, is_overall, worst_groups
 from assay.report.evidence import Evidence
 from assay.report.sheets import MOST, NONE, Cell, Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.tables import Tables, distinct, numeric, whole
@@ -20,7 +21,6 @@ from assay.store.files import Row
 
 EVIDENCE = {"estimates": "reliance", "performance": "performance", "trials": "trials", "environments": "environments"}
 """What a sentence names as its evidence, beside a contrast -> the table of the page."""
-WORST = ("worst environment", WORST_GROUP)
 USED = ("sobol-total", "sobol-first", "flip-rate", "logit-effect", "logit-effect-absolute")
 _REPEATED = ("somers-d", "auroc-macro", "quadratic-weighted-kappa")
 """Measures that say the same as others do in two classes: in the file, not in the table."""

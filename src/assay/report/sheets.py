@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from assay.core.measures import WORST
 from assay.report.downloads import Download, as_csv
 from assay.report.tables import numeric
 from assay.report.wording import valued
@@ -120,7 +121,7 @@ def estimated(row: Row | None, places: int | None = None) -> Cell:
     """A cell with a value and its interval, and with why where there is none. places: decimals of its column."""
     if row is None:
         return Cell(NONE, "", True)
-    reason = "" if row.get("group") in ("worst environment", "worst group") else str(row["reason"])
+    reason = "" if row.get("group") in WORST else str(row["reason"])
     return Cell(valued(row, places), sort_key(numeric(row, "value")), True, reason)
 
 
