@@ -12,19 +12,9 @@ from pathlib import Path
 import numpy as np
 from imagecorruptions import corrupt, corruptions, get_corruption_names
 from PIL import Image
+from reference_picture import picture
 
-HEIGHT, WIDTH = 36, 44
 SEEDED = {"impulse_noise", "glass_blur"}
-
-
-def picture() -> np.ndarray:
-    """Smooth hills in three channels, an edge, a black and a white corner, a grey patch; uint8 [h, w, 3]."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH] / 10.0
-    channels = [np.sin(x * a + y * b) + np.cos(y * a - x * b / 2) for a, b in ((1, 0.5), (0.7, 1.1), (1.3, 0.2))]
-    hills = np.stack(channels, axis=2) * 55 + 128
-    hills[:, WIDTH // 2 :] += 40
-    hills[:6, :6], hills[-6:, -6:], hills[:6, -8:] = 0, 255, 120
-    return np.clip(hills, 0, 255).astype(np.uint8)
 
 
 def main() -> None:

@@ -55,7 +55,8 @@ class ElasticTransform(Distortion):
 class Pixelate(Distortion):
     """Larger pixels: means over boxes of whole pixels, then the nearest. One pixel is left at least.
 
-    Against the reference: within two levels of 8 bits, since it cuts to 8 bits along each axis.
+    Against the reference: within two levels of 8 bits, since it cuts to 8 bits along each axis. Where the middle of a
+    pixel lies on the border of two boxes (never at 224 px), rounding decides in Pillow, and it may give the other one.
     """
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:

@@ -66,7 +66,8 @@ class Grid(Distortion):
 class UnderExposure(Distortion):
     """All values times the share of a full exposure, after the noise of as few photons.
 
-    Defined here; compared with no other implementation.
+    The factor is what MedMNIST-C's `brightness_down` does: on average over the noise it agrees within two levels of 8
+    bits, where the noise is cut neither at black nor at white. The noise is defined here.
     """
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
