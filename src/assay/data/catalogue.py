@@ -19,7 +19,14 @@ from assay.data.parameters import (
 from assay.data.phantoms.factors import CHEST, ENDOSCOPY, FOOT, FUNDUS, NODULE
 from assay.data.phantoms.natural_kinds import MOST, natural_factors
 from assay.data.phantoms.radiology_kinds import Anatomy, radiology_factors
-from assay.data.retina_parameters import DiaretdbParams, EyepacsParams, GradedParams, IdridParams, Messidor2Params
+from assay.data.retina_parameters import (
+    DiaretdbParams,
+    EyepacsParams,
+    GradedParams,
+    IdridParams,
+    IdridSegParams,
+    Messidor2Params,
+)
 
 
 class NoduleParams(Params):
@@ -208,6 +215,13 @@ register(
     "assay.data.sources.lesion_sets:load_endotect",
     EndotectParams,
     summary="the test set of EndoTect 2020: 200 polyps and 20 lesion-free frames, masks in RGB",
+)
+register(
+    "dataset",
+    "idrid-seg",
+    "assay.data.sources.lesion_sets:load_idrid_seg",
+    IdridSegParams,
+    summary="IDRiD, segmentation: masks of four kinds of lesion and the optic disc, the makers' split as a factor",
 )
 
 for _name, _params, _summary in (

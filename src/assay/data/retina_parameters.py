@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from assay.core.registry import Params
 from assay.core.types import Factor
+from assay.data.parameters import LesionSetParams
 
 GRADES = ("0", "1", "2", "3", "4")
 EYE = Factor("eye", "categorical", levels=("left", "right"), high=("right",), description="as the file's name says")
 OEDEMA = "macular_edema"
 Finding = Literal["exudates", "cotton_wool", "haemorrhages", "microaneurysms"]
+Outlined = Literal["microaneurysms", "haemorrhages", "exudates", "cotton_wool", "optic_disc"]
 
 
 class GradedParams(Params):
@@ -61,3 +63,21 @@ class DiaretdbParams(Params):
     folder: str = Field(min_length=1, description="the folder that holds ddb1_fundusimages and ddb1_groundtruth")
     finding: Finding = Field("exudates", description="which kind of lesion makes the positive class")
     agreement: float = Field(0.75, gt=0, le=1, description="share of the four experts that any place needs")
+
+
+class IdridSegParams(LesionSetParams):
+    """IDRiD, segmentation: masks of these kinds of lesion, told apart or taken together."""
+
+    kinds: tuple[Outlined, ...] = Field(
+        ("microaneurysms", "haemorrhages", "exudates", "cotton_wool"),
+        min_length=1,
+        description="what counts as a lesion; exudates are hard, cotton_wool is soft exudates",
+    )
+    together: bool = Field(False, description="all of them are one kind, lesion")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        twice = [kind for kind in dict.fromkeys(self.kinds) if self.kinds.count(kind) > 1]
+        if twice:
+            raise ValueError(f"kinds names {', '.join(twice)} more than once; name each once")
+        return self

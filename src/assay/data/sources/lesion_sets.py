@@ -5,10 +5,11 @@ The target is whether the mask shows a lesion. No patients are told, so that eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,13 @@ from assay.core.factors import LESION
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset
+from assay.data.retina_parameters import IdridSegParams
 from assay.data.sources.assemble import from_files
 from assay.data.sources.columns import chosen
 from assay.data.sources.folder import BY_MASK
+from assay.data.sources.lesion_kinds import Kind, paired_by_kind
 from assay.data.sources.listing import OWN_PATIENT, Listing
+from assay.data.sources.masks import ONE, Meaning
 from assay.data.sources.nih import directory
 from assay.data.sources.pairs import Pairs, paired
 from assay.data.sources.radiographs import SPLIT
@@ -45,13 +49,21 @@ class Layout:
     """How a set is published.
 
     below: folders inside the one that is given in which the parts may lie. suffix: what a mask's stem has more than its
-    image's. Of several parts the first must be there.
+    image's. kinds: where the folder of masks holds one for each kind of lesion; together: they count as one. Of several
+    parts the first must be there.
     """
 
     about: KnownSet
     parts: tuple[Part, ...]
     below: tuple[str, ...] = ()
     suffix: str = ""
+    kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
+    together: bool = False
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the values of its masks mean."""
+        return ONE if self.together or not self.kinds else Meaning(tuple(self.kinds))
 
 
 KVASIR_SEG = Layout(
@@ -131,6 +143,33 @@ ISIC_SEG = Layout(
     ),
     suffix="_segmentation",
 )
+IDRID_SEG = Layout(
+    KnownSet(
+        (),
+        "photographs of the retina with masks of four kinds of lesion and the optic disc; 54 to train, 27 to test",
+        "CC BY 4.0",
+        "IDRiD (Porwal et al. 2018, Data 3(3):25)",
+        (
+            "every photograph shows microaneurysms and hard exudates: none is lesion-free",
+            "its makers marked every photograph, so that one without a file of a kind counts as showing none of it",
+            "its photographs stand in the grading part too, under other numbers: no grade is joined, and the one is no "
+            "external test of the other",
+            "one clinic and camera",
+        ),
+    ),
+    tuple(
+        Part(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
+        for name, split in (("a. Training Set", "train"), ("b. Testing Set", "test"))
+    ),
+    below=("A. Segmentation", "A.%20Segmentation", "A.%20Segmentation/A. Segmentation"),
+    kinds={
+        "microaneurysms": Kind("1. Microaneurysms", "_MA"),
+        "haemorrhages": Kind("2. Haemorrhages", "_HE"),
+        "exudates": Kind("3. Hard Exudates", "_EX"),
+        "cotton_wool": Kind("4. Soft Exudates", "_SE"),
+        "optic_disc": Kind("5. Optic Disc", "_OD"),
+    },
+)
 
 
 def endotect(images: str, masks: str) -> Layout:
@@ -157,18 +196,32 @@ def load_endotect(
     return load_pairs(endotect(images, masks), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder)
 
 
+def load_idrid_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arguments: Any) -> Dataset:
+    """IDRiD's segmentation part with the kinds that `IdridSegParams` asks for, see `load_pairs`."""
+    asked = IdridSegParams.model_validate(arguments)
+    kinds = {kind: IDRID_SEG.kinds[kind] for kind in asked.kinds}
+    layout = replace(IDRID_SEG, kinds=kinds, together=asked.together)
+    return load_pairs(layout, "IDRiD, segmentation", spec, cache, skip_bad_rows, folder=asked.folder)
+
+
 def load_pairs(
     layout: Layout, title: str, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: str
 ) -> Dataset:
     """A set of this layout as a dataset whose target is `lesion`; the factor `split` where its makers divide it.
 
-    Raises SpecError when a folder is missing, DataError with all bad rows: an image without a mask is one.
+    Raises SpecError when a folder is missing, DataError with all bad rows: an image without a mask is one, unless there
+    is one for each kind.
     """
     root, found = _found(layout, directory(folder))
     pairs: list[Pairs] = []
     for part in found:
         first = 1 + sum(len(one.images) for one in pairs)
-        pairs.append(paired(root / part.images, root / part.masks, root, True, layout.suffix, first))
+        images, masks = root / part.images, root / part.masks
+        pairs.append(
+            paired_by_kind(images, masks, root, layout.kinds, layout.together, first, cache)
+            if layout.kinds
+            else paired(images, masks, root, True, layout.suffix, first)
+        )
     listing = _listing(layout, title, root, pairs)
     if any(part.split for part in found):
         words = [part.split for part, one in zip(found, pairs, strict=True) for _ in one.images]
@@ -221,6 +274,7 @@ def _listing(layout: Layout, title: str, root: Path, pairs: Sequence[Pairs]) -> 
         facts=(BY_MASK,),
         warnings=(OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
         about=layout.about,
+        meaning=layout.meaning,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.errors import DataError
+from assay.data.sources.masking import MaskAt
 from assay.data.sources.problems import Problem
 
 SUFFIXES = frozenset(
@@ -23,7 +24,7 @@ class Pairs:
 
     images: tuple[Path, ...]
     names: tuple[str, ...]
-    masks: tuple[Path | None, ...]
+    masks: tuple[MaskAt, ...]
     problems: list[Problem]
     warnings: tuple[str, ...]
     others: int
@@ -32,14 +33,18 @@ class Pairs:
 def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str = "", first: int = 1) -> Pairs:
     """The images of a folder, each with the mask of its stem. An image without one is a problem if all have masks.
 
-    suffix: what a mask's stem has more than its image's, in any case. first: the number of the first image.
+    suffix: what a mask's stem has more than its image's, in any case; without it a file is the mask of no image, or,
+    if all have masks, passed over. first: the number of the first image.
     """
     files, others = image_files(images)
     found: dict[str, list[Path]] = {}
+    strays: list[str] = []
     for mask in image_files(masks)[0]:
         stem = stem_of(mask)
         if stem.casefold().endswith(suffix.casefold()):
             found.setdefault(stem[: len(stem) - len(suffix)], []).append(mask)
+        elif not all_masked:
+            strays.append(mask.name)
     names = tuple(str(path.relative_to(root)) for path in files)
     problems: list[Problem] = []
     stems = [stem_of(path) for path in files]
@@ -49,17 +54,17 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
         if count[stem] > 1:
             problems.append(Problem(number, names[at], "another image has the same stem", "rename one of them"))
         elif len(found.get(stem, ())) > 1:
-            what = f"{len(found[stem])} masks have its stem"
+            what = f"{len(found[stem])} masks have its stem in {masks.name}/"
             problems.append(Problem(number, names[at], what, "keep one of them"))
         elif stem not in found and all_masked:
             problems.append(Problem(number, names[at], "no mask has its stem: lesion-free, or not labelled?", UNMASKED))
-    orphans = sorted(path.name for stem in found.keys() - set(stems) for path in found[stem])
+    orphans = sorted([*strays, *(path.name for stem in found.keys() - set(stems) for path in found[stem])])
     lacking = [stem for stem in stems if stem not in found]
     if orphans and lacking and not all_masked:
         raise DataError(
             f"{masks.name}/ has {len(orphans):,} masks of no image, first {orphans[0]}, while {len(lacking):,} images "
             f"have no mask, first {lacking[0]}: what is free of lesions cannot be told from what is misnamed; give a "
-            "mask its image's stem, or take it away"
+            f"mask its image's stem{suffix and f' and {suffix}'}, or take it away"
         )
     warnings = (f"{len(orphans):,} masks belong to no image, first {orphans[0]}",) if orphans else ()
     chosen = tuple(found[stem][0] if stem in found else None for stem in stems)
