@@ -49,7 +49,7 @@ class Pair:
     @property
     def statement(self) -> str:
         """What is compared, in words."""
-        measure = LABELS.get(self.stated.measure, self.stated.measure)
+        measure = LABELS.get(self.stated.measure) or self.stated.measure.replace("-", " ")
         of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
         changed = f"change in {of} from p = 0" if self.stated.at in (DOSES, MATCHED) else of
         parts = [f"{self.level_a} against {self.stated.against}:", changed]

@@ -86,9 +86,9 @@ def _compared(tables: Tables, wide: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _held(tables: Tables, axis: str, levels: tuple[str, ...]) -> str:
-    """Where the contrasts hold another axis; its last value where they do not."""
+    """Where most contrasts hold another axis; the last of its values where they hold several as often, or none."""
     stated = [mapping(row["where"]).get(axis, "") for row in tables.contrasts]
-    return most_common([value for value in stated if value in levels]) or levels[-1]
+    return max(reversed(levels), key=stated.count)
 
 
 def _measure(tables: Tables) -> str:

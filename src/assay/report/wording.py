@@ -17,6 +17,8 @@ _MORE = {
     "sobol-first": "first-order Sobol' index",
     "auroc-lost-to-start": "AUROC lost",
     "auroc-lost-to-random": "AUROC lost",
+    "logit-effect": "effect on the logit",
+    "logit-effect-absolute": "absolute effect on the logit",
 }
 _BOUNDS = {
     "mass-accuracy": (0.0, 1.0),

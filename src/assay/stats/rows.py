@@ -36,8 +36,6 @@ LABELS = {
     "worst-group-auroc": "AUROC of the worst group",
     "sobol-total": "total Sobol' index",
     "flip-rate": "flip rate",
-    "logit-effect": "effect on the logit",
-    "logit-effect-absolute": "absolute effect on the logit",
     "decodability": "decodability",
     "dice": "Dice",
     "dice-skip": "Dice, both empty left out",
