@@ -26,6 +26,16 @@ def test_the_answer_in_four_sentences() -> None:
     ]
 
 
+@pytest.mark.parametrize("other", [{"measure": "worst-group-accuracy"}, {"measure": "flip-rate", "factor": "texture"}])
+def test_what_a_shift_cost_is_told_beside_a_surer_comparison_of_something_else(other: dict[str, str]) -> None:
+    cost = texts("answer", [contrast()], [*SAME, *ESTIMATES])[1]
+    surer = contrast(id="c0", p=0.0001, p_holm=0.0005, **other)
+    said = texts("answer", [contrast(), surer], [*SAME, *ESTIMATES])
+    assert said[1] == cost
+    assert "difference -.22 [-.33, -.11], p < .001 after correction" in said[2], "the surest is led with"
+    assert len(texts("answer", [surer], [*SAME, *ESTIMATES])) == 2, "nothing of the whole was compared"
+
+
 def test_rows_are_those_of_the_schema_and_point_to_their_evidence() -> None:
     rows = verdict([contrast(), MATCHED], [*SAME, *ESTIMATES])
     assert all(tuple(row) == SENTENCES for row in rows)

@@ -46,10 +46,10 @@ def cost(estimates: Sequence[Row], main: Row | None, compared: Collection[str] =
     reversed it was .51 [.37, .64] (supcon) to .55 [.47, .64] (cross-entropy): the widest of 9 falls, each a median over
     recipes.`
 
-    main: the leading contrast, whose measure and axis are told of; nothing is where it is of a factor or a layer.
+    main: the leading contrast of those of all images, whose measure and axis are told of; nothing is without one.
     compared: the environments that comparisons were stated of.
     """
-    if main is None or text_of(main, "factor") or text_of(main, "layer"):
+    if main is None:
         return []
     rows = [row for row in estimates if _fits(row, text_of(main, "measure"))]
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))

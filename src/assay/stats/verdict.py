@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from assay.core.measure_words import better
-from assay.core.measures import range_of
+from assay.core.measures import OF_WORST_GROUP, range_of
 from assay.stats.compare import ALPHA
 from assay.stats.cost import cost
 from assay.stats.doubts import doubts
@@ -90,9 +90,11 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
     ]
     first = leading(families[0])
     compared = {text_of(row, "environment") for row in stated}
+    performances = [row for row in families[0] if _of_all_images(row)]
+    fell = leading(performances) if performances else None
     said = [
         *relied(estimates, first, interventions),
-        *(quiet(stated, estimates, first) or cost(estimates, first, compared)),
+        *(quiet(stated, estimates, first) or cost(estimates, fell, compared)),
     ]
     for own in families[:MOST_AXES]:
         main = leading(own)
@@ -103,6 +105,11 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
                 opens = f"{place(matched)}," if how == MATCHED else "At matched fit"
                 said.append(Sentence("answer", f"{opens} {_short(matched, main)}", evidence=text_of(matched, "id")))
     return said
+
+
+def _of_all_images(row: Row) -> bool:
+    """Whether what is compared is of an environment as a whole, so that a fall of it can be told."""
+    return not (text_of(row, "factor") or text_of(row, "layer")) and text_of(row, "measure") not in OF_WORST_GROUP
 
 
 def leading(contrasts: Sequence[Row]) -> Row:
