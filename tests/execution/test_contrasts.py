@@ -148,7 +148,7 @@ def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
     gathered = Records({"metric": done, "plain": done}, values)
     elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
     found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
-    assert (found.reason, found.seeds) == ("no probe measured it there of metric", 0)
+    assert (found.reason, found.seeds) == ("it was not measured there of metric", 0)
     lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
     assert carry_out(lost, pair("metric")).reason == "no seed of metric was kept"  # type: ignore[arg-type]
 

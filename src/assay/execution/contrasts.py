@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from assay.core.along import CONFOUNDER
 from assay.core.dose import amount_axis, dose_axis
 from assay.core.hashing import content_hash
-from assay.core.measures import OF_WORST_GROUP
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
 from assay.core.types import Direction
 from assay.execution.dosed import at_matched_clean, dose_response
 from assay.execution.gather import Gathered
-from assay.execution.measured import seed_values
+from assay.execution.measured import is_of_panels, measured, panel_for, seed_values
 from assay.stats.compare import Contrast, Decision, contrast, contrast_seeds, decide, untested
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
@@ -129,7 +128,7 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
 
 def _direction(gathered: Gathered, pair: Pair) -> Direction:
     """Which way of what is compared is better: as the measure is defined, or as its probe says."""
-    name = OF_WORST_GROUP.get(pair.stated.measure, pair.stated.measure)
+    name = measured(pair.stated)
     if name in MEASURES:
         return MEASURES[name].direction
     rows = (
@@ -155,11 +154,11 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
         matched = matched_fit(curves[0], curves[1], stated.measure, stated.margin)
         return matched.contrast or untested(matched.reason, stated.margin)
     a, b = pair.a[0], pair.b[0]
-    if stated.measure in MEASURES and not stated.factor:
-        panels = [gathered.panel(point, stated.environment) for point in (a, b)]
+    if is_of_panels(stated):
+        panels = [panel_for(gathered, stated, point) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
             return untested(_nothing(gathered, a if panels[0] is None else b), stated.margin)
-        result = contrast(panels[0], panels[1], stated.measure, stated.margin)
+        result = contrast(panels[0], panels[1], measured(stated), stated.margin)
     else:
         sides = [seed_values(gathered, point, stated) for point in (a, b)]
         for point, side in zip((a, b), sides, strict=True):
@@ -173,7 +172,7 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
 def _nothing(gathered: Gathered, point: RecipePoint) -> str:
     """Why there is nothing of a recipe to compare."""
     if gathered.kept_seeds(point):
-        return f"no probe measured it there of {point.label}"
+        return f"it was not measured there of {point.label}"
     return f"no seed of {point.label} was kept"
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+from jaxtyping import Int
 
 from assay.core.errors import StoreError
+from assay.core.measures import OF_WORST_GROUP
 from assay.core.spec import RecipePoint
 from assay.data.sources.listing import OWN_PATIENT
 from assay.execution.cautions import cautions
@@ -18,7 +20,7 @@ from assay.execution.confounders import Looked, visibility_rows
 from assay.execution.dose_counts import dose_count_rows
 from assay.execution.gather import Gathered
 from assay.execution.illustrate import illustrate
-from assay.execution.pooled import Folds, Outputs
+from assay.execution.pooled import Folds, Group, Outputs
 from assay.execution.preview import distinct_environments
 from assay.execution.study import Plan
 from assay.shifts.environment import Achieved
@@ -37,7 +39,8 @@ class Described:
 
     environments, dose_counts, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
     leakage: as datasets have it. cautions: as `cautions` says them. folds: of every seed.
-    pooled: (recipe label, seed) -> measurements of all folds together.
+    pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
+    -> the rows of the groups that are the worst where a comparison of the worst is stated.
     """
 
     environments: tuple[Row, ...]
@@ -49,10 +52,15 @@ class Described:
     cautions: tuple[str, ...]
     folds: int
     pooled: Mapping[tuple[str, int], list[Row]]
+    worst: Mapping[tuple[str, int, str, Group], list[int]]
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """What was measured of all folds together, as `Folds` measured it."""
         return self.pooled.get((point.label, seed), [])
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """The rows of a group, as `Folds` had them."""
+        return np.array(self.worst.get((point.label, seed, environment, group), []), dtype=np.int64)
 
 
 def describe(gathered: Gathered, population: Population) -> Described:
@@ -73,7 +81,20 @@ def describe(gathered: Gathered, population: Population) -> Described:
     spec = gathered.plan.spec
     looked = Looked.at(spec, population)
     visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
-    return Described(environments, doses, pictures, visibility, facts, checked, told, population.folds, gathered.pooled)
+    pooled, worst = gathered.pooled, _worst_groups(gathered)
+    return Described(environments, doses, pictures, visibility, facts, checked, told, population.folds, pooled, worst)
+
+
+def _worst_groups(gathered: Gathered) -> dict[tuple[str, int, str, Group], list[int]]:
+    spec = gathered.plan.spec
+    stated = {(one.environment, OF_WORST_GROUP[one.measure]) for one in spec.contrasts if one.measure in OF_WORST_GROUP}
+    return {
+        (point.label, seed, environment, place): gathered.folds.members(point, seed, environment, place).tolist()
+        for environment, measure in sorted(stated)
+        for point in spec.points
+        if (place := gathered.worst_place(point, environment, measure))
+        for seed in gathered.kept_seeds(point)
+    }
 
 
 def keep(folder: RunFolder, described: Described) -> None:
@@ -91,6 +112,10 @@ def keep(folder: RunFolder, described: Described) -> None:
         "pooled": [
             {"recipe": recipe, "seed": seed, "rows": _written(rows)}
             for (recipe, seed), rows in described.pooled.items()
+        ],
+        "worst": [
+            {"recipe": recipe, "seed": seed, "environment": environment, "group": group, "rows": rows}
+            for (recipe, seed, environment, group), rows in described.worst.items()
         ],
     }
     write_json(folder.root / DESCRIBED, values, sort_keys=False)
@@ -112,6 +137,10 @@ def kept(folder: RunFolder) -> Described:
         cautions=tuple(values.get("cautions", ())),
         folds=values["folds"],
         pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
+        worst={
+            (entry["recipe"], entry["seed"], entry["environment"], tuple(entry["group"])): entry["rows"]
+            for entry in values.get("worst", [])
+        },
     )
 
 

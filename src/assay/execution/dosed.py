@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.core.dose import amount_axis, dose_axis
-from assay.core.measures import EFFECTS
+from assay.core.measures import EFFECTS, OF_WORST_GROUP
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.execution.gather import Gathered
-from assay.execution.measured import seed_values
+from assay.execution.measured import is_of_panels, measured, panel_for, seed_values
 from assay.stats.compare import Contrast, SeedValues, untested
 from assay.stats.dose_response import Dose, interaction, interaction_seeds
 from assay.stats.matched_clean import Amount, matched_clean
-from assay.stats.measures import MEASURES
 
 Recipes = Sequence[RecipePoint]
 """One side of a comparison: a recipe at all that it lies along."""
@@ -26,9 +25,9 @@ def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recip
     """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
     try:
         sides = _by_dose([a, b])
-        if stated.measure in MEASURES and not stated.factor:
+        if is_of_panels(stated):
             first, second = ([_dose(gathered, stated, p, point) for p, point in side.items()] for side in sides)
-            result = interaction(first, second, stated.measure, stated.margin)
+            result = interaction(first, second, measured(stated), stated.margin)
         else:
             values = [[_values(gathered, stated, point) for point in side.values()] for side in sides]
             bounded = stated.measure not in EFFECTS
@@ -75,7 +74,9 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
 
 
 def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint) -> Dose:
-    panel = gathered.panel(point, stated.environment)
+    panel = panel_for(gathered, stated, point)
+    if panel is None and stated.measure in OF_WORST_GROUP and gathered.kept_seeds(point):
+        raise _Lost(f"no group has a value for every seed of {point.label}")
     if panel is None:
         raise _Lost(f"no seed of {point.label} was kept")
     return Dose(p, panel)
@@ -84,8 +85,7 @@ def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint
 def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> SeedValues:
     found = seed_values(gathered, point, stated)
     if not len(found.seeds) and gathered.kept_seeds(point):
-        of = f" of {stated.factor}" if stated.factor else ""
-        raise _Lost(f"{stated.measure}{of} was not measured of {point.label}")
+        raise _Lost(f"{stated.measure} of {stated.factor} was not measured of {point.label}")
     if not len(found.seeds):
         raise _Lost(f"no seed of {point.label} was kept")
     return found

@@ -12,14 +12,15 @@ import numpy as np
 from assay.core.data_spec import REFERABLE
 from assay.core.errors import StoreError
 from assay.core.maps import AT_NATIVE
+from assay.core.measures import WORST_GROUP
 from assay.core.registry import lookup
 from assay.core.spec import RecipePoint
 from assay.core.traits import readout_of
 from assay.execution.averaged import of_one_unit, over_folds
 from assay.execution.judged import operating_of, specific_of
-from assay.execution.pooled import PERFORMANCE, Pooled
+from assay.execution.pooled import PERFORMANCE, Group, Pooled
 from assay.execution.study import Plan, ProbeUnit, Trial
-from assay.execution.worst import Key, with_one_worst
+from assay.execution.worst import Key, chosen_place, with_one_worst
 from assay.maps import of_one_width
 from assay.stats.measures import MEASURES
 from assay.stats.panel import Panel
@@ -93,6 +94,27 @@ class Gathered:
         panel = panel_of(found, f"{label} in {environment}")
         cut = self._cut if panel.scores.shape[2] > 2 else 1
         return replace(panel, middle=readout_of(point.recipe.loss) != "linear", cut=cut)
+
+    def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
+        """What the kept seeds of a recipe said about its worst group by a measure, which is one for all of them; None
+        where no group has it for every seed.
+        """
+        place, panel = self.worst_place(point, environment, measure), self.panel(point, environment)
+        if place is None or panel is None:
+            return None
+        numbers = panel.numbers.tolist()
+        read = [self._read(seed, point.label, environment) for seed in numbers]
+        rows = np.unique(np.concatenate([outputs["row"] for outputs in read if outputs is not None]))
+        inside = np.stack([np.isin(rows, self.folds.members(point, seed, environment, place)) for seed in numbers])
+        tested = inside if panel.tested is None else inside & panel.tested
+        return replace(panel, tested=tested).rows(np.flatnonzero(tested.any(axis=0)))
+
+    def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
+        """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
+        every = self.scalars[point.label]
+        key = (measure, environment, "", "", "", WORST_GROUP)
+        place = chosen_place(key, every, self._smallest_group) if key in every else None
+        return (place[2], place[3], place[5]) if place else None
 
     @property
     def _cut(self) -> int:

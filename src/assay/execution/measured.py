@@ -1,4 +1,4 @@
-"""What a probe measured of a recipe, one number per seed."""
+"""What was measured of a recipe: of its outputs, with patients behind it, or by a probe, one number per seed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,40 @@ import math
 
 import numpy as np
 
-from assay.core.measures import OF_WORST_GROUP, WORST_GROUP
+from assay.core.measures import OF_WORST_GROUP
 from assay.core.spec import ContrastSpec, RecipePoint
 from assay.execution.gather import Gathered
 from assay.stats.compare import SeedValues
 from assay.stats.estimate import errors_within
+from assay.stats.measures import MEASURES
+from assay.stats.panel import Panel
+
+
+def measured(stated: ContrastSpec) -> str:
+    """The measure that a contrast names; of the worst group, what is measured of that."""
+    return OF_WORST_GROUP.get(stated.measure, stated.measure)
+
+
+def is_of_panels(stated: ContrastSpec) -> bool:
+    """Whether what a contrast compares can be had from the outputs for each image, paired by patient and seed."""
+    return measured(stated) in MEASURES and not stated.factor
+
+
+def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Panel | None:
+    """What a recipe's kept seeds said about the environment that a contrast names, or about its worst group there."""
+    if stated.measure in OF_WORST_GROUP:
+        return gathered.worst_group(point, stated.environment, measured(stated))
+    return gathered.panel(point, stated.environment)
 
 
 def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
     """The measurement that a contrast names. Where a probe measures in groups, the trained network's is meant.
-    The worst group is one for all seeds of a recipe, and may be another of another recipe.
 
     A seed of which the measurement is undefined has NaN, so that the comparison is undefined as well.
     """
-    wanted = (OF_WORST_GROUP.get(stated.measure, stated.measure), stated.environment, stated.factor, stated.layer)
-    groups = (WORST_GROUP,) if stated.measure in OF_WORST_GROUP else ("", "trained")
+    wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
     for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
-        if (measure, environment, factor, layer) == wanted and level == "" and group in groups:
+        if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
             return SeedValues(
                 np.array([row["value"] for row in by_seed.values()], dtype=np.float64),
                 np.array(list(by_seed), dtype=np.int64),

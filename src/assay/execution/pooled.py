@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Int
 
 from assay.core.component import Component
 from assay.core.environment_spec import EnvironmentSpec
@@ -20,6 +21,7 @@ from assay.core.registry import build
 from assay.core.spec import RecipePoint
 from assay.core.traits import readout_of
 from assay.core.types import FactorTable
+from assay.probes.groups import groups_of
 from assay.probes.performance import Performance
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
@@ -36,6 +38,10 @@ Outputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
 
 
+Group = tuple[str, str, str]
+"""Some rows of an environment: a factor, one of its levels or half of it, and a class, or empty for all of them."""
+
+
 class Pooled(Protocol):
     """What can be said of all folds of a seed together."""
 
@@ -46,6 +52,10 @@ class Pooled(Protocol):
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """See `Folds.measurements`."""
+        ...
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """See `Folds.members`."""
         ...
 
 
@@ -86,6 +96,15 @@ class Folds:
                 found = probe.describe(answered, tables[""])
             rows += [{name: getattr(one, name) for name in MEASUREMENTS} for one in found]
         return rows
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """The numbers of the rows of a test environment that are in a group, of all folds; none of an unknown one."""
+        tables = self.tables(point.tests, seed)
+        table, (factor, level, target) = tables[environment], group
+        inside = np.zeros(len(table), dtype=bool)
+        for one in groups_of(table, tables[""]):
+            inside |= one.rows if (one.factor, one.level) == (factor, level) else False
+        return table.row[inside & (table.target == table.classes.index(target)) if target else inside]
 
     def whole(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:
         """All rows of a test environment, where the given one is the part of the first fold; training rows as given."""

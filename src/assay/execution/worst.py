@@ -33,24 +33,35 @@ def _is_worst(key: Key) -> bool:
     return key[5] in WORST
 
 
-def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
+def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> Key | None:
+    """The place whose mean over seeds is the worst, among those with a value for every seed; None where none has.
+
+    key: of the worst place, whose seeds are meant.
+    """
+    seeds = every[key]
     places = {other: found for other, found in every.items() if _is_place(other, key)}
     least = smallest_group if key[5] == WORST_GROUP else 0
     means = {
-        place: float(np.mean([found[seed]["value"] for seed in rows]))
+        place: float(np.mean([found[seed]["value"] for seed in seeds]))
         for place, found in places.items()
-        if set(found) >= set(rows) and all(_counts(found[seed], least) for seed in rows)
+        if set(found) >= set(seeds) and all(_counts(found[seed], least) for seed in seeds)
     }
     if not means:
+        return None
+    lower_is_worse = key[5] == WORST_GROUP or next(iter(seeds.values()))["direction"] == "higher"
+    return (min if lower_is_worse else max)(means, key=lambda place: means[place])
+
+
+def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
+    chosen = chosen_place(key, every, smallest_group)
+    if chosen is None:
         reason = next((row["reason"] for row in rows.values() if math.isnan(row["value"])), "")
         reason = reason or "no place has it for every seed"
         return {seed: {**row, "value": math.nan, "standard_error": math.nan, "reason": reason}
                 for seed, row in rows.items()}  # fmt: skip
-    lower_is_worse = key[5] == WORST_GROUP or next(iter(rows.values()))["direction"] == "higher"
-    chosen = (min if lower_is_worse else max)(means, key=lambda place: means[place])
     where = chosen[1] if key[5] == WORST_ENVIRONMENT else group_name(chosen[2], chosen[3], chosen[5])
     named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
-    return {seed: {**places[chosen][seed], **named, "reason": f"in {where}"} for seed in rows}
+    return {seed: {**every[chosen][seed], **named, "reason": f"in {where}"} for seed in rows}
 
 
 def _is_place(other: Key, key: Key) -> bool:
