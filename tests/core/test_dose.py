@@ -116,3 +116,61 @@ def test_unknown_keys_are_told_as_they_were_written():
     text = str(told.value)
     places = [text.index(f"unknown key '{key}'") for key in ("share", "rows", "class", "strength")]
     assert places == sorted(places)
+
+
+ALONG: dict[str, Any] = {"axis": "loss", "against": "cross-entropy", "at": "dose-response", "factor": "confounder"}
+TWO_TAGS = [{"tag": {"contrast": 0.3}}, {"tag": {"contrast": 0.6}}, "sex"]
+SCENE: dict[str, Any] = {
+    "name": "study",
+    "data": {"phantom": "chest", "size": 64, "target": "mass", "core": "mass"},
+    "environments": {
+        "train": {"dose": {"confounder": TWO_TAGS, "p": [0, 1]}},
+        "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
+    },
+    "recipe": {"loss": ["cross-entropy", "focal"]},
+    "probes": ["performance", "reliance"],
+}
+
+
+def test_the_confounder_of_a_contrast_is_each_that_is_dosed() -> None:
+    spec = parse_study({**SCENE, "contrasts": [{**ALONG, "measure": "flip-rate"}]})
+    assert [(one.factor, one.where["confounder"]) for one in spec.contrasts] == [
+        ("tag", "tag(contrast=0.3)"), ("tag", "tag(contrast=0.6)"), ("sex", "sex"),
+    ]  # fmt: skip
+    held = {**ALONG, "measure": "flip-rate", "where": {"confounder": "sex"}}
+    assert [one.factor for one in parse_study({**SCENE, "contrasts": [held]}).contrasts] == ["sex"]
+    alone = {**SCENE["environments"], "train": {"dose": {"confounder": "tag", "p": [0, 1]}}}
+    spec = parse_study({**SCENE, "environments": alone, "contrasts": [{**ALONG, "measure": "flip-rate"}]})
+    assert [(one.factor, dict(one.where)) for one in spec.contrasts] == [("tag", {})]
+
+
+@pytest.mark.parametrize(
+    ("environments", "changes", "told"),
+    [
+        (None, {"measure": "auroc", "environment": "reversed"}, "measure 'auroc' is of the whole and of no factor"),
+        (
+            {"train": {}, "reversed": {"like": "train"}},
+            {"measure": "flip-rate", "at": "equal-budget"},
+            "factor = 'confounder'\n  stands for each confounder that is dosed, and this study has no `dose`",
+        ),
+        (None, {"measure": "flip-rate", "factor": "confonder"}, "did you mean 'confounder'?"),
+        (
+            None,
+            {"measure": "worst-group-acuracy", "factor": "", "environment": "reversed"},
+            "did you mean 'worst-group-accuracy'?",
+        ),
+        (
+            None,
+            {"measure": "flip-rate", "environment": "revrsed"},
+            "'flip-rate' is not measured there, but in: (neutral)",
+        ),
+    ],
+)
+def test_a_wrong_confounder_of_a_contrast_is_told_once_and_as_it_is_written(
+    environments: dict[str, Any] | None, changes: dict[str, str], told: str
+) -> None:
+    study = {**SCENE, "environments": environments or SCENE["environments"], "contrasts": [{**ALONG, **changes}]}
+    with pytest.raises(SpecError) as error:
+        parse_study(study)
+    assert told in str(error.value)
+    assert str(error.value).count("contrasts[0].") == 1

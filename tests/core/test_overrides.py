@@ -37,6 +37,13 @@ def test_a_field_of_a_part_that_is_not_there_is_a_slip_of_the_pen(study: Study, 
     assert str(told.value).endswith(f"\n  {part}.{known[:-1]}={{...}} makes a new one")
 
 
+def test_a_field_is_set_in_a_part_that_is_written_empty(study: Study) -> None:
+    study["environments"] = {"train": None, "same": None}
+    spec = parse_study(study, overrides=["environments.same.difficulty={margin: 1.5}", "environments.train.rows=20"])
+    assert spec.points[0].tests["same"].difficulty == {"margin": 1.5}
+    assert spec.points[0].train.rows == 20
+
+
 def test_an_argument_is_set_in_a_component_named_by_a_word(study: Study) -> None:
     study |= {"recipe": {"loss": "supcon"}, "probes": ["performance", "reliance"]}
     spec = parse_study(study, overrides=["recipe.loss.supcon.temperature=0.5", "probes.reliance.samples=128"])

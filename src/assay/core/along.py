@@ -8,7 +8,7 @@ from assay.core.axes import Axis, resolve
 from assay.core.document import Keys, dotted
 from assay.core.dose import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors
 from assay.core.errors import nearest
-from assay.core.measures import BY_MOVING, DOSED, SHARES
+from assay.core.measures import BY_MOVING, DOSED, MEASURES, OF_WORST_GROUP, SHARES
 from assay.core.points import marked
 from assay.core.problems import Problems, shorten
 from assay.core.spec import ContrastSpec, RecipePoint
@@ -32,7 +32,7 @@ def check_levels(contrast: ContrastSpec, axis: Axis, keys: Keys, problems: Probl
 def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
     """The axes that `at` speaks of are there, whole and free, and the measure can be compared along them."""
     if contrast.at == "matched-fit":
-        _check_budgets(axes, fixed, keys, problems)
+        _check_budgets(contrast, axes, fixed, keys, problems)
     if contrast.at in ("dose-response", "matched-clean"):
         _check_doses(contrast, axes, fixed, keys, problems)
     if contrast.at == "matched-clean":
@@ -70,16 +70,47 @@ def per_confounder(
     return short_for or (contrast,)
 
 
+def confounder_of(
+    contrast: ContrastSpec,
+    points: Sequence[RecipePoint],
+    axes: Sequence[Axis],
+    drawn: bool,
+    keys: Keys,
+    problems: Problems,
+) -> ContrastSpec | None:
+    """The contrast to check: the first of those that one with `factor: confounder` is short for, as `per_confounder`
+    says. None, and a problem noted, where it is short for none; a measure of no factor is checked as written.
+    """
+    measure = MEASURES.get(contrast.measure)
+    if contrast.factor != CONFOUNDER or (measure is not None and "factor" not in measure.needs):
+        return contrast
+    short_for = per_confounder(contrast, points, axes, drawn)
+    if short_for != (contrast,):
+        return short_for[0]
+    what = "stands for each confounder that is dosed, and this study has no `dose`"
+    remedy = "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}"
+    if dose_axis(points):
+        what = f"'{contrast.measure}' needs a confounder that is put on images; those that are meant are chosen by rows"
+        remedy = left_out(keys)
+    problems.add((*keys, "factor"), CONFOUNDER, what, remedy)
+    return None
+
+
 def left_out(keys: Keys) -> str:
     """How a contrast is left out of a study."""
     return f"--set {'.'.join(map(str, keys))}=null leaves this contrast out"
 
 
-def _check_budgets(axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+def _check_budgets(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+    """Along `epochs`, by what is measured of all images."""
     budget = resolve("epochs", axes)
     if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
         remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {left_out(keys)}"
         problems.add((*keys, "at"), "matched-fit", "matched-fit compares along several budgets", remedy)
+    measure = MEASURES.get(contrast.measure)
+    if measure is not None and (measure.probe != "performance" or measure.name in OF_WORST_GROUP):
+        what = f"matched-fit compares performance on all images, which '{contrast.measure}' is not"
+        problems.add((*keys, "measure"), contrast.measure, what, "compare it at equal budget, or along doses")
 
 
 def _check_doses(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
@@ -94,10 +125,10 @@ def _check_doses(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, key
         remedy = f"compare along another axis, and leave {doses.name} out of `where`; {left_out(keys)}"
         problems.add(at, contrast.at, f"{contrast.at} runs over all of {doses.name}", remedy)
     allowed = SHARES if contrast.at == "matched-clean" else DOSED
-    if contrast.measure not in allowed:
+    if contrast.measure not in allowed and (contrast.measure in MEASURES or not nearest(contrast.measure, MEASURES)):
         what = f"{contrast.at} is claimed on the probit scale too, which '{contrast.measure}' has not"
         if contrast.measure in DOSED:
-            what = f"{contrast.at} matches performance, which '{contrast.measure}' is not"
+            what = f"{contrast.at} matches performance on all images, which '{contrast.measure}' is not"
         problems.add((*keys, "measure"), contrast.measure, what, f"{contrast.at} takes {shorten(allowed)}")
 
 

@@ -169,11 +169,13 @@ def check_contrasts(
         if probes is not None:
             _check_measure(contrast, probes, keys, problems)
         environments = _measured_in(contrast.measure, tests, probes)
-        if contrast.environment in (*tests, NEUTRAL, INDEPENDENT) and contrast.environment not in environments:
+        elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
+        if contrast.environment and elsewhere and contrast.environment not in environments:
             what = f"'{contrast.measure}' is not measured there, but in: {shorten(environments)}"
             if not environments:
                 what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
-            problems.add((*keys, "environment"), contrast.environment, what, "" if environments else "leave it out")
+            remedy = "" if {*tests} & {*environments} else "leave it out"
+            problems.add((*keys, "environment"), contrast.environment, what, remedy)
             environments = [*environments, contrast.environment]
         for key, what, given, known in (
             ("environment", "environment", contrast.environment, environments),

@@ -119,7 +119,8 @@ def _only(value: Any, axes: Sequence[Axis], problems: Problems) -> list[dict[str
         problems.add(keys, value, "expected a list of entries such as {loss: supcon, epochs: [10, 20]}")
         return []
     entries = cast(list[dict[str, Any]], value)
-    return [selection(entry, axes, (*keys, i), problems) for i, entry in enumerate(entries)]
+    hint = "--set grid.only=null keeps every point of the grid"
+    return [selection(entry, axes, (*keys, i), problems, hint) for i, entry in enumerate(entries)]
 
 
 def selection(

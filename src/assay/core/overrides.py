@@ -89,7 +89,7 @@ def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
 def _opened(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
     """What `holder` has at `key` as a mapping or list to go on in: `loss: supcon` becomes `loss: {supcon: {}}`."""
     inside: Any = holder[key] if isinstance(key, int) else holder.get(key)
-    if inside is None and len(keys) == 2 and keys[0] in _BY_NAME and holder and key != "train":
+    if len(keys) == 2 and keys[0] in _BY_NAME and holder and key not in {*holder, "train"}:
         what = unknown_of_few(str(keys[0]).removesuffix("s"), str(key), list(holder))
         raise SpecError(f"{place}: {what}\n  {dotted(keys)}={{...}} makes a new one")
     if inside is None or inside == following:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from assay.core.along import per_confounder
+from assay.core.along import CONFOUNDER, confounder_of, per_confounder
 from assay.core.axes import Axis
 from assay.core.builtin import study_files
 from assay.core.check_probes import check_probes
@@ -31,6 +31,7 @@ from assay.core.component import Component
 from assay.core.data_section import data_section, undeclared_columns
 from assay.core.data_spec import DataSpec
 from assay.core.document import Document, leaves, plain
+from assay.core.dose import dose_axis
 from assay.core.environments import not_inherited
 from assay.core.errors import AssayError, SpecError, nearest, or_else, unknown_name
 from assay.core.explain import checked
@@ -207,10 +208,16 @@ def _check_together(
     if data is not None:
         check_groups(placed, data, factors, problems)
     points = [point for point, _ in placed]
+    if problems.found:
+        contrasts = [None if item is None or item.factor == CONFOUNDER else item for item in contrasts]
     drawn = data is not None and data.phantom is not None
-    contrasts = [None if item is None else per_confounder(item, points, axes, drawn)[0] for item in contrasts]
+    contrasts = [
+        None if item is None else confounder_of(item, points, axes, drawn, ("contrasts", i), problems)
+        for i, item in enumerate(contrasts)
+    ]
     check_task(points, data, contrasts, probes, problems)
-    names = None if factors is None else [*factors, *grouped(factors), *marked(points)]
+    dosed = (CONFOUNDER,) if dose_axis(points) else ()
+    names = None if factors is None else [*factors, *grouped(factors), *marked(points), *dosed]
     check_probes(probes or (), points[0].tests, problems)
     columns = () if data is None else undeclared_columns(data)
     check_contrasts(contrasts, axes, points[0].tests, names, probes, problems, columns)

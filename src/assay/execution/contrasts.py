@@ -16,6 +16,7 @@ from assay.execution.dosed import at_matched_clean, dose_response
 from assay.execution.gather import Gathered
 from assay.execution.measured import is_of_panels, measured, panel_for, seed_values
 from assay.stats.compare import Contrast, Decision, contrast, contrast_seeds, decide, untested
+from assay.stats.format import listed
 from assay.stats.matched import Budget, matched_fit
 from assay.stats.measures import MEASURES
 from assay.stats.power import detectable
@@ -50,15 +51,23 @@ class Pair:
         """What is compared, in words."""
         measure = LABELS.get(self.stated.measure) or self.stated.measure.replace("-", " ")
         of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
-        changed = f"change in {of} from p = 0" if self.stated.at in (DOSES, MATCHED) else of
+        changed = f"change in {of} from p = 0{self._doses}" if self.stated.at in (DOSES, MATCHED) else of
         parts = [f"{self.level_a} against {self.stated.against}:", changed]
         parts += [f"in {self.stated.environment}"] if self.stated.environment else []
         parts += [f"at {self.stated.layer}"] if self.stated.layer else []
         said = (CONFOUNDER, self.stated.factor)  # of a tag, where the confounder is a tag
-        held = ", ".join(f"{axis} {value}" for axis, value in self.where if (axis, value.partition("(")[0]) != said)
+        held = ", ".join(f"{axis} {value}" for axis, value in self.where if (axis, value) != said)
         matched = {FIT: "at matched fit", MATCHED: f"at equal {measure} in {self.stated.clean}"}
         at = matched.get(self.stated.at, "")
         return ", ".join(part for part in (" ".join(parts), held, at) if part)
+
+    @property
+    def _doses(self) -> str:
+        """Which doses both sides were trained at, where one of them was trained at more."""
+        axis = dose_axis((*self.a, *self.b))
+        a, b = ({point.coordinates.get(axis, "0") for point in side} for side in (self.a, self.b))
+        both = sorted((a & b) - {"0"}, key=float)
+        return f" to {listed(both)}" if a != b and both else ""
 
 
 def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
