@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from assay.report.palette import Style, styles
-from assay.report.tables import Tables, coordinates, distinct, mapping
+from assay.report.tables import Tables, coordinates, distinct, mapping, numeric
 from assay.report.wording import is_performance, most_common
+from assay.stats.verdict import leading
 from assay.store.files import Row
 
 BUDGET = "epochs"
@@ -86,14 +87,19 @@ def _compared(tables: Tables, wide: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _held(tables: Tables, axis: str, levels: tuple[str, ...]) -> str:
-    """Where most contrasts hold another axis; the last of its values where they hold several as often, or none."""
+    """Where the contrast that the answer leads with holds another axis; else where most do, the last of its values
+    where they hold several as often, or none.
+    """
+    tested = [row for row in tables.contrasts if not row.get("exploratory") and numeric(row, "p_holm") >= 0]
+    lead = mapping(leading(tested)["where"]).get(axis, "") if tested else ""
     stated = [mapping(row["where"]).get(axis, "") for row in tables.contrasts]
-    return max(reversed(levels), key=stated.count)
+    return lead if lead in levels else max(reversed(levels), key=stated.count)
 
 
 def _measure(tables: Tables) -> str:
     stated = most_common([row["measure"] for row in tables.contrasts if is_performance(row["measure"])])
     there = distinct(row["measure"] for row in tables.estimates if is_performance(row["measure"]))
-    defined = {row["measure"] for row in tables.estimates if row["value"] == row["value"]}
+    whole = [row for row in tables.estimates if not (row["factor"] or row["level"] or row["group"])]
+    defined = {row["measure"] for row in whole if row["value"] == row["value"]}
     candidates = [stated, "auroc", "auroc-macro", *there]
     return next((name for name in candidates if name in defined), stated or "auroc")

@@ -12,12 +12,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from assay.core.measure_words import better
-from assay.core.measures import OF_WORST_GROUP, range_of
+from assay.core.measures import range_of
 from assay.stats.compare import ALPHA
 from assay.stats.cost import cost
 from assay.stats.doubts import doubts
 from assay.stats.format import common_decimals, count, in_words, listed, number, p_value
 from assay.stats.kept import without_seeds
+from assay.stats.measures import MEASURES
 from assay.stats.quiet import quiet
 from assay.stats.relied import relied
 from assay.stats.rows import (
@@ -108,8 +109,8 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
 
 
 def _of_all_images(row: Row) -> bool:
-    """Whether what is compared is of an environment as a whole, so that a fall of it can be told."""
-    return not (text_of(row, "factor") or text_of(row, "layer")) and text_of(row, "measure") not in OF_WORST_GROUP
+    """Whether what is compared is measured of all images of an environment, so that a fall of it can be told."""
+    return text_of(row, "measure") in MEASURES and not (text_of(row, "factor") or text_of(row, "layer"))
 
 
 def leading(contrasts: Sequence[Row]) -> Row:
