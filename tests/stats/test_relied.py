@@ -194,3 +194,20 @@ def test_along_doses_what_the_greatest_made_of_them_is_told() -> None:
     ]
     said = texts("answer", [DOSED], rows)[0]
     assert said == ("At confounder tag and p 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")
+
+
+def test_a_factor_that_flips_no_image_under_any_seed_does_not_keep_the_greatest_from_being_named() -> None:
+    same = {
+        "low": math.nan,
+        "high": math.nan,
+        "reason": "nothing varied over seeds or patients: no interval can be made",
+    }
+    rows = [
+        estimate("arcface", "flip-rate", 0.98, 0.01, factor="tag"),
+        {**estimate("arcface", "flip-rate", 0.0, 0.0, factor="size"), **same},
+        estimate("cross-entropy", "flip-rate", 0.5, 0.1, factor="tag"),
+        {**estimate("cross-entropy", "flip-rate", 0.6, 0.0, factor="size"), **same, "reason": "1 seed: no interval"},
+    ]
+    said = texts("answer", [contrast()], rows)[0]
+    assert "arcface relied most on tag (flip rate .98 [.97, .99])" in said
+    assert "which of these cross-entropy relied on most could not be told" in said

@@ -21,6 +21,8 @@ CONFIDENCE = 0.95
 MINIMUM_SEEDS = 3
 ROUNDING = 1e-24
 """A variance up to this is what sums of equal numbers leave: nothing varied."""
+NO_VARIATION = "nothing varied over seeds or patients"
+"""How the reason of a value without an interval begins that is the same for every seed and patient."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _too_few(seeds: int) -> str:
 
 def _from_variance(variance: float, df: float) -> Uncertainty:
     if variance <= ROUNDING:
-        return Uncertainty(float("nan"), float("nan"), "nothing varied over seeds or patients: no interval can be made")
+        return Uncertainty(float("nan"), float("nan"), f"{NO_VARIATION}: no interval can be made")
     return Uncertainty(float(np.sqrt(variance)), df)
 
 
