@@ -109,6 +109,8 @@ def test_the_greatest_lies_above_all_others() -> None:
     assert greatest({"margin": row(0.5, 0.35, 0.65), "texture": texture}) == ""
     assert greatest({"margin": row(-0.7, -0.8, -0.6), "texture": texture}) == "margin"
     assert greatest({"margin": row(0.7, math.nan, math.nan), "texture": texture}) == ""
+    still = row(0.0, math.nan, math.nan, "nothing varied over seeds or patients: no interval can be made")
+    assert greatest({"margin": row(0.7, 0.6, 0.8), "texture": still}) == "margin"
     assert greatest({"margin": row(0.7, 0.6, 0.8, "not converged: standard error .06"), "texture": texture}) == ""
     assert greatest({"margin": margin}) == ""
     assert greatest({"margin": margin, "texture": texture, "size": row(math.nan, math.nan, math.nan)}) == ""
