@@ -13,7 +13,7 @@ from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
 from assay.stats.format import count, in_words
-from assay.stats.rows import DOSES, MATCHED, over_doses
+from assay.stats.rows import CONFOUNDER, DOSES, MATCHED, over_doses
 from assay.stats.slice import named
 from assay.store.files import Row
 
@@ -79,8 +79,10 @@ def _parts(row: Row) -> list[str]:
     """`reversed`, `epochs 20`, `matched fit`: where and how a comparison was made."""
     ways = {"matched-fit": "matched fit", DOSES: "over the doses", MATCHED: "over the doses where equally good"}
     how = ways.get(row["at"], "equal budget")
-    held = [held_words({axis: value}) for axis, value in mapping(row["where"]).items()]
-    return [part for part in (in_words(row["factor"]), row["layer"], row["environment"], *held, how) if part]
+    where = mapping(row["where"])
+    held = [held_words({axis: value}) for axis, value in where.items()]
+    factor = "" if where.get(CONFOUNDER, "").partition("(")[0] == row["factor"] else in_words(row["factor"])
+    return [part for part in (factor, row["layer"], row["environment"], *held, how) if part]
 
 
 def _folded(levels: list[str], rows: Sequence[Row]) -> tuple[list[str], str]:
