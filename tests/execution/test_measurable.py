@@ -45,7 +45,7 @@ def test_it_says_which_images_are_missing(tmp_path: Path, measure: str, environm
     with pytest.raises(SpecError) as refused:
         plan_tiny(tmp_path / "run", **SEGMENTED, contrasts=asked)
     assert str(refused.value) == (
-        f"contrasts[1].environment = '{environment}': {why}; compare it in another environment, or another measure in "
+        f"contrasts in environment '{environment}': {why}; compare it in another environment, or another measure in "
         "this one"
     )
     assert not (tmp_path / "run").exists()

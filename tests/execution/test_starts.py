@@ -73,7 +73,7 @@ def test_a_layer_that_no_network_has_is_refused_with_the_nearest(tmp_path: Path)
     losses = recipe(loss=["cross-entropy", "supcon"])
     with pytest.raises(SpecError) as refused:
         run_tiny(tmp_path, recipe=losses, contrasts=[{**stated, "layer": "trunk.blok1"}], probes=["decodability"])
-    assert "contrasts[0].layer: unknown layer 'trunk.blok1': did you mean 'trunk.block1'?" in str(refused.value)
+    assert "contrasts by decodability: unknown layer 'trunk.blok1': did you mean 'trunk.block1'?" in str(refused.value)
     assert not list(tmp_path.glob("*/trials"))
 
 

@@ -24,7 +24,7 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
     fold of the first seed. Which images show a lesion is known where that is the target.
     """
     point, found = spec.points[0], dict[str, tuple[int, ...]]()
-    for number, stated in enumerate(spec.contrasts):
+    for stated in spec.contrasts:
         among, name = ON.get(stated.measure), stated.environment
         unknown = among != "both" and population.classes != LESION.levels
         if among is None or unknown or name not in point.tests:
@@ -36,7 +36,7 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
         if not enough[among]:
             needed, missing = _NEEDED[among]
             raise SpecError(
-                f"contrasts[{number}].environment = '{name}': '{stated.measure}' needs {needed}, and "
+                f"contrasts in environment '{name}': '{stated.measure}' needs {needed}, and "
                 f"{missing.format(only=population.classes[there[0]])}; compare it in another environment, or another "
                 "measure in this one"
             )

@@ -64,7 +64,7 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     """
     trainings = {trial.point.label: trial.training for trial in plan.trials}
     layers: dict[str, tuple[str, ...]] = {}
-    for number, stated in enumerate(spec.contrasts):
+    for stated in spec.contrasts:
         points = [point for pair in pairs(stated, spec.points, tuple(spec.axes)) for point in (*pair.a, *pair.b)]
         for point in points if stated.layer else ():
             training = trainings[point.label]
@@ -73,7 +73,7 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
                 layers[key] = as_network(network_of(training, inputs, empty_network)).layers
             if stated.layer not in layers[key]:
                 what = unknown_name("layer", stated.layer, layers[key])
-                raise SpecError(f"contrasts[{number}].layer: {what} (of '{training.recipe.architecture.label}')")
+                raise SpecError(f"contrasts by {stated.measure}: {what} (of '{training.recipe.architecture.label}')")
 
 
 def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
