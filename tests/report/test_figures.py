@@ -236,3 +236,12 @@ def test_the_figure_of_comparisons_counts_as_the_answer_does(tmp_path: Path) -> 
     assert said.groups() == drawn.groups()[::-1] == (str(len(stated)), said[2])
     assert "1 comparison without a value: the table says why." in figure.note
     assert "1 comparison more, added after results were known, not counted above." in figure.note
+
+
+def test_comparisons_that_were_all_added_later_are_called_exploratory(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, Made(pictures=False))
+    for row in evidence.tables.contrasts:
+        row["exploratory"] = True
+    (figure,) = comparisons.differences(evidence)
+    assert re.match(r"\d+ of \d+ exploratory comparisons of AUROC with cross-entropy showed a difference", figure.title)
+    assert "Added after results were known: to be stated beforehand and seen again." in figure.note

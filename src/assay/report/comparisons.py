@@ -136,6 +136,8 @@ def _uncounted(rows: Sequence[Row]) -> str:
     words = [f"{count(lost, 'comparison')} without a value: the table says why."] if lost else []
     if 0 < extra < len(rows):
         words.append(f"{count(extra, 'comparison')} more, added after results were known, not counted above.")
+    if extra == len(rows):
+        words.append("Added after results were known: to be stated beforehand and seen again.")
     return " ".join(words)
 
 
@@ -154,6 +156,8 @@ def _title(called: str, rows: Sequence[Row], against: str) -> str:
         return f"{called[:1].upper()}{called[1:]} compared with {against}: {of} that could not be tested"
     if len(counted) == 1:
         was = "equivalence was shown" if equal else f"a difference was {'' if shown else 'not '}shown"
-        return f"{called[:1].upper()}{called[1:]} compared with {against}: {was}"
-    of = f"{count(len(counted), 'comparison')} of {called} with {against}"
+        added = " (exploratory)" if counted[0]["exploratory"] else ""
+        return f"{called[:1].upper()}{called[1:]} compared with {against}: {was}{added}"
+    kind = "exploratory comparison" if counted[0]["exploratory"] else "comparison"
+    of = f"{count(len(counted), kind)} of {called} with {against}"
     return f"{shown} of {of} showed a difference{alike}" if shown else f"None of {of} showed a difference{alike}"
