@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from assay.core.errors import SpecError
-from assay.shifts.confounders.layers import Window, whole
 from assay.shifts.intervention import Draws, Parameters
 
 _R = (
@@ -63,41 +63,33 @@ class Tag:
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the tag on them."""
-        out = images.clone()
-        if not len(images):
-            return out
-        shape = (images.shape[1], images.shape[2], images.shape[3])
-        tall, wide = self._extent(shape)
-        top, left = parameters["top"], parameters["left"]
-        first_row, first_column = int(top.min()), int(left.min())
-        within = Window(
-            first_row, first_column, int(top.max()) + tall - first_row, int(left.max()) + wide - first_column
+        pixels = images.flatten(2)
+        at = self._pixels(parameters, (images.shape[1], images.shape[2], images.shape[3])).expand(
+            -1, images.shape[1], -1
         )
-        part = within.of(out)
-        part.copy_(torch.where(self._covered(parameters, shape, within), part + self.contrast * (1 - part), part))
-        return out
+        covered = pixels.gather(2, at)
+        return pixels.scatter(2, at, covered + self.contrast * (1 - covered)).view(images.shape)
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
         """The tag's pixels."""
-        return self._covered(parameters, shape, whole(shape))
+        at = self._pixels(parameters, shape)
+        covered = torch.zeros(len(at), 1, shape[1] * shape[2], dtype=torch.bool, device=at.device)
+        return covered.scatter_(2, at, value=True).view(len(at), 1, *shape[1:])
 
     def letters(self, shape: tuple[int, int, int]) -> float:
         """See `Lettered`."""
         return float(self._extent(shape)[0]) if self.shape == "letter" else 0.0
 
-    def _covered(self, parameters: Parameters, shape: tuple[int, int, int], within: Window) -> Bool[Tensor, "b 1 h w"]:
-        """Those of a window's pixels that are the tag's."""
+    def _pixels(self, parameters: Parameters, shape: tuple[int, int, int]) -> Int[Tensor, "b 1 k"]:
+        """Where the tag's pixels lie among an image's, row after row."""
         tall, wide = self._extent(shape)
-        top, left = parameters["top"], parameters["left"]
-        down = torch.arange(within.top, within.top + within.height, device=top.device) - top[:, None]
-        along = torch.arange(within.left, within.left + within.width, device=top.device) - left[:, None]
-        inside = ((down >= 0) & (down < tall))[:, :, None] & ((along >= 0) & (along < wide))[:, None, :]
+        inside = np.ones((tall, wide), dtype=bool)
         if self.shape == "letter":
-            glyph = torch.tensor([[cell == "#" for cell in line] for line in _R], device=top.device)
-            line = (down.clamp(0, tall - 1) * len(_R)) // tall
-            cell = (along.clamp(0, wide - 1) * len(_R[0])) // wide
-            inside = inside & glyph[line[:, :, None], cell[:, None, :]]
-        return inside[:, None]
+            line, cell = np.arange(tall) * len(_R) // tall, np.arange(wide) * len(_R[0]) // wide
+            inside = np.array([[cell == "#" for cell in line] for line in _R])[line[:, None], cell]
+        down, along = inside.nonzero()
+        corner = parameters["top"] * shape[2] + parameters["left"]
+        return corner[:, None, None] + torch.as_tensor(down * shape[2] + along, device=corner.device)
 
     def _extent(self, shape: tuple[int, int, int]) -> tuple[int, int]:
         """Height and width in pixels."""
