@@ -256,7 +256,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin (severe)"),
         (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "8 of 40 shown"),
         (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
-        (Made(pictures=False), "Every comparison"),
+        (Made(pictures=False), "Claim by claim: every comparison"),
     ],
     ids=["no contrasts", "one recipe", "no probes", "all failed", "one seed", "two seeds", "decodability alone",
          "attribution alone", "several classes", "forty recipes", "unicode", "no pictures"],

@@ -171,7 +171,7 @@ def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
     return (
         Section(
             "comparisons",
-            "Every comparison",
+            "Claim by claim: every comparison",
             "",
             tuple(comparisons.differences(evidence)),
             there(contents.contrasts(evidence.tables, anchors)),

@@ -37,6 +37,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
     lines = [Line(_compared(row, places[row["measure"]], tables.trials), anchors[row["id"]]) for row in order]
     note = (
+        "A row is what the study says that it compares, and the conclusion what may be claimed of it. "
         "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
         "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
         "difference that this design would find four times in five. Sign-flip: a test over seeds alone, with the least "
@@ -44,7 +45,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     )
     if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
         note += " P not worse: one-sided, of the first being worse than the second by the margin or more."
-    return sheet("contrasts", "Comparisons", heads, lines, (order, schema.CONTRASTS), note)
+    return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
 def _compared(row: Row, places: int, trials: Sequence[Row]) -> tuple[Cell, ...]:
