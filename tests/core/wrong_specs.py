@@ -98,6 +98,15 @@ EDITS: dict[str, tuple[str, str]] = {
     "a value twice on an axis": ("[10, 20]", "[10, 20, 10]"),
     "the same value in two spellings": ("supcon]", "supcon, {supcon: {temperature: 0.1}}]"),
     "a list within an axis": ("[10, 20]", "[10, [20, 40]]"),
+    "a size that the phantom does not draw": ("nodule, size: 64", "nodule, size: 20"),
+    "a size that the phantom of a source does not draw": (
+        "seeds: 3",
+        "sources: {nat: {data: {phantom: natural, size: 20, target: kind, core: kind}, recipe: {epochs: 1}}}\nseeds: 3",
+    ),
+    "a dose like that of no environment": (
+        "  reversed: {association: {texture: -0.9}}",
+        "  reversed: {association: {texture: -0.9}}\n  clean: {like: trian, dose: {p: 0}}",
+    ),
     "an axis where none may be": ("nodule, size: 64", "nodule, size: [32, 64]"),
     "an axis in a test environment": ("{texture: -0.9}", "{texture: [-0.9, -0.5]}"),
     "zip of no axis": ("seeds: 3", "seeds: 3\ngrid: {zip: [[loss, nothing]]}"),

@@ -109,8 +109,10 @@ class Written(NamedTuple):
     well: bool
 
 
-def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors) -> Written:
+def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors, *, partial: bool = False) -> Written:
     """An environment with its `dose` as what it is short for.
+
+    partial: whether the rest of the dose may stand in an environment that is not found, so that nothing is missing.
 
     Of a phantom, nothing is written for a factor tied at 0, which is what the phantom is anyway: so its training at
     p = 0 is that of every other confounder. Of files, strength 0 chooses rows.
@@ -124,7 +126,9 @@ def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors) ->
         if key not in KEYS:
             problems.unknown_key((*at, key), KEYS)
     rest = {key: item for key, item in environment.items() if key != "dose"}
-    name, p, side = _name(dose, at, problems), _p(dose, at, problems), _side(dose, at, problems)
+    name = None if partial and "confounder" not in dose else _name(dose, at, problems)
+    p = None if partial and "p" not in dose else _p(dose, at, problems)
+    side = _side(dose, at, problems)
     wrong = Written(rest, {}, False)
     if name is None or p is None or side is None:
         return wrong

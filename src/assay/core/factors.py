@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from assay.core.component import Component
 from assay.core.data_spec import DataSpec
+from assay.core.errors import SpecError
 from assay.core.registry import build, lookup
 from assay.core.types import Factor
 
@@ -70,6 +71,18 @@ def imported_factors(phantom: Component) -> dict[str, Factor]:
     """Factor name -> factor of a phantom, from the phantom itself."""
     made: Any = build("phantom", phantom.name, phantom.params)
     return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
+
+
+def refused_size(data: DataSpec) -> str:
+    """Why a phantom does not draw images of this size; empty where it does, and for other data."""
+    if data.phantom is None:
+        return ""
+    made: Any = build("phantom", data.phantom.name, data.phantom.params)
+    try:
+        made.scale(data.size)
+    except SpecError as error:
+        return str(error)
+    return ""
 
 
 def no_shares(factor: Factor) -> str:

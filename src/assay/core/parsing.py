@@ -35,7 +35,7 @@ from assay.core.dose import dose_axis
 from assay.core.environments import not_inherited
 from assay.core.errors import AssayError, SpecError, nearest, or_else, unknown_name
 from assay.core.explain import checked
-from assay.core.factors import declared_factors, grouped, imported_factors
+from assay.core.factors import declared_factors, grouped, imported_factors, refused_size
 from assay.core.frozen import Frozen
 from assay.core.grid import expand
 from assay.core.overrides import Override, apply_scale, apply_sets, put
@@ -150,6 +150,13 @@ def check_study(document: Document) -> StudySpec:
     ]
     if placed:
         _check_together(data, placed, contrasts, axes, probes, problems)
+    problems.stop()  # what follows imports phantoms
+    for keys, drawn_from in (
+        (("data",), data),
+        *((("sources", name, "data"), one.data) for name, one in sources.items() if not one.own),
+    ):
+        if drawn_from is not None and (why := refused_size(drawn_from)):
+            problems.add((*keys, "size"), "", why)
     problems.stop()
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no problem was noted")

@@ -9,7 +9,7 @@ from assay.core.axes import Axis
 from assay.core.document import mapping_of
 from assay.core.dose import written_out
 from assay.core.environment_section import environment
-from assay.core.environments import resolve_environments
+from assay.core.environments import not_inherited, resolve_environments
 from assay.core.grid import Point, settle
 from assay.core.problems import Problems
 from assay.core.sampled import Factors
@@ -41,9 +41,10 @@ def _point(
     made_from, inherited = resolve_environments(values["environments"], here)
     here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = recipe(values.get("recipe"), ("recipe",), here)
-    dosed_well = True
+    dosed_well, partial = True, not_inherited(here)
     for name, given in made_from.items():
-        made_from[name], written, well = written_out(given, ("environments", name), here, factors)
+        at = ("environments", name)
+        made_from[name], written, well = written_out(given, at, here, factors, partial=name in partial)
         dosed_well &= well
         here = problems.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
