@@ -119,6 +119,7 @@ def test_unknown_keys_are_told_as_they_were_written():
 
 
 ALONG: dict[str, Any] = {"axis": "loss", "against": "cross-entropy", "at": "dose-response", "factor": "confounder"}
+CONFOUNDERS = "environments.train.dose.confounder"
 TWO_TAGS = [{"tag": {"contrast": 0.3}}, {"tag": {"contrast": 0.6}}, "sex"]
 SCENE: dict[str, Any] = {
     "name": "study",
@@ -151,7 +152,7 @@ def test_the_confounder_of_a_contrast_is_each_that_is_dosed() -> None:
         (
             {"train": {}, "reversed": {"like": "train"}},
             {"measure": "flip-rate", "at": "equal-budget"},
-            "factor = 'confounder'\n  stands for each confounder that is dosed, and this study has no `dose`",
+            "factor = 'confounder'\n  stands for each confounder along its doses, and this study has no list of them",
         ),
         (None, {"measure": "flip-rate", "factor": "confonder"}, "did you mean 'confounder'?"),
         (
@@ -163,6 +164,21 @@ def test_the_confounder_of_a_contrast_is_each_that_is_dosed() -> None:
             None,
             {"measure": "flip-rate", "environment": "revrsed"},
             "'flip-rate' is not measured there, but in: (neutral)",
+        ),
+        (
+            None,
+            {"measure": "flip-rate", "where": {"confounder": "sexx"}},
+            "not a value of axis 'confounder': tag(contrast=0.3), tag(contrast=0.6), sex",
+        ),
+        (
+            None,
+            {"measure": "logit-effect", "where": {"confounder": "tag"}},
+            "not a value of axis 'confounder': tag(contrast=0.3), tag(contrast=0.6), sex",
+        ),
+        (
+            None,
+            {"measure": "flip-rate", "where": {"confounder": "sex", CONFOUNDERS: "tag(contrast=0.3)"}},
+            "leaves no recipe that is trained with a dose of a confounder",
         ),
     ],
 )

@@ -103,6 +103,10 @@ EDITS: dict[str, tuple[str, str]] = {
         "seeds: 3",
         "sources: {nat: {data: {phantom: natural, size: 20, target: kind, core: kind}, recipe: {epochs: 1}}}\nseeds: 3",
     ),
+    "a misspelt target of a source": (
+        "seeds: 3",
+        "sources: {nat: {data: {phantom: natural, target: knd, core: kind}, recipe: {epochs: 1}}}\nseeds: 3",
+    ),
     "a dose like that of no environment": (
         "  reversed: {association: {texture: -0.9}}",
         "  reversed: {association: {texture: -0.9}}\n  clean: {like: trian, dose: {p: 0}}",

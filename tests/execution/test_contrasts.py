@@ -148,7 +148,7 @@ def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
     gathered = Records({"metric": done, "plain": done}, values)
     elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
     found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
-    assert (found.reason, found.seeds) == ("it was not measured there of metric", 0)
+    assert (found.reason, found.seeds) == ("flip-rate of texture was not measured of metric", 0)
     lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
     assert carry_out(lost, pair("metric")).reason == "no seed of metric was kept"  # type: ignore[arg-type]
 
@@ -212,7 +212,11 @@ def grid(*doses: str) -> list[Any]:
 def of_panels(lost: str = "") -> Any:
     """Gathered records in which every recipe has a panel of its own, but for one."""
     numbers = {point.label: i for i, point in enumerate(grid("0", "0.5", "1"))}
-    return SimpleNamespace(panel=lambda point, _: None if point.label == lost else panel(numbers[point.label]))
+
+    def read(point: Any, environment: str) -> Any:
+        return None if point.label == lost else panel(numbers[point.label])
+
+    return SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
 
 
 def test_doses_are_one_comparison_for_each_confounder() -> None:
@@ -334,13 +338,13 @@ EQUAL = DOSED.model_copy(update={"at": "matched-clean", "clean": "clean"})
 ROWS = ("50", "200")
 
 
-def of_amounts(*, lost: str = "") -> tuple[list[Any], Any]:
-    """Recipes of two amounts and two doses with the distance of their classes, and gathered records of them."""
+def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[list[Any], Any]:
+    """Recipes of two amounts and of doses with the distance of their classes, and gathered records of them."""
     points: list[Any] = []
     worth: dict[str, tuple[float, float]] = {}
     for loss, skill in (("plain", (1.2, 2.4)), ("metric", (0.6, 1.8))):
         for rows, clean in zip(ROWS, skill, strict=True):
-            for p in ("0", "1"):
+            for p in doses:
                 made = dosed(loss, "tag", p)
                 made.label, made.train.rows = f"{loss} {rows} {p}", int(rows)
                 made.coordinates["rows"] = rows
@@ -352,7 +356,7 @@ def of_amounts(*, lost: str = "") -> tuple[list[Any], Any]:
         distance = worth[point.label][environment == "reversed"]
         return None if point.label == lost else panel(number[point.label], distance=distance, noise=3, patients=100)
 
-    return points, SimpleNamespace(panel=read)
+    return points, SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
 
 
 def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on() -> None:
@@ -378,4 +382,18 @@ def test_an_amount_that_kept_no_seed_is_told() -> None:
     assert carry_out(gathered, only).reason == "no seed of plain 50 1 was kept"
     points = [point for point in points if point.label != "metric 200 1"]
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert carry_out(gathered, only).reason == "p = 0 and another dose were not trained"
+    assert carry_out(gathered, only).reason == "p = 0 and another dose were not trained on both sides"
+
+
+def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all() -> None:
+    points, gathered = of_amounts(doses=("0", "0.5", "1"))
+    lacking = [point for point in points if point.label != "plain 50 0.5"]
+    without = [point for point in points if not point.label.endswith("0.5")]
+    found = []
+    for some in (lacking, without):
+        (only,) = pairs(EQUAL, some, ("loss", "confounder", "p", "rows"))
+        found.append((only.statement, carry_out(gathered, only)))
+    assert "change in AUROC from p = 0 to 1 in reversed" in found[0][0]
+    assert "change in AUROC from p = 0 in reversed" in found[1][0]
+    assert found[0][1].value == found[1][1].value
+    assert not math.isnan(found[0][1].value)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from tests.execution.tiny import TINY, run_tiny
 
+from assay.execution.described import kept
+from assay.execution.gather import Gathered
 from assay.execution.run import rebuild
+from assay.execution.stored import stored_study
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES
@@ -131,10 +134,49 @@ def test_the_worst_group_is_compared_along_the_doses(run: RunFolder) -> None:
     assert max(least["1"]) < 0.35
     plain, focal = np.subtract(least["1"], least["0"])
     assert rows["tag"]["value"] == pytest.approx(focal - plain)
-    assert rows["tag"]["paired_patients"] <= rows["tag"]["patients"] <= 128, "each of them may have another group"
+    assert 20 <= rows["tag"]["patients"] <= 128
+    assert rows["tag"]["paired_patients"] <= rows["tag"]["patients"], "each of them may have another group"
     assert rows["tag"]["statement"].startswith(
         "focal against cross-entropy: change in accuracy of the worst group from p"
     )
+
+
+def test_the_error_of_the_worst_group_is_that_of_its_patients_and_seeds(run: RunFolder) -> None:
+    """By hand, from what every network said of every image: seeds plus patients less what is counted in both."""
+    (row,) = (row for row in run.table("contrasts") if "worst" in row["measure"] and "tag" in row["where"])
+    described = json.loads((run.root / "described.json").read_text())
+    study = stored_study(run.root)
+    gathered = Gathered(study.plan, run, kept(run))
+    values, moves = np.zeros(3), np.zeros((3, 128))
+    rows = sorted({number for entry in described["worst"] for number in entry["rows"]})
+    place = {number: i for i, number in enumerate(rows)}
+    for point in study.plan.spec.points:
+        loss, confounder, p = (point.coordinates[axis] for axis in ("loss", "confounder", "p"))
+        if confounder != "tag":
+            continue
+        sign = (1 if loss == "focal" else -1) * (1 if p == "1" else -1)
+        members = [set(entry["rows"]) for entry in described["worst"] for of in entry["of"] if of[0] == point.label]
+        assert len(members) == 3, "one for each seed"
+        panel = gathered.panel(point, "none")
+        outputs = [
+            run.outputs(study.plan.readings[point.label, trials[0].id, "none"])
+            for trials in gathered.by_point[point.label].values()
+        ]
+        assert panel is not None
+        for seed, (inside, said) in enumerate(zip(members, outputs, strict=True)):
+            numbers = np.unique(said["row"])  # as a panel has them
+            chosen = np.isin(numbers, sorted(inside))
+            log_odds = panel.scores[seed] @ ([-1, 1] if panel.scores.shape[2] == 2 else [1])
+            called = 1 / (1 + np.exp(-log_odds)) > panel.thresholds[seed]
+            right = (called == panel.target)[chosen]
+            values[seed] += sign * right.mean()
+            n = len(right)
+            at = [place[number] for number in numbers[chosen].tolist()]
+            moves[seed, at] += sign * (right - right.mean()) / n * np.sqrt(n / (n - 1))
+    assert row["value"] == pytest.approx(values.mean())
+    seeds, patients = values.var(ddof=1) / 3, (moves.mean(axis=0) ** 2).sum()
+    both = ((moves**2).sum() - 3 * patients) / 6
+    assert row["standard_error"] == pytest.approx(np.sqrt(max(seeds + patients - both, seeds, patients)))
 
 
 def test_a_target_drawn_at_random_leaves_nothing_to_claim_on_clean_images(run: RunFolder) -> None:
@@ -175,6 +217,8 @@ def test_the_worst_group_is_paired_by_patient_and_made_again_without_the_data(ru
     kept = json.loads((run.root / "described.json").read_text())["worst"]
     assert {len(entry["rows"]) for entry in kept} <= set(range(20, 129)), "a group has its 20 images at least"
     assert {entry["environment"] for entry in kept} == {"none"}
+    assert sum(len(entry["of"]) for entry in kept) == 3 * 2 * 3 * 2, "seeds, losses, confounders, doses"
+    assert not np.isnan([row["standard_error"] for row in rows if "tag" in row["where"]]).any()
     assert rebuild(run.root)
     again = [row for row in run.table("contrasts") if "worst" in row["measure"]]
     np.testing.assert_equal([row["value"] for row in again], [row["value"] for row in rows])

@@ -19,13 +19,14 @@ def on(positive: float, negative: float) -> dict[str, float]:
 
 
 def evidence(train: Shares, target: str = "present", **tests: Shares) -> Evidence:
-    """Of a study at p = 0 and 1; shares of interventions at p = 1."""
+    """Of a study at p = 0 and 1; shares of interventions at p = 1, which those of a test like it follow."""
 
     def bearing(shares: Shares) -> dict[str, Any]:
         return {"interventions": {name: {"component": name, "share": share} for name, share in shares.items()}}
 
+    undosed = {name: bearing({} if shares == train else shares) for name, shares in tests.items()}
     points = [
-        {"coordinates": {"p": "0"}, "train": bearing({}), "tests": {name: bearing({}) for name in tests}},
+        {"coordinates": {"p": "0"}, "train": bearing({}), "tests": undosed},
         {
             "coordinates": {"p": "1"},
             "train": bearing(train),
@@ -51,8 +52,7 @@ def evidence(train: Shares, target: str = "present", **tests: Shares) -> Evidenc
         (
             {"noise": 1.0, "tag": on(1, 0)},
             {"noise": 1.0, "tag": on(1, 0)},
-            "p: the share of present images that bear the confounder in training. In reversed it is on every "
-            "present image and no other.",
+            "p: the share of present images that bear the confounder in training. In reversed it is on as many.",
         ),
         (
             {"tag": on(0, 1)},

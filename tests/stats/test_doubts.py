@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,28 @@ def test_seeds_that_changed_after_results_are_told(planned: int, now: int, way: 
 def test_what_is_to_be_known_of_the_data_is_a_light_of_its_own() -> None:
     said = "factor 'reader' is a proxy for the target"
     assert lights([], [], [], None, "", [said]) == {**lights([], [], []), said: "warn"}
+
+
+def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
+    row = estimate("arcface", measure, low + 0.1, 0.1, "clean")
+    return {**row, "coordinates": json.dumps({"loss": "arcface", "p": p})}
+
+
+@pytest.mark.parametrize(
+    ("rows", "dosed", "told"),
+    [
+        ([at_dose("0", 0.45), at_dose("1", 0.7)], "p", " without a dose: a change from there says little"),
+        ([at_dose("0", 0.45), at_dose("0", 0.7)], "p", ""),
+        ([at_dose("0", 0.45), at_dose("1", 0.4)], "", ": differences say little"),
+        ([at_dose("0", 0.45), at_dose("1", 0.7)], "", ""),
+        ([at_dose("0", 0.45, "accuracy")], "", ""),
+    ],
+)
+def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str, told: str) -> None:
+    said = [row["text"] for row in verdict([contrast()], rows, [], [], [], None, dosed)]
+    found = [text for text in said if text.startswith("no recipe is clear of chance (AUROC .50)")]
+    assert len(found) == bool(told)
+    assert all(text.endswith(told) for text in found)
 
 
 def test_segmentations_that_say_lesion_nowhere_are_named_and_kept() -> None:

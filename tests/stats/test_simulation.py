@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from assay.stats.compare import compare
 from assay.stats.dose_response import outcome_weights
-from assay.stats.panel import Evaluated, probit
+from assay.stats.panel import Evaluated, Panel, evaluate, probit
 
 
 def load(name: str) -> ModuleType:
@@ -28,6 +28,7 @@ def load(name: str) -> ModuleType:
 
 
 _, simulation, doses = load("_simulation"), load("interval_simulation"), load("dose_simulation")
+worst = load("worst_group_simulation")
 
 
 @pytest.mark.parametrize("world", [simulation.auroc_world(0.8, 60, 20), simulation.accuracy_world(0.8, 60)])
@@ -79,3 +80,21 @@ def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
 
 def test_half_dose_intervals_cover() -> None:
     assert doses.simulate("coverage", "plain", 1.0, 5, 500)["met"]
+
+
+@pytest.mark.parametrize("world", ["tied", "apart", "crossed", "uneven"])
+def test_recipes_with_equally_bad_worst_groups_are_seldom_told_apart(world: str) -> None:
+    assert worst.simulate(world, 1.0, 5, 500)["met"]
+
+
+@pytest.mark.parametrize("world", worst.WORLDS)
+def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> None:
+    right = worst.right_answers(np.random.default_rng(0), world, 1, 5, 0.3)
+    target, group = np.arange(worst.PATIENTS) % 2, right.shape[-1]
+    chosen: list[Evaluated] = []
+    for recipe in range(2):
+        one = right[0, recipe]  # [s, groups, patients of a group]
+        rows = one.mean(axis=(0, 2)).argmin() * group + np.arange(group)
+        logits = np.where(one.reshape(5, -1) == (target == 1), 1.0, -1.0)
+        chosen.append(evaluate(Panel(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy"))
+    assert worst.p_values(right)[0] == pytest.approx(compare(chosen, np.array([1.0, -1.0])).p)

@@ -51,23 +51,30 @@ def per_confounder(
     can be moved and all else kept; of images from files only what is put on them can, and what is chosen by their rows
     is left out where the measure asks for that.
     """
+    each = _each_confounder(contrast, points, axes)
+    if contrast.measure in BY_MOVING and not drawn:
+        each = [one for one in each if one.factor in marked(points)]
+    return tuple(each) or (contrast,)
+
+
+def _each_confounder(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[Axis]) -> list[ContrastSpec]:
+    """The same, whatever the measure asks for."""
     doses = dose_axis(points)
     if contrast.factor != CONFOUNDER or not doses:
-        return (contrast,)
+        return []
     confounders = resolve(dotted(CONFOUNDER_PATH), axes)
     name = confounders.name if confounders else ""
     dosed = dosed_factors(points, doses)
     factors = {point.coordinates.get(name, ""): dosed[point.label][0] for point in points if point.label in dosed}
-    named = {key: axis.name for key in contrast.where if (axis := resolve(key, axes))}
-    held = [value for key, value in contrast.where.items() if named.get(key) == name]
-    where = {key: value for key, value in contrast.where.items() if named.get(key) != name}
-    put_on = marked(points) if contrast.measure in BY_MOVING and not drawn else factors.values()
-    short_for = tuple(
+    held = _confounder_held(contrast, axes)
+    where = {
+        key: value for key, value in contrast.where.items() if not confounders or resolve(key, axes) != confounders
+    }
+    return [
         contrast.model_copy(update={"factor": factor, "where": {**where, **({name: level} if name else {})}})
         for level, factor in factors.items()
-        if factor in put_on and (not held or level in held)
-    )
-    return short_for or (contrast,)
+        if held <= {level}
+    ]
 
 
 def confounder_of(
@@ -87,13 +94,25 @@ def confounder_of(
     short_for = per_confounder(contrast, points, axes, drawn)
     if short_for != (contrast,):
         return short_for[0]
-    what = "stands for each confounder that is dosed, and this study has no `dose`"
-    remedy = "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}"
-    if dose_axis(points):
-        what = f"'{contrast.measure}' needs a confounder that is put on images; those that are meant are chosen by rows"
-        remedy = left_out(keys)
-    problems.add((*keys, "factor"), CONFOUNDER, what, remedy)
+    at: Keys = (*keys, "factor")
+    if not dose_axis(points):
+        what = "stands for each confounder along its doses, and this study has no list of them"
+        problems.add(at, CONFOUNDER, what, "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}")
+    elif _each_confounder(contrast, points, axes):
+        needed = f"'{contrast.measure}' needs a confounder that is put on images"
+        problems.add(at, CONFOUNDER, f"{needed}; those that are meant are chosen by rows", left_out(keys))
+    elif _confounder_held(contrast, axes) <= {label for axis in axes for label in axis.labels}:
+        what = "leaves no recipe that is trained with a dose of a confounder"
+        problems.add((*keys, "where"), dict(contrast.where), what, left_out(keys))
+    else:
+        return contrast  # a value that is not on the axis, which is told when `where` is checked
     return None
+
+
+def _confounder_held(contrast: ContrastSpec, axes: Sequence[Axis]) -> set[str]:
+    """Where a contrast holds the axis of confounders."""
+    confounders = resolve(dotted(CONFOUNDER_PATH), axes)
+    return {value for key, value in contrast.where.items() if confounders and resolve(key, axes) == confounders}
 
 
 def left_out(keys: Keys) -> str:

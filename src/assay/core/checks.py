@@ -27,20 +27,23 @@ _MISSPELT = 0.8
 """How alike a name must be to a factor's to count as one misspelt, as difflib has it."""
 
 
-def check_core(data: DataSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
-    """A phantom's target is defined by one of its factors; its own name is free, but for a misspelt factor."""
+def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, problems: Problems) -> None:
+    """A phantom's target is defined by one of its factors; its own name is free, but for a misspelt factor.
+
+    at: where the data are written.
+    """
     if data.phantom is None:
         return
     if data.core in factors:
         close = [] if data.target in factors else get_close_matches(data.target, factors, 1, _MISSPELT)
         if close:
             what = f"no factor is called '{data.target}', so that it would be a name for the classes of '{data.core}'"
-            problems.add(("data", "target"), data.target, what, f"did you mean '{close[0]}'? else give it another name")
+            problems.add((*at, "target"), data.target, what, f"did you mean '{close[0]}'? else give it another name")
         return
     near = nearest(data.core, factors)
     meant = f": did you mean '{near}'?" if near else ""
     what = f"no factor '{data.core}' in the phantom '{data.phantom.name}'{meant}" if data.core else "'core' is missing"
-    keys: Keys = ("data", "core") if data.core else ("data",)
+    keys: Keys = (*at, "core") if data.core else at
     problems.add(keys, "", what, f"the factor that defines the target, one of {shorten(list(factors))}")
 
 
@@ -261,7 +264,8 @@ def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems:
             along[name] = wanted
         elif held[1] != wanted:
             place, value = held
-            remedy = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; {left_out(keys)}"
+            asked = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
+            remedy = f"{asked}{left_out(keys)}"
             problems.add((*keys, "where", name), wanted, f"{place} is {value} in this study, and no axis", remedy)
     return along
 

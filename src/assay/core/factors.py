@@ -73,13 +73,11 @@ def imported_factors(phantom: Component) -> dict[str, Factor]:
     return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
 
 
-def refused_size(data: DataSpec) -> str:
-    """Why a phantom does not draw images of this size; empty where it does, and for other data."""
-    if data.phantom is None:
-        return ""
-    made: Any = build("phantom", data.phantom.name, data.phantom.params)
+def refused_size(phantom: Component, size: int) -> str:
+    """Why a phantom does not draw images of this size; empty where it does."""
+    made: Any = build("phantom", phantom.name, phantom.params)
     try:
-        made.scale(data.size)
+        made.scale(size)
     except SpecError as error:
         return str(error)
     return ""

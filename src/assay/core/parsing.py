@@ -151,12 +151,14 @@ def check_study(document: Document) -> StudySpec:
     if placed:
         _check_together(data, placed, contrasts, axes, probes, problems)
     problems.stop()  # what follows imports phantoms
-    for keys, drawn_from in (
-        (("data",), data),
-        *((("sources", name, "data"), one.data) for name, one in sources.items() if not one.own),
-    ):
-        if drawn_from is not None and (why := refused_size(drawn_from)):
+    of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
+    for keys, drawn_from in {("data",): data, **of_sources}.items():
+        if drawn_from is None or drawn_from.phantom is None:
+            continue
+        if why := refused_size(drawn_from.phantom, drawn_from.size):
             problems.add((*keys, "size"), "", why)
+        if keys != ("data",):
+            check_core(drawn_from, imported_factors(drawn_from.phantom), keys, problems)
     problems.stop()
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no problem was noted")
@@ -205,7 +207,7 @@ def _check_together(
     if factors is None and data is not None and data.phantom is not None and not problems.found:
         factors = imported_factors(data.phantom)
     if data is not None and factors is not None:
-        check_core(data, factors, problems)
+        check_core(data, factors, ("data",), problems)
         check_split(data, factors, problems)
         incomplete = not_inherited(problems)
         for point, here in placed:

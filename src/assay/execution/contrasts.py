@@ -12,9 +12,9 @@ from assay.core.dose import amount_axis, dose_axis
 from assay.core.hashing import content_hash
 from assay.core.spec import ContrastSpec, RecipePoint, StudySpec
 from assay.core.types import Direction
-from assay.execution.dosed import at_matched_clean, dose_response
+from assay.execution.dosed import at_matched_clean, by_amount, common_doses, dose_response
 from assay.execution.gather import Gathered
-from assay.execution.measured import is_of_panels, measured, panel_for, seed_values
+from assay.execution.measured import is_of_panels, measured, panel_for, seed_values, why_nothing
 from assay.stats.compare import Contrast, Decision, contrast, contrast_seeds, decide, untested
 from assay.stats.format import listed
 from assay.stats.matched import Budget, matched_fit
@@ -51,7 +51,8 @@ class Pair:
         """What is compared, in words."""
         measure = LABELS.get(self.stated.measure) or self.stated.measure.replace("-", " ")
         of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
-        changed = f"change in {of} from p = 0{self._doses}" if self.stated.at in (DOSES, MATCHED) else of
+        doses = f" to {self.doses}" if self.doses else ""
+        changed = f"change in {of} from p = 0{doses}" if self.stated.at in (DOSES, MATCHED) else of
         parts = [f"{self.level_a} against {self.stated.against}:", changed]
         parts += [f"in {self.stated.environment}"] if self.stated.environment else []
         parts += [f"at {self.stated.layer}"] if self.stated.layer else []
@@ -62,12 +63,14 @@ class Pair:
         return ", ".join(part for part in (" ".join(parts), held, at) if part)
 
     @property
-    def _doses(self) -> str:
-        """Which doses both sides were trained at, where one of them was trained at more."""
-        axis = dose_axis((*self.a, *self.b))
-        a, b = ({point.coordinates.get(axis, "0") for point in side} for side in (self.a, self.b))
-        both = sorted((a & b) - {"0"}, key=float)
-        return f" to {listed(both)}" if a != b and both else ""
+    def doses(self) -> str:
+        """Which doses were trained at everywhere, where somewhere there were more; empty elsewhere."""
+        if self.stated.at not in (DOSES, MATCHED):
+            return ""
+        sides = [recipes for side in (self.a, self.b) for recipes in by_amount(side).values()]
+        doses = common_doses(sides)
+        above = [f"{p:g}" for p in doses if p]
+        return listed(above) if any(len(side) > len(doses) for side in sides) else ""
 
 
 def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
@@ -166,23 +169,16 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     if is_of_panels(stated):
         panels = [panel_for(gathered, stated, point) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return untested(_nothing(gathered, a if panels[0] is None else b), stated.margin)
+            return untested(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
         result = contrast(panels[0], panels[1], measured(stated), stated.margin)
     else:
         sides = [seed_values(gathered, point, stated) for point in (a, b)]
         for point, side in zip((a, b), sides, strict=True):
             if not len(side.seeds):
-                return untested(_nothing(gathered, point), stated.margin)
+                return untested(why_nothing(gathered, stated, point), stated.margin)
         result = contrast_seeds(sides[0], sides[1], stated.margin)
     kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(kept) - result.seeds)
-
-
-def _nothing(gathered: Gathered, point: RecipePoint) -> str:
-    """Why there is nothing of a recipe to compare."""
-    if gathered.kept_seeds(point):
-        return f"it was not measured there of {point.label}"
-    return f"no seed of {point.label} was kept"
 
 
 def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
@@ -204,6 +200,7 @@ def _base(pair: Pair) -> Row:
         "a": pair.level_a,
         "b": stated.against,
         "at": stated.at,
+        "doses": pair.doses,
         "measure": stated.measure,
         "environment": stated.environment,
         "factor": stated.factor,

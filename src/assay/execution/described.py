@@ -59,8 +59,14 @@ class Described:
         return self.pooled.get((point.label, seed), [])
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
-        """The rows of a group, as `Folds` had them."""
-        return np.array(self.worst.get((point.label, seed, environment, group), []), dtype=np.int64)
+        """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
+        rows = self.worst.get((point.label, seed, environment, group))
+        if rows is None:
+            raise StoreError(
+                f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
+                f"the worst of {point.label}: run the study again, which trains nothing that is there"
+            )
+        return np.array(rows, dtype=np.int64)
 
 
 def describe(gathered: Gathered, population: Population) -> Described:
@@ -113,10 +119,7 @@ def keep(folder: RunFolder, described: Described) -> None:
             {"recipe": recipe, "seed": seed, "rows": _written(rows)}
             for (recipe, seed), rows in described.pooled.items()
         ],
-        "worst": [
-            {"recipe": recipe, "seed": seed, "environment": environment, "group": group, "rows": rows}
-            for (recipe, seed, environment, group), rows in described.worst.items()
-        ],
+        "worst": _written_groups(described.worst),
     }
     write_json(folder.root / DESCRIBED, values, sort_keys=False)
 
@@ -138,8 +141,9 @@ def kept(folder: RunFolder) -> Described:
         folds=values["folds"],
         pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
         worst={
-            (entry["recipe"], entry["seed"], entry["environment"], tuple(entry["group"])): entry["rows"]
+            (recipe, seed, entry["environment"], tuple(entry["group"])): entry["rows"]
             for entry in values.get("worst", [])
+            for recipe, seed in entry["of"]
         },
     )
 
@@ -178,6 +182,17 @@ def _achieved_row(found: Achieved) -> Row:
         "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
         "held": found.held,
     }
+
+
+def _written_groups(worst: Mapping[tuple[str, int, str, Group], list[int]]) -> list[Row]:
+    """Groups with the recipes and seeds that they are `of`: each once, since many recipes and seeds share one."""
+    made: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
+    for (recipe, seed, environment, group), rows in worst.items():
+        made.setdefault((environment, group, tuple(rows)), []).append((recipe, seed))
+    return [
+        {"environment": environment, "group": group, "rows": rows, "of": of}
+        for (environment, group, rows), of in made.items()
+    ]
 
 
 def _written(rows: Sequence[Row]) -> list[Row]:

@@ -97,8 +97,16 @@ class Gathered:
 
     def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
         """What the kept seeds of a recipe said about its worst group by a measure, which is one for all of them; None
-        where no group has it for every seed.
+        where no group has it for every seed (`why_no_worst`).
         """
+        return self._worst_panels(point.label, environment, measure)
+
+    @cached_property
+    def _worst_panels(self) -> Any:
+        return lru_cache(maxsize=None)(self._worst_panel)
+
+    def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
+        point = next(point for point in self.plan.spec.points if point.label == label)
         place, panel = self.worst_place(point, environment, measure), self.panel(point, environment)
         if place is None or panel is None:
             return None
@@ -111,10 +119,14 @@ class Gathered:
 
     def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
         """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
-        every = self.scalars[point.label]
-        key = (measure, environment, "", "", "", WORST_GROUP)
+        every, key = self.scalars[point.label], _worst_key(environment, measure)
         place = chosen_place(key, every, self._smallest_group) if key in every else None
         return (place[2], place[3], place[5]) if place else None
+
+    def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> str:
+        """Why no group of a recipe that kept seeds is the worst, as its measurement says; empty without one."""
+        rows = self.scalars[point.label].get(_worst_key(environment, measure), {})
+        return next((row["reason"] for row in rows.values()), "")
 
     @property
     def _cut(self) -> int:
@@ -231,6 +243,10 @@ class Gathered:
 def _from_outputs(key: Key) -> bool:
     measure, _, factor, level, _, group = key
     return measure in MEASURES and not (factor or group or level)
+
+
+def _worst_key(environment: str, measure: str) -> Key:
+    return (measure, environment, "", "", "", WORST_GROUP)
 
 
 def _key(row: Row) -> Key:

@@ -32,6 +32,18 @@ def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> P
     return gathered.panel(point, stated.environment)
 
 
+def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> str:
+    """Why a recipe has nothing that a contrast could compare."""
+    if not gathered.kept_seeds(point):
+        return f"no seed of {point.label} was kept"
+    of = f"{stated.measure} of {stated.factor}" if stated.factor else stated.measure
+    if stated.measure in OF_WORST_GROUP and (
+        reason := gathered.why_no_worst(point, stated.environment, measured(stated))
+    ):
+        return f"{of} of {point.label}: {reason}"
+    return f"{of} was not measured of {point.label}"
+
+
 def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
     """The measurement that a contrast names. Where a probe measures in groups, the trained network's is meant.
 

@@ -48,7 +48,7 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
     if math.isnan(difference):
         return {**entry, "reason": f"{spec.seeds} seeds, {counts} patients by class: too few for an interval"}
     low, high = range_of(stated.measure)
-    if difference > high - low:
+    if difference > (high - low) * (2 if stated.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
         return {**entry, "reason": "not even the greatest difference there can be: too few patients or seeds"}
     return {**entry, "detectable": round(difference, 3)}
 

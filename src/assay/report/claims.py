@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from assay.report.tables import numeric
-from assay.stats.estimate import NO_VARIATION
 from assay.stats.format import in_words
+from assay.stats.rows import ends
 from assay.store.files import Row
 
 
@@ -46,9 +46,7 @@ def _size(row: Row) -> tuple[float, float]:
     """The interval of the absolute value; infinite where there is none, so that nothing is clear beside it, but for a
     value that was the same for every seed and patient.
     """
-    low, high = numeric(row, "low"), numeric(row, "high")
-    if (low != low or high != high) and row["reason"].startswith(NO_VARIATION):
-        low = high = numeric(row, "value")
+    low, high = ends(row)
     if low != low or high != high:
         return float("-inf"), float("inf")
     least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))

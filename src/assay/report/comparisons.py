@@ -12,7 +12,7 @@ from assay.report.figures import Figure, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.tables import distinct, mapping, numeric
 from assay.report.wording import held_words, measure_name
-from assay.stats.format import count, in_words
+from assay.stats.format import count, in_words, listed
 from assay.stats.rows import CONFOUNDER, DOSES, MATCHED, over_doses
 from assay.stats.slice import named
 from assay.store.files import Row
@@ -39,7 +39,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], every: Sequence[Row],
     levels = [level for level in evidence.outline.levels if any(row["a"] == level for row in rows)]
     levels = levels or distinct(row["a"] for row in rows)
     styles = {**{level: next(iter(evidence.outline.styles.values())) for level in levels}, **evidence.outline.styles}
-    notes = [f"In all panels: {common}." if common else "", _shown(rows), _uncounted(every)]
+    notes = [f"In all panels: {common}." if common else "", _shown(rows), _fewer_doses(rows), _uncounted(every)]
     if len(levels) == 1 and len(groups) > 1:
         # a panel each for one row would hide what tells them apart: the places become the rows
         only, levels = levels[0], list(groups)
@@ -83,6 +83,13 @@ def _parts(row: Row) -> list[str]:
     held = [held_words({axis: value}) for axis, value in where.items()]
     factor = "" if where.get(CONFOUNDER, "").partition("(")[0] == row["factor"] else in_words(row["factor"])
     return [part for part in (factor, row["layer"], row["environment"], *held, how) if part]
+
+
+def _fewer_doses(rows: Sequence[Row]) -> str:
+    """`p to 0.5 alone: natural-scale.`, of levels that were trained at fewer doses than others."""
+    fewer = distinct(str(row["doses"]) for row in rows if row.get("doses"))
+    named = {doses: distinct(in_words(row["a"]) for row in rows if row.get("doses") == doses) for doses in fewer}
+    return " ".join(f"p to {doses} alone: {listed(levels)}." for doses, levels in named.items())
 
 
 def _folded(levels: list[str], rows: Sequence[Row]) -> tuple[list[str], str]:

@@ -44,16 +44,17 @@ def where_borne(evidence: Evidence, environment: str) -> str:
     """`p: the share of present images that bear the confounder in training. In reversed it is on no
     present image and on all others.`; empty where no confounder is a marking, or markings lie on other classes each.
 
-    What all images bear alike, as the noise of every scan, is no confounder where there is another.
+    What all images bear alike, as the noise of every scan, is no confounder where there is another. An environment
+    whose images bear it as those trained on do, dose by dose, is said to do so; of one that changes otherwise, nothing.
     """
     dosed, points = evidence.outline.dosed, _points(evidence)
     most = max((float(point["coordinates"].get(dosed, 0)) for point in points), default=0.0)
-    trained, tested = set[tuple[float, float]](), set[tuple[float, float]]()
+    by_dose: dict[float, tuple[set[tuple[float, float]], set[tuple[float, float]]]] = {}
     for point in points:
-        if float(point["coordinates"].get(dosed, 0)) == most:
-            trained |= _shares(point["train"])
-            tested |= _shares(point["tests"].get(environment, {}))
-    trained, tested = (shares - {(1.0, 1.0)} or shares for shares in (trained, tested))
+        shares = by_dose.setdefault(float(point["coordinates"].get(dosed, 0)), (set(), set()))
+        shares[0].update(_shares(point["train"]))
+        shares[1].update(_shares(point["tests"].get(environment, {})))
+    trained, tested = (shares - {(1.0, 1.0)} or shares for shares in by_dose.get(most, (set(), set())))
     target = next((row["target"] for row in evidence.tables.environments if row["target"]), "positive")
     if not most or len(trained) != 1:
         return ""
@@ -69,7 +70,10 @@ def where_borne(evidence: Evidence, environment: str) -> str:
         (1.0, 1.0): "every image",
         (0.0, 0.0): "no image",
     }
-    lies = where.get(next(iter(tested)), "") if len(tested) == 1 else ""
+    if all(one == other for one, other in by_dose.values()):
+        return f"{told} In {environment} it is on as many."
+    same = all(other == by_dose[most][1] for _, other in by_dose.values())
+    lies = where.get(next(iter(tested)), "") if same and len(tested) == 1 else ""
     return f"{told} In {environment} it is on {lies}." if lies else told
 
 

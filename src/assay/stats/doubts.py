@@ -29,6 +29,8 @@ FAR_UNDER_SEEDS = 5
 FOLDED = 0.0835
 """The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
 ASSOCIATION_TOLERANCE = 0.05
+AREAS = ("auroc", "auroc-macro", "auroc-referable")
+"""Measures of which chance is .5 whatever the data."""
 NAMED = 3
 """More recipes than this are counted in a light instead of named."""
 
@@ -53,6 +55,7 @@ def doubts(
         *(Sentence("doubt", text, "warn") for text in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
+        *_at_chance(estimates, dosed),
         *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
         *_far(contrasts),
@@ -141,6 +144,22 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
     }
     text = uneven_rows(trained.values(), dosed)
     return [Sentence("doubt", text, "warn", "environments")] if text else []
+
+
+def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Sentence]:
+    """Whether nothing was learned that any test sees: of a dose-response, of what was trained without a dose."""
+    rows = [
+        row
+        for row in estimates
+        if text_of(row, "measure") in AREAS
+        and not any(text_of(row, part) for part in ("factor", "level", "group"))
+        and (not dosed or mapping(row.get("coordinates")).get(dosed) == "0")
+        and not math.isnan(numeric(row, "low"))
+    ]
+    if not rows or any(numeric(row, "low") > 0.5 for row in rows):
+        return []
+    without, so = (" without a dose", "a change from there says little") if dosed else ("", "differences say little")
+    return [Sentence("doubt", f"no recipe is clear of chance (AUROC .50){without}: {so}", "warn", "estimates")]
 
 
 def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:

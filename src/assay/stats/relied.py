@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from assay.stats.estimate import NO_VARIATION
 from assay.stats.format import in_words, listed
 from assay.stats.rows import (
     Light,
@@ -15,6 +14,7 @@ from assay.stats.rows import (
     Sentence,
     along,
     along_amounts,
+    ends,
     label,
     mapping,
     numeric,
@@ -134,8 +134,8 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     first, *others = ranked
     lacking = {text_of(row, "factor") for row in rows if math.isnan(numeric(row, "value"))} - {text_of(first, "factor")}
     without = tuple(factor for factor in of if factor in lacking)
-    bare = all(math.isnan(numeric(row, "low")) for row in ranked)
-    near = [first, *(row for row in others if not (bare or _upper(row) < numeric(first, "low")))]
+    bare = all(math.isnan(ends(row)[0]) for row in ranked)
+    near = [first, *(row for row in others if not (bare or ends(row)[1] < ends(first)[0]))]
     doubtful = tuple(text_of(row, "factor") for row in near if _doubtful(row))
     if doubtful:
         return Outcome("doubtful", doubtful, without, of)
@@ -145,12 +145,6 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     if len(near) == 1:
         return Outcome("most", tuple(factors), without, of)
     return Outcome("unclear", tuple(sorted(factors)), without, of)
-
-
-def _upper(row: Row) -> float:
-    """How great a value may be; one that was the same for every seed and patient, and so has no interval, is itself."""
-    high = numeric(row, "high")
-    return numeric(row, "value") if math.isnan(high) and text_of(row, "reason").startswith(NO_VARIATION) else high
 
 
 def most(recipe: str, rows: Sequence[Row]) -> str:

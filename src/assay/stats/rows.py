@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from assay.stats.estimate import MINIMUM_SEEDS
+from assay.stats.estimate import MINIMUM_SEEDS, NO_VARIATION
 from assay.stats.format import count, in_words, listed, number, with_interval
 
 Row = Mapping[str, Any]
@@ -124,6 +124,17 @@ def numeric(row: Row, key: str) -> float:
     return float("nan") if value is None or value == "" else float(value)
 
 
+def ends(row: Row) -> tuple[float, float]:
+    """The interval of a row; of a value that was the same for every seed and patient, and so has none, the value.
+
+    NaN where there is neither.
+    """
+    low, high = numeric(row, "low"), numeric(row, "high")
+    if (math.isnan(low) or math.isnan(high)) and text_of(row, "reason").startswith(NO_VARIATION):
+        return numeric(row, "value"), numeric(row, "value")
+    return low, high
+
+
 def text_of(row: Row, key: str) -> str:
     """A text of a row, empty where it has none."""
     value = row.get(key)
@@ -137,7 +148,7 @@ def label(row: Row) -> str:
     label = LABELS.get(name, name.replace("-", " "))
     if over_doses(row):
         of = f" of {in_words(factor)}" if factor else ""
-        return f"the change in {label}{of} from p = 0"
+        return f"the change in {label}{of} from p = 0" + (f" to {doses}" if (doses := text_of(row, "doses")) else "")
     return f"{label} of {in_words(factor)}" if factor and "a" in row else label
 
 

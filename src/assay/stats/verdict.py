@@ -296,9 +296,10 @@ def _reach(open_: Sequence[Row]) -> str:
     for row in open_:
         measure, size = text_of(row, "measure"), numeric(row, "detectable")
         low, high = range_of(measure)
-        if size <= high - low:
+        greatest = (high - low) * (2 if over_doses(row) else 1)  # one may rise by as much as the other falls
+        if size <= greatest:
             found.setdefault(measure, []).append(size)
-        beyond += size > high - low
+        beyond += size > greatest
     if len(found) > 1:
         said = [f"in {label({'measure': measure})} of {_between(sizes)} or more" for measure, sizes in found.items()]
         parts = [f"a difference {listed(said)}"]

@@ -97,11 +97,12 @@ ESTIMATES = (
 
 CONTRASTS = (
     # one row per stated comparison: value = a - b
-    "id", "statement", "axis", "a", "b", "at", "measure", "environment", "factor", "layer", "where", "value", "low",
-    "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out", "patients",
-    "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "noninferiority_p",
+    "id", "statement", "axis", "a", "b", "at", "doses", "measure", "environment", "factor", "layer", "where", "value",
+    "low", "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out",
+    "patients", "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "noninferiority_p",
     "conclusion", "detectable", "exploratory", "equal", "reason",
 )  # fmt: skip
+# doses: those beside p = 0 that a comparison over doses rests on, where somewhere more were trained; "" elsewhere
 # equal: of one at matched clean performance, JSON: the level, the environment it is of (clean), the training rows of a
 # and of b, and those that were trained; "" elsewhere
 # noninferiority_p: of a being worse than b by the margin or more; NaN without a margin, or where neither way is better
