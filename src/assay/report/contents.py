@@ -115,9 +115,7 @@ def performance(evidence: Evidence) -> Sheet | None:
     of = next((row["measure"] for row in worst.values()), measure)
     group = "worst group" if of == measure else f"worst group, {measure_name(of)}"
     heads = (recipe_head(evidence.tables), *names, group, "which")
-    note = (
-        "Worst group: of all environments the one with the lowest mean over seeds, which is then one for all of them."
-    )
+    note = "Worst group: of all environments the one with the lowest mean over seeds, one for all of them."
     source = ([*rows, *worst.values()], schema.ESTIMATES)
     caption = f"{measure_name(measure)} of every recipe, by environment"
     return sheet("performance", caption, heads, lines, source, note if worst else "") if lines else None
