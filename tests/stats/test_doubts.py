@@ -11,6 +11,7 @@ import pytest
 from tests.stats.sentences import ESTIMATES, contrast, estimate
 
 from assay.stats.doubts import FAR, FOLDED
+from assay.stats.estimate import NO_VARIATION
 from assay.stats.verdict import verdict
 
 
@@ -43,6 +44,10 @@ def test_what_is_to_be_known_of_the_data_is_a_light_of_its_own() -> None:
     assert lights([], [], [], None, "", [said]) == {**lights([], [], []), said: "warn"}
 
 
+ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": f"{NO_VARIATION}: no interval"}
+"""What an AUROC of 1 under every seed leaves of an interval."""
+
+
 def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
     row = estimate("arcface", measure, low + 0.1, 0.1, "clean")
     return {**row, "coordinates": json.dumps({"loss": "arcface", "p": p})}
@@ -56,6 +61,7 @@ def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
         ([at_dose("0", 0.45), at_dose("1", 0.4)], "", ": differences say little"),
         ([at_dose("0", 0.45), at_dose("1", 0.7)], "", ""),
         ([at_dose("0", 0.45, "accuracy")], "", ""),
+        ([at_dose("0", 0.45), {**at_dose("0", 0.9), **ALWAYS_RIGHT}], "p", ""),
     ],
 )
 def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str, told: str) -> None:

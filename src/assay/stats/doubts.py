@@ -15,6 +15,7 @@ from assay.stats.rows import (
     SILENT,
     Row,
     Sentence,
+    ends,
     mapping,
     numeric,
     text_of,
@@ -154,9 +155,9 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Sentence]:
         if text_of(row, "measure") in AREAS
         and not any(text_of(row, part) for part in ("factor", "level", "group"))
         and (not dosed or mapping(row.get("coordinates")).get(dosed) == "0")
-        and not math.isnan(numeric(row, "low"))
+        and not math.isnan(ends(row)[0])
     ]
-    if not rows or any(numeric(row, "low") > 0.5 for row in rows):
+    if not rows or any(ends(row)[0] > 0.5 for row in rows):
         return []
     without, so = (" without a dose", "a change from there says little") if dosed else ("", "differences say little")
     return [Sentence("doubt", f"no recipe is clear of chance (AUROC .50){without}: {so}", "warn", "estimates")]
