@@ -187,3 +187,10 @@ def test_what_is_compared_is_never_the_dose(run: Path) -> None:
     assert view.axis != "p"
     assert (view.dosed, view.doses) == ("p", ("0", "0.3", "1"))
     assert evidence_in(run).outline.axis == "loss"
+
+
+def test_a_study_of_one_recipe_under_one_confounder_has_a_page_without_a_forest(tmp_path: Path) -> None:
+    alone = replace(DOSED, losses=("cross-entropy",), more=(("confounder", ("tag",)), ("p", ("0", "0.3", "1"))))
+    text = write_page(make_run(tmp_path, alone)).read_text()
+    assert 'id="figure-dose-' in text
+    assert "half-doses-figure" not in text

@@ -128,11 +128,11 @@ def forest(evidence: Evidence) -> Figure | None:
     where = decisive(evidence, view.environments)
     rows = [row for row in tables.half_doses if row["environment"] == where and row["measure"] == view.measure]
     rows = [row for row in rows if view.shown({**row, "recipe": ""}, view.dosed, CONFOUNDER)]
-    if not rows:
-        return None
+    levels, cut = some_levels(evidence)
+    if not any(view.level(row) in levels for row in rows):
+        return None  # also where p itself is what recipes are compared by: a half-dose is of all of them
     apart = view.axis != CONFOUNDER
     names = dict.fromkeys(coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows)
-    levels, cut = some_levels(evidence)
     panels = tuple(
         Panel(
             name,
