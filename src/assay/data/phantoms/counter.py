@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.core.seeds import derive
+from assay.data.phantoms.counter_kernel import hash_lattice
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -55,7 +56,12 @@ def lattice_bits(keys: Int[Tensor, "n"], count: int) -> Int[Tensor, "n count"]:
 
     keys: int32, well mixed themselves, such as `core.seeds.row_seed` gives them.
     """
-    return _hash32_(keys[:, None] ^ _lattice_codes(count, str(keys.device)))
+    codes = _lattice_codes(count, str(keys.device))
+    if keys.device.type != "cpu":
+        return _hash32_(keys[:, None] ^ codes)
+    out = torch.empty(len(keys), count, dtype=torch.int32)
+    hash_lattice(*(part.numpy().view(np.uint32) for part in (keys.contiguous(), codes, out)))
+    return out
 
 
 _BYTES_MEAN = 4 * 127.5

@@ -70,7 +70,7 @@ class ChestDrain(Mark):
         body = curve(within, points, outer, longest)
         bore = curve(within, points, 0.7 * outer, longest)
         stripe = curve(within, points, 0.25 * outer, longest, gap=(0.80, 0.86))
-        return [Layer(0.45 * body - 0.2 * bore, within), Layer(0.9 * stripe, within)]
+        return [Layer(body.mul_(0.45).sub_(bore.mul_(0.2)), within), Layer(stripe, within, strength=0.9)]
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ class Pacemaker(Mark):
 
         return [
             self._lead(parameters, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0]),
-            Layer(0.92 * part(0.0, 0.08, 1.0, 0.84, 0.34), case),
-            Layer(0.35 * part(-0.18, 0.12, 0.42, 0.5, 0.08), case, (0.45, 0.45, 0.45)),
-            Layer(0.3 * part(0.24, 0.14, 0.26, 0.4, 0.03), case, (0.55, 0.55, 0.55)),
-            Layer(0.7 * part(0.0, -0.42, 0.62, 0.22, 0.09), case),
+            Layer(part(0.0, 0.08, 1.0, 0.84, 0.34), case, strength=0.92),
+            Layer(part(-0.18, 0.12, 0.42, 0.5, 0.08), case, (0.45, 0.45, 0.45), 0.35),
+            Layer(part(0.24, 0.14, 0.26, 0.4, 0.03), case, (0.55, 0.55, 0.55), 0.3),
+            Layer(part(0.0, -0.42, 0.62, 0.22, 0.09), case, strength=0.7),
         ]
 
     def _lead(self, parameters: Parameters, shape: Shape, x: Tensor, y: Tensor) -> Layer:
@@ -133,7 +133,7 @@ class Pacemaker(Mark):
         )
         # a curve lies within the hull of its three points
         within = around(shape, torch.cat([x, bend_x, tip_x]), torch.cat([y, bend_y, parameters["heart y"]]), thick + 2)
-        return Layer(0.85 * curve(within, points, thick, 1.3 * max(shape[1:])), within)
+        return Layer(curve(within, points, thick, 1.3 * max(shape[1:])), within, strength=0.85)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Electrode(Mark):
         wires = curve(within, points, 0.0035 * short, 1.2 * max(height, width))
         outer, snap = 0.5 * self.size * short, 0.16 * self.size * short
         return [
-            Layer(0.6 * wires, within),
-            Layer(0.22 * stroke(within, x, y, outer), within),
-            Layer(0.95 * stroke(within, x, y, max(snap, 0.5)), within),
+            Layer(wires, within, strength=0.6),
+            Layer(stroke(within, x, y, outer), within, strength=0.22),
+            Layer(stroke(within, x, y, max(snap, 0.5)), within, strength=0.95),
         ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from assay.shifts.confounders.layers import Shape, pieces
+from assay.shifts.confounders.layers import AT_ONCE, Shape, pieces
 from assay.shifts.intervention import Draws, Parameters
 
 _GRID = 2.0**20
@@ -16,6 +17,9 @@ _GRID = 2.0**20
 
 class Change(ABC):
     """A change of the whole image."""
+
+    at_once: ClassVar[int] = AT_ONCE
+    """Values that are changed in one call on a processor."""
 
     @abstractmethod
     def check(self, shape: Shape) -> None:
@@ -31,7 +35,7 @@ class Change(ABC):
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The changed images."""
-        parts = pieces(images)
+        parts = pieces(images, self.at_once)
         if len(parts) == 1:
             return self.changed(images, parameters)
         out = torch.empty_like(images)

@@ -9,7 +9,20 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from assay.shifts.confounders.layers import BLACK, Layer, Mark, Shape, around, axes, box, edge, per_pixel, placed, whole
+from assay.shifts.confounders.layers import (
+    BLACK,
+    Layer,
+    Mark,
+    Shape,
+    around,
+    axes,
+    box,
+    edge,
+    per_pixel,
+    placed,
+    surround,
+    whole,
+)
 from assay.shifts.confounders.strokes import curve
 from assay.shifts.intervention import Draws, Parameters
 
@@ -66,11 +79,11 @@ class Vignette(Mark):
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """Black, from nothing at `radius` less half the softness to all of it at half the softness beyond."""
-        x, y = axes(whole(shape), parameters["x"].device)
-        away_x, away_y = x - per_pixel(parameters["x"]), y - per_pixel(parameters["y"])
         short = min(shape[1:])
-        beyond = (away_x * away_x + away_y * away_y).sqrt_().sub_(self.radius * short)
-        return [Layer(edge(beyond, max(1.0, self.softness * short)), whole(shape), BLACK)]
+        outside = surround(
+            shape, parameters["x"], parameters["y"], self.radius * short, max(1.0, self.softness * short)
+        )
+        return [Layer(outside, whole(shape), BLACK)]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.shifts.confounders.diffuse import Change, same, settled
-from assay.shifts.confounders.layers import Shape
+from assay.shifts.confounders.layers import COMPILED, Shape
 from assay.shifts.confounders.smoothing import smooth
 from assay.shifts.confounders.untyped import filtered, squared_frequency
 from assay.shifts.intervention import Draws, Parameters
@@ -56,6 +56,7 @@ class Blur(Change):
     """
 
     sigma: float
+    at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""

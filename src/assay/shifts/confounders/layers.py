@@ -17,6 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from assay.data.phantoms.exact import direction
+from assay.shifts.confounders.mark_kernels import cover_box, cover_surround, paint
+from assay.shifts.confounders.processor import at_hand
 from assay.shifts.intervention import Draws, Parameters
 
 Shape = tuple[int, int, int]
@@ -25,8 +27,9 @@ Shape = tuple[int, int, int]
 WHITE = (1.0, 1.0, 1.0)
 BLACK = (0.0, 0.0, 0.0)
 
-AT_ONCE, _COMPACT = 2**18, 2**21
-"""Values of a call on a processor: what it needs for them then stays in its cache."""
+AT_ONCE, COMPILED, _COMPACT = 2**18, 2**20, 2**21
+"""Values of a call on a processor, whose cache then holds what it needs: of arrays worked through again and again, of
+arrays that compiled loops go through once, and of images of which small windows are looked at."""
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -67,7 +70,8 @@ def _span(middle: Tensor, reach: float, length: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Paint: `coverage` [b, 1, h, w] in 0..1 says how far each pixel moves to `colour` (red, green, blue in 0..1).
+    """Paint: `strength` times `coverage` [b, 1, h, w] in 0..1 says how far each pixel moves to `colour` (red, green,
+    blue in 0..1).
 
     within: the part of the image that `coverage` is about; nothing changes outside.
     """
@@ -75,6 +79,7 @@ class Layer:
     coverage: Float[Tensor, "b 1 h w"]
     within: Window
     colour: tuple[float, float, float] = WHITE
+    strength: float = 1.0
 
 
 class Mark(ABC):
@@ -103,14 +108,23 @@ class Mark(ABC):
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the mark on them."""
         channels, height, width = images.shape[1:]
-        out = images.clone()
-        for some in pieces(images, _COMPACT if self.compact else AT_ONCE):
+        out = images.clone(memory_format=torch.contiguous_format)
+        for some in pieces(images, _COMPACT if self.compact else COMPILED):
             here = {name: values[some] for name, values in parameters.items()}
             for layer in self.layers(here, (channels, height, width)):
-                part = layer.within.of(out[some])
-                towards = (in_channels(layer.colour, images) - part).mul_(self.opacity * layer.coverage)
-                part.copy_(towards.add_(part).clamp_(0, 1))
+                self._put(layer, out[some])
         return out
+
+    def _put(self, layer: Layer, images: Float[Tensor, "b c h w"]) -> None:
+        """Paint a layer over these images, in place."""
+        colour, strength = in_channels(layer.colour, images), self.opacity * layer.strength
+        if at_hand(images, layer.coverage):
+            corner = layer.within.top, layer.within.left
+            paint(images.numpy(), layer.coverage.numpy(), colour.flatten().numpy(), strength, corner)
+            return
+        part = layer.within.of(images)
+        towards = (colour - part).mul_(strength * layer.coverage)
+        part.copy_(towards.add_(part).clamp_(0, 1))
 
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
         """Every pixel that any layer touches."""
@@ -197,6 +211,13 @@ def box(
 
     turn: cosine and sine per row of the angle by which it is turned clockwise.
     """
+    if at_hand(x, y):
+        canvas = torch.empty(len(x), 1, within.height, within.width)
+        angle = torch.stack([part.float() for part in turn] if turn else [torch.ones(len(x)), torch.zeros(len(x))])
+        sides = half[0] - corner, half[1] - corner, corner
+        place = x.float().numpy(), y.float().numpy(), angle.numpy()
+        cover_box(canvas[:, 0].numpy(), *place, sides, (within.top, within.left))
+        return canvas
     across, down = axes(within, x.device)
     away_x, away_y = across - per_pixel(x), down - per_pixel(y)
     if turn is not None:
@@ -207,3 +228,16 @@ def box(
     outside = torch.sqrt(beyond_x * beyond_x + beyond_y * beyond_y)
     inside = torch.maximum(out_x, out_y).clamp(max=0)
     return edge(corner - outside - inside)
+
+
+def surround(
+    shape: Shape, x: Float[Tensor, "b"], y: Float[Tensor, "b"], radius: float, softness: float
+) -> Float[Tensor, "b 1 h w"]:
+    """Coverage by all that lies outside a circle around a middle per row; its edge is `softness` px wide."""
+    if at_hand(x, y):
+        canvas = torch.empty(len(x), 1, *shape[1:])
+        cover_surround(canvas[:, 0].numpy(), x.float().numpy(), y.float().numpy(), radius, softness)
+        return canvas
+    across, down = axes(whole(shape), x.device)
+    away_x, away_y = across - per_pixel(x), down - per_pixel(y)
+    return edge((away_x * away_x + away_y * away_y).sqrt_().sub_(radius), softness)

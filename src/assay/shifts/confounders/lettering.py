@@ -12,13 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.core.errors import SpecError
-from assay.shifts.confounders.glyphs import ADVANCE, CHARACTERS, HEIGHT, WIDTH, code, strokes
+from assay.shifts.confounders.glyphs import ADVANCE, CHARACTERS, HEIGHT, LONGEST, WIDTH, code, strokes
 from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, Window, around, placed, turned
 from assay.shifts.confounders.strokes import line
 from assay.shifts.intervention import Draws, Parameters
 
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
-_LONGEST = 6.5  # of a stroke, in units of the glyphs' grid
 
 
 @dataclass(frozen=True)
@@ -148,4 +147,4 @@ def written(
         x1, y1 = x1 * cosine - y1 * sine, x1 * sine + y1 * cosine
     x0, x1 = ((x[:, None, None] + unit * part).flatten(1) for part in (x0, x1))
     y0, y1 = ((y[:, None, None] + unit * part).flatten(1) for part in (y0, y1))
-    return line(within, x0, y0, x1, y1, radius, _LONGEST * unit)
+    return line(within, x0, y0, x1, y1, radius, LONGEST * unit)

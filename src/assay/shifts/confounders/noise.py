@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from assay.data.phantoms.counter import lattice_bits
 from assay.shifts.confounders.diffuse import Change, settled
 from assay.shifts.confounders.layers import Shape
+from assay.shifts.confounders.noise_kernels import add_noise, attenuate, count, read_back
+from assay.shifts.confounders.processor import at_hand
 from assay.shifts.confounders.randomness import normals, uniforms
 from assay.shifts.intervention import Draws, Parameters
 
@@ -44,6 +48,8 @@ class PoissonNoise(Change):
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The noisy images; each channel is counted by itself."""
+        if self.levels and at_hand(images):
+            return self._compiled(images, parameters)
         pixels, count, top = images.detach().double(), images[0].numel(), self.levels - 1
         if self.levels:
             pixels += uniforms(parameters["dither"], count).view_as(pixels).div_(top)
@@ -53,6 +59,17 @@ class PoissonNoise(Change):
         counts = poisson_quantile(chance, root)
         noisy = counts.div_(self.photons).clamp_(min=1e-8).log_().add_(_BLACK).mul_(-1 / _SPAN)
         return noisy.clamp_(0, 1).mul_(top).floor_().float().div_(top) if self.levels else settled(noisy)
+
+    def _compiled(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """`changed` on a processor, for whole levels."""
+        number, top = images[0].numel(), self.levels - 1
+        dither = lattice_bits(parameters["dither"].to(torch.int32), number)
+        chance = normals(parameters["seed"], number)
+        worked, out = torch.empty(images.numel(), dtype=torch.float64), torch.empty(images.shape)
+        attenuate(images.flatten().numpy(), dither.flatten().numpy(), top, -_SPAN / 2, _BLACK / 2, worked.numpy())
+        count(worked.exp_().numpy(), chance.flatten().numpy(), math.sqrt(self.photons), self.photons)
+        read_back(worked.log_().numpy(), _BLACK, -1 / _SPAN, top, out.flatten().numpy())
+        return out
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,11 @@ class GaussianNoise(Change):
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The noisy images."""
         noise = normals(parameters["seed"], images[0].numel()).view_as(images)
-        return (images + noise.mul_(self.sigma)).clamp_(0, 1)
+        if not at_hand(images):
+            return (images + noise.mul_(self.sigma)).clamp_(0, 1)
+        out = torch.empty(images.shape)
+        add_noise(images.flatten().numpy(), noise.flatten().numpy(), self.sigma, out.flatten().numpy())
+        return out
 
 
 def poisson_quantile(w: Float[Tensor, "*shape"], root: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:

@@ -1,14 +1,17 @@
-"""Linear filters: sums over shifts along an axis, and products in the Fourier plane for large kernels."""
+"""Linear filters: sums over shifts along an axis, and products in the Fourier plane for large pixel_kernels."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from assay.shifts.confounders import pixel_kernels
+from assay.shifts.confounders.processor import at_hand
 from assay.shifts.confounders.untyped import filtered, spectrum_of
 
 Edge = Literal["nearest", "reflect", "mirror"]
@@ -40,12 +43,26 @@ def smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int, ed
     weights: for a shift of 0, 1, ... pixels either way.
     """
     length, reach = images.shape[axis], len(weights) - 1
+    if at_hand(images) and images.dtype == torch.float32:
+        return _compiled(images.contiguous(), weights, axis, beyond(length, reach, edge, images.device))
     wide = images.index_select(axis, beyond(length, reach, edge, images.device))
     total = wide.narrow(axis, reach, length) * weights[0]
     for step in range(1, reach + 1):
         pair = wide.narrow(axis, reach - step, length) + wide.narrow(axis, reach + step, length)
         total += pair.mul_(weights[step])
     return total
+
+
+def _compiled(
+    images: Float[Tensor, "b c h w"], weights: list[float], axis: int, places: Int[Tensor, "n"]
+) -> Float[Tensor, "b c h w"]:
+    """`smooth` on a processor."""
+    out, given = torch.empty(images.shape), np.array(weights, dtype=np.float32)
+    if axis == 2:
+        pixel_kernels.smooth_down(images.flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), given, places.numpy())
+    else:
+        pixel_kernels.smooth_along(images.flatten(0, 2).numpy(), out.flatten(0, 2).numpy(), given, places.numpy())
+    return out
 
 
 def gaussian_weights(sigma: float, truncate: float = 4.0) -> list[float]:

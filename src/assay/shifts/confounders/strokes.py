@@ -9,11 +9,14 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from assay.shifts.confounders import mark_kernels
 from assay.shifts.confounders.layers import Window, edge
+from assay.shifts.confounders.processor import at_hand
 
 _DISCS, _VALUES = 2**14, 2**17  # of one call of scatter: what it needs then stays in a processor's cache
 _THINNEST = 0.5  # px; a thinner line is drawn as this, and as much weaker as it is thinner
@@ -27,6 +30,8 @@ def stroke(
     Places are measured from the corner of the image, not of the window.
     """
     x, y = x.float(), y.float()
+    if at_hand(x, y):
+        return _compiled(within, x, y, radius)
     radii = radius.float() if isinstance(radius, Tensor) else torch.full_like(x, radius)
     reach = math.ceil(max(float(radii.max()) if radii.numel() else 0.0, _THINNEST) + 0.5)
     margin = 2 * reach  # a disc that touches the window never leaves the canvas
@@ -43,6 +48,18 @@ def stroke(
     return canvas[:, None, margin : margin + within.height, margin : margin + within.width]
 
 
+def _compiled(within: Window, x: Tensor, y: Tensor, radius: float | Tensor) -> Float[Tensor, "b 1 h w"]:
+    """`stroke` on a processor."""
+    canvas = torch.zeros(len(x), 1, within.height, within.width)
+    field, corner = canvas[:, 0].numpy(), (within.top, within.left)
+    across, down = x.contiguous().numpy(), y.contiguous().numpy()
+    if isinstance(radius, Tensor):
+        mark_kernels.cover_discs_each(field, across, down, radius.float().contiguous().numpy(), corner, _THINNEST)
+    else:
+        mark_kernels.cover_discs(field, across, down, radius, corner, _THINNEST)
+    return canvas
+
+
 def line(
     within: Window, x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius: float, longest: float
 ) -> Float[Tensor, "b 1 h w"]:
@@ -55,17 +72,32 @@ def along(
 ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
     """x and y of the points at which discs make k straight lines per row, [b, k] px each."""
     t = _steps(longest, radius, str(x0.device))
-    x = x0[:, :, None] + t * (x1 - x0)[:, :, None]
-    y = y0[:, :, None] + t * (y1 - y0)[:, :, None]
-    return x.flatten(1), y.flatten(1)
+    return _between(x0, x1, t), _between(y0, y1, t)
+
+
+def _between(start: Float[Tensor, "b k"], end: Float[Tensor, "b k"], t: Float[Tensor, "s"]) -> Float[Tensor, "b n"]:
+    """One coordinate of the points."""
+    if not at_hand(start, end, t):
+        return (start[:, :, None] + t * (end - start)[:, :, None]).flatten(1)
+    out = torch.empty(*start.shape, len(t))
+    mark_kernels.between(_array(start), _array(end), t.numpy(), out.numpy())
+    return out.flatten(1)
 
 
 def bent(
     start: Float[Tensor, "b k"], bend: Float[Tensor, "b k"], end: Float[Tensor, "b k"], t: Float[Tensor, "s"]
 ) -> Float[Tensor, "b k s"]:
     """One coordinate of k quadratic Bezier curves per row at the places t in 0..1."""
+    if at_hand(start, bend, end, t):
+        out = torch.empty(*start.shape, len(t))
+        mark_kernels.bent(_array(start), _array(bend), _array(end), t.numpy(), out.numpy())
+        return out
     u = 1 - t
     return start[:, :, None] * (u * u) + bend[:, :, None] * (2 * t * u) + end[:, :, None] * (t * t)
+
+
+def _array(places: Float[Tensor, "b k"]) -> Float64[np.ndarray, "b k"]:
+    return places.double().contiguous().numpy()
 
 
 def curve(

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from assay.core.errors import SpecError
+from assay.shifts.confounders.mark_kernels import stamp
+from assay.shifts.confounders.processor import at_hand
 from assay.shifts.intervention import Draws, Parameters
 
 _R = (
@@ -64,9 +66,12 @@ class Tag:
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the tag on them."""
         pixels = images.flatten(2)
-        at = self._pixels(parameters, (images.shape[1], images.shape[2], images.shape[3])).expand(
-            -1, images.shape[1], -1
-        )
+        at = self._pixels(parameters, (images.shape[1], images.shape[2], images.shape[3]))
+        if at_hand(images):
+            out = pixels.clone(memory_format=torch.contiguous_format)
+            stamp(out.numpy(), at[:, 0].numpy(), self.contrast)
+            return out.view(images.shape)
+        at = at.expand(-1, images.shape[1], -1)
         covered = pixels.gather(2, at)
         return pixels.scatter(2, at, covered + self.contrast * (1 - covered)).view(images.shape)
 

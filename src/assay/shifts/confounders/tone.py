@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from assay.shifts.confounders import pixel_kernels
 from assay.shifts.confounders.diffuse import Change, same, settled
-from assay.shifts.confounders.layers import Shape, luminance, per_pixel
+from assay.shifts.confounders.layers import COMPILED, Shape, luminance
+from assay.shifts.confounders.processor import at_hand
 from assay.shifts.intervention import Draws, Parameters
 
 _LEVELS = 2**16
@@ -26,6 +31,7 @@ class BiasField(Change):
     """
 
     amplitude: float
+    at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -41,13 +47,19 @@ class BiasField(Change):
         height, width = images.shape[2:]
         along = _legendre(width, images.device)
         down = _legendre(height, images.device)
-        field = torch.zeros(len(images), 1, height, width, device=images.device)
-        for i in range(_ORDER + 1):
-            terms = [
-                per_pixel(parameters[f"x{i} y{j}"]) * down[j][:, None] for j in range(_ORDER + 1) if (i, j) in _TERMS
-            ]
-            field += (self.amplitude * sum(terms[1:], terms[0])) * along[i]
-        return (images * field.exp_()).clamp_(0, 1)
+        rows = [
+            sum(
+                (parameters[f"x{i} y{j}"].float()[:, None] * down[j] for j in range(_ORDER + 1) if (i, j) in _TERMS),
+                torch.zeros(len(images), height, device=images.device),
+            )
+            for i in range(_ORDER + 1)
+        ]
+        field = _summed([self.amplitude * row for row in rows], along).exp_()
+        if not at_hand(images):
+            return (images * field).clamp_(0, 1)
+        out = images.clone(memory_format=torch.contiguous_format)
+        pixel_kernels.light(out.numpy(), field.numpy())
+        return out
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,7 @@ class Contrast(Change):
 
     factor: float
     pivot: float
+    at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -90,7 +103,13 @@ class Contrast(Change):
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The flatter or steeper images."""
-        return images if self.factor == 1 else (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
+        if self.factor == 1:
+            return images
+        if not at_hand(images):
+            return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
+        out = torch.empty(images.shape)
+        pixel_kernels.stretch(images.flatten(0, 2).numpy(), out.flatten(0, 2).numpy(), self.factor, self.pivot)
+        return out
 
 
 @dataclass(frozen=True)
@@ -106,6 +125,7 @@ class ScannerHistogram(Change):
 
     strength: float
     quantiles: tuple[float, ...]
+    at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -117,6 +137,11 @@ class ScannerHistogram(Change):
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images in the other scanner's grey values."""
         grey = luminance(images)
+        if at_hand(images):
+            out = images.clone(memory_format=torch.contiguous_format)
+            given = grey.flatten(1).contiguous().numpy(), np.array(self.quantiles)
+            pixel_kernels.match(out.flatten(2).numpy(), *given, self.strength, _LEVELS)
+            return out
         rank, ranked = _ranks(grey.detach())
         position = rank.mul_(len(self.quantiles) - 1)
         knots = torch.tensor(self.quantiles, dtype=torch.float64, device=images.device)
@@ -126,6 +151,19 @@ class ScannerHistogram(Change):
         target = position.sub_(first).mul_(rise).add_(low).float()
         moved = (images + self.strength * (target - grey)).clamp_(0, 1)
         return torch.where(ranked[:, None, None, None], moved, images)
+
+
+def _summed(down: Sequence[Float[Tensor, "b h"]], along: Sequence[Float[Tensor, "w"]]) -> Float[Tensor, "b 1 h w"]:
+    """The sum of products of what varies along y and what varies along x."""
+    field = torch.zeros(*down[0].shape[:1], 1, down[0].shape[1], len(along[0]), device=down[0].device)
+    if at_hand(field):
+        pixel_kernels.polynomial(
+            torch.stack(list(down), dim=1).numpy(), torch.stack(list(along)).numpy(), field.numpy()
+        )
+        return field
+    for rows, columns in zip(down, along, strict=True):
+        field += rows[:, None, :, None] * columns
+    return field
 
 
 def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:

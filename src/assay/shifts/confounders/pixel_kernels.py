@@ -1,0 +1,145 @@
+"""Changes of brightness and detail, pixel by pixel, compiled for a processor in PyTorch's place.
+
+Each function does the operations of its twin in PyTorch in the twin's order, in float32 unless said. Results are
+the same bits. Arrays are C-contiguous.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int
+
+from assay.core.compiled import compiled
+
+
+@compiled
+def stretch(images: Float32[np.ndarray, "n w"], out: Float32[np.ndarray, "n w"], factor: float, pivot: float) -> None:
+    """Write pivot + factor (x - pivot), cut at 0 and 1."""
+    zero, one, steep, about = np.float32(0), np.float32(1), np.float32(factor), np.float32(pivot)
+    for i in range(len(images)):
+        pixels, made = images[i], out[i]
+        for j in range(len(pixels)):
+            made[j] = min(max((pixels[j] - about) * steep + about, zero), one)
+
+
+@compiled
+def smooth_along(
+    images: Float32[np.ndarray, "n w"],
+    out: Float32[np.ndarray, "n w"],
+    weights: Float32[np.ndarray, "k"],
+    beyond: Int[np.ndarray, "w2"],
+) -> None:
+    """Write the sum over shifts of 0, 1, ... px either way along each line.
+
+    beyond: for places from as many px before a line as there are shifts, the pixel that stands there.
+    """
+    length, reach = images.shape[1], len(weights) - 1
+    wide = np.empty(length + 2 * reach, dtype=np.float32)
+    for i in range(len(images)):
+        for j in range(len(wide)):
+            wide[j] = images[i, beyond[j]]
+        made, middle, weight = out[i], wide[reach : reach + length], weights[0]
+        for j in range(length):
+            made[j] = middle[j] * weight
+        for step in range(1, reach + 1):
+            lower, upper, weight = wide[reach - step :], wide[reach + step :], weights[step]
+            for j in range(length):
+                made[j] += (lower[j] + upper[j]) * weight
+
+
+@compiled
+def smooth_down(
+    images: Float32[np.ndarray, "n h w"],
+    out: Float32[np.ndarray, "n h w"],
+    weights: Float32[np.ndarray, "k"],
+    beyond: Int[np.ndarray, "h2"],
+) -> None:
+    """As `smooth_along`, along each column."""
+    height, width = images.shape[1:]
+    reach = len(weights) - 1
+    for row in range(len(images)):
+        for i in range(height):
+            made, middle, weight = out[row, i], images[row, i], weights[0]
+            for j in range(width):
+                made[j] = middle[j] * weight
+            for step in range(1, reach + 1):
+                lower, upper = images[row, beyond[reach + i - step]], images[row, beyond[reach + i + step]]
+                weight = weights[step]
+                for j in range(width):
+                    made[j] += (lower[j] + upper[j]) * weight
+
+
+@compiled
+def light(
+    images: Float32[np.ndarray, "b c h w"],
+    field: Float32[np.ndarray, "b 1 h w"],
+) -> None:
+    """Multiply by a field in place, cut at 0 and 1."""
+    zero, one = np.float32(0), np.float32(1)
+    for row in range(len(images)):
+        for channel in range(images.shape[1]):
+            for i in range(images.shape[2]):
+                pixels, factor = images[row, channel, i], field[row, 0, i]
+                for j in range(len(pixels)):
+                    pixels[j] = min(max(pixels[j] * factor[j], zero), one)
+
+
+@compiled
+def polynomial(
+    down: Float32[np.ndarray, "b k h"], along: Float32[np.ndarray, "k w"], out: Float32[np.ndarray, "b 1 h w"]
+) -> None:
+    """Write the sum of the products of k rows' polynomials along y, with their coefficients, and those along x."""
+    for row in range(len(out)):
+        for i in range(out.shape[2]):
+            made = out[row, 0, i]
+            for j in range(len(made)):
+                made[j] = np.float32(0)
+            for term in range(len(along)):
+                weight, values = down[row, term, i], along[term]
+                for j in range(len(made)):
+                    made[j] += weight * values[j]
+
+
+@compiled
+def match(
+    images: Float32[np.ndarray, "b c n"],
+    grey: Float32[np.ndarray, "b n"],
+    quantiles: Float64[np.ndarray, "q"],
+    strength: float,
+    levels: int,
+) -> None:
+    """Move the pixels of each row in place, all channels by `strength` times what their grey value lacks of its target.
+
+    The target of a value is the quantile at its rank: the share of the pixels below the brightest that are darker.
+    grey: 0..1; values of one level of so many have one rank. A row of a single level stays as it is.
+    """
+    zero, one, part, top = np.float32(0), np.float32(1), np.float32(strength), np.float32(levels - 1)
+    counts, target = np.empty(levels, dtype=np.int32), np.empty(levels, dtype=np.float32)
+    level = np.empty(grey.shape[1], dtype=np.int32)
+    steps = len(quantiles) - 1
+    for row in range(len(grey)):
+        counts[:] = 0
+        values = grey[row]
+        for j in range(len(level)):
+            level[j] = np.rint(values[j] * top)
+        for j in range(len(level)):
+            counts[level[j]] += 1
+        below = len(level)
+        for value in range(levels - 1, -1, -1):
+            if counts[value]:
+                below -= counts[value]
+                break
+        if below == 0:
+            continue
+        darker = 0
+        for value in range(levels):
+            if counts[value]:
+                position = darker / below * steps
+                first = min(int(position), steps - 1)
+                rise = quantiles[first + 1] - quantiles[first]
+                target[value] = np.float32((position - first) * rise + quantiles[first])
+                darker += counts[value]
+        for channel in range(images.shape[1]):
+            pixels = images[row, channel]
+            for j in range(len(pixels)):
+                pixels[j] = min(max(pixels[j] + part * (target[level[j]] - values[j]), zero), one)
