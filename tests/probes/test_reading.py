@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.maps import MapGrid
+from assay.data.leakage import row_hashes
 from assay.probes.probe import Model, Read, Request
 from assay.probes.reading import BATCH, ModelReading, ReadingError, batch_of
 from assay.probes.run import run_probes
 from assay.shifts.environment import Environment
-from assay.testing.images import squares
+from assay.testing.images import ImagesInMemory, squares
 from assay.testing.world import Pictures, Reader, World, design, environment, table
 
 
@@ -124,6 +126,89 @@ def test_known_answers_are_not_read_again_unless_a_layer_is_missing(world: World
     assert network.passes == 0
     ModelReading(Model(network), [Request(world.neutral(), ("copy",))], kept).read(world.neutral())
     assert network.passes > 0
+
+
+def _of(world: World, name: str, rows: np.ndarray) -> Environment:
+    """An environment of some of the world's images, each with whatever it shows."""
+    made = world.neutral()
+    return replace(made, name=name, table=made.table.take(rows), images=ImagesInMemory(made.images.read(rows)))
+
+
+class Counting(nn.Module):
+    """A small convolutional network that counts the images it is given and notes the sizes of batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+        self.sizes: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.sizes.append(len(images))
+        return cast(Tensor, self.net(images))
+
+
+def test_an_image_that_stands_in_several_environments_is_put_through_once(world: World) -> None:
+    rows = np.arange(300)
+    first, second = _of(world, "first", rows[:200]), _of(world, "second", rows[::-1][:180])
+    network = Counting()
+    reading = ModelReading(Model(network), [Request(first), Request(second)])
+    read = {one.name: reading.read(one).logits for one in (first, second)}
+    distinct = len(np.unique(row_hashes(world.neutral().images.read(rows).numpy())))
+    assert distinct == 300
+    assert set(network.sizes) == {BATCH}
+    assert len(network.sizes) == -(-200 // BATCH) + -(-100 // BATCH)
+    alone = {one.name: ModelReading(Model(Counting()), [Request(one)]).read(one).logits for one in (first, second)}
+    for name, logits in read.items():
+        np.testing.assert_allclose(logits, alone[name], atol=1e-6)
+    np.testing.assert_array_equal(read["first"][120:], read["second"][100:180][::-1])
+
+
+@pytest.mark.parametrize("kept", [("first",), ("second",), ("third",), ("first", "third"), ("second", "third")])
+def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: tuple[str, ...]) -> None:
+    """As after a run that was killed between two readings."""
+    rows = np.arange(300)
+    parts = {"first": rows[:90], "second": np.r_[rows[40:150], rows[:3]], "third": rows[100:]}
+    environments = [_of(world, name, part) for name, part in parts.items()]
+    requests = [Request(one) for one in environments]
+
+    def answers(known: dict[str, Read]) -> dict[str, Read]:
+        reading = ModelReading(Model(Counting()), requests, known)
+        for one in environments:
+            reading.read(one)
+        return reading.answered()
+
+    whole = answers({})
+    again = answers({name: whole[name] for name in kept})
+    for name, read in whole.items():
+        np.testing.assert_array_equal(again[name].logits, read.logits)
+
+
+def test_copies_within_an_environment_are_answered_alike_and_in_place(world: World) -> None:
+    rows = np.array([5, 1, 5, 5, 7, 1])
+    one, other = _of(world, "one", rows), _of(world, "other", rows[::-1])
+    reading = ModelReading(Model(Counting()), [Request(one), Request(other)])
+    logits = reading.read(one).logits
+    np.testing.assert_array_equal(reading.read(other).logits, logits[::-1])
+    np.testing.assert_array_equal(logits[0], logits[2])
+
+
+@pytest.mark.parametrize(("images", "expected"), [(70, [BATCH, 6, BATCH, 6]), (6, [BATCH, 6, 6])])
+def test_maps_are_read_anew_in_every_environment_and_in_batches_as_they_come(images: int, expected: list[int]) -> None:
+    """A first small batch is filled up before it is known what the network gives."""
+    sizes: list[int] = []
+
+    class Maps(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            sizes.append(len(images))
+            return torch.cat([-images, images], dim=1)
+
+    environments = [replace(squares(images), name=name) for name in ("one", "two")]
+    reading = ModelReading(Model(Maps()), [Request(one) for one in environments])
+    reads = [reading.read(one) for one in environments]
+    assert sizes == expected
+    for name, column in reads[0].maps.items():
+        np.testing.assert_array_equal(column, reads[1].maps[name])
 
 
 def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> None:

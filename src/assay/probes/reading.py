@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt64
 from torch import Tensor, nn
 
 from assay.core.errors import AssayError
 from assay.core.maps import AT_NATIVE
 from assay.data.dataset import Images
+from assay.data.leakage import row_hashes
 from assay.maps import Streamed
 from assay.maps.kinds import count_kinds
 from assay.maps.odds import lesion_logits
@@ -47,6 +48,10 @@ class ModelReading:
     known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
     layers are all known causes no forward pass.
 
+    On a processor, where several environments are read without layers, an image that stands in more than one of them
+    (as under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends
+    on the pixels alone and not on what was read before.
+
     Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
     a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of `assay.maps` are
     kept; the map itself is not.
@@ -64,6 +69,8 @@ class ModelReading:
         self._native: set[str] = set()
         self._answers: dict[tuple[str, bool], Read] = {}
         self._blank: nn.Module | None = None
+        self._seen: dict[int, Float[np.ndarray, "k"]] = {}
+        self._hashed: set[str] = set()
         for request in requests:
             self._register(request)
         for name, read in (known or {}).items():
@@ -78,8 +85,11 @@ class ModelReading:
             raise ReadingError(f"{what}environment '{environment.name}' was not requested by any probe; asked: {asked}")
         self._same(environment)
         if key not in self._answers:
-            network = self._untrained() if untrained else self.model.network
             where = f"environment '{environment.name}'"
+            if not untrained and self._shared(environment.name):
+                self._answers[key] = self._once(environment, where)
+                return self._answers[key]
+            network = self._untrained() if untrained else self.model.network
             read = self._pass(network, environment.images, self._layers[key], where, environment)
             paired = _paired(read.logits, len(environment.table.classes), where)
             self._answers[key] = Read(paired, read.activations, read.maps)
@@ -127,6 +137,39 @@ class ModelReading:
         classes = len(environment.table.classes)
         self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations, read.maps)
 
+    def _shared(self, name: str) -> bool:
+        """Whether images of this environment may stand in others that are read as it is."""
+        alike = [of for (of, untrained), layers in self._layers.items() if not (untrained or layers)]
+        mapped = any(read.maps for read in self._answers.values())
+        return self.model.device == "cpu" and name in alike and len(alike) > 1 and not mapped
+
+    def _once(self, environment: Environment, where: str) -> Read:
+        """Answers for an environment of which only those images are put through that no other environment had."""
+        for name, read in self.answered().items():
+            if name not in self._hashed:
+                self._remember_images(name, _hashes(self._environments[name].images), read.logits)
+        hashes = _hashes(environment.images)
+        rows = np.arange(len(hashes))
+        if self._seen:  # a network of maps is known as such after the first, whose rows are all put through
+            _, first = np.unique(hashes, return_index=True)
+            rows = np.array([row for row in np.sort(first) if int(hashes[row]) not in self._seen], dtype=np.int64)
+        if len(rows) or not len(hashes):
+            read = self._pass(self.model.network, environment.images, (), where, environment, rows)
+            paired = _paired(read.logits, len(environment.table.classes), where)
+            if len(rows) == len(hashes):
+                if not read.maps:
+                    self._remember_images(environment.name, hashes, paired)
+                return Read(paired, read.activations, read.maps)
+            self._remember_images(environment.name, hashes[rows], paired)
+        self._hashed.add(environment.name)
+        return Read(np.stack([self._seen[int(one)] for one in hashes]), {})
+
+    def _remember_images(self, name: str, hashes: UInt64[np.ndarray, "n"], logits: Float[np.ndarray, "n k"]) -> None:
+        """Keep the answers to these images of an environment."""
+        self._hashed.add(name)
+        for one, answer in zip(hashes.tolist(), logits, strict=True):
+            self._seen.setdefault(one, answer)
+
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
             raise ReadingError("the untrained network was asked for, but the model says nothing of how to build it")
@@ -135,9 +178,19 @@ class ModelReading:
         return self._blank
 
     def _pass(
-        self, network: nn.Module, images: Images, layers: tuple[str, ...], where: str, of: Environment | None = None
+        self,
+        network: nn.Module,
+        images: Images,
+        layers: tuple[str, ...],
+        where: str,
+        of: Environment | None = None,
+        rows: Int[np.ndarray, "m"] | None = None,
     ) -> Read:
-        """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept."""
+        """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept.
+
+        rows: those of the images that are put through, in batches that are filled up to one size but for maps; all of
+        them for None, as many as are left in the last batch.
+        """
         n = len(images)
         if n == 0:
             raise ReadingError(f"{where} holds no image")
@@ -146,11 +199,14 @@ class ModelReading:
         step = batch_of(self.model.device, images.shape)
         forward = network if layers else by_tiles(network, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
-            for start in range(0, n, step):
-                index = np.arange(start, min(start + step, n))
+            places, fill = (np.arange(n), False) if rows is None else (rows, True)
+            for start in range(0, len(places), step):
+                index = places[start : start + step]
                 recorder.at(start)
                 batch = images.read(index).to(self.model.device)
-                output = forward(batch)
+                output = _filled(forward, batch, step) if fill else forward(batch)
+                if fill and isinstance(output, Tensor) and output.ndim == 4:  # maps are never taken over
+                    fill, output = False, output if len(batch) == step else forward(batch)
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = _map(output, batch, where)
                     if of is not None and of.masks is not None:
@@ -173,6 +229,22 @@ class ModelReading:
         if of.native is not None and of.name in self._native:
             found |= native_columns(logits, of.native, of, index)
         return found
+
+
+def _filled(forward: Callable[[Tensor], object], batch: Tensor, size: int) -> object:
+    """The answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by size."""
+    missing = size - len(batch)
+    if missing == 0:
+        return forward(batch)
+    output = forward(torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]))
+    return output[: len(batch)] if isinstance(output, Tensor) and len(output) == size else output
+
+
+def _hashes(images: Images) -> UInt64[np.ndarray, "n"]:
+    """Of the pixels of every image."""
+    places = np.arange(len(images))
+    parts = [row_hashes(images.read(places[i : i + BATCH]).numpy()) for i in range(0, len(images), BATCH)]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
 def batch_of(device: str, shape: tuple[int, int, int]) -> int:
