@@ -18,7 +18,7 @@ from assay.data.phantoms.counter_kernel import hash_lattice
 from assay.recipes.untyped import go_back
 from assay.shifts.confounders.layers import Mark, Window, whole
 from assay.shifts.confounders.smoothing import Edge, smooth
-from assay.shifts.confounders.strokes import stroke
+from assay.shifts.confounders.strokes import Stroke
 from assay.shifts.intervention import Drawn, draw
 
 NAMES = sorted(entry.name for entry in entries("intervention"))
@@ -104,7 +104,7 @@ def test_discs_cover_what_their_distance_says(radius: float, within: Window, eac
     x = torch.tensor([[3.2, 40.0, 69.9, -1.0, 75.0, -1e6], [20.5, 20.9, 21.3, 21.7, 300.0, 1e30]])
     y = torch.tensor([[2.0, 30.5, 59.9, 10.0, 20.0, -1e6], [15.5, 15.5, 15.5, 15.5, 300.0, -1e30]])
     radii = torch.full_like(x, radius) * (torch.linspace(0.5, 1, 6) if each else 1)
-    found = stroke(within, x, y, radii if each else radius)[:, 0].double().numpy()
+    found = Stroke(x, y, radii if each else radius).drawn(within)[:, 0].double().numpy()
     down = within.top + np.arange(within.height)[:, None] + 0.5
     along = within.left + np.arange(within.width)[None] + 0.5
     for row in range(2):

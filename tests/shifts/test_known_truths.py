@@ -225,7 +225,7 @@ def test_jpeg_is_pillows_for_grey_and_colour():
 def test_a_line_covers_its_length_times_its_width():
     x0, y0, x1, y1 = (torch.tensor([[value]], dtype=torch.float64) for value in (20.0, 30.0, 80.0, 75.0))
     for radius in (0.25, 0.5, 1.5, 4.0):
-        drawn_line = line(whole((1, 100, 100)), x0, y0, x1, y1, radius, 80.0)
+        drawn_line = line(x0, y0, x1, y1, radius).drawn(whole((1, 100, 100)))
         seen, strength = max(radius, 0.5), min(1, 2 * radius)
         area = strength * (75 * 2 * seen + math.pi * seen**2)  # 75 px long, with round ends
         assert float(drawn_line.sum()) == pytest.approx(area, rel=0.06)
@@ -234,13 +234,13 @@ def test_a_line_covers_its_length_times_its_width():
 
 def test_what_lies_outside_the_image_is_cut_off():
     far = torch.tensor([[-50.0]]), torch.tensor([[500.0]])
-    assert float(line(whole((1, 32, 32)), far[0], far[0], far[1], far[0], 2.0, 600.0).sum()) == 0
+    assert float(line(far[0], far[0], far[1], far[0], 2.0).drawn(whole((1, 32, 32))).sum()) == 0
 
 
 def test_no_two_characters_look_alike():
     codes = torch.arange(len(CHARACTERS))[:, None]
     x0, y0, x1, y1 = (part.flatten(1).double() * 4 + 20 for part in strokes(codes))
-    looks = line(whole((1, 40, 40)), x0, y0, x1, y1, 2.0, 26.0)
+    looks = line(x0, y0, x1, y1, 2.0).drawn(whole((1, 40, 40)))
     apart = (looks[:, None] - looks[None]).abs().mean(dim=(2, 3, 4))
     same = [(CHARACTERS[i], CHARACTERS[j]) for i in range(len(looks)) for j in range(i) if float(apart[i, j]) < 0.004]
     assert same == [("0", "O")]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.shifts.confounders.layers import Layer, Mark, Shape, around, box, placed, turned, whole
 from assay.shifts.confounders.randomness import uniforms
-from assay.shifts.confounders.strokes import curve, stroke
+from assay.shifts.confounders.strokes import Stroke, curve
 from assay.shifts.intervention import Draws, Parameters
 
 Side = Literal["left", "right", "either"]
@@ -65,12 +65,15 @@ class ChestDrain(Mark):
             (mirrored(parameters[f"{name} x"], parameters["side"], shape[2])[:, None], parameters[f"{name} y"][:, None])
             for name in ("entry", "bend", "tip")
         )
-        longest = 1.3 * max(shape[1:])
         within = whole(shape)
-        body = curve(within, points, outer, longest)
-        bore = curve(within, points, 0.7 * outer, longest)
-        stripe = curve(within, points, 0.25 * outer, longest, gap=(0.80, 0.86))
-        return [Layer(body.mul_(0.45).sub_(bore.mul_(0.2)), within), Layer(stripe, within, strength=0.9)]
+        body, bore = curve(points, outer), curve(points, 0.7 * outer)
+        stripe = curve(points, 0.25 * outer, gap=(0.80, 0.86))
+        thinned = -0.2 / (1 - 0.45 * self.opacity)  # takes back so much of the body's 0.45 that a quarter is left
+        return [
+            Layer(body, within, strength=0.45),
+            Layer(bore, within, strength=thinned),
+            Layer(stripe, within, strength=0.9),
+        ]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Pacemaker(Mark):
         )
         # a curve lies within the hull of its three points
         within = around(shape, torch.cat([x, bend_x, tip_x]), torch.cat([y, bend_y, parameters["heart y"]]), thick + 2)
-        return Layer(curve(within, points, thick, 1.3 * max(shape[1:])), within, strength=0.85)
+        return Layer(curve(points, thick), within, strength=0.85)
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,10 @@ class Electrode(Mark):
         out_y = height * (0.3 + 0.7 * u[:, 2])
         points = ((x, y), (0.6 * x + 0.4 * out_x, y), (out_x, out_y))
         within = whole(shape)
-        wires = curve(within, points, 0.0035 * short, 1.2 * max(height, width))
+        wires = curve(points, 0.0035 * short)
         outer, snap = 0.5 * self.size * short, 0.16 * self.size * short
         return [
             Layer(wires, within, strength=0.6),
-            Layer(stroke(within, x, y, outer), within, strength=0.22),
-            Layer(stroke(within, x, y, max(snap, 0.5)), within, strength=0.95),
+            Layer(Stroke(x, y, outer), within, strength=0.22),
+            Layer(Stroke(x, y, max(snap, 0.5)), within, strength=0.95),
         ]

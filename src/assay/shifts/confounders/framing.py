@@ -9,20 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from assay.shifts.confounders.layers import (
-    BLACK,
-    Layer,
-    Mark,
-    Shape,
-    around,
-    axes,
-    box,
-    edge,
-    per_pixel,
-    placed,
-    surround,
-    whole,
-)
+from assay.shifts.confounders.layers import BLACK, Frame, Layer, Mark, Shape, Surround, around, box, placed, whole
 from assay.shifts.confounders.strokes import curve
 from assay.shifts.intervention import Draws, Parameters
 
@@ -51,11 +38,9 @@ class CollimationBorder(Mark):
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """Black, with a penumbra as wide as `softness`."""
-        x, y = axes(whole(shape), parameters["left"].device)
-        open_x = torch.minimum(x - per_pixel(parameters["left"]), shape[2] - per_pixel(parameters["right"]) - x)
-        open_y = torch.minimum(y - per_pixel(parameters["top"]), shape[1] - per_pixel(parameters["bottom"]) - y)
+        right, bottom = shape[2] - parameters["right"], shape[1] - parameters["bottom"]
         softness = max(1.0, self.softness * min(shape[1:]))
-        return [Layer(torch.maximum(edge(-open_x, softness), edge(-open_y, softness)), whole(shape), BLACK)]
+        return [Layer(Frame(parameters["left"], right, parameters["top"], bottom, softness), whole(shape), BLACK)]
 
 
 @dataclass(frozen=True)
@@ -80,9 +65,8 @@ class Vignette(Mark):
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """Black, from nothing at `radius` less half the softness to all of it at half the softness beyond."""
         short = min(shape[1:])
-        outside = surround(
-            shape, parameters["x"], parameters["y"], self.radius * short, max(1.0, self.softness * short)
-        )
+        softness = max(1.0, self.softness * short)
+        outside = Surround(parameters["x"], parameters["y"], self.radius * short, softness)
         return [Layer(outside, whole(shape), BLACK)]
 
 
@@ -119,6 +103,6 @@ class ScopeInset(Mark):
             for point in ("start", "bend", "end")
         )
         within = around(shape, middle, lower, side / 2 + 1)
-        scope = curve(within, points, 0.012 * side, 2 * side)
+        scope = curve(points, 0.012 * side)
         panel = box(within, middle, lower, (side / 2, side / 2))
         return [Layer(panel, within, _GREEN), Layer(scope, within, _DARK_GREEN)]

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from assay.shifts.confounders.diffuse import Change, same, settled
 from assay.shifts.confounders.layers import COMPILED, Shape
-from assay.shifts.confounders.smoothing import smooth
+from assay.shifts.confounders.smoothing import smoothed
 from assay.shifts.confounders.untyped import filtered, squared_frequency
 from assay.shifts.intervention import Draws, Parameters
 
@@ -73,9 +73,7 @@ class Blur(Change):
         reach = math.ceil(4 * sigma)
         weights = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(reach + 1)]
         total = weights[0] + 2 * sum(weights[1:])
-        for axis in (2, 3):
-            images = smooth(images, [weight / total for weight in weights], axis, "reflect")
-        return images.clamp(0, 1)
+        return smoothed(images, [weight / total for weight in weights], "reflect").clamp_(0, 1)
 
 
 @dataclass(frozen=True)

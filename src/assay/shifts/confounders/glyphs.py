@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
@@ -13,9 +12,6 @@ from torch import Tensor
 
 WIDTH, HEIGHT = 5.0, 7.0
 """Of a letter with its strokes, in units of the grid on which it is written (strokes are one unit wide)."""
-
-LONGEST = 2.25
-"""Of a stroke, in the same units: longer ones are written as several, so that all take as many points."""
 
 ADVANCE = 6.0
 """From one letter to the next, in the same units."""
@@ -109,8 +105,5 @@ def _segments(text: str) -> list[tuple[float, float, float, float]]:
     found: list[tuple[float, float, float, float]] = []
     for polyline in filter(None, text.split(",")):
         points = [(float(point[0]) - 2, float(point[1]) - 3) for point in polyline.split()]
-        for (x0, y0), (x1, y1) in pairwise(points):
-            parts = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / LONGEST))
-            ends = [(x0 + (x1 - x0) * i / parts, y0 + (y1 - y0) * i / parts) for i in range(parts + 1)]
-            found += [(*first, *second) for first, second in pairwise(ends)]
+        found += [(*first, *second) for first, second in pairwise(points)]
     return found

@@ -10,14 +10,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from assay.data.phantoms.exact import direction
-from assay.shifts.confounders.mark_kernels import cover_box, cover_surround, paint
+from assay.shifts.confounders.mark_kernels import cover_box, paint, paint_frame, paint_surround
 from assay.shifts.confounders.processor import at_hand
 from assay.shifts.intervention import Draws, Parameters
 
@@ -68,18 +68,35 @@ def _span(middle: Tensor, reach: float, length: int) -> tuple[int, int]:
     return first, max(first + 1, min(length, math.ceil(float(middle.max()) + reach) + 1))
 
 
+class Drawable(Protocol):
+    """A coverage that is drawn when it is needed."""
+
+    def drawn(self, within: Window) -> Float[Tensor, "b 1 h w"]:
+        """Coverage 0..1 of a window."""
+        ...
+
+    def paint(
+        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+    ) -> None:
+        """What a layer of it does to images that are at hand, in place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Paint: `strength` times `coverage` [b, 1, h, w] in 0..1 says how far each pixel moves to `colour` (red, green,
-    blue in 0..1).
+    """Paint: `strength` times a coverage in 0..1 says how far each pixel moves to `colour` (red, green, blue in 0..1).
 
     within: the part of the image that `coverage` is about; nothing changes outside.
     """
 
-    coverage: Float[Tensor, "b 1 h w"]
+    coverage: Float[Tensor, "b 1 h w"] | Drawable
     within: Window
     colour: tuple[float, float, float] = WHITE
     strength: float = 1.0
+
+    def drawn(self) -> Float[Tensor, "b 1 h w"]:
+        """The coverage itself."""
+        return self.coverage if isinstance(self.coverage, Tensor) else self.coverage.drawn(self.within)
 
 
 class Mark(ABC):
@@ -118,21 +135,24 @@ class Mark(ABC):
     def _put(self, layer: Layer, images: Float[Tensor, "b c h w"]) -> None:
         """Paint a layer over these images, in place."""
         colour, strength = in_channels(layer.colour, images), self.opacity * layer.strength
-        if at_hand(images, layer.coverage):
-            corner = layer.within.top, layer.within.left
-            paint(images.numpy(), layer.coverage.numpy(), colour.flatten().numpy(), strength, corner)
+        if at_hand(images):
+            if isinstance(layer.coverage, Tensor):
+                corner = layer.within.top, layer.within.left
+                paint(images.numpy(), layer.coverage.numpy(), colour.flatten().numpy(), strength, corner)
+            else:
+                layer.coverage.paint(images, layer.within, colour, strength)
             return
         part = layer.within.of(images)
-        towards = (colour - part).mul_(strength * layer.coverage)
+        towards = (colour - part).mul_(strength * layer.drawn())
         part.copy_(towards.add_(part).clamp_(0, 1))
 
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
         """Every pixel that any layer touches."""
         layers = self.layers(parameters, shape)
-        count, device = len(layers[0].coverage), layers[0].coverage.device
-        covered = torch.zeros(count, 1, *shape[1:], dtype=torch.bool, device=device)
+        some = next(iter(parameters.values()))
+        covered = torch.zeros(len(some), 1, *shape[1:], dtype=torch.bool, device=some.device)
         for layer in layers:
-            layer.within.of(covered).logical_or_(layer.coverage > 0)
+            layer.within.of(covered).logical_or_(layer.drawn() > 0)
         return covered
 
 
@@ -212,7 +232,7 @@ def box(
     turn: cosine and sine per row of the angle by which it is turned clockwise.
     """
     if at_hand(x, y):
-        canvas = torch.empty(len(x), 1, within.height, within.width)
+        canvas = torch.zeros(len(x), 1, within.height, within.width)
         angle = torch.stack([part.float() for part in turn] if turn else [torch.ones(len(x)), torch.zeros(len(x))])
         sides = half[0] - corner, half[1] - corner, corner
         place = x.float().numpy(), y.float().numpy(), angle.numpy()
@@ -230,14 +250,54 @@ def box(
     return edge(corner - outside - inside)
 
 
-def surround(
-    shape: Shape, x: Float[Tensor, "b"], y: Float[Tensor, "b"], radius: float, softness: float
-) -> Float[Tensor, "b 1 h w"]:
-    """Coverage by all that lies outside a circle around a middle per row; its edge is `softness` px wide."""
-    if at_hand(x, y):
-        canvas = torch.empty(len(x), 1, *shape[1:])
-        cover_surround(canvas[:, 0].numpy(), x.float().numpy(), y.float().numpy(), radius, softness)
-        return canvas
-    across, down = axes(whole(shape), x.device)
-    away_x, away_y = across - per_pixel(x), down - per_pixel(y)
-    return edge((away_x * away_x + away_y * away_y).sqrt_().sub_(radius), softness)
+@dataclass(frozen=True, slots=True)
+class Surround:
+    """All that lies outside a circle around a middle per row, [b] px; its edge is `softness` px wide."""
+
+    x: Float[Tensor, "b"]
+    y: Float[Tensor, "b"]
+    radius: float
+    softness: float
+
+    def drawn(self, within: Window) -> Float[Tensor, "b 1 h w"]:
+        """See `Drawable`."""
+        across, down = axes(within, self.x.device)
+        away_x, away_y = across - per_pixel(self.x), down - per_pixel(self.y)
+        return edge((away_x * away_x + away_y * away_y).sqrt_().sub_(self.radius), self.softness)
+
+    def paint(
+        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+    ) -> None:
+        """See `Drawable`."""
+        place = self.x.float().numpy(), self.y.float().numpy()
+        paint_surround(images.numpy(), *place, self.radius, self.softness, within, colour.flatten().numpy(), strength)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All that lies outside a rectangle per row, [b] px from the left and the top; its edge is `softness` px wide."""
+
+    left: Float[Tensor, "b"]
+    right: Float[Tensor, "b"]
+    top: Float[Tensor, "b"]
+    bottom: Float[Tensor, "b"]
+    softness: float
+
+    def drawn(self, within: Window) -> Float[Tensor, "b 1 h w"]:
+        """See `Drawable`."""
+        return torch.maximum(*self._edges(within))
+
+    def paint(
+        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+    ) -> None:
+        """See `Drawable`."""
+        along, down = (part.flatten(1).contiguous().numpy() for part in self._edges(within))
+        corner = within.top, within.left
+        paint_frame(images.numpy(), along, down, corner, colour.flatten().numpy(), strength)
+
+    def _edges(self, within: Window) -> tuple[Float[Tensor, "b 1 1 w"], Float[Tensor, "b 1 h 1"]]:
+        """Coverage by what lies left and right of it, and by what lies above and below."""
+        x, y = axes(within, self.left.device)
+        open_x = torch.minimum(x - per_pixel(self.left), per_pixel(self.right) - x)
+        open_y = torch.minimum(y - per_pixel(self.top), per_pixel(self.bottom) - y)
+        return edge(-open_x, self.softness), edge(-open_y, self.softness)

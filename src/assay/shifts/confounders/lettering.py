@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.core.errors import SpecError
-from assay.shifts.confounders.glyphs import ADVANCE, CHARACTERS, HEIGHT, LONGEST, WIDTH, code, strokes
-from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, Window, around, placed, turned
-from assay.shifts.confounders.strokes import line
+from assay.shifts.confounders.glyphs import ADVANCE, CHARACTERS, HEIGHT, WIDTH, code, strokes
+from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, around, placed, turned
+from assay.shifts.confounders.strokes import Stroke, line
 from assay.shifts.intervention import Draws, Parameters
 
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
@@ -58,7 +58,7 @@ class LateralityMarker(Mark):
         bold = _BOLD * unit
         x, y = parameters["x"], parameters["y"]
         within = around(shape, x, y, math.hypot(WIDTH, HEIGHT) / 2 * unit + bold)
-        return [Layer(written(within, codes[:, None], x, y, unit, bold, turn), within)]
+        return [Layer(written(codes[:, None], x, y, unit, bold, turn), within)]
 
     def letters(self, shape: Shape) -> float:
         """See `Lettered`."""
@@ -111,8 +111,8 @@ class TextLine(Mark):
         unit = self.size * min(shape[1:]) / HEIGHT
         y = parameters["y"]
         within = around(shape, x, y, self._half_width(shape) + unit, (HEIGHT / 2 + 1) * unit)
-        coverage = written(within, torch.stack(columns, dim=1), x, y, unit, 0.5 * unit)
-        return [Layer(coverage, within, WHITE if self.ink == "white" else BLACK)]
+        text = written(torch.stack(columns, dim=1), x, y, unit, 0.5 * unit)
+        return [Layer(text, within, WHITE if self.ink == "white" else BLACK)]
 
     def letters(self, shape: Shape) -> float:
         """See `Lettered`."""
@@ -125,15 +125,14 @@ class TextLine(Mark):
 
 
 def written(
-    within: Window,
     codes: Int[Tensor, "b n"],
     x: Float[Tensor, "b"],
     y: Float[Tensor, "b"],
     unit: float,
     radius: float,
     turn: tuple[Tensor, Tensor] | None = None,
-) -> Float[Tensor, "b 1 h w"]:
-    """Coverage by n characters around the point (x, y) px of each row; `unit` is a step of the glyphs' grid in px.
+) -> Stroke:
+    """n characters around the point (x, y) px of each row; `unit` is a step of the glyphs' grid in px.
 
     radius: half the width of a stroke in px.
     """
@@ -147,4 +146,4 @@ def written(
         x1, y1 = x1 * cosine - y1 * sine, x1 * sine + y1 * cosine
     x0, x1 = ((x[:, None, None] + unit * part).flatten(1) for part in (x0, x1))
     y0, y1 = ((y[:, None, None] + unit * part).flatten(1) for part in (y0, y1))
-    return line(within, x0, y0, x1, y1, radius, LONGEST * unit)
+    return line(x0, y0, x1, y1, radius)

@@ -7,14 +7,13 @@ standard asks. Arrays are C-contiguous; `corner` is y and x in the image of the 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from jaxtyping import Float32, Float64, Int
 
 from assay.core.compiled import compiled
 
 _FAR = np.float32(1e9)
+_AROUND = 4
 _LANES = 32  # pixels of a line that are worked through at once: of fewer, loops are not made vectors
 
 
@@ -48,142 +47,198 @@ def paint(
 
 
 @compiled
-def cover_discs(
-    canvas: Float32[np.ndarray, "b h w"],
-    x: Float32[np.ndarray, "b k"],
-    y: Float32[np.ndarray, "b k"],
-    radius: float,
-    corner: tuple[int, int],
-    thinnest: float,
-) -> None:
-    """Write the greatest coverage by k discs of one radius per row into a canvas of zeros.
-
-    corner: y and x of the canvas's first pixel in the image. thinnest: see `strokes`. Coverage falls with the distance,
-    so that of each pixel to the nearest middle is found first.
-    """
-    half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
-    top, left = corner
-    height, width = canvas.shape[1:]
-    seen = np.float32(max(radius, thinnest))
-    weaker = min(np.float32(radius) / np.float32(thinnest), one)
-    far = seen + half
-    span = _LANES * (int(2 * far + 1) // _LANES + 1)
-    nearest = np.full((height, width + span), _FAR)
-    for row in range(len(x)):
-        first, last, begin, end = height, 0, width, 0
-        for point in range(x.shape[1]):
-            middle_x, middle_y = x[row, point], y[row, point]
-            column, after = max(0, _below(middle_x - far - half, left)), min(width, _below(middle_x + far, left) + 1)
-            upper, lower = max(0, _below(middle_y - far, top)), min(height, _below(middle_y + far, top) + 1)
-            if column >= after or upper >= lower:
-                continue
-            first, last, begin, end = min(first, upper), max(last, lower), min(begin, column), max(end, after)
-            for start in range(column, column + span, _LANES):
-                for i in range(upper, lower):
-                    away = np.float32(i + top) + half - middle_y
-                    square, line = away * away, nearest[i][start : start + _LANES]
-                    for j in range(_LANES):
-                        across = np.float32(j + (start + left)) + half - middle_x
-                        line[j] = min(line[j], across * across + square)
-        for i in range(first, last):
-            line, out = nearest[i][begin:end], canvas[row, i][begin:end]
-            for j in range(len(out)):
-                t = min(max(seen - np.sqrt(line[j]) + half, zero), one)
-                out[j] = t * t * (three - two * t) * weaker
-            nearest[i][begin : end + span] = _FAR
-
-
-@compiled
-def cover_discs_each(
-    canvas: Float32[np.ndarray, "b h w"],
+def paint_discs(
+    images: Float32[np.ndarray, "b c h w"],
+    at: tuple[int, int],
     x: Float32[np.ndarray, "b k"],
     y: Float32[np.ndarray, "b k"],
     radii: Float32[np.ndarray, "b k"],
     corner: tuple[int, int],
+    shape: tuple[int, int],
     thinnest: float,
+    colour: Float32[np.ndarray, "c"],
+    strength: float,
 ) -> None:
-    """As `cover_discs`, each disc with a radius of its own.
+    """`paint` with the greatest coverage by k discs per row: only what they touch is looked at.
 
-    Of discs that are not weakened the greatest depth is found first; the coverage of the others, one by one.
+    at: where in the given images the canvas begins, y and x; its height and width are `shape`. radii: of every disc; or
+    [1, 1], of all of them. thinnest: see `strokes`.
     """
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
-    top, left = corner
-    height, width = canvas.shape[1:]
-    least = np.float32(thinnest)
-    span = _LANES * (int(2 * (max(radii.max() if radii.size else zero, least) + half) + 1) // _LANES + 1)
-    depths, weak = np.full((height, width + span), -_FAR), np.full((height, width + span), zero)
+    full, alike = np.float32(strength), radii.size == 1
+    seen, weaker = zero, one
+    if alike:
+        seen, weaker = max(radii[0, 0], np.float32(thinnest)), min(radii[0, 0] / np.float32(thinnest), one)
+    fields, touched = _scratch(shape, radii, thinnest)
     for row in range(len(x)):
-        first, last, begin, end = height, 0, width, 0
-        for point in range(x.shape[1]):
-            middle_x, middle_y, radius = x[row, point], y[row, point], radii[row, point]
-            seen, weaker = max(radius, least), min(radius / least, one)
-            far = seen + half
-            column, after = max(0, _below(middle_x - far - half, left)), min(width, _below(middle_x + far, left) + 1)
-            upper, lower = max(0, _below(middle_y - far, top)), min(height, _below(middle_y + far, top) + 1)
-            if column >= after or upper >= lower:
-                continue
-            first, last, begin, end = min(first, upper), max(last, lower), min(begin, column), max(end, after)
-            for start in range(column, column + span, _LANES):
+        if alike:
+            _gather_alike(fields[0], touched, x[row], y[row], radii[0, 0], corner, shape, thinnest)
+        else:
+            _gather_each(fields, touched, x[row], y[row], radii[row], corner, shape, thinnest)
+        for i in range(shape[0]):
+            for start in range(touched[i, 0], touched[i, 1], _LANES):
+                line, weak = fields[0, i][start : start + _LANES], fields[1, i][start : start + _LANES]
+                if alike:
+                    for j in range(_LANES):
+                        t = min(max(seen - np.sqrt(line[j]) + half, zero), one)
+                        weak[j] = t * t * (three - two * t) * weaker
+                else:
+                    for j in range(_LANES):
+                        t = min(max(line[j] + half, zero), one)
+                        weak[j] = max(t * t * (three - two * t), weak[j])
+                first = at[1] + start
+                last = min(first + _LANES, at[1] + shape[1])
+                for channel in range(images.shape[1]):
+                    pixels, target = images[row, channel, at[0] + i][first:last], colour[channel]
+                    if last - first == _LANES:  # loops are faster where the compiler knows their length
+                        for j in range(_LANES):
+                            moved = (target - pixels[j]) * (full * weak[j]) + pixels[j]
+                            pixels[j] = min(max(moved, zero), one)
+                    else:
+                        for j in range(last - first):
+                            moved = (target - pixels[j]) * (full * weak[j]) + pixels[j]
+                            pixels[j] = min(max(moved, zero), one)
+                for j in range(_LANES):
+                    line[j] = _FAR if alike else -_FAR
+                    weak[j] = zero
+            touched[i, 0], touched[i, 1] = shape[1], 0
+
+
+@compiled
+def _scratch(
+    shape: tuple[int, int], radii: Float32[np.ndarray, "b k"], thinnest: float
+) -> tuple[Float32[np.ndarray, "2 h w2"], Int[np.ndarray, "h 2"]]:
+    """Two fields in which nothing is near (of discs of one radius), or deep, or weakly covered.
+
+    They are wide enough for discs that reach beyond. And the first and last column (excluded) of every line that
+    something touches: none.
+    """
+    largest = max(radii.max() if radii.size else np.float32(0), np.float32(thinnest))
+    chunks = shape[1] // _LANES + int(2 * largest + 2) // _LANES + 3
+    fields = np.zeros((2, shape[0], _LANES * chunks), dtype=np.float32)
+    fields[0, :, :] = _FAR if radii.size == 1 else -_FAR
+    touched = np.zeros((shape[0], 2), dtype=np.int64)
+    touched[:, 0] = shape[1]
+    return fields, touched
+
+
+@compiled
+def _gather_alike(
+    field: Float32[np.ndarray, "h w2"],
+    touched: Int[np.ndarray, "h 2"],
+    x: Float32[np.ndarray, "k"],
+    y: Float32[np.ndarray, "k"],
+    radius: float,
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    thinnest: float,
+) -> None:
+    """Write the square of each pixel's distance to the nearest middle, and what is touched."""
+    half = np.float32(0.5)
+    top, left = corner
+    far = np.float32(max(radius, thinnest)) + half
+    noted = 0, 0, 0, 0
+    for point in range(len(x)):
+        middle_x, middle_y = x[point], y[point]
+        column, after = max(0, _below(middle_x - far - half, left)), min(shape[1], _below(middle_x + far, left) + 1)
+        upper, lower = max(0, _below(middle_y - far, top)), min(shape[0], _below(middle_y + far, top) + 1)
+        if column >= after:
+            continue
+        if column < noted[0] or after > noted[1] or upper < noted[2] or lower > noted[3]:
+            noted = _note(touched, column, after, upper, lower, shape)
+        for start in range(column, after, _LANES):
+            for i in range(upper, lower):
+                away = np.float32(i + top) + half - middle_y
+                square, line = away * away, field[i][start : start + _LANES]
+                for j in range(_LANES):
+                    across = np.float32(j + (start + left)) + half - middle_x
+                    line[j] = min(line[j], across * across + square)
+
+
+@compiled
+def _gather_each(
+    fields: Float32[np.ndarray, "2 h w2"],
+    touched: Int[np.ndarray, "h 2"],
+    x: Float32[np.ndarray, "k"],
+    y: Float32[np.ndarray, "k"],
+    radii: Float32[np.ndarray, "k"],
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    thinnest: float,
+) -> None:
+    """Write how deep each pixel lies in some disc at most, and its coverage by those so thin that they are weakened."""
+    half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
+    top, left = corner
+    least = np.float32(thinnest)
+    noted = 0, 0, 0, 0
+    for point in range(len(x)):
+        middle_x, middle_y = x[point], y[point]
+        seen, weaker = max(radii[point], least), min(radii[point] / least, one)
+        far = seen + half
+        column, after = max(0, _below(middle_x - far - half, left)), min(shape[1], _below(middle_x + far, left) + 1)
+        upper, lower = max(0, _below(middle_y - far, top)), min(shape[0], _below(middle_y + far, top) + 1)
+        if column >= after:
+            continue
+        if column < noted[0] or after > noted[1] or upper < noted[2] or lower > noted[3]:
+            noted = _note(touched, column, after, upper, lower, shape)
+        for start in range(column, after, _LANES):
+            if weaker == one:
                 for i in range(upper, lower):
                     away = np.float32(i + top) + half - middle_y
-                    square = away * away
-                    if weaker == one:
-                        line = depths[i][start : start + _LANES]
-                        for j in range(_LANES):
-                            across = np.float32(j + (start + left)) + half - middle_x
-                            line[j] = max(line[j], seen - np.sqrt(across * across + square))
-                    else:
-                        line = weak[i][start : start + _LANES]
-                        for j in range(_LANES):
-                            across = np.float32(j + (start + left)) + half - middle_x
-                            t = min(max(seen - np.sqrt(across * across + square) + half, zero), one)
-                            line[j] = max(line[j], t * t * (three - two * t) * weaker)
-        for i in range(first, last):
-            line, weakened, out = depths[i][begin:end], weak[i][begin:end], canvas[row, i][begin:end]
-            for j in range(len(out)):
-                t = min(max(line[j] + half, zero), one)
-                out[j] = max(t * t * (three - two * t), weakened[j])
-            depths[i][begin : end + span] = -_FAR
-            weak[i][begin : end + span] = zero
+                    square, line = away * away, fields[0, i][start : start + _LANES]
+                    for j in range(_LANES):
+                        across = np.float32(j + (start + left)) + half - middle_x
+                        line[j] = max(line[j], seen - np.sqrt(across * across + square))
+            else:
+                for i in range(upper, lower):
+                    away = np.float32(i + top) + half - middle_y
+                    square, line = away * away, fields[1, i][start : start + _LANES]
+                    for j in range(_LANES):
+                        across = np.float32(j + (start + left)) + half - middle_x
+                        t = min(max(seen - np.sqrt(across * across + square) + half, zero), one)
+                        line[j] = max(line[j], t * t * (three - two * t) * weaker)
+
+
+@compiled
+def _note(
+    touched: Int[np.ndarray, "h 2"], column: int, after: int, upper: int, lower: int, shape: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Note a rectangle as touched and some pixels around it, in which the next discs of a line lie too."""
+    column, after = max(0, column - _AROUND), min(shape[1], after + _AROUND)
+    upper, lower = max(0, upper - _AROUND), min(shape[0], lower + _AROUND)
+    for i in range(upper, lower):
+        touched[i, 0], touched[i, 1] = min(touched[i, 0], column), max(touched[i, 1], after)
+    return column, after, upper, lower
 
 
 @compiled
 def _below(place: float, first: int) -> int:
-    """The pixel in which a place lies, counted from a first one; far away for what is no place near an image."""
-    return math.floor(min(max(place, np.float32(-(2.0**24))), np.float32(2.0**24))) - first
+    """The pixel in which a place lies or the next, counted from a first one; far away for what is near no image."""
+    return int(min(max(place, np.float32(-(2.0**24))), np.float32(2.0**24))) - first
 
 
 @compiled
-def bent(
-    start: Float64[np.ndarray, "b k"],
-    bend: Float64[np.ndarray, "b k"],
-    end: Float64[np.ndarray, "b k"],
-    t: Float32[np.ndarray, "s"],
-    out: Float32[np.ndarray, "b k s"],
+def bend(
+    x: Float64[np.ndarray, "3 b k"],
+    y: Float64[np.ndarray, "3 b k"],
+    parts: Int[np.ndarray, "b k"],
+    out: Float32[np.ndarray, "3 b n"],
 ) -> None:
-    """Write one coordinate of k quadratic Bezier curves per row at the places t in 0..1."""
+    """Write x, y and t of points at even steps of t from 0 to 1 along k quadratic Bezier curves per row, one by one.
+
+    x, y: of where each starts, of what bends it, of where it ends. parts: of each, one less than it has points.
+    """
     one, two = np.float32(1), np.float32(2)
-    for row in range(len(start)):
-        for line in range(start.shape[1]):
-            first, middle, last, places = start[row, line], bend[row, line], end[row, line], out[row, line]
-            for i in range(len(t)):
-                u = one - t[i]
-                places[i] = first * (u * u) + middle * (two * t[i] * u) + last * (t[i] * t[i])
-
-
-@compiled
-def between(
-    start: Float64[np.ndarray, "b k"],
-    end: Float64[np.ndarray, "b k"],
-    t: Float32[np.ndarray, "s"],
-    out: Float32[np.ndarray, "b k s"],
-) -> None:
-    """Write one coordinate of k straight lines per row at the places t in 0..1."""
-    for row in range(len(start)):
-        for line in range(start.shape[1]):
-            first, rise, places = start[row, line], end[row, line] - start[row, line], out[row, line]
-            for i in range(len(t)):
-                places[i] = first + t[i] * rise
+    for row in range(x.shape[1]):
+        place = 0
+        for line in range(x.shape[2]):
+            for i in range(parts[row, line] + 1):
+                t = np.float32(i / parts[row, line])
+                first, second, third = (one - t) * (one - t), two * t * (one - t), t * t
+                out[0, row, place] = x[0, row, line] * first + x[1, row, line] * second + x[2, row, line] * third
+                out[1, row, place] = y[0, row, line] * first + y[1, row, line] * second + y[2, row, line] * third
+                out[2, row, place] = t
+                place += 1
 
 
 @compiled
@@ -195,18 +250,23 @@ def cover_box(
     half: tuple[float, float, float],
     corner: tuple[int, int],
 ) -> None:
-    """Write the coverage by a box per row. half: half its width and height less its rounded corner, and that, in px.
+    """Write the coverage by a box per row into a canvas of zeros.
 
-    turn: cosine and sine of the angle by which each is turned clockwise. corner: as of `cover_discs`.
+    half: half its width and height less its rounded corner, and that, in px.
+    turn: cosine and sine of the angle by which each is turned clockwise. corner: see above.
     """
     middle, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     half_x, half_y, rounded = np.float32(half[0]), np.float32(half[1]), np.float32(half[2])
+    reach = np.float32(np.hypot(half_x + rounded, half_y + rounded)) + one
     for row in range(len(canvas)):
         cosine, sine = turn[0, row], turn[1, row]
-        for i in range(canvas.shape[1]):
-            away_y, out = np.float32(i + corner[0]) + middle - y[row], canvas[row, i]
+        first = max(0, _below(x[row] - reach, corner[1]))
+        last = max(first, min(canvas.shape[2], _below(x[row] + reach, corner[1]) + 1))
+        lowest, highest = max(0, _below(y[row] - reach, corner[0])), _below(y[row] + reach, corner[0]) + 1
+        for i in range(lowest, min(canvas.shape[1], highest)):
+            away_y, out = np.float32(i + corner[0]) + middle - y[row], canvas[row, i][first:last]
             for j in range(len(out)):
-                away_x = np.float32(j + corner[1]) + middle - x[row]
+                away_x = np.float32(j + (first + corner[1])) + middle - x[row]
                 out_x = abs(away_x * cosine + away_y * sine) - half_x
                 out_y = abs(away_y * cosine - away_x * sine) - half_y
                 beyond_x, beyond_y = max(out_x, zero), max(out_y, zero)
@@ -217,25 +277,54 @@ def cover_box(
 
 
 @compiled
-def cover_surround(
-    canvas: Float32[np.ndarray, "b h w"],
+def paint_surround(
+    images: Float32[np.ndarray, "b c h w"],
     x: Float32[np.ndarray, "b"],
     y: Float32[np.ndarray, "b"],
     radius: float,
     softness: float,
+    within: tuple[int, int, int, int],
+    colour: Float32[np.ndarray, "c"],
+    strength: float,
 ) -> None:
-    """Write the coverage by all that lies outside a circle per row; its edge is `softness` px wide."""
+    """`paint` with all that lies outside a circle per row. within: top, left, height and width of the window."""
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
-    reach, per_pixel = np.float32(radius), one / np.float32(softness)
-    for row in range(len(canvas)):
-        for i in range(canvas.shape[1]):
-            away, out = np.float32(i) + half - y[row], canvas[row, i]
+    reach, per_pixel, full = np.float32(radius), one / np.float32(softness), np.float32(strength)
+    top, left, height, width = within
+    for row in range(len(images)):
+        for i in range(top, top + height):
+            away = np.float32(i) + half - y[row]
             square = away * away
-            for j in range(len(out)):
-                across = np.float32(j) + half - x[row]
-                depth = np.sqrt(across * across + square) - reach
-                t = min(max(depth * per_pixel + half, zero), one)
-                out[j] = t * t * (three - two * t)
+            for channel in range(images.shape[1]):
+                pixels, target = images[row, channel, i][left : left + width], colour[channel]
+                for j in range(width):
+                    across = np.float32(j + left) + half - x[row]
+                    depth = np.sqrt(across * across + square) - reach
+                    t = min(max(depth * per_pixel + half, zero), one)
+                    moved = (target - pixels[j]) * (full * (t * t * (three - two * t))) + pixels[j]
+                    pixels[j] = min(max(moved, zero), one)
+
+
+@compiled
+def paint_frame(
+    images: Float32[np.ndarray, "b c h w"],
+    along: Float32[np.ndarray, "b w2"],
+    down: Float32[np.ndarray, "b h2"],
+    corner: tuple[int, int],
+    colour: Float32[np.ndarray, "c"],
+    strength: float,
+) -> None:
+    """`paint` with the greater of a coverage along x and one along y."""
+    zero, one, full = np.float32(0), np.float32(1), np.float32(strength)
+    wide = along.shape[1]
+    for row in range(len(images)):
+        for i in range(down.shape[1]):
+            across, above = along[row], down[row, i]
+            for channel in range(images.shape[1]):
+                pixels, target = images[row, channel, corner[0] + i][corner[1] : corner[1] + wide], colour[channel]
+                for j in range(wide):
+                    moved = (target - pixels[j]) * (full * max(across[j], above)) + pixels[j]
+                    pixels[j] = min(max(moved, zero), one)
 
 
 @compiled

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from assay.core.errors import SpecError
 from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, Window, around, placed, turned
-from assay.shifts.confounders.strokes import along, stroke
+from assay.shifts.confounders.strokes import Stroke, along
 from assay.shifts.intervention import Draws, Parameters
 
 Ink = Literal["white", "black"]
@@ -63,11 +63,11 @@ class Ruler(Mark):
         tips = base + self.size * short * reach
         thin = _THIN * short
         x0, y0 = self._placed(place, base, shape)
-        marks = along(x0, y0, *self._placed(place, tips, shape), thin, self.size * short)
-        stand = along(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin, self.length * edge)
+        marks = along(x0, y0, *self._placed(place, tips, shape), thin)
+        stand = along(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin)
         x, y = (torch.cat(parts, dim=1) for parts in zip(marks, stand, strict=True))
         within = self._strip(shape, (_MARGIN + self.size + _THIN) * short + 2)
-        return [Layer(stroke(within, x, y, thin), within, WHITE if self.ink == "white" else BLACK)]
+        return [Layer(Stroke(x, y, thin), within, WHITE if self.ink == "white" else BLACK)]
 
     def _along(self, shape: Shape) -> int:
         """The length in px of the edge at which it lies."""
@@ -127,8 +127,8 @@ class Calliper(Mark):
         along_x, along_y = x + t * cosine, y + t * sine
         sign = torch.tensor([-1.0, 1.0], device=x.device, dtype=torch.float64)
         end_x, end_y = x + sign * half * cosine, y + sign * half * sine
-        level = along(end_x - arm, end_y, end_x + arm, end_y, thin, 2 * arm)
-        upright = along(end_x, end_y - arm, end_x, end_y + arm, thin, 2 * arm)
+        level = along(end_x - arm, end_y, end_x + arm, end_y, thin)
+        upright = along(end_x, end_y - arm, end_x, end_y + arm, thin)
         points_x, points_y = (torch.cat(parts, dim=1) for parts in zip((along_x, along_y), level, upright, strict=True))
         within = around(shape, parameters["x"], parameters["y"], self.length * short / 2 + arm + thin + 1)
-        return [Layer(stroke(within, points_x, points_y, thin), within, WHITE if self.ink == "white" else BLACK)]
+        return [Layer(Stroke(points_x, points_y, thin), within, WHITE if self.ink == "white" else BLACK)]

@@ -24,8 +24,8 @@ def stretch(images: Float32[np.ndarray, "n w"], out: Float32[np.ndarray, "n w"],
 
 @compiled
 def smooth_along(
-    images: Float32[np.ndarray, "n w"],
-    out: Float32[np.ndarray, "n w"],
+    images: Float32[np.ndarray, "n h w"],
+    out: Float32[np.ndarray, "n h w"],
     weights: Float32[np.ndarray, "k"],
     beyond: Int[np.ndarray, "w2"],
 ) -> None:
@@ -33,18 +33,8 @@ def smooth_along(
 
     beyond: for places from as many px before a line as there are shifts, the pixel that stands there.
     """
-    length, reach = images.shape[1], len(weights) - 1
-    wide = np.empty(length + 2 * reach, dtype=np.float32)
-    for i in range(len(images)):
-        for j in range(len(wide)):
-            wide[j] = images[i, beyond[j]]
-        made, middle, weight = out[i], wide[reach : reach + length], weights[0]
-        for j in range(length):
-            made[j] = middle[j] * weight
-        for step in range(1, reach + 1):
-            lower, upper, weight = wide[reach - step :], wide[reach + step :], weights[step]
-            for j in range(length):
-                made[j] += (lower[j] + upper[j]) * weight
+    for row in range(len(images)):
+        _along(images[row], out[row], weights, beyond)
 
 
 @compiled
@@ -55,18 +45,62 @@ def smooth_down(
     beyond: Int[np.ndarray, "h2"],
 ) -> None:
     """As `smooth_along`, along each column."""
-    height, width = images.shape[1:]
-    reach = len(weights) - 1
     for row in range(len(images)):
-        for i in range(height):
-            made, middle, weight = out[row, i], images[row, i], weights[0]
-            for j in range(width):
-                made[j] = middle[j] * weight
-            for step in range(1, reach + 1):
-                lower, upper = images[row, beyond[reach + i - step]], images[row, beyond[reach + i + step]]
-                weight = weights[step]
-                for j in range(width):
-                    made[j] += (lower[j] + upper[j]) * weight
+        _down(images[row], out[row], weights, beyond)
+
+
+@compiled
+def smooth_both(
+    images: Float32[np.ndarray, "n h w"],
+    out: Float32[np.ndarray, "n h w"],
+    weights: Float32[np.ndarray, "k"],
+    beyond_down: Int[np.ndarray, "h2"],
+    beyond_along: Int[np.ndarray, "w2"],
+) -> None:
+    """`smooth_down`, then `smooth_along`, image by image."""
+    tall = np.empty(images.shape[1:], dtype=np.float32)
+    for row in range(len(images)):
+        _down(images[row], tall, weights, beyond_down)
+        _along(tall, out[row], weights, beyond_along)
+
+
+@compiled
+def _along(
+    image: Float32[np.ndarray, "h w"],
+    out: Float32[np.ndarray, "h w"],
+    weights: Float32[np.ndarray, "k"],
+    beyond: Int[np.ndarray, "w2"],
+) -> None:
+    length, reach = image.shape[1], len(weights) - 1
+    wide = np.empty(length + 2 * reach, dtype=np.float32)
+    for i in range(len(image)):
+        for j in range(len(wide)):
+            wide[j] = image[i, beyond[j]]
+        made, middle, weight = out[i], wide[reach : reach + length], weights[0]
+        for j in range(length):
+            made[j] = middle[j] * weight
+        for step in range(1, reach + 1):
+            lower, upper, weight = wide[reach - step :], wide[reach + step :], weights[step]
+            for j in range(length):
+                made[j] += (lower[j] + upper[j]) * weight
+
+
+@compiled
+def _down(
+    image: Float32[np.ndarray, "h w"],
+    out: Float32[np.ndarray, "h w"],
+    weights: Float32[np.ndarray, "k"],
+    beyond: Int[np.ndarray, "h2"],
+) -> None:
+    reach = len(weights) - 1
+    for i in range(len(image)):
+        made, middle, weight = out[i], image[i], weights[0]
+        for j in range(len(made)):
+            made[j] = middle[j] * weight
+        for step in range(1, reach + 1):
+            lower, upper, weight = image[beyond[reach + i - step]], image[beyond[reach + i + step]], weights[step]
+            for j in range(len(made)):
+                made[j] += (lower[j] + upper[j]) * weight
 
 
 @compiled

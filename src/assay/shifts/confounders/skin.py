@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.shifts.confounders.layers import Layer, Mark, Shape, placed, turned, whole
 from assay.shifts.confounders.randomness import uniforms
-from assay.shifts.confounders.strokes import bent, stroke
+from assay.shifts.confounders.strokes import Stroke, bent
 from assay.shifts.intervention import Draws, Parameters
 
 _VIOLET = (0.30, 0.16, 0.52)  # gentian violet on skin
@@ -51,7 +51,7 @@ class SurgicalPen(Mark):
         cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
         x = parameters["x"][:, None] + parameters["wide"][:, None] * (across * cosine - down * sine)
         y = parameters["y"][:, None] + parameters["tall"][:, None] * (across * sine + down * cosine)
-        return [Layer(stroke(whole(shape), x, y, pressure.expand_as(x)), whole(shape), _VIOLET)]
+        return [Layer(Stroke(x, y, pressure.expand_as(x)), whole(shape), _VIOLET)]
 
     def _arcs(self, short: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Points of the arcs on the unit circle, and the stroke's radius in px at each; the same for all rows."""
@@ -89,9 +89,6 @@ class Hair(Mark):
         to_x, to_y = from_x + reach * (2 * u[:, 2] - 1), from_y + reach * (2 * u[:, 3] - 1)
         by_x = 0.5 * (from_x + to_x) + reach * (u[:, 4] - 0.5) * 0.4
         by_y = 0.5 * (from_y + to_y) + reach * (u[:, 5] - 0.5) * 0.4
-        steps = math.ceil(1.5 * reach / _FINEST) + 1
-        t = torch.arange(steps, device=u.device, dtype=torch.float64) / steps
-        x, y = bent(from_x, by_x, to_x, t), bent(from_y, by_y, to_y, t)
-        radius = (0.5 * self.width * short * (1 - 0.6 * t)).expand_as(x)
-        hairs = stroke(whole(shape), x.flatten(1), y.flatten(1), radius.flatten(1))
+        x, y, t = bent(((from_x, from_y), (by_x, by_y), (to_x, to_y)), _FINEST)
+        hairs = Stroke(x, y, 0.5 * self.width * short * (1 - 0.6 * t))
         return [Layer(hairs, whole(shape), _BROWN)]

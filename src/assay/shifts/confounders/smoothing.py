@@ -53,15 +53,25 @@ def smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int, ed
     return total
 
 
+def smoothed(images: Float[Tensor, "b c h w"], weights: list[float], edge: Edge) -> Float[Tensor, "b c h w"]:
+    """`smooth` along both axes."""
+    if not (at_hand(images) and images.dtype == torch.float32):
+        return smooth(smooth(images, weights, 2, edge), weights, 3, edge)
+    reach, (height, width) = len(weights) - 1, images.shape[2:]
+    out, given = torch.empty(images.shape), np.array(weights, dtype=np.float32)
+    down, along = (beyond(length, reach, edge, images.device).numpy() for length in (height, width))
+    planes = images.contiguous().flatten(0, 1).numpy()
+    pixel_kernels.smooth_both(planes, out.flatten(0, 1).numpy(), given, down, along)
+    return out
+
+
 def _compiled(
     images: Float[Tensor, "b c h w"], weights: list[float], axis: int, places: Int[Tensor, "n"]
 ) -> Float[Tensor, "b c h w"]:
     """`smooth` on a processor."""
     out, given = torch.empty(images.shape), np.array(weights, dtype=np.float32)
-    if axis == 2:
-        pixel_kernels.smooth_down(images.flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), given, places.numpy())
-    else:
-        pixel_kernels.smooth_along(images.flatten(0, 2).numpy(), out.flatten(0, 2).numpy(), given, places.numpy())
+    smooth_one = pixel_kernels.smooth_down if axis == 2 else pixel_kernels.smooth_along
+    smooth_one(images.flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), given, places.numpy())
     return out
 
 
@@ -81,6 +91,8 @@ def gaussian(
 ) -> Float[Tensor, "b c h w"]:
     """A Gaussian blur as scikit-image and SciPy make it; sigma in px, or one along y and one along x."""
     down, along = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    if down == along:
+        return smoothed(images, gaussian_weights(down, truncate), edge)
     tall = smooth(images, gaussian_weights(down, truncate), 2, edge)
     return smooth(tall, gaussian_weights(along, truncate), 3, edge)
 
