@@ -18,15 +18,15 @@ from assay.data.phantoms.counter_kernel import hash_lattice
 from assay.recipes.untyped import go_back
 from assay.shifts.confounders.layers import Mark, Window, whole
 from assay.shifts.confounders.smoothing import Edge, smooth
-from assay.shifts.confounders.strokes import Stroke
+from assay.shifts.confounders.strokes import FLATNESS, Stroke, bent
 from assay.shifts.intervention import Drawn, draw
 
 NAMES = sorted(entry.name for entry in entries("intervention"))
 ROUNDED = {
-    "calliper", "chest-drain", "electrode", "hair", "laterality-marker", "pacemaker", "ruler", "scope-inset",
-    "surgical-pen", "text-line", "vignette",
+    "bias-field", "calliper", "chest-drain", "electrode", "hair", "laterality-marker", "pacemaker", "ruler",
+    "scope-inset", "surgical-pen", "text-line", "vignette",
 }  # fmt: skip
-"""Those with a square root, of which PyTorch may miss the last bit; all others are the same bits."""
+"""Those with a square root, of which PyTorch may miss the last bit, or an exponential; others are the same bits."""
 
 
 @contextmanager
@@ -96,25 +96,57 @@ def test_a_gradient_takes_the_operations_on_arrays_and_is_that_of_the_paint() ->
     assert float(given.grad.min()) == pytest.approx(1 - mark.opacity, abs=1e-5)  # what the paint leaves of a pixel
 
 
-@pytest.mark.parametrize("radius", [0.2, 0.5, 0.96, 4.4, 21.0])
+PIECES = torch.tensor(
+    [  # at the rim, across a corner, beyond it, all of the image, and discs: within, at the rim, nowhere near
+        [[3.2, 60.0, 69.9, -5.0, 75.0, 30.5, -1.0, -1e6], [2.0, -3.0, 59.9, 61.0, 20.0, 20.5, 10.0, -1e6],
+         [30.7, 75.0, 69.9, 74.0, 90.0, 30.5, -1.0, -1e6], [9.0, 12.0, 20.1, -2.0, 20.0, 20.5, 10.0, -1e6]],
+        [[20.5, 20.9, 21.3, 21.7, 300.0, 1e30, 0.0, 5.0], [15.5, 15.5, 15.5, 15.5, 300.0, -1e30, 0.0, 50.0],
+         [40.5, 20.9, 22.3, -40.0, 400.0, 1e30, 0.0, 5.5], [15.5, 40.5, 16.5, 15.5, 300.0, -1e30, 60.0, 50.5]],
+    ]
+).movedim(1, 0)  # fmt: skip
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.2, 0.5, 0.96, 4.4, 41.0])
 @pytest.mark.parametrize("within", [whole((1, 60, 70)), Window(11, 5, 20, 33), Window(0, 69, 60, 1)])
 @pytest.mark.parametrize("each", [False, True])
-def test_discs_cover_what_their_distance_says(radius: float, within: Window, each: bool) -> None:
-    """By the definition, pixel by pixel in float64; some discs lie at the rim, beyond it and nowhere near."""
-    x = torch.tensor([[3.2, 40.0, 69.9, -1.0, 75.0, -1e6], [20.5, 20.9, 21.3, 21.7, 300.0, 1e30]])
-    y = torch.tensor([[2.0, 30.5, 59.9, 10.0, 20.0, -1e6], [15.5, 15.5, 15.5, 15.5, 300.0, -1e30]])
-    radii = torch.full_like(x, radius) * (torch.linspace(0.5, 1, 6) if each else 1)
-    found = Stroke(x, y, radii if each else radius).drawn(within)[:, 0].double().numpy()
+def test_pieces_of_line_cover_what_their_distance_says(radius: float, within: Window, each: bool) -> None:
+    """By the definition, pixel by pixel in float64."""
+    taper = torch.tensor([[1.0, 0.4, 0.8, 1.0, 1.0, 0.5, 1.0, 1.0], [0.3, 1.0, 0.8, 0.9, 1.0, 0.5, 1.0, 1.0]])
+    radii = radius * (taper[:, None].expand(2, 2, 8) if each else torch.ones(1, 1, 1))
+    found = Stroke(PIECES, radii).drawn(within)[:, 0].double().numpy()
     down = within.top + np.arange(within.height)[:, None] + 0.5
     along = within.left + np.arange(within.width)[None] + 0.5
     for row in range(2):
         expected = np.zeros((within.height, within.width))
-        for point in range(6):
-            middle_x, middle_y, r = (float(part[row, point]) for part in (x, y, radii))
-            depth = max(r, 0.5) - np.hypot(along - middle_x, down - middle_y)
-            t = np.clip(depth + 0.5, 0, 1)
-            expected = np.maximum(expected, t * t * (3 - 2 * t) * min(1, r / 0.5))
+        for piece in range(8):
+            x, y, to_x, to_y = (float(part) for part in PIECES[:, row, piece].double())
+            first, last = (float(radii[i, row, piece]) if each else radius for i in (0, 1))
+            square = (to_x - x) ** 2 + (to_y - y) ** 2
+            t = ((along - x) * (to_x - x) + (down - y) * (to_y - y)) / (square or 1)
+            t = np.clip(t, 0, 1)
+            own = first + t * (last - first)
+            depth = np.maximum(own, 0.5) - np.hypot(along - x - t * (to_x - x), down - y - t * (to_y - y))
+            edge = np.clip(depth + 0.5, 0, 1)
+            expected = np.maximum(expected, edge * edge * (3 - 2 * edge) * np.minimum(1, own / 0.5))
         assert np.abs(found[row] - expected).max() < 2e-5
+
+
+@pytest.mark.parametrize("span", [(0.0, 1.0), (0.25, 0.6)])
+def test_a_curve_is_missed_by_no_more_than_its_flatness(span: tuple[float, float]) -> None:
+    start, bend, end = (torch.tensor([[a, b]], dtype=torch.float64) for a, b in ((5, 3), (90, 3), (20, 3)))
+    height = tuple(torch.tensor([[a, b]], dtype=torch.float64) for a, b in ((10, 4), (150, 4), (70, 90)))
+    ends, t = bent(((start, height[0]), (bend, height[1]), (end, height[2])), span)
+    there = ends[0, 0] > -1e5
+    assert (float(t[0, 0, there].min()), float(t[1, 0, there].max())) == pytest.approx(span)
+    assert 10 < int(there.sum()) < 90
+    middle = t.mean(dim=0)
+    for axis, (a, b, c) in enumerate(((start, bend, end), height)):
+        per_piece = [
+            torch.cat([part[:, [k]].expand(1, ends.shape[2] // 2) for k in (0, 1)], dim=1) for part in (a, b, c)
+        ]
+        exact = (1 - middle) ** 2 * per_piece[0] + 2 * middle * (1 - middle) * per_piece[1] + middle**2 * per_piece[2]
+        missed = (ends[axis] + ends[axis + 2]) / 2 - exact
+        assert float(missed[0, there].abs().max()) <= FLATNESS
 
 
 @pytest.mark.parametrize("edge", ["nearest", "reflect", "mirror"])

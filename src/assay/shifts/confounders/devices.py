@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from assay.shifts.confounders.layers import Layer, Mark, Shape, around, box, placed, turned, whole
 from assay.shifts.confounders.randomness import uniforms
-from assay.shifts.confounders.strokes import Stroke, curve
+from assay.shifts.confounders.strokes import curve, dots
 from assay.shifts.intervention import Draws, Parameters
 
 Side = Literal["left", "right", "either"]
@@ -66,8 +66,9 @@ class ChestDrain(Mark):
             for name in ("entry", "bend", "tip")
         )
         within = whole(shape)
-        body, bore = curve(points, outer), curve(points, 0.7 * outer)
-        stripe = curve(points, 0.25 * outer, gap=(0.80, 0.86))
+        body = curve(points, outer)
+        bore = replace(body, radii=0.7 * body.radii)
+        stripe = curve(points, 0.25 * outer, ((0.0, 0.80), (0.86, 1.0)))
         thinned = -0.2 / (1 - 0.45 * self.opacity)  # takes back so much of the body's 0.45 that a quarter is left
         return [
             Layer(body, within, strength=0.45),
@@ -84,7 +85,6 @@ class Pacemaker(Mark):
     size: float
     side: Side
     jitter: float
-    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most a half."""
@@ -171,6 +171,6 @@ class Electrode(Mark):
         outer, snap = 0.5 * self.size * short, 0.16 * self.size * short
         return [
             Layer(wires, within, strength=0.6),
-            Layer(Stroke(x, y, outer), within, strength=0.22),
-            Layer(Stroke(x, y, max(snap, 0.5)), within, strength=0.95),
+            Layer(dots(x, y, outer), within, strength=0.22),
+            Layer(dots(x, y, max(snap, 0.5)), within, strength=0.95),
         ]

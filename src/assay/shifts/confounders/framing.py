@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -77,7 +77,6 @@ class ScopeInset(Mark):
     opacity: float
     size: float
     corner: Literal["lower left", "lower right", "upper left", "upper right"]
-    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most a half."""

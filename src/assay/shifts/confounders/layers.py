@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,9 +27,9 @@ Shape = tuple[int, int, int]
 WHITE = (1.0, 1.0, 1.0)
 BLACK = (0.0, 0.0, 0.0)
 
-AT_ONCE, COMPILED, _COMPACT = 2**18, 2**20, 2**21
+AT_ONCE, COMPILED, _PAINTED = 2**18, 2**20, 2**21
 """Values of a call on a processor, whose cache then holds what it needs: of arrays worked through again and again, of
-arrays that compiled loops go through once, and of images of which small windows are looked at."""
+arrays that compiled loops go through once, and of images that are painted where a mark lies."""
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -107,8 +107,6 @@ class Mark(ABC):
     """
 
     opacity: float
-    compact: ClassVar[bool] = False
-    """Whether its layers are windows that are small beside the image."""
 
     @abstractmethod
     def check(self, shape: Shape) -> None:
@@ -126,7 +124,7 @@ class Mark(ABC):
         """The images with the mark on them."""
         channels, height, width = images.shape[1:]
         out = images.clone(memory_format=torch.contiguous_format)
-        for some in pieces(images, _COMPACT if self.compact else COMPILED):
+        for some in pieces(images, _PAINTED):
             here = {name: values[some] for name, values in parameters.items()}
             for layer in self.layers(here, (channels, height, width)):
                 self._put(layer, out[some])

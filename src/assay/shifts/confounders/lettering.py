@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +31,6 @@ class LateralityMarker(Mark):
     jitter: float
     tilt: float
     letter: Literal["L", "R", "either"]
-    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most 1."""
@@ -76,7 +75,6 @@ class TextLine(Mark):
     y: float
     jitter: float
     ink: Literal["white", "black"]
-    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when the line is wider than the image."""

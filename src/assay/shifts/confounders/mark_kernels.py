@@ -8,12 +8,11 @@ standard asks. Arrays are C-contiguous; `corner` is y and x in the image of the 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Float32, Int
 
 from assay.core.compiled import compiled
 
 _FAR = np.float32(1e9)
-_AROUND = 4
 _LANES = 32  # pixels of a line that are worked through at once: of fewer, loops are not made vectors
 
 
@@ -47,34 +46,33 @@ def paint(
 
 
 @compiled
-def paint_discs(
+def paint_strokes(
     images: Float32[np.ndarray, "b c h w"],
     at: tuple[int, int],
-    x: Float32[np.ndarray, "b k"],
-    y: Float32[np.ndarray, "b k"],
-    radii: Float32[np.ndarray, "b k"],
+    ends: Float32[np.ndarray, "4 b k"],
+    radii: Float32[np.ndarray, "2 b k"],
     corner: tuple[int, int],
     shape: tuple[int, int],
     thinnest: float,
     colour: Float32[np.ndarray, "c"],
     strength: float,
 ) -> None:
-    """`paint` with the greatest coverage by k discs per row: only what they touch is looked at.
+    """`paint` with the greatest coverage by k straight pieces of line per row: only what they touch is looked at.
 
-    at: where in the given images the canvas begins, y and x; its height and width are `shape`. radii: of every disc; or
-    [1, 1], of all of them. thinnest: see `strokes`.
+    at: where in the given images the canvas begins, y and x; its height and width are `shape`. ends, radii: of where
+    pieces start and end, x, y, x, y; or one radius [1, 1, 1] of all. thinnest: see `strokes`.
     """
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     full, alike = np.float32(strength), radii.size == 1
     seen, weaker = zero, one
     if alike:
-        seen, weaker = max(radii[0, 0], np.float32(thinnest)), min(radii[0, 0] / np.float32(thinnest), one)
+        seen, weaker = max(radii[0, 0, 0], np.float32(thinnest)), min(radii[0, 0, 0] / np.float32(thinnest), one)
     fields, touched = _scratch(shape, radii, thinnest)
-    for row in range(len(x)):
+    for row in range(len(images)):
         if alike:
-            _gather_alike(fields[0], touched, x[row], y[row], radii[0, 0], corner, shape, thinnest)
+            _gather_alike(fields[0], touched, ends[:, row], seen, corner, shape)
         else:
-            _gather_each(fields, touched, x[row], y[row], radii[row], corner, shape, thinnest)
+            _gather_each(fields, touched, ends[:, row], radii[:, row], corner, shape, thinnest)
         for i in range(shape[0]):
             for start in range(touched[i, 0], touched[i, 1], _LANES):
                 line, weak = fields[0, i][start : start + _LANES], fields[1, i][start : start + _LANES]
@@ -106,16 +104,14 @@ def paint_discs(
 
 @compiled
 def _scratch(
-    shape: tuple[int, int], radii: Float32[np.ndarray, "b k"], thinnest: float
+    shape: tuple[int, int], radii: Float32[np.ndarray, "2 b k"], thinnest: float
 ) -> tuple[Float32[np.ndarray, "2 h w2"], Int[np.ndarray, "h 2"]]:
-    """Two fields in which nothing is near (of discs of one radius), or deep, or weakly covered.
+    """Two fields in which nothing is near (of lines of one radius), or deep, or weakly covered.
 
-    They are wide enough for discs that reach beyond. And the first and last column (excluded) of every line that
-    something touches: none.
+    They are wider by as many pixels as are worked through at once. And the first and last column (excluded) of every
+    line of pixels that something touches: none.
     """
-    largest = max(radii.max() if radii.size else np.float32(0), np.float32(thinnest))
-    chunks = shape[1] // _LANES + int(2 * largest + 2) // _LANES + 3
-    fields = np.zeros((2, shape[0], _LANES * chunks), dtype=np.float32)
+    fields = np.zeros((2, shape[0], shape[1] + 2 * _LANES), dtype=np.float32)
     fields[0, :, :] = _FAR if radii.size == 1 else -_FAR
     touched = np.zeros((shape[0], 2), dtype=np.int64)
     touched[:, 0] = shape[1]
@@ -126,88 +122,92 @@ def _scratch(
 def _gather_alike(
     field: Float32[np.ndarray, "h w2"],
     touched: Int[np.ndarray, "h 2"],
-    x: Float32[np.ndarray, "k"],
-    y: Float32[np.ndarray, "k"],
-    radius: float,
+    ends: Float32[np.ndarray, "4 k"],
+    seen: np.floating,
     corner: tuple[int, int],
     shape: tuple[int, int],
-    thinnest: float,
 ) -> None:
-    """Write the square of each pixel's distance to the nearest middle, and what is touched."""
-    half = np.float32(0.5)
+    """Write the square of each pixel's distance to the nearest piece, and what is touched."""
+    half, one, zero = np.float32(0.5), np.float32(1), np.float32(0)
     top, left = corner
-    far = np.float32(max(radius, thinnest)) + half
-    noted = 0, 0, 0, 0
-    for point in range(len(x)):
-        middle_x, middle_y = x[point], y[point]
-        column, after = max(0, _below(middle_x - far - half, left)), min(shape[1], _below(middle_x + far, left) + 1)
-        upper, lower = max(0, _below(middle_y - far, top)), min(shape[0], _below(middle_y + far, top) + 1)
-        if column >= after:
-            continue
-        if column < noted[0] or after > noted[1] or upper < noted[2] or lower > noted[3]:
-            noted = _note(touched, column, after, upper, lower, shape)
+    for piece in range(ends.shape[1]):
+        x, y = ends[0, piece], ends[1, piece]
+        along_x, along_y = ends[2, piece] - x, ends[3, piece] - y
+        square = along_x * along_x + along_y * along_y
+        per = one / square if square > zero else zero
+        column, after, upper, lower = _touch(touched, ends, piece, seen + half, corner, shape)
         for start in range(column, after, _LANES):
             for i in range(upper, lower):
-                away = np.float32(i + top) + half - middle_y
-                square, line = away * away, field[i][start : start + _LANES]
+                away_y, line = np.float32(i + top) + half - y, field[i][start : start + _LANES]
                 for j in range(_LANES):
-                    across = np.float32(j + (start + left)) + half - middle_x
-                    line[j] = min(line[j], across * across + square)
+                    away_x = np.float32(j + (start + left)) + half - x
+                    t = min(max((away_x * along_x + away_y * along_y) * per, zero), one)
+                    rest_x, rest_y = away_x - t * along_x, away_y - t * along_y
+                    line[j] = min(line[j], rest_x * rest_x + rest_y * rest_y)
 
 
 @compiled
 def _gather_each(
     fields: Float32[np.ndarray, "2 h w2"],
     touched: Int[np.ndarray, "h 2"],
-    x: Float32[np.ndarray, "k"],
-    y: Float32[np.ndarray, "k"],
-    radii: Float32[np.ndarray, "k"],
+    ends: Float32[np.ndarray, "4 k"],
+    radii: Float32[np.ndarray, "2 k"],
     corner: tuple[int, int],
     shape: tuple[int, int],
     thinnest: float,
 ) -> None:
-    """Write how deep each pixel lies in some disc at most, and its coverage by those so thin that they are weakened."""
+    """Write how deep each pixel lies in some piece at most, and its coverage by those so thin that they are weakened."""
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     top, left = corner
     least = np.float32(thinnest)
-    noted = 0, 0, 0, 0
-    for point in range(len(x)):
-        middle_x, middle_y = x[point], y[point]
-        seen, weaker = max(radii[point], least), min(radii[point] / least, one)
-        far = seen + half
-        column, after = max(0, _below(middle_x - far - half, left)), min(shape[1], _below(middle_x + far, left) + 1)
-        upper, lower = max(0, _below(middle_y - far, top)), min(shape[0], _below(middle_y + far, top) + 1)
-        if column >= after:
-            continue
-        if column < noted[0] or after > noted[1] or upper < noted[2] or lower > noted[3]:
-            noted = _note(touched, column, after, upper, lower, shape)
+    for piece in range(ends.shape[1]):
+        x, y = ends[0, piece], ends[1, piece]
+        along_x, along_y = ends[2, piece] - x, ends[3, piece] - y
+        square = along_x * along_x + along_y * along_y
+        per = one / square if square > zero else zero
+        radius, rise = radii[0, piece], radii[1, piece] - radii[0, piece]
+        far = max(radii[0, piece], radii[1, piece], least) + half
+        weak = min(radii[0, piece], radii[1, piece]) < least
+        column, after, upper, lower = _touch(touched, ends, piece, far, corner, shape)
         for start in range(column, after, _LANES):
-            if weaker == one:
-                for i in range(upper, lower):
-                    away = np.float32(i + top) + half - middle_y
-                    square, line = away * away, fields[0, i][start : start + _LANES]
+            for i in range(upper, lower):
+                away_y = np.float32(i + top) + half - y
+                if weak:
+                    line = fields[1, i][start : start + _LANES]
                     for j in range(_LANES):
-                        across = np.float32(j + (start + left)) + half - middle_x
-                        line[j] = max(line[j], seen - np.sqrt(across * across + square))
-            else:
-                for i in range(upper, lower):
-                    away = np.float32(i + top) + half - middle_y
-                    square, line = away * away, fields[1, i][start : start + _LANES]
+                        away_x = np.float32(j + (start + left)) + half - x
+                        t = min(max((away_x * along_x + away_y * along_y) * per, zero), one)
+                        rest_x, rest_y, own = away_x - t * along_x, away_y - t * along_y, radius + t * rise
+                        depth = max(own, least) - np.sqrt(rest_x * rest_x + rest_y * rest_y)
+                        t = min(max(depth + half, zero), one)
+                        line[j] = max(line[j], t * t * (three - two * t) * min(own / least, one))
+                else:
+                    line = fields[0, i][start : start + _LANES]
                     for j in range(_LANES):
-                        across = np.float32(j + (start + left)) + half - middle_x
-                        t = min(max(seen - np.sqrt(across * across + square) + half, zero), one)
-                        line[j] = max(line[j], t * t * (three - two * t) * weaker)
+                        away_x = np.float32(j + (start + left)) + half - x
+                        t = min(max((away_x * along_x + away_y * along_y) * per, zero), one)
+                        rest_x, rest_y, own = away_x - t * along_x, away_y - t * along_y, radius + t * rise
+                        line[j] = max(line[j], own - np.sqrt(rest_x * rest_x + rest_y * rest_y))
 
 
 @compiled
-def _note(
-    touched: Int[np.ndarray, "h 2"], column: int, after: int, upper: int, lower: int, shape: tuple[int, int]
+def _touch(
+    touched: Int[np.ndarray, "h 2"],
+    ends: Float32[np.ndarray, "4 k"],
+    piece: int,
+    far: np.floating,
+    corner: tuple[int, int],
+    shape: tuple[int, int],
 ) -> tuple[int, int, int, int]:
-    """Note a rectangle as touched and some pixels around it, in which the next discs of a line lie too."""
-    column, after = max(0, column - _AROUND), min(shape[1], after + _AROUND)
-    upper, lower = max(0, upper - _AROUND), min(shape[0], lower + _AROUND)
-    for i in range(upper, lower):
-        touched[i, 0], touched[i, 1] = min(touched[i, 0], column), max(touched[i, 1], after)
+    """Note the rectangle that a piece may touch: first and last column, first and last line, the last ones excluded."""
+    half = np.float32(0.5)
+    x, y = min(ends[0, piece], ends[2, piece]), min(ends[1, piece], ends[3, piece])
+    beyond_x, beyond_y = max(ends[0, piece], ends[2, piece]), max(ends[1, piece], ends[3, piece])
+    column, after = max(0, _below(x - far - half, corner[1])), min(shape[1], _below(beyond_x + far, corner[1]) + 1)
+    upper, lower = max(0, _below(y - far - half, corner[0])), min(shape[0], _below(beyond_y + far, corner[0]) + 1)
+    if column < after:
+        for i in range(upper, lower):
+            touched[i, 0], touched[i, 1] = min(touched[i, 0], column), max(touched[i, 1], after)
     return column, after, upper, lower
 
 
@@ -215,30 +215,6 @@ def _note(
 def _below(place: float, first: int) -> int:
     """The pixel in which a place lies or the next, counted from a first one; far away for what is near no image."""
     return int(min(max(place, np.float32(-(2.0**24))), np.float32(2.0**24))) - first
-
-
-@compiled
-def bend(
-    x: Float64[np.ndarray, "3 b k"],
-    y: Float64[np.ndarray, "3 b k"],
-    parts: Int[np.ndarray, "b k"],
-    out: Float32[np.ndarray, "3 b n"],
-) -> None:
-    """Write x, y and t of points at even steps of t from 0 to 1 along k quadratic Bezier curves per row, one by one.
-
-    x, y: of where each starts, of what bends it, of where it ends. parts: of each, one less than it has points.
-    """
-    one, two = np.float32(1), np.float32(2)
-    for row in range(x.shape[1]):
-        place = 0
-        for line in range(x.shape[2]):
-            for i in range(parts[row, line] + 1):
-                t = np.float32(i / parts[row, line])
-                first, second, third = (one - t) * (one - t), two * t * (one - t), t * t
-                out[0, row, place] = x[0, row, line] * first + x[1, row, line] * second + x[2, row, line] * third
-                out[1, row, place] = y[0, row, line] * first + y[1, row, line] * second + y[2, row, line] * third
-                out[2, row, place] = t
-                place += 1
 
 
 @compiled

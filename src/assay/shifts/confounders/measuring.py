@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from assay.core.errors import SpecError
 from assay.shifts.confounders.layers import BLACK, WHITE, Layer, Mark, Shape, Window, around, placed, turned
-from assay.shifts.confounders.strokes import Stroke, along
+from assay.shifts.confounders.strokes import dots, line
 from assay.shifts.intervention import Draws, Parameters
 
 Ink = Literal["white", "black"]
@@ -35,7 +35,6 @@ class Ruler(Mark):
     size: float
     jitter: float
     ink: Ink
-    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when neighbouring marks would fall into one pixel."""
@@ -63,11 +62,10 @@ class Ruler(Mark):
         tips = base + self.size * short * reach
         thin = _THIN * short
         x0, y0 = self._placed(place, base, shape)
-        marks = along(x0, y0, *self._placed(place, tips, shape), thin)
-        stand = along(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin)
-        x, y = (torch.cat(parts, dim=1) for parts in zip(marks, stand, strict=True))
+        marks = line(x0, y0, *self._placed(place, tips, shape), thin)
+        stand = line(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin)
         within = self._strip(shape, (_MARGIN + self.size + _THIN) * short + 2)
-        return [Layer(Stroke(x, y, thin), within, WHITE if self.ink == "white" else BLACK)]
+        return [Layer(marks + stand, within, WHITE if self.ink == "white" else BLACK)]
 
     def _along(self, shape: Shape) -> int:
         """The length in px of the edge at which it lies."""
@@ -101,7 +99,6 @@ class Calliper(Mark):
     y: float
     jitter: float
     ink: Ink
-    compact: ClassVar[bool] = True
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: its ends are cut off at the image's."""
@@ -122,13 +119,12 @@ class Calliper(Mark):
         half = half / 2
         cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
         thin, arm = _THIN * short, _CROSS * short
-        dots = max(3, round(self.length * short / (8 * max(thin, 0.5))))
-        t = torch.linspace(-1, 1, dots, device=x.device, dtype=torch.float64) * half
-        along_x, along_y = x + t * cosine, y + t * sine
+        number = max(3, round(self.length * short / (8 * max(thin, 0.5))))
+        t = torch.linspace(-1, 1, number, device=x.device, dtype=torch.float64) * half
+        dotted = dots(x + t * cosine, y + t * sine, thin)
         sign = torch.tensor([-1.0, 1.0], device=x.device, dtype=torch.float64)
         end_x, end_y = x + sign * half * cosine, y + sign * half * sine
-        level = along(end_x - arm, end_y, end_x + arm, end_y, thin)
-        upright = along(end_x, end_y - arm, end_x, end_y + arm, thin)
-        points_x, points_y = (torch.cat(parts, dim=1) for parts in zip((along_x, along_y), level, upright, strict=True))
+        level = line(end_x - arm, end_y, end_x + arm, end_y, thin)
+        upright = line(end_x, end_y - arm, end_x, end_y + arm, thin)
         within = around(shape, parameters["x"], parameters["y"], self.length * short / 2 + arm + thin + 1)
-        return [Layer(Stroke(points_x, points_y, thin), within, WHITE if self.ink == "white" else BLACK)]
+        return [Layer(dotted + level + upright, within, WHITE if self.ink == "white" else BLACK)]

@@ -79,7 +79,13 @@ def _along(
         made, middle, weight = out[i], wide[reach : reach + length], weights[0]
         for j in range(length):
             made[j] = middle[j] * weight
-        for step in range(1, reach + 1):
+        for step in range(1, reach - 1, 3):  # three at once: what is made is read and written a third as often
+            one, two, three = weights[step], weights[step + 1], weights[step + 2]
+            a, b, c = wide[reach - step :], wide[reach - step - 1 :], wide[reach - step - 2 :]
+            d, e, f = wide[reach + step :], wide[reach + step + 1 :], wide[reach + step + 2 :]
+            for j in range(length):
+                made[j] = ((made[j] + (a[j] + d[j]) * one) + (b[j] + e[j]) * two) + (c[j] + f[j]) * three
+        for step in range(reach - reach % 3 + 1, reach + 1):
             lower, upper, weight = wide[reach - step :], wide[reach + step :], weights[step]
             for j in range(length):
                 made[j] += (lower[j] + upper[j]) * weight
@@ -97,7 +103,14 @@ def _down(
         made, middle, weight = out[i], image[i], weights[0]
         for j in range(len(made)):
             made[j] = middle[j] * weight
-        for step in range(1, reach + 1):
+        for step in range(1, reach - 1, 3):
+            one, two, three = weights[step], weights[step + 1], weights[step + 2]
+            above, below = reach + i - step, reach + i + step
+            a, b, c = image[beyond[above]], image[beyond[above - 1]], image[beyond[above - 2]]
+            d, e, f = image[beyond[below]], image[beyond[below + 1]], image[beyond[below + 2]]
+            for j in range(len(made)):
+                made[j] = ((made[j] + (a[j] + d[j]) * one) + (b[j] + e[j]) * two) + (c[j] + f[j]) * three
+        for step in range(reach - reach % 3 + 1, reach + 1):
             lower, upper, weight = image[beyond[reach + i - step]], image[beyond[reach + i + step]], weights[step]
             for j in range(len(made)):
                 made[j] += (lower[j] + upper[j]) * weight
@@ -105,33 +118,37 @@ def _down(
 
 @compiled
 def light(
-    images: Float32[np.ndarray, "b c h w"],
-    field: Float32[np.ndarray, "b 1 h w"],
+    images: Float32[np.ndarray, "b c h w"], down: Float32[np.ndarray, "b k h"], along: Float32[np.ndarray, "k w"]
 ) -> None:
-    """Multiply by a field in place, cut at 0 and 1."""
-    zero, one = np.float32(0), np.float32(1)
+    """Multiply in place by exp(f), cut at 0 and 1. f: the sum of k products of what varies along y and what along x.
+
+    exp(f) is 2^n exp(r) with |r| at most half of ln 2, and exp(r) its series to r^7: right to 2 units of the last bit.
+    """
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    per_ln2, ln2_high, ln2_low = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
+    c3, c4, c5 = np.float32(1 / 6), np.float32(1 / 24), np.float32(1 / 120)
+    c6, c7 = np.float32(1 / 720), np.float32(1 / 5040)
+    wide = along.shape[1]
+    field, bits = np.empty(wide, dtype=np.float32), np.empty(wide, dtype=np.int32)
+    power = bits.view(np.float32)
     for row in range(len(images)):
-        for channel in range(images.shape[1]):
-            for i in range(images.shape[2]):
-                pixels, factor = images[row, channel, i], field[row, 0, i]
-                for j in range(len(pixels)):
-                    pixels[j] = min(max(pixels[j] * factor[j], zero), one)
-
-
-@compiled
-def polynomial(
-    down: Float32[np.ndarray, "b k h"], along: Float32[np.ndarray, "k w"], out: Float32[np.ndarray, "b 1 h w"]
-) -> None:
-    """Write the sum of the products of k rows' polynomials along y, with their coefficients, and those along x."""
-    for row in range(len(out)):
-        for i in range(out.shape[2]):
-            made = out[row, 0, i]
-            for j in range(len(made)):
-                made[j] = np.float32(0)
+        for i in range(images.shape[2]):
+            for j in range(wide):
+                field[j] = zero
             for term in range(len(along)):
                 weight, values = down[row, term, i], along[term]
-                for j in range(len(made)):
-                    made[j] += weight * values[j]
+                for j in range(wide):
+                    field[j] += weight * values[j]
+            for j in range(wide):
+                n = np.floor(field[j] * per_ln2 + half)
+                bits[j] = (np.int32(n) + 127) << 23  # 2^n
+                r = field[j] - n * ln2_high - n * ln2_low
+                high = c3 + r * (c4 + r * (c5 + r * (c6 + r * c7)))
+                field[j] = one + r * (one + r * (half + r * high))
+            for channel in range(images.shape[1]):
+                pixels = images[row, channel, i]
+                for j in range(wide):
+                    pixels[j] = min(max(pixels[j] * (field[j] * power[j]), zero), one)
 
 
 @compiled

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from assay.shifts.confounders.layers import Layer, Mark, Shape, placed, turned, whole
 from assay.shifts.confounders.randomness import uniforms
-from assay.shifts.confounders.strokes import Stroke, bent
+from assay.shifts.confounders.strokes import FLATNESS, Stroke, bent
 from assay.shifts.intervention import Draws, Parameters
 
 _VIOLET = (0.30, 0.16, 0.52)  # gentian violet on skin
 _BROWN = (0.13, 0.08, 0.06)
-_FINEST = 0.5  # px between points along a hair or a pen's line
 
 
 @dataclass(frozen=True)
@@ -48,20 +47,23 @@ class SurgicalPen(Mark):
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """Arcs of three quarters of their share of the circle, swelling towards their middle."""
         across, down, pressure = self._arcs(min(shape[1:]), parameters["x"].device)
-        cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
-        x = parameters["x"][:, None] + parameters["wide"][:, None] * (across * cosine - down * sine)
-        y = parameters["y"][:, None] + parameters["tall"][:, None] * (across * sine + down * cosine)
-        return [Layer(Stroke(x, y, pressure.expand_as(x)), whole(shape), _VIOLET)]
+        x, y, wide, tall, cosine, sine = (
+            parameters[name][:, None, None] for name in ("x", "y", "wide", "tall", "turn cosine", "turn sine")
+        )
+        points = x + wide * (across * cosine - down * sine), y + tall * (across * sine + down * cosine)
+        ends = [axis[:, :, part].flatten(1) for part in (slice(-1), slice(1, None)) for axis in points]
+        radii = torch.stack([pressure[:, :-1], pressure[:, 1:]]).flatten(1)[:, None].expand(-1, len(x), -1)
+        return [Layer(Stroke(torch.stack(ends), radii), whole(shape), _VIOLET)]
 
     def _arcs(self, short: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Points of the arcs on the unit circle, and the stroke's radius in px at each; the same for all rows."""
-        each = math.ceil(2 * math.pi * 1.15 * self.radius * short / self.strokes / _FINEST) + 1
-        t = torch.arange(each, dtype=torch.float64) / max(1, each - 1)
+        """Points of the arcs on the unit circle, [strokes, n], and the line's radius in px at each; as in all rows."""
+        largest = 1.15 * self.radius * short
+        pieces = math.ceil(1.5 * math.pi * largest / self.strokes / math.sqrt(8 * FLATNESS * max(largest, 1.0)))
+        t = torch.arange(pieces + 1, dtype=torch.float64) / pieces
         angle = (2 * math.pi / self.strokes) * (torch.arange(self.strokes)[:, None] + 0.75 * t)
         wobble = 1 + 0.03 * torch.sin(5 * angle + torch.arange(self.strokes)[:, None])
         pressure = 0.5 * self.width * short * (0.7 + 0.3 * torch.sin(math.pi * t)).expand_as(angle)
-        across, down = (wobble * angle.cos()).flatten(), (wobble * angle.sin()).flatten()
-        return across.to(device), down.to(device), pressure.flatten().to(device)
+        return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,6 @@ class Hair(Mark):
         to_x, to_y = from_x + reach * (2 * u[:, 2] - 1), from_y + reach * (2 * u[:, 3] - 1)
         by_x = 0.5 * (from_x + to_x) + reach * (u[:, 4] - 0.5) * 0.4
         by_y = 0.5 * (from_y + to_y) + reach * (u[:, 5] - 0.5) * 0.4
-        x, y, t = bent(((from_x, from_y), (by_x, by_y), (to_x, to_y)), _FINEST)
-        hairs = Stroke(x, y, 0.5 * self.width * short * (1 - 0.6 * t))
+        ends, t = bent(((from_x, from_y), (by_x, by_y), (to_x, to_y)))
+        hairs = Stroke(ends, 0.5 * self.width * short * (1 - 0.6 * t))
         return [Layer(hairs, whole(shape), _BROWN)]

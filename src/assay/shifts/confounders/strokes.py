@@ -1,24 +1,24 @@
-"""Thin lines and tubes on a batch of images: discs set densely along each line, joined by the greatest coverage.
+"""Thin lines and tubes on a batch of images: straight pieces, joined by the greatest coverage.
 
 The greatest does not depend on the order, so a row comes out the same in any batch and on any device.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from assay.shifts.confounders.layers import Window, edge
-from assay.shifts.confounders.mark_kernels import bend, paint_discs
+from assay.shifts.confounders.layers import Window, axes, edge
+from assay.shifts.confounders.mark_kernels import paint_strokes
 from assay.shifts.confounders.processor import at_hand
 
-_DISCS, _VALUES = 2**14, 2**17  # of one call of scatter: what it needs then stays in a processor's cache
+FLATNESS = 0.03
+"""px by which straight pieces miss the curve that they stand for, at most."""
+
 _THINNEST = 0.5  # px; a thinner line is drawn as this, and as much weaker as it is thinner
 _NOWHERE = -1e6  # px: far outside any image
 
@@ -28,36 +28,38 @@ Points = Sequence[tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]]
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """Discs around k points per row, of which the greatest coverage counts.
+    """k straight pieces of line with round ends per row, of which the greatest coverage counts.
 
-    x, y: [b, k] px from the corner of the image; what lies outside is cut off. radius: px, of all or [b, k] of each.
+    ends: [4, b, k], x and y of where they start, x and y of where they end, px from the corner of the image; what lies
+    outside is cut off, and a piece that ends where it starts is a disc. radii: px, [2, b, k] at either end and even in
+    between; or [1, 1, 1] of all.
     """
 
-    x: Float[Tensor, "b k"]
-    y: Float[Tensor, "b k"]
-    radius: float | Float[Tensor, "b k"]
+    ends: Float[Tensor, "4 b k"]
+    radii: Float[Tensor, "2 b k"]
 
     def drawn(self, within: Window) -> Float[Tensor, "b 1 h w"]:
         """Coverage 0..1 of a window."""
-        x, y = self.x.float(), self.y.float()
-        if at_hand(x, y):
-            canvas = torch.zeros(len(x), 1, within.height, within.width)
+        ends, radii = self.ends.float(), self.radii.float()
+        if at_hand(ends, radii):
+            canvas = torch.zeros(ends.shape[1], 1, within.height, within.width)
             self._onto(canvas, (0, 0), within, torch.ones(1), 1.0)
             return canvas
-        radii = self.radius.float() if isinstance(self.radius, Tensor) else torch.full_like(x, self.radius)
-        reach = math.ceil(max(float(radii.max()) if radii.numel() else 0.0, _THINNEST) + 0.5)
-        margin = 2 * reach  # a disc that touches the window never leaves the canvas
-        tall, wide = within.height + 2 * margin, within.width + 2 * margin
-        canvas = torch.zeros(len(x), tall, wide, device=x.device)
-        column, down = x.floor() - within.left, y.floor() - within.top
-        inside_x = (column >= -reach) & (column < within.width + reach)
-        inside_y = (down >= -reach) & (down < within.height + reach)
-        row, point = (inside_x & inside_y).nonzero(as_tuple=True)
-        corner = (row * tall + margin - within.top) * wide + margin - within.left
-        for start in range(0, len(row), _DISCS):
-            some = row[start : start + _DISCS], point[start : start + _DISCS]
-            _set_discs(canvas.view(-1), corner[start : start + _DISCS], wide, x[some], y[some], radii[some], reach)
-        return canvas[:, None, margin : margin + within.height, margin : margin + within.width]
+        across, down = axes(within, ends.device)
+        canvas = torch.zeros(ends.shape[1], 1, within.height, within.width, device=ends.device)
+        for piece in range(ends.shape[2]):
+            x, y, to_x, to_y = ends[:, :, piece, None, None, None]
+            along_x, along_y = to_x - x, to_y - y
+            square = along_x * along_x + along_y * along_y
+            per = torch.where(square > 0, square.reciprocal(), 0)
+            away_x, away_y = across - x, down - y
+            t = ((away_x * along_x + away_y * along_y) * per).clamp_(0, 1)
+            rest_x, rest_y = away_x - t * along_x, away_y - t * along_y
+            first, last = (radii[i, :, piece if radii.shape[2] > 1 else 0, None, None, None] for i in (0, -1))
+            own = first + t * (last - first)
+            depth = own.clamp(min=_THINNEST) - (rest_x * rest_x + rest_y * rest_y).sqrt_()
+            torch.maximum(canvas, edge(depth).mul_((own / _THINNEST).clamp_(max=1)), out=canvas)
+        return canvas
 
     def paint(
         self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
@@ -65,104 +67,51 @@ class Stroke:
         """What a layer of it does to images that are at hand, in place: the whole is never drawn."""
         self._onto(images, (within.top, within.left), within, colour, strength)
 
+    def __add__(self, other: Stroke) -> Stroke:
+        """Both; of one radius for all."""
+        return Stroke(torch.cat([self.ends, other.ends], dim=2), self.radii)
+
     def _onto(self, images: Tensor, at: tuple[int, int], within: Window, colour: Tensor, strength: float) -> None:
         """Paint a window that begins at a place of these images."""
         corner, shape = (within.top, within.left), (within.height, within.width)
-        target = colour.flatten().numpy()
-        paint_discs(images.numpy(), at, *self._arrays(), corner, shape, _THINNEST, target, strength)
+        ends, radii, target = (part.float().contiguous().numpy() for part in (self.ends, self.radii, colour.flatten()))
+        paint_strokes(images.numpy(), at, ends, radii, corner, shape, _THINNEST, target, strength)
 
-    def _arrays(self) -> tuple[Float32[np.ndarray, "b k"], Float32[np.ndarray, "b k"], Float32[np.ndarray, "b k"]]:
-        """x, y and radii, these [1, 1] where they are alike."""
-        radii = self.radius if isinstance(self.radius, Tensor) else torch.tensor([[self.radius]])
-        x, y, r = (part.float().contiguous().numpy() for part in (self.x, self.y, radii))
-        return x, y, r
+
+def dots(x: Float[Tensor, "b k"], y: Float[Tensor, "b k"], radius: float) -> Stroke:
+    """k discs per row."""
+    return line(x, y, x, y, radius)
 
 
 def line(x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius: float) -> Stroke:
     """k straight lines per row from (x0, y0) to (x1, y1), [b, k] px each."""
-    return Stroke(*along(x0, y0, x1, y1, radius), radius)
+    return Stroke(torch.stack([x0, y0, x1, y1]), torch.tensor([[[radius]]], device=x0.device))
 
 
-def along(
-    x0: Tensor, y0: Tensor, x1: Tensor, y1: Tensor, radius: float
-) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
-    """x and y of the points at which discs make k straight lines per row, [b, k] px each."""
-    points = ((x0, y0), ((x0 + x1) / 2, (y0 + y1) / 2), (x1, y1))
-    return bent(points, _step(radius))[:2]
+def curve(points: Points, radius: float, spans: Sequence[tuple[float, float]] = ((0.0, 1.0),)) -> Stroke:
+    """k bent lines per row. spans: the parts of each that are drawn, from where to where in 0..1."""
+    ends = torch.cat([bent(points, span)[0] for span in spans], dim=2)
+    return Stroke(ends, torch.tensor([[[radius]]], device=ends.device))
 
 
-def curve(points: Points, radius: float, gap: tuple[float, float] = (2.0, 2.0)) -> Stroke:
-    """k bent lines per row. gap: the part of each, in 0..1, that is left out."""
-    x, y, t = bent(points, _step(radius))
-    return Stroke(x.masked_fill((t >= gap[0]) & (t <= gap[1]), _NOWHERE), y, radius)
+def bent(
+    points: Points, span: tuple[float, float] = (0.0, 1.0)
+) -> tuple[Float[Tensor, "4 b n"], Float[Tensor, "2 b n"]]:
+    """Straight pieces along k quadratic Bezier curves per row: their ends, and the curve's t there.
 
-
-def bent(points: Points, step: float) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"], Float[Tensor, "b n"]]:
-    """x, y and t in 0..1 of points along k quadratic Bezier curves per row, none further than `step` px from the next.
-
-    Of how many points a curve has its own length decides. Rows with fewer points than others have points far outside
-    any image instead, or some points more than once.
+    Of how many pieces one is made follows from how far it bends; rows that need fewer than others have discs far
+    outside any image instead. span: the least and the greatest t.
     """
-    x, y = (torch.stack([point[axis].double() for point in points]) for axis in (0, 1))
-    legs = (x.diff(dim=0).square() + y.diff(dim=0).square()).sqrt().sum(dim=0)  # a curve is no longer than its legs
-    parts = (legs / step).ceil().long().clamp_(min=1)
-    if at_hand(x, y):
-        most = int((parts + 1).sum(dim=1).max()) if len(parts) else 0
-        out = torch.tensor([_NOWHERE, _NOWHERE, 0.0])[:, None, None].repeat(1, len(parts), most)
-        bend(x.numpy(), y.numpy(), parts.numpy(), out.numpy())
-        return out[0], out[1], out[2]
-    place = torch.arange(int(parts.max()) + 1 if parts.numel() else 1, device=x.device)
-    t = (torch.minimum(place, parts[:, :, None]).double() / parts[:, :, None]).float()
-    u = 1 - t
-    across, down = (
-        (start[:, :, None] * (u * u) + middle[:, :, None] * (2 * t * u) + end[:, :, None] * (t * t)).float().flatten(1)
-        for start, middle, end in (x, y)
-    )
-    return across, down, t.flatten(1)
-
-
-def _step(radius: float) -> float:
-    """px from disc to disc, near enough for scallops of at most 0.03 px."""
-    return 0.5 * math.sqrt(max(radius, _THINNEST))
-
-
-def _set_discs(
-    canvas: Float[Tensor, "pixels"],
-    corner: Int[Tensor, "n"],
-    wide: int,
-    x: Tensor,
-    y: Tensor,
-    radii: Tensor,
-    reach: int,
-) -> None:
-    """Raise a flat canvas to the coverage of each of n discs where that is higher, some lines of all of them at once.
-
-    corner: where the pixel (0, 0) of the disc's image lies on the canvas, whose lines are `wide` px.
-    """
-    column, row = x.floor(), y.floor()
-    middle = corner + row.long() * wide + column.long()
-    seen, weaker = radii.clamp(min=_THINNEST), (radii / _THINNEST).clamp(max=1)
-    thin, most = bool((weaker < 1).any()), float(seen.max()) + 0.5
-    steps = torch.arange(-reach, reach + 1, device=x.device)
-    squares_x, squares_y = (
-        ((place + steps[:, None]) + 0.5 - exact).square_() for place, exact in ((column, x), (row, y))
-    )
-    lines = max(1, _VALUES // (len(x) * len(steps)))
-    for start in range(0, len(steps), lines):
-        some = slice(start, start + lines)
-        half = _half_chord(min(range(len(steps))[some], key=lambda i: abs(i - reach)) - reach, most, reach)
-        if half < 0:
-            continue
-        chord = slice(reach - half, reach + half + 1)
-        distance = (squares_x[chord] + squares_y[some, None]).sqrt_()
-        coverage = edge(torch.sub(seen, distance, out=distance))
-        if thin:
-            coverage.mul_(weaker)
-        index = middle + (steps[some, None] * wide + steps[chord])[:, :, None]
-        canvas.scatter_reduce_(0, index.flatten(), coverage.flatten(), "amax")
-
-
-def _half_chord(line: int, radius: float, reach: int) -> int:
-    """How many pixels to either side a disc in the middle pixel may touch, so many lines away; -1 for none."""
-    nearest = max(0.0, abs(line) - 0.5)
-    return -1 if nearest >= radius else min(reach, math.floor(math.sqrt(radius * radius - nearest * nearest) + 0.5))
+    (x0, y0), (x1, y1), (x2, y2) = (tuple(axis.double() for axis in point) for point in points)
+    bend = torch.sqrt((x0 - 2 * x1 + x2) ** 2 + (y0 - 2 * y1 + y2) ** 2) * (span[1] - span[0]) ** 2
+    pieces = (bend / (4 * FLATNESS)).sqrt_().ceil_().clamp_(min=1)[:, :, None]
+    number = torch.arange(int(pieces.max()) if pieces.numel() else 1, device=x0.device)
+    t = [span[0] + (span[1] - span[0]) * (number + i) / pieces for i in (0, 1)]
+    there = number < pieces
+    ends = [
+        torch.where(there, (1 - at) ** 2 * a[:, :, None] + 2 * at * (1 - at) * b[:, :, None] + at * at * c[:, :, None],
+                    _NOWHERE)
+        for at in t
+        for a, b, c in ((x0, x1, x2), (y0, y1, y2))
+    ]  # fmt: skip
+    return torch.stack(ends).flatten(2), torch.stack([torch.where(there, at, 0) for at in t]).flatten(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,12 +53,14 @@ class BiasField(Change):
             )
             for i in range(_ORDER + 1)
         ]
-        field = _summed([self.amplitude * row for row in rows], along).exp_()
-        if not at_hand(images):
-            return (images * field).clamp_(0, 1)
-        out = images.clone(memory_format=torch.contiguous_format)
-        pixel_kernels.light(out.numpy(), field.numpy())
-        return out
+        rows = [self.amplitude * row for row in rows]
+        if at_hand(images):
+            out = images.clone(memory_format=torch.contiguous_format)
+            pixel_kernels.light(out.numpy(), torch.stack(rows, dim=1).numpy(), torch.stack(along).numpy())
+            return out
+        products = (part[:, None, :, None] * columns for part, columns in zip(rows, along, strict=True))
+        field = sum(products, torch.zeros(1, device=images.device))
+        return (images * field.exp_()).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -151,19 +152,6 @@ class ScannerHistogram(Change):
         target = position.sub_(first).mul_(rise).add_(low).float()
         moved = (images + self.strength * (target - grey)).clamp_(0, 1)
         return torch.where(ranked[:, None, None, None], moved, images)
-
-
-def _summed(down: Sequence[Float[Tensor, "b h"]], along: Sequence[Float[Tensor, "w"]]) -> Float[Tensor, "b 1 h w"]:
-    """The sum of products of what varies along y and what varies along x."""
-    field = torch.zeros(*down[0].shape[:1], 1, down[0].shape[1], len(along[0]), device=down[0].device)
-    if at_hand(field):
-        pixel_kernels.polynomial(
-            torch.stack(list(down), dim=1).numpy(), torch.stack(list(along)).numpy(), field.numpy()
-        )
-        return field
-    for rows, columns in zip(down, along, strict=True):
-        field += rows[:, None, :, None] * columns
-    return field
 
 
 def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
