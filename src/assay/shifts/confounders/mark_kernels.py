@@ -156,7 +156,7 @@ def _gather_each(
     shape: tuple[int, int],
     thinnest: float,
 ) -> None:
-    """Write how deep each pixel lies in some piece at most, and its coverage by those so thin that they are weakened."""
+    """Write how deep each pixel lies in some piece at most, and its coverage by those thin enough to be weakened."""
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     top, left = corner
     least = np.float32(thinnest)
