@@ -16,6 +16,7 @@ from assay.core.types import Measurement
 from assay.probes.attribution import CENTRE, Attribution, centre_prior
 from assay.probes.localisation import MEASURES
 from assay.probes.probe import Model
+from assay.probes.reading import BATCH
 from assay.probes.run import run_probes
 from assay.shifts.environment import Environment
 from assay.testing.images import ImagesInMemory, MasksInMemory
@@ -205,7 +206,7 @@ def test_the_same_images_are_explained_for_every_model_and_no_more_than_asked() 
             return super().forward(images)
 
     found(Counting(), Patches(n=50), Attribution(explainers=["gradient"], images=10))
-    told, steps, gradients, drawn_anew = 50 + 10, 1, 10, 1 + 10
+    told, steps, gradients, drawn_anew = 2 * BATCH, 1, 10, 1 + 10  # batches of 50 and of 10, filled up
     curves, cells, painted = 3 * 2 * 13 * 10, (1 + 3 * 24) * 10, 2 * 2 * 10  # of nothing, the centre and the gradient
     assert Counting.seen == told + steps + gradients + drawn_anew + curves + cells + painted
 

@@ -8,6 +8,10 @@ from assay.shifts.confounders import mark_parameters as m
 from assay.shifts.distortions.names import DISTORTIONS, DistortionParams
 
 _HERE = "assay.shifts.confounders"
+_SECOND_VERSION = {  # made of straight pieces of line, which were rows of discs
+    "laterality-marker", "text-line", "ruler", "calliper", "surgical-pen", "hair", "chest-drain", "pacemaker",
+    "electrode", "scope-inset", "dermoscopy-hair", "dermoscopy-ruler",
+}  # fmt: skip
 
 for _name, _target, _params, _summary in (
     ("tag", "tag:Tag", m.TagParams, "a bright letter or box at a stated place, the laterality marker of a radiograph"),
@@ -49,7 +53,21 @@ for _name, _target, _params, _summary in (
     ("jpeg", "compression:Jpeg", c.JpegParams, "the traces of JPEG compression"),
     ("scanner-histogram", "tone:ScannerHistogram", c.ScannerHistogramParams, "grey values of another scanner"),
 ):
-    register("intervention", _name, f"{_HERE}.{_target}", _params, summary=_summary)
+    register(
+        "intervention",
+        _name,
+        f"{_HERE}.{_target}",
+        _params,
+        summary=_summary,
+        version=2 if _name in _SECOND_VERSION else 1,
+    )
 
 for _name, (_target, _summary) in DISTORTIONS.items():
-    register("distortion", _name, f"assay.shifts.distortions.{_target}", DistortionParams, summary=_summary)
+    register(
+        "distortion",
+        _name,
+        f"assay.shifts.distortions.{_target}",
+        DistortionParams,
+        summary=_summary,
+        version=2 if _name in _SECOND_VERSION else 1,
+    )
