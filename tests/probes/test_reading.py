@@ -145,7 +145,7 @@ class Counting(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.sizes.append(len(images))
-        return cast(Tensor, self.net(images))
+        return cast(Tensor, self.net(images)) * (1 + len(images) * 1e-3)  # as last bits do, but to be seen
 
 
 def test_an_image_that_stands_in_several_environments_is_put_through_once(world: World) -> None:
@@ -160,7 +160,7 @@ def test_an_image_that_stands_in_several_environments_is_put_through_once(world:
     assert len(network.sizes) == -(-200 // BATCH) + -(-100 // BATCH)
     alone = {one.name: ModelReading(Model(Counting()), [Request(one)]).read(one).logits for one in (first, second)}
     for name, logits in read.items():
-        np.testing.assert_allclose(logits, alone[name], atol=1e-6)
+        np.testing.assert_array_equal(logits, alone[name])
     np.testing.assert_array_equal(read["first"][120:], read["second"][100:180][::-1])
 
 
@@ -182,6 +182,8 @@ def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: 
     again = answers({name: whole[name] for name in kept})
     for name, read in whole.items():
         np.testing.assert_array_equal(again[name].logits, read.logits)
+        alone = ModelReading(Model(Counting()), [Request(_of(world, name, parts[name]), ("net.0",))])
+        np.testing.assert_array_equal(alone.read(_of(world, name, parts[name])).logits, read.logits)
 
 
 def test_copies_within_an_environment_are_answered_alike_and_in_place(world: World) -> None:

@@ -18,7 +18,7 @@ from assay.data.phantoms.counter_kernel import hash_lattice
 from assay.recipes.untyped import go_back
 from assay.shifts.confounders.layers import Mark, Window, whole
 from assay.shifts.confounders.smoothing import Edge, smooth
-from assay.shifts.confounders.strokes import FLATNESS, Stroke, bent
+from assay.shifts.confounders.strokes import FLATNESS, Stroke, bent, line
 from assay.shifts.intervention import Drawn, draw
 
 NAMES = sorted(entry.name for entry in entries("intervention"))
@@ -129,6 +129,29 @@ def test_pieces_of_line_cover_what_their_distance_says(radius: float, within: Wi
             edge = np.clip(depth + 0.5, 0, 1)
             expected = np.maximum(expected, edge * edge * (3 - 2 * edge) * np.minimum(1, own / 0.5))
         assert np.abs(found[row] - expected).max() < 2e-5
+
+
+def test_a_place_that_is_no_number_covers_nothing() -> None:
+    ends = torch.tensor([[10.0, float("nan")], [10.0, 12.0], [20.0, 30.0], [10.0, float("nan")]])[:, None]
+    within = Window(1, 1, 30, 30)
+    drawn_both = Stroke(ends, torch.tensor([[[2.0]]])).drawn(within)
+    assert torch.equal(drawn_both, Stroke(ends[:, :, :1], torch.tensor([[[2.0]]])).drawn(within))
+
+
+def test_lines_of_two_radii_are_not_joined() -> None:
+    x = torch.tensor([[5.0]])
+    with pytest.raises(ValueError, match="different radii"):
+        _ = line(x, x, x, x, 1.0) + line(x, x, x, x, 2.0)
+
+
+def test_a_histogram_of_pixels_that_are_no_numbers_moves_the_others_alone() -> None:
+    given = images((1, 16, 16))
+    change, rows = drawn("scanner-histogram", (1, 16, 16)), np.arange(5)
+    broken = given.clone()
+    broken[2, 0, 3, 3], broken[3, 0, 1, 1] = float("nan"), 1.5
+    changed = change.apply(broken, rows)
+    assert torch.equal(changed[4], change.apply(given, rows)[4])
+    assert int(changed.isnan().sum()) <= 1
 
 
 @pytest.mark.parametrize("span", [(0.0, 1.0), (0.25, 0.6)])

@@ -32,7 +32,7 @@ def pooled(activation: Tensor) -> Float[Tensor, "b d"]:
 
 
 class Recorder:
-    """A context in which forward hooks write the pooled activations of `layers` into arrays of `n` rows.
+    """A context in which forward hooks write the pooled activations of `layers` into arrays of `n` rows; more are cut.
 
     Pooling happens inside the hook, so an in-place operation that follows does not change what is kept, and memory
     holds one batch of maps at most. Hooks are removed on leaving. Raises LayerError for an unknown layer, one that
@@ -79,7 +79,7 @@ class Recorder:
             if not isinstance(output, Tensor) or output.ndim < 2:
                 shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
                 raise LayerError(f"layer '{layer}' gives {shape}; expected a tensor [b, d], [b, t, d] or [b, d, h, w]")
-            values = pooled(output.float()).cpu().numpy()
+            values = pooled(output.float()).cpu().numpy()[: self._n - self._start]  # the rest of a batch fills it up
             if layer not in self.activations:
                 self.activations[layer] = np.empty((self._n, values.shape[1]), np.float32)
             self.activations[layer][self._start : self._start + len(values)] = values

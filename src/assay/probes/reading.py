@@ -48,9 +48,9 @@ class ModelReading:
     known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
     layers are all known causes no forward pass.
 
-    On a processor, where several environments are read without layers, an image that stands in more than one of them
-    (as under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends
-    on the pixels alone and not on what was read before.
+    On a processor batches of an environment are filled up to one size, but for maps, so that an answer depends on the
+    pixels alone and not on what else is read; and where several environments are read without layers, an image that
+    stands in more than one of them (as under p and under p = 0) is put through once.
 
     Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
     a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of `assay.maps` are
@@ -71,6 +71,7 @@ class ModelReading:
         self._blank: nn.Module | None = None
         self._seen: dict[int, Float[np.ndarray, "k"]] = {}
         self._hashed: set[str] = set()
+        self._mapped = False
         for request in requests:
             self._register(request)
         for name, read in (known or {}).items():
@@ -140,11 +141,10 @@ class ModelReading:
     def _shared(self, name: str) -> bool:
         """Whether images of this environment may stand in others that are read as it is."""
         alike = [of for (of, untrained), layers in self._layers.items() if not (untrained or layers)]
-        mapped = any(read.maps for read in self._answers.values())
-        return self.model.device == "cpu" and name in alike and len(alike) > 1 and not mapped
+        return self.model.device == "cpu" and name in alike and len(alike) > 1 and not self._mapped
 
     def _once(self, environment: Environment, where: str) -> Read:
-        """Answers for an environment of which only those images are put through that no other environment had."""
+        """Answers for an environment of which, but for the first, only images are put through that no other one had."""
         for name, read in self.answered().items():
             if name not in self._hashed:
                 self._remember_images(name, _hashes(self._environments[name].images), read.logits)
@@ -157,7 +157,7 @@ class ModelReading:
             read = self._pass(self.model.network, environment.images, (), where, environment, rows)
             paired = _paired(read.logits, len(environment.table.classes), where)
             if len(rows) == len(hashes):
-                if not read.maps:
+                if not self._mapped:
                     self._remember_images(environment.name, hashes, paired)
                 return Read(paired, read.activations, read.maps)
             self._remember_images(environment.name, hashes[rows], paired)
@@ -188,8 +188,7 @@ class ModelReading:
     ) -> Read:
         """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept.
 
-        rows: those of the images that are put through, in batches that are filled up to one size but for maps; all of
-        them for None, as many as are left in the last batch.
+        rows: those of the images that are put through; all of them for None.
         """
         n = len(images)
         if n == 0:
@@ -199,15 +198,19 @@ class ModelReading:
         step = batch_of(self.model.device, images.shape)
         forward = network if layers else by_tiles(network, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
-            places, fill = (np.arange(n), False) if rows is None else (rows, True)
+            places = np.arange(n) if rows is None else rows
+            fill = of is not None and self.model.device == "cpu" and not self._mapped
             for start in range(0, len(places), step):
                 index = places[start : start + step]
                 recorder.at(start)
                 batch = images.read(index).to(self.model.device)
                 output = _filled(forward, batch, step) if fill else forward(batch)
-                if fill and isinstance(output, Tensor) and output.ndim == 4:  # maps are never taken over
-                    fill, output = False, output if len(batch) == step else forward(batch)
                 if isinstance(output, Tensor) and output.ndim == 4:
+                    self._mapped = True
+                    if fill and len(batch) < step:  # maps are never taken over: nothing is to be gained
+                        recorder.at(start)
+                        output = cast(Tensor, forward(batch))
+                    fill = False
                     lesion = _map(output, batch, where)
                     if of is not None and of.masks is not None:
                         labels = of.masks.read(index)[:, 0]
@@ -217,9 +220,9 @@ class ModelReading:
                 logits.append(_logits(output, len(index), where))
                 recorder.check()
         values = np.concatenate(logits)
-        _finite(values, "logits", where)
+        _finite(values, "logits", where, places, n)
         for layer, activations in recorder.activations.items():
-            _finite(activations, f"activations of '{layer}'", where)
+            _finite(activations, f"activations of '{layer}'", where, places, n)
         columns = {**(maps.columns() if maps else {}), **(joined(beside) if beside else {})}
         return Read(values, recorder.activations, columns)
 
@@ -237,13 +240,13 @@ def _filled(forward: Callable[[Tensor], object], batch: Tensor, size: int) -> ob
     if missing == 0:
         return forward(batch)
     output = forward(torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]))
-    return output[: len(batch)] if isinstance(output, Tensor) and len(output) == size else output
+    return output[: len(batch)] if isinstance(output, Tensor) and output.ndim and len(output) == size else output
 
 
 def _hashes(images: Images) -> UInt64[np.ndarray, "n"]:
     """Of the pixels of every image."""
-    places = np.arange(len(images))
-    parts = [row_hashes(images.read(places[i : i + BATCH]).numpy()) for i in range(0, len(images), BATCH)]
+    places, step = np.arange(len(images)), batch_of("cpu", images.shape)
+    parts = [row_hashes(images.read(places[i : i + step]).numpy()) for i in range(0, len(images), step)]
     return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
@@ -313,12 +316,16 @@ def _paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "
     return logits
 
 
-def _finite(values: np.ndarray, what: str, where: str) -> None:
+def _finite(
+    values: np.ndarray, what: str, where: str, places: Int[np.ndarray, "m"] | None = None, of: int | None = None
+) -> None:
+    """Raise for NaN and infinity. places: of the rows among `of` images; None where they are all of them."""
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
-        first = ", ".join(str(position) for position in cast("list[int]", bad[:5].tolist()))
+        positions = bad if places is None else places[bad]
+        first = ", ".join(str(position) for position in cast("list[int]", positions[:5].tolist()))
         raise ReadingError(
-            f"the model gave NaN or infinite {what} for {len(bad)} of {len(values)} images of {where} "
+            f"the model gave NaN or infinite {what} for {len(bad)} of {of or len(values)} images of {where} "
             f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range"
         )
 

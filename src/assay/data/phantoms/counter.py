@@ -60,7 +60,7 @@ def lattice_bits(keys: Int[Tensor, "n"], count: int) -> Int[Tensor, "n count"]:
     if keys.device.type != "cpu":
         return _hash32_(keys[:, None] ^ codes)
     out = torch.empty(len(keys), count, dtype=torch.int32)
-    hash_lattice(*(part.numpy().view(np.uint32) for part in (keys.contiguous(), codes, out)))
+    hash_lattice(*(part.numpy().view(np.uint32) for part in (keys.to(torch.int32).contiguous(), codes, out)))
     return out
 
 

@@ -16,6 +16,8 @@ from assay.shifts.intervention import Draws, Parameters
 
 Side = Literal["left", "right", "either"]
 
+_OUTSIDE = -0.02  # of the width: where what comes in from an edge begins
+
 
 def sided(draws: Draws, side: Side) -> Tensor:
     """0 for the left, 1 for the right edge of the image, int64 [n]."""
@@ -47,15 +49,14 @@ class ChestDrain(Mark):
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`side`: 0 left, 1 right; entry, bend and tip in px as if from the left."""
         _, height, width = shape
-        middle = {"entry": (-0.02, 0.78), "bend": (0.42, 0.80), "tip": (0.30, 0.22)}
-        return {
-            "side": sided(draws, self.side),
-            **{
-                f"{point} {axis}": length * share + 2 * self.jitter * length * (draws.uniform(f"{point} {axis}") - 0.5)
-                for point, places in middle.items()
-                for axis, share, length in (("x", places[0], width), ("y", places[1], height))
-            },
+        middle = {"entry": (_OUTSIDE, 0.78), "bend": (0.42, 0.80), "tip": (0.30, 0.22)}
+        drawn = {
+            f"{point} {axis}": length * share + 2 * self.jitter * length * (draws.uniform(f"{point} {axis}") - 0.5)
+            for point, places in middle.items()
+            for axis, share, length in (("x", places[0], width), ("y", places[1], height))
         }
+        drawn["entry x"].clamp_(max=_OUTSIDE * width)  # however far it is moved, it comes in from the edge
+        return {"side": sided(draws, self.side), **drawn}
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
         """The tube's faint body, its two walls by way of a fainter bore, and the stripe."""

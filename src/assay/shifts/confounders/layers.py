@@ -136,7 +136,8 @@ class Mark(ABC):
         if at_hand(images):
             if isinstance(layer.coverage, Tensor):
                 corner = layer.within.top, layer.within.left
-                paint(images.numpy(), layer.coverage.numpy(), colour.flatten().numpy(), strength, corner)
+                coverage = layer.coverage.expand(len(images), -1, -1, -1).float().contiguous().numpy()
+                paint(images.numpy(), coverage, colour.flatten().numpy(), strength, corner)
             else:
                 layer.coverage.paint(images, layer.within, colour, strength)
             return
@@ -229,7 +230,7 @@ def box(
 
     turn: cosine and sine per row of the angle by which it is turned clockwise.
     """
-    if at_hand(x, y):
+    if at_hand(x.float(), y.float()):
         canvas = torch.zeros(len(x), 1, within.height, within.width)
         angle = torch.stack([part.float() for part in turn] if turn else [torch.ones(len(x)), torch.zeros(len(x))])
         sides = half[0] - corner, half[1] - corner, corner

@@ -37,7 +37,7 @@ class LateralityMarker(Mark):
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: its middle in px; cosine and sine of its `tilt`; `letter`: 0 for L, 1 for R."""
-        half = self.size * min(shape[1:]) / 2
+        half = self.size * min(shape[1:]) * math.hypot(WIDTH, HEIGHT) / HEIGHT / 2  # of a letter turned anyhow
         if self.letter == "either":
             letter = (draws.uniform("letter") >= 0.5).long()
         else:

@@ -67,7 +67,7 @@ def paint_strokes(
     seen, weaker = zero, one
     if alike:
         seen, weaker = max(radii[0, 0, 0], np.float32(thinnest)), min(radii[0, 0, 0] / np.float32(thinnest), one)
-    fields, touched = _scratch(shape, radii, thinnest)
+    fields, touched = _scratch(shape, radii.size == 1)
     for row in range(len(images)):
         if alike:
             _gather_alike(fields[0], touched, ends[:, row], seen, corner, shape)
@@ -103,16 +103,14 @@ def paint_strokes(
 
 
 @compiled
-def _scratch(
-    shape: tuple[int, int], radii: Float32[np.ndarray, "2 b k"], thinnest: float
-) -> tuple[Float32[np.ndarray, "2 h w2"], Int[np.ndarray, "h 2"]]:
+def _scratch(shape: tuple[int, int], alike: bool) -> tuple[Float32[np.ndarray, "2 h w2"], Int[np.ndarray, "h 2"]]:
     """Two fields in which nothing is near (of lines of one radius), or deep, or weakly covered.
 
-    They are wider by as many pixels as are worked through at once. And the first and last column (excluded) of every
-    line of pixels that something touches: none.
+    They are wider than the canvas, since many pixels are worked through at once. And the first and last column (excluded)
+    of every line of pixels that something touches: none.
     """
     fields = np.zeros((2, shape[0], shape[1] + 2 * _LANES), dtype=np.float32)
-    fields[0, :, :] = _FAR if radii.size == 1 else -_FAR
+    fields[0, :, :] = _FAR if alike else -_FAR
     touched = np.zeros((shape[0], 2), dtype=np.int64)
     touched[:, 0] = shape[1]
     return fields, touched
@@ -214,7 +212,9 @@ def _touch(
 @compiled
 def _below(place: float, first: int) -> int:
     """The pixel in which a place lies or the next, counted from a first one; far away for what is near no image."""
-    return int(min(max(place, np.float32(-(2.0**24))), np.float32(2.0**24))) - first
+    if not abs(place) < np.float32(2.0**24):  # NaN too
+        return 2**24 if place > 0 else -(2**24)
+    return int(place) - first
 
 
 @compiled

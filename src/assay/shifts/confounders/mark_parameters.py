@@ -34,7 +34,9 @@ class TagParams(Params):
     jitter: Share = Field(
         default=0.04, description="largest shift of the centre along each axis, as a share of the shorter side"
     )
-    shape: Literal["letter", "rectangle"] = Field(default="letter", description="an R, or a filled box of its outline")
+    shape: Literal["letter", "rectangle"] = Field(
+        default="letter", description="`letter`, an R, or `rectangle`, a filled box of its outline"
+    )
 
 
 class LateralityMarkerParams(Params):

@@ -101,13 +101,14 @@ class Calliper(Mark):
     ink: Ink
 
     def check(self, shape: Shape) -> None:
-        """Every image can carry it: its ends are cut off at the image's."""
+        """Every image can carry it; one that is longer than the image is cut off at its edges."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100 % of the largest."""
+        half = (self.length / 2 + _CROSS) * min(shape[1:])
         return {
-            "x": placed(draws, "x", self.x, self.jitter, 0.0, shape[2], shape),
-            "y": placed(draws, "y", self.y, self.jitter, 0.0, shape[1], shape),
+            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
             "length": self.length * min(shape[1:]) * (0.7 + 0.3 * draws.uniform("length")),
             **turned(draws, "turn", 0.0, 180.0),
         }

@@ -1,7 +1,7 @@
 """Changes of brightness and detail, pixel by pixel, compiled for a processor in PyTorch's place.
 
 Each function does the operations of its twin in PyTorch in the twin's order, in float32 unless said. Results are
-the same bits. Arrays are C-contiguous.
+the same bits, but for the exponential of `light`. Arrays are C-contiguous.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ def match(
         counts[:] = 0
         values = grey[row]
         for j in range(len(level)):
-            level[j] = np.rint(values[j] * top)
+            place = values[j] * top
+            level[j] = np.rint(min(place, top)) if place > 0 else 0  # NaN too: it says nothing of where it belongs
         for j in range(len(level)):
             counts[level[j]] += 1
         below = len(level)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
 def at_hand(*tensors: Tensor) -> bool:
-    """Whether these lie on a processor and no gradient is asked for: loops over their pixels can then be used."""
-    return all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in tensors)
+    """Whether these lie on a processor, of a type that loops are compiled for, and no gradient is asked for."""
+    return all(
+        tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.int32) and not tensor.requires_grad
+        for tensor in tensors
+    )

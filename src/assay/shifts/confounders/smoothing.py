@@ -1,4 +1,4 @@
-"""Linear filters: sums over shifts along an axis, and products in the Fourier plane for large pixel_kernels."""
+"""Linear filters: sums over shifts along an axis, and products in the Fourier plane for large kernels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int, ed
     weights: for a shift of 0, 1, ... pixels either way.
     """
     length, reach = images.shape[axis], len(weights) - 1
-    if at_hand(images) and images.dtype == torch.float32:
+    if at_hand(images):
         return _compiled(images.contiguous(), weights, axis, beyond(length, reach, edge, images.device))
     wide = images.index_select(axis, beyond(length, reach, edge, images.device))
     total = wide.narrow(axis, reach, length) * weights[0]
@@ -55,7 +55,7 @@ def smooth(images: Float[Tensor, "b c h w"], weights: list[float], axis: int, ed
 
 def smoothed(images: Float[Tensor, "b c h w"], weights: list[float], edge: Edge) -> Float[Tensor, "b c h w"]:
     """`smooth` along both axes."""
-    if not (at_hand(images) and images.dtype == torch.float32):
+    if not at_hand(images):
         return smooth(smooth(images, weights, 2, edge), weights, 3, edge)
     reach, (height, width) = len(weights) - 1, images.shape[2:]
     out, given = torch.empty(images.shape), np.array(weights, dtype=np.float32)

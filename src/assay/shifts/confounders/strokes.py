@@ -21,6 +21,7 @@ FLATNESS = 0.03
 
 _THINNEST = 0.5  # px; a thinner line is drawn as this, and as much weaker as it is thinner
 _NOWHERE = -1e6  # px: far outside any image
+_VALUES = 2**26  # of an array on an accelerator, for as many pieces at once
 
 Points = Sequence[tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]]
 """x and y of where k curves per row start, of what bends them (quadratic Bezier), and of where they end, in px."""
@@ -31,8 +32,8 @@ class Stroke:
     """k straight pieces of line with round ends per row, of which the greatest coverage counts.
 
     ends: [4, b, k], x and y of where they start, x and y of where they end, px from the corner of the image; what lies
-    outside is cut off, and a piece that ends where it starts is a disc. radii: px, [2, b, k] at either end and even in
-    between; or [1, 1, 1] of all.
+    outside is cut off, and a piece that ends where it starts is a disc. radii: px, [2, b, k] at either end and linear
+    in between; or [1, 1, 1] of all.
     """
 
     ends: Float[Tensor, "4 b k"]
@@ -47,18 +48,21 @@ class Stroke:
             return canvas
         across, down = axes(within, ends.device)
         canvas = torch.zeros(ends.shape[1], 1, within.height, within.width, device=ends.device)
-        for piece in range(ends.shape[2]):
-            x, y, to_x, to_y = ends[:, :, piece, None, None, None]
+        step = max(1, _VALUES // max(1, canvas.numel()))
+        for start in range(0, ends.shape[2], step):
+            x, y, to_x, to_y = ends[:, :, start : start + step, None, None]
             along_x, along_y = to_x - x, to_y - y
             square = along_x * along_x + along_y * along_y
             per = torch.where(square > 0, square.reciprocal(), 0)
             away_x, away_y = across - x, down - y
             t = ((away_x * along_x + away_y * along_y) * per).clamp_(0, 1)
             rest_x, rest_y = away_x - t * along_x, away_y - t * along_y
-            first, last = (radii[i, :, piece if radii.shape[2] > 1 else 0, None, None, None] for i in (0, -1))
+            some = slice(start, start + step) if radii.shape[2] > 1 else slice(None)
+            first, last = (radii[i, :, some, None, None] for i in (0, -1))
             own = first + t * (last - first)
             depth = own.clamp(min=_THINNEST) - (rest_x * rest_x + rest_y * rest_y).sqrt_()
-            torch.maximum(canvas, edge(depth).mul_((own / _THINNEST).clamp_(max=1)), out=canvas)
+            covered = edge(depth).mul_((own / _THINNEST).clamp_(max=1)).amax(dim=1, keepdim=True)
+            torch.maximum(canvas, covered, out=canvas)
         return canvas
 
     def paint(
@@ -68,7 +72,9 @@ class Stroke:
         self._onto(images, (within.top, within.left), within, colour, strength)
 
     def __add__(self, other: Stroke) -> Stroke:
-        """Both; of one radius for all."""
+        """Both. Raises ValueError where they are not of one radius."""
+        if self.radii.shape != other.radii.shape or not torch.equal(self.radii, other.radii):
+            raise ValueError("strokes of different radii cannot be one: put them in layers of their own")
         return Stroke(torch.cat([self.ends, other.ends], dim=2), self.radii)
 
     def _onto(self, images: Tensor, at: tuple[int, int], within: Window, colour: Tensor, strength: float) -> None:
