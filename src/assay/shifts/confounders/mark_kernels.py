@@ -106,8 +106,8 @@ def paint_strokes(
 def _scratch(shape: tuple[int, int], alike: bool) -> tuple[Float32[np.ndarray, "2 h w2"], Int[np.ndarray, "h 2"]]:
     """Two fields in which nothing is near (of lines of one radius), or deep, or weakly covered.
 
-    They are wider than the canvas, since many pixels are worked through at once. And the first and last column (excluded)
-    of every line of pixels that something touches: none.
+    They are wider than the canvas, since many pixels are worked through at once. And the first and last column
+    (excluded) of every line of pixels that something touches: none.
     """
     fields = np.zeros((2, shape[0], shape[1] + 2 * _LANES), dtype=np.float32)
     fields[0, :, :] = _FAR if alike else -_FAR
