@@ -213,6 +213,26 @@ def test_maps_are_read_anew_in_every_environment_and_in_batches_as_they_come(ima
         np.testing.assert_array_equal(column, reads[1].maps[name])
 
 
+@pytest.mark.parametrize("columns", [True, False])
+def test_maps_of_an_image_that_a_kept_answer_had_are_read_all_the_same(columns: bool) -> None:
+    class Maps(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.cat([-images, images], dim=1)
+
+    environments = [replace(squares(20), name=name) for name in ("one", "two", "three")]
+    environments[1] = replace(environments[1], images=ImagesInMemory(squares(20, seed=3).images.read(np.arange(20))))
+    mixed = torch.cat([one.images.read(np.arange(10)) for one in environments[:2]])
+    environments[2] = replace(environments[2], images=ImagesInMemory(mixed))
+    requests = [Request(one) for one in environments]
+    whole = ModelReading(Model(Maps()), requests).read(environments[2])
+    first = ModelReading(Model(Maps()), requests).read(environments[0])
+    kept = {"one": first if columns else Read(first.logits, {})}
+    again = ModelReading(Model(Maps()), requests, kept).read(environments[2])
+    assert again.maps
+    for name, column in whole.maps.items():
+        np.testing.assert_array_equal(again.maps[name], column)
+
+
 def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> None:
     built: list[Reader] = []
 

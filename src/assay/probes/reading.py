@@ -137,6 +137,7 @@ class ModelReading:
         _finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
         self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations, read.maps)
+        self._mapped |= bool(read.maps)
 
     def _shared(self, name: str) -> bool:
         """Whether images of this environment may stand in others that are read as it is."""
@@ -155,8 +156,10 @@ class ModelReading:
             rows = np.array([row for row in np.sort(first) if int(hashes[row]) not in self._seen], dtype=np.int64)
         if len(rows) or not len(hashes):
             read = self._pass(self.model.network, environment.images, (), where, environment, rows)
+            if self._mapped and len(rows) < len(hashes):  # the first whose maps are seen: answers before were kept ones
+                read = self._pass(self.model.network, environment.images, (), where, environment)
             paired = _paired(read.logits, len(environment.table.classes), where)
-            if len(rows) == len(hashes):
+            if len(read.logits) == len(hashes):
                 if not self._mapped:
                     self._remember_images(environment.name, hashes, paired)
                 return Read(paired, read.activations, read.maps)
