@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from assay.core.component import Component
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError
+from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.shifts.marking import drawn, marked_rows
 
@@ -61,6 +62,17 @@ def test_a_dose_is_the_share_of_a_class_to_the_nearest_row(count, share, marks):
     rows = FactorTable(np.arange(count), np.ones(count, dtype=np.int64), np.arange(count), ("no", "yes"), (), {})
     for seed in range(5):
         assert marked_rows("tag", tag({"positive": share, "negative": 0.0}), None, rows, seed).sum() == marks
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.37, 1.0])
+def test_the_rows_of_a_class_with_the_smallest_draws_are_marked(share):
+    rows = table(501)
+    draws = row_uniform(7, "mark:tag", rows.row)
+    for tie, part in ((None, share), (AssociationSpec(strength=2 * share - 1, given={"site": "a"}), share)):
+        marked = marked_rows("tag", tag({"no": 0.5, "yes": share}) if tie is None else tag(), tie, rows, 7)
+        own = np.flatnonzero((rows.target == 1) & ((tie is None) | (rows.columns["site"] == 0)))
+        first = own[np.argsort(draws[own], kind="stable")[: int(part * len(own) + 0.5)]]
+        assert np.flatnonzero(marked[own]).tolist() == sorted(np.searchsorted(own, first).tolist())
 
 
 def test_seeds_mark_other_rows():

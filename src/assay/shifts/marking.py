@@ -35,12 +35,23 @@ def marked_rows(
     inside = np.ones(len(table), dtype=bool) if tie is None else satisfies(table, tie.given)
     draw = row_uniform(seed, f"mark:{name}", table.row)
     marked = np.zeros(len(table), dtype=bool)
-    for alike in {*zip(inside.tolist(), share.tolist(), table.target.tolist(), strict=True)}:
-        part, target = alike[1:]
-        rows = np.flatnonzero((inside == alike[0]) & (share == part) & (table.target == target))
-        count = math.floor(part * len(rows) + 0.5)
-        marked[rows[np.argsort(draw[rows], kind="stable")[:count]]] = True
+    for among in (inside, ~inside):
+        for target in range(len(table.classes)):
+            rows = np.flatnonzero(among & (table.target == target))
+            if rows.size:  # of one class and side, and so of one share
+                count = math.floor(share[rows[0]] * len(rows) + 0.5)
+                marked[rows[_smallest(draw[rows], count)]] = True
     return marked
+
+
+def _smallest(draws: Float[np.ndarray, "n"], count: int) -> Bool[np.ndarray, "n"]:
+    """The `count` smallest, of equal ones the first: what a stable sort puts first, in a fraction of its time."""
+    if count == 0:
+        return np.zeros(len(draws), dtype=bool)
+    last = np.partition(draws, count - 1)[count - 1]
+    smallest = draws < last
+    smallest[np.flatnonzero(draws == last)[: count - smallest.sum()]] = True
+    return smallest
 
 
 def drawn(
