@@ -18,7 +18,10 @@ def tagged(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        (tagged(size=2.0), "larger than the image of 32 x 32 px"),
+        (
+            tagged(size=2.0),
+            'interventions.tag = {"size": 2.0, "share": 0.5}\n  a tag of size 2 is 64 x 46 px, larger than',
+        ),
         (tagged(share={"malign": 0.5}), "unknown class in the share of 'tag' 'malign'"),
         ({"association": {"texture": 0.9}, "where": {"texture": "solid"}}, "cannot be tied to 'malignant' at +0.9"),
     ],

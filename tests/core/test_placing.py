@@ -1,4 +1,4 @@
-"""Weights that turn out to be wrong when they are read are told with the line of the study that names them."""
+"""What turns out to be wrong when it is read is told with the line of the study that names it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import WeightsError
+from assay.core.errors import SpecError, UnfitError, WeightsError
 from assay.core.placing import placing
 
 STUDY = """\
@@ -43,3 +43,41 @@ def test_what_has_no_line_is_told_by_its_keys_or_as_it_is(tmp_path: Path) -> Non
     study = {"recipe": {"initialisation": {"file": {"path": "/w.pt"}}}}
     assert said(study, "/w.pt") == "recipe.initialisation.file.path = '/w.pt'\n  it is of another network"
     assert said(study, "") == said(study, "/other.pt") == "it is of another network"
+
+
+CHANGED = """\
+environments:
+  train:
+    interventions:
+      tag: {size: 0.2}
+      ruler: {marks: 90}
+    dose: {confounder: [hair, {text-line: {size: 0.5}}], p: [0, 1]}
+  big:
+    interventions:
+      tag: {size: 1.5, share: 0.5}
+"""
+
+
+def refused(source: Any, *names: str, **asked: Any) -> str:
+    known = {"tag": {"size": 1.5}, "ruler": {"marks": 90}, "text-line": {"size": 0.5}, "hair": {}, "pen": {"width": 2}}
+    with pytest.raises(SpecError) as caught, placing(source, **asked):
+        raise UnfitError({name: (known[name], "it is too large") for name in names})
+    return str(caught.value)
+
+
+def test_every_intervention_that_does_not_fit_is_told_with_the_line_that_has_its_arguments(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(CHANGED)
+    assert refused(study, "tag", "ruler", "text-line", "hair") == "\n".join([
+        f"{study}:5: environments.train.interventions.ruler = {{\"marks\": 90}}\n  it is too large",
+        f"{study}:6: environments.train.dose.confounder[1].text-line = {{\"size\": 0.5}}\n  it is too large",
+        f"{study}:6: environments.train.dose.confounder[0] = 'hair'\n  it is too large",
+        f"{study}:9: environments.big.interventions.tag = {{\"size\": 1.5, \"share\": 0.5}}\n  it is too large",
+    ])  # fmt: skip
+    asked = ["environments.train.interventions.tag.size=1.5"]
+    told = "--set: environments.train.interventions.tag.size = 1.5\n  it is too large"
+    assert refused(study, "tag", overrides=asked) == told
+
+
+def test_an_intervention_that_stands_nowhere_is_told_by_its_name() -> None:
+    assert refused({"environments": {}}, "pen") == 'pen = {"width": 2}\n  it is too large'

@@ -43,7 +43,7 @@ def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
 @pytest.mark.parametrize(
     ("recipes", "words"),
     [
-        (1, "Which of these arcface 0 relied on most could not be told "
+        (1, "What arcface 0 relied on most could not be told "
             "(flip rate: f5 .55 [.15, .95], f4 .54 [.14, .94], f3 .53 [.13, .93] and 3 lower)."),
         (2, "With arcface 0 and arcface 1, which of 6 inputs was relied on most could not be told."),
     ],
@@ -193,7 +193,7 @@ def test_along_doses_what_the_greatest_made_of_them_is_told() -> None:
         for factor, value in (("margin", 0.5), ("texture", texture))
     ]
     said = texts("answer", [DOSED], rows)[0]
-    assert said == ("At confounder tag and p 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")
+    assert said == ("Trained with tag at p = 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")
 
 
 def test_a_factor_that_flips_no_image_under_any_seed_does_not_keep_the_greatest_from_being_named() -> None:
@@ -210,4 +210,4 @@ def test_a_factor_that_flips_no_image_under_any_seed_does_not_keep_the_greatest_
     ]
     said = texts("answer", [contrast()], rows)[0]
     assert "arcface relied most on tag (flip rate .98 [.97, .99])" in said
-    assert "which of these cross-entropy relied on most could not be told" in said
+    assert "what cross-entropy relied on most could not be told" in said

@@ -13,7 +13,7 @@ from assay.store.schema import SENTENCES
 
 def test_the_answer_in_four_sentences() -> None:
     assert texts("answer", [contrast(), MATCHED], [*SAME, *ESTIMATES]) == [
-        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]); which of these "
+        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]); what "
         "cross-entropy relied on most could not be told (total Sobol' index: margin .55 [.48, .62] and texture .50 "
         "[.43, .57]).",
         "At epochs 20, AUROC was .97 [.96, .98] (arcface) to .99 [.98, 1.00] (cross-entropy) in same; in reversed it "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -86,6 +86,18 @@ def leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
             yield from leaves(item, (*keys, i))
     else:
         yield keys, value
+
+
+def nodes(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """Everything that lies within a mapping or a list, with its keys: what holds others comes before them."""
+    inside: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, dict):
+        inside = cast(dict[str, Any], value).items()
+    elif isinstance(value, list):
+        inside = enumerate(cast(list[Any], value))
+    for key, item in inside:
+        yield (*keys, key), item
+        yield from nodes(item, (*keys, key))
 
 
 def mapping_of(value: Any) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 class AssayError(Exception):
@@ -12,6 +13,17 @@ class AssayError(Exception):
 
 class SpecError(AssayError):
     """A study spec is wrong. The text holds the place, what was given, what is allowed, and the nearest valid name."""
+
+
+class UnfitError(SpecError):
+    """Interventions that the images cannot carry.
+
+    refused: name in the study -> its arguments as written, and why, by which `placing` finds the line of each.
+    """
+
+    def __init__(self, refused: Mapping[str, tuple[Mapping[str, Any], str]]) -> None:
+        super().__init__("\n".join(f"'{name}': {why}" for name, (_, why) in refused.items()))
+        self.refused = refused
 
 
 class DataError(AssayError):

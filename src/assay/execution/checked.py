@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from assay.core.environment_spec import EnvironmentSpec
+from assay.core.errors import UnfitError
 from assay.core.registry import lookup
 from assay.core.spec import RecipePoint, StudySpec
 from assay.probes.probe import Probe
@@ -32,11 +33,18 @@ def check_rows(
 
     Every fold of the first seed is checked, then further seeds until `seconds` have passed: whether rows suffice hangs
     little on the seed, and a large grid is not to be waited for.
-    Raises SpecError, DataError and AssociationError as the run would when it came to these rows.
+    Raises SpecError, DataError and AssociationError as the run would when it came to these rows, and UnfitError with
+    the interventions of all environments that the images cannot carry.
     """
     checks = [*_source_checks(spec, starts), *_checks(spec, population)]
+    refused: dict[str, tuple[Mapping[str, Any], str]] = {}
     for check in checks:
-        check(spec.first_seed)
+        try:
+            check(spec.first_seed)
+        except UnfitError as error:
+            refused |= error.refused
+    if refused:
+        raise UnfitError(refused)
     end = time.monotonic() + seconds
     for seed in range(spec.first_seed + 1, spec.first_seed + spec.seeds):
         for check in checks:

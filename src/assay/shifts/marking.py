@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, UnfitError, unknown_name
 from assay.core.registry import build
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
 from assay.shifts.association import positive
 from assay.shifts.conditions import satisfies
-from assay.shifts.intervention import Drawn, Intervention, draw
+from assay.shifts.intervention import Drawn, Intervention, draw, mark_factor
 
 SIDES = {"positive", "negative"}
 """In the place of class names: the last class, and all others."""
@@ -66,17 +67,23 @@ def drawn(
     They are put on in this order; the one in which they are written decides nothing. shape: (channels, height, width)
     of the squares; boxes: where each row's picture lies in its own, None where it fills it.
 
-    Raises SpecError when an intervention has the name of a factor or does not fit the images.
+    Raises SpecError when an intervention has the name of a factor, UnfitError with all that do not fit the images.
     """
     changes: list[Drawn] = []
+    refused: dict[str, tuple[Mapping[str, Any], str]] = {}
     for name, spec in sorted(environment.interventions.items()):
         if any(factor.name == name for factor in table.factors):
             raise SpecError(f"intervention '{name}' has the name of a factor: give it another")
         if name in environment.association and environment.association[name].high:
             raise SpecError(f"'{name}' is an intervention, with it being high: leave out `high`")
         marked = marked_rows(name, spec, environment.association.get(name), table, seed)
-        changes.append(change(name, spec, marked, table.row, seed, shape, boxes))
-        table = table.with_column(changes[-1].factor, marked.astype(np.int64))
+        try:
+            changes.append(change(name, spec, marked, table.row, seed, shape, boxes))
+        except SpecError as error:
+            refused[name] = spec.component.params, str(error)
+        table = table.with_column(mark_factor(name), marked.astype(np.int64))
+    if refused:
+        raise UnfitError(refused)
     return tuple(changes), table
 
 

@@ -30,6 +30,7 @@ MOST_CLAUSES = 3
 """Where recipes come out in more ways than this, those of which nothing can be told are told together."""
 MOST_NAMED = 4
 """Of more factors that cannot be told apart, the first are named and the others counted."""
+_CLEAR = ("most", "largest")
 UNSURE = "not converged"
 """What a probe says in `reason` of a value that more samples might move."""
 
@@ -77,7 +78,7 @@ def relied(estimates: Sequence[Row], main: Row | None, interventions: Collection
             light: Light = "warn" if any(_doubtful(row) for own in recipes.values() for row in own) else "none"
             text = "; ".join(_clauses(recipes, main)) + "."
             said = opening(main, text)
-            if said.startswith(("with ", "which ", "what ")):  # a recipe's name keeps its own letters
+            if said.startswith(("with ", "what ")):  # a recipe's name keeps its own letters
                 said = said[:1].upper() + said[1:]
             return [Sentence("answer", said, light, "estimates")]
     return []
@@ -93,13 +94,14 @@ def _at_greatest_dose(main: Row | None, rows: Sequence[Row]) -> Row | None:
 
 
 def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
-    """One clause for the recipes of each outcome, in order of appearance; of many, the clear ones and then the rest."""
-    found: dict[Outcome, list[str]] = {}
+    """One clause for the recipes of each outcome: the clear ones, then the rest, each in order of appearance."""
+    alike: dict[Outcome, list[str]] = {}
     for recipe, rows in recipes.items():
-        found.setdefault(_outcome(rows), []).append(recipe)
+        alike.setdefault(_outcome(rows), []).append(recipe)
+    found = dict(sorted(alike.items(), key=lambda item: item[0].kind not in _CLEAR))
     rest: list[str] = []
     if len(found) > MOST_CLAUSES:
-        open_ = [outcome for outcome in found if outcome.kind not in ("most", "largest")]
+        open_ = [outcome for outcome in found if outcome.kind not in _CLEAR]
         rest = [name for outcome in open_ for name in found.pop(outcome)]
     told = [
         most(names[0], recipes[names[0]])
@@ -163,7 +165,7 @@ def most(recipe: str, rows: Sequence[Row]) -> str:
         values = [f"{in_words(factor)} {value_of(row)}" for factor, row in of.items() if factor in outcome.factors]
         if len(values) > MOST_NAMED:
             values = [*values[: MOST_NAMED - 1], f"{len(values) - MOST_NAMED + 1} lower"]
-        return f"which of these {recipe} relied on most could not be told ({called}: {listed(values)})"
+        return f"what {recipe} relied on most could not be told ({called}: {listed(values)})"
     if outcome.kind == "doubtful":
         factors = _named(outcome.factors)
         return f"what {recipe} relied on most could not be told: {called} has not converged for {factors}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.stats.format import common_decimals, in_words, listed
-from assay.stats.rows import Row, mapping, numeric, text_of, value_of
+from assay.stats.rows import CONFOUNDER, Row, mapping, numeric, text_of, value_of
 
 Recipes = Mapping[str, Sequence[Row]]
 
@@ -41,10 +41,13 @@ def named(axis: str, level: str) -> str:
 
 
 def several(names: Sequence[str], of: int, main: Row | None) -> str:
-    """`every loss`, `supcon and triplet`, `37 of 46 recipes`."""
+    """`every loss`, `supcon and triplet`, `association none and tag`, `37 of 46 recipes`."""
     if len(names) == of > 2:
         return f"every {in_words(text_of(main, 'axis'))}" if main else f"all {of:,} recipes"
-    return listed(list(names)) if len(names) <= NAMED else f"{len(names):,} of {of:,} recipes"
+    if len(names) > NAMED:
+        return f"{len(names):,} of {of:,} recipes"
+    axis = named(text_of(main, "axis"), "") if main else ""
+    return listed([*names[:1], *(name.removeprefix(axis) for name in names[1:])])
 
 
 def spread(rows: Mapping[str, Row]) -> str:
@@ -57,6 +60,11 @@ def spread(rows: Mapping[str, Row]) -> str:
 
 
 def opening(main: Row | None, text: str) -> str:
-    """The text with what is held before it: `At epochs 16, every loss relied ...`."""
-    held = [f"{in_words(axis)} {value}" for axis, value in mapping(main.get("where")).items()] if main else []
-    return f"At {listed(held)}, {text}" if held else text
+    """The text with what is held before it: `At epochs 16, every loss relied ...`; `Trained with tag at p = 1, ...`."""
+    held: Mapping[str, Any] = mapping(main.get("where")) if main else {}
+    dose = (CONFOUNDER, "p") if {CONFOUNDER, "p"} <= set(held) else ()
+    others = [f"{in_words(axis)} {value}" for axis, value in held.items() if axis not in dose]
+    told = [f"at {listed(others)}"] if others else []
+    told += [f"trained with {held[CONFOUNDER]} at p = {held['p']}"] if dose else []
+    before = ", ".join(told)
+    return f"{before[0].upper()}{before[1:]}, {text}" if before else text
