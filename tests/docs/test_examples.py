@@ -33,6 +33,7 @@ YAML = [(page, block) for page in PAGES if page != DATASET for block in blocks(p
 RUN = (
     "README.md",
     "docs/tutorials/phantom.md",
+    "docs/reference/interventions.md",
     "docs/reference/python.md",
     "docs/reference/spec.md",
     "docs/reference/testing.md",

@@ -25,16 +25,37 @@ def told(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def allowed(schema):
+    """What an argument takes, as the tables write it."""
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if schema["type"] == "array":
+        return f"{schema['minItems']} to {schema['maxItems']} values"
+    if schema["type"] == "string":
+        return f"{schema['minLength']} to {schema['maxLength']} characters"
+    whole = "whole, " if schema["type"] == "integer" else ""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{whole}{low:g} to {high:g}"
+    ends = [("from", low), ("above", schema.get("exclusiveMinimum"))]
+    ends += [("to", high), ("below", schema.get("exclusiveMaximum"))]
+    return whole + ", ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+
+
 def test_the_page_has_every_intervention_once():
     assert sorted(re.findall(r"^### `([\w-]+)`$", PAGE, flags=re.MULTILINE)) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_argument_stands_with_its_default_and_what_it_means(name):
+def test_every_argument_stands_with_its_default_what_it_takes_and_what_it_means(name):
     section = PAGE.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", section, flags=re.MULTILINE)
-    fields = lookup("intervention", name).params.model_fields
-    assert rows == [(argument, told(field.default), field.description) for argument, field in fields.items()]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+) \|$", section, flags=re.MULTILINE)
+    params = lookup("intervention", name).params
+    fields, schema = params.model_fields, params.model_json_schema()["properties"]
+    assert rows == [
+        (argument, told(field.default), allowed(schema[argument]), field.description)
+        for argument, field in fields.items()
+    ]
 
 
 def test_the_sheet_is_there_and_light():

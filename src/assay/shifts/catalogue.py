@@ -8,10 +8,14 @@ from assay.shifts.confounders import mark_parameters as m
 from assay.shifts.distortions.names import DISTORTIONS, DistortionParams
 
 _HERE = "assay.shifts.confounders"
-_SECOND_VERSION = {  # made of straight pieces of line, which were rows of discs
-    "laterality-marker", "text-line", "ruler", "calliper", "surgical-pen", "hair", "chest-drain", "pacemaker",
-    "electrode", "scope-inset", "dermoscopy-hair", "dermoscopy-ruler",
-}  # fmt: skip
+_OF_LINES = (
+    "laterality-marker", "ruler", "calliper", "surgical-pen", "hair", "chest-drain", "pacemaker", "electrode",
+    "scope-inset", "dermoscopy-hair", "dermoscopy-ruler",
+)  # fmt: skip
+_VERSIONS = {
+    **dict.fromkeys(_OF_LINES, 2),  # made of straight pieces of line, which were rows of discs
+    "text-line": 3,  # the same, and away from the edge by default
+}
 
 for _name, _target, _params, _summary in (
     ("tag", "tag:Tag", m.TagParams, "a bright letter or box at a stated place, the laterality marker of a radiograph"),
@@ -59,7 +63,7 @@ for _name, _target, _params, _summary in (
         f"{_HERE}.{_target}",
         _params,
         summary=_summary,
-        version=2 if _name in _SECOND_VERSION else 1,
+        version=_VERSIONS.get(_name, 1),
     )
 
 for _name, (_target, _summary) in DISTORTIONS.items():
@@ -69,5 +73,5 @@ for _name, (_target, _summary) in DISTORTIONS.items():
         f"assay.shifts.distortions.{_target}",
         DistortionParams,
         summary=_summary,
-        version=2 if _name in _SECOND_VERSION else 1,
+        version=_VERSIONS.get(_name, 1),
     )

@@ -69,7 +69,7 @@ class TextLineParams(Params):
         description="capitals, digits, space and : . - / +; every # becomes a digit of the row's own",
     )
     size: float = Field(default=0.045, gt=0, le=1, description="height of a letter, as a share of the shorter side")
-    x: Share = Field(default=0.05, description=_X)
+    x: Share = Field(default=0.36, description=_X)
     y: Share = Field(default=0.95, description=_Y)
     jitter: Share = Field(default=0.0, description=_JITTER)
     ink: Ink = Field(default="white", description="colour of the letters")
