@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 from tests.execution.tiny import TINY, run_tiny
 
+from assay.core.spec import RecipePoint
 from assay.execution.described import kept
+from assay.execution.dose_changes import dose_change_rows
 from assay.execution.gather import Gathered
+from assay.execution.half_doses import half_dose_rows
 from assay.execution.run import rebuild
 from assay.execution.stored import stored_study
+from assay.stats.panel import Panel
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES
@@ -193,6 +198,26 @@ def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFold
     assert [tuple(row) for row in rows] == [HALF_DOSES] * 2 * 3 * 3
     assert {json.loads(row["coordinates"])["confounder"] for row in rows} == {*CONFOUNDERS, UNSEEN}
     assert all("is not clear of chance" in row["reason"] or "no seed" in row["reason"] for row in rows)
+
+
+def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = stored_study(run.root)
+    spec = study.plan.spec
+    first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
+    plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
+    gathered, lost = Gathered(plan, run, kept(run)), "cross-entropy · tag · 1"
+    panel = Gathered.panel
+
+    def without(self: Gathered, point: RecipePoint, environment: str) -> Panel | None:
+        return None if point.label == lost else panel(self, point, environment)
+
+    monkeypatch.setattr(Gathered, "panel", without)
+    for rows in (half_dose_rows(gathered), dose_change_rows(gathered)):
+        found = [row for row in rows if row["recipe"] == "cross-entropy · tag" and row["environment"] == "reversed"]
+        assert [row["measure"] for row in found] == ["average-precision", "auroc"]
+        assert {row["reason"] for row in found} == {f"no seed of {lost} was kept"}
 
 
 def test_alike_losses_are_not_told_apart_and_the_page_says_what_the_dose_does(run: RunFolder) -> None:

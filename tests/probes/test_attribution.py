@@ -206,7 +206,8 @@ def test_the_same_images_are_explained_for_every_model_and_no_more_than_asked() 
             return super().forward(images)
 
     found(Counting(), Patches(n=50), Attribution(explainers=["gradient"], images=10))
-    told, steps, gradients, drawn_anew = 2 * BATCH, 1, 10, 1 + 10  # batches of 50 and of 10, filled up
+    told = 2 * 2 + 2 * BATCH  # whether answers are apart, then batches of 50 and of 10, filled up
+    steps, gradients, drawn_anew = 1, 10, 1 + 10
     curves, cells, painted = 3 * 2 * 13 * 10, (1 + 3 * 24) * 10, 2 * 2 * 10  # of nothing, the centre and the gradient
     assert Counting.seen == told + steps + gradients + drawn_anew + curves + cells + painted
 

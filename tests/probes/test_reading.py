@@ -156,11 +156,11 @@ def test_an_image_that_stands_in_several_environments_is_put_through_once(world:
     read = {one.name: reading.read(one).logits for one in (first, second)}
     distinct = len(np.unique(row_hashes(world.neutral().images.read(rows).numpy())))
     assert distinct == 300
-    assert set(network.sizes) == {BATCH}
-    assert len(network.sizes) == -(-200 // BATCH) + -(-100 // BATCH)
-    alone = {one.name: ModelReading(Model(Counting()), [Request(one)]).read(one).logits for one in (first, second)}
-    for name, logits in read.items():
-        np.testing.assert_array_equal(logits, alone[name])
+    assert network.sizes == [2, 2, *[BATCH] * (-(-200 // BATCH) + -(-100 // BATCH))]  # first, whether answers are apart
+    third = _of(world, "third", rows[250:280])
+    for one in (first, second):
+        elsewhere = ModelReading(Model(Counting()), [Request(third), Request(one)]).read(one)
+        np.testing.assert_array_equal(elsewhere.logits, read[one.name])
     np.testing.assert_array_equal(read["first"][120:], read["second"][100:180][::-1])
 
 
@@ -182,8 +182,58 @@ def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: 
     again = answers({name: whole[name] for name in kept})
     for name, read in whole.items():
         np.testing.assert_array_equal(again[name].logits, read.logits)
-        alone = ModelReading(Model(Counting()), [Request(_of(world, name, parts[name]), ("net.0",))])
-        np.testing.assert_array_equal(alone.read(_of(world, name, parts[name])).logits, read.logits)
+        layered = [replace(one, layers=("net.0",)) if one.environment.name == name else one for one in requests]
+        found = ModelReading(Model(Counting()), layered).read(_of(world, name, parts[name]))
+        np.testing.assert_array_equal(found.logits, read.logits)
+
+
+class Normalising(nn.Module):
+    """Its answer to an image depends on the batch that it comes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(1, track_running_stats=False)
+        self.net = nn.Sequential(norm, nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.net(images))
+
+
+class Wavering(nn.Module):
+    """It draws at random in eval mode, too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :2] + torch.rand(len(images), 1)
+
+
+@pytest.mark.parametrize("network", [Normalising, Wavering])
+def test_a_network_whose_answers_are_not_apart_is_read_in_batches_as_they_come(
+    network: type[nn.Module], world: World
+) -> None:
+    rows = np.arange(100)
+    first, second = _of(world, "first", rows[:40]), _of(world, "second", rows[20:])
+    made, plain = network().eval(), network().eval()
+    reading = ModelReading(Model(made), [Request(first), Request(second)])
+    torch.manual_seed(1)
+    found = [reading.read(one).logits for one in (first, second)]
+    torch.manual_seed(1)
+    with torch.inference_mode():
+        for _ in range(2):  # whether answers are apart is found out by two batches of two
+            plain(first.images.read(np.arange(2)))
+        parts = [np.split(np.arange(len(one)), range(BATCH, len(one), BATCH)) for one in (first, second)]
+        expected = [
+            np.concatenate([plain(one.images.read(part)) for part in own])
+            for one, own in zip((first, second), parts, strict=True)
+        ]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_single_environment_is_read_in_batches_as_they_come(world: World) -> None:
+    network, one = Counting(), _of(world, "one", np.arange(70))
+    ModelReading(Model(network), [Request(one)]).read(one)
+    assert network.sizes == [BATCH, 6]
 
 
 def test_copies_within_an_environment_are_answered_alike_and_in_place(world: World) -> None:
@@ -195,9 +245,7 @@ def test_copies_within_an_environment_are_answered_alike_and_in_place(world: Wor
     np.testing.assert_array_equal(logits[0], logits[2])
 
 
-@pytest.mark.parametrize(("images", "expected"), [(70, [BATCH, 6, BATCH, 6]), (6, [BATCH, 6, 6])])
-def test_maps_are_read_anew_in_every_environment_and_in_batches_as_they_come(images: int, expected: list[int]) -> None:
-    """A first small batch is filled up before it is known what the network gives."""
+def test_maps_are_read_anew_in_every_environment_and_in_batches_as_they_come() -> None:
     sizes: list[int] = []
 
     class Maps(nn.Module):
@@ -205,10 +253,10 @@ def test_maps_are_read_anew_in_every_environment_and_in_batches_as_they_come(ima
             sizes.append(len(images))
             return torch.cat([-images, images], dim=1)
 
-    environments = [replace(squares(images), name=name) for name in ("one", "two")]
+    environments = [replace(squares(70), name=name) for name in ("one", "two")]
     reading = ModelReading(Model(Maps()), [Request(one) for one in environments])
     reads = [reading.read(one) for one in environments]
-    assert sizes == expected
+    assert sizes == [2, 2, BATCH, 6, BATCH, 6]  # first, whether it gives logits
     for name, column in reads[0].maps.items():
         np.testing.assert_array_equal(column, reads[1].maps[name])
 

@@ -66,7 +66,8 @@ def dose_changes(made: Made) -> Iterator[Row]:
         value = -0.2 if confounder == "tag" else 0.01
         yield {
             "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
-            "axis": "p", "measure": "auroc", "environment": environment, "value": value, "low": value - 0.1,
+            "axis": "p", "doses": json.dumps([float(p) for p in dict(made.more)["p"] if float(p)]), "measure": "auroc",
+            "environment": environment, "value": value, "low": value - 0.1,
             "high": value + 0.1, "seeds": 3, "patients": 1000, "reason": "",
             "per_seed": json.dumps({seed: value + 0.03 * (seed - 1) for seed in range(3)}),
         }  # fmt: skip

@@ -15,14 +15,15 @@ from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
 from assay.report.curves import draw_curves
-from assay.report.doses import interactions, lowered
+from assay.report.doses import changes_in, forest, interactions, lowered, response
 from assay.report.figures import FULL, NARROW, chance
 from assay.report.marks import Mark, Panel, Plot
 from assay.report.outline import outline
 from assay.report.page import write_page
 from assay.report.palette import styles
-from assay.report.probed_doses import in_training
+from assay.report.probed_doses import dosed_factors, in_training
 from assay.report.tables import read_tables
+from assay.store.files import Row
 
 THREE = replace(DOSED, losses=("cross-entropy", "supcon", "triplet"))
 
@@ -104,6 +105,45 @@ def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str
         assert words in table
     forest = page[page.index('id="figure-half-doses-figure"') :]
     assert "is gone in reversed within the doses in" in forest[: forest.index("</figure>")]
+
+
+def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(run: Path) -> None:
+    evidence = evidence_in(run)
+    evidence = replace(evidence, tables=replace(
+        evidence.tables,
+        dose_changes=[{**row, "doses": "[0.3]"} if of_triplet(row) else row for row in evidence.tables.dose_changes],
+        half_doses=[{**row, "greatest": 0.3, "value": math.nan, "low": 0.2, "high": math.nan, "beyond": "value",
+                     "text": "> .3 [.2, > .3]", "reason": ""} if of_triplet(row) else row
+                    for row in evidence.tables.half_doses],
+    ))  # fmt: skip
+    changes, fewer = changes_in(evidence, "reversed")
+    assert len(changes) == 4
+    assert not any(map(of_triplet, changes))
+    assert fewer == "No mean change for triplet: trained at other doses than the rest."
+    first, apart = response(evidence, FULL), forest(evidence)
+    assert first is not None
+    assert apart is not None
+    assert "in 2 of 4 cases" in first.title
+    assert fewer in first.note
+    assert apart.note.startswith("What ends at a greatest dose of its own, with > beside it, lies beyond that")
+
+
+def of_triplet(row: Row) -> bool:
+    return json.loads(row["coordinates"])["loss"] == "triplet"
+
+
+def test_a_confounder_is_told_of_recipes_that_were_trained_at_fewer_doses(run: Path) -> None:
+    evidence = evidence_in(run)
+    tag = {"interventions": {"tag": {"component": "tag", "share": {"positive": 1, "negative": 0}}}}
+    trained = {"supcon": ("0", "0.3", "1"), "triplet": ("0", "0.3")}
+    points = [
+        {"coordinates": {"loss": loss, "p": p}, "train": {} if p == "0" else tag}
+        for loss, doses in trained.items()
+        for p in doses
+    ]
+    spec = {"key": "spec", "value": json.dumps({"points": points})}
+    evidence = replace(evidence, tables=replace(evidence.tables, provenance=(spec,)))
+    assert dosed_factors(evidence) == {(("loss", "supcon"),): "tag", (("loss", "triplet"),): "tag"}
 
 
 def test_the_images_that_each_dose_was_on_are_counted(page: str) -> None:

@@ -300,6 +300,16 @@ def test_a_pen_ring_leaves_the_middle_free():
     assert float(away[mask].max()) < 1.15 * 38 * 1.03 + 3
 
 
+def test_the_widest_pen_ring_lies_within_the_image():
+    shape = (3, 256, 256)
+    pen = drawn("surgical-pen", shape, {"x": 0.0, "y": 1.0}, count=2000)
+    (ring,) = pen.intervention.layers(pen.parameters, shape)
+    left = ring.coverage.ends[::2] - ring.coverage.radii
+    low = ring.coverage.ends[1::2] + ring.coverage.radii
+    assert -1e-3 < float(left.min()) < 2
+    assert 254 < float(low.max()) < 256 + 1e-3
+
+
 def test_colours_of_marks_and_what_they_are_on_grey_images():
     at = {"opacity": 1, "corner": "upper left", "size": 0.5}
     colour, lone = (applied("scope-inset", grey(0.5, 100, channels=c), at) for c in (3, 1))

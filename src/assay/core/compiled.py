@@ -12,8 +12,13 @@ Made = TypeVar("Made")
 
 
 def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """The same function as machine code, compiled at its first call and kept on disk beside the module.
+    """The same function as machine code, compiled at its first call and kept on disk: beside the module, else in the
+    user's cache or in NUMBA_CACHE_DIR; where nothing can be written, in this process alone.
 
     Sums are done in the order that is written, so that results are the same on every processor of a kind.
     """
-    return cast("Callable[Given, Made]", numba.njit(cache=True, nogil=True)(function))  # pyright: ignore[reportUnknownMemberType]
+    try:
+        made = numba.njit(cache=True, nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
+    except RuntimeError:  # nowhere to keep it
+        made = numba.njit(nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
+    return cast("Callable[Given, Made]", made)

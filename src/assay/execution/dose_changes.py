@@ -23,11 +23,15 @@ def dose_change_rows(gathered: Gathered) -> list[Row]:
     if not axis:
         return []
     return [
-        {**place(points, axis), "axis": axis, "environment": environment, **found}
+        {**place(points, axis), "axis": axis, "doses": _above_none(points), "environment": environment, **found}
         for points in by_recipe(spec.points, axis)
         for environment in points[0.0].tests
         for found in _measured(gathered, points, environment)
     ]
+
+
+def _above_none(points: ByDose) -> str:
+    return json.dumps([p for p in points if p])
 
 
 def _measured(gathered: Gathered, points: ByDose, environment: str) -> Iterator[Row]:
@@ -36,11 +40,12 @@ def _measured(gathered: Gathered, points: ByDose, environment: str) -> Iterator[
     if len(kept) < len(points):
         lost = next(points[p].label for p, panel in panels.items() if panel is None)
         nothing = dict.fromkeys(("value", "low", "high"), math.nan)
-        yield {"measure": "auroc", **nothing, "seeds": 0, "patients": 0, "per_seed": "{}",
-               "reason": f"no seed of {lost} was kept"}  # fmt: skip
+        for measure in measures(gathered):
+            yield {"measure": measure, **nothing, "seeds": 0, "patients": 0, "per_seed": "{}",
+                   "reason": f"no seed of {lost} was kept"}  # fmt: skip
         return
     seeds = reduce(np.intersect1d, [dose.panel.numbers for dose in kept])
-    for measure in measures(gathered.plan.spec, kept[0].panel.scores.shape[2]):
+    for measure in measures(gathered):
         found = outcome(kept, measure)
         yield {
             "measure": measure,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from assay.core.errors import AssayError
 from assay.core.maps import AT_NATIVE
 from assay.data.dataset import Images
-from assay.data.leakage import row_hashes
 from assay.maps import Streamed
 from assay.maps.kinds import count_kinds
 from assay.maps.odds import lesion_logits
@@ -22,6 +22,7 @@ from assay.maps.summary import joined
 from assay.probes.activations import Recorder
 from assay.probes.native import native_columns
 from assay.probes.probe import Model, Read, Request
+from assay.probes.shared import SharedAnswers, answers_apart, hashes_of
 from assay.recipes.tiling import by_tiles
 from assay.shifts.environment import Environment
 
@@ -48,9 +49,10 @@ class ModelReading:
     known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
     layers are all known causes no forward pass.
 
-    On a processor batches of an environment are filled up to one size, but for maps, so that an answer depends on the
-    pixels alone and not on what else is read; and where several environments are read without layers, an image that
-    stands in more than one of them (as under p and under p = 0) is put through once.
+    On a processor, where several environments are read without layers, an image that stands in more than one of them
+    (as under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends
+    on the pixels alone and not on what else is read. A network that does not answer every image by itself, and one
+    that gives maps, is read environment by environment.
 
     Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
     a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of `assay.maps` are
@@ -69,9 +71,7 @@ class ModelReading:
         self._native: set[str] = set()
         self._answers: dict[tuple[str, bool], Read] = {}
         self._blank: nn.Module | None = None
-        self._seen: dict[int, Float[np.ndarray, "k"]] = {}
-        self._hashed: set[str] = set()
-        self._mapped = False
+        self._shared = SharedAnswers()
         for request in requests:
             self._register(request)
         for name, read in (known or {}).items():
@@ -87,8 +87,8 @@ class ModelReading:
         self._same(environment)
         if key not in self._answers:
             where = f"environment '{environment.name}'"
-            if not untrained and self._shared(environment.name):
-                self._answers[key] = self._once(environment, where)
+            if self._shares and key in self._alike:
+                self._answers[key] = Read(self._once(environment, where), {})
                 return self._answers[key]
             network = self._untrained() if untrained else self.model.network
             read = self._pass(network, environment.images, self._layers[key], where, environment)
@@ -137,41 +137,34 @@ class ModelReading:
         _finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
         self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations, read.maps)
-        self._mapped |= bool(read.maps)
 
-    def _shared(self, name: str) -> bool:
-        """Whether images of this environment may stand in others that are read as it is."""
-        alike = [of for (of, untrained), layers in self._layers.items() if not (untrained or layers)]
-        return self.model.device == "cpu" and name in alike and len(alike) > 1 and not self._mapped
+    @property
+    def _alike(self) -> list[tuple[str, bool]]:
+        """The environments, as `_layers` names them, that the trained network reads without layers."""
+        return [key for key, layers in self._layers.items() if not (key[1] or layers)]
 
-    def _once(self, environment: Environment, where: str) -> Read:
-        """Answers for an environment of which, but for the first, only images are put through that no other one had."""
+    @cached_property
+    def _shares(self) -> bool:
+        """Whether answers to an image are taken over from one environment to others."""
+        if self.model.device != "cpu" or len(self._alike) < 2:
+            return False
+        with evaluating(self.model.network):
+            return answers_apart(self.model.network, self._environments[self._alike[0][0]].images)
+
+    def _once(self, environment: Environment, where: str) -> Float[np.ndarray, "n k"]:
+        """Logits for an environment of which only those images are put through that no other one had."""
+        shared, step = self._shared, batch_of(self.model.device, environment.images.shape)
         for name, read in self.answered().items():
-            if name not in self._hashed:
-                self._remember_images(name, _hashes(self._environments[name].images), read.logits)
-        hashes = _hashes(environment.images)
-        rows = np.arange(len(hashes))
-        if self._seen:  # a network of maps is known as such after the first, whose rows are all put through
-            _, first = np.unique(hashes, return_index=True)
-            rows = np.array([row for row in np.sort(first) if int(hashes[row]) not in self._seen], dtype=np.int64)
+            if name not in shared.of:
+                shared.keep(hashes_of(self._environments[name].images, step), read.logits)
+                shared.of.add(name)
+        hashes = hashes_of(environment.images, step)
+        rows = shared.new(hashes)
         if len(rows) or not len(hashes):
             read = self._pass(self.model.network, environment.images, (), where, environment, rows)
-            if self._mapped and len(rows) < len(hashes):  # the first whose maps are seen: answers before were kept ones
-                read = self._pass(self.model.network, environment.images, (), where, environment)
-            paired = _paired(read.logits, len(environment.table.classes), where)
-            if len(read.logits) == len(hashes):
-                if not self._mapped:
-                    self._remember_images(environment.name, hashes, paired)
-                return Read(paired, read.activations, read.maps)
-            self._remember_images(environment.name, hashes[rows], paired)
-        self._hashed.add(environment.name)
-        return Read(np.stack([self._seen[int(one)] for one in hashes]), {})
-
-    def _remember_images(self, name: str, hashes: UInt64[np.ndarray, "n"], logits: Float[np.ndarray, "n k"]) -> None:
-        """Keep the answers to these images of an environment."""
-        self._hashed.add(name)
-        for one, answer in zip(hashes.tolist(), logits, strict=True):
-            self._seen.setdefault(one, answer)
+            shared.keep(hashes[rows], _paired(read.logits, len(environment.table.classes), where))
+        shared.of.add(environment.name)
+        return shared.to(hashes)
 
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
@@ -202,18 +195,13 @@ class ModelReading:
         forward = network if layers else by_tiles(network, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows
-            fill = of is not None and self.model.device == "cpu" and not self._mapped
+            fill = of is not None and self._shares
             for start in range(0, len(places), step):
                 index = places[start : start + step]
                 recorder.at(start)
                 batch = images.read(index).to(self.model.device)
                 output = _filled(forward, batch, step) if fill else forward(batch)
                 if isinstance(output, Tensor) and output.ndim == 4:
-                    self._mapped = True
-                    if fill and len(batch) < step:  # maps are never taken over: nothing is to be gained
-                        recorder.at(start)
-                        output = cast(Tensor, forward(batch))
-                    fill = False
                     lesion = _map(output, batch, where)
                     if of is not None and of.masks is not None:
                         labels = of.masks.read(index)[:, 0]
@@ -244,13 +232,6 @@ def _filled(forward: Callable[[Tensor], object], batch: Tensor, size: int) -> ob
         return forward(batch)
     output = forward(torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]))
     return output[: len(batch)] if isinstance(output, Tensor) and output.ndim and len(output) == size else output
-
-
-def _hashes(images: Images) -> UInt64[np.ndarray, "n"]:
-    """Of the pixels of every image."""
-    places, step = np.arange(len(images)), batch_of("cpu", images.shape)
-    parts = [row_hashes(images.read(places[i : i + step]).numpy()) for i in range(0, len(images), step)]
-    return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
 def batch_of(device: str, shape: tuple[int, int, int]) -> int:

@@ -22,7 +22,7 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     """Performance at p = 0 in the clean environment, and a panel per confounder of the change over doses."""
     view = evidence.outline
     where, clean = decisive(evidence, view.environments), clean_environment(evidence)
-    changes = changes_in(evidence, where)
+    changes, fewer = changes_in(evidence, where)
     if not changes:
         return None
     levels, cut = some_levels(evidence, ROWS)
@@ -35,7 +35,7 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     counted = lowered(name, where, changes)
     note = [f"At {held_words(held)}." if held else "", "Bars: 95 % intervals; dots: seeds.", COUNTED if counted else "",
-            cut]  # fmt: skip
+            fewer, cut]  # fmt: skip
     rows = [*(row for own in before.values() for row in own), *changes]
     title = counted or f"{name} without a dose, and what the doses change in {where}"
     return strips("bought", title, " ".join(filter(None, note)), plot, _alike(rows), width)

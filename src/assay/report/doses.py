@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from assay.report.evidence import Evidence
 from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.marks import Mark, Panel, Plot, Reference
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
-from assay.report.tables import Tables, coordinates, mapping, numeric, whole
+from assay.report.tables import Tables, coordinates, distinct, mapping, numeric, whole
 from assay.report.wording import column_places, held_words, higher_is_better, is_performance, measure_name, plural
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import CONFOUNDER, amounts, over_doses
@@ -56,9 +57,10 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     borne = where_borne(evidence, environment)
     name = measure_name(view.measure)
-    counted = lowered(name, environment, changes_in(evidence, environment))
+    changes, fewer = changes_in(evidence, environment)
+    counted = lowered(name, environment, changes)
     note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95 % intervals; dots: seeds.",
-            COUNTED if counted else "", said, cut]  # fmt: skip
+            f"{COUNTED} {fewer}".strip() if counted else "", said, cut]  # fmt: skip
     title = counted or f"{name} in {environment} over the doses"
     return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
 
@@ -97,15 +99,24 @@ def _clean(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence
     ]
 
 
-def changes_in(evidence: Evidence, environment: str) -> list[Row]:
-    """The mean changes over the doses that figures show there: one per curve, of the study's performance."""
+def changes_in(evidence: Evidence, environment: str) -> tuple[list[Row], str]:
+    """The mean changes over the doses that figures show there, of the study's performance: one per curve, but for
+    those of fewer doses than others under the same confounder, which are means of something else. What was left out.
+    """
     view = evidence.outline
-    return [
+    rows = [
         row
         for row in evidence.tables.dose_changes
         if (row["environment"], row["measure"]) == (environment, view.measure)
         and view.shown(row, view.dosed, CONFOUNDER)
     ]
+    most: dict[str, list[float]] = {}
+    for row in rows:
+        under = coordinates(row).get(CONFOUNDER, "")
+        most[under] = max(most.get(under, []), json.loads(row["doses"]), key=len)
+    full = [row for row in rows if json.loads(row["doses"]) == most[coordinates(row).get(CONFOUNDER, "")]]
+    fewer = distinct(view.level(row) for row in rows if row not in full)
+    return full, f"No mean change for {listed(fewer)}: trained at other doses than the rest." if fewer else ""
 
 
 def lowered(name: str, environment: str, changes: Sequence[Row]) -> str:
@@ -133,35 +144,42 @@ def forest(evidence: Evidence) -> Figure | None:
         return None  # also where p itself is what recipes are compared by: a half-dose is of all of them
     apart = view.axis != CONFOUNDER
     names = dict.fromkeys(coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows)
+    ends = sorted({numeric(row, "greatest") for row in rows if view.level(row) in levels})
     panels = tuple(
         Panel(
             name,
             tuple(
-                _half_dose(evidence, row)
+                _half_dose(evidence, row, ends[-1])
                 for row in rows
                 if (not apart or coordinates(row).get(CONFOUNDER, "") == name) and view.level(row) in levels
             ),
-            (Reference.level("greatest dose", numeric(rows[0], "greatest")),),
+            tuple(Reference.level("greatest dose", p) for p in ends),
         )
         for name in names
     )
-    greatest = max(numeric(row, "greatest") for row in rows)
-    span = limits([0.0, greatest * 1.12], [], (-math.inf, math.inf))
+    span = limits([0.0, ends[-1] * 1.12], [], (-math.inf, math.inf))
     plot = Plot(panels, levels, view.styles, "half-dose: p at which half of the margin is gone", span)
     told = [row for row in rows if not row["reason"]]
     reached = sum(not math.isnan(numeric(row, "value")) for row in told)
     title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(told)} curves"
     title = title if told else f"No half-dose in {where} is defined"
-    note = f"An arrow or > {greatest:g} lies beyond the greatest dose. {cut}".strip()
+    note = f"An arrow or > {ends[-1]:g} lies beyond the greatest dose."
+    if len(ends) > 1:
+        note = "What ends at a greatest dose of its own, with > beside it, lies beyond that; so does an arrow."
+    note = f"{note} {cut}".strip()
     return strips("half-doses-figure", title, note, plot, rows)
 
 
-def _half_dose(evidence: Evidence, row: Row) -> Mark:
-    """A mark whose ends beyond the greatest dose are infinite; undefined with its reason."""
+def _half_dose(evidence: Evidence, row: Row, greatest: float) -> Mark:
+    """A mark whose ends beyond the greatest dose of all are infinite, beyond a smaller one of its own at that: nothing
+    is known beyond it. Undefined with its reason.
+    """
     level = evidence.outline.level(row)
     if row["reason"]:
         return Mark(level, math.nan, reason=row["reason"])
-    value, low, high = (math.inf if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
+    own = numeric(row, "greatest")
+    beyond = math.inf if own == greatest else own
+    value, low, high = (beyond if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
     ends = (math.nan, math.nan) if row["beyond"] == "low" else (low, high)
     return Mark(level, value, *ends, text=row["text"])
 

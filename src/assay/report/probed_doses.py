@@ -70,8 +70,8 @@ def dosed_factors(evidence: Evidence) -> dict[Rest, str]:
 
 
 def _dosed(evidence: Evidence) -> dict[Rest, tuple[str, Mapping[str, Any]]]:
-    """Recipe without its dose -> what its training at the greatest dose has otherwise than that at p = 0: a name, and
-    the intervention or the association that the spec has under it.
+    """Recipe without its dose -> what its training at the greatest of its doses has otherwise than that at p = 0: a
+    name, and the intervention or the association that the spec has under it.
     """
     view = evidence.outline
     if not view.doses:
@@ -83,8 +83,9 @@ def _dosed(evidence: Evidence) -> dict[Rest, tuple[str, Mapping[str, Any]]]:
         trained.setdefault(_rest(evidence, point["coordinates"]), {})[point["coordinates"].get(view.dosed, "")] = ties
     found: dict[Rest, tuple[str, Mapping[str, Any]]] = {}
     for rest, by_dose in trained.items():
-        none, most = by_dose.get(view.doses[0]), by_dose.get(view.doses[-1])
-        if none is not None and most is not None:
+        own = [p for p in view.doses if p in by_dose]
+        if own and own[0] == view.doses[0]:
+            none, most = by_dose[own[0]], by_dose[own[-1]]
             differing = [name for name in most if none.get(name) != most[name]]
             found |= {rest: (differing[0], most[differing[0]])} if len(differing) == 1 else {}
     return found

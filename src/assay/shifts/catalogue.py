@@ -9,11 +9,12 @@ from assay.shifts.distortions.names import DISTORTIONS, DistortionParams
 
 _HERE = "assay.shifts.confounders"
 _OF_LINES = (
-    "laterality-marker", "ruler", "calliper", "surgical-pen", "hair", "chest-drain", "pacemaker", "electrode",
+    "laterality-marker", "ruler", "calliper", "hair", "chest-drain", "pacemaker", "electrode",
     "scope-inset", "dermoscopy-hair", "dermoscopy-ruler",
 )  # fmt: skip
 _VERSIONS = {
     **dict.fromkeys(_OF_LINES, 2),  # made of straight pieces of line, which were rows of discs
+    "surgical-pen": 3,  # the same, and its widest ring lies within the image
     "text-line": 3,  # the same, and away from the edge by default
 }
 

@@ -121,9 +121,10 @@ HALF_DOSES = (
 
 DOSE_CHANGES = (
     # one row per recipe (without its dose) x environment x measure: the outcome of a dose-response, the mean over p > 0
-    # of the measure less that at p = 0, over the seeds kept at every dose. per_seed: JSON, seed -> value
-    "recipe", "coordinates", "axis", "measure", "environment", "value", "low", "high", "seeds", "patients", "per_seed",
-    "reason",
+    # of the measure less that at p = 0, over the seeds kept at every dose. doses: JSON, those above 0 that it was
+    # trained at; means over others are not alike. per_seed: JSON, seed -> value
+    "recipe", "coordinates", "axis", "doses", "measure", "environment", "value", "low", "high", "seeds", "patients",
+    "per_seed", "reason",
 )  # fmt: skip
 
 PLANES = (

@@ -167,6 +167,18 @@ def test_without_a_connection_it_is_said_at_once_what_to_do(tmp_path, monkeypatc
     )
 
 
+def test_another_file_put_there_by_hand_is_told_and_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "reachable", lambda url: False)
+    url = "https://example.org/models/net.pth"
+    path = cached_path(url, SUM, tmp_path)
+    path.write_bytes(b"another")
+    with pytest.raises(WeightsError) as error:
+        fetch(url, SUM, tmp_path)
+    found = hashlib.sha256(b"another").hexdigest()
+    assert str(error.value).endswith(f"{{path: ...}}}}. The file that lies there has SHA-256 {found}")
+    assert path.read_bytes() == b"another"
+
+
 def test_a_file_put_there_by_hand_needs_no_connection(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "reachable", lambda url: False)
     url = "https://example.org/models/net.pth"

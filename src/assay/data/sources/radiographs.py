@@ -26,8 +26,8 @@ class Radiographs:
     """The rows of a set, one image each.
 
     rows: a table with the columns `image` (its name for messages), `patient`, one per factor, `split` where the makers'
-    own is known, and one per finding. about: what is known of the set. find: where a row's image lies, by its position
-    in `rows`; raises Unreadable. split_files: which files tell the split, for the message when they are missing.
+    own is known, and one per finding. about: what is known of the set. find: where a row's image lies, by its name;
+    raises Unreadable. split_files: which files tell the split, for the message when they are missing.
     """
 
     title: str

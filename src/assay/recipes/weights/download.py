@@ -72,12 +72,12 @@ def fetch(
     """
     path = cached_path(url, sha256, folder)
     with holding(path.with_name(f"{path.name}.lock"), remedy=ELSEWHERE):
-        if path.is_file() and file_hash(path) == sha256:
+        there = file_hash(path) if path.is_file() else ""
+        if there == sha256:
             return path
-        path.unlink(missing_ok=True)
         part = path.with_name(f"{path.name}.part")
         if not (part.is_file() and size is not None and part.stat().st_size == size):
-            _connect(url, sha256, path)
+            _connect(url, sha256, path, there)
             _Transfer(url, part, size, progress or _Log(path.name), stalled, _put(path, sha256)).run()
         found = file_hash(part)
         if found != sha256:
@@ -123,7 +123,8 @@ def _past_proxies(host: str) -> bool:
     return bool(proxy_bypass(host))
 
 
-def _connect(url: str, sha256: str, path: Path) -> None:
+def _connect(url: str, sha256: str, path: Path, there: str) -> None:
+    """there: the SHA-256 of the file that lies at the path and is another; empty for none."""
     if not _is_address(url):
         raise WeightsError(
             f"'{url}' is no address to download from; expected https:// or http://, a host, and a number if it has a "
@@ -132,6 +133,7 @@ def _connect(url: str, sha256: str, path: Path) -> None:
     if not reachable(url):
         raise WeightsError(
             f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and {_put(path, sha256)}"
+            + (f". The file that lies there has SHA-256 {there}" if there else "")
         )
 
 

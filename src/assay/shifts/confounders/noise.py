@@ -50,10 +50,10 @@ class PoissonNoise(Change):
         """The noisy images; each channel is counted by itself."""
         if self.levels and at_hand(images):
             return self._compiled(images, parameters)
-        pixels, count, top = images.detach().double(), images[0].numel(), self.levels - 1
+        pixels, size, top = images.detach().double(), images[0].numel(), self.levels - 1
         if self.levels:
-            pixels += uniforms(parameters["dither"], count).view_as(pixels).div_(top)
-        chance = normals(parameters["seed"], count).view_as(images)
+            pixels += uniforms(parameters["dither"], size).view_as(pixels).div_(top)
+        chance = normals(parameters["seed"], size).view_as(images)
         # the root of the expected count: with it at hand, no square root is taken of every pixel
         root = pixels.mul_(-_SPAN / 2).sub_(_BLACK / 2).exp_().mul_(math.sqrt(self.photons))
         counts = poisson_quantile(chance, root)

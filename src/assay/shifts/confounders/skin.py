@@ -16,7 +16,8 @@ from assay.shifts.intervention import Draws, Parameters
 
 _VIOLET = (0.30, 0.16, 0.52)  # gentian violet on skin
 _BROWN = (0.13, 0.08, 0.06)
-_LARGEST = 1.15  # half axis of a pen's ring, in units of its radius
+_LEAST, _MOST = 0.85, 1.15  # half axis of a pen's ring, in units of its radius
+_WOBBLE = 0.03  # of the ring, as a share of its half axes
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class SurgicalPen(Mark):
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: the ring's middle in px; `wide`, `tall`: its half axes in px; cosine and sine of its `turn`."""
         radius = self.radius * min(shape[1:])
-        half = _LARGEST * radius + self.width * min(shape[1:]) / 2
+        half = _MOST * (1 + _WOBBLE) * radius + self.width * min(shape[1:]) / 2
         return {
             "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
             "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
-            "wide": radius * (0.85 + 0.3 * draws.uniform("wide")),
-            "tall": radius * (0.85 + 0.3 * draws.uniform("tall")),
+            "wide": radius * (_LEAST + (_MOST - _LEAST) * draws.uniform("wide")),
+            "tall": radius * (_LEAST + (_MOST - _LEAST) * draws.uniform("tall")),
             **turned(draws, "turn", 0.0, 360.0),
         }
 
@@ -59,12 +60,12 @@ class SurgicalPen(Mark):
 
     def _arcs(self, short: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Points of the arcs on the unit circle, [strokes, n], and the line's radius in px at each; as in all rows."""
-        largest = _LARGEST * self.radius * short
+        largest = _MOST * self.radius * short
         piece = math.sqrt(8 * FLATNESS * max(largest, 1.0) / 1.8)  # px; the wobble bends it 1.8 times as much
         pieces = math.ceil(1.5 * math.pi * largest / self.strokes / piece)
         t = torch.arange(pieces + 1, dtype=torch.float64) / pieces
         angle = (2 * math.pi / self.strokes) * (torch.arange(self.strokes)[:, None] + 0.75 * t)
-        wobble = 1 + 0.03 * torch.sin(5 * angle + torch.arange(self.strokes)[:, None])
+        wobble = 1 + _WOBBLE * torch.sin(5 * angle + torch.arange(self.strokes)[:, None])
         pressure = 0.5 * self.width * short * (0.7 + 0.3 * torch.sin(math.pi * t)).expand_as(angle)
         return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
 

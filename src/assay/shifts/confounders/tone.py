@@ -156,7 +156,7 @@ class ScannerHistogram(Change):
 
 def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
     """For each pixel the share of the pixels below the brightest that are darker; which images have ranks."""
-    level = (grey * (_LEVELS - 1)).round_().long().flatten(1)
+    level = (grey * (_LEVELS - 1)).round_().nan_to_num_(0.0).long().flatten(1)
     image = torch.arange(len(grey), device=grey.device)[:, None]
     counts = torch.bincount((level + image * _LEVELS).flatten(), minlength=len(grey) * _LEVELS).view(-1, _LEVELS)
     darker = counts.cumsum(dim=1).sub_(counts).gather(1, level)
