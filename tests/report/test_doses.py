@@ -125,7 +125,8 @@ def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(run
     assert apart is not None
     assert "in 2 of 4 cases" in first.title
     assert fewer in first.note
-    assert apart.note.startswith("What ends at a greatest dose of its own, with > beside it, lies beyond that")
+    assert apart.note.startswith("An arrow or > lies beyond the greatest dose that a recipe was trained at, of some a")
+    assert "greatest of some" in apart.wide
 
 
 def of_triplet(row: Row) -> bool:

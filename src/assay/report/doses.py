@@ -144,44 +144,45 @@ def forest(evidence: Evidence) -> Figure | None:
         return None  # also where p itself is what recipes are compared by: a half-dose is of all of them
     apart = view.axis != CONFOUNDER
     names = dict.fromkeys(coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows)
-    ends = sorted({numeric(row, "greatest") for row in rows if view.level(row) in levels})
+    greatest = max(numeric(row, "greatest") for row in rows)
+    smaller = sorted({numeric(row, "greatest") for row in rows if row["beyond"]} - {greatest})
     panels = tuple(
         Panel(
             name,
             tuple(
-                _half_dose(evidence, row, ends[-1])
+                _half_dose(evidence, row, greatest)
                 for row in rows
                 if (not apart or coordinates(row).get(CONFOUNDER, "") == name) and view.level(row) in levels
             ),
-            tuple(Reference.level("greatest dose", p) for p in ends),
+            (*(Reference.level("greatest of some", p) for p in smaller), Reference.level("greatest dose", greatest)),
         )
         for name in names
     )
-    span = limits([0.0, ends[-1] * 1.12], [], (-math.inf, math.inf))
+    span = limits([0.0, greatest * 1.12], [], (-math.inf, math.inf))
     plot = Plot(panels, levels, view.styles, "half-dose: p at which half of the margin is gone", span)
     told = [row for row in rows if not row["reason"]]
     reached = sum(not math.isnan(numeric(row, "value")) for row in told)
     title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(told)} curves"
     title = title if told else f"No half-dose in {where} is defined"
-    note = f"An arrow or > {ends[-1]:g} lies beyond the greatest dose."
-    if len(ends) > 1:
-        note = "What ends at a greatest dose of its own, with > beside it, lies beyond that; so does an arrow."
+    note = f"An arrow or > {greatest:g} lies beyond the greatest dose."
+    if smaller:
+        note = "An arrow or > lies beyond the greatest dose that a recipe was trained at, of some a smaller one."
     note = f"{note} {cut}".strip()
     return strips("half-doses-figure", title, note, plot, rows)
 
 
 def _half_dose(evidence: Evidence, row: Row, greatest: float) -> Mark:
-    """A mark whose ends beyond the greatest dose of all are infinite, beyond a smaller one of its own at that: nothing
-    is known beyond it. Undefined with its reason.
+    """A mark whose ends beyond the greatest dose of its recipe are infinite; undefined with its reason.
+
+    greatest: of all recipes.
     """
     level = evidence.outline.level(row)
     if row["reason"]:
         return Mark(level, math.nan, reason=row["reason"])
-    own = numeric(row, "greatest")
-    beyond = math.inf if own == greatest else own
-    value, low, high = (beyond if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
+    value, low, high = (math.inf if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
     ends = (math.nan, math.nan) if row["beyond"] == "low" else (low, high)
-    return Mark(level, value, *ends, text=row["text"])
+    own = numeric(row, "greatest")
+    return Mark(level, value, *ends, text=row["text"], known_to=math.inf if own == greatest else own)
 
 
 def interactions(tables: Tables) -> Sheet | None:

@@ -16,7 +16,8 @@ from assay.stats.format import number, with_interval
 class Mark:
     """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined.
 
-    text: its value in words where the numbers alone would mislead, such as of a censored value.
+    text: its value in words where the numbers alone would mislead, such as of a censored value. known_to: where what is
+    infinite is shown to go on, beyond which nothing is known; the edge of the panel if that is infinite.
     """
 
     level: str
@@ -27,6 +28,7 @@ class Mark:
     at: str = ""
     reason: str = ""
     text: str = ""
+    known_to: float = math.inf
 
     @property
     def said(self) -> str:

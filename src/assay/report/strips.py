@@ -118,16 +118,18 @@ def _mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
     parts: list[str] = []
     if not math.isnan(mark.low):
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
-        parts.append(bar(scale(mark.low), scale(mark.high), y + above, style.colour, 2.0, cut, flat=True))
+        high = scale(min(mark.high, mark.known_to))
+        parts.append(bar(scale(mark.low), high, y + above, style.colour, 2.0, cut, flat=True))
     seeds = [(seed, value) for seed, value in mark.seeds if not math.isnan(value)]
     if len(plot.levels) > MANY:
         parts.append(dots([(scale(value), y + below) for _, value in seeds], style.colour, 4.0))
     for seed, value in seeds if len(plot.levels) <= MANY else ():
         said = seed_words(mark.level, seed, value) if plot.hover else ""
         parts.append(marker(style.marker, scale(value), y + below, radius, style.colour, said, 0.6))
-    x = scale(mark.value)
+    x = scale(min(mark.value, mark.known_to))
     if scale.beyond(mark.value):  # censored: the bar's arrow, or words where even that lies beyond
-        beyond = text(x, y + 4, mark.text, size=NARROW, anchor="end", colour="var(--soft)", halo=True)
+        at, anchor = (x, "end") if math.isinf(mark.known_to) else (x + 3, "start")
+        beyond = text(at, y + 4, mark.text, size=NARROW, anchor=anchor, colour="var(--soft)", halo=True)
         return group(mark.said if plot.hover else "", "".join([*parts, *([] if any(parts) else [beyond])]))
     tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
     return group(mark.said if plot.hover else "", "".join([*parts, tick]))
