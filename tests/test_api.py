@@ -21,7 +21,7 @@ from assay.core.errors import AssayError, DataError, SpecError, StoreError
 from assay.core.overrides import apply_sets
 from assay.core.parsing import read_study
 from assay.execution.run import prepare
-from assay.probes.reading import ReadingError
+from assay.probes.network_output import ReadingError
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
 from assay.store.schema import TABLES

@@ -13,7 +13,7 @@ from torch import nn
 
 import assay
 from assay.core.errors import SpecError
-from assay.probes.reading import ReadingError
+from assay.probes.network_output import ReadingError
 
 SIDE = 16
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from assay.core.maps import MapGrid
 from assay.data.leakage import row_hashes
+from assay.probes.network_output import ReadingError
 from assay.probes.probe import Model, Read, Request
-from assay.probes.reading import BATCH, ModelReading, ReadingError, batch_of
+from assay.probes.reading import BATCH, ModelReading, batch_of
 from assay.probes.run import run_probes
 from assay.shifts.environment import Environment
 from assay.testing.images import ImagesInMemory, squares

@@ -21,8 +21,9 @@ from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, default_cache_root, untold
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
+from assay.probes.network_output import ReadingError
 from assay.probes.probe import Model, Request
-from assay.probes.reading import ModelReading, ReadingError, evaluating
+from assay.probes.reading import ModelReading, evaluating
 from assay.probes.run import run_probes
 from assay.recipes.selection import youden_threshold
 from assay.recipes.untyped import named_layers, tensor_of

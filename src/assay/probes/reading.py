@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from assay.core.errors import AssayError
 from assay.core.maps import AT_NATIVE
 from assay.data.dataset import Images
 from assay.maps import Streamed
 from assay.maps.kinds import count_kinds
-from assay.maps.odds import lesion_logits
 from assay.maps.summary import joined
 from assay.probes.activations import Recorder
 from assay.probes.native import native_columns
+from assay.probes.network_output import ReadingError, finite, lesion_map, logits_of, paired
 from assay.probes.probe import Model, Read, Request
 from assay.probes.shared import SharedAnswers, answers_apart, hashes_of
 from assay.recipes.tiling import by_tiles
@@ -34,10 +32,6 @@ ACCELERATOR_BATCH = 256
 
 LARGE = 224
 """Above so many px a side, a batch holds as many pixels as one of images of that side."""
-
-
-class ReadingError(AssayError):
-    """A model that cannot be read: logits of a wrong shape, not finite, or a layer that is not there."""
 
 
 class ModelReading:
@@ -92,8 +86,8 @@ class ModelReading:
                 return self._answers[key]
             network = self._untrained() if untrained else self.model.network
             read = self._pass(network, environment.images, self._layers[key], where, environment)
-            paired = _paired(read.logits, len(environment.table.classes), where)
-            self._answers[key] = Read(paired, read.activations, read.maps)
+            logits = paired(read.logits, len(environment.table.classes), where)
+            self._answers[key] = Read(logits, read.activations, read.maps)
         return self._answers[key]
 
     def logits(self, images: object) -> Float[np.ndarray, "n k"]:
@@ -101,7 +95,7 @@ class ModelReading:
         if not isinstance(images, Images):
             raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
         logits = self._pass(self.model.network, images, (), "images of a design").logits
-        return _paired(logits, max(2, logits.shape[1]), "images of a design")
+        return paired(logits, max(2, logits.shape[1]), "images of a design")
 
     def answered(self) -> dict[str, Read]:
         """What the trained network said about every environment read so far, by name."""
@@ -134,9 +128,9 @@ class ModelReading:
         where = f"environment '{name}'"
         if len(read.logits) != len(environment):
             raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
-        _finite(read.logits, "logits", where)
+        finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
-        self._answers[name, False] = Read(_paired(read.logits, classes, where), read.activations, read.maps)
+        self._answers[name, False] = Read(paired(read.logits, classes, where), read.activations, read.maps)
 
     @property
     def _alike(self) -> list[tuple[str, bool]]:
@@ -162,7 +156,7 @@ class ModelReading:
         rows = shared.new(hashes)
         if len(rows) or not len(hashes):
             read = self._pass(self.model.network, environment.images, (), where, environment, rows)
-            shared.keep(hashes[rows], _paired(read.logits, len(environment.table.classes), where))
+            shared.keep(hashes[rows], paired(read.logits, len(environment.table.classes), where))
         shared.of.add(environment.name)
         return shared.to(hashes)
 
@@ -202,18 +196,18 @@ class ModelReading:
                 batch = images.read(index).to(self.model.device)
                 output = _filled(forward, batch, step) if fill else forward(batch)
                 if isinstance(output, Tensor) and output.ndim == 4:
-                    lesion = _map(output, batch, where)
+                    lesion = lesion_map(output, batch, where)
                     if of is not None and of.masks is not None:
                         labels = of.masks.read(index)[:, 0]
                         maps.append(lesion, labels, _pixel_size(of, index))
                         beside.append(self._beside(output, labels, of, index))
                     output = lesion.flatten(1).amax(dim=1)
-                logits.append(_logits(output, len(index), where))
+                logits.append(logits_of(output, len(index), where))
                 recorder.check()
         values = np.concatenate(logits)
-        _finite(values, "logits", where, places, n)
+        finite(values, "logits", where, places, n)
         for layer, activations in recorder.activations.items():
-            _finite(activations, f"activations of '{layer}'", where, places, n)
+            finite(activations, f"activations of '{layer}'", where, places, n)
         columns = {**(maps.columns() if maps else {}), **(joined(beside) if beside else {})}
         return Read(values, recorder.activations, columns)
 
@@ -256,62 +250,6 @@ def evaluating(network: nn.Module) -> Generator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h w"]:
-    """The log-odds of lesion of every pixel of the images."""
-    if len(output) != len(batch) or output.shape[2:] != batch.shape[2:]:
-        raise ReadingError(
-            f"the model gave maps of shape {list(output.shape)} for images {list(batch.shape)} of {where}; expected "
-            "logits [b, k, h, w] of the images' own size"
-        )
-    lesion = lesion_logits(output)
-    _finite(lesion.flatten(1).cpu().numpy(), "logits", where)
-    return lesion
-
-
-def _logits(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:
-    """A network's output as float32 [b, k]; [b] becomes [b, 1]."""
-    if not isinstance(output, Tensor):
-        raise ReadingError(
-            f"the model gave a {type(output).__name__} for {where}; expected a tensor of logits [b, k], [b, 1] or [b]: "
-            "wrap it in a module that returns the logits"
-        )
-    if output.ndim == 1:
-        output = output[:, None]
-    if output.ndim != 2 or len(output) != images:
-        raise ReadingError(
-            f"the model gave logits of shape {list(output.shape)} for {images} images of {where}; "
-            "expected [b, k], [b, 1] or [b]"
-        )
-    return output.float().cpu().numpy()
-
-
-def _paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
-    """One column per class: a single logit z of two classes becomes (0, z)."""
-    if logits.shape[1] == 1 and classes == 2:
-        return np.concatenate([np.zeros_like(logits), logits], axis=1)
-    if logits.shape[1] != classes:
-        raise ReadingError(
-            f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes; classes of which there "
-            "is no image are told by `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`, and a model of "
-            "others needs a module behind it that picks or sums their logits"
-        )
-    return logits
-
-
-def _finite(
-    values: np.ndarray, what: str, where: str, places: Int[np.ndarray, "m"] | None = None, of: int | None = None
-) -> None:
-    """Raise for NaN and infinity. places: of the rows among `of` images; None where they are all of them."""
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        positions = bad if places is None else places[bad]
-        first = ", ".join(str(position) for position in cast("list[int]", positions[:5].tolist()))
-        raise ReadingError(
-            f"the model gave NaN or infinite {what} for {len(bad)} of {of or len(values)} images of {where} "
-            f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range"
-        )
 
 
 def _same_rows(a: Environment, b: Environment) -> bool:

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable, Measurement, undefined
+from assay.probes.network_output import ReadingError
 from assay.probes.performance import measured
 from assay.probes.probe import Model, Reading, Request, Scope
-from assay.probes.reading import ModelReading, ReadingError
+from assay.probes.reading import ModelReading
 from assay.probes.sanity import dealt_anew
 from assay.shifts.environment import Environment, Scene
 from assay.shifts.picking import PickedImages

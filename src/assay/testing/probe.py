@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from assay.core.registry import ComponentKind, lookup
 from assay.core.types import Measurement
+from assay.probes.network_output import ReadingError
 from assay.probes.probe import Model, Probe, Scope
-from assay.probes.reading import ReadingError
 from assay.probes.run import run_probes
 from assay.recipes.untyped import named_layers
 from assay.testing.named import NamedComponent
