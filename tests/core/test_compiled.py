@@ -14,10 +14,10 @@ from assay.core.compiled import compiled
 def test_a_loop_is_compiled_where_there_is_no_place_to_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = numba.njit
 
-    def homeless(*, cache: bool = False, nogil: bool) -> Callable[..., Any]:
+    def homeless(*given: Any, cache: bool = False, **options: Any) -> Any:
         if cache:
             raise RuntimeError("cannot cache function 'doubled': no locator available for file")
-        return real(nogil=nogil)
+        return real(*given, **options)
 
     monkeypatch.setattr(numba, "njit", homeless)
 

@@ -36,7 +36,7 @@ def test_a_source_of_another_size_is_refused_where_the_network_hangs_on_it(tmp_p
         run_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(architecture=VIT, initialisation="large"))
     assert str(refused.value) == (
         "source 'large' has images of 64 px and what starts from it of 32 px, and the architecture "
-        "'timm(model=test_vit)' hangs on the size (pos_embed: 1x17x64 and 1x5x64): set sources.large.data.size: 32"
+        "'test_vit' hangs on the size (pos_embed: 1x17x64 and 1x5x64): set sources.large.data.size: 32"
     )
     assert not list(tmp_path.glob("cache/sources/*"))
     assert not list(RunFolder(tmp_path).ids("sources"))

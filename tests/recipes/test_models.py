@@ -106,7 +106,7 @@ def test_small_stem_keeps_the_resolution():
         (
             part("architecture", "timm", model="inception_v3"),
             {"size": 32},
-            "architecture 'timm(model=inception_v3)' cannot take images of 32 x 32 pixels with 1 channel(s): ",
+            "architecture 'inception_v3' cannot take images of 32 x 32 pixels with 1 channel(s): ",
         ),
         (
             part("architecture", "small-cnn"),

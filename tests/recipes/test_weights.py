@@ -75,7 +75,7 @@ def test_every_key_that_does_not_fit_is_listed(tmp_path, source):
     with pytest.raises(WeightsError) as error:
         network(start(path))
     assert str(error.value) == (
-        f"weights file '{path}' does not fit the architecture 'timm(model=resnet10t)'; 2 missing: bn1.weight, "
+        f"weights file '{path}' does not fit the architecture 'resnet10t'; 2 missing: bn1.weight, "
         "layer1.0.conv1.weight; 1 unexpected: extra.weight; 1 wrong shape: bn1.bias is 3, expected 64; the file looks "
         "like a ResNet of 1, 1, 1 and 1 blocks with two convolutions each; name the architecture of the file in "
         "recipe.architecture, or give a file of this one"

@@ -47,7 +47,8 @@ class Axis:
 
 
 def label(value: Any, shown: Callable[[str], str] = told) -> str:
-    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`.
+    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`; a model of a library
+    by its own name, `resnet50`.
 
     shown: what its texts are called; absolute paths by their last part, others as written, unless told otherwise.
     """
@@ -55,6 +56,8 @@ def label(value: Any, shown: Callable[[str], str] = told) -> str:
     if mapping is not None:
         if len(mapping) == 1:
             (name, inside), *_ = mapping.items()
+            if isinstance(inside, dict) and list(cast(dict[str, Any], inside)) == ["model"]:
+                return label(inside["model"], shown)
             if isinstance(inside, dict):
                 return f"{name}({_pairs(cast(dict[str, Any], inside), shown)})" if inside else name
         return _pairs(mapping, shown) or "none"

@@ -69,7 +69,7 @@ def test_embeddings_of_no_square_grid_are_refused(tmp_path):
     with pytest.raises(WeightsError) as refused:
         network(VIT, start(path), size=32)
     assert str(refused.value) == (
-        f"weights file '{path}' does not fit the architecture 'timm(model=test_vit)'; 1 wrong shape: pos_embed is "
+        f"weights file '{path}' does not fit the architecture 'test_vit'; 1 wrong shape: pos_embed is "
         f"1x13x{width}, expected 1x5x{width}; they hang on the image size: set data.size to that of the file"
     )
 
