@@ -47,8 +47,8 @@ class Axis:
 
 
 def label(value: Any, shown: Callable[[str], str] = told) -> str:
-    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`; a model of a library
-    by its own name, `resnet50`.
+    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`; a model of a
+    library by its own name, `resnet50`.
 
     shown: what its texts are called; absolute paths by their last part, others as written, unless told otherwise.
     """
