@@ -58,6 +58,15 @@ def test_of_many_factors_that_cannot_be_told_apart_some_are_named(recipes: int, 
     assert said.text == words
 
 
+def test_of_many_confounders_without_a_comparison_the_first_are_told() -> None:
+    """As in a study of doses that states none: every recipe was asked about its own confounder alone."""
+    rows = [estimate(f"arcface {name}", "flip-rate", 0.1, 0.05, factor=name) for name in "abcdefg"]
+    (said,) = relied(rows, None)
+    alone = "flip rate for {0}, the one factor measured, was .10 [.05, .15] with arcface {0}; "
+    told = "".join(map(alone.format, "abc"))
+    assert said.text == f"{told[:1].upper()}{told[1:]}4 more outcomes of other recipes stand below."
+
+
 def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> None:
     """The index of mass is the greatest of the phantom's factors, the tag's effect the greatest of all."""
     rows = [
@@ -68,7 +77,7 @@ def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> No
     (without,) = relied(rows, None, ("tag",))
     assert "relied most on tag (flip rate .90" in without.text
     (phantoms,) = relied(rows, None)
-    assert "total Sobol' index for mass" in phantoms.text
+    assert "Total Sobol' index for mass" in phantoms.text
     assert "Sobol" in relied(rows[:2], None, ("tag",))[0].text  # a tag that nothing was measured of hides nothing
 
 

@@ -78,7 +78,7 @@ def relied(estimates: Sequence[Row], main: Row | None, interventions: Collection
             light: Light = "warn" if any(_doubtful(row) for own in recipes.values() for row in own) else "none"
             text = "; ".join(_clauses(recipes, main)) + "."
             said = opening(main, text)
-            if said.startswith(("with ", "what ")):  # a recipe's name keeps its own letters
+            if said.startswith(("with ", "what ", label(rows[0]))):  # a recipe's name keeps its own letters
                 said = said[:1].upper() + said[1:]
             return [Sentence("answer", said, light, "estimates")]
     return []
@@ -94,7 +94,10 @@ def _at_greatest_dose(main: Row | None, rows: Sequence[Row]) -> Row | None:
 
 
 def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
-    """One clause for the recipes of each outcome: the clear ones, then the rest, each in order of appearance."""
+    """One clause for the recipes of each outcome: the clear ones, then the rest, each in order of appearance.
+
+    Where even the clear ones are many, the first of them.
+    """
     alike: dict[Outcome, list[str]] = {}
     for recipe, rows in recipes.items():
         alike.setdefault(_outcome(rows), []).append(recipe)
@@ -109,6 +112,8 @@ def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
         else _together(outcome, {name: recipes[name] for name in names}, several(names, len(recipes), main))
         for outcome, names in found.items()
     ]
+    if len(told) > 2 * MOST_CLAUSES - 1:
+        return [*told[:MOST_CLAUSES], f"{len(told) - MOST_CLAUSES} more outcomes of other recipes stand below"]
     if rest:
         rows, who = next(iter(recipes.values())), several(rest, len(recipes), main)
         factors = {text_of(row, "factor") for own in recipes.values() for row in own}
