@@ -132,7 +132,7 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (block,) = blocks(ROOT / "docs/tutorials/own-confounder.md", "yaml")
-    assert len(block.splitlines()) == 10
+    assert len(block.splitlines()) == 12
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     Path("own-confounder.yaml").write_text(block)
@@ -145,9 +145,9 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
         assert end.value.code == 0
     assert "report: runs/own-confounder/report.html" in capsys.readouterr().out
     tables = assay.open_run("runs/own-confounder")
-    (ring,) = tables.table("visibility").itertuples()
-    assert ring.confounder == "ring"
-    assert 0.01 < ring.share < 0.1
+    (blanked,) = tables.table("visibility").itertuples()
+    assert blanked.confounder == "blanked"
+    assert 0.01 < blanked.share < 0.1
     assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
 
 

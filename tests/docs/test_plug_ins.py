@@ -21,7 +21,7 @@ SUITES = {
     "add-a-probe.md": "TestShareOfPositives",
     "add-an-architecture.md": "TestPatches",
     "add-an-intervention.md": "TestBorder",
-    "own-confounder.md": "TestRing",
+    "own-confounder.md": "TestBlanked",
 }
 HASTY = """
 from assay.store.folder import RunFolder

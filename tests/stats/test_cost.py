@@ -165,8 +165,10 @@ def test_no_cost_is_told_of_a_factor_or_of_one_environment() -> None:
 
 def test_the_ends_of_the_doses_are_told_in_one_environment() -> None:
     rows = [at_dose(loss, p, value) for loss in ("arcface", "cross-entropy") for p, value in (("0", 0.9), ("1", 0.3))]
-    first, _ = texts("answer", [DOSED], rows)
-    assert first == ("In reversed (confounder tag), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .30 [.28, .32].")
+    _, second = texts("answer", [DOSED], rows)
+    assert second == (
+        "In reversed (confounder tag), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .30 [.28, .32]."
+    )
 
 
 def test_of_the_doses_the_confounder_that_harms_most_leads() -> None:
@@ -181,8 +183,8 @@ def test_of_the_doses_the_confounder_that_harms_most_leads() -> None:
         for loss in ("arcface", "cross-entropy")
         for p, value in (("0", 0.9), ("0.5", 0.2), ("1", 0.9 - harm * (0.9 - end)))
     ]
-    first, _ = texts("answer", [DOSED], rows)
-    assert first == (
+    _, second = texts("answer", [DOSED], rows)
+    assert second == (
         "In reversed (confounder blur), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .40 [.38, .42]: the widest "
         "of 4 falls, each a median over recipes."
     )

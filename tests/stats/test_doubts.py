@@ -31,6 +31,15 @@ def test_lights_when_all_is_well() -> None:
     }
 
 
+def test_what_collapsed_stands_beside_no_word_that_all_is_well() -> None:
+    collapsed, done = ({"status": status, "recipe": "supcon"} for status in ("collapsed", "done"))
+    said = lights([collapsed, done, {**done, "recipe": "arcface"}])
+    assert said["1 trial collapsed (supcon): left out of means"] == "warn"
+    assert not any("finished" in text or "no seed is left" in text for text in said)
+    said = lights([collapsed, {**collapsed, "status": "diverged"}, {**done, "recipe": "arcface"}])
+    assert said["no seed is left of supcon, so that nothing is said of what they learned"] == "bad"
+
+
 @pytest.mark.parametrize(("planned", "now", "way"), [(3, 9, "raised"), (9, 3, "lowered")])
 def test_seeds_that_changed_after_results_are_told(planned: int, now: int, way: str) -> None:
     assert (

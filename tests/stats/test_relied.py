@@ -201,7 +201,8 @@ def test_along_doses_what_the_greatest_made_of_them_is_told() -> None:
         for p, texture in (("0", 0.1), ("0.5", 0.3), ("1", 0.8))
         for factor, value in (("margin", 0.5), ("texture", texture))
     ]
-    said = texts("answer", [DOSED], rows)[0]
+    compared, said = texts("answer", [DOSED], rows)
+    assert compared.startswith("Over the doses (confounder tag)")  # the question of such a study comes first
     assert said == ("Trained with tag at p = 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")
 
 

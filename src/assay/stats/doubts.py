@@ -71,15 +71,21 @@ def _trials(trials: Sequence[Row]) -> list[Sentence]:
     kinds = ("failed", "pending", "collapsed", "diverged")
     by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
     missing = [f"{len(by_status[status])} {status}" for status in ("failed", "pending") if by_status[status]]
-    finished = (
-        Sentence("doubt", f"{listed(missing)} of {count(len(trials), 'trial')}: left out", "bad", "trials")
-        if missing
-        else Sentence("doubt", f"all {count(len(trials), 'trial')} finished", "ok", "trials")
-    )
     lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
+    finished: list[Sentence] = []
+    if missing:
+        text = f"{listed(missing)} of {count(len(trials), 'trial')}: left out"
+        finished = [Sentence("doubt", text, "bad", "trials")]
+    elif not lost:
+        finished = [Sentence("doubt", f"all {count(len(trials), 'trial')} finished", "ok", "trials")]
     done = any(row.get("status") == "done" for row in trials)
     none = [Sentence("doubt", "none collapsed or diverged", "ok", "trials")] if done else []
-    return [finished, *(lost or none), *_extreme(trials, SILENT, "any"), *_extreme(trials, LOUD, "every")]
+    unsound = [*by_status["collapsed"], *by_status["diverged"]]
+    left = {text_of(row, "recipe") for row in trials if row not in unsound}
+    if gone := [row for row in unsound if text_of(row, "recipe") not in left]:
+        text = f"no seed is left of {_named(gone)}, so that nothing is said of what they learned"
+        lost = [*lost, Sentence("doubt", text, "bad", "trials")]
+    return [*finished, *(lost or none), *_extreme(trials, SILENT, "any"), *_extreme(trials, LOUD, "every")]
 
 
 def _extreme(trials: Sequence[Row], what: str, where: str) -> list[Sentence]:

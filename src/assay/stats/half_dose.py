@@ -96,7 +96,8 @@ def unclear(start: Estimate, chance: float) -> str:
         return f"whether the value at p = 0 is clear of chance cannot be told: {start.reason}"
     if not start.low > chance:
         found = f"{number(start.value)} [{number(start.low)}, {number(start.high)}]"
-        return f"the value at p = 0, {found}, is not clear of chance ({number(chance)})"
+        lies = "lies below chance" if start.high < chance else "is not clear of chance"
+        return f"the value at p = 0, {found}, {lies} ({number(chance)})"
     return ""
 
 

@@ -62,9 +62,10 @@ def spread(rows: Mapping[str, Row]) -> str:
 def opening(main: Row | None, text: str) -> str:
     """The text with what is held before it: `At epochs 16, every loss relied ...`; `Trained with tag at p = 1, ...`."""
     held: Mapping[str, Any] = mapping(main.get("where")) if main else {}
-    dose = (CONFOUNDER, "p") if {CONFOUNDER, "p"} <= set(held) else ()
+    dose = (CONFOUNDER, "p") if "p" in held else ()
     others = [f"{in_words(axis)} {value}" for axis, value in held.items() if axis not in dose]
     told = [f"at {listed(others)}"] if others else []
-    told += [f"trained with {held[CONFOUNDER]} at p = {held['p']}"] if dose else []
+    what = f" with {held[CONFOUNDER]}" if CONFOUNDER in held else ""
+    told += [f"trained{what} at p = {held['p']}"] if dose else []
     before = ", ".join(told)
     return f"{before[0].upper()}{before[1:]}, {text}" if before else text

@@ -43,6 +43,7 @@ from assay.stats.slice import named
 
 MOST_AXES = 2
 """An answer tells of the comparisons of so many axes; the table has all."""
+_NONE = "No comparison was stated, so nothing is claimed about differences."
 MATCHING = {"matched-fit": "at matched fit", MATCHED: "where both are equally good without a dose"}
 """How comparisons are made that stand beside one at equal budget or of all amounts -> its words."""
 
@@ -78,12 +79,13 @@ def verdict(
 
 def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: Collection[str] = ()) -> list[Sentence]:
     """What the recipes relied on, what the shift cost, what the comparisons of each axis found, whether it held at
-    equal fit.
+    equal fit. Of a dose-response the comparisons come first: they are its question.
     """
     stated = [row for row in contrasts if not row.get("exploratory")]
     if not stated:
-        none = Sentence("answer", "No comparison was stated, so nothing is claimed about differences.")
-        return [*relied(estimates, None, interventions), none]
+        late = f"{count(len(contrasts), 'comparison')}, added or changed after results were known, can claim nothing"
+        none = f"{late}: stated before results, in a folder of their own, they could." if contrasts else _NONE
+        return [*relied(estimates, None, interventions), Sentence("answer", none)]
     axes = [text_of(row, "axis") for row in stated]
     families = [
         [row for row in stated if text_of(row, "axis") == axis]
@@ -93,10 +95,11 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
     compared = {text_of(row, "environment") for row in stated}
     performances = [row for row in families[0] if _of_all_images(row)]
     fell = leading(performances) if performances else None
-    said = [
+    before = [
         *relied(estimates, first, interventions),
         *(quiet(stated, estimates, first) or cost(estimates, fell, compared)),
     ]
+    said: list[Sentence] = []
     for own in families[:MOST_AXES]:
         main = leading(own)
         said.append(Sentence("answer", _found(own, main, estimates), evidence=text_of(main, "id")))
@@ -105,7 +108,7 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
             if matched is not None:
                 opens = f"{place(matched)}," if how == MATCHED else "At matched fit"
                 said.append(Sentence("answer", f"{opens} {_short(matched, main)}", evidence=text_of(matched, "id")))
-    return said
+    return [*said, *reversed(before)] if over_doses(first) else [*before, *said]
 
 
 def _of_all_images(row: Row) -> bool:
