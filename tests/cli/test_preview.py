@@ -201,3 +201,24 @@ def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Aski
 
 def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
     assert "6 trials, all done: nothing to train" in ask("preview", write_spec(tmp_path)).out
+
+
+def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:
+    study = json.loads(spec.read_text())
+    data = {"phantom": {"natural": {"classes": 10}}, "size": 32, "train": 40, "validation": 20, "target": "kind"}
+    study["sources"] = {
+        "shapes": {"data": {**data, "core": "kind"}, "recipe": {"epochs": 3}},
+        "own": {"data": "own", "recipe": {"epochs": 2}},
+    }
+    study["recipe"]["initialisation"] = ["random", "shapes", "own"]
+    spec.write_text(json.dumps(study))
+    text = ask("preview", spec)
+    told = "shapes: 40 images of 10 classes, 3 epochs; one image each of 10."
+    assert f"source {told}\n" in text.out
+    assert "source own" not in text.out
+    page = Path(text.out.splitlines()[-1].removeprefix("preview: "))
+    assert f"<figcaption>{told}</figcaption>" in page.read_text()
+    with Image.open(page.parent / "source-shapes.png") as picture:
+        rows, columns = picture.height // 32, picture.width // 32
+    assert rows >= 2
+    assert columns >= 5

@@ -56,7 +56,7 @@ def preview_command(asked: Request, settled: Settled) -> None:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
     with working_in(folder):
         RunFolder(folder).remove_partial_files()
-        preview = make_preview(spec, prepared.population, folder)
+        preview = make_preview(spec, prepared.population, folder, prepared.starts)
         power = detectable_differences(spec, prepared.population)
         found = Found(prepared, preview, power, executor_for(asked.workers, device)[1], folder)
         page = write_preview(found)
@@ -77,6 +77,7 @@ def text_lines(found: Found) -> list[str]:
         lines.append(f"{shown.name}: {shown.size}")
         for tie in told_of(found, shown):
             lines += [f"  {association(tie)}", *_counts(tie)]
+    lines += [f"source {row['caption']}" for row in found.preview.pictures if row["kind"] == "source"]
     lines += visibility_lines(found.preview.visibility)
     lines += [line for text in about_data(found) for line in ("", text)]
     lines += ["", POWER_HEAD] if found.power else []

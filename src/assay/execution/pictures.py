@@ -64,6 +64,18 @@ class Gallery:
         text += " White: the outline of the mask." if drawn is _with_masks else ""
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
 
+    def source(self, environment: Environment, name: str, budget: str) -> Row:
+        """Images that a source is trained on: the first of each of its classes, as many as two rows hold."""
+        target = environment.table.target
+        _, first = np.unique(target, return_index=True)
+        chosen = np.array_split(first[: 2 * COLUMNS], 2) if len(first) > COLUMNS else [first]
+        count, classes = len(environment), len(environment.table.classes)
+        text = (
+            f"{name}: {count:,} images of {classes} classes, {budget}; one image each of {len(first[: 2 * COLUMNS])}."
+        )
+        rows = [_pixels(environment, index) for index in chosen]
+        return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", text, environment=name)
+
     def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
         """A sheet of one confounder: the same images without it, with it, and the difference.
 

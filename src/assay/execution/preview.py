@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assay.core.dose import dose_axis
 from assay.core.hashing import canonical_json
+from assay.core.sources import images_seed
 from assay.core.spec import RecipePoint, StudySpec
 from assay.execution.cautions import cautions
 from assay.execution.confounders import Looked, confounders, visibility_rows
@@ -52,8 +53,11 @@ class Shown:
         return f"{self.images} images{self.of}"
 
 
-def make_preview(spec: StudySpec, population: Population, folder: Path) -> Preview:
-    """Draw every environment of the study, the training ones as the first seed sees them.
+def make_preview(
+    spec: StudySpec, population: Population, folder: Path, starts: Mapping[str, Population] | None = None
+) -> Preview:
+    """Draw every environment of the study, the training ones as the first seed sees them, and what sources are trained
+    on (`starts`: their populations by name).
 
     Pictures go to `folder`. Raises as the run would when an association cannot be had.
     """
@@ -61,6 +65,7 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = headed(environments, spec.points)
     pictures = [gallery.sheet(found[-1], head, head) for found, head in zip(environments, heads, strict=True)]
+    pictures += _sources(spec, starts or {}, folder)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
@@ -73,6 +78,15 @@ def make_preview(spec: StudySpec, population: Population, folder: Path) -> Previ
     )
     doubted = (*_doubts(spec, environments), *cautions(spec, population, looked))
     return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted)
+
+
+def _sources(spec: StudySpec, starts: Mapping[str, Population], folder: Path) -> Iterator[Row]:
+    """A picture for each source that is trained on images of its own."""
+    for name, source in spec.sources.items():
+        if name in starts and not source.own:
+            training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
+            budget = f"{source.recipe.epochs} epochs"
+            yield Gallery(folder, starts[name].scale, source.data.target).source(training, name, budget)
 
 
 def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[str]:

@@ -45,12 +45,14 @@ SOURCE = "source-"
 class Prepared:
     """A study ready to run: what there is to do, why it is new, and about how long it takes.
 
-    why, why_probes: reason -> number of new trials, and of new probes of trials that are not new.
+    why, why_probes: reason -> number of new trials, and of new probes of trials that are not new. starts: where the
+    images of each source come from.
     """
 
     spec: StudySpec
     place: Place
     population: Population
+    starts: Mapping[str, Population]
     plan: Plan
     tasks: tuple[Task, ...]
     new_sources: int
@@ -107,7 +109,7 @@ def prepare(
     check_explainers(spec, plan, inputs)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
     if not trials and not probes:
-        return Prepared(spec, place, population, plan, (), 0, 0, 0, (), (), device)
+        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, (), (), device)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
@@ -121,7 +123,7 @@ def prepare(
     why += [(UNFINISHED, len(trials) - len(new))] if len(new) < len(trials) else []
     why_probes = probe_reasons(plan, probes, place.folder)
     counts = len(sources), len(trials), len(probes)
-    return Prepared(spec, place, population, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
+    return Prepared(spec, place, population, starts, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
 
 
 def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
