@@ -12,6 +12,7 @@ import numpy as np
 from assay.core.data_spec import DataSpec, FactorSpec
 from assay.core.errors import SpecError
 from assay.core.factors import LESION, has_masks, is_coco
+from assay.core.problems import show
 from assay.core.types import Factor
 from assay.data.sources.boxes import read_boxes
 from assay.data.sources.coco import FILE_NAME, read_coco
@@ -34,8 +35,20 @@ from assay.data.sources.row_masks import leave_out_unmasked, row_masks, unmasked
 from assay.data.sources.table import Table, absent, read_table
 
 BY_MASK = "present where the mask shows a lesion"
+SHOWN = 6
+"""Of the values of a column the first are told, and the others counted."""
 TABLE = "table"
 """The column that tells the tables of a study apart, where there are several."""
+
+
+def _asked(spec: DataSpec, table: Table) -> str:
+    """Of each condition what was asked, and what there is."""
+    told: list[str] = []
+    for name, wanted in spec.where.items():
+        there = sorted({str(value) for value in table.column(name, "data.where")})
+        more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
+        told.append(f"{name} {show(wanted)} was asked, the column has {', '.join(there[:SHOWN])}{more}")
+    return "; ".join(told)
 
 
 def list_table(spec: DataSpec) -> Listing:
@@ -51,7 +64,7 @@ def list_table(spec: DataSpec) -> Listing:
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, "data.image")
     if not len(table) and not read.problems:
-        rows = "no row fits data.where" if spec.where else "it has a header and no rows"
+        rows = f"no row fits data.where: {_asked(spec, read)}" if spec.where else "it has a header and no rows"
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
     problems: list[Problem] = []
     images, missing = _locate(folder, table, names, coco is not None)
