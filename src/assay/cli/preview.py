@@ -14,7 +14,7 @@ from assay.cli.preview_confounders import visibility_lines
 from assay.cli.request import Request, Settled
 from assay.core.tally import foremost, others
 from assay.shifts.environment import Achieved
-from assay.stats.format import listed
+from assay.stats.format import count, listed
 from assay.stats.power import Assumptions
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def rough(found: Found) -> list[str]:
     folds = found.prepared.population.folds
     each = f" of {folds} folds" if folds > 1 else ""
     return [
-        f"a rough plan from {found.prepared.spec.seeds} seeds{each}, the test patients and Holm's first step of "
-        f"{len(found.power)} comparisons, {Assumptions().sentence(folds)} (docs/statistics.md)",
+        f"a rough plan from {count(found.prepared.spec.seeds, 'seed')}{each}, the test patients and Holm's first step "
+        f"of {count(len(found.power), 'comparison')}, {Assumptions().sentence(folds)} (docs/statistics.md)",
         "differences that studies find are mostly smaller: what the run itself could detect stands in its report",
     ]
 

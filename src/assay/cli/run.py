@@ -48,7 +48,8 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     from assay.execution.progress import duration, workers_text
 
     spec, plan = prepared.spec, prepared.plan
-    size = f"{len(plan.trials)} trials, {len(spec.points)} recipes, {spec.seeds} seeds"
+    kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (spec.seeds, "seed"))
+    size = ", ".join(count(number, kind) for number, kind in kinds)
     lines = [f"{spec.name}: {size}; records in {prepared.place.root}"]
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]

@@ -12,6 +12,7 @@ from assay.core.measures import range_of
 from assay.core.spec import StudySpec
 from assay.execution.contrasts import Pair, pairs
 from assay.shifts.population import Population
+from assay.stats.format import count
 from assay.stats.measures import MEASURES
 from assay.stats.power import Assumptions, planned, rests_on
 from assay.stats.rows import DOSES, MATCHED
@@ -46,7 +47,7 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
     if math.isnan(difference):
-        return {**entry, "reason": f"{spec.seeds} seeds, {counts} patients by class: too few for an interval"}
+        return {**entry, "reason": f"{count(spec.seeds, 'seed')}, {counts} patients by class: too few for an interval"}
     low, high = range_of(stated.measure)
     if difference > (high - low) * (2 if stated.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
         return {**entry, "reason": "not even the greatest difference there can be: too few patients or seeds"}
