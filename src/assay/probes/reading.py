@@ -21,6 +21,7 @@ from assay.probes.native import native_columns
 from assay.probes.network_output import ReadingError, finite, lesion_map, logits_of, paired
 from assay.probes.probe import Model, Read, Request
 from assay.probes.shared import SharedAnswers, answers_apart, hashes_of
+from assay.recipes.segmenter import Segmenter
 from assay.recipes.tiling import by_tiles
 from assay.shifts.environment import Environment
 
@@ -140,7 +141,8 @@ class ModelReading:
     @cached_property
     def _shares(self) -> bool:
         """Whether answers to an image are taken over from one environment to others."""
-        if self.model.device != "cpu" or len(self._alike) < 2:
+        maps = isinstance(self.model.network, Segmenter)  # of images that may be too large for a pass that is not tiled
+        if maps or self.model.device != "cpu" or len(self._alike) < 2:
             return False
         with evaluating(self.model.network):
             return answers_apart(self.model.network, self._environments[self._alike[0][0]].images)
