@@ -83,7 +83,7 @@ class SourceSpec(Frozen):
     data: DataSpec
     own: bool = False
     environment: EnvironmentSpec = EnvironmentSpec(split="train")
-    recipe: RecipeSpec = RecipeSpec()
+    recipe: RecipeSpec = Field(default_factory=RecipeSpec)
 
 
 class ContrastSpec(Frozen):
