@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import assay.studies
+from assay import studies
+from assay.core.builtin import STUDIES
 from assay.core.errors import SpecError
 from assay.core.parsing import parse_study
 from assay.core.spec import RecipeSpec, StudySpec
@@ -94,7 +95,7 @@ def test_a_study_can_be_changed_and_parsed_again() -> None:
     study["contrasts"] = []
     assert parse_study(study).axes["epochs"] == ("1", "2")
     assert load_study_mapping("nodule-loss")["recipe"]["epochs"] == [5, 10, 20]
-    assert doctest.testmod(assay.studies).failed == 0
+    assert doctest.testmod(studies).failed == 0
 
 
 def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_relative_folder_starts_at_the_study_file(tmp_path: Path, monkeypatch:
 
 
 def test_examples_name_columns_as_the_tables_do() -> None:
-    values = read_yaml(Path(assay.studies.__file__).parent / "examples" / "nodule-loss-lidc.yaml").values
+    values = read_yaml(STUDIES / "examples" / "nodule-loss-lidc.yaml").values
     assert set(values["data"]["factors"]) <= set(COLUMNS["lung-nodule"].split())
 
 

@@ -66,10 +66,10 @@ def relied(estimates: Sequence[Row], main: Row | None, interventions: Collection
     Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it. Along
     doses, recipes are those of the greatest.
     """
-    for number, name in enumerate(RELIANCE):
+    for position, name in enumerate(RELIANCE):
         rows = [row for row in estimates if text_of(row, "measure") == name and not text_of(row, "group")]
         lacking = set(interventions) - {text_of(row, "factor") for row in rows}
-        elsewhere = (row for row in estimates if text_of(row, "measure") in RELIANCE[number + 1 :])
+        elsewhere = (row for row in estimates if text_of(row, "measure") in RELIANCE[position + 1 :])
         if lacking & {text_of(row, "factor") for row in elsewhere}:
             continue
         main = _at_greatest_dose(main, rows)

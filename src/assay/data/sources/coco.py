@@ -61,11 +61,11 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
     table = _table(path, images)
     masks: list[Drawn | None] = []
     problems: list[Problem] = []
-    for number, image in enumerate(images, start=1):
+    for line, image in enumerate(images, start=1):
         entries = by_image.pop(image.get("id"), [])
         if any(not entry.get("segmentation") for entry in entries):
             what = "an annotation of it has no outline"
-            problems.append(Problem(number, str(image.get(FILE_NAME, "")), what, _POLYGON))
+            problems.append(Problem(line, str(image.get(FILE_NAME, "")), what, _POLYGON))
         masks.append(_drawn(image, entries, meaning) if entries else None)
     stray = sum(map(len, by_image.values()))
     lacking = [str(image.get(FILE_NAME, "")) for image, mask in zip(images, masks, strict=True) if mask is None]

@@ -136,12 +136,12 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
     problems: list[Problem] = []
     for table in tables:
         start = numbers[-1] - 1 if numbers else 0
-        for number, row in zip(table.numbers, table.rows, strict=True):
+        for line, row in zip(table.numbers, table.rows, strict=True):
             cells = {**dict(zip(table.header, row, strict=True)), TABLE: table.name}
             if spec.patient and spec.patient not in table.header:
-                cells[spec.patient] = f"{table.name} {number}"
+                cells[spec.patient] = f"{table.name} {line}"
             rows.append(tuple(cells.get(name, "") for name in (*header, TABLE)))
-            numbers.append(start + number)
+            numbers.append(start + line)
         problems += [replace(problem, row=start + problem.row) for problem in table.problems]
     comma = any(table.comma for table in tables)
     return Table(" + ".join(table.name for table in tables), (*header, TABLE), tuple(rows), tuple(numbers),
@@ -228,14 +228,14 @@ def _locate(folder: Path, table: Table, cells: Sequence[str], deeper: bool) -> t
     places = (folder, below) if deeper and below.is_dir() else (folder,)
     paths: list[Path | None] = []
     problems: list[Problem] = []
-    for number, cell in zip(table.numbers, cells, strict=True):
+    for line, cell in zip(table.numbers, cells, strict=True):
         try:
             if absent(cell):
                 raise Unreadable("it names no image", "name a file")
             paths.append(_first(places, cell))
         except Unreadable as error:
             paths.append(None)
-            problems.append(Problem(number, cell, error.what, error.remedy))
+            problems.append(Problem(line, cell, error.what, error.remedy))
     return paths, problems
 
 

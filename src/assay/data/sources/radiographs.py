@@ -117,15 +117,15 @@ def _factors(
 def _images(given: Radiographs, table: Table, names: Sequence[str], problems: list[Problem]) -> tuple[Path, ...]:
     images: list[Path] = []
     first: dict[Path, int] = {}
-    for number, name in zip(table.numbers, names, strict=True):
+    for line, name in zip(table.numbers, names, strict=True):
         try:
             path = given.find(name)
         except Unreadable as error:
-            problems.append(Problem(number, name, error.what, error.remedy))
+            problems.append(Problem(line, name, error.what, error.remedy))
             path = Path()
         else:
-            if first.setdefault(path, number) != number:
+            if first.setdefault(path, line) != line:
                 what = f"line {first[path]} names the same image"
-                problems.append(Problem(number, name, what, "keep one of them"))
+                problems.append(Problem(line, name, what, "keep one of them"))
         images.append(path)
     return tuple(images)

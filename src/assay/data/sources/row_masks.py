@@ -30,15 +30,15 @@ def row_masks(
     cells = table.column(spec.mask, "data.mask") if coco is None else names
     masks: list[MaskAt] = []
     problems: list[Problem] = []
-    for number, name, cell in zip(table.numbers, names, cells, strict=True):
+    for line, name, cell in zip(table.numbers, names, cells, strict=True):
         mask: MaskAt = None
         try:
-            mask = coco.masks[number - 1] if coco is not None else _of_cell(folder, spec, cell)
+            mask = coco.masks[line - 1] if coco is not None else _of_cell(folder, spec, cell)
             if mask is None and spec.unmasked == "refuse":
                 what = "it names none" if coco is None else "no annotation outlines anything"
                 raise Unreadable(f"{what}: lesion-free, or not labelled?", UNMASKED)
         except Unreadable as error:
-            problems.append(Problem(number, name, f"mask: {error.what}", error.remedy))
+            problems.append(Problem(line, name, f"mask: {error.what}", error.remedy))
         masks.append(mask)
     return masks, problems
 

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from assay.shifts.confounders.strokes import NOWHERE
+
 WIDTH, HEIGHT = 5.0, 7.0
 """Of a letter with its strokes, in units of the grid on which it is written (strokes are one unit wide)."""
 
@@ -19,7 +21,6 @@ ADVANCE = 6.0
 LEGIBLE = HEIGHT
 """px: the height from which a letter has a row of pixels for each of its grid; of a lower one only a spot is left."""
 
-_NOWHERE = -1e6  # px: far outside any image
 
 # Polylines through points "xy" of a grid, x 0..4 to the right, y 0..6 downward.
 _GLYPHS = {
@@ -96,7 +97,7 @@ def strokes(codes: Int[Tensor, "b n"]) -> tuple[Float[Tensor, "b n s"], ...]:
 def _table(device: str) -> Float[Tensor, "characters strokes 4"]:
     written = [_segments(text) for text in _GLYPHS.values()]
     most = max(map(len, written))
-    padded = [segments + [(_NOWHERE,) * 4] * (most - len(segments)) for segments in written]
+    padded = [segments + [(NOWHERE,) * 4] * (most - len(segments)) for segments in written]
     return torch.tensor(padded, device=device)
 
 

@@ -20,7 +20,7 @@ FLATNESS = 0.03
 """px by which straight pieces miss the curve that they stand for, at most."""
 
 _THINNEST = 0.5  # px; a thinner line is drawn as this, and as much weaker as it is thinner
-_NOWHERE = -1e6  # px: far outside any image
+NOWHERE = -1e6  # px: far outside any image
 _VALUES = 2**26  # of an array on an accelerator, for as many pieces at once
 
 Points = Sequence[tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]]
@@ -116,7 +116,7 @@ def bent(
     there = number < pieces
     ends = [
         torch.where(there, (1 - at) ** 2 * a[:, :, None] + 2 * at * (1 - at) * b[:, :, None] + at * at * c[:, :, None],
-                    _NOWHERE)
+                    NOWHERE)
         for at in t
         for a, b, c in ((x0, x1, x2), (y0, y1, y2))
     ]  # fmt: skip
