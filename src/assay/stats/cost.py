@@ -72,9 +72,9 @@ def cost(estimates: Sequence[Row], main: Row | None, compared: Collection[str] =
 def _between(rows: Sequence[Row], names: Sequence[str], main: Row) -> list[Fall]:
     """From the first environment to every other one, for every training."""
     found: list[Fall] = []
-    for place, own in _trainings(rows, main, (BUDGET,)):
+    for training, own in _trainings(rows, main, (BUDGET,)):
         before = _values(own, names[0], main)
-        found += [_fall(place, name, before, _values(own, name, main)) for name in names[1:]]
+        found += [_fall(training, name, before, _values(own, name, main)) for name in names[1:]]
     return [fall for fall in found if fall.after]
 
 
@@ -82,12 +82,12 @@ def _over_doses(rows: Sequence[Row], names: Sequence[str], main: Row) -> list[Fa
     """From p = 0 to the greatest dose, in every environment, for every training."""
     axis = along(main, rows[0]) if rows else ""
     found: list[Fall] = []
-    for place, own in _trainings(rows, main, (BUDGET, axis)):
+    for training, own in _trainings(rows, main, (BUDGET, axis)):
         doses = sorted({dose for row in own if (dose := _at(row).get(axis))}, key=float)
         if len(doses) < 2 or float(doses[0]):
             continue
         before, after = ([row for row in own if _at(row).get(axis) == dose] for dose in (doses[0], doses[-1]))
-        held = {**place, axis: doses[-1]}
+        held = {**training, axis: doses[-1]}
         found += [_fall(held, name, _values(before, name, main), _values(after, name, main)) for name in names]
     return [fall for fall in found if fall.after]
 
