@@ -24,7 +24,7 @@ SUITES = {
     "own-confounder.md": "TestBlanked",
 }
 HASTY = """
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 
 
 class Hasty(RunFolder):

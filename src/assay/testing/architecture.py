@@ -12,14 +12,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError
-from assay.core.registry import ComponentKind
-from assay.core.spec import RecipeSpec
-from assay.probes.activations import Recorder
-from assay.recipes.checkpoint import load_weights, save_weights
-from assay.recipes.models import ArchitectureContext, as_network, build_network, empty_network
-from assay.recipes.network import Outputs
-from assay.recipes.randomness import deterministic, library_draws
+from assay.plugin import (
+    ArchitectureContext,
+    ComponentKind,
+    Outputs,
+    RecipeSpec,
+    Recorder,
+    SpecError,
+    as_network,
+    build_network,
+    deterministic,
+    empty_network,
+    library_draws,
+    load_weights,
+    save_weights,
+)
 from assay.recipes.untyped import go_back, named_layers, seed_torch
 from assay.testing.images import images_of, spots
 from assay.testing.named import NamedComponent

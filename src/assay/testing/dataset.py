@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset, Images, Masks
 from assay.data.leakage import exact_groups, row_hashes
+from assay.plugin import ArrayCache, Dataset, Images, Masks
 
 
 class DatasetConformance:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.recipes.network import Outputs
+from assay.plugin import Outputs
 from assay.recipes.untyped import go_back
 from assay.testing.loss import PROGRESS, LossConformance, assert_finite, batch_of, lesions, random_outputs
 

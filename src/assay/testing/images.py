@@ -9,11 +9,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from assay.core.types import FactorTable
-from assay.data.dataset import ONE_KIND
+from assay.plugin import ONE_KIND, Environment, FactorTable, mark_factor
 from assay.recipes.untyped import tensor_of
-from assay.shifts.environment import Environment
-from assay.shifts.intervention import mark_factor
 
 
 @dataclass(frozen=True)

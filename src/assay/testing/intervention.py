@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.registry import ComponentKind
+from assay.plugin import ChangedImages, ComponentKind, Drawn, Intervention, draw
 from assay.recipes.untyped import seed_torch
-from assay.shifts.intervention import ChangedImages, Drawn, Intervention, draw
 from assay.testing.images import ImagesInMemory
 from assay.testing.named import NamedComponent
 

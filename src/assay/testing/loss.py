@@ -8,10 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.registry import ComponentKind, build
-from assay.data.dataset import Batch
-from assay.recipes.network import Outputs
-from assay.recipes.objective import LossContext, Objective, Progress
+from assay.plugin import Batch, ComponentKind, LossContext, Objective, Outputs, Progress, build
 from assay.recipes.untyped import fork_generators, go_back, named_layers, seed_torch
 from assay.testing.named import NamedComponent
 
@@ -99,7 +96,7 @@ class LossConformance(NamedComponent):
 
     def test_is_an_objective(self) -> None:
         objective = self.make()
-        assert isinstance(objective, Objective), f"{self.name} must inherit assay.recipes.objective.Objective"
+        assert isinstance(objective, Objective), f"{self.name} must inherit assay.plugin.Objective"
         assert objective.views >= 1
         assert isinstance(objective.fits_head, bool)
 

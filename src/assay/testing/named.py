@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from assay.core.component import Component
-from assay.core.registry import ComponentKind, build, lookup
+from assay.plugin import Component, ComponentKind, build, lookup
 
 
 class NamedComponent:

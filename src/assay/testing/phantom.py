@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.errors import AssayError
-from assay.core.types import Factor
-from assay.data.dataset import Phantom, Rendered
+from assay.plugin import AssayError, Factor, Phantom, Rendered
 
 Values = Mapping[str, np.ndarray]
 

@@ -10,16 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.registry import ComponentKind, lookup
-from assay.core.types import Measurement
-from assay.probes.network_output import ReadingError
-from assay.probes.probe import Model, Probe, Scope
-from assay.probes.run import run_probes
+from assay.plugin import ComponentKind, Measurement, Model, Probe, ReadingError, Scope, lookup, run_probes
 from assay.recipes.untyped import named_layers
 from assay.testing.named import NamedComponent
 from assay.testing.world import Reader, World
 
-DRAW_FROM = "it draws from a global generator: take assay.core.seeds.generator(model.seed, 'purpose')"
+DRAW_FROM = "it draws from a global generator: take assay.plugin.generator(model.seed, 'purpose')"
 WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}
 
 

@@ -16,13 +16,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.component import Component
-from assay.core.spec import RecipeSpec
-from assay.core.traits import Task
-from assay.recipes.checkpoint import save_weights
-from assay.recipes.mitigations.mitigation import phases_of
-from assay.recipes.train import Fitted, Interrupted, ProgressReport, fit
-from assay.recipes.weights.files import read_weights
+from assay.plugin import (
+    Component,
+    Fitted,
+    Interrupted,
+    ProgressReport,
+    RecipeSpec,
+    Task,
+    fit,
+    phases_of,
+    read_weights,
+    save_weights,
+)
 from assay.testing.images import squares
 
 EPOCHS, ROWS, BATCH = 4, 50, 8

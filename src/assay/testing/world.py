@@ -10,10 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.core.seeds import generator, row_uniform
-from assay.core.types import Factor, FactorTable
+from assay.plugin import Environment, Factor, FactorTable, SobolDesign, generator, row_uniform
 from assay.recipes.untyped import tensor_of
-from assay.shifts.environment import Environment, SobolDesign
 
 SIDE = 8
 MARGIN, TEXTURE, SIZE, TAG, NUISANCE = (0, 0), (0, 2), (2, 0), (2, 2), (4, 4)
