@@ -23,12 +23,11 @@ __all__ = [
     "mitigations",
 ]  # importing them declares what they hold
 
-_HERE = "assay.recipes"
 
 register(
     "architecture",
     "small-cnn",
-    f"{_HERE}.small_cnn:small_cnn",
+    "assay.recipes.small_cnn:small_cnn",
     p.SmallCnnParams,
     summary="four strided 3x3 blocks of 8-16-32-64 channels, 25 thousand parameters; fast on a CPU",
     version=2,
@@ -36,14 +35,14 @@ register(
 register(
     "architecture",
     "resnet18",
-    f"{_HERE}.timm_models:resnet18",
+    "assay.recipes.timm_models:resnet18",
     p.Resnet18Params,
     summary="ResNet-18 (He et al. 2016), with the usual stem or one for small images",
 )
 register(
     "architecture",
     "timm",
-    f"{_HERE}.timm_models:timm_network",
+    "assay.recipes.timm_models:timm_network",
     p.TimmParams,
     summary="any classification network of the timm library, by its name there",
 )
@@ -51,64 +50,64 @@ register(
 register(
     "architecture",
     "small-unet",
-    f"{_HERE}.small_unet:small_unet",
+    "assay.recipes.small_unet:small_unet",
     p.SmallUnetParams,
     summary="U-Net of 8-16-32-48 channels from half the size on, 85 thousand parameters; fast on a CPU",
 )
 register(
     "architecture",
     "smp",
-    f"{_HERE}.smp_models:smp_network",
+    "assay.recipes.smp_models:smp_network",
     p.SmpParams,
     summary="a network of segmentation-models-pytorch by its name there, on any of its or timm's encoders",
 )
 register(
     "architecture",
     "w-net",
-    f"{_HERE}.smp_models:w_net",
+    "assay.recipes.smp_models:w_net",
     p.WNetParams,
     summary="two FPNs in a row, the second sees the image and the first's logits (Galdran et al. 2021)",
 )
 register(
     "architecture",
     "monai",
-    f"{_HERE}.monai_models:monai_network",
+    "assay.recipes.monai_models:monai_network",
     p.MonaiParams,
     summary="a two-dimensional segmentation network of MONAI: basic-unet, dynunet or segresnet",
 )
 
-register("initialisation", "random", f"{_HERE}.initialisation:Random", summary="the library's own random weights")
+register("initialisation", "random", "assay.recipes.initialisation:Random", summary="the library's own random weights")
 register(
     "initialisation",
     "timm",
-    f"{_HERE}.pretrained:PretrainedByTimm",
+    "assay.recipes.pretrained:PretrainedByTimm",
     summary="the weights that timm publishes for the architecture (downloaded once)",
 )
 register(
     "initialisation",
     "file",
-    f"{_HERE}.initialisation:FromFile",
+    "assay.recipes.initialisation:FromFile",
     p.FileParams,
     summary="a weights file (timm, torchvision, Keras, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
 )
 register(
     "initialisation",
     "source",
-    f"{_HERE}.source:FromSource",
+    "assay.recipes.source:FromSource",
     p.SourceParams,
     summary="a start that the study trains itself: one of its `sources`, by its own name",
 )
 register(
     "initialisation",
     "download",
-    f"{_HERE}.initialisation:Downloaded",
+    "assay.recipes.initialisation:Downloaded",
     p.DownloadParams,
     summary="a weights file from a public address, fetched once and checked",
 )
 register(
     "initialisation",
     "random-statistics",
-    f"{_HERE}.initialisation:RandomStatistics",
+    "assay.recipes.initialisation:RandomStatistics",
     p.RandomStatisticsParams,
     summary="random weights with the mean and variance of each pretrained layer (Raghu et al. 2019)",
 )
@@ -124,11 +123,11 @@ for _name, _attribute, _params, _summary in (
         "lower learning rates for shallower layers (Howard and Ruder 2018)",
     ),
 ):
-    register("finetuning", _name, f"{_HERE}.finetuning:{_attribute}", _params, summary=_summary)
+    register("finetuning", _name, f"assay.recipes.finetuning:{_attribute}", _params, summary=_summary)
 register(
     "finetuning",
     "probe-then-full",
-    f"{_HERE}.finetuning:ProbeThenFull",
+    "assay.recipes.finetuning:ProbeThenFull",
     f.ProbeThenFullParams,
     summary="a linear probe, then everything (Kumar et al. 2022)",
     version=2,
@@ -141,7 +140,7 @@ for _name, _params, _summary in (
     ("sgd", p.SgdParams, "stochastic gradient descent with momentum"),
     ("rmsprop", p.RmspropParams, "RMSprop (Tieleman and Hinton 2012)"),
 ):
-    register("optimiser", _name, f"{_HERE}.optimisers:{_name}", _params, summary=_summary)
+    register("optimiser", _name, f"assay.recipes.optimisers:{_name}", _params, summary=_summary)
 
 for _name, _attribute, _params, _summary in (
     ("one-cycle", "OneCycle", p.OneCycleParams, "cosine from a 25th of the rate to its peak and down to nothing"),
@@ -150,7 +149,7 @@ for _name, _attribute, _params, _summary in (
     ("constant", "Constant", p.ConstantParams, "linear warm-up, then constant"),
     ("step", "Step", p.StepParams, "a drop by a factor at stated shares of the steps"),
 ):
-    register("schedule", _name, f"{_HERE}.schedules:{_attribute}", _params, summary=_summary)
+    register("schedule", _name, f"assay.recipes.schedules:{_attribute}", _params, summary=_summary)
 
 for _name, _attribute, _params, _summary in (
     ("flip", "Flip", p.FlipParams, "mirror left and right, up and down"),
@@ -159,11 +158,11 @@ for _name, _attribute, _params, _summary in (
     ("intensity", "Intensity", p.IntensityParams, "change contrast and brightness"),
     ("noise", "Noise", p.NoiseParams, "add Gaussian noise"),
 ):
-    register("augmentation", _name, f"{_HERE}.augmentation:{_attribute}", _params, summary=_summary)
+    register("augmentation", _name, f"assay.recipes.augmentation:{_attribute}", _params, summary=_summary)
 
 for _name, _attribute, _params, _summary in (
     ("resized-crop", "ResizedCrop", v.ResizedCropParams, "a random window of the image, scaled to its size"),
     ("colour", "Colour", v.ColourParams, "change brightness, contrast, saturation and hue, or take the colour out"),
     ("blur", "Blur", v.BlurParams, "a Gaussian blur of some images"),
 ):
-    register("augmentation", _name, f"{_HERE}.view_augmentation:{_attribute}", _params, summary=_summary)
+    register("augmentation", _name, f"assay.recipes.view_augmentation:{_attribute}", _params, summary=_summary)

@@ -102,61 +102,59 @@ class ConfounderAugmentationParams(MitigationParams):
         return self
 
 
-_HERE = "assay.recipes.mitigations"
-
 register(
     "mitigation",
     "none",
-    f"{_HERE}.mitigation:Mitigation",
+    "assay.recipes.mitigations.mitigation:Mitigation",
     MitigationParams,
     summary="plain training, on rows as they are",
 )
 register(
     "mitigation",
     "reweighting",
-    f"{_HERE}.weighting:Reweighting",
+    "assay.recipes.mitigations.weighting:Reweighting",
     ReweightingParams,
     summary="each image weighted by the inverse size of its group",
 )
 register(
     "mitigation",
     "group-balanced-sampling",
-    f"{_HERE}.sampling:GroupBalancedSampling",
+    "assay.recipes.mitigations.sampling:GroupBalancedSampling",
     WithTrainingGroups,
     summary="each epoch draws equally many rows of every group",
 )
 register(
     "mitigation",
     "group-dro",
-    f"{_HERE}.weighting:GroupDro",
+    "assay.recipes.mitigations.weighting:GroupDro",
     GroupDroParams,
     summary="groups weighted by exponentiated gradient towards the one with the largest loss (Sagawa et al. 2020)",
 )
 register(
     "mitigation",
     "just-train-twice",
-    f"{_HERE}.sampling:JustTrainTwice",
+    "assay.recipes.mitigations.sampling:JustTrainTwice",
     JustTrainTwiceParams,
     summary="trained again with the errors of a short first training drawn more often (Liu et al. 2021)",
 )
 register(
     "mitigation",
     "last-layer-retraining",
-    f"{_HERE}.retraining:LastLayerRetraining",
+    "assay.recipes.mitigations.retraining:LastLayerRetraining",
     LastLayerRetrainingParams,
     summary="the head fitted anew on rows balanced by group (Kirichenko et al. 2023)",
 )
 register(
     "mitigation",
     "confounder-augmentation",
-    f"{_HERE}.augmenting:ConfounderAugmentation",
+    "assay.recipes.mitigations.augmenting:ConfounderAugmentation",
     ConfounderAugmentationParams,
     summary="an intervention put on training images at random, whatever their class",
 )
 register(
     "mitigation",
     "domain-adversarial",
-    f"{_HERE}.adversarial:DomainAdversarial",
+    "assay.recipes.mitigations.adversarial:DomainAdversarial",
     DomainAdversarialParams,
     summary="features from which the factor cannot be guessed, by a reversed gradient (Ganin et al. 2016)",
 )
