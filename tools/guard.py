@@ -80,9 +80,9 @@ def everywhere(job: str, names: tuple[str, ...], reason: str) -> tuple[Mask, ...
 
 
 MASKED = (
-    Mask("*/trials/*/provenance.json", ("started", "seconds"), "time of training and its duration"),
-    Mask("*/trials/*/provenance.json", ("machine", "processor", "device"), "the machine"),
-    Mask("*/trials/*/provenance.json", ("python", "libraries"), "versions"),
+    Mask("*/provenance.json", ("started", "seconds"), "time of training and its duration, of trials and sources"),
+    Mask("*/provenance.json", ("machine", "processor", "device"), "the machine"),
+    Mask("*/provenance.json", ("python", "libraries"), "versions"),
     Mask("*/tables/trials.parquet", ("seconds",), "duration of training"),
     Mask("*/report.html/trials*.csv", ("seconds",), "duration of training"),
     *everywhere("*", MADE, "times, machine and versions of all trials"),
@@ -302,7 +302,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Part:
-    """A file, or a file within a page. content: a Table, the lines of a text, or a JSON value; None: bytes alone."""
+    """A file, or a file within a page. content: a Table, a tuple of lines, or a JSON value; None: bytes alone."""
 
     content: Any
     sha256: str
@@ -316,7 +316,7 @@ EMBEDDED = re.compile(
 def parts_of(path: Path, name: str) -> dict[str, Part]:
     """Return a file by name, and with a page the files that it embeds."""
     if path.suffix == ".parquet":
-        found = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(path)])
+        found = duckdb.execute("SELECT * FROM read_parquet(?)", [str(path)])
         columns = tuple((column[0], str(column[1])) for column in found.description or ())
         return {name: Part(Table(columns, found.fetchall()), "")}
     data = path.read_bytes()
@@ -349,7 +349,7 @@ def part_of(name: str, data: bytes) -> Part:
     if suffix == "json":
         return Part(json.loads(data), sha256)
     if suffix in ("txt", "html", "svg", "svg+xml", "md", "yaml"):
-        return Part(data.decode().splitlines(), sha256)
+        return Part(tuple(data.decode().splitlines()), sha256)
     return Part(None, sha256)
 
 
@@ -404,7 +404,7 @@ class Comparison:
         match before.content:
             case Table():
                 lines = self.compare_tables(before.content, after.content, fields)
-            case [*_] if all(isinstance(line, str) for line in before.content):
+            case tuple():
                 lines = self.compare_lines(before.content, after.content, fields)
             case None:
                 lines = self.compare_values("", before.sha256, after.sha256)
@@ -427,20 +427,21 @@ class Comparison:
         names = [name for name, _ in before.columns]
         keyed = names == ["key", "value"]
         for number, (old, new) in enumerate(zip(before.rows, after.rows, strict=False)):
-            row = [cell for cell in old if isinstance(cell, str) and cell][:3]
             for name, *cells in zip(names, old, new, strict=True):
                 if name in fields or (keyed and name == "value" and old[0] in fields):
                     self.masked += 1
-                else:
-                    where = f"row {number} ({', '.join(shortened(cell) for cell in row)}), column {name}: "
-                    yield from self.compare_values(where, *cells)
+                    continue
+                self.values += 1
+                if not same(*cells):
+                    labels = [shortened(cell) for cell in old if isinstance(cell, str) and cell][:3]
+                    yield f"row {number} ({', '.join(labels)}), column {name}: {change(*cells)}"
 
     def compare_json(self, path: str, before: Any, after: Any, fields: set[str]) -> Iterator[str]:
         """Yield the paths of keys that differ."""
         if isinstance(before, dict) and isinstance(after, dict):
             if list(before) != list(after):
                 yield f"{path or '(top)'}: keys {listed(before, after)} -> {listed(after, before)}"
-            for key in before.keys() & after.keys() if list(before) != list(after) else before:
+            for key in [name for name in before if name in after]:
                 if key in fields:
                     self.masked += 1
                 else:
@@ -453,7 +454,7 @@ class Comparison:
         else:
             yield from self.compare_values(f"{path}: ", before, after)
 
-    def compare_lines(self, before: list[str], after: list[str], fields: set[str]) -> Iterator[str]:
+    def compare_lines(self, before: Iterable[str], after: Iterable[str], fields: set[str]) -> Iterator[str]:
         """Yield the lines that differ, by number; after the first inserted line all following ones do."""
         for number, (old, new) in enumerate(zip_longest(before, after, fillvalue="(no line)"), start=1):
             self.masked += sum(one in old for one in fields)
@@ -463,7 +464,7 @@ class Comparison:
         """Yield one line if two values differ."""
         self.values += 1
         if not same(before, after):
-            yield f"{where}{excerpt(before, after)} -> {excerpt(after, before)}"
+            yield f"{where}{change(before, after)}"
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -496,6 +497,11 @@ def listed(these: Iterable[Any], those: Iterable[Any]) -> str:
 def shortened(text: str) -> str:
     """Return a text of at most 40 characters."""
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def change(before: Any, after: Any) -> str:
+    """Return two values for reading."""
+    return f"{excerpt(before, after)} -> {excerpt(after, before)}"
 
 
 def excerpt(value: Any, other: Any) -> str:
