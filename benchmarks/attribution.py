@@ -29,7 +29,7 @@ from _shared import Page, parser
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score
 
-from assay.probes.localisation import localised
+from assay.probes.lesion_maps import localised
 
 Way = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from _shared import Page, parser
 
-from assay.recipes.untyped import tensor_of
+from assay.models.untyped import tensor_of
 from assay.stats.similarity import cka_matrix
 
 NETWORKS = {

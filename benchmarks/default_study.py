@@ -35,13 +35,13 @@ from _shared import Page, parser
 from usual_way import Images, run_trial
 
 import assay
-from assay.core.spec import StudySpec, TrainingSpec
 from assay.execution.jobs import population_of
 from assay.execution.local import Workers
-from assay.execution.run import Prepared, prepare
-from assay.execution.study import Trial
+from assay.execution.plan import Trial
 from assay.execution.tasks import Context, Event, Task
 from assay.shifts.population import Population
+from assay.spec.schema import StudySpec, TrainingSpec
+from assay.study.run import Prepared, prepare
 
 COLUMNS = (
     "way", "trials/hour, median", "least", "most", "ratio to the usual way, median", "least", "most",

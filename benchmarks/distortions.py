@@ -21,7 +21,7 @@ import torch
 from _shared import Page, parser
 
 from assay.core.registry import build
-from assay.shifts.distortions.names import COMMON, DISTORTIONS, SEVERITIES
+from assay.shifts.catalogue import COMMON, DISTORTIONS, SEVERITIES
 from assay.shifts.intervention import draw
 
 ASKED = 5.0

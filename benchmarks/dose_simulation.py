@@ -16,10 +16,9 @@ from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.dose_response import outcome_weights
-from assay.stats.half_dose import crossings
+from assay.stats.doses import crossings, outcome_weights
+from assay.stats.estimate import two_way
 from assay.stats.panel import Evaluated, probit
-from assay.stats.variance import two_way
 
 COLUMNS = (
     "additive_on", "seeds", "seed_sd", "worlds", "quantity", "truth", "rate", "mc_error", "target_low", "target_high",

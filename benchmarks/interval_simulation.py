@@ -18,9 +18,8 @@ from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.estimate import interval
+from assay.stats.estimate import Spread, interval, two_way
 from assay.stats.influence import widened
-from assay.stats.variance import Spread, two_way
 
 COLUMNS = (
     "design", "measure", "truth", "seeds", "seed_sd", "patients", "positives", "worlds", "quantity", "rate", "mc_error",

@@ -29,7 +29,7 @@ from _shared import Page, parser
 
 import assay
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "execution"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "study"))
 from small import SMALL, records, write_spec
 
 NAME = str(SMALL["name"])
@@ -73,7 +73,7 @@ class Tally:
 def run_shuffled(spec: Path, out: Path, workers: int) -> None:
     """`assay run`, but the costs by which tasks are ordered are drawn at random."""
     from assay.execution.local import Workers
-    from assay.execution.run import prepare, quietly, run_study
+    from assay.study.run import prepare, quietly, run_study
 
     prepared = prepare(assay.load(spec).spec, out / NAME)
     drawn = random.SystemRandom()

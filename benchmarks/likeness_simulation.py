@@ -16,7 +16,7 @@ import argparse
 import numpy as np
 from _shared import Page, parser
 
-from assay.stats.seed_pairs import beyond_seeds
+from assay.stats.similarity import beyond_seeds
 
 DISTANCE = 2.0
 

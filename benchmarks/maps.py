@@ -37,18 +37,16 @@ from monai.metrics.surface_distance import compute_average_surface_distance
 from scipy import ndimage
 from skimage import measure
 
-from assay.core.maps import MapGrid, pixels_of
-from assay.maps import Streamed, summarise
-from assay.maps.areas import exact_scores
-from assay.maps.calibration import calibration_bins
+from assay.core.measures import MapGrid, pixels_of
 from assay.maps.components import count_components
+from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarise
 from assay.maps.surfaces import surfaces
 
 GRID = MapGrid()
 EIGHT = np.ones((3, 3), bool)
 BATCH, STREAMED_SIZE, BOUND = 16, 512, 2.0
 FIRST_CALL = (
-    "import time, torch; from assay.maps import summarise; start = time.process_time(); "
+    "import time, torch; from assay.maps.summary import summarise; start = time.process_time(); "
     "summarise(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)); print(time.process_time() - start)"
 )
 IMPORT = (

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.recipes.mitigations.world import mitigated, tagged
-from tests.recipes.world import part
+from tests.training.mitigations.world import mitigated, tagged
+from tests.training.world import part
 
-from assay.recipes.train import fit
 from assay.shifts.environment import Environment
+from assay.training.loop import fit
 
 SEEDS = 3
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -29,7 +29,7 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("just-train-twice", {"epochs": 2, "upweight": 10}),
     ("last-layer-retraining", {}),
     ("last-layer-retraining", {"rows": "training"}),
-    ("confounder-augmentation", {"intervention": "tests.recipes.mitigations.world:CornerTag"}),
+    ("confounder-augmentation", {"intervention": "tests.training.mitigations.world:CornerTag"}),
     ("domain-adversarial", {}),
     ("domain-adversarial", {"given_target": True}),
 )

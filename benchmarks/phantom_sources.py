@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from assay.core.environment_spec import EnvironmentSpec
 from assay.core.registry import build
 from assay.core.seeds import generator, row_seed
 from assay.data.dataset import Phantom
-from assay.recipes.models import ArchitectureContext
-from assay.shifts.drawing import Question, draw_rows
+from assay.models.classifier import ArchitectureContext
+from assay.shifts.sampling import Question, draw_rows
+from assay.spec.schema import EnvironmentSpec
 
 SOURCES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("natural", {}),

@@ -26,13 +26,13 @@ import numpy as np
 from _shared import Page, parser
 from torch import Tensor
 
-from assay.core.parsing import parse_study
-from assay.core.spec import StudySpec
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
-from assay.execution.checked import check_rows
-from assay.execution.study import make_plan
+from assay.execution.plan import make_plan
 from assay.shifts.file_population import FilePopulation
+from assay.spec.parse import parse_study
+from assay.spec.schema import StudySpec
+from assay.study.preflight import check_rows
 
 STUDY: dict[str, Any] = {
     "name": "planning",

@@ -25,13 +25,12 @@ import assay
 from assay.core.seeds import derive
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
-from assay.probes.outputs import log_odds
 from assay.probes.probe import Model
-from assay.probes.reading import ModelReading
-from assay.probes.sobol import SobolIndices, sobol_indices
-from assay.recipes.train import fit
+from assay.probes.reader import ModelReading, log_odds
+from assay.probes.reliance import SobolIndices, sobol_indices
 from assay.shifts.population import Population, open_population
-from assay.shifts.sobol import saltelli
+from assay.shifts.scene import saltelli
+from assay.training.loop import fit
 
 HELD = "vessel"
 NUISANCE = "nuisance seed"

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from _shared import Page, Peak, gigabytes, parser
 
-from assay.core.spec import RecipeSpec
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache, ArrayImages
-from assay.recipes.train import ProgressReport, fit
 from assay.shifts.environment import Environment
+from assay.spec.schema import RecipeSpec
+from assay.training.loop import ProgressReport, fit
 
 BOUND = 3.0
 CHUNK = 2000

@@ -30,19 +30,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.core.component import Component
 from assay.core.registry import build
-from assay.core.spec import RecipeSpec
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
-from assay.recipes import feed
-from assay.recipes.models import build_network
-from assay.recipes.randomness import deterministic, library_draws
-from assay.recipes.run import begin
-from assay.shifts.confounders.frequency import LowPass
-from assay.shifts.confounders.tag import Tag
+from assay.models.checkpoint import deterministic, library_draws
+from assay.models.classifier import build_network
+from assay.shifts.confounders.marks import Tag
+from assay.shifts.confounders.pixels import LowPass
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages, draw
+from assay.spec.schema import Component, RecipeSpec
+from assay.training import feed
+from assay.training.loop import begin
 
 CONFOUNDERS = ("low-pass", "tag")
 

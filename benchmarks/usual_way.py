@@ -20,12 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from assay.core import registry
-from assay.core.spec import TrainingSpec
 from assay.data.dataset import Batch
-from assay.recipes.head import fit_head
-from assay.recipes.models import as_network, build_network
-from assay.recipes.objective import LossContext, Objective, Progress
+from assay.models.classifier import as_network, build_network, fit_head
 from assay.shifts.environment import Environment
+from assay.spec.schema import TrainingSpec
+from assay.training.objective import LossContext, Objective, Progress
 
 MOST_SHIFT = 4
 

@@ -19,7 +19,7 @@ from _simulation import CHUNK, RATIOS, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.variance import degrees, two_way
+from assay.stats.estimate import degrees, two_way
 
 COLUMNS = (
     "world", "seeds", "seed_sd", "worlds", "quantity", "truth", "rate", "mc_error", "target_low", "target_high", "met",

@@ -12,9 +12,9 @@ import numpy as np
 from _shared import Page, parser
 from scipy import stats
 
-from assay.core.parsing import parse_study
 from assay.data.cache import ArrayCache, default_cache_root
-from assay.data.sources import load_dataset
+from assay.data.files.load import load_dataset
+from assay.spec.parse import parse_study
 from assay.stats.influence import Answers, auroc
 from assay.stats.metrics import auroc as area
 

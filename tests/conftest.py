@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from tests.execution.small import SMALL
+from tests.study.small import SMALL
 
 import assay
 

@@ -13,18 +13,18 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 from tests.cli.asking import Asking
-from tests.data.sources.making import noise, save, small_set
-from tests.execution.small import SMALL, write_spec
+from tests.data.files.making import noise, save, small_set
+from tests.study.small import SMALL, write_spec
 
 import assay
 from assay.core.errors import AssayError, DataError, SpecError, StoreError
-from assay.core.overrides import apply_sets
-from assay.core.parsing import read_study
-from assay.execution.run import prepare
-from assay.probes.network_output import ReadingError
+from assay.probes.reader import ReadingError
+from assay.spec.load import apply_sets
+from assay.spec.parse import read_study
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
 from assay.store.schema import TABLES
+from assay.study.run import prepare
 
 
 def trial_ids(study: assay.Study, root: Path) -> list[str]:

@@ -19,9 +19,9 @@ from assay import plugin
 WHERE: dict[str, str] = plugin._WHERE
 HEAVY = {*HEAVY_LIBRARIES, "numba", "segmentation_models_pytorch", "pytest"}
 PUBLIC = {"assay", "assay.plugin", "assay.testing"}
-DEEPER = {"docs/reference/testing.md": {"assay.testing.world"}}  # models with known answers, for own tests
+DEEPER = {"docs/reference/testing.md": {"assay.testing.probe"}}  # models with known answers, for own tests
 SUITES_DEEPER = {
-    "assay.recipes.untyped",  # typed adapters of torch's functions, which a plug-in calls on torch itself
+    "assay.models.untyped",  # typed adapters of torch's functions, which a plug-in calls on torch itself
     "assay.data.leakage",  # row hashes, by which the suite of datasets looks for copies
 }
 DEEP_SUITES = {"store.py", "faults.py"}  # they test the files of a run folder, no plug-in

@@ -45,7 +45,7 @@ def test_nothing_heavy_is_imported_to_refuse_a_spec(tmp_path: Path) -> None:
     code, modules, text = imports_of("run", str(spec), "--out", str(tmp_path / "runs"))
     assert code == 2
     assert "did you mean 'nodule'?" in text
-    assert "assay.core.parsing" in modules
+    assert "assay.spec.parse" in modules
     assert modules & HEAVY == set()
     assert not (tmp_path / "runs").exists()
 

@@ -46,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 DESCRIPTION = "reference.json"  # commit, machine and libraries of a reference
 KEPT = ("runs", "answers", "wrong")  # folders of a job that belong to the reference
-WRONG_EVERY = 5  # every fifth study file of tests/core/wrong_specs.py
+WRONG_EVERY = 5  # every fifth study file of tests/spec/wrong_specs.py
 SHOWN_PER_PART = 5  # differences shown for one table, JSON file or text
 
 # --- What may differ -------------------------------------------------------------------------------------------------

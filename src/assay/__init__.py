@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.api import Run, Study, load, load_model, open_run, probe
-    from assay.shifts.own import intervention
+    from assay.shifts.intervention import intervention
 
 __all__ = ["Run", "Study", "intervention", "load", "load_model", "open_run", "probe"]
 
-_ELSEWHERE = {"intervention": "assay.shifts.own"}
+_ELSEWHERE = {"intervention": "assay.shifts.intervention"}
 
 
 def __getattr__(name: str) -> Any:

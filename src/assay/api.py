@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.core.parsing import parse_study, refuse_unknown_keys
-from assay.core.placing import placing
-from assay.core.spec import StudySpec
+from assay.spec.parse import parse_study, placing, refuse_unknown_keys
+from assay.spec.schema import StudySpec
 from assay.store.folder import EARLIER, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from assay.core import traits
-    from assay.execution.run import Result
     from assay.probes.probe import Model
+    from assay.spec import schema
+    from assay.study.run import Result
 
 
 def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) -> Study:
@@ -82,12 +81,11 @@ class Study:
         Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
         from assay.execution.device import choose_device
-        from assay.execution.executors import executor_for
-        from assay.execution.progress import Display, display_for, telling
-        from assay.execution.reading import reading_shown
-        from assay.execution.run import prepare, quietly, run_study
+        from assay.execution.local import executor_for
+        from assay.execution.progress import Display, display_for, reading_shown, telling
         from assay.execution.tasks import Task
-        from assay.store.place import require_writable, run_folder
+        from assay.store.folder import require_writable, run_folder
+        from assay.study.run import prepare, quietly, run_study
 
         spec = self.spec
         root = run_folder(spec, self.scale, Path(out))
@@ -135,7 +133,7 @@ class Run:
 
     def report(self) -> Path:
         """Statistics and page anew from the records; the path of the page."""
-        from assay.execution.run import rebuild
+        from assay.study.run import rebuild
 
         return rebuild(self.folder)
 
@@ -145,7 +143,7 @@ class Run:
         start: the name of one of the study's `sources`. seed: the first unless said. Raises StoreError for a name, seed
         or fold that the study lacks, or one that is of no use; WeightsError where its weights left the cache.
         """
-        from assay.execution.exports import export_start
+        from assay.study.export import export_start
 
         return export_start(self.folder, start, Path(path), seed, fold)
 
@@ -162,7 +160,7 @@ def load_model(trial: str | Path) -> Model:
     `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits; scaling is inside it.
     Raises StoreError when the folder holds no complete trial.
     """
-    from assay.execution.stored import stored_model
+    from assay.study.records import stored_model
 
     return stored_model(Path(trial))
 
@@ -175,7 +173,7 @@ def probe(
     environments: Mapping[str, Any] | None = None,
     validation: Mapping[str, Any] | None = None,
     layers: Sequence[str] = (),
-    task: traits.Task = "classification",
+    task: schema.Task = "classification",
     threshold: float | None = None,
     seed: int = 0,
     skip_bad_rows: bool = False,
@@ -200,9 +198,9 @@ def probe(
     """
     import pandas as pd
 
-    from assay.execution.examine import examine
-    from assay.execution.reading import reading_shown
+    from assay.execution.progress import reading_shown
     from assay.probes.probe import Model
+    from assay.study.audit import examine
 
     held = next(iter([*module.parameters(), *module.buffers()]), None)
     model = Model(

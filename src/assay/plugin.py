@@ -21,21 +21,10 @@ from typing import TYPE_CHECKING, Any
 from assay.core.errors import nearest
 
 if TYPE_CHECKING:
-    from assay.core.component import Component
-    from assay.core.data_spec import DataSpec
     from assay.core.errors import AssayError, AssociationError, DataError, SpecError, StoreError, WeightsError
-    from assay.core.maps import MapGrid
+    from assay.core.measures import MapGrid
     from assay.core.registry import ComponentKind, NoParams, Params, build, lookup, register
     from assay.core.seeds import derive, generator, row_seed, row_uniform
-    from assay.core.spec import RecipeSpec
-    from assay.core.traits import (
-        ArchitectureParams,
-        FineTuningParams,
-        ImageLossParams,
-        LossParams,
-        MitigationParams,
-        Task,
-    )
     from assay.core.types import Factor, FactorTable, Measurement, undefined
     from assay.data.cache import ArrayCache, default_cache_root
     from assay.data.cards import KnownSet
@@ -53,49 +42,75 @@ if TYPE_CHECKING:
         Rendered,
         TellsKinds,
     )
-    from assay.data.phantoms.counter import spread, uniforms, white_noise
-    from assay.data.phantoms.marginals import Halves, Levels, Marginal, Skewed, Uniform, quantile_of
-    from assay.data.phantoms.request import check_difficulty, check_size, check_values
-    from assay.data.sources import load_dataset
-    from assay.data.sources.assemble import from_files
-    from assay.data.sources.fitting import placed
-    from assay.data.sources.listing import Listing
-    from assay.data.sources.problems import Problem
+    from assay.data.files.build import from_files
+    from assay.data.files.fitting import placed
+    from assay.data.files.load import load_dataset
+    from assay.data.files.masks import Listing
+    from assay.data.files.table import Problem
+    from assay.data.phantoms.base import (
+        Halves,
+        Levels,
+        Marginal,
+        Skewed,
+        Uniform,
+        check_difficulty,
+        check_size,
+        check_values,
+        quantile_of,
+    )
+    from assay.data.phantoms.noise import spread, uniforms, white_noise
     from assay.maps.summary import Streamed
-    from assay.probes.activations import Recorder
-    from assay.probes.explainers.explainer import Explainer, ExplainerError, Subject
-    from assay.probes.network_output import ReadingError
-    from assay.probes.probe import Keeping, Model, Probe, Read, Reading, Request, Sampled, Scope
-    from assay.probes.reading import ModelReading
-    from assay.probes.run import ProbeResult, run_probes
-    from assay.probes.uncertainty import clustered_error, mean_with_error
-    from assay.recipes.augmentation import Augmentation
-    from assay.recipes.checkpoint import load_weights, save_weights
-    from assay.recipes.head import LinearHead
-    from assay.recipes.losses.precision import widened, without_autocast
-    from assay.recipes.mitigations.mitigation import MitigatedObjective, Mitigation, Setting, groups_in, phases_of
-    from assay.recipes.models import (
+    from assay.models.checkpoint import deterministic, library_draws, load_weights, save_weights
+    from assay.models.classifier import (
         ArchitectureContext,
         Classifier,
         InputScaling,
+        LinearHead,
+        Network,
+        Outputs,
         as_network,
         build_network,
         empty_network,
         initialise_by_name,
     )
-    from assay.recipes.network import Network, Outputs
-    from assay.recipes.objective import LossContext, Objective, Progress
-    from assay.recipes.randomness import deterministic, library_draws
-    from assay.recipes.segmenter import EncoderDecoder, Segmenter
-    from assay.recipes.tiling import reach, tiled
-    from assay.recipes.train import Fitted, Interrupted, ProgressReport, fit
-    from assay.recipes.weights.files import read_weights
-    from assay.recipes.weights.load import start_of
-    from assay.shifts.distortions.images import distorted
+    from assay.models.segmenter import EncoderDecoder, Segmenter, reach, tiled
+    from assay.models.weight_files import read_weights
+    from assay.models.weights import start_of
+    from assay.probes.explainers import Explainer, ExplainerError, Subject
+    from assay.probes.probe import (
+        Keeping,
+        Model,
+        Probe,
+        Read,
+        Reading,
+        Request,
+        Sampled,
+        Scope,
+        clustered_error,
+        mean_with_error,
+    )
+    from assay.probes.reader import ModelReading, ProbeResult, ReadingError, Recorder, run_probes
+    from assay.shifts.checks import visibility
+    from assay.shifts.distortions.base import distorted
     from assay.shifts.environment import Environment, Scene, SobolDesign
     from assay.shifts.intervention import ChangedImages, Drawn, Draws, Intervention, Parameters, draw, mark_factor
-    from assay.shifts.visibility import visibility
+    from assay.spec.schema import (
+        ArchitectureParams,
+        Component,
+        DataSpec,
+        FineTuningParams,
+        ImageLossParams,
+        LossParams,
+        MitigationParams,
+        RecipeSpec,
+        Task,
+    )
     from assay.store.folder import RunFolder
+    from assay.training.augmentation import Augmentation
+    from assay.training.loop import Fitted, Interrupted, ProgressReport, fit
+    from assay.training.losses.classification import widened, without_autocast
+    from assay.training.mitigations import MitigatedObjective, Mitigation, Setting, groups_in, phases_of
+    from assay.training.objective import LossContext, Objective, Progress
 
 __all__ = [
     "ONE_KIND",
@@ -231,134 +246,134 @@ __all__ = [
 
 _WHERE: dict[str, str] = {
     "ONE_KIND": "assay.data.dataset",
-    "ArchitectureContext": "assay.recipes.models",
-    "ArchitectureParams": "assay.core.traits",
+    "ArchitectureContext": "assay.models.classifier",
+    "ArchitectureParams": "assay.spec.schema",
     "ArrayCache": "assay.data.cache",
     "AssayError": "assay.core.errors",
     "AssociationError": "assay.core.errors",
-    "Augmentation": "assay.recipes.augmentation",
+    "Augmentation": "assay.training.augmentation",
     "Batch": "assay.data.dataset",
     "Card": "assay.data.dataset",
     "ChangedImages": "assay.shifts.intervention",
-    "Classifier": "assay.recipes.models",
-    "Component": "assay.core.component",
+    "Classifier": "assay.models.classifier",
+    "Component": "assay.spec.schema",
     "ComponentKind": "assay.core.registry",
     "DataError": "assay.core.errors",
-    "DataSpec": "assay.core.data_spec",
+    "DataSpec": "assay.spec.schema",
     "Dataset": "assay.data.dataset",
     "Drawn": "assay.shifts.intervention",
     "Draws": "assay.shifts.intervention",
     "DrawsPairs": "assay.data.dataset",
-    "EncoderDecoder": "assay.recipes.segmenter",
+    "EncoderDecoder": "assay.models.segmenter",
     "Environment": "assay.shifts.environment",
-    "Explainer": "assay.probes.explainers.explainer",
-    "ExplainerError": "assay.probes.explainers.explainer",
+    "Explainer": "assay.probes.explainers",
+    "ExplainerError": "assay.probes.explainers",
     "Factor": "assay.core.types",
     "FactorTable": "assay.core.types",
-    "FineTuningParams": "assay.core.traits",
-    "Fitted": "assay.recipes.train",
-    "Halves": "assay.data.phantoms.marginals",
-    "ImageLossParams": "assay.core.traits",
+    "FineTuningParams": "assay.spec.schema",
+    "Fitted": "assay.training.loop",
+    "Halves": "assay.data.phantoms.base",
+    "ImageLossParams": "assay.spec.schema",
     "Images": "assay.data.dataset",
-    "InputScaling": "assay.recipes.models",
-    "Interrupted": "assay.recipes.train",
+    "InputScaling": "assay.models.classifier",
+    "Interrupted": "assay.training.loop",
     "Intervention": "assay.shifts.intervention",
     "Keeping": "assay.probes.probe",
     "KnownSet": "assay.data.cards",
-    "Levels": "assay.data.phantoms.marginals",
-    "LinearHead": "assay.recipes.head",
-    "Listing": "assay.data.sources.listing",
-    "LossContext": "assay.recipes.objective",
-    "LossParams": "assay.core.traits",
-    "MapGrid": "assay.core.maps",
-    "Marginal": "assay.data.phantoms.marginals",
+    "Levels": "assay.data.phantoms.base",
+    "LinearHead": "assay.models.classifier",
+    "Listing": "assay.data.files.masks",
+    "LossContext": "assay.training.objective",
+    "LossParams": "assay.spec.schema",
+    "MapGrid": "assay.core.measures",
+    "Marginal": "assay.data.phantoms.base",
     "Masks": "assay.data.dataset",
     "Measurement": "assay.core.types",
-    "MitigatedObjective": "assay.recipes.mitigations.mitigation",
-    "Mitigation": "assay.recipes.mitigations.mitigation",
-    "MitigationParams": "assay.core.traits",
+    "MitigatedObjective": "assay.training.mitigations",
+    "Mitigation": "assay.training.mitigations",
+    "MitigationParams": "assay.spec.schema",
     "Model": "assay.probes.probe",
-    "ModelReading": "assay.probes.reading",
+    "ModelReading": "assay.probes.reader",
     "NativeMasks": "assay.data.dataset",
-    "Network": "assay.recipes.network",
+    "Network": "assay.models.classifier",
     "NoParams": "assay.core.registry",
-    "Objective": "assay.recipes.objective",
-    "Outputs": "assay.recipes.network",
+    "Objective": "assay.training.objective",
+    "Outputs": "assay.models.classifier",
     "Parameters": "assay.shifts.intervention",
     "Params": "assay.core.registry",
     "Phantom": "assay.data.dataset",
     "PixelScale": "assay.data.dataset",
     "Probe": "assay.probes.probe",
-    "ProbeResult": "assay.probes.run",
-    "Problem": "assay.data.sources.problems",
-    "Progress": "assay.recipes.objective",
-    "ProgressReport": "assay.recipes.train",
+    "ProbeResult": "assay.probes.reader",
+    "Problem": "assay.data.files.table",
+    "Progress": "assay.training.objective",
+    "ProgressReport": "assay.training.loop",
     "Read": "assay.probes.probe",
     "Reading": "assay.probes.probe",
-    "ReadingError": "assay.probes.network_output",
-    "RecipeSpec": "assay.core.spec",
-    "Recorder": "assay.probes.activations",
+    "ReadingError": "assay.probes.reader",
+    "RecipeSpec": "assay.spec.schema",
+    "Recorder": "assay.probes.reader",
     "Rendered": "assay.data.dataset",
     "Request": "assay.probes.probe",
     "RunFolder": "assay.store.folder",
     "Sampled": "assay.probes.probe",
     "Scene": "assay.shifts.environment",
     "Scope": "assay.probes.probe",
-    "Segmenter": "assay.recipes.segmenter",
-    "Setting": "assay.recipes.mitigations.mitigation",
-    "Skewed": "assay.data.phantoms.marginals",
+    "Segmenter": "assay.models.segmenter",
+    "Setting": "assay.training.mitigations",
+    "Skewed": "assay.data.phantoms.base",
     "SobolDesign": "assay.shifts.environment",
     "SpecError": "assay.core.errors",
     "StoreError": "assay.core.errors",
     "Streamed": "assay.maps.summary",
-    "Subject": "assay.probes.explainers.explainer",
-    "Task": "assay.core.traits",
+    "Subject": "assay.probes.explainers",
+    "Task": "assay.spec.schema",
     "TellsKinds": "assay.data.dataset",
-    "Uniform": "assay.data.phantoms.marginals",
+    "Uniform": "assay.data.phantoms.base",
     "WeightsError": "assay.core.errors",
-    "as_network": "assay.recipes.models",
+    "as_network": "assay.models.classifier",
     "build": "assay.core.registry",
-    "build_network": "assay.recipes.models",
-    "check_difficulty": "assay.data.phantoms.request",
-    "check_size": "assay.data.phantoms.request",
-    "check_values": "assay.data.phantoms.request",
-    "clustered_error": "assay.probes.uncertainty",
+    "build_network": "assay.models.classifier",
+    "check_difficulty": "assay.data.phantoms.base",
+    "check_size": "assay.data.phantoms.base",
+    "check_values": "assay.data.phantoms.base",
+    "clustered_error": "assay.probes.probe",
     "default_cache_root": "assay.data.cache",
     "derive": "assay.core.seeds",
-    "deterministic": "assay.recipes.randomness",
-    "distorted": "assay.shifts.distortions.images",
+    "deterministic": "assay.models.checkpoint",
+    "distorted": "assay.shifts.distortions.base",
     "draw": "assay.shifts.intervention",
-    "empty_network": "assay.recipes.models",
-    "fit": "assay.recipes.train",
-    "from_files": "assay.data.sources.assemble",
+    "empty_network": "assay.models.classifier",
+    "fit": "assay.training.loop",
+    "from_files": "assay.data.files.build",
     "generator": "assay.core.seeds",
-    "groups_in": "assay.recipes.mitigations.mitigation",
-    "initialise_by_name": "assay.recipes.models",
-    "library_draws": "assay.recipes.randomness",
-    "load_dataset": "assay.data.sources",
-    "load_weights": "assay.recipes.checkpoint",
+    "groups_in": "assay.training.mitigations",
+    "initialise_by_name": "assay.models.classifier",
+    "library_draws": "assay.models.checkpoint",
+    "load_dataset": "assay.data.files.load",
+    "load_weights": "assay.models.checkpoint",
     "lookup": "assay.core.registry",
     "mark_factor": "assay.shifts.intervention",
-    "mean_with_error": "assay.probes.uncertainty",
-    "phases_of": "assay.recipes.mitigations.mitigation",
-    "placed": "assay.data.sources.fitting",
-    "quantile_of": "assay.data.phantoms.marginals",
-    "reach": "assay.recipes.tiling",
-    "read_weights": "assay.recipes.weights.files",
+    "mean_with_error": "assay.probes.probe",
+    "phases_of": "assay.training.mitigations",
+    "placed": "assay.data.files.fitting",
+    "quantile_of": "assay.data.phantoms.base",
+    "reach": "assay.models.segmenter",
+    "read_weights": "assay.models.weight_files",
     "register": "assay.core.registry",
     "row_seed": "assay.core.seeds",
     "row_uniform": "assay.core.seeds",
-    "run_probes": "assay.probes.run",
-    "save_weights": "assay.recipes.checkpoint",
-    "spread": "assay.data.phantoms.counter",
-    "start_of": "assay.recipes.weights.load",
-    "tiled": "assay.recipes.tiling",
+    "run_probes": "assay.probes.reader",
+    "save_weights": "assay.models.checkpoint",
+    "spread": "assay.data.phantoms.noise",
+    "start_of": "assay.models.weights",
+    "tiled": "assay.models.segmenter",
     "undefined": "assay.core.types",
-    "uniforms": "assay.data.phantoms.counter",
-    "visibility": "assay.shifts.visibility",
-    "white_noise": "assay.data.phantoms.counter",
-    "widened": "assay.recipes.losses.precision",
-    "without_autocast": "assay.recipes.losses.precision",
+    "uniforms": "assay.data.phantoms.noise",
+    "visibility": "assay.shifts.checks",
+    "white_noise": "assay.data.phantoms.noise",
+    "widened": "assay.training.losses.classification",
+    "without_autocast": "assay.training.losses.classification",
 }
 """Name to the module that defines it."""
 

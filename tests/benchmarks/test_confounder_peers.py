@@ -13,7 +13,7 @@ import torch
 
 from assay.core.registry import build, entries
 from assay.shifts.intervention import draw
-from assay.testing.intervention import pictures as noise
+from assay.testing.data import pictures as noise
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = sorted(entry.name for entry in entries("intervention"))

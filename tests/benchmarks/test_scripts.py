@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.shifts.distortions.names import DISTORTIONS
+from assay.shifts.catalogue import DISTORTIONS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {

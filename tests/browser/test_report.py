@@ -17,11 +17,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.report.made import Made
 from tests.report.making import make_run
 
+from assay.report.charts import draw_strips
+from assay.report.drawing import Mark, Panel, Plot, styles
 from assay.report.figures import FULL, HALF, NARROW
-from assay.report.marks import Mark, Panel, Plot
 from assay.report.page import write_page
-from assay.report.palette import styles
-from assay.report.strips import draw_strips
 
 pytestmark = pytest.mark.browser
 

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import typer
 from tests.cli.asking import Asking
-from tests.execution.small import SMALL, write_spec
+from tests.study.small import SMALL, write_spec
 
 from assay.cli import app
 from assay.cli.results import HEADS, SHOWN
 from assay.core.errors import StoreError
-from assay.execution.run import Result
 from assay.store import schema
 from assay.store.files import read_rows
-from assay.store.lock import working_in
+from assay.store.folder import working_in
 from assay.store.schema import TABLES
+from assay.study.run import Result
 
 COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json"}
@@ -184,7 +184,7 @@ def test_clean_lists_what_it_deletes_while_no_run_can_begin(
             held.append(True)
         return []
 
-    monkeypatch.setattr("assay.execution.stored.unnamed", listed)
+    monkeypatch.setattr("assay.study.records.unnamed", listed)
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "study.json").write_text("{}")
     for yes in (["--yes"], []):
@@ -238,7 +238,7 @@ def test_what_was_begun_is_not_called_new(ask: Asking, run_copy: Path, tmp_path:
 
 BROKEN = '''
 from torch import nn
-from assay.recipes.objective import Objective
+from assay.training.objective import Objective
 
 class Broken(Objective):
     """Fails at the first batch."""
@@ -281,7 +281,7 @@ def test_interrupted_ends_with_130(
     ask: Asking, run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = Result(run_copy, trained=2, probed=0, failed=0, unlearned=0, stopped=True, page=None)
-    monkeypatch.setattr("assay.execution.run.run_study", lambda *_: stopped)
+    monkeypatch.setattr("assay.study.run.run_study", lambda *_: stopped)
     answer = ask("run", write_spec(tmp_path))
     assert (answer.code, answer.out) == (130, "")
     assert answer.err.endswith("stopped: 2 trials were finished; the same command goes on from here\n")
@@ -290,7 +290,7 @@ def test_interrupted_ends_with_130(
     def interrupted(*_: object) -> Result:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("assay.execution.run.run_study", interrupted)
+    monkeypatch.setattr("assay.study.run.run_study", interrupted)
     answer = ask("run", write_spec(tmp_path))
     assert (answer.code, answer.err.splitlines()[-1]) == (130, "interrupted")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cli.asking import Asking
-from tests.execution.tiny import TINY
+from tests.study.tiny import TINY
 
 
 def tagged(**changes: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
-from tests.data.sources.making import noise, save, write_table
-from tests.execution.small import SMALL, write_spec
+from tests.data.files.making import noise, save, write_table
+from tests.study.small import SMALL, write_spec
 
-from assay.store.lock import working_in
+from assay.store.folder import working_in
 
 
 @pytest.fixture

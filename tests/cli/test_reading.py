@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.cli.asking import Asking
-from tests.data.sources.making import age, small_set, spec_of
+from tests.data.files.making import age, small_set, spec_of
 
 from assay.data.cache import ArrayCache, untold
-from assay.data.sources import load_dataset
-from assay.execution import reading
-from assay.execution.reading import Reading, reading_shown
+from assay.data.files.load import load_dataset
+from assay.execution import progress
+from assay.execution.progress import Reading, reading_shown
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_on_a_terminal_it_is_one_line_that_is_taken_away(
 def test_elsewhere_a_preview_tells_now_and_then_and_nothing_beside_json(
     spec: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "PLAIN_EVERY", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
     facts = ask("preview", spec, "--json")
     assert facts.err == ""
     assert json.loads(facts.out)["study"] == "own"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from assay.core.errors import StoreError
-from assay.core.lock import holding
+from assay.core.files import holding
 from assay.data.cache import ArrayCache
-from assay.store.lock import working_in
+from assay.store.folder import working_in
 
 
 def test_a_file_system_that_knows_no_locks_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

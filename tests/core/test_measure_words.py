@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from assay.core.measure_words import MEANINGS, better
-from assay.core.measures import MEASURES
+from assay.core.measures import MEANINGS, MEASURES, better
 from assay.probes.robustness import _LOWER  # pyright: ignore[reportPrivateUsage]
 from assay.stats.measures import MEASURES as COMPUTED
 

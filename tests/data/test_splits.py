@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.data_spec import SplitSpec
 from assay.core.errors import DataError, SpecError
 from assay.core.types import Factor, FactorTable
 from assay.data.splits import Split, assign_folds, split
+from assay.spec.schema import SplitSpec
 
 
 def table_of(patient: list[int], target: list[int], classes: int = 2, **columns: list[int]) -> FactorTable:

@@ -18,16 +18,16 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 from tests.docs.reading import PAGES, ROOT, blocks, name
-from tests.execution.small import SMALL
+from tests.study.small import SMALL
 
 import assay
 from assay.cli import main
-from assay.core.parsing import parse_study
 from assay.core.registry import build
-from assay.core.yaml import parse_yaml
 from assay.execution.local import InProcess
+from assay.spec.load import parse_yaml
+from assay.spec.parse import parse_study
 
-DATASET = ROOT / "docs/how-to/add-a-dataset.md"  # its blocks are the data: part alone; tests/data/sources/test_docs.py
+DATASET = ROOT / "docs/how-to/add-a-dataset.md"  # its blocks are the data: part alone; tests/data/files/test_docs.py
 WHOLE = {"data", "environments"}  # what makes a block a study and not a part of one
 YAML = [(page, block) for page in PAGES if page != DATASET for block in blocks(page, "yaml")]
 RUN = (
@@ -302,7 +302,7 @@ def test_python_runs_on_a_small_study(
 ) -> None:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("ASSAY_CACHE", str(workplace / "cache"))
-    for place in ("assay.core.parsing.study_files", "assay.studies.study_files"):
+    for place in ("assay.spec.parse.study_files", "assay.spec.load.study_files"):
         monkeypatch.setattr(place, lambda: {"nodule-loss": tiny})
-    monkeypatch.setattr("assay.execution.executors.Workers", lambda *_, **__: InProcess())
+    monkeypatch.setattr("assay.execution.local.Workers", lambda *_, **__: InProcess())
     exec(compile(block, name(page), "exec"), {"__name__": "__main__"})

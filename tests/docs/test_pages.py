@@ -15,8 +15,8 @@ from tests.docs.reading import PAGES, ROOT, blocks, commands, name
 
 import assay
 from assay.cli import app
-from assay.core.overrides import apply_scale
-from assay.core.parsing import read_study
+from assay.spec.load import apply_scale
+from assay.spec.parse import read_study
 from assay.store import schema
 
 RUN_FOLDER = ROOT / "docs/reference/run-folder.md"

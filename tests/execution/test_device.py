@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.execution.tiny import TINY, run_tiny
+from tests.study.tiny import TINY, run_tiny
 
 from assay.core.errors import SpecError
-from assay.core.parsing import parse_study
 from assay.execution.device import choose_device, computing_on, device_name
-from assay.execution.executors import default_workers
 from assay.execution.jobs import ProbeJob, TrainJob
-from assay.execution.run import prepare
+from assay.execution.local import default_workers
+from assay.spec.parse import parse_study
 from assay.store.files import read_json
 from assay.store.folder import RunFolder
+from assay.study.run import prepare
 
 
 def with_gpus(patch: pytest.MonkeyPatch, *names: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.execution.tiny import plan_tiny
+from tests.study.tiny import plan_tiny
 
 from assay.execution import estimate
 from assay.execution.estimate import BESIDE, END_PER_TRIAL, PROBES, START, TRIAL, Speed
-from assay.execution.run import Prepared
+from assay.study.run import Prepared
 
 
 @pytest.fixture
@@ -73,5 +73,5 @@ def test_a_step_is_timed_with_the_loss_and_a_broken_one_is_left_to_its_trial(
 ) -> None:
     (training,) = costs(plan_tiny(tmp_path))[False]
     assert training > TRIAL
-    monkeypatch.setattr("assay.recipes.run.Run.train_step", lambda _: 1 / 0)
+    monkeypatch.setattr("assay.training.loop.Run.train_step", lambda _: 1 / 0)
     assert costs(plan_tiny(tmp_path))[False][0] < training

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.execution.started import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
+from tests.study.started import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
-from assay.core.lock import holding
+from assay.core.files import holding
 from assay.data.cache import default_cache_root
-from assay.execution.sources import SourceJob
-from assay.recipes.train import Diverged
+from assay.execution.plan import SourceJob
 from assay.store.folder import RunFolder
+from assay.training.loop import Diverged
 
 
 @pytest.fixture(autouse=True)

@@ -9,21 +9,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.execution.small import SMALL
-from tests.execution.started import prepared, run
+from tests.study.small import SMALL
+from tests.study.started import prepared, run
 
 import assay
-from assay.core.component import Component
-from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.data.cache import default_cache_root
-from assay.execution.jobs import Inputs, network_of, nothing_to_read
-from assay.execution.judged import CURVE
-from assay.execution.sources import start_id
-from assay.execution.stored import stored_study
+from assay.execution.jobs import CURVE, Inputs, network_of, nothing_to_read
+from assay.execution.plan import start_id
 from assay.shifts.phantom_population import PhantomPopulation
+from assay.spec.schema import Component, EnvironmentSpec
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
+from assay.study.records import stored_study
 
 OWN: dict[str, Any] = {
     "data": "own",
@@ -91,7 +89,7 @@ def test_on_files_each_fold_has_a_source_of_its_own_training_patients(tmp_path: 
 
 
 def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: Path) -> None:
-    dies = {**OWN, "recipe": {"epochs": 9, "batch_size": 16, "loss": "tests.recipes.test_watching:Dies"}}
+    dies = {**OWN, "recipe": {"epochs": 9, "batch_size": 16, "loss": "tests.training.test_watching:Dies"}}
     folder = RunFolder(run(tmp_path, sources={"own": dies}, recipe=RECIPE))
     (row,) = folder.table("sources")
     record = folder.record("sources", row["source"])

@@ -14,27 +14,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.execution.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
+from tests.study.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
-from assay.core.axes import label
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import SpecError, WeightsError
-from assay.core.lock import holding
-from assay.core.parsing import parse_study
-from assay.core.sources import images_seed
-from assay.core.spec import StudySpec
+from assay.core.files import holding
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.execution import jobs
-from assay.execution.jobs import Inputs, Place, empty_network, network_of
-from assay.execution.run import Prepared, prepare
-from assay.execution.sources import Source, SourceJob, start_id
-from assay.execution.stored import stored_study, unnamed
+from assay.execution.jobs import Inputs, Place, network_of
+from assay.execution.plan import Source, SourceJob, start_id
 from assay.execution.tasks import Stopped
-from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights
+from assay.models.checkpoint import WEIGHTS_FILE, load_weights
+from assay.models.classifier import empty_network
 from assay.shifts.population import open_population
+from assay.spec.environments import images_seed
+from assay.spec.grid import label
+from assay.spec.parse import parse_study
+from assay.spec.schema import Component, DataSpec, EnvironmentSpec, StudySpec
 from assay.store.folder import RunFolder
+from assay.study.records import stored_study, unnamed
+from assay.study.run import Prepared, prepare
 
 
 def phantom(name: str, **arguments: Any) -> Component:

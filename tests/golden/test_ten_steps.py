@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.recipes.world import recipe
+from tests.training.world import recipe
 
-from assay.recipes.randomness import deterministic, library_draws
-from assay.recipes.run import begin
-from assay.testing.images import squares
+from assay.models.checkpoint import deterministic, library_draws
+from assay.testing.data import squares
+from assay.training.loop import begin
 
 KEPT = Path(__file__).with_name("ten_steps.json")
 TOLERANCE = 2e-4

@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.special import expit
 from tests.maps.worlds import PAIRS, summary, world
 
-from assay.core.maps import REGIONS, MapGrid
+from assay.core.measures import REGIONS, MapGrid
 
 
 def regions_by_distance(lesion: np.ndarray, boundary: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from assay.maps.kinds import OF_KINDS, count_kinds
+from assay.maps.summary import OF_KINDS, count_kinds
 
 
 def logits_of(called: np.ndarray, kinds: int) -> torch.Tensor:

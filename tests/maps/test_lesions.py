@@ -7,7 +7,7 @@ import pytest
 from skimage import measure
 from tests.maps.worlds import MAPS, PAIRS, summary, world
 
-from assay.core.maps import MapGrid
+from assay.core.measures import MapGrid
 
 
 @pytest.mark.parametrize(("logits", "labels"), PAIRS)

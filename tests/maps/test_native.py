@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.maps import summarise
-from assay.maps.native import at_native
-from assay.maps.odds import label_probabilities
+from assay.maps.summary import at_native, label_probabilities, summarise
 
 
 def disc(height: int, width: int, y: float, x: float, radius: float) -> np.ndarray:

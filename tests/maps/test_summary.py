@@ -9,8 +9,8 @@ import pytest
 import torch
 from tests.maps.worlds import PAIRS, summary, world
 
-from assay.core.maps import MapGrid
-from assay.maps import Streamed, joined, summarise
+from assay.core.measures import MapGrid
+from assay.maps.summary import Streamed, joined, summarise
 
 SHAPES = "give both as [images, height, width], with at least one pixel"
 

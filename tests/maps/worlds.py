@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from assay.maps import summarise
+from assay.maps.summary import summarise
 
 Map = np.ndarray
 HEIGHT, WIDTH = 21, 34

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from assay.core.registry import build
 from assay.core.types import Measurement
-from assay.probes.attribution import CENTRE, Attribution, centre_prior
-from assay.probes.localisation import MEASURES
+from assay.probes.attribution import CENTRE, Attribution
+from assay.probes.faithfulness import centre_prior
+from assay.probes.lesion_maps import MEASURES
 from assay.probes.probe import Model
-from assay.probes.reading import BATCH
-from assay.probes.run import run_probes
+from assay.probes.reader import BATCH, run_probes
 from assay.shifts.environment import Environment
-from assay.testing.images import ImagesInMemory, MasksInMemory
-from assay.testing.world import World
+from assay.testing.data import ImagesInMemory, MasksInMemory
+from assay.testing.probe import World
 
 SIDE = 24
 PATCH = slice(15, 20)

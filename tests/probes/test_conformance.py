@@ -9,9 +9,8 @@ import torch
 
 from assay.core.registry import entries
 from assay.shifts.environment import Environment
-from assay.testing.images import MasksInMemory
-from assay.testing.probe import ProbeConformance
-from assay.testing.world import PIXELS, World
+from assay.testing.data import MasksInMemory
+from assay.testing.probe import PIXELS, ProbeConformance, World
 
 
 class TestPerformance(ProbeConformance):

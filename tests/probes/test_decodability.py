@@ -8,14 +8,11 @@ from torch import nn
 
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
-from assay.probes.decodability import Decodability, low_resolution
-from assay.probes.decoding import Space, scored
+from assay.probes.decodability import Decodability, Space, folds_by_patient, low_resolution, scored, tasks_of
 from assay.probes.probe import Model
-from assay.probes.questions import folds_by_patient, tasks_of
-from assay.probes.reading import BATCH
+from assay.probes.reader import BATCH, run_probes
 from assay.probes.reliance import Reliance
-from assay.probes.run import run_probes
-from assay.testing.world import FACTORS, Pictures, Reader, World, table
+from assay.testing.probe import FACTORS, Pictures, Reader, World, table
 
 NAMES = tuple(factor.name for factor in FACTORS)
 

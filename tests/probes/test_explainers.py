@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from assay.core.registry import build, entries
-from assay.probes.explainers.explainer import Explainer, ExplainerError, Subject, class_log_odds
-from assay.probes.explainers.replacing import replaced
-from assay.recipes.randomness import library_draws
-from assay.recipes.untyped import named_layers
+from assay.models.checkpoint import library_draws
+from assay.models.untyped import named_layers
+from assay.probes.explainers import Explainer, ExplainerError, Subject, class_log_odds, replaced
 from assay.stats.metrics import class_score
 
 OF_FEW = ("attention-rollout", "lrp")

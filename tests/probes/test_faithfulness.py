@@ -7,11 +7,10 @@ import pytest
 import torch
 from tests.probes.test_explainers import Linear, small
 
-from assay.probes.explained import Sample
-from assay.probes.explainers.explainer import Subject
-from assay.probes.explainers.gradients import InputXGradient
+from assay.probes.explainers import InputXGradient, Subject
 from assay.probes.faithfulness import STEPS, areas, dropped, sensitivities
-from assay.testing.images import ImagesInMemory
+from assay.probes.lesion_maps import Sample
+from assay.testing.data import ImagesInMemory
 
 N, HEIGHT, WIDTH = 5, 16, 24
 PIXELS = torch.rand((N, 1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0))

@@ -11,9 +11,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from assay.probes.probe import Model, Request
-from assay.probes.reading import ModelReading
+from assay.probes.reader import ModelReading
 from assay.probes.segmentation import Segmentation
-from assay.testing.images import squares
+from assay.testing.data import squares
 
 KINDS = ("polyp", "instrument")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from assay.probes.localisation import localised
+from assay.probes.lesion_maps import localised
 
 
 def drawn(levels: int, seed: int = 0, n: int = 5, height: int = 6, width: int = 9) -> tuple[np.ndarray, np.ndarray]:

@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from assay.core.types import Measurement
-from assay.data.sources.fitting import fit_labels, placed
+from assay.data.files.fitting import fit_labels, placed
 from assay.probes.probe import Model, Read, Request
-from assay.probes.reading import ModelReading
+from assay.probes.reader import ModelReading
 from assay.probes.segmentation import Segmentation
 from assay.shifts.environment import Environment
-from assay.testing.images import ImagesInMemory, MasksInMemory, squares
+from assay.testing.data import ImagesInMemory, MasksInMemory, squares
 
 SIZE, IMAGES = 16, 40
 

@@ -9,15 +9,13 @@ import pytest
 from tests.probes.test_performance import found
 from torch import Tensor, nn
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.data.cache import ArrayCache
 from assay.probes.probe import Model
-from assay.probes.run import run_probes
+from assay.probes.reader import run_probes
 from assay.shifts.population import open_population
+from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
 
 PROBES = {name: {"samples": 256} if name == "reliance" else {} for name in ("performance", "reliance", "decodability")}
 

@@ -11,15 +11,15 @@ import torch
 from tests.probes.test_performance import found as found_in
 from torch import Tensor, nn
 
-from assay.core.factors import LESION
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement
-from assay.probes.painting import QUANTILES, Painting
+from assay.models.untyped import tensor_of
 from assay.probes.probe import Model
-from assay.probes.run import run_probes
-from assay.recipes.untyped import tensor_of
+from assay.probes.reader import run_probes
+from assay.probes.segmentation import QUANTILES, Painting
 from assay.shifts.environment import Environment
-from assay.testing.world import World
+from assay.spec.sections import LESION
+from assay.testing.probe import World
 
 SIDE, ROWS = 16, 40
 RANGES = {"contrast": (0.0, 1.0), "size": (2.0, 4.0), "position_x": (-5.0, 5.0)}

@@ -10,12 +10,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
-from assay.probes.groups import group_name, groups_of
 from assay.probes.performance import Performance
-from assay.probes.probe import Model, Read
-from assay.probes.run import run_probes
-from assay.probes.uncertainty import clustered_error, mean_with_error
-from assay.testing.world import Reader, World
+from assay.probes.probe import Model, Read, clustered_error, group_name, groups_of, mean_with_error
+from assay.probes.reader import run_probes
+from assay.testing.probe import Reader, World
 
 
 def found(measurements: list[Measurement], measure: str, **where: str) -> Measurement:

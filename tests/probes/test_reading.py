@@ -10,17 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.maps import MapGrid
+from assay.core.measures import MapGrid
 from assay.data.leakage import row_hashes
-from assay.probes.network_output import ReadingError
+from assay.models.classifier import InputScaling
+from assay.models.segmenter import Segmenter
 from assay.probes.probe import Model, Read, Request
-from assay.probes.reading import BATCH, ModelReading, batch_of
-from assay.probes.run import run_probes
-from assay.recipes.models import InputScaling
-from assay.recipes.segmenter import Segmenter
+from assay.probes.reader import BATCH, ModelReading, ReadingError, batch_of, run_probes
 from assay.shifts.environment import Environment
-from assay.testing.images import ImagesInMemory, squares
-from assay.testing.world import Pictures, Reader, World, design, environment, table
+from assay.testing.data import ImagesInMemory, squares
+from assay.testing.probe import Pictures, Reader, World, design, environment, table
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -83,7 +81,7 @@ def test_maps_are_averaged_over_space_tokens_over_tokens_and_vectors_kept(world:
 def test_answers_do_not_depend_on_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     request = Request(world.neutral(), ("vector",))
     whole = ModelReading(Model(Reader({"tag": 1.0})), [request]).read(request.environment)
-    monkeypatch.setattr("assay.probes.reading.BATCH", 7)
+    monkeypatch.setattr("assay.probes.reader.BATCH", 7)
     parts = ModelReading(Model(Reader({"tag": 1.0})), [request]).read(request.environment)
     np.testing.assert_array_equal(whole.logits, parts.logits)
     np.testing.assert_array_equal(whole.activations["vector"], parts.activations["vector"])
@@ -275,7 +273,7 @@ def test_a_segmenter_is_read_in_no_pass_that_is_not_tiled(monkeypatch: pytest.Mo
         tiled.append(len(images))
         return torch.cat([-images, images], dim=1)
 
-    monkeypatch.setattr("assay.probes.reading.by_tiles", lambda *_: in_tiles)
+    monkeypatch.setattr("assay.probes.reader.by_tiles", lambda *_: in_tiles)
     environments = [replace(squares(6), name=name) for name in ("one", "two")]
     reading = ModelReading(Model(network), [Request(one) for one in environments])
     for one in environments:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from assay.core.types import Measurement
 from assay.probes.probe import Model
+from assay.probes.reader import run_probes
 from assay.probes.reinitialisation import Reinitialisation, parts_of, put_back
-from assay.probes.run import run_probes
-from assay.testing.world import PIXELS, World, pixel
+from assay.testing.probe import PIXELS, World, pixel
 
 LAYERS = ("first", "second", "second.inner")
 

@@ -12,10 +12,10 @@ import torchvision
 from torch import Tensor, nn
 
 from assay.core.registry import build
-from assay.probes.explainers.explainer import Explainer, Subject, class_log_odds
-from assay.recipes.models import ArchitectureContext, as_network
-from assay.recipes.randomness import library_draws
-from assay.recipes.untyped import named_layers
+from assay.models.checkpoint import library_draws
+from assay.models.classifier import ArchitectureContext, as_network
+from assay.models.untyped import named_layers
+from assay.probes.explainers import Explainer, Subject, class_log_odds
 
 OWN = torch.tensor([0, 1, 1])
 INSTEAD = "use gradient, integrated-gradients, smoothgrad or occlusion"

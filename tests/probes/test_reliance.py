@@ -8,15 +8,14 @@ import torch
 from tests.probes.test_performance import found
 from torch import Tensor, nn
 
-from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.core.types import Measurement
-from assay.probes.counterfactuals import HIGH_TO_LOW, LOW_TO_HIGH
 from assay.probes.probe import Model
-from assay.probes.reliance import Reliance
-from assay.probes.run import run_probes
-from assay.testing.world import PIXELS, Reader, World, table
+from assay.probes.reader import run_probes
+from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
+from assay.spec.schema import Component
+from assay.testing.probe import PIXELS, Reader, World, table
 
 EVERY = (*PIXELS, "nuisance")
 # Variances of the pixels in the design: two binary factors, thirds {0, .5, 1}, a uniform, the mean of 8 uniforms.

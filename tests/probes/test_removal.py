@@ -14,16 +14,15 @@ from torch import Tensor
 
 from assay.core.types import Measurement
 from assay.probes.attribution import Attribution
-from assay.probes.explained import Sample
-from assay.probes.explainers.explainer import Subject
+from assay.probes.explainers import Subject
+from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, removed
+from assay.probes.lesion_maps import Part, Sample
 from assay.probes.probe import Model
-from assay.probes.removal import agreement, erasures, own_log_odds, painted_over, removed
-from assay.probes.run import run_probes
-from assay.probes.shown import Part
+from assay.probes.reader import run_probes
 from assay.shifts.environment import Environment
 from assay.stats.metrics import class_score
-from assay.testing.images import ImagesInMemory, MasksInMemory
-from assay.testing.world import World
+from assay.testing.data import ImagesInMemory, MasksInMemory
+from assay.testing.probe import World
 
 OPPOSITE = slice(SIDE - PATCH.stop, SIDE - PATCH.start)
 NAMES = ("gradient", "input-x-gradient")

@@ -14,9 +14,9 @@ from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.probes.decodability import Decodability
 from assay.probes.probe import Model
+from assay.probes.reader import run_probes
 from assay.probes.representation import Representation
-from assay.probes.run import run_probes
-from assay.testing.world import PIXELS, Reader, World, pixel
+from assay.testing.probe import PIXELS, Reader, World, pixel
 
 
 class Layered(nn.Module):

@@ -17,13 +17,13 @@ from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.probes.performance import Performance
 from assay.probes.probe import Model
+from assay.probes.reader import run_probes
 from assay.probes.robustness import Robustness
-from assay.probes.run import run_probes
-from assay.shifts.distortions.images import distorted
+from assay.shifts.distortions.base import distorted
 from assay.shifts.environment import Environment
-from assay.stats.corruption import corruption_error, relative_corruption_error
-from assay.testing.images import ImagesInMemory
-from assay.testing.world import Reader, World
+from assay.stats.outcomes import corruption_error, relative_corruption_error
+from assay.testing.data import ImagesInMemory
+from assay.testing.probe import Reader, World
 
 SIDE = 16
 BOARD = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1

@@ -11,13 +11,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from assay.core.registry import build
-from assay.probes.explainers.explainer import Explainer, Subject
-from assay.probes.explainers.rollout import rolled_out
-from assay.probes.sanity import dealt_anew
-from assay.recipes.models import ArchitectureContext
-from assay.recipes.randomness import library_draws
-from assay.recipes.timm_transformers import transformer_of
-from assay.recipes.untyped import named_layers
+from assay.models.checkpoint import library_draws
+from assay.models.classifier import ArchitectureContext
+from assay.models.timm import transformer_of
+from assay.models.untyped import named_layers
+from assay.probes.explainers import Explainer, Subject, rolled_out
+from assay.probes.faithfulness import dealt_anew
 
 OWN = torch.tensor([0, 1, 1])
 INSTEAD = "use gradient, integrated-gradients, smoothgrad or occlusion"

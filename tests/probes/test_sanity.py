@@ -11,11 +11,10 @@ from tests.probes.test_attribution import SIDE, Patches
 from torch import Tensor, nn
 
 from assay.core.types import Measurement
+from assay.models.checkpoint import library_draws
 from assay.probes.attribution import Attribution
-from assay.probes.explainers.explainer import Subject
-from assay.probes.probe import Model
-from assay.probes.run import run_probes
-from assay.probes.sanity import (
+from assay.probes.explainers import Subject
+from assay.probes.faithfulness import (
     dealt_anew,
     rank_correlations,
     redrawn,
@@ -24,7 +23,8 @@ from assay.probes.sanity import (
     unchanged,
     verdict,
 )
-from assay.recipes.randomness import library_draws
+from assay.probes.probe import Model
+from assay.probes.reader import run_probes
 
 HERE = "tests.probes.test_sanity"
 

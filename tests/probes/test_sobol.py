@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import sobol_indices as scipy_indices
 
-from assay.probes.sobol import SobolIndices, sobol_indices
-from assay.shifts.sobol import saltelli
+from assay.probes.reliance import SobolIndices, sobol_indices
+from assay.shifts.scene import saltelli
 
 
 def on(function, samples: int, d: int, seed: int) -> SobolIndices:

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import kurtosis as scipy_kurtosis
 from sklearn.decomposition import PCA
 
-from assay.probes import spectra
-from assay.probes.separation import separation
+from assay.probes import representation
+from assay.probes.representation import separation
 
 
 def gaussian(n: int, d: int, rank: int, seed: int = 0) -> np.ndarray:
@@ -34,7 +34,7 @@ def sphere(n: int, dimension: int, d: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(("n", "d"), [(100, 8), (20, 50)])
 def test_eigenvalues_equal_scikit_learns(n: int, d: int) -> None:
     features = np.random.default_rng(0).normal(size=(n, d)) * np.linspace(0.1, 3, d)
-    values = spectra.eigenvalues(features)
+    values = representation.eigenvalues(features)
     expected = PCA(svd_solver="full").fit(features).explained_variance_
     kept = min(n - 1, d)
     np.testing.assert_allclose(values[:kept], expected[:kept], rtol=1e-9)
@@ -44,58 +44,62 @@ def test_eigenvalues_equal_scikit_learns(n: int, d: int) -> None:
 
 def test_a_gaussian_of_rank_k_has_k_dimensions() -> None:
     features = gaussian(2000, 40, 5)
-    values = spectra.eigenvalues(features)
+    values = representation.eigenvalues(features)
     assert np.count_nonzero(values) == 5
-    assert spectra.effective_rank(values) == pytest.approx(5, rel=0.01)
-    assert spectra.participation_ratio(features) == pytest.approx(5, rel=0.02)
-    assert spectra.components(values) == 5
-    assert spectra.rankme(features - features.mean(0)) == pytest.approx(5, rel=0.01)
+    assert representation.effective_rank(values) == pytest.approx(5, rel=0.01)
+    assert representation.participation_ratio(features) == pytest.approx(5, rel=0.02)
+    assert representation.components(values) == 5
+    assert representation.rankme(features - features.mean(0)) == pytest.approx(5, rel=0.01)
 
 
 def test_summaries_of_a_spectrum_by_hand() -> None:
     values = np.array([9.0, 4.0, 1.0])
     shares = np.array([3, 2, 1]) / 6
-    assert spectra.effective_rank(values) == pytest.approx(math.prod(float(p**-p) for p in shares))
-    assert spectra.condition(values).value == 9
-    assert spectra.condition_percentiles(values).value == pytest.approx((4 + 0.8 * 5) / (1 + 0.2 * 3))
-    assert spectra.components(np.array([6.0, 3.0, 1.0])) == 2
-    assert spectra.components(np.array([5.0, 3.0, 1.0, 1.0])) == 3
+    assert representation.effective_rank(values) == pytest.approx(math.prod(float(p**-p) for p in shares))
+    assert representation.condition(values).value == 9
+    assert representation.condition_percentiles(values).value == pytest.approx((4 + 0.8 * 5) / (1 + 0.2 * 3))
+    assert representation.components(np.array([6.0, 3.0, 1.0])) == 2
+    assert representation.components(np.array([5.0, 3.0, 1.0, 1.0])) == 3
 
 
 def test_rankme_equals_its_definition() -> None:
     features = np.random.default_rng(0).normal(size=(30, 50)) + 2
     shares = np.linalg.svd(features, compute_uv=False)
     shares = shares / shares.sum() + 1e-7
-    assert spectra.rankme(features) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-9)
+    assert representation.rankme(features) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-9)
 
 
 def test_the_participation_ratio_is_right_with_fewer_images_than_dimensions() -> None:
     """100 dimensions, 40 images: the plain ratio cannot pass 39."""
-    found = [spectra.participation_ratio(gaussian(40, 300, 100, seed)) for seed in range(60)]
+    found = [representation.participation_ratio(gaussian(40, 300, 100, seed)) for seed in range(60)]
     assert abs(np.mean(found) - 100) < 4 * np.std(found) / math.sqrt(60) + 2  # a ratio of unbiased terms: 2 % off
-    values = spectra.eigenvalues(gaussian(40, 300, 100))
+    values = representation.eigenvalues(gaussian(40, 300, 100))
     assert values.sum() ** 2 / (values**2).sum() < 32
 
 
 def test_kurtosis_equals_scipys_and_knows_normal_and_sparse_units() -> None:
     draw = np.random.default_rng(0)
     features = draw.gamma(1.0, size=(50, 6)) * np.arange(1, 7)
-    assert spectra.kurtosis(features) == pytest.approx(scipy_kurtosis(features, bias=False).mean(), rel=1e-9)
-    assert abs(spectra.kurtosis(draw.normal(size=(2000, 50)))) < 0.1
-    assert spectra.kurtosis((draw.random((2000, 20)) < 0.01).astype(np.float64)) > 50
+    assert representation.kurtosis(features) == pytest.approx(scipy_kurtosis(features, bias=False).mean(), rel=1e-9)
+    assert abs(representation.kurtosis(draw.normal(size=(2000, 50)))) < 0.1
+    assert representation.kurtosis((draw.random((2000, 20)) < 0.01).astype(np.float64)) > 50
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_scale_and_rotation_change_no_summary(scale: float) -> None:
     features = np.random.default_rng(0).normal(size=(80, 12)) * np.linspace(0.3, 2, 12) + 1
     turned = scale * features @ np.linalg.qr(np.random.default_rng(1).normal(size=(12, 12)))[0]
-    one, other = spectra.eigenvalues(features), spectra.eigenvalues(turned)
-    assert spectra.effective_rank(one) == pytest.approx(spectra.effective_rank(other), rel=1e-9)
-    assert spectra.condition(one).value == pytest.approx(spectra.condition(other).value, rel=1e-9)
-    assert spectra.condition_percentiles(one).value == pytest.approx(spectra.condition_percentiles(other).value)
-    assert spectra.participation_ratio(features) == pytest.approx(spectra.participation_ratio(turned), rel=1e-9)
-    assert spectra.rankme(features) == pytest.approx(spectra.rankme(turned), rel=1e-9)
-    pair = spectra.intrinsic_dimension(features), spectra.intrinsic_dimension(turned)
+    one, other = representation.eigenvalues(features), representation.eigenvalues(turned)
+    assert representation.effective_rank(one) == pytest.approx(representation.effective_rank(other), rel=1e-9)
+    assert representation.condition(one).value == pytest.approx(representation.condition(other).value, rel=1e-9)
+    assert representation.condition_percentiles(one).value == pytest.approx(
+        representation.condition_percentiles(other).value
+    )
+    assert representation.participation_ratio(features) == pytest.approx(
+        representation.participation_ratio(turned), rel=1e-9
+    )
+    assert representation.rankme(features) == pytest.approx(representation.rankme(turned), rel=1e-9)
+    pair = representation.intrinsic_dimension(features), representation.intrinsic_dimension(turned)
     assert pair[0].value == pytest.approx(pair[1].value, rel=1e-9)
 
 
@@ -104,7 +108,7 @@ def test_scale_and_rotation_change_no_summary(scale: float) -> None:
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
 def test_a_sphere_of_known_dimension(dimension: int) -> None:
-    found = spectra.intrinsic_dimension(sphere(800, dimension, 30))
+    found = representation.intrinsic_dimension(sphere(800, dimension, 30))
     assert abs(found.value - dimension) < 4 * found.error
     assert found.error < 0.05 * dimension
     assert found.n == 800
@@ -113,7 +117,7 @@ def test_a_sphere_of_known_dimension(dimension: int) -> None:
 def test_images_of_one_activation_count_once() -> None:
     once = sphere(300, 2, 10)
     twice = np.concatenate([once, once])
-    assert spectra.intrinsic_dimension(twice) == spectra.intrinsic_dimension(once)
+    assert representation.intrinsic_dimension(twice) == representation.intrinsic_dimension(once)
 
 
 # --- what is undefined ----------------------------------------------------------------------------------------------
@@ -122,31 +126,31 @@ def test_images_of_one_activation_count_once() -> None:
 def test_a_collapsed_layer_has_no_shape() -> None:
     """rankme, which does not centre, counts the one direction in which all images lie."""
     collapsed = np.full((50, 6), 0.3, np.float32)
-    values = spectra.eigenvalues(collapsed)
+    values = representation.eigenvalues(collapsed)
     assert not values.any()
-    assert math.isnan(spectra.effective_rank(values))
-    assert math.isnan(spectra.participation_ratio(collapsed))
-    assert math.isnan(spectra.kurtosis(collapsed))
-    assert spectra.components(values) == 0
-    assert spectra.rankme(collapsed) == pytest.approx(1, abs=1e-4)
-    assert math.isnan(spectra.rankme(np.zeros((50, 6))))
-    assert spectra.intrinsic_dimension(collapsed).reason == "1 distinct images, at least 20 are needed"
+    assert math.isnan(representation.effective_rank(values))
+    assert math.isnan(representation.participation_ratio(collapsed))
+    assert math.isnan(representation.kurtosis(collapsed))
+    assert representation.components(values) == 0
+    assert representation.rankme(collapsed) == pytest.approx(1, abs=1e-4)
+    assert math.isnan(representation.rankme(np.zeros((50, 6))))
+    assert representation.intrinsic_dimension(collapsed).reason == "1 distinct images, at least 20 are needed"
 
 
 def test_ratios_to_nothing_are_undefined() -> None:
-    few = spectra.eigenvalues(np.random.default_rng(0).normal(size=(20, 30)))
-    assert spectra.condition(few).reason == "the least eigenvalue is 0: 19 of 30 directions vary"
+    few = representation.eigenvalues(np.random.default_rng(0).normal(size=(20, 30)))
+    assert representation.condition(few).reason == "the least eigenvalue is 0: 19 of 30 directions vary"
     assert (
-        spectra.condition_percentiles(few).reason
+        representation.condition_percentiles(few).reason
         == "the 10th percentile of the eigenvalues is 0: 19 of 30 directions vary"
     )
-    one_dead = spectra.eigenvalues(np.random.default_rng(0).normal(size=(200, 30)) * (np.arange(30) > 0))
-    assert math.isnan(spectra.condition(one_dead).value)
-    assert 1 < spectra.condition_percentiles(one_dead).value < 10
+    one_dead = representation.eigenvalues(np.random.default_rng(0).normal(size=(200, 30)) * (np.arange(30) > 0))
+    assert math.isnan(representation.condition(one_dead).value)
+    assert 1 < representation.condition_percentiles(one_dead).value < 10
 
 
 def test_no_dimension_where_all_lie_equally_far_apart() -> None:
-    assert spectra.intrinsic_dimension(np.eye(30)).reason == "all images lie equally far apart"
+    assert representation.intrinsic_dimension(np.eye(30)).reason == "all images lie equally far apart"
 
 
 # --- separation -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 from tests.report.made import NAN, Made
 
 from assay.core.seeds import generator
-from assay.stats.seed_pairs import between_seeds, beyond_seeds, conclusions
+from assay.stats.similarity import between_seeds, beyond_seeds, conclusions
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder

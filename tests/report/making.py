@@ -13,9 +13,8 @@ from tests.report.made_doses import dose_changes, dose_counts, dosed, half_doses
 from tests.report.made_pictures import pictures, visibility
 
 from assay.core.seeds import generator
-from assay.stats.collapse import collapse_rate
-from assay.stats.corruption import corruption_rows
-from assay.stats.verdict import verdict
+from assay.stats.findings import verdict
+from assay.stats.outcomes import collapse_rate, corruption_rows
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder

@@ -11,10 +11,9 @@ from typing import Any
 from tests.report.made import Made
 from tests.report.making import make_run
 
-from assay.report.evidence import Evidence
-from assay.report.outline import outline
+from assay.report.layout import Evidence, outline
 from assay.report.page import write_page
-from assay.report.tables import Tables, read_tables
+from assay.report.rows import Tables, read_tables
 from assay.store.files import Row
 
 DOSED = Made(

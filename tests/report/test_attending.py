@@ -10,9 +10,9 @@ from tests.report.made import Made
 from tests.report.making import make_run
 from tests.report.reading import evidence_of
 
-from assay.report import attending
-from assay.report.evidence import Evidence
+from assay.report.layout import Evidence
 from assay.report.page import write_page
+from assay.report.sections import reliance
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def evidence(tmp_path: Path) -> Evidence:
 
 
 def test_each_explainer_has_a_panel_with_chance_and_centre(evidence: Evidence) -> None:
-    made = attending.by_explainer(evidence)
+    made = reliance.by_explainer(evidence)
     assert made is not None
     assert "guided-backprop (fails sanity)" in made.wide
     assert "gradient (fails" not in made.wide
@@ -32,39 +32,39 @@ def test_each_explainer_has_a_panel_with_chance_and_centre(evidence: Evidence) -
 
 
 def test_references_that_lie_apart_have_a_name_each() -> None:
-    near = attending._beside((attending.Reference.level("chance", 0.05),), [{"value": 0.1}])
+    near = reliance._beside((reliance.Reference.level("chance", 0.05),), [{"value": 0.1}])
     assert [one.name for one in near] == ["chance, centre", ""]
-    far = attending._beside((attending.Reference.level("chance", 0.05),), [{"value": 0.5}])
+    far = reliance._beside((reliance.Reference.level("chance", 0.05),), [{"value": 0.5}])
     assert [one.name for one in far] == ["chance", "centre"]
-    alone = attending._beside((), [{"value": 0.5}])
+    alone = reliance._beside((), [{"value": 0.5}])
     assert [(one.name, one.values[0][1]) for one in alone] == [("centre", 0.5)]
 
 
 def test_what_is_used_stands_beside_by_size(evidence: Evidence) -> None:
-    made = attending.by_size(evidence)
+    made = reliance.by_size(evidence)
     assert made is not None
-    assert [made.wide.index(f"{size} lesions") for size in attending.SIZES] == sorted(
-        made.wide.index(f"{size} lesions") for size in attending.SIZES
+    assert [made.wide.index(f"{size} lesions") for size in reliance.SIZES] == sorted(
+        made.wide.index(f"{size} lesions") for size in reliance.SIZES
     )
-    assert {row["level"] for row in made.rows} == set(attending.SIZES)
+    assert {row["level"] for row in made.rows} == set(reliance.SIZES)
 
 
 def test_what_each_kind_adds_has_a_panel_each(evidence: Evidence) -> None:
     """Where the phantom was drawn again without it; else where it was painted over."""
-    made = attending.by_kind(evidence)
+    made = reliance.by_kind(evidence)
     assert made is not None
     assert {row["measure"] for row in made.rows} == {"lesion-effect"}
     assert {row["group"] for row in made.rows} == {"microaneurysms", "cotton_wool"}
     assert ">cotton wool<" in made.wide
     assert "drawn again without lesions of the kind" in made.note
     left = [row for row in evidence.tables.estimates if row["measure"] != "lesion-effect"]
-    painted = attending.by_kind(Evidence(replace(evidence.tables, estimates=left), evidence.outline))
+    painted = reliance.by_kind(Evidence(replace(evidence.tables, estimates=left), evidence.outline))
     assert painted is not None
     assert "painted over" in painted.note
 
 
 def test_the_table_says_which_failed(evidence: Evidence) -> None:
-    made = attending.table(evidence)
+    made = reliance.table(evidence)
     assert made is not None
     assert made.note.endswith("By some recipe guided-backprop failed it.")
     assert "sanity rank correlation" in made.heads
@@ -72,10 +72,10 @@ def test_the_table_says_which_failed(evidence: Evidence) -> None:
 
 def test_without_the_probe_there_is_no_section(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path, Made(pictures=False, probes=("performance",)))
-    assert attending.by_explainer(evidence) is None
-    assert attending.by_size(evidence) is None
-    assert attending.by_kind(evidence) is None
-    assert attending.table(evidence) is None
+    assert reliance.by_explainer(evidence) is None
+    assert reliance.by_size(evidence) is None
+    assert reliance.by_kind(evidence) is None
+    assert reliance.table(evidence) is None
 
 
 def test_the_page_marks_what_is_attended_and_claims_no_use(tmp_path: Path) -> None:

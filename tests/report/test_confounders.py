@@ -10,10 +10,10 @@ import pytest
 from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
-from assay.report.evidence import Evidence
+from assay.report.drawing import styles
+from assay.report.images import asked, logit_drawing, logit_words
+from assay.report.layout import Evidence
 from assay.report.page import write_page
-from assay.report.pairs import asked, logit_drawing, logit_words
-from assay.report.palette import styles
 
 PICTURED = replace(DOSED, environments=("same", "reversed"), pictures=True)
 

@@ -9,9 +9,9 @@ import pytest
 from tests.report.made import Made
 from tests.report.reading import evidence_of, page_of, words_of
 
-from assay.report import distorted
-from assay.report.evidence import Evidence
-from assay.stats.corruption import CORRUPTION, EVERY
+from assay.report.layout import Evidence
+from assay.report.sections import performance
+from assay.stats.outcomes import CORRUPTION, EVERY
 
 DISTORTED = Made(
     losses=("cross-entropy", "supcon", "triplet"),
@@ -28,7 +28,7 @@ def evidence(tmp_path: Path) -> Evidence:
 
 
 def test_each_family_has_a_panel_over_severities(evidence: Evidence) -> None:
-    made = distorted.by_severity(evidence)
+    made = performance.by_severity(evidence)
     assert made is not None
     assert made.title == "Errors on distorted images of same, by severity"
     assert [word in made.wide for word in (">retinal-defocus<", ">retinal-artefacts<", ">fog<")] == [True, True, False]
@@ -40,11 +40,11 @@ def test_curves_begin_at_the_error_on_clean_images_and_guessing_is_drawn(evidenc
     accuracy = [row for row in evidence.tables.estimates if row["measure"] == "accuracy" and not row["group"]]
     known = [{**row, "value": 0.75, "low": 0.7, "high": 0.8, "chance": 0.5} for row in accuracy]
     others = [row for row in evidence.tables.estimates if row["measure"] != "accuracy"]
-    made = distorted.by_severity(Evidence(replace(evidence.tables, estimates=(*others, *known)), evidence.outline))
+    made = performance.by_severity(Evidence(replace(evidence.tables, estimates=(*others, *known)), evidence.outline))
     assert made is not None
     assert made.wide.count(">clean<") == 2  # once a panel
     assert ">chance<" in made.wide
-    without = distorted.by_severity(Evidence(replace(evidence.tables, estimates=tuple(others)), evidence.outline))
+    without = performance.by_severity(Evidence(replace(evidence.tables, estimates=tuple(others)), evidence.outline))
     assert without is not None
     assert ">clean<" not in without.wide
 
@@ -52,7 +52,7 @@ def test_curves_begin_at_the_error_on_clean_images_and_guessing_is_drawn(evidenc
 def test_families_of_several_environments_are_told_apart(evidence: Evidence) -> None:
     twice = [{**row, "environment": "reversed"} for row in evidence.tables.estimates if row["environment"] == "same"]
     tables = replace(evidence.tables, estimates=(*evidence.tables.estimates, *twice))
-    made = distorted.by_severity(Evidence(tables, evidence.outline))
+    made = performance.by_severity(Evidence(tables, evidence.outline))
     assert made is not None
     assert ">retinal-defocus, same<" in made.wide
     assert ">retinal-defocus, reversed<" in made.wide

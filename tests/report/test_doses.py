@@ -14,15 +14,13 @@ from tests.report.made import Made
 from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
 
-from assay.report.curves import draw_curves
-from assay.report.doses import changes_in, forest, interactions, lowered, response
+from assay.report.charts import draw_curves
+from assay.report.drawing import Mark, Panel, Plot, styles
 from assay.report.figures import FULL, NARROW, chance
-from assay.report.marks import Mark, Panel, Plot
-from assay.report.outline import outline
+from assay.report.layout import outline
 from assay.report.page import write_page
-from assay.report.palette import styles
-from assay.report.probed_doses import dosed_factors, in_training
-from assay.report.tables import read_tables
+from assay.report.rows import read_tables
+from assay.report.sections.doses import changes_in, dosed_factors, forest, in_training, interactions, lowered, response
 from assay.store.files import Row
 
 THREE = replace(DOSED, losses=("cross-entropy", "supcon", "triplet"))

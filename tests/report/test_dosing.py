@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from assay.report.dosing import clean_environment, where_borne
-from assay.report.evidence import Evidence
+from assay.report.layout import Evidence
+from assay.report.sections.doses import clean_environment, where_borne
 
 Shares = dict[str, Any]
 

@@ -9,10 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.report.axes import Scale, limits, tick_text, ticks
-from assay.report.marks import Mark, panel_grid
-from assay.report.palette import DARK, LIGHT, on_paper, styles
-from assay.report.svg import BOLD, breadth, element, lines_of, shortened, text
+from assay.report.drawing import (
+    BOLD,
+    DARK,
+    LIGHT,
+    Mark,
+    Scale,
+    breadth,
+    element,
+    limits,
+    lines_of,
+    on_paper,
+    panel_grid,
+    shortened,
+    styles,
+    text,
+    tick_text,
+    ticks,
+)
 
 values = st.floats(-100, 100, allow_nan=False)
 

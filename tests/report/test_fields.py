@@ -8,10 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from assay.report.field import LEFT, RIGHT, Field, Spot, Trace, draw_field
-from assay.report.palette import styles
-from assay.report.planes import Planes, draw_planes
-from assay.report.svg import breadth
+from assay.report.charts import FIELD_LEFT, RIGHT, Field, Planes, Spot, Trace, draw_field, draw_planes
+from assay.report.drawing import breadth, styles
 
 LEVELS = ("cross-entropy", "dice")
 NAN = math.nan
@@ -45,7 +43,7 @@ PLANES = Planes(
 
 def across(share: float) -> float:
     """Where a share of the axis lies in a drawing as wide as a screen."""
-    return LEFT + share * (SCREEN - RIGHT - LEFT)
+    return FIELD_LEFT + share * (SCREEN - RIGHT - FIELD_LEFT)
 
 
 def test_a_spot_and_the_dots_of_its_seeds_lie_where_their_values_are() -> None:

@@ -12,14 +12,11 @@ from tests.report.made import LEVELS, Made
 from tests.report.making import make_run
 from tests.report.reading import evidence_in, evidence_of
 
-from assay.report import comparisons, performance, reliance
-from assay.report.choosing import some_levels
-from assay.report.claims import greatest, sides
-from assay.report.curves import draw_curves
-from assay.report.downloads import PLAIN, as_csv
-from assay.report.marks import Mark, Panel, Plot, Reference
-from assay.report.palette import styles
-from assay.report.strips import draw_strips
+from assay.report.charts import draw_curves, draw_strips
+from assay.report.drawing import Mark, Panel, Plot, Reference, styles
+from assay.report.layout import greatest, sides, some_levels
+from assay.report.sections import performance, reliance
+from assay.report.sheets import PLAIN, as_csv
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -227,7 +224,7 @@ def test_the_figure_of_comparisons_counts_as_the_answer_does(tmp_path: Path) -> 
     stated = [row for row in evidence.tables.contrasts if not row["exploratory"]]
     assert any(math.isnan(row["value"]) for row in stated)
     assert len(stated) < len(evidence.tables.contrasts)
-    (figure,) = comparisons.differences(evidence)
+    (figure,) = performance.differences(evidence)
     (answer,) = (row["text"] for row in evidence.tables.sentences if row["text"].startswith("Of "))
     said = re.match(r"Of (\d+) comparisons of loss with cross-entropy, (\d+) showed a difference", answer)
     drawn = re.match(r"(\d+) of (\d+) comparisons of AUROC with cross-entropy showed a difference", figure.title)
@@ -242,6 +239,6 @@ def test_comparisons_that_were_all_added_later_are_called_exploratory(tmp_path: 
     evidence = evidence_of(tmp_path, Made(pictures=False))
     for row in evidence.tables.contrasts:
         row["exploratory"] = True
-    (figure,) = comparisons.differences(evidence)
+    (figure,) = performance.differences(evidence)
     assert re.match(r"\d+ of \d+ exploratory comparisons of AUROC with cross-entropy showed a difference", figure.title)
     assert "Added after results were known: to be stated beforehand and seen again." in figure.note

@@ -10,11 +10,10 @@ from tests.report.made_geometry import LAYERS, SHAPES, add_geometry
 from tests.report.making import make_run
 from tests.report.reading import evidence_of
 
-from assay.report import geometry
-from assay.report.evidence import Evidence
-from assay.report.outline import outline
+from assay.report.layout import Evidence, outline
 from assay.report.page import write_page
-from assay.report.tables import read_tables
+from assay.report.rows import read_tables
+from assay.report.sections import representation
 
 MADE = Made(budgets=("20",), probes=("performance",), pictures=False)
 
@@ -34,17 +33,17 @@ def evidence(root: Path) -> Evidence:
 
 def test_every_layer_has_a_panel_of_its_shape(evidence: Evidence) -> None:
     for measure in SHAPES:
-        made = geometry.shape(evidence, measure)
+        made = representation.shape(evidence, measure)
         assert made is not None
         assert ("before training" in made.note) == (measure != "cka-to-untrained")
         assert all(f"at {layer}:" in made.alternative for layer in LAYERS)
-    table = geometry.layers(evidence)
+    table = representation.layers(evidence)
     assert table is not None
     assert "CKA with the layer before training" in table.heads
 
 
 def test_recipes_stand_beside_their_seeds(evidence: Evidence) -> None:
-    made = geometry.alike(evidence)
+    made = representation.alike(evidence)
     assert made is not None
     assert made.title.startswith("Recipes differ beyond their seeds in ")
     assert "block1" not in made.title  # drawn of one law there
@@ -53,7 +52,7 @@ def test_recipes_stand_beside_their_seeds(evidence: Evidence) -> None:
 
 
 def test_maps_have_the_seed_baseline_of_both_beside_them(evidence: Evidence) -> None:
-    made = geometry.maps(evidence)
+    made = representation.maps(evidence)
     assert made is not None
     levels = evidence.outline.levels
     for level in levels[1:3]:
@@ -64,7 +63,7 @@ def test_maps_have_the_seed_baseline_of_both_beside_them(evidence: Evidence) -> 
 
 
 def test_the_table_has_what_the_seeds_of_each_have(evidence: Evidence) -> None:
-    table = geometry.likeness(evidence)
+    table = representation.likeness(evidence)
     assert table is not None
     assert {"seeds of the first", "seeds of the second", "less alike than seeds", "conclusion"} <= set(table.heads)
     said = {cell.text for line in table.lines for cell in line.cells}
@@ -72,11 +71,11 @@ def test_the_table_has_what_the_seeds_of_each_have(evidence: Evidence) -> None:
 
 
 def test_layers_put_back_have_a_panel_each_way(evidence: Evidence) -> None:
-    made = geometry.put_back(evidence)
+    made = representation.put_back(evidence)
     assert made is not None
     assert ">put back to its start<" in made.wide
     assert ">dealt anew<" in made.wide
-    table = geometry.put_back_table(evidence)
+    table = representation.put_back_table(evidence)
     assert table is not None
     assert any(cell.text == "whole network" for line in table.lines for cell in line.cells)
 
@@ -89,6 +88,11 @@ def test_the_page_says_that_it_is_geometry(root: Path) -> None:
 
 def test_without_the_probes_there_is_no_section(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path, MADE)
-    assert geometry.alike(evidence) is geometry.maps(evidence) is geometry.likeness(evidence) is None
-    assert geometry.put_back(evidence) is geometry.put_back_table(evidence) is geometry.layers(evidence) is None
-    assert all(geometry.shape(evidence, measure) is None for measure in SHAPES)
+    assert representation.alike(evidence) is representation.maps(evidence) is representation.likeness(evidence) is None
+    assert (
+        representation.put_back(evidence)
+        is representation.put_back_table(evidence)
+        is representation.layers(evidence)
+        is None
+    )
+    assert all(representation.shape(evidence, measure) is None for measure in SHAPES)

@@ -10,12 +10,11 @@ import pytest
 from tests.report.made import Made
 from tests.report.reading import evidence_of, page_of
 
-from assay.report import labelled
-from assay.report.curves import draw_curves
-from assay.report.evidence import Evidence
+from assay.report.charts import draw_curves
+from assay.report.drawing import Mark, Panel, Plot, styles
 from assay.report.figures import FULL
-from assay.report.marks import Mark, Panel, Plot
-from assay.report.palette import styles
+from assay.report.layout import Evidence
+from assay.report.sections import performance
 
 SHARES = ("0.01+90", "0.1+40", "1+10")
 LABELLED = Made(
@@ -34,7 +33,7 @@ def evidence(tmp_path: Path) -> Evidence:
 
 
 def test_each_environment_has_a_panel_of_all_shares_at_the_slice_shown(evidence: Evidence) -> None:
-    made = labelled.by_share(evidence)
+    made = performance.by_share(evidence)
     assert made is not None
     assert ">same<" in made.wide
     assert ">reversed<" in made.wide
@@ -45,22 +44,22 @@ def test_each_environment_has_a_panel_of_all_shares_at_the_slice_shown(evidence:
 
 
 def test_the_title_says_in_how_many_curves_intervals_lie_apart(evidence: Evidence, tmp_path: Path) -> None:
-    made = labelled.by_share(evidence)
+    made = performance.by_share(evidence)
     assert made is not None
     assert made.title == "In reversed, AUROC is higher with 100 % of the labels than with 1 % in every curve"
-    few = labelled.by_share(evidence_of(tmp_path / "few", replace(LABELLED, seeds=2)))
+    few = performance.by_share(evidence_of(tmp_path / "few", replace(LABELLED, seeds=2)))
     assert few is not None
     assert few.title == "AUROC in reversed by the share of the labels"  # two seeds have no interval
 
 
 def test_a_share_by_itself_is_an_axis_too(tmp_path: Path) -> None:
-    made = labelled.by_share(evidence_of(tmp_path, replace(LABELLED, more=(("fraction", ("0.1", "1")),))))
+    made = performance.by_share(evidence_of(tmp_path, replace(LABELLED, more=(("fraction", ("0.1", "1")),))))
     assert made is not None
     assert "change too" not in made.note
 
 
 def test_a_study_of_one_share_has_no_such_figure(tmp_path: Path) -> None:
-    assert labelled.by_share(evidence_of(tmp_path, replace(LABELLED, more=()))) is None
+    assert performance.by_share(evidence_of(tmp_path, replace(LABELLED, more=()))) is None
     assert 'id="figure-labels"' not in page_of(tmp_path / "page", replace(LABELLED, more=()))
 
 

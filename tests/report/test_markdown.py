@@ -13,10 +13,8 @@ from markdown_it.token import Token
 from tests.report.made import Made
 from tests.report.making import make_run
 
-from assay.report.collect import Content, Section, collect
 from assay.report.figures import Figure
-from assay.report.markdown import as_text
-from assay.report.said import Said
+from assay.report.page import Content, Said, Section, as_text, collect
 from assay.report.sheets import Cell, Line, Sheet
 
 OWN = {

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from tests.report.reading import tables_of
 
-from assay.report.evidence import Evidence
-from assay.report.outline import outline
-from assay.report.performance import cost
-from assay.report.quiet import _ranks, by_kind, conventions, planes, trade  # pyright: ignore[reportPrivateUsage]
+from assay.report.layout import Evidence, outline
+from assay.report.sections.performance import cost
+from assay.report.sections.segmentation import _ranks, by_kind, conventions, planes, trade  # pyright: ignore[reportPrivateUsage]
 from assay.store.files import Row
 
 NAN = math.nan

@@ -12,10 +12,9 @@ from tests.report.made import Made
 from tests.report.making import make_run
 from tests.report.reading import evidence_in
 
-from assay.report import comparisons, performance
-from assay.report.choosing import ROWS
-from assay.report.collect import collect, without_files
-from assay.report.page import SIZE_LIMIT, render, write_page
+from assay.report.layout import ROWS
+from assay.report.page import SIZE_LIMIT, collect, render, without_files, write_page
+from assay.report.sections import performance
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
@@ -41,7 +40,7 @@ def test_no_figure_has_more_rows_than_can_be_read(run: Path) -> None:
     evidence = evidence_in(run)
     figure = performance.by_environment(evidence)
     assert figure is not None
-    for drawn in (figure, *comparisons.differences(evidence)):
+    for drawn in (figure, *performance.differences(evidence)):
         names = {level for level in LOSSES if f">{level}<" in drawn.wide}
         assert 0 < len(names) <= ROWS + 1  # the one that is compared against is named at the zero line too
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.report.reading import tables_of
 
-from assay.report.settings import settings
+from assay.report.account import settings
 
 
 def told(test: dict[str, Any]) -> str:

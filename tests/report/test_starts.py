@@ -11,9 +11,9 @@ import pytest
 from tests.report.made import Made
 from tests.report.reading import DOSED, evidence_of, page_of, words_of
 
-from assay.report.bought import bought
-from assay.report.evidence import Evidence
-from assay.report.starts import starts
+from assay.report.layout import Evidence
+from assay.report.sections.doses import bought
+from assay.report.sections.performance import starts
 from assay.stats.rows import value_of
 from assay.store.files import Row
 

@@ -8,8 +8,7 @@ from scipy.stats import somersd
 
 from assay.core.errors import SpecError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, over_patients, somers_d, tied
-from assay.shifts.conditions import allowed, satisfies
+from assay.shifts.association import achieved, allowed, over_patients, satisfies, somers_d, tied
 
 SITE = Factor("site", "categorical", levels=("a", "b", "c"), high=("c", "b"))
 SIZE = Factor("size", "continuous", unit="mm", range=(0, 10))

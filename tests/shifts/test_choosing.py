@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.environment_spec import AssociationSpec
 from assay.core.errors import AssociationError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, somers_d
-from assay.shifts.choosing import LEAST_ROWS, choose
+from assay.shifts.association import LEAST_ROWS, achieved, choose, somers_d
+from assay.spec.schema import AssociationSpec
 
 SITE = Factor("site", "categorical", levels=("a", "b"), high=("b",))
 MAKER = Factor("maker", "categorical", levels=("w", "x", "y", "z"), high=("w",))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.shifts.intervention import Draws, draw
-from assay.testing.intervention import InterventionConformance
+from assay.spec.schema import Component
+from assay.testing.data import InterventionConformance
 
 
 class TestTag(InterventionConformance):

@@ -12,17 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from assay.core.data_spec import DataSpec, SplitSpec
-from assay.core.environment_spec import EnvironmentSpec
+from assay.analysis.data_checks import Looked, cautions
 from assay.core.errors import DataError, SpecError
-from assay.core.parsing import parse_study
 from assay.data.cache import ArrayCache
-from assay.data.sources import load_dataset
-from assay.data.sources.fitting import placed
-from assay.execution.cautions import cautions
-from assay.execution.confounders import Looked
-from assay.shifts.cropping import BLACK, LEAST_SIDE, largest_window
-from assay.shifts.file_population import FilePopulation
+from assay.data.files.fitting import placed
+from assay.data.files.load import load_dataset
+from assay.shifts.file_population import BLACK, LEAST_SIDE, FilePopulation, largest_window
+from assay.spec.parse import parse_study
+from assay.spec.schema import DataSpec, EnvironmentSpec, SplitSpec
 
 CROPS = EnvironmentSpec(crop="lesion-free")
 WIDE, HIGH, SIZE = 96, 72, 32

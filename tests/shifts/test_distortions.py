@@ -14,13 +14,11 @@ from skimage.color import rgb2hed
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries
-from assay.shifts.distortions.geometry import box_means
-from assay.shifts.distortions.names import DISTORTIONS, SEVERITIES
-from assay.shifts.distortions.noise import ShotNoise
-from assay.shifts.distortions.spatter import Spatter
-from assay.shifts.distortions.stain import absorbed, densities
+from assay.shifts.catalogue import DISTORTIONS, SEVERITIES
+from assay.shifts.distortions.common import ShotNoise, Spatter, box_means
+from assay.shifts.distortions.medical import absorbed, densities
 from assay.shifts.intervention import Draws, draw
-from assay.testing.intervention import pictures
+from assay.testing.data import pictures
 
 ROWS = np.array([3, 0, 2**31 + 5], dtype=np.int64)
 ALL = np.ones(len(ROWS), dtype=bool)

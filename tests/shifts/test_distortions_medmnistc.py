@@ -10,11 +10,10 @@ import torch
 from tests.shifts.drawn_again import MADE, NOTHING, levels_apart, planes
 from torch import Tensor
 
-from assay.shifts.confounders.framing import Vignette
-from assay.shifts.confounders.layers import luminance
-from assay.shifts.confounders.smoothing import gaussian
-from assay.shifts.confounders.tone import Contrast, Gamma
-from assay.shifts.distortions.xray import UnderExposure
+from assay.shifts.confounders.drawing import luminance
+from assay.shifts.confounders.marks import Vignette
+from assay.shifts.confounders.pixels import Contrast, Gamma, gaussian
+from assay.shifts.distortions.medical import UnderExposure
 
 REFERENCE = np.load(Path(__file__).with_name("reference_medmnistc.npz"))
 IMAGES, GREY = (planes(REFERENCE[name]) / 255 for name in ("picture", "grey"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.shifts.drawn_again import MADE, levels_apart, planes
 
-from assay.shifts.distortions.names import COMMON, SEVERITIES
+from assay.shifts.catalogue import COMMON, SEVERITIES
 
 REFERENCE = np.load(Path(__file__).with_name("reference_distortions.npz"))
 IMAGES = planes(REFERENCE["picture"]) / 255

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shifts.toy import FACTORS, Toy
 
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import AssociationError, SpecError
 from assay.shifts.association import achieved
-from assay.shifts.drawing import Question, draw_rows
+from assay.shifts.sampling import Question, draw_rows
+from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
 PHANTOM = Toy()
 QUESTION = Question("malignant", "margin")

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec, SplitSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import AssociationError, DataError, SpecError
-from assay.core.hashing import content_hash
+from assay.core.files import content_hash
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.data.dataset import Card, Dataset, PixelScale
 from assay.shifts.association import somers_d
 from assay.shifts.file_population import FilePopulation
+from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
 COUNT = 900
 FACTORS = (

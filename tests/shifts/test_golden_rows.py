@@ -5,13 +5,10 @@ import hashlib
 import numpy as np
 from tests.shifts.toy import Toy
 
-from assay.core.component import Component
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.types import Factor, FactorTable
-from assay.shifts.choosing import choose
-from assay.shifts.drawing import Question, draw_rows
-from assay.shifts.marking import drawn
-from assay.shifts.parts import ROWS_VERSION
+from assay.shifts.association import choose
+from assay.shifts.sampling import ROWS_VERSION, Question, draw_rows, drawn
+from assay.spec.schema import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
 
 EXPECTED = {3: {"drawn": "4c31f2981a78", "chosen": "be0c7bfceab5", "marked": "de4354584c9a"}}
 

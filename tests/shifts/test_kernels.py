@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from assay.core.registry import build, entries
-from assay.data.phantoms.counter import lattice_bits
-from assay.data.phantoms.counter_kernel import hash_lattice
-from assay.recipes.untyped import go_back
-from assay.shifts.confounders.layers import Mark, Window, whole
-from assay.shifts.confounders.smoothing import Edge, smooth
-from assay.shifts.confounders.strokes import FLATNESS, Stroke, bent, line
+from assay.data.phantoms.noise import hash_lattice, lattice_bits
+from assay.models.untyped import go_back
+from assay.shifts.confounders.drawing import FLATNESS, Mark, Stroke, Window, bent, line, whole
+from assay.shifts.confounders.pixels import Edge, smooth
 from assay.shifts.intervention import Drawn, draw
 
 NAMES = sorted(entry.name for entry in entries("intervention"))

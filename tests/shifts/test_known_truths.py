@@ -10,15 +10,12 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
-from assay.core.component import Component
 from assay.core.errors import SpecError
 from assay.core.registry import build
-from assay.shifts.confounders.glyphs import CHARACTERS, strokes
-from assay.shifts.confounders.layers import whole
-from assay.shifts.confounders.noise import poisson_quantile
-from assay.shifts.confounders.randomness import normals, uniforms
-from assay.shifts.confounders.strokes import line
+from assay.shifts.confounders.drawing import CHARACTERS, line, normals, strokes, uniforms, whole
+from assay.shifts.confounders.pixels import poisson_quantile
 from assay.shifts.intervention import draw
+from assay.spec.schema import Component
 
 
 def drawn(name, shape, params=None, count=1, seed=0):

@@ -6,12 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.component import Component
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
-from assay.shifts.marking import drawn, marked_rows
+from assay.shifts.sampling import drawn, marked_rows
+from assay.spec.schema import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
 
 
 def table(count=4000, seed=0):

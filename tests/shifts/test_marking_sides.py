@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from assay.core.component import Component
-from assay.core.environment_spec import InterventionSpec
 from assay.core.types import FactorTable
-from assay.shifts.marking import marked_rows
+from assay.shifts.sampling import marked_rows
+from assay.spec.schema import Component, InterventionSpec
 
 ROWS = np.arange(4000)
 TABLE = FactorTable(row=ROWS, target=ROWS % 3, patient=ROWS, classes=("healthy", "benign", "malignant"))

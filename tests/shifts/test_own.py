@@ -12,7 +12,7 @@ from assay.core.errors import SpecError
 from assay.core.registry import build, lookup
 from assay.core.seeds import row_uniform
 from assay.shifts.intervention import draw
-from assay.testing import InterventionConformance
+from assay.testing.data import InterventionConformance
 
 
 class TestFog(InterventionConformance):

@@ -7,20 +7,19 @@ import pytest
 import torch
 from tests.shifts.test_file_population import PLAIN, TESTS, dataset, population
 
-from assay.core.component import Component
-from assay.core.environment_spec import EnvironmentSpec, InterventionSpec
+from assay.analysis.data_checks import Looked, confounders
 from assay.core.errors import SpecError
-from assay.core.hashing import content_hash
-from assay.core.parsing import parse_study
+from assay.core.files import content_hash
 from assay.core.registry import build, entries
 from assay.data.cache import ArrayImages
 from assay.data.dataset import Batch
-from assay.data.sources.fitting import placed
-from assay.execution.confounders import Looked, confounders
-from assay.recipes.augmentation import build_augmenter
-from assay.shifts.distortions.images import distorted
+from assay.data.files.fitting import placed
+from assay.shifts.checks import visibility
+from assay.shifts.distortions.base import distorted
 from assay.shifts.intervention import draw
-from assay.shifts.visibility import visibility
+from assay.spec.parse import parse_study
+from assay.spec.schema import Component, EnvironmentSpec, InterventionSpec
+from assay.training.augmentation import build_augmenter
 
 SIZE = 48
 NATIVE = np.array([[480, 300], [300, 480], [480, 480], [480, 300], [200, 480]], dtype=np.int64)

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
-from assay.shifts.patients import Patients
 from assay.shifts.phantom_population import PhantomPopulation
+from assay.shifts.sampling import Patients
+from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
 
 
 def population(tmp_path, eyes=2, train=200, target="grade"):

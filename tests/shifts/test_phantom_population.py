@@ -5,15 +5,13 @@ import pytest
 import torch
 from tests.shifts.toy import FACTORS, Toy
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import AssociationError, SpecError
-from assay.core.hashing import content_hash
+from assay.core.files import content_hash
 from assay.data.cache import ArrayCache
 from assay.shifts.environment import Scene
-from assay.shifts.phantom_scene import NUISANCE
+from assay.shifts.phantom_population import NUISANCE
 from assay.shifts.population import open_population
+from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec
 
 NAMES = [factor.name for factor in FACTORS]
 ONE = 1  # image that tells the number of channels, once in a process

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assay.core.types import Factor, FactorTable
-from assay.shifts.proxies import Proxy, proxies
+from assay.shifts.checks import Proxy, proxies
 
 N = 200
 DRAW = np.random.default_rng(0)

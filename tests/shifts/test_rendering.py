@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.core.component import Component
 from assay.data.cache import ArrayCache
-from assay.shifts.rendering import RenderedImages, Renderer
+from assay.shifts.phantom_population import RenderedImages, Renderer
+from assay.spec.schema import Component
 
 ROWS = 200
 

@@ -6,16 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shifts.toy import Toy
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, InterventionSpec
 from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved
-from assay.shifts.drawing import Question, draw_rows
-from assay.shifts.marking import drawn
 from assay.shifts.population import open_population
+from assay.shifts.sampling import Question, draw_rows, drawn
+from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec
 
 GRADE = Question.of("grade", next(factor for factor in Toy.factors if factor.name == "grade"))
 

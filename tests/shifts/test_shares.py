@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shifts.toy import Toy
 
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec, HighShares
 from assay.core.errors import AssociationError, SpecError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, positive, somers_d
-from assay.shifts.choosing import choose
-from assay.shifts.drawing import Question, draw_rows
+from assay.shifts.association import achieved, choose, positive, somers_d
+from assay.shifts.sampling import Question, draw_rows
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, HighShares
 
 DOSES = (0.0, 0.2, 0.5, 0.8, 1.0)
 SOLID = Toy.factors[1].levels.index("solid")

@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 from tests.shifts.test_file_population import dataset, population, rows, tag, tied
 from tests.shifts.test_shares import DOSES, by_shares, crossed
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
-from assay.shifts.association import achieved, positive
-from assay.shifts.choosing import preference
+from assay.shifts.association import achieved, positive, preference
 from assay.shifts.phantom_population import PhantomPopulation
-from assay.shifts.thinning import first_patients, first_rows
+from assay.shifts.sampling import first_patients, first_rows
+from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

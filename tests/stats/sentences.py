@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from assay.stats.verdict import verdict
+from assay.stats.findings import verdict
 
 
 def estimate(

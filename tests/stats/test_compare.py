@@ -14,25 +14,28 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from tests.stats.worlds import panel
 
-from assay.stats.collapse import collapse_rate, contrast_collapse
 from assay.stats.compare import (
+    Budget,
     Contrast,
     SeedValues,
     combination,
     contrast,
     contrast_seeds,
+    crossing,
     decide,
+    equivalence,
     holm,
+    matched_fit,
+    noninferiority,
+    seed_levels,
     sign_flip,
 )
 from assay.stats.estimate import estimate
-from assay.stats.margins import equivalence, noninferiority
-from assay.stats.matched import Budget, crossing, matched_fit, seed_levels
+from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.panel import evaluate, probit
 from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
-
-from .worlds import panel
 
 
 def test_a_contrast_is_the_difference_of_the_estimates_and_changes_sign() -> None:

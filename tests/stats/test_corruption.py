@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assay.stats.corruption import CORRUPTION, EVERY, RELATIVE, corruption_rows
+from assay.stats.outcomes import CORRUPTION, EVERY, RELATIVE, corruption_rows
 
 
 def row(start: str, family: str, level: str, value: float, **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stats.sentences import DOSED, ESTIMATES, SAME, at_dose, contrast, estimate, texts
 
-from assay.stats.cost import cost
+from assay.stats.findings import cost
 
 LOSSES, EPOCHS, TIES, TESTS = ("a", "b", "c"), ("5", "10"), ("view", "sex"), ("same", "turned", "cut", "elsewhere")
 MAIN = contrast(a="b", b="a", environment="cut", where='{"epochs": "10", "association": "sex"}')

@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import norm
+from tests.stats.worlds import panel
 
 from assay.stats.compare import Contrast, Scales, SeedValues, contrast, decide
-from assay.stats.dose_response import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
+from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel, evaluate, probit
-
-from .worlds import panel
 
 DOSES = (0.0, 0.5, 1.0)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from assay.stats.dose_rows import uneven_rows
-from assay.stats.verdict import verdict
+from assay.stats.doses import uneven_rows
+from assay.stats.findings import verdict
 
 
 def at(confounder: str, p: str) -> dict[str, str]:

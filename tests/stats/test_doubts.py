@@ -12,7 +12,7 @@ from tests.stats.sentences import ESTIMATES, contrast, estimate
 
 from assay.stats.doubts import FAR, FOLDED
 from assay.stats.estimate import NO_VARIATION
-from assay.stats.verdict import verdict
+from assay.stats.findings import verdict
 
 
 def lights(*args: Any) -> dict[str, str]:

@@ -13,12 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.anova import anova_lm
+from tests.stats.worlds import panel
 
-from assay.stats.estimate import errors_within, estimate, estimate_seeds, interval
+from assay.stats.estimate import errors_within, estimate, estimate_seeds, interval, two_way
 from assay.stats.panel import Panel, evaluate
-from assay.stats.variance import two_way
-
-from .worlds import panel
 
 
 def mean_parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,14 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+from tests.stats.worlds import answers
 
-from assay.stats.grades import SPECIFICITIES, specific_thresholds
 from assay.stats.influence import Answers
-from assay.stats.measures import value
-from assay.stats.metrics import predictions
-from assay.stats.scores import beyond
-
-from .worlds import answers
+from assay.stats.measures import SPECIFICITIES, specific_thresholds, value
+from assay.stats.metrics import beyond, predictions
 
 seeds = st.integers(0, 10_000)
 

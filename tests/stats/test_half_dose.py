@@ -8,11 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from tests.stats.worlds import panel
 
-from assay.stats.dose_response import Dose
-from assay.stats.half_dose import HalfDose, crossings, first_zero, half_dose
-
-from .worlds import panel
+from assay.stats.doses import Dose, HalfDose, crossings, first_zero, half_dose
 
 SPREAD = np.array([-0.02, 0.0, 0.02])
 

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+from tests.stats.worlds import answers
 
 from assay.stats.influence import Answers
 from assay.stats.measures import MEASURES, influence_of, measure, value
-
-from .worlds import answers
 
 seeds = st.integers(0, 10_000)
 BINARY = [name for name, one in MEASURES.items() if not one.maps]

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assay.stats.estimate import interval, moved, summarise, uncertainty
-from assay.stats.joint import correlated, joint
+from assay.stats.estimate import covariance, interval, moved, summarise, two_way, uncertainty
+from assay.stats.outcomes import correlated, joint
 from assay.stats.panel import Evaluated
-from assay.stats.variance import covariance, two_way
 
 PLAIN = (-np.inf, np.inf)
 

@@ -9,7 +9,7 @@ from tests.stats.worlds import panel
 
 from assay.core.seeds import generator
 from assay.stats.compare import decide
-from assay.stats.dose_response import Dose, interaction
+from assay.stats.doses import Dose, interaction
 from assay.stats.panel import Panel
 
 STUDIES, RECIPES = 40, 3

@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from assay.core.measures import ON
-from assay.maps import summarise
+from assay.maps.summary import summarise
 from assay.stats.compare import contrast
-from assay.stats.influence import Answers
-from assay.stats.map_measures import LEVELS, OF_MAPS
-from assay.stats.measure import Measure
-from assay.stats.measures import influence_of, value
+from assay.stats.influence import Answers, Measure
+from assay.stats.measures import LEVELS, OF_MAPS, influence_of, value
 from assay.stats.panel import Panel, evaluate
 
 HIGH, LOW = 4.0, -4.0

@@ -11,13 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.stats.worlds import panel
 
 from assay.stats.compare import decide
-from assay.stats.dose_response import Dose, interaction
-from assay.stats.matched_clean import Amount, matched_clean
+from assay.stats.doses import Amount, Dose, interaction, matched_clean
 from assay.stats.panel import Panel, evaluate
-
-from .worlds import panel
 
 ROWS = (100, 200, 400, 800)
 FAST, SLOW = 12.5, 50.0

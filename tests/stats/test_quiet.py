@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from assay.stats.quiet import quiet
+from assay.stats.findings import quiet
 from assay.stats.rows import Row
 
 

@@ -7,8 +7,7 @@ import math
 import pytest
 from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, texts
 
-from assay.stats.relied import relied
-from assay.stats.verdict import verdict
+from assay.stats.findings import relied, verdict
 
 
 @pytest.mark.parametrize(

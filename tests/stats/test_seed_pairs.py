@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from assay.stats.seed_pairs import Likeness, between_seeds, beyond_seeds, cohen_kappa, conclusions
+from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, conclusions
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:

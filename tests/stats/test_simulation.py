@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import norm
 
 from assay.stats.compare import compare
-from assay.stats.dose_response import outcome_weights
+from assay.stats.doses import outcome_weights
 from assay.stats.panel import Evaluated, Panel, evaluate, probit
 
 

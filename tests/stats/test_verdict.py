@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.stats.sentences import DOSED, ESTIMATES, MATCHED, SAME, contrast, estimate, texts
 
-from assay.stats.verdict import verdict
+from assay.stats.findings import verdict
 from assay.store.schema import SENTENCES
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.testing import StoreConformance
+from assay.testing.store import StoreConformance
 
 
 class TestRunFolder(StoreConformance):

@@ -9,8 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from assay.core.errors import StoreError
-from assay.store.folder import RunFolder
-from assay.store.sampled import ROW, read_sampled, write_sampled
+from assay.store.folder import ROW, RunFolder, read_sampled, write_sampled
 
 
 def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
-    from assay.cli.request import Request, Settled
+    from assay.cli.run import Request, Settled
 
 app = typer.Typer(
     name="assay",
@@ -109,8 +109,8 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
         skip_bad_rows: SkipBadRows = False,
         json: Json = False,
     ) -> None:
-        from assay.cli.request import Request
-        from assay.core.placing import placing
+        from assay.cli.run import Request
+        from assay.spec.parse import placing
 
         asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
         with placing(asked.source, asked.sets, asked.scale):
@@ -216,7 +216,7 @@ def list_(
 @app.command(epilog="Example: assay doctor")
 def doctor(out: Out = RUNS, json: Json = False) -> None:
     """Say what this machine has and lacks. Ends with 1 when something is missing that Assay needs."""
-    from assay.cli.doctor import doctor_command
+    from assay.cli.inspect import doctor_command
 
     doctor_command(out, json)
 

@@ -1,17 +1,26 @@
-"""`assay show` and `assay list`: what there is, without importing what it needs."""
+"""`assay show`, `assay list` and `assay doctor`."""
 
 from __future__ import annotations
 
 import json as jsonlib
+import os
+import platform
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from assay.core.errors import SpecError, unknown_of_few
-from assay.core.measure_words import MEANINGS, better
-from assay.core.measures import MEASURES
-from assay.core.parsing import parse_study, read_study
+from assay.core.measures import MEANINGS, MEASURES, better
 from assay.core.registry import KINDS, entries
-from assay.studies import builtin_studies, study_yaml
+from assay.spec.load import builtin_studies, study_yaml
+from assay.spec.parse import parse_study, read_study
+
+# `assay show` and `assay list`: what there is, without importing what it needs.
 
 
 def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str | None, json: bool) -> None:
@@ -56,3 +65,111 @@ def _everything() -> Iterator[tuple[str, str, str]]:
         way = f"; {direction} is better" if (direction := better(name)) else ""
         needs = f", a contrast says its {' and '.join(measure.needs)}" if measure.needs else ""
         yield "measure", name, f"{MEANINGS[name]}{way} (probe {measure.probe}{needs})"
+
+
+# `assay doctor`: what this machine has, what is missing, and how to get it.
+
+Light = Literal["ok", "warn", "bad"]
+FREE_SPACE = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how it stands, and what to do when it does not stand well."""
+
+    light: Light
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def doctor_command(out: Path, json: bool) -> None:
+    """Print the findings; the exit code is 1 when something that Assay needs is missing."""
+    findings = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights(), *_extras()]
+    if json:
+        print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            print(f"{finding.light:<4}  {finding.what:<{width}}  {finding.found}")
+            if finding.remedy:
+                print(f"{'':<{width + 8}}{finding.remedy}")
+    if any(finding.light == "bad" for finding in findings):
+        sys.exit(1)
+
+
+def _python() -> Iterator[Finding]:
+    right = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    yield Finding("ok" if right else "bad", "python", platform.python_version(),
+                  "" if right else "use Python 3.11 or 3.12")  # fmt: skip
+    yield Finding("ok", "assay", version("assay"))
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    from assay.execution.device import PROCESSOR, choose_device, device_name
+
+    yield Finding("ok", "torch", torch.__version__)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    yield Finding("ok", "cores", f"{cores} (that many workers of one thread each by default)")
+    chosen = choose_device("auto")
+    found = "no GPU that torch can use" if chosen == PROCESSOR else f"{device_name(chosen)}, used by default"
+    yield Finding("ok", "device", f"{found}; --device auto chooses {chosen}")
+
+
+def _disk(out: Path) -> Iterator[Finding]:
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    enough, writable = free >= FREE_SPACE, os.access(place, os.W_OK)
+    light: Light = "ok" if enough and writable else "bad" if not writable else "warn"
+    remedy = "" if light == "ok" else "choose another place with --out" if not writable else "free at least 2 GB"
+    yield Finding(
+        light, "run folder", f"{place}: {free / 1e9:.0f} GB free{'' if writable else ', not writable'}", remedy
+    )
+
+
+def _cache() -> Iterator[Finding]:
+    from assay.data.cache import default_cache_root
+
+    root = default_cache_root()
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) if root.is_dir() else 0
+    yield Finding("ok", "cache", f"{root}: {size / 1e6:.0f} MB (ASSAY_CACHE moves it; deleting it is safe)")
+
+
+def _assets() -> Iterator[Finding]:
+    from assay.core.files import assets_folder
+
+    root = assets_folder()
+    if not root.is_dir():
+        yield Finding("warn", "real images", f"none at {root}",
+                      "studies on real images need them: set ASSAY_ASSETS to the folder that holds them")  # fmt: skip
+        return
+    sets = sorted(path.parent.name for path in root.glob("*/data.csv"))
+    yield Finding("ok", "real images", ", ".join(sets) or "none")
+
+
+def _weights() -> Iterator[Finding]:
+    from assay.models.weight_files import weights_cache, weights_here
+
+    here = weights_here(weights_cache())
+    yield Finding("ok", "weights", ", ".join(path.name for path in here.found) or "none")
+    for remedy in dict.fromkeys(known.obtain for known in here.missing):
+        names = (f"{known.what} ({known.file})" for known in here.missing if known.obtain == remedy)
+        yield Finding("warn", "weights missing", "; ".join(names), remedy)
+
+
+def _extras() -> Iterator[Finding]:
+    browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
+    has_playwright = find_spec("playwright") is not None
+    found = f"{browser or 'no Chromium'}, playwright {_installed('playwright') if has_playwright else 'not installed'}"
+    whole = browser is not None and has_playwright
+    remedy = "" if whole else "for developers: apt install chromium; tools/environment dev"
+    yield Finding("ok" if whole else "warn", "page tests", found, remedy)
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

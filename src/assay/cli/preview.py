@@ -1,25 +1,69 @@
-"""`assay preview`: pictures, associations, size, time and power of a study, before a second of training."""
+"""`assay preview`: as text, JSON and a page."""
 
 from __future__ import annotations
 
+import base64
 import json as jsonlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.cli.preview_confounders import visibility_lines
-from assay.cli.request import Request, Settled
-from assay.core.tally import foremost, others
+from assay.cli.run import Request, Settled
+from assay.core.errors import foremost, others
+from assay.report.images import FIGURES, MEANING
 from assay.shifts.environment import Achieved
-from assay.stats.format import count, listed
+from assay.stats.format import count, listed, number
 from assay.stats.power import Assumptions
+from assay.store.files import Row, write_text
 
 if TYPE_CHECKING:
-    from assay.execution.preview import Preview, Shown
-    from assay.execution.run import Prepared
+    from assay.analysis.preview import Preview, Shown
+    from assay.study.run import Prepared
+
+
+# What a preview says of confounders: how visible each is, as lines of text and as a table of its page.
+
+HEAD = "How visible each confounder is"
+_NAMES = ("share", "difference", "ssim")
+
+
+def visibility_lines(rows: Sequence[Row]) -> list[str]:
+    """A line per confounder under its head; nothing where no pixel is changed."""
+    if not rows:
+        return []
+    width = max(len(str(row["confounder"])) for row in rows)
+    heads = (*FIGURES, "images")
+    lines = ["", HEAD, "  " + " " * width + "".join(f"  {head}" for head in heads)]
+    for row in rows:
+        cells = "".join(f"  {cell:>{len(head)}}" for cell, head in zip(_cells(row), heads, strict=True))
+        lines.append(f"  {row['confounder']:<{width}}" + (f"  {row['reason']}" if row["kind"] == "sampled" else cells))
+    return lines
+
+
+def visibility_table(rows: Sequence[Row]) -> str:
+    """The same as HTML."""
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in ("confounder", *FIGURES, "images"))
+    body = "".join(f'<tr><th scope="row">{escape(str(row["confounder"]))}</th>{_row(row)}</tr>' for row in rows)
+    return f"<table><caption>{escape(HEAD)}</caption><tr>{heads}</tr>{body}</table>"
+
+
+def _row(row: Row) -> str:
+    if row["kind"] == "sampled":
+        return f'<td colspan="{len(FIGURES) + 1}">{escape(str(row["reason"]))}</td>'
+    return "".join(f"<td>{cell}</td>" for cell in _cells(row))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """Three figures, a dash where there is none, and the number of images."""
+    figures = (float(row[name]) for name in _NAMES)
+    return (*("–" if value != value else number(value, 3) for value in figures), str(row["images"]))
+
+
+# `assay preview`: pictures, associations, size, time and power of a study, before a second of training.
 
 POWER_HEAD = "What a contrast can detect with 80 % power"
 LEFT_OUT = 5
@@ -41,14 +85,11 @@ class Found:
 
 def preview_command(asked: Request, settled: Settled) -> None:
     """Print the tables, and write the pictures and a page of both to `<run folder>/preview/`."""
-    from assay.cli.preview_page import write_preview
-    from assay.execution.executors import executor_for
-    from assay.execution.power import detectable_differences
-    from assay.execution.preview import make_preview
-    from assay.execution.reading import reading_shown
-    from assay.execution.run import prepare
-    from assay.store.folder import PREVIEW, RunFolder
-    from assay.store.lock import working_in
+    from assay.analysis.preview import detectable_differences, make_preview
+    from assay.execution.local import executor_for
+    from assay.execution.progress import reading_shown
+    from assay.store.folder import PREVIEW, RunFolder, working_in
+    from assay.study.run import prepare
 
     spec, root, device = settled.spec, settled.root, settled.device
     folder = root / PREVIEW
@@ -225,3 +266,87 @@ def _plain(tie: Achieved) -> dict[str, object]:
 
 def _without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+
+
+# The page of a preview: its pictures with the tables, one file that needs nothing but itself.
+
+STYLE = """
+:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+img{max-width:100%;height:auto;image-rendering:pixelated}
+figure{margin:1rem 0;overflow-x:auto}
+figcaption{position:sticky;left:0}
+@media(max-width:40rem){figure img{max-width:none;width:44rem}}
+.tables{display:flex;flex-wrap:wrap;align-items:end;gap:0 2.5rem;overflow-x:auto;margin:.5rem 0 1.5rem}
+figure,.tables{background:linear-gradient(to left,Canvas 60%,transparent) right/28px 100% no-repeat local,\
+linear-gradient(to left,#8888,transparent) right/9px 100% no-repeat scroll}
+table{border-collapse:collapse}
+caption{text-align:left}
+th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #8886}
+th:first-child,td:first-child{text-align:left}
+"""
+
+
+def write_preview(found: Found) -> Path:
+    """Write `index.html` beside the pictures and return its path. Every text from data is escaped."""
+    spec = found.prepared.spec
+    sheets = {str(row["environment"]): row for row in found.preview.pictures if row["kind"] == "sheet"}
+    parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]
+    parts += [_paragraph(f"{text[:1].upper()}{text[1:]}") for text in about_data(found)]
+    parts += [_paragraph(core_line(found))]
+    learned = [row for row in found.preview.pictures if row["kind"] == "source"]
+    parts += ["<h2>What the sources are trained on</h2>"] if learned else []
+    parts += [_picture(found.folder, row) for row in learned]
+    changed = [row for row in found.preview.pictures if row["kind"] == "confounder"]
+    parts += ["<h2>Each confounder, without and with it</h2>"] if changed else []
+    parts += [_picture(found.folder, row) for row in changed]
+    if found.preview.visibility:
+        parts += [_side_by_side([visibility_table(found.preview.visibility)]), _paragraph(MEANING)]
+    for shown in found.preview.environments:
+        sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
+        counted = sheet and not shown.of  # its caption counts the images, of the first fold where there are folds
+        parts += [f"<h2>{escape(shown.name)}</h2>", sheet, "" if counted else _paragraph(shown.size)]
+        parts += [_side_by_side([_association(tie) for tie in told_of(found, shown)])]
+    pairs = [row for row in found.preview.pictures if row["kind"] == "pair"]
+    parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
+    parts += [_picture(found.folder, row) for row in pairs]
+    parts += [_power(found)] if found.power else []
+    page = found.folder / "index.html"
+    write_text(page, _document(spec.name, "\n".join(parts)))
+    return page
+
+
+def _power(found: Found) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in power_lines(found))
+    return f"<h2>{escape(POWER_HEAD)}</h2><ul>{items}</ul>" + "".join(map(_paragraph, rough(found)))
+
+
+def _document(title: str, body: str) -> str:
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n'
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>" if text else ""
+
+
+def _picture(folder: Path, row: Row) -> str:
+    data = base64.b64encode((folder / str(row["file"])).read_bytes()).decode()
+    alt, caption = escape(str(row["alt"])), escape(str(row["caption"]))
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _side_by_side(tables: Sequence[str]) -> str:
+    """Tables beside each other while there is room; one that is wider than the page scrolls by itself."""
+    return f'<div class="tables">{"".join(tables)}</div>' if tables else ""
+
+
+def _association(tie: Achieved) -> str:
+    labels, rows = cross_table(tie)
+    head = "".join(f'<th scope="col">{escape(label)}</th>' for label in labels)
+    body = "".join(
+        f'<tr><th scope="row">{escape(level)}</th>{"".join(f"<td>{n}</td>" for n in counts)}</tr>'
+        for level, counts in rows
+    )
+    caption = f"<caption>{escape(association(tie))}</caption>"
+    return f'<table>{caption}<tr><th scope="col">{escape(tie.factor)}</th>{head}</tr>{body}</table>'

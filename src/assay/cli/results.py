@@ -12,8 +12,7 @@ from typing import Any
 
 from assay.core.errors import StoreError, nearest
 from assay.store.files import Row
-from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table
-from assay.store.lock import working_in
+from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table, working_in
 
 SHOWN = {
     "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
@@ -100,7 +99,7 @@ def report_command(run: str, out: Path, json: bool) -> None:
     """Statistics and page anew, from records alone."""
     folder = find_run(run, out)
 
-    from assay.execution.run import rebuild
+    from assay.study.run import rebuild
 
     page = rebuild(folder)
     print(jsonlib.dumps({"report": str(page)}) if json else page)
@@ -110,7 +109,7 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     """List, and delete when told to, the units that the run's spec does not name."""
     folder = find_run(run, out)
 
-    from assay.execution.stored import unnamed
+    from assay.study.records import unnamed
 
     with working_in(folder) if yes else nullcontext():  # a run that has begun may name what it did not name before
         paths = unnamed(folder)
@@ -153,6 +152,6 @@ def _plain(row: Row) -> Row:
 
 def _harmless(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
-    from assay.report.downloads import harmless
+    from assay.report.sheets import harmless
 
     return harmless(value) if isinstance(value, str) else value

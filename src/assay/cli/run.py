@@ -1,27 +1,74 @@
-"""`assay run`: a study from its spec to its page."""
+"""`assay run`, and the request that commands share."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.cli.request import Request, Settled
+from assay.spec.parse import parse_study
+from assay.spec.schema import StudySpec
 from assay.stats.format import count
 
 if TYPE_CHECKING:
-    from assay.execution.run import Prepared, Result
+    from assay.study.run import Prepared, Result
+
+
+# What a user asks of a study on the command line: the same for every command that runs or looks ahead at one.
+
+
+@dataclass(frozen=True)
+class Request:
+    """source: a built-in name or a YAML file. workers: None for as many as suit. device: what `choose_device` takes."""
+
+    source: str
+    sets: tuple[str, ...]
+    seeds: int | None
+    scale: str | None
+    workers: int | None
+    device: str
+    out: Path
+    skip_bad_rows: bool
+    json: bool
+
+    def settled(self) -> Settled:
+        """What is to be done and where, before anything slow is imported or read.
+
+        Raises SpecError with all that is wrong with the study and for a device that is not there, StoreError when
+        nothing can be written to the run folder.
+        """
+        spec = parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale)
+
+        from assay.execution.device import choose_device
+        from assay.store.folder import require_writable, run_folder
+
+        root = run_folder(spec, self.scale, self.out)
+        require_writable(root)
+        return Settled(spec, root, choose_device(self.device))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The checked study, its run folder, and the device as `choose_device` gives it."""
+
+    spec: StudySpec
+    root: Path
+    device: str
+
+
+# `assay run`: a study from its spec to its page.
 
 MOST_REASONS = 8
 
 
 def run_command(asked: Request, settled: Settled) -> None:
     """Run, and end with the exit code that says how it went. Only what is wanted stands on standard output."""
-    from assay.execution.executors import executor_for
-    from assay.execution.progress import display_for, telling
-    from assay.execution.reading import reading_shown
-    from assay.execution.run import prepare, run_study
+    from assay.execution.local import executor_for
+    from assay.execution.progress import display_for, reading_shown, telling
+    from assay.study.run import prepare, run_study
 
     json, device = asked.json, settled.device
     stopping = threading.Event()

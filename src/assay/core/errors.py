@@ -1,10 +1,12 @@
-"""What Assay says when something given to it cannot be right: what was given, what is allowed, what to do."""
+"""Errors of Assay, the wording of unknown names, and counts of repeated problems."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+# What Assay says when something given to it cannot be right: what was given, what is allowed, what to do.
 
 
 class AssayError(Exception):
@@ -84,3 +86,28 @@ def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:
 def or_else(told: str, also: str) -> str:
     """A sentence and what else can be done, whether or not the sentence ends in a question."""
     return f"{told} {also[0].upper()}{also[1:]}" if told.endswith("?") else f"{told}; {also}"
+
+
+# Counts of many classes told in few: the most frequent by name, the rest as one number.
+
+MOST = 12
+"""So many classes are told one by one, the rest of them in one entry."""
+
+
+def foremost(rows: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The classes to tell by name, in their own order, and those that are told together.
+
+    rows: class -> how many rows it has. Up to `most` classes are all named. Of more it is `most` - 1: the last, since
+    associations are stated for it against the rest, and the most frequent, of equals the first.
+    """
+    names = list(rows)
+    if len(names) <= most:
+        return tuple(names), ()
+    frequent = sorted(names[:-1], key=lambda name: -rows[name])[: most - 2]
+    named = {*frequent, names[-1]}
+    return tuple(name for name in names if name in named), tuple(name for name in names if name not in named)
+
+
+def others(names: tuple[str, ...]) -> str:
+    """What classes that are told together are called: `49 others`."""
+    return f"{len(names)} others"

@@ -1,16 +1,24 @@
-"""Files that are there whole or not at all: written under another name, flushed, renamed."""
+"""Atomic writes, file locks, paths and content hashes."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
+import json
 import os
 import platform
 import re
 import secrets
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from assay.core.errors import StoreError
+
+# Files that are there whole or not at all: written under another name, flushed, renamed.
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -72,3 +80,134 @@ def _discard(path: Path) -> None:
 
 def _reason(error: OSError) -> str:
     return _REASONS.get(error.errno or 0, str(error))
+
+
+# Locks between processes: files that the system lets go of when their holder dies.
+
+OUT = "choose another place with --out, or change its permissions"
+
+
+@contextmanager
+def holding(path: Path, wait: Callable[[], None] | None = None, *, remedy: str = OUT) -> Generator[None]:
+    """Hold the lock file `path`, which stays when it is let go: removing it would race.
+
+    wait: called between tries while another process has it, and may raise to give up; without it the system waits.
+    Processes that are started meanwhile do not hold it. A file system that knows no locks holds nobody up: keeping
+    runs apart is then up to the user.
+    Raises StoreError, which says `remedy`, when the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; {remedy}") from error
+    try:
+        if wait is None:
+            _taken(lock, fcntl.LOCK_EX)
+        else:
+            while not _taken(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                wait()
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken(lock: int, how: int) -> bool:
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        return False
+    except OSError:  # the file system knows no locks
+        return True
+    return True
+
+
+# What a path in a spec means, wherever it is read: `~`, `${NAME}`, and where relative ones start.
+
+ASSETS = "ASSAY_ASSETS"
+"""The variable that says where the image sets are, such as lung-nodule/."""
+
+ASSETS_BESIDE = Path("../shared/assets")
+"""Where they are looked for, from the working folder on, when the variable is not set."""
+
+_NAMED = re.compile(r"\$\{(\w+)\}")
+
+
+def filled(text: str, folder: str = "") -> Path:
+    """The absolute path that a spec means: `${NAME}` and `~` filled in, a relative path from `folder`.
+
+    A path that begins with a variable does not start there: if the variable's value is relative, it is so to the
+    working folder, as everywhere outside of Assay. Unset variables are left as they are written; see `unset`.
+    """
+    base = "" if begins_with_variable(text) else folder
+    return Path(base, Path(_NAMED.sub(lambda found: variable(found[1]) or found[0], text)).expanduser()).absolute()
+
+
+def begins_with_variable(text: str) -> bool:
+    """Whether what a path means is up to the machine that it is read on."""
+    return _NAMED.match(text) is not None
+
+
+def told(text: str) -> str:
+    """A text as labels show it: an absolute path by its last part, since the rest names a machine and its owner."""
+    path = PureWindowsPath(text) if PureWindowsPath(text).is_absolute() else PurePosixPath(text)
+    return path.name or text if path.is_absolute() else text
+
+
+def unset(text: str) -> list[str]:
+    """The variables in a path that have no value."""
+    return [name for name in _NAMED.findall(text) if not variable(name)]
+
+
+def variable(name: str) -> str:
+    """The value of an environment variable, empty when there is none. See `ASSETS_BESIDE`."""
+    value = os.environ.get(name, "")
+    return str(ASSETS_BESIDE) if not value and name == ASSETS and ASSETS_BESIDE.is_dir() else value
+
+
+def assets_folder() -> Path:
+    """Where the image sets are looked for; the folder need not be there."""
+    return filled(f"${{{ASSETS}}}") if variable(ASSETS) else ASSETS_BESIDE.absolute()
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, read once as long as its size and its time of change stay. Raises OSError."""
+    state = path.stat()
+    return _read_hash(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_hash(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Names by content: canonical JSON and its hash.
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, shortest floats, whole floats as integers.
+
+    Writing 1, 1.0 or 1e0 in a spec must name the same thing, so a float without a fraction is written as an integer.
+    Raises ValueError on NaN or infinity, which no spec may hold.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(value: Any, length: int = 16) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
+        return value
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    raise TypeError(f"a spec cannot hold a {type(value).__name__}: {value!r}")

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from assay.core.errors import SpecError, unknown_name
-from assay.core.paths import file_hash, filled
+from assay.core.files import file_hash, filled
 
 ComponentKind = Literal[
     "phantom",

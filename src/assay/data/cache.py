@@ -18,8 +18,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from assay.core.errors import StoreError
-from assay.core.files import write_bytes
-from assay.core.lock import holding
+from assay.core.files import holding, write_bytes
 from assay.data.dataset import ONE_KIND
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")

@@ -6,9 +6,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from assay.core.factors import LESION
 from assay.core.registry import Params
 from assay.core.types import Factor
+from assay.spec.sections import LESION
 
 Policy = Literal["refuse", "negative", "positive", "drop"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.core.data_spec import SplitSpec
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
+from assay.spec.schema import SplitSpec
 
 PARTS = ("train", "validation", "test")
 _MEANING = {

@@ -66,7 +66,7 @@ def computing_on(device: str) -> Generator[None]:
         return
     import torch
 
-    from assay.recipes.randomness import deterministic
+    from assay.models.checkpoint import deterministic
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     precision = torch.get_float32_matmul_precision()

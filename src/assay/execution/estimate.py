@@ -13,31 +13,27 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import AssayError
-from assay.core.hashing import canonical_json
+from assay.core.files import canonical_json
 from assay.core.registry import build
-from assay.core.spec import TrainingSpec
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.execution.device import PROCESSOR, computing_on
 from assay.execution.jobs import Inputs, inputs_of, network_of
-from assay.execution.memory import keeping_memory
-from assay.execution.sources import Source, start_id
-from assay.execution.study import Plan
+from assay.execution.local import keeping_memory
+from assay.execution.plan import Plan, Source, start_id
+from assay.models.checkpoint import deterministic, library_draws
+from assay.models.classifier import as_network
+from assay.models.initialisation import build_finetuning
+from assay.models.untyped import channels_last
 from assay.probes.probe import Model, Probe
-from assay.probes.reading import batch_of
-from assay.recipes.finetuning import build_finetuning
-from assay.recipes.mitigations.mitigation import phases_of
-from assay.recipes.models import as_network
-from assay.recipes.randomness import deterministic, library_draws
-from assay.recipes.run import begin
-from assay.recipes.untyped import channels_last
+from assay.probes.reader import batch_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
+from assay.spec.schema import Component, DataSpec, EnvironmentSpec, TrainingSpec
+from assay.training.loop import begin
+from assay.training.mitigations import phases_of
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial beside steps: a head, weights, records

@@ -1,10 +1,13 @@
-"""The two jobs of a study: train one trial, probe one trained model. Each leaves records; run again, it continues."""
+"""Jobs that train and probe, with their validation records and provenance."""
 
 from __future__ import annotations
 
+import math
+import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +15,84 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.component import Component
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import EnvironmentSpec
 from assay.core.errors import DataError, StoreError
-from assay.core.hashing import canonical_json
+from assay.core.files import canonical_json
 from assay.core.registry import build, require_code
-from assay.core.sources import images_seed
-from assay.core.spec import TrainingSpec
-from assay.core.traits import Task, readout_of
 from assay.data.cache import ArrayCache, Told, untold
-from assay.execution.device import computing_on
-from assay.execution.judged import of_validation, operating_of, write_curve
-from assay.execution.provenance import PROVENANCE, provenance
+from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
+from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
+from assay.models.classifier import HeadNotFitted, as_network, build_network, empty_network, scaling_words
+from assay.models.untyped import channels_last
+from assay.models.weights import start_of
 from assay.probes.probe import Model, Read
-from assay.probes.run import run_probes
-from assay.recipes.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
-from assay.recipes.head import HeadNotFitted
-from assay.recipes.models import as_network, build_network, empty_network, scaling_words
-from assay.recipes.train import Diverged, Fitted, Interrupted, ProgressReport, fit
-from assay.recipes.untyped import channels_last
-from assay.recipes.watching import Collapsed
-from assay.recipes.weights.load import start_of
+from assay.probes.reader import run_probes
 from assay.shifts.population import NamedScene, Population, open_population
-from assay.store.files import write_json
+from assay.spec.environments import images_seed
+from assay.spec.schema import Component, DataSpec, EnvironmentSpec, Task, TrainingSpec, readout_of
+from assay.stats.measures import specific_thresholds
+from assay.stats.metrics import macro_auroc
+from assay.store.files import write_json, write_rows
 from assay.store.folder import OF_ROWS, RunFolder, UnitKind
+from assay.training.collapse import Collapsed
+from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, fit
+
+# What is kept of a training: its curve, what its record says of the validation rows, and how that is read back.
+
+CURVE = "curve.parquet"
+"""What a unit calls its curve."""
+
+
+def of_validation(fitted: Fitted, target: np.ndarray) -> dict[str, Any]:
+    """`validation_auroc`, of several classes the mean of each against the rest, None where undefined; and `specific`,
+    for every cut of the classes in two the log-odds from which each validation specificity is reached.
+
+    Of a network that says something of pixels there is neither a ranking of images nor a cut.
+    """
+    if fitted.validated is None:
+        return {"validation_auroc": None}
+    logits = fitted.validated.double().numpy()
+    found = macro_auroc(logits, target)
+    specific = [list(specific_thresholds(logits, target, cut)) for cut in range(1, logits.shape[1])]
+    return {"validation_auroc": found.value if found.defined else None, "specific": specific}
+
+
+def specific_of(record: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
+    """For every cut the log-odds from which each specificity is reached on validation rows, NaN where none is."""
+    cuts: list[list[float | None]] = record.get("specific", [])
+    return tuple(tuple(math.nan if odds is None else float(odds) for odds in cut) for cut in cuts)
+
+
+def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
+    """The logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
+    return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
+
+
+def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
+    """A row for each epoch."""
+    write_rows(unit / CURVE, tuple(curve[0]), [dict(row) for row in curve])
+
+
+# When, where and by what a unit was made. Never part of a result, so that results are the same bytes everywhere.
+
+PROVENANCE = "provenance.json"
+LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
+
+
+def provenance(start: float, device: str) -> dict[str, Any]:
+    """The contents of `PROVENANCE`. start: when the work began, in seconds since the epoch."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
+        "seconds": time.time() - start,
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "device": device_name(device),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+# The two jobs of a study: train one trial, probe one trained model. Each leaves records; run again, it continues.
 
 OF_A_SOURCE, OF_OWN_IMAGES = {"for": "source", "drawn": "apart"}, {"for": "source", "drawn": "own"}
 """Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike: one whose

@@ -1,20 +1,266 @@
-"""Maps of lesion logits and label maps to columns, for one batch or batch by batch."""
+"""Turn segmentation logits into columns per image: areas, calibration, lesions and kinds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Int, Integer, UInt8
+from scipy import ndimage
 from torch import Tensor
 
-from assay.core.maps import MapGrid, pixels_of
-from assay.maps.areas import exact_scores
-from assay.maps.calibration import calibration_bins
-from assay.maps.components import COUNTS, count_components
-from assay.maps.lesions import lesions
+from assay.core.compiled import compiled
+from assay.core.measures import AT_NATIVE, REGIONS, ROUNDING, MapGrid, pixels_of
+from assay.maps.components import COUNTS, LARGEST, PREDICTED, count_components, descending, root_of, united
 from assay.maps.surfaces import surfaces
+
+# The very logit at which a component first has a given area, and the mean of the greatest logits.
+#
+# The counts on the grid tell between which two thresholds a component comes to an area. Only the pixels above the lower
+# of them are sorted, and added one by one from the greatest logit down until every area is reached.
+
+
+class Exact(NamedTuple):
+    """What is exact at every threshold; see docs/reference/maps.md for each."""
+
+    area_score: Float[np.ndarray, "b a"]
+    top_mean: Float[np.ndarray, " b"]
+
+
+def exact_scores(
+    logits: Float[np.ndarray, "b h w"],
+    counts: Int[np.ndarray, "b t 5"],
+    thresholds: Float[np.ndarray, " t"],
+    smallest: Int[np.ndarray, " a"],
+    top: int,
+) -> Exact:
+    """Scores of areas of so many pixels, ascending, and the mean of the `top` greatest logits.
+
+    counts: of `count_components` at these thresholds.
+    """
+    found = Exact(np.full((len(logits), len(smallest)), -np.inf, np.float32), np.empty(len(logits)))
+    _find_all(logits.view(np.int32), logits, counts, thresholds, smallest, top, found)
+    return found
+
+
+@compiled
+def _find_all(
+    bits: Int[np.ndarray, "b h w"],
+    logits: Float[np.ndarray, "b h w"],
+    counts: Int[np.ndarray, "b t 5"],
+    thresholds: Float[np.ndarray, " t"],
+    smallest: Int[np.ndarray, " a"],
+    top: int,
+    found: Exact,
+) -> None:
+    for i in range(len(logits)):
+        least, count = -np.inf, logits[i].size
+        for threshold in range(len(thresholds)):
+            enough = counts[i, threshold, LARGEST] >= smallest[-1] and counts[i, threshold, PREDICTED] >= top
+            if enough:
+                least, count = thresholds[threshold], counts[i, threshold, PREDICTED]
+        values, places = descending(bits[i], logits[i], least, count)
+        found.top_mean[i] = _mean(values, top)
+        _reach_areas(values, places, logits.shape[1:], smallest, found.area_score[i])
+
+
+@compiled
+def _mean(values: Float[np.ndarray, " n"], first: int) -> float:
+    total = 0.0
+    for k in range(first):
+        total += values[k]
+    return total / first
+
+
+@compiled
+def _reach_areas(
+    values: Float[np.ndarray, " n"],
+    places: Int[np.ndarray, " n"],
+    shape: tuple[int, int],
+    smallest: Int[np.ndarray, " a"],
+    area_score: Float[np.ndarray, " a"],
+) -> None:
+    """Add pixels in the order given; the value at which each area is reached."""
+    row = shape[1] + 2
+    parent = np.zeros((shape[0] + 2) * row, np.int32)
+    reached = 0
+    for k in range(len(values)):
+        parent[places[k]] = -1
+        largest = -parent[_join_neighbours(parent, places[k], row)]
+        while reached < len(smallest) and largest >= smallest[reached]:
+            area_score[reached] = values[k]
+            reached += 1
+        if reached == len(smallest):
+            break
+
+
+@compiled
+def _join_neighbours(parent: Int[np.ndarray, " m"], place: int, row: int) -> int:
+    """The root of a new pixel once it is joined with those of its 8 neighbours that were added before.
+
+    A neighbour at a corner is looked at only where none at an edge lies beside it: it would be of that one's component.
+    """
+    above, below = parent[place - row] != 0, parent[place + row] != 0
+    left, right = parent[place - 1] != 0, parent[place + 1] != 0
+    root = place
+    if above:
+        root = _join(parent, root, place - row)
+    if below:
+        root = _join(parent, root, place + row)
+    if left:
+        root = _join(parent, root, place - 1)
+    if right:
+        root = _join(parent, root, place + 1)
+    if not (above or left):
+        root = _join(parent, root, place - row - 1)
+    if not (above or right):
+        root = _join(parent, root, place - row + 1)
+    if not (below or left):
+        root = _join(parent, root, place + row - 1)
+    if not (below or right):
+        root = _join(parent, root, place + row + 1)
+    return root
+
+
+@compiled
+def _join(parent: Int[np.ndarray, " m"], root: int, neighbour: int) -> int:
+    if parent[neighbour] == 0:
+        return root
+    other = root_of(parent, neighbour)
+    return root if other == root else united(parent, root, other)[0]
+
+
+# What the pixels' probabilities claim and what came, in bins, apart for boundary, lesion and background.
+
+BOUNDARY, LESION, BACKGROUND = range(len(REGIONS))
+
+
+class Bins(NamedTuple):
+    """Per image, region (`REGIONS`) and bin: pixels, their summed probability, and how many of them are lesion."""
+
+    pixels: Int[np.ndarray, "b 3 bins"]
+    claimed: Float[np.ndarray, "b 3 bins"]
+    came: Int[np.ndarray, "b 3 bins"]
+
+
+def calibration_bins(
+    logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], bins: int, boundary: float
+) -> Bins:
+    """Bins of equal width over the probability p = 1 / (1 + exp(-logit)).
+
+    Bin k holds k / bins <= p < (k + 1) / bins, the last one 1 too.
+
+    A pixel is boundary when a pixel of the other kind lies within `boundary` px of it, centre to centre. So a boundary
+    is as wide outside a lesion as inside, and where the frame of the image cuts a lesion there is none.
+    """
+    shape = (len(logits), len(REGIONS), bins)
+    found = Bins(np.zeros(shape, np.int32), np.zeros(shape, np.float64), np.zeros(shape, np.int32))
+    _count_all(logits, lesion, boundary, found)
+    return found
+
+
+@compiled
+def _count_all(
+    logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], boundary: float, found: Bins
+) -> None:
+    bins = found.pixels.shape[2]
+    for i in range(len(logits)):
+        regions = _regions(lesion[i], boundary)
+        for row in range(regions.shape[0]):
+            for column in range(regions.shape[1]):
+                probability = 1 / (1 + math.exp(-np.float64(logits[i, row, column])))
+                bin, region = min(int(probability * bins), bins - 1), regions[row, column]
+                found.pixels[i, region, bin] += 1
+                found.claimed[i, region, bin] += probability
+                found.came[i, region, bin] += lesion[i, row, column]
+
+
+@compiled
+def _regions(lesion: Bool[np.ndarray, "h w"], boundary: float) -> UInt8[np.ndarray, "h w"]:
+    """The region of every pixel. Discs are drawn around those pixels alone that have another kind beside them."""
+    height, width = lesion.shape
+    regions = np.empty((height, width), np.uint8)
+    for row in range(height):
+        for column in range(width):
+            regions[row, column] = LESION if lesion[row, column] else BACKGROUND
+    for row in range(height):
+        for column in range(width):
+            if _has_another_beside(lesion, row, column):
+                _mark_others_near(regions, lesion, row, column, boundary)
+    return regions
+
+
+@compiled
+def _has_another_beside(lesion: Bool[np.ndarray, "h w"], row: int, column: int) -> bool:
+    own = lesion[row, column]
+    return (
+        (row > 0 and lesion[row - 1, column] != own)
+        or (row + 1 < lesion.shape[0] and lesion[row + 1, column] != own)
+        or (column > 0 and lesion[row, column - 1] != own)
+        or (column + 1 < lesion.shape[1] and lesion[row, column + 1] != own)
+    )
+
+
+@compiled
+def _mark_others_near(
+    regions: UInt8[np.ndarray, "h w"], lesion: Bool[np.ndarray, "h w"], row: int, column: int, within: float
+) -> None:
+    """Every pixel of the other kind within a distance of this one is boundary."""
+    reach = int(within)
+    for y in range(max(row - reach, 0), min(row + reach + 1, lesion.shape[0])):
+        for x in range(max(column - reach, 0), min(column + reach + 1, lesion.shape[1])):
+            if lesion[y, x] != lesion[row, column] and (y - row) ** 2 + (x - column) ** 2 <= within * within:
+                regions[y, x] = BOUNDARY
+
+
+# Every true lesion by itself: how large it is, and from which logit on it is found.
+
+EIGHT_WITHIN_AN_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))]).astype(bool)
+
+
+class Lesions(NamedTuple):
+    """One row per image, padded to the most lesions of one and at least to one; in the order of their first pixels.
+
+    score: float32, NaN where padded. area: int32, pixels, 0 where padded.
+    """
+
+    score: Float[np.ndarray, "b l"]
+    area: Int[np.ndarray, "b l"]
+
+
+def lesions(logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], covered: float) -> Lesions:
+    """Score and area of every lesion: a component, 8-connected, of the pixels that are lesion of whatever kind.
+
+    Its score is the highest threshold at which at least the share `covered` of its pixels is predicted. So it is found
+    at every threshold up to its score and at none above: the rule is monotone.
+    """
+    labelled, count = ndimage.label(lesion, EIGHT_WITHIN_AN_IMAGE)
+    where = np.flatnonzero(labelled)
+    number, values = labelled.ravel()[where] - 1, logits.ravel()[where]
+    area = np.bincount(number, minlength=count)
+    sorted_within = values[np.lexsort((-values, number))]
+    needed = np.maximum(np.ceil(covered * area - ROUNDING).astype(np.int64), 1)
+    score = sorted_within[np.cumsum(area) - area + needed - 1]
+    first = where[np.unique(number, return_index=True)[1]]
+    return _by_image(first // logits[0].size, score, area, len(logits))
+
+
+def _by_image(image: Int[np.ndarray, " c"], score: np.ndarray, area: np.ndarray, images: int) -> Lesions:
+    """From one row per lesion, images ascending, to one row per image."""
+    each = np.bincount(image, minlength=images)
+    place = np.arange(len(image)) - np.repeat(np.cumsum(each) - each, each)
+    made = Lesions(
+        np.full((images, each.max(initial=1)), np.nan, np.float32), np.zeros((images, each.max(initial=1)), np.int32)
+    )
+    made.score[image, place] = score
+    made.area[image, place] = area
+    return made
+
+
+# Maps of lesion logits and label maps to columns, for one batch or batch by batch.
 
 Columns = dict[str, np.ndarray]
 
@@ -131,3 +377,115 @@ def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> Non
             f"pixel sizes have shape {pixel_size.shape}: "
             f"give a height and a width above 0 for each of {len(logits)} maps"
         )
+
+
+# From maps of logits to columns: what a segmentation says of an image, as numbers that can be kept.
+#
+# A map of logits never leaves the pass that made it. `summarise` turns a batch of them into columns, `Streamed` does so
+# batch by batch. Which columns there are stands in docs/reference/maps.md.
+
+__all__ = ["Streamed", "joined", "of_one_width", "summarise"]
+
+
+# Each kind of lesion by itself, where several kinds are told apart: its pixels, its lesions, and what is called it.
+
+KINDS_VERSION = 2
+"""Rises when other columns are kept of several kinds, so that a model is read again."""
+OF_KINDS = ("truth", "predicted", "hit", "lesions", "found", "stray")
+"""What is counted of each kind; the columns are named `kind_truth` and so on."""
+
+
+def count_kinds(
+    logits: Float[Tensor, "b k h w"],
+    labels: Integer[Tensor, "b h w"] | Bool[Tensor, "b h w"],
+    covered: float = DEFAULT_GRID.covered,
+) -> dict[str, np.ndarray]:
+    """`OF_KINDS` of every image and kind, int32 [b, k - 1]; docs/reference/maps.md says what each is.
+
+    logits: of background and k - 1 kinds; a pixel is called what has its greatest logit, of equal ones the first.
+    covered: share of a lesion's pixels that must be called its kind for it to be found.
+    """
+    called, true = logits.argmax(dim=1).cpu().numpy(), labels.cpu().numpy()
+    counts = [_of_kind(true == kind, called == kind, covered) for kind in range(1, logits.shape[1])]
+    return {f"kind_{name}": np.stack([one[i] for one in counts], axis=1) for i, name in enumerate(OF_KINDS)}
+
+
+def _of_kind(
+    there: Bool[np.ndarray, "b h w"], said: Bool[np.ndarray, "b h w"], covered: float
+) -> tuple[Int[np.ndarray, " b"], ...]:
+    """`OF_KINDS` of every image for one kind. Lesions and what is called are components, 8-connected, of the kind."""
+    both = there & said
+    area, hit, image = _components(there, both)
+    needed = np.maximum(np.ceil(covered * area - ROUNDING), 1)
+    # What is called everywhere marks no lesion, as with lesions of any kind.
+    everywhere = np.asarray(said.all((1, 2)), dtype=np.bool_)
+    found = (hit >= needed) & ~everywhere[image]
+    _, touched, called_in = _components(said, both)
+    pixels = (np.count_nonzero(one, axis=(1, 2)) for one in (there, said, both))
+    lesions = (np.bincount(which, minlength=len(there)) for which in (image, image[found], called_in[touched == 0]))
+    return tuple(counted.astype(np.int32) for counted in (*pixels, *lesions))
+
+
+def _components(
+    mask: Bool[np.ndarray, "b h w"], among: Bool[np.ndarray, "b h w"]
+) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
+    """Of every component of a mask: its pixels, those of them that are also of another mask, and its image."""
+    labelled, count = ndimage.label(mask, EIGHT_WITHIN_AN_IMAGE)
+    where = np.flatnonzero(labelled)
+    number = labelled.ravel()[where] - 1
+    area = np.bincount(number, minlength=count)
+    shared = np.bincount(number[among.ravel()[where]], minlength=count)
+    first = where[np.unique(number, return_index=True)[1]]
+    return area, shared, first // mask[0].size
+
+
+# From a network's logits per pixel to the log-odds of lesion, and to probabilities.
+
+
+def lesion_logits(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
+    """Log-odds of any kind of lesion against background, float32, from a softmax over k labels, 0 being background.
+
+    A single channel is the log-odds already (sigmoid). Never saturates, as a probability does.
+    """
+    wide = logits.float()
+    if wide.shape[1] == 1:
+        return wide[:, 0]
+    return wide[:, 1:].logsumexp(dim=1) - wide[:, 0]
+
+
+def label_probabilities(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b l h w"]:
+    """Probabilities of background and every kind of lesion, float32; of a single channel, of background and lesion."""
+    wide = logits.float()
+    if wide.shape[1] == 1:
+        return torch.cat([torch.sigmoid(-wide), torch.sigmoid(wide)], dim=1)
+    return wide.softmax(dim=1)
+
+
+# One image's overlap and surfaces at the size of its own file, where the mask is as it came.
+
+
+def at_native(
+    probabilities: Float[Tensor, "k h w"],
+    labels: UInt8[Tensor, "h w"],
+    millimetres: float = 1.0,
+    grid: MapGrid = DEFAULT_GRID,
+) -> dict[str, np.ndarray]:
+    """The `native_` columns of docs/reference/maps.md, each with a first axis of one image.
+
+    probabilities: of background and k - 1 kinds of lesion, at the size of the labels. A pixel is called lesion where
+    they leave at most half to the background, and of several kinds it is called what is likeliest.
+    millimetres: how many a pixel is wide and high, NaN where that is unknown; 1 to measure surfaces in px.
+    """
+    called: Bool[np.ndarray, "h w"] = (probabilities[0] <= 0.5).cpu().numpy()
+    lesion: Bool[np.ndarray, "h w"] = (labels != 0).cpu().numpy()
+    apart = surfaces(called[None], lesion[None], np.full((1, 2), millimetres), grid.tolerance)
+    pixels = {"pixels": lesion.size, "truth": lesion.sum(), "predicted": called.sum(), "hit": (lesion & called).sum()}
+    found = {
+        **{name: np.array([count], dtype=np.int32) for name, count in pixels.items()},
+        "hd95": apart.hd95,
+        "surface_distance": apart.distance,
+        "surface_dice": apart.dice,
+        "surface_code": apart.code,
+        **(count_kinds(probabilities[None], labels[None], grid.covered) if len(probabilities) > 2 else {}),
+    }
+    return {f"{AT_NATIVE}{name}": column for name, column in found.items()}

@@ -8,20 +8,35 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from assay.core.axes import label
 from assay.core.measures import NEUTRAL
-from assay.core.nested import named
 from assay.core.registry import build
 from assay.core.types import Measurement
-from assay.probes.attribution_rows import RANK, STRUCTURE, Method, centre_prior, checked, marked, without
-from assay.probes.explainers.replacing import Replacement
-from assay.probes.faithful_rows import FAITHFUL, Asked, attributed, lesion_effects, of_maps
-from assay.probes.localisation import MEASURES
+from assay.probes.explainers import Replacement
+from assay.probes.faithfulness import (
+    AGREEMENT,
+    EFFECT,
+    ERASED,
+    FAITHFUL,
+    RANK,
+    STRUCTURE,
+    Asked,
+    Method,
+    attributed,
+    centre_prior,
+    checked,
+    erasures,
+    lesion_effects,
+    marked,
+    of_maps,
+    without,
+    without_lesions,
+)
+from assay.probes.lesion_maps import MEASURES, lesions_of, shown
 from assay.probes.probe import Model, Reading, Request, Scope
-from assay.probes.reading import evaluating
-from assay.probes.removal import AGREEMENT, EFFECT, ERASED, erasures, without_lesions
-from assay.probes.shown import lesions_of, shown
+from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
+from assay.spec.grid import label
+from assay.spec.sections import named
 
 OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
 """What is measured of every explainer."""

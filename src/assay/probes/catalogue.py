@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from assay.core.axes import label
 from assay.core.errors import SpecError
-from assay.core.nested import code_of, named
 from assay.core.registry import Params, register
-from assay.probes.explainers import declared as explainers
-from assay.shifts.distortions.names import SEVERITIES, families_of
+from assay.probes import declared_explainers as explainers
+from assay.shifts.catalogue import SEVERITIES, families_of
+from assay.spec.grid import label
+from assay.spec.sections import code_of, named
 
 __all__ = ["explainers"]  # importing them declares what they hold
 
@@ -229,7 +229,7 @@ register(
 register(
     "probe",
     "painting",
-    "assay.probes.painting:Painting",
+    "assay.probes.segmentation:Painting",
     PaintingParams,
     summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
 )

@@ -1,20 +1,318 @@
-"""What a model carries: which factors a linear decoder can read from each of its layers."""
+"""Decode factors from layers with ridge regression and controls."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 
-from assay.core.types import Measurement, undefined
+from assay.core.seeds import generator, row_uniform
+from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
-from assay.probes.decoding import Score, Space, scored
-from assay.probes.probe import Model, Reading, Request, Scope
-from assay.probes.questions import Task, folds_by_patient, tasks_of
+from assay.probes.probe import Model, Reading, Request, Scope, clustered_error
 from assay.shifts.environment import Environment, Scene
+from assay.stats.influence import auroc_rows
+from assay.stats.metrics import placements
+from assay.stats.similarity import varying
+
+# What a decoder is asked of a factor: yes-or-no questions that make factors of any kind comparable.
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Some rows of an environment, what a decoder is fitted to there, and what it is then judged by.
+
+    rows: positions [m]. wanted: float [m, c]. positive: booleans [m, c], the yes-or-no question of each column.
+    """
+
+    rows: np.ndarray
+    wanted: np.ndarray
+    positive: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A factor with its questions: one over all rows, or one per class.
+
+    reason: why there is no question. missing: rows without a value, which are in no question.
+    """
+
+    factor: str
+    questions: tuple[Question, ...]
+    missing: int = 0
+    reason: str = ""
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows of all questions, one after another; no row is in two."""
+        return np.concatenate([question.rows for question in self.questions] or [np.empty(0, dtype=np.int64)])
+
+
+def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The fold [n] of each row: patients in an order drawn from (seed, patient), dealt out in turn."""
+    codes, position = np.unique(patient, return_inverse=True)
+    order = np.argsort(row_uniform(seed, "decodability-folds", codes), kind="stable")
+    dealt = np.empty(len(codes), dtype=np.int64)
+    dealt[order] = np.arange(len(codes)) % folds
+    return dealt[position]
+
+
+def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
+    """One task per factor of the table, in its order.
+
+    within_class: whether each is asked within each class, as it must be where a factor may be tied to the target: a
+    layer that knows the class alone would else seem to know the factor. It is the caller's to say, from how the rows
+    came about: a tie that is measured lies now above a limit and now below, fold by fold, and then questions change.
+    """
+    return [_task(table, factor, folds, within_class) for factor in table.factors]
+
+
+def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> Task:
+    values = table.columns[factor.name].astype(np.float64)
+    known = np.flatnonzero(values >= 0 if factor.levels else ~np.isnan(values))
+    missing = len(values) - len(known)
+    if not len(known):
+        return Task(factor.name, (), missing=missing, reason="no image has a value")
+    patients = len(np.unique(table.patient[known]))
+    if patients < folds:
+        return Task(
+            factor.name, (), missing=missing, reason=f"{patients} patients have a value, fewer than {folds} folds"
+        )
+    whole = _question(factor, values, known, table.patient, folds)
+    if whole is None:
+        reason = f"constant: no two values that {folds} patients have"
+        return Task(factor.name, (), missing=missing, reason=reason)
+    if not within_class:
+        return Task(factor.name, (whole,), missing=missing)
+    within = tuple(_by_class(table, factor, values, known, folds))
+    reason = "" if within else f"constant within each class: in none have {folds} patients either value"
+    return Task(factor.name, within, missing=missing, reason=reason)
+
+
+def _by_class(
+    table: FactorTable, factor: Factor, values: np.ndarray, known: np.ndarray, folds: int
+) -> Iterator[Question]:
+    for label in np.unique(table.target[known]):
+        question = _question(factor, values, known[table.target[known] == label], table.patient, folds)
+        if question is not None:
+            yield question
+
+
+def _question(factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.ndarray, folds: int) -> Question | None:
+    """The questions of a factor on these rows, None when they do not tell any rows apart.
+
+    Categorical: is it this level, for each level that at least `folds` patients have, as 0 and 1; two levels make one
+    question. Any other: is it above the cut that halves the rows best, fitted to mid-ranks, so that the unit and any
+    monotone change of it are of no account.
+    """
+    if factor.kind == "categorical":
+        positive = _levels(values[rows], patient[rows], folds)
+        wanted = positive.astype(np.float64)
+    else:
+        positive = (values[rows] > _halving_cut(values[rows]))[:, None]
+        wanted = (rankdata(values[rows]) / len(rows))[:, None]
+    both = [_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)]
+    return Question(rows, wanted, positive) if both and all(both) else None
+
+
+def _levels(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
+    """Indicators [m, levels] of those levels that enough patients have; of two levels the second alone."""
+    found = [code for code in np.unique(values) if _patients(patient, values == code) >= folds]
+    if len(found) < 2:
+        return np.zeros((len(values), 0), dtype=bool)
+    return np.stack([values == code for code in (found[1:] if len(found) == 2 else found)], axis=1)
+
+
+def _halving_cut(values: np.ndarray) -> float:
+    """The value above which the share of rows is nearest to one half."""
+    levels, counts = np.unique(values, return_counts=True)
+    above = 1 - np.cumsum(counts) / len(values)
+    return float(levels[np.abs(above - 0.5).argmin()])
+
+
+def _patients(patient: np.ndarray, rows: np.ndarray) -> int:
+    return len(np.unique(patient[rows]))
+
+
+# Linear decoders by ridge regression, many at a time, judged on rows they never saw.
+
+PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
+"""Penalties tried, in units of the mean eigenvalue of the features' Gram matrix."""
+
+
+def held_out(
+    features: Float[np.ndarray, "n d"], wanted: Float[np.ndarray, "n c"], fold: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n c"]:
+    """What a decoder fitted on all other folds says of each row, for each of c wanted columns.
+
+    Features are standardised by the fitting rows' mean and standard deviation; features that are constant there are
+    left out. The penalty is chosen per column on the fitting rows by generalised cross-validation (Golub, Heath and
+    Wahba 1979), which takes rows as independent. One eigendecomposition per fold, of the smaller Gram matrix, serves
+    all columns and penalties; with fewer rows than features it is that of the rows (the dual form), and the answer the
+    same. Constant features give the fitting rows' mean, a fold that holds every row gives 0.
+    """
+    out = np.zeros((len(fold), wanted.shape[1]))
+    for number in np.unique(fold):
+        tested = fold == number
+        out[tested] = _fitted(features[~tested], wanted[~tested], features[tested])
+    return out
+
+
+def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Predictions [m, c] of ridge regressions from `fitting` [n, d] to `wanted` [n, c], at `tested` [m, d]."""
+    if not len(fitting):
+        return np.zeros((len(tested), wanted.shape[1]))
+    centre, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
+    alive = varying(fitting)
+    z, t = ((x[:, alive] - centre[alive]) / deviation[alive] for x in (fitting, tested))
+    level = wanted.mean(axis=0)
+    if not alive.any():
+        return np.tile(level, (len(tested), 1))
+    values, shadow, energy, basis = _decomposed(z, wanted - level, t)
+    penalties = values.mean() * PENALTIES
+    best = penalties[_gcv(values, energy, ((wanted - level) ** 2).sum(axis=0), penalties, len(z)).argmin(axis=0)]
+    return level + basis @ (shadow / (values[:, None] + best))
+
+
+def _decomposed(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues e [r]; what y [n, c] leaves on the eigenvectors, such that basis @ (shadow / (e + penalty)) predicts;
+    and its energy, such that the fit explains the sum of energy x (2 / (e + p) - e / (e + p)^2).
+    """
+    if z.shape[1] <= z.shape[0]:
+        values, vectors = np.linalg.eigh(z.T @ z)
+        shadow = vectors.T @ (z.T @ y)
+        return np.maximum(values, 0), shadow, shadow**2, t @ vectors
+    values, vectors = np.linalg.eigh(z @ z.T)
+    values = np.maximum(values, 0)
+    shadow = vectors.T @ y
+    return values, shadow, values[:, None] * shadow**2, t @ (z.T @ vectors)
+
+
+def _gcv(values: np.ndarray, energy: np.ndarray, total: np.ndarray, penalties: np.ndarray, n: int) -> np.ndarray:
+    """Generalised cross-validation [penalties, c]: residual sum of squares over the squared degrees of freedom left."""
+    shrunk = 1 / (values + penalties[:, None])
+    residual = total - (2 * shrunk - values * shrunk**2) @ energy
+    left = n - 1 - (values * shrunk).sum(axis=1)
+    return np.maximum(residual, 0) / np.maximum(left, 1e-9)[:, None] ** 2
+
+
+# How well questions about factors are answered by linear decoders of several representations.
+
+SHUFFLED = "shuffled"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One representation of n images: `group` says of which network, `layer` which of its layers.
+
+    also_shuffled: whether the factors' values are decoded from it permuted as well, under the group `shuffled`.
+    """
+
+    group: str
+    layer: str
+    features: Float[np.ndarray, "n d"]
+    also_shuffled: bool = False
+
+    @property
+    def constant(self) -> bool:
+        """Whether no feature tells two images apart."""
+        return not varying(self.features).any()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A task's mean AUROC from a representation with its error over patients, or why there is none."""
+
+    group: str
+    layer: str
+    value: float
+    error: float = float("nan")
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """One question's AUROC, NaN where no fold holds both sides, and each row's contribution to it."""
+
+    value: float
+    contribution: np.ndarray
+
+
+def scored(
+    spaces: Sequence[Space], tasks: Sequence[Task], fold: np.ndarray, patient: np.ndarray, seed: int
+) -> dict[str, list[Score]]:
+    """By factor, a score from every space, and then the shuffled ones. Questions over the same rows share decoders."""
+    shares: dict[bytes, list[Question]] = {}
+    for question in (question for task in tasks for question in task.questions):
+        shares.setdefault(question.rows.tobytes(), []).append(question)
+    places = [(space, space.group) for space in spaces]
+    places += [(space, SHUFFLED) for space in spaces if space.also_shuffled]
+    answers: dict[int, list[_Answered]] = {}
+    for questions in shares.values():
+        pairs = [_answered(space, questions, fold, seed) for space in spaces]
+        by_place = [straight for straight, _ in pairs] + [shuffled for _, shuffled in pairs if shuffled]
+        answers |= {id(question): [some[i] for some in by_place] for i, question in enumerate(questions)}
+    return {
+        task.factor: [
+            _combined(space, group, task, [answers[id(question)][i] for question in task.questions], patient)
+            for i, (space, group) in enumerate(places)
+        ]
+        for task in tasks
+    }
+
+
+def _answered(
+    space: Space, questions: list[Question], fold: np.ndarray, seed: int
+) -> tuple[list[_Answered], list[_Answered]]:
+    """How well each of these questions over the same rows is answered, as it is and (if wanted) shuffled."""
+    rows = questions[0].rows
+    wanted = np.concatenate([q.wanted for q in questions], axis=1)
+    positive = np.concatenate([q.positive for q in questions], axis=1)
+    if space.also_shuffled:
+        order = generator(seed, "decodability-shuffle", len(rows)).permutation(len(rows))
+        wanted, positive = (np.concatenate([x, x[order]], axis=1) for x in (wanted, positive))
+    said = held_out(space.features[rows], wanted, fold[rows])
+    widths = [q.wanted.shape[1] for q in questions]
+    edges = np.cumsum([0, *widths, *widths] if space.also_shuffled else [0, *widths])
+    found = [_judged(said[:, a:b], positive[:, a:b], fold[rows]) for a, b in pairwise(edges)]
+    return found[: len(questions)], found[len(questions) :]
+
+
+def _judged(said: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray) -> _Answered:
+    """The mean over a question's columns of the AUROC, pairs of rows being compared within a fold only."""
+    values: list[float] = []
+    contribution = np.zeros(len(fold))
+    for column, answer in zip(said.T, positive.T.astype(np.int64), strict=True):
+        right, opposite = placements(column, answer, fold)
+        pairs = opposite[answer == 1].sum()
+        if pairs == 0:
+            return _Answered(float("nan"), contribution)
+        values.append(float(right[answer == 1].sum() / pairs))
+        contribution += auroc_rows(right, opposite, answer) / positive.shape[1]
+    return _Answered(float(np.mean(values)), contribution)
+
+
+def _combined(space: Space, group: str, task: Task, answers: list[_Answered], patient: np.ndarray) -> Score:
+    """The mean over a task's questions."""
+    nothing = float("nan")
+    if not task.questions:
+        return Score(group, space.layer, nothing, reason=task.reason)
+    if space.constant:
+        return Score(group, space.layer, nothing, reason="the layer is constant")
+    value = float(np.mean([answer.value for answer in answers]))
+    if np.isnan(value):
+        return Score(group, space.layer, nothing, reason="no fold holds images on both sides of the question")
+    contribution = np.concatenate([answer.contribution / len(answers) for answer in answers])
+    return Score(group, space.layer, value, clustered_error(contribution, patient[task.rows]))
+
+
+# What a model carries: which factors a linear decoder can read from each of its layers.
 
 TRAINED, UNTRAINED, PIXELS = "trained", "untrained", "pixels"
 INDEPENDENT = "independent"

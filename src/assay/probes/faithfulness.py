@@ -1,20 +1,32 @@
-"""Whether a network's answer follows a heat-map when pixels are taken away: deletion, insertion, sensitivity-n."""
+"""Faithfulness of attributions: deletion, insertion, removal and sanity checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from assay.core.seeds import generator
-from assay.probes.explained import Sample
-from assay.probes.explainers.explainer import Subject
-from assay.probes.explainers.replacing import Replacement, replaced
-from assay.recipes.untyped import tensor_of
+from assay.core.types import Measurement, undefined
+from assay.data.dataset import DrawnLesions, Images, Lesions
+from assay.models.untyped import tensor_of
+from assay.probes.explainers import Explainer, Replacement, Subject, replaced
+from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localised
+from assay.probes.probe import Reading, clustered_error, mean_with_error, patients
+from assay.probes.reader import log_odds
+from assay.probes.reliance import UNIT, within_class_spread
+from assay.shifts.confounders.pixels import gaussian
+from assay.shifts.environment import Environment, PickedImages, Scene
+from assay.stats.metrics import class_score
+
+# Whether a network's answer follows a heat-map when pixels are taken away: deletion, insertion, sensitivity-n.
 
 STEPS = 12
 """Equal parts in which pixels go or come."""
@@ -146,3 +158,549 @@ def _subsets(grid: tuple[int, int]) -> Bool[np.ndarray, "s k c"]:
         for k in range(_SUBSETS):
             found[s, k, draw.permutation(cells)[: max(1, round(share * cells))]] = True
     return found
+
+
+# Whether a heat-map depends on what was learned: explained again with layers whose weights are drawn anew.
+#
+# After Adebayo et al. (2018). A map that stays the same shows the image, or the architecture, and not what was learned.
+
+CASCADING, INDEPENDENT = "cascading", "independent"
+STAGES = 4
+"""Steps in which all layers are drawn anew: the last layer with weights, then thirds of those before it."""
+LIMIT = 0.5
+"""Rank correlation with the maps of a network drawn anew throughout, from which on an explainer fails."""
+FAILS = "fails the sanity check"
+"""How what is said of such an explainer's scores begins."""
+_WINDOW = 7
+_C1, _C2 = 0.01**2, 0.03**2
+"""The window and the constants of Wang et al. (2004) for values from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A network with some layers drawn anew. order: cascading or independent; down_to: the earliest layer of them.
+
+    throughout: whether none is as it was. network: in the mode and on the device of the one it was made of.
+    """
+
+    order: str
+    down_to: str
+    throughout: bool
+    network: nn.Module
+
+
+def redrawn(subject: Subject) -> Iterator[Redrawn]:
+    """The network with layers drawn anew from the last on, stage by stage; then with each earlier stage alone.
+
+    The values of each tensor of weights are dealt out anew among its places, the same way for every model: their
+    distribution stays, so that no layer dies of it, and nothing that was learned but that.
+    """
+    found = stages(subject)
+    for last in range(len(found)):
+        names = {name for stage in found[: last + 1] for name in stage.parameters}
+        network = dealt_anew(subject.network, names)
+        yield Redrawn(CASCADING, found[last].down_to, last == len(found) - 1, network)
+    for stage in found[1:]:
+        yield Redrawn(INDEPENDENT, stage.down_to, False, dealt_anew(subject.network, set(stage.parameters)))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers that are drawn anew together. down_to: the earliest of them."""
+
+    parameters: tuple[str, ...]
+    down_to: str
+
+
+def stages(subject: Subject) -> list[Stage]:
+    """All layers with weights from the last to the first: the last one, then thirds; fewer where there are few layers.
+
+    Layers come in the order in which they ran last; those that were not seen to run come first in the network.
+    """
+    ran = {step.name: place for place, step in enumerate(subject.steps)}
+    layers: dict[str, list[str]] = {}
+    for name, _ in subject.network.named_parameters():
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    order = sorted(layers, key=lambda layer: ran.get(layer, -1), reverse=True)
+    parts = [order[:1], *np.array_split(np.array(order[1:], dtype=object), STAGES - 1)]
+    return [
+        Stage(tuple(name for layer in part for name in layers[layer]), str(part[-1]) or "the network's own")
+        for part in parts
+        if len(part)
+    ]
+
+
+def dealt_anew(network: nn.Module, names: Collection[str]) -> nn.Module:
+    """A copy in which the values of these parameters have other places, drawn from the parameter's name alone."""
+    made = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, values in made.named_parameters():
+            if name in names:
+                order = tensor_of(generator(0, "sanity", name).permutation(values.numel())).to(values.device)
+                values.copy_(values.flatten()[order].view_as(values))
+    return made
+
+
+def unchanged(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two copies of a network have the same weights."""
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def rank_correlations(ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, " n"]:
+    """Spearman's correlation of the sizes of two maps' values, image by image, -1 to 1.
+
+    NaN where the first is the same everywhere; 0 where the second alone is: nothing of the first is left in it.
+    """
+    first, second = (_centred_ranks(maps) for maps in (ones, others))
+    spread, other = ((ranks**2).sum(axis=1) for ranks in (first, second))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (first * second).sum(axis=1) / np.sqrt(spread * other)
+    found = np.where(spread > 0, np.where(other > 0, found, 0.0), np.nan)
+    finite = [np.isfinite(maps).all(axis=(1, 2)) for maps in (ones, others)]
+    return np.where(finite[0] & finite[1], found, np.nan)
+
+
+def structural_similarities(
+    ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray, "n h w"]
+) -> Float[np.ndarray, " n"]:
+    """SSIM of the sizes of two maps' values, each map's greatest being 1, image by image, -1 to 1 (Wang et al. 2004).
+
+    Means over windows of 7 x 7 px (of what there is, where an image is smaller) that lie within the image. Zeros in
+    most of both maps make it high whatever stands in the rest.
+    """
+    x, y = (_scaled(maps) for maps in (ones, others))
+    side = min(_WINDOW, *ones.shape[1:])
+    unbiased = side**2 / (side**2 - 1) if side > 1 else 1.0
+
+    def mean(values: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(values, side, stride=1)
+
+    mx, my = mean(x), mean(y)
+    vx, vy, both = (
+        unbiased * (mean(a * b) - ma * mb) for a, b, ma, mb in ((x, x, mx, mx), (y, y, my, my), (x, y, mx, my))
+    )
+    likeness = (2 * mx * my + _C1) * (2 * both + _C2) / ((mx**2 + my**2 + _C1) * (vx + vy + _C2))
+    return likeness.mean(dim=(1, 2, 3)).numpy()
+
+
+def _centred_ranks(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n p"]:
+    ranks = rankdata(np.abs(maps).reshape(len(maps), -1), axis=1)
+    return ranks - ranks.mean(axis=1, keepdims=True)
+
+
+def _scaled(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
+    size = np.abs(maps).astype(np.float64)
+    greatest = size.max(axis=(1, 2), keepdims=True)
+    return tensor_of(size / np.where(greatest > 0, greatest, 1))[:, None]
+
+
+def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_changed: bool) -> str:
+    """What is said of an explainer's scores: nothing where it passes, else that it fails, or why it is not judged."""
+    values = np.asarray(correlations, dtype=np.float64)
+    if nothing_changed:
+        return "not checked for sanity: weights that are dealt out anew are the same ones"
+    if np.isnan(values).all():
+        return "not checked for sanity: each of its maps is the same everywhere, or holds NaN"
+    mean = float(np.nanmean(values))
+    if mean < LIMIT:
+        return ""
+    return f"{FAILS}: its maps correlate by {mean:.2f} with those of weights dealt out anew"
+
+
+# What is said of an explainer's maps: scores by kind and size, and whether they depend on what was learned.
+
+RANK, STRUCTURE = "sanity-rank-correlation", "sanity-ssim"
+SPREAD = 0.25
+"""Standard deviation of the centre prior, as a share of each side."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explainer by the name that tables have for it."""
+
+    name: str
+    explainer: Explainer
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """What the checks of one explainer found, and what is said beside its scores: nothing where it passes."""
+
+    rows: Sequence[Measurement]
+    said: str
+
+
+def centre_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
+    """A bell around the middle of every image, as wide and as high as the image is."""
+    n, height, width = shape
+    down, along = (np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / SPREAD) ** 2) for side in (height, width))
+    return np.broadcast_to(np.outer(down, along).astype(np.float32), (n, height, width))
+
+
+def scored(
+    maps: Float[np.ndarray, "n h w"], parts: Sequence[Part], sample: Sample, place: Measurement
+) -> Iterator[Measurement]:
+    """Every score of an explainer's maps, by kind and by size."""
+    broken = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
+    empty = int((maps == 0).all(axis=(1, 2)).sum())
+    said = f"{empty} of {len(maps)} maps are 0 everywhere and count as knowing nothing" if empty else ""
+    for part in parts:
+        here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=said)
+        if broken:
+            reason = f"{broken} of {len(maps)} heat-maps hold NaN or infinity"
+            yield from (without(here, name, reason) for name in MEASURES)
+            continue
+        whole = not (part.kind or part.size)
+        scores = localised(maps, part.masks, None if whole else sample.lesion & ~part.masks)
+        for name, values in zip(MEASURES, scores, strict=False):
+            known = ~np.isnan(values)
+            chance = float(scores.area[known].mean()) if known.any() else np.nan
+            otherwise = "no image shows such a lesion with anything beside it"
+            yield averaged(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
+
+
+def averaged(place: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, otherwise: str) -> Measurement:
+    """The mean over the images that have a value, with its error over patients; NaN for the reason where none has."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return without(place, place.measure, otherwise)
+    value, error = mean_with_error(values[known], patient[known])
+    return replace(place, value=value, standard_error=error, n=int(known.sum()), patients=patients(patient[known]))
+
+
+def without(place: Measurement, measure: str, reason: str) -> Measurement:
+    """No value, and why."""
+    bare = undefined(measure, reason, environment=place.environment, factor=place.factor, group=place.group)
+    return replace(bare, level=place.level)
+
+
+def checked(
+    subject: Subject, methods: Sequence[Method], before: Mapping[str, np.ndarray], sample: Sample, place: Measurement
+) -> Mapping[str, Sanity]:
+    """Explainer -> its sanity: every method on every network with layers drawn anew, which is made once for all.
+
+    before: the maps of the sample's images by the network as it is.
+    """
+    rows: dict[str, list[Measurement]] = {method.name: [] for method in methods}
+    said: dict[str, str] = {}
+    for other in redrawn(subject):
+        again = sample.subject(other.network)
+        same = unchanged(subject.network, other.network)
+        for method in methods:
+            maps = sample.maps(method.explainer, again)
+            ranks = rank_correlations(before[method.name], maps)
+            here = replace(place, factor=method.name, group=other.order, level=other.down_to)
+            for name, values in ((RANK, ranks), (STRUCTURE, _structure(before[method.name], maps, ranks))):
+                found = averaged(replace(here, measure=name), values, sample.patient, verdict(values, same))
+                rows[method.name].append(found)
+                if other.throughout:
+                    rows[method.name].append(replace(found, group="", level=""))
+            if other.throughout:
+                said[method.name] = verdict(ranks, same)
+    nothing = verdict(np.empty(0), True)
+    return {name: Sanity(found, said.get(name, nothing)) for name, found in rows.items()}
+
+
+def marked(rows: Sequence[Measurement], said: str) -> list[Measurement]:
+    """The scores with what is to be said beside them; what has no value keeps its own reason alone."""
+    texts = (row.reason if np.isnan(row.value) else "; ".join(filter(None, (row.reason, said))) for row in rows)
+    return [replace(row, reason=text) for row, text in zip(rows, texts, strict=True)]
+
+
+def _structure(before: np.ndarray, after: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """The structural similarity of those images whose ranks can be compared."""
+    return np.where(np.isnan(ranks), np.nan, structural_similarities(before, after))
+
+
+# What an answer loses with the lesion: exactly, where a phantom can draw the image without; by painting it over else.
+#
+# This is of what is *used*, and the truth that attribution is held against.
+
+EFFECT, ERASED, OVER = "lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere"
+EFFECT_BY_SIZE, ERASED_BY_SIZE = "lesion-effect-small-over-large", "erasure-effect-small-over-large"
+AGREEMENT, ATTRIBUTED = "removal-agreement", "attributed-effect"
+_BLUR = 1 / 16
+"""Of what is painted over a lesion: standard deviation, the shorter side being 1."""
+
+
+# --- taking lesions away --------------------------------------------------------------------------------------------
+
+
+def without_lesions(scene: Scene, found: Shown) -> Environment | str:
+    """The same images drawn without any lesion; or why they cannot be."""
+    if found.name != scene.neutral().name:
+        return "lesions are taken away from neutral images alone"
+    core = [factor.name for factor in found.environment.table.factors if factor.role == "core"]
+    can = [name for name in core if name in scene.changeable()]
+    if not can:
+        return "the images were not drawn: their lesions cannot be taken away, only painted over"
+    gone = scene.counterfactual(can[0], "low")
+    if gone.masks is None or (gone.masks.read(found.rows) > 0).any():
+        return f"the phantom cannot draw images without a lesion: they show one at the low end of '{can[0]}' too"
+    images = PickedImages(gone.images, found.rows)
+    return Environment("(lesions taken away)", gone.table.take(found.rows), images, None, ())
+
+
+def removed(
+    images: Float[np.ndarray, "n c h w"], gone: Float[np.ndarray, "n c h w"], lesion: Bool[np.ndarray, "n h w"]
+) -> Callable[[Bool[np.ndarray, "n h w"]], Float[np.ndarray, "n c h w"]]:
+    """A call that takes some of the lesions away, given their pixels.
+
+    gone: the images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest to it is one of
+    those asked for: exact where edges of lesions do not run into each other, and every change belongs to one lesion.
+    """
+    nearest = [ndimage.distance_transform_edt(~one, return_distances=False, return_indices=True) for one in lesion]
+
+    def without_some(part: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n c h w"]:
+        taken = np.stack([one[at[0], at[1]] for one, at in zip(part, nearest, strict=True)])
+        return np.where(taken[:, None], gone, images)
+
+    return without_some
+
+
+def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
+    """The images with some pixels replaced by the weighted mean of those beside them, near ones counting most."""
+    kept = (~where).to(images.dtype)
+    sd = _BLUR * min(images.shape[2:])
+    weight = gaussian(kept, sd) + 1e-6
+    rest = (images * kept).sum(dim=(2, 3), keepdim=True) / kept.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    around = (gaussian(images * kept, sd) + 1e-6 * rest) / weight
+    return torch.where(where, around, images)
+
+
+# --- what it does to the answer -------------------------------------------------------------------------------------
+
+
+def own_log_odds(logits: Float[np.ndarray, "n k"], own: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The log-odds of each image's own class against the rest."""
+    return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[np.arange(len(own)), own]
+
+
+def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> float:
+    """The within-class standard deviation of the log-odds, of several classes the mean of theirs; NaN where it is 0."""
+    scores = log_odds(logits)
+    deviation = float(within_class_spread(scores, target).deviation.mean())
+    return deviation if deviation > 1e-6 * max(1.0, float(np.abs(scores).max())) else np.nan
+
+
+def erasures(
+    parts: list[Part], subject: Subject, sample: Sample, deviation: float, place: Measurement
+) -> Iterator[Measurement]:
+    """By kind and size: what the log-odds lose when these lesions are painted over, and how much more their pixels are
+    worth than those on the other side of the middle, as far out, where there is no lesion.
+
+    These are compared on as many pixels: those of the lesions whose opposite shows no lesion, at least half of them in
+    an image that counts. Then `erasure-effect-small-over-large`: the latter of small lesions less that of large ones.
+    """
+    by_size: dict[str, Float[np.ndarray, " n"]] = {}
+    for part in parts:
+        here = replace(place, group=part.kind, level=part.size, unit=UNIT)
+        if np.isnan(deviation):
+            yield from (without(here, name, NO_UNIT) for name in (ERASED, OVER))
+            continue
+        elsewhere = part.masks[:, ::-1, ::-1] & ~sample.lesion
+        there = part.masks.any(axis=(1, 2))
+        beside = there & (2 * elsewhere.sum(axis=(1, 2)) >= part.masks.sum(axis=(1, 2)))
+        falls = _removal_falls(part.masks, subject, sample) / deviation
+        others = _removal_falls(elsewhere, subject, sample) / deviation
+        opposite = part.masks & elsewhere[:, ::-1, ::-1]
+        alike = falls if (opposite == part.masks).all() else _removal_falls(opposite, subject, sample) / deviation
+        chance = float(others[beside].mean()) if beside.any() else np.nan
+        erased = replace(here, measure=ERASED, chance=chance)
+        yield averaged(erased, np.where(there, falls, np.nan), sample.patient, "no image shows such a lesion")
+        over = np.where(beside, alike - others, np.nan)
+        otherwise = "no image has a place without a lesion on the other side of the middle"
+        yield averaged(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
+        if part.size:
+            by_size[part.size] = over
+    if np.isnan(deviation):
+        yield without(place, ERASED_BY_SIZE, NO_UNIT)
+    else:
+        yield small_over_large(by_size, sample.patient, replace(place, measure=ERASED_BY_SIZE))
+
+
+def small_over_large(
+    by_size: Mapping[str, Float[np.ndarray, " n"]], patient: Int[np.ndarray, " n"], place: Measurement
+) -> Measurement:
+    """What the small lesions of an image cost less what its large ones do, NaN where it shows none; 0 where size makes
+    no difference.
+    """
+    if not {SIZES[0], SIZES[-1]} <= by_size.keys():
+        return without(place, place.measure, "the lesions shown do not differ in size")
+    values = by_size[SIZES[0]] - by_size[SIZES[-1]]
+    return averaged(replace(place, unit=UNIT, chance=0.0), values, patient, "no image shows small lesions and large")
+
+
+NO_UNIT = "the log-odds do not vary within a class on neutral images, so they have no unit"
+
+
+@torch.no_grad()
+def _removal_falls(where: Bool[np.ndarray, "n h w"], subject: Subject, sample: Sample) -> Float[np.ndarray, " n"]:
+    found: list[Tensor] = []
+    for rows, pixels, own in sample.batches():
+        masks = tensor_of(np.ascontiguousarray(where[rows]))[:, None].to(pixels.device)
+        found.append(subject.score(pixels, own) - subject.score(painted_over(pixels, masks), own))
+    return torch.cat(found).double().cpu().numpy()
+
+
+# --- what is attributed beside it -----------------------------------------------------------------------------------
+
+
+def agreement(
+    share: Float[np.ndarray, " n"], fall: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], place: Measurement
+) -> Measurement:
+    """`removal-agreement`: Spearman's correlation over images of the share of a map on the lesion and what the log-odds
+    lose without the lesion, -1 to 1. Its error takes the ranks as given.
+    """
+    place = replace(place, measure=AGREEMENT, chance=0.0)
+    known = ~np.isnan(share)
+    if known.sum() < 4:
+        return without(place, AGREEMENT, f"{int(known.sum())} images have a score, at least 4 are needed")
+    x, y = (rankdata(values[known]) for values in (share, fall))
+    if not (np.ptp(x) and np.ptp(y)):
+        return without(place, AGREEMENT, "all images have the same share, or lose the same")
+    x, y = ((values - values.mean()) / values.std() for values in (x, y))
+    value = float((x * y).mean())
+    influence = (x * y - value * (x**2 + y**2) / 2) / len(x)
+    error = clustered_error(influence, patient[known])
+    n = int(known.sum())
+    return replace(place, value=value, standard_error=error, n=n, patients=patients(patient[known]))
+
+
+# What is said of an explainer's maps beside where they lie: whether the network's answer follows them.
+
+DELETION, INSERTION, SENSITIVITY = "deletion", "insertion", "sensitivity-n"
+FAITHFUL = (DELETION, INSERTION, SENSITIVITY)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that explainers are held against, made once for a model.
+
+    falls: what each image's log-odds lose when its lesions are taken away, or why that is not known. by_part: the same
+    of the lesions of each part, NaN where the image shows none of them; empty where falls are not known. blind:
+    deletion and insertion of a map that knows nothing; dropped: what subsets of cells take from the answer. Without
+    faithfulness blind is NaN and dropped None. deviation: the unit of the log-odds, NaN where they have none.
+    """
+
+    subject: Subject
+    sample: Sample
+    parts: list[Part]
+    replacement: Replacement
+    deviation: float
+    falls: Float[np.ndarray, " n"] | str
+    by_part: Sequence[Float[np.ndarray, " n"]]
+    blind: tuple[float, float]
+    dropped: Dropped | None
+
+    @classmethod
+    def of(cls, reading: Reading, scene: Scene, found: Shown, replacement: Replacement, faithfulness: bool) -> Asked:
+        """Read from answers that were requested, and passes of its own."""
+        neutral, gone = scene.neutral(), without_lesions(scene, found)
+        sample = Sample.of(found, reading.model.device)
+        subject = sample.subject(reading.model.network)
+        falls: Float[np.ndarray, " n"] | str = gone if isinstance(gone, str) else ""
+        by_part: list[Float[np.ndarray, " n"]] = []
+        if not isinstance(gone, str):
+            before, after = (reading.read(environment).logits for environment in (found.environment, gone))
+            falls = own_log_odds(before, sample.own) - own_log_odds(after, sample.own)
+            by_part = list(_by_part(found, neutral.lesions, gone.images, falls, subject, sample))
+        blind = np.nan, np.nan
+        if faithfulness:
+            nothing = areas(np.zeros(sample.lesion.shape, np.float32), subject, sample, replacement)
+            blind = float(nothing[0].mean()), float(nothing[1].mean())
+        return cls(
+            subject,
+            sample,
+            list(found.parts()),
+            replacement,
+            unit(reading.read(neutral).logits, neutral.table.target),
+            falls,
+            by_part,
+            blind,
+            dropped(subject, sample, replacement) if faithfulness else None,
+        )
+
+
+def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
+    """Scores against the lesions, faithfulness, and agreement with what is lost without the lesions."""
+    found = list(scored(maps, asked.parts, asked.sample, place))
+    if broken := int((~np.isfinite(maps).all(axis=(1, 2))).sum()):
+        reason = f"{broken} of {len(maps)} heat-maps hold NaN or infinity"
+        names = (AGREEMENT,) if asked.dropped is None else (*FAITHFUL, AGREEMENT)
+        return found + [without(place, name, reason) for name in names]
+    if asked.dropped is not None:
+        found += _faithful(maps, asked, asked.dropped, place)
+    return [*found, _agreement(maps, asked, place)]
+
+
+def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
+    """`lesion-effect`: what the log-odds of the image's class lose without its lesions, in within-class deviations; of
+    all lesions, then by kind and size; and `lesion-effect-small-over-large`.
+    """
+    if isinstance(asked.falls, str):
+        yield from (without(place, name, asked.falls) for name in (EFFECT, EFFECT_BY_SIZE))
+        return
+    if np.isnan(asked.deviation):
+        yield from (without(place, name, NO_UNIT) for name in (EFFECT, EFFECT_BY_SIZE))
+        return
+    by_size: dict[str, Float[np.ndarray, " n"]] = {}
+    for part, falls in zip(asked.parts, asked.by_part, strict=True):
+        here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=UNIT, chance=0.0)
+        yield averaged(here, falls / asked.deviation, asked.sample.patient, "no image shows such a lesion")
+        if part.size:
+            by_size[part.size] = falls / asked.deviation
+    yield small_over_large(by_size, asked.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
+
+
+def _by_part(
+    found: Shown, drawn: Lesions | None, gone: Images, falls: Float[np.ndarray, " n"], subject: Subject, sample: Sample
+) -> Iterator[Float[np.ndarray, " n"]]:
+    """What the log-odds lose when the lesions of each part alone are taken away: by kind drawn again without, where the
+    phantom can; by size cut out of the images without any lesion (see `removed`).
+    """
+    every = np.arange(len(sample))
+    take = removed(sample.images.read(every).numpy(), gone.read(every).numpy(), sample.lesion)
+    for part in found.parts():
+        there, lost = part.masks.any(axis=(1, 2)), falls
+        if part.kind and isinstance(drawn, DrawnLesions):
+            lost = sample.lost(drawn.without(part.kind, found.rows).read(every).numpy(), subject)
+        elif part.kind or part.size:
+            lost = sample.lost(take(part.masks), subject)
+        yield np.where(there, lost, np.nan)
+
+
+def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
+    """`attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
+    if np.isnan(asked.deviation) or not np.isfinite(maps).all():
+        reason = NO_UNIT if np.isnan(asked.deviation) else "heat-maps hold NaN or infinity"
+        return [without(place, ATTRIBUTED, reason)]
+    there = np.where(asked.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
+    return [averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, "")]
+
+
+def _faithful(
+    maps: Float[np.ndarray, "n h w"], asked: Asked, dropped: Dropped, place: Measurement
+) -> Iterator[Measurement]:
+    deletion, insertion = areas(maps, asked.subject, asked.sample, asked.replacement)
+    patient = asked.sample.patient
+    lower, higher = replace(place, direction="lower"), replace(place, direction="higher")
+    yield averaged(replace(lower, measure=DELETION, chance=asked.blind[0]), deletion, patient, "")
+    yield averaged(replace(higher, measure=INSERTION, chance=asked.blind[1]), insertion, patient, "")
+    found = sensitivities(maps, dropped)
+    here = replace(higher, measure=SENSITIVITY, chance=0.0)
+    otherwise = "every subset of cells has the same in the map, or takes the same from the answer"
+    yield averaged(here, np.mean(found, axis=1, keepdims=True)[:, 0], patient, otherwise)
+    for share, values in zip(SHARES, found.T, strict=True):
+        yield averaged(replace(here, level=f"{share:g}"), values, patient, otherwise)
+
+
+def _agreement(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> Measurement:
+    if isinstance(asked.falls, str):
+        return without(place, AGREEMENT, asked.falls)
+    size = np.abs(maps)
+    whole = size.sum(axis=(1, 2), dtype=np.float64)
+    there = np.sum(size, axis=(1, 2), where=asked.sample.lesion, dtype=np.float64)
+    share = np.where(whole > 0, there / np.where(whole > 0, whole, 1), np.nan)
+    return agreement(share, asked.falls, asked.sample.patient, place)

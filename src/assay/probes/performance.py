@@ -10,13 +10,11 @@ import numpy as np
 
 from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
 from assay.core.types import FactorTable, Measurement, undefined
-from assay.probes.groups import Group, group_name, groups_of
-from assay.probes.outputs import answers_of
-from assay.probes.probe import Model, Reading, Request, Scope
+from assay.probes.probe import Group, Model, Reading, Request, Scope, group_name, groups_of
+from assay.probes.reader import answers_of
 from assay.shifts.environment import Scene
-from assay.stats.grades import OF_GRADES
 from assay.stats.influence import Answers
-from assay.stats.measures import influence_of, measure
+from assay.stats.measures import OF_GRADES, influence_of, measure
 from assay.stats.metrics import class_score
 
 _ANY_CLASSES = ("accuracy", "brier", "log-loss", "calibration-error")

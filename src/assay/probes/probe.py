@@ -1,4 +1,4 @@
-"""The probe protocol: what a probe asks to be read, and what it makes of it."""
+"""The protocol of probes, groups of images, and uncertainty of probe values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import nn
 
-from assay.core.types import Measurement
+from assay.core.types import Factor, FactorTable, Measurement
+from assay.data.dataset import levels_of
 from assay.shifts.environment import Environment, Scene
+
+# The probe protocol: what a probe asks to be read, and what it makes of it.
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,70 @@ class Keeping(Protocol):
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
         """What is kept beside its measurements; None where nothing is."""
         ...
+
+
+# Groups of rows by a factor, its levels or halves.
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows (booleans [n]) that share a level or half of a factor."""
+
+    factor: str
+    level: str
+    rows: np.ndarray
+
+
+def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
+    """Every group of every factor that has rows in `table`.
+
+    Groups are a factor's levels as `levels_of` gives them for `reference`, so that a half means the same in every
+    environment. A factor whose rows all fall into one group gives none; rows with a missing value are in no group of
+    that factor.
+    """
+    found: list[Group] = []
+    for factor in table.factors:
+        groups = [group for group in _groups_by(factor, table, reference) if group.rows.any()]
+        found += groups if len(groups) > 1 else []
+    return found
+
+
+def group_name(factor: str, level: str, target: str) -> str:
+    """`texture part-solid benign`, `illumination low half, class 2`: a class that is a number is called one."""
+    place = f"{factor} {level}".strip()
+    return f"{place}, class {target}" if target.isdigit() else f"{place} {target}".strip()
+
+
+def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> list[Group]:
+    values = table.columns[factor.name]
+    levels = levels_of(factor, reference.columns.get(factor.name, values))
+    level = levels.of(values)
+    return [Group(factor.name, name, level == k) for k, name in enumerate(levels.names)]
+
+
+# Standard errors with patients as the units: images of one patient are not independent witnesses.
+
+
+def patients(patient: Int[np.ndarray, "n"]) -> int:
+    """How many patients there are."""
+    return len(np.unique(patient))
+
+
+def clustered_error(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> float:
+    """The standard error of an estimate whose error is the sum of `influence` over images.
+
+    sqrt(P / (P - 1) x the sum over P patients of their squared influence), an image's influence being already divided
+    by the number of images. With one image per patient and a mean this is s / sqrt(n). NaN under two patients.
+    """
+    _, code = np.unique(patient, return_inverse=True)
+    count = int(code.max()) + 1 if len(code) else 0
+    if count < 2:
+        return float("nan")
+    total = np.bincount(code, influence)
+    return float(np.sqrt(count / (count - 1) * (total**2).sum()))
+
+
+def mean_with_error(values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> tuple[float, float]:
+    """A mean over images and its standard error over patients (a ratio estimate: patients may differ in images)."""
+    mean = float(values.mean())
+    return mean, clustered_error((values - mean) / len(values), patient)

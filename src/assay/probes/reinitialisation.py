@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable, Measurement, undefined
-from assay.probes.network_output import ReadingError
+from assay.probes.faithfulness import dealt_anew
 from assay.probes.performance import measured
 from assay.probes.probe import Model, Reading, Request, Scope
-from assay.probes.reading import ModelReading
-from assay.probes.sanity import dealt_anew
-from assay.shifts.environment import Environment, Scene
-from assay.shifts.picking import PickedImages
+from assay.probes.reader import ModelReading, ReadingError
+from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of
 

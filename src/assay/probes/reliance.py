@@ -1,17 +1,250 @@
-"""What a model uses: which factors its output depends on, by variance and by intervention."""
+"""Reliance on factors and confounders: counterfactual pairs and Sobol' indices."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
-from assay.core.types import Measurement, undefined
-from assay.probes.counterfactuals import counterfactual_measurements
-from assay.probes.outputs import log_odds, score_names
-from assay.probes.probe import Model, Reading, Request, Scope
-from assay.probes.sobol import SobolIndices, sobol_indices
-from assay.shifts.environment import Scene, SobolDesign
+from assay.core.types import FactorTable, Measurement, undefined
+from assay.probes.probe import Model, Reading, Request, Scope, clustered_error, mean_with_error, patients
+from assay.probes.reader import log_odds, score_names
+from assay.shifts.environment import Environment, Scene, SobolDesign
+from assay.stats.metrics import predictions, probabilities
+
+# What a model does when one factor is changed and all else is held: flips and effects on the logit.
+
+LOW_TO_HIGH, HIGH_TO_LOW = "low to high", "high to low"
+UNIT = "within-class sd"
+PAIRS = 3
+"""How many pairs have their logits kept one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The same images before and after one factor was moved: log-odds [n, m] and classes called [n]."""
+
+    factor: str
+    group: str
+    before: np.ndarray
+    after: np.ndarray
+    flipped: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The within-class standard deviation of each score on the neutral images, and the residuals it is made of."""
+
+    deviation: np.ndarray
+    residual: np.ndarray
+
+
+def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurement]:
+    """`flip-rate`, `logit-effect` and `logit-effect-absolute` of every factor that can be changed, and `pair-logit`.
+
+    Without `group`: the neutral images with the factor at its high end against the same images with it at its low end.
+    `group="low to high"` (or the reverse): images whose own value is nearer to the low end, moved to the high end from
+    where they are. An effect is the mean change of the logit (positive minus negative; for several classes the log-odds
+    of each against the rest, named by `level`), after minus before, high minus low where there is no direction, in
+    units of the within-class standard deviation of the logit on neutral images, so that models of different logit
+    scale compare. A flip is a change of the class called at the model's threshold. Standard errors are over patients
+    and include the error of the unit.
+    """
+    neutral = scene.neutral()
+    spread = within_class_spread(log_odds(reading.read(neutral).logits), neutral.table.target)
+    found: list[Measurement] = []
+    for factor in scene.changeable():
+        for change in _changes(reading, scene, factor):
+            found += _measured(change, spread, neutral, scene.classes)
+        found += _pairs(reading, scene, factor, float(spread.deviation[-1]))
+    return found
+
+
+def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> list[Measurement]:
+    """The logits (of the last class, as associations are) of the first pairs, to stand beside their pictures.
+
+    In units of the within-class deviation, so that models compare; 0 is still where both classes are as likely. None
+    where the logit has no unit, of which the effects tell. `group` names the row, `level` the end.
+    """
+    found: list[Measurement] = []
+    for end in ("low", "high"):
+        environment = scene.counterfactual(factor, end)
+        scores = log_odds(reading.read(environment).logits)[:, -1]
+        if not _varies(deviation, scores):
+            return []
+        for row, score in zip(environment.table.row[:PAIRS].tolist(), scores[:PAIRS].tolist(), strict=True):
+            place = Measurement("pair-logit", score / deviation, factor=factor, level=end, unit=UNIT, n=1)
+            found.append(replace(place, group=f"row {row}"))
+    return found
+
+
+def within_class_spread(score: np.ndarray, target: np.ndarray) -> Spread:
+    """Pooled over classes: the root of the mean squared distance of a score [n, m] from its class's mean."""
+    residual = np.empty_like(score)
+    for label in np.unique(target):
+        residual[target == label] = score[target == label] - score[target == label].mean(axis=0)
+    return Spread(np.sqrt((residual**2).mean(axis=0)), residual)
+
+
+def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[Change]:
+    """High against low, then each direction from the row's own value."""
+    neutral = scene.neutral()
+    ends = {end: scene.counterfactual(factor, end) for end in ("low", "high")}
+    logits = {end: reading.read(environment).logits for end, environment in ends.items()}
+    own = reading.read(neutral).logits
+    low_side, high_side = _sides(neutral.table, ends["low"].table, ends["high"].table, factor)
+    every = np.ones(len(neutral), dtype=bool)
+    yield _change(reading, factor, "", logits["low"], logits["high"], every)
+    yield _change(reading, factor, LOW_TO_HIGH, own, logits["high"], low_side)
+    yield _change(reading, factor, HIGH_TO_LOW, own, logits["low"], high_side)
+
+
+def _change(
+    reading: Reading, factor: str, group: str, before: np.ndarray, after: np.ndarray, rows: np.ndarray
+) -> Change:
+    threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
+    called = [predictions(probabilities(logits[rows]), threshold) for logits in (before, after)]
+    return Change(factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows)
+
+
+def _sides(own: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [n] whose own value is nearer to the low end (or as near), and nearer to the high end.
+
+    A row without a value is on neither. A factor that the neutral rows lack is an intervention that is off in all.
+    """
+    if factor not in own.columns:
+        return np.ones(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
+    value = own.numbers(factor)
+    to_low, to_high = (np.abs(value - end.numbers(factor)) for end in (low, high))
+    return to_low <= to_high, to_high < to_low
+
+
+def _measured(change: Change, spread: Spread, neutral: Environment, classes: tuple[str, ...]) -> list[Measurement]:
+    patient = neutral.table.patient[change.rows]
+    place = Measurement(
+        "flip-rate",
+        0.0,
+        environment=neutral.name,
+        factor=change.factor,
+        group=change.group,
+        n=len(patient),
+        patients=patients(patient),
+        chance=0.0,
+    )
+    if not len(patient):
+        return [_undefined(place, name, "no neutral image is on that side") for name in _NAMES]
+    rate, error = mean_with_error(change.flipped.astype(np.float64), patient)
+    found = [replace(place, value=rate, standard_error=error)]
+    for column, level in enumerate(score_names(classes)):
+        found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=UNIT))
+    return found
+
+
+_NAMES = ("flip-rate", "logit-effect", "logit-effect-absolute")
+
+
+def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, place: Measurement) -> list[Measurement]:
+    difference = change.after[:, column] - change.before[:, column]
+    deviation, square = spread.deviation[column], spread.residual[:, column] ** 2
+    if not _varies(deviation, change.before):
+        reason = "the logit does not vary within a class on neutral images, so it has no unit"
+        return [_undefined(place, name, reason) for name in _NAMES[1:]]
+    # How much each neutral image moves the deviation, as a share of it: the unit has an error too.
+    by_unit = (square - square.mean()) / deviation**2 / 2 / len(square)
+    found: list[Measurement] = []
+    for name, values in zip(_NAMES[1:], (difference, np.abs(difference)), strict=True):
+        effect = float(values.mean() / deviation)
+        influence = -effect * by_unit
+        influence[change.rows] += (values / deviation - effect) / len(values)
+        found.append(replace(place, measure=name, value=effect, standard_error=clustered_error(influence, patient)))
+    return found
+
+
+def _varies(deviation: float, scores: np.ndarray) -> bool:
+    """Whether a deviation is more than what rounding leaves of scores of this size."""
+    return deviation > 1e-6 * max(1.0, float(np.abs(scores).max()))
+
+
+def _undefined(place: Measurement, measure: str, reason: str) -> Measurement:
+    bare = undefined(measure, reason, environment=place.environment, factor=place.factor, group=place.group)
+    return replace(bare, level=place.level, unit=place.unit, n=place.n, patients=place.patients)
+
+
+# Variance-based sensitivity: how much of a model's variance each input brings, alone and with all its interactions.
+
+
+@dataclass(frozen=True, slots=True)
+class SobolIndices:
+    """Estimates for d inputs, each with its standard error, and how far the two halves of the samples lie apart.
+
+    first: share of the variance that an input brings by itself, in 0..1 (an estimate may lie slightly below 0).
+    total: share that it brings by itself and in interactions; total - first is interaction.
+    gap: |half - other half| in units of its standard error, the larger of the two indices.
+    """
+
+    first: Float[np.ndarray, " d"]
+    first_error: Float[np.ndarray, " d"]
+    total: Float[np.ndarray, " d"]
+    total_error: Float[np.ndarray, " d"]
+    gap: Float[np.ndarray, " d"]
+
+
+def sobol_indices(values: Float[np.ndarray, " rows"], samples: int) -> SobolIndices | None:
+    """Sobol' indices from a model's values on a Saltelli design; None when the values are constant.
+
+    values: (d + 2) x samples, in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
+    First order after Saltelli et al. (2010), total order after Jansen (1999), on values centred by the mean of A and B,
+    as SciPy computes them. Standard errors are of the delta method over samples, the variance in the denominator
+    included; they are right for independent draws and err on the wide side for a scrambled Sobol' sequence of 512
+    samples or more (with fewer it may be the other way round). Values that vary by less than a millionth of their size
+    count as constant.
+    """
+    a, b, *pages = values.reshape(-1, samples).astype(np.float64)
+    ab = np.stack(pages)
+    spread = np.concatenate([a, b]).std()
+    if spread <= 1e-6 * max(1.0, float(np.abs(values).max())):
+        return None
+    first, total = _with_influence(a, b, ab)
+    gap = np.maximum(*(_gap(a, b, ab, order) for order in (0, 1)))
+    return SobolIndices(first[0], _error(first[1]), total[0], _error(total[1]), gap)
+
+
+Estimate = tuple[np.ndarray, np.ndarray]
+"""Values [d] and each sample's influence [d, n] on them, of which the value's error is the mean."""
+
+
+def _with_influence(a: np.ndarray, b: np.ndarray, ab: np.ndarray) -> tuple[Estimate, Estimate]:
+    """First and total order."""
+    centre = (a.mean() + b.mean()) / 2
+    a, b, ab = a - centre, b - centre, ab - centre
+    square = (a**2 + b**2) / 2
+    return _ratio(b * (ab - a), square), _ratio((a - ab) ** 2 / 2, square)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> Estimate:
+    """The ratio of two means, and its first-order expansion per sample."""
+    value = part.mean(axis=-1) / whole.mean()
+    return value, (part - value[:, None] * whole) / whole.mean()
+
+
+def _error(influence: np.ndarray) -> np.ndarray:
+    return influence.std(axis=-1, ddof=1) / np.sqrt(influence.shape[-1])
+
+
+def _gap(a: np.ndarray, b: np.ndarray, ab: np.ndarray, order: int) -> np.ndarray:
+    """How many standard errors the index of the first half of the samples differs from that of the second."""
+    middle = len(a) // 2
+    halves = (slice(None, middle), slice(middle, None))
+    (one, one_influence), (two, two_influence) = (_with_influence(a[h], b[h], ab[:, h])[order] for h in halves)
+    error = np.hypot(_error(one_influence), _error(two_influence))
+    return np.abs(one - two) / np.maximum(error, 1e-9)
+
+
+# What a model uses: which factors its output depends on, by variance and by intervention.
 
 GAP = 4.0
 """Halves of the samples that differ by more standard errors than this have not converged: 1 in 16,000 by chance."""

@@ -11,10 +11,10 @@ from jaxtyping import Float
 
 from assay.core.errors import SpecError
 from assay.core.types import Measurement, undefined
-from assay.probes.outputs import answers_of
 from assay.probes.probe import Model, Reading, Request, Scope
-from assay.shifts.distortions.images import distorted
-from assay.shifts.distortions.names import SEVERITIES, families_of
+from assay.probes.reader import answers_of
+from assay.shifts.catalogue import SEVERITIES, families_of
+from assay.shifts.distortions.base import distorted
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
@@ -45,7 +45,7 @@ class Robustness:
     the error on clean images), `accuracy-kept` (accuracy over that on clean images), `stability` (share of images
     called as the same image is called clean, rightly or not), `distorted-auroc` (`distorted-auroc-macro` with several
     classes) and `distorted-calibration-error`. The first two are what corruption error and relative corruption error
-    are made of, as ratios to a baseline recipe (`assay.stats.corruption`).
+    are made of, as ratios to a baseline recipe (`assay.stats.outcomes`).
 
     Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
     patients, of which each counts in the clean and the distorted images together. A family that such images cannot

@@ -1,23 +1,24 @@
-"""How well a model outlines lesions, and how quiet it is where there is none, in each environment and group."""
+"""Probes of segmentation models: overlap, lesion-free false positives, and painted lesions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from assay.core.maps import AT_NATIVE
-from assay.core.measures import NATIVE
+from assay.core.measures import AT_NATIVE, NATIVE
 from assay.core.types import FactorTable, Measurement, undefined
-from assay.maps.kinds import OF_KINDS
-from assay.probes.groups import groups_of
+from assay.maps.summary import OF_KINDS
 from assay.probes.performance import measured, taken
-from assay.probes.probe import Model, Reading, Request, Scope
-from assay.shifts.environment import Environment, Scene
+from assay.probes.probe import Model, Reading, Request, Scope, clustered_error, groups_of, patients
+from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
+from assay.spec.sections import LESION
 from assay.stats.influence import Answers
+
+# How well a model outlines lesions, and how quiet it is where there is none, in each environment and group.
 
 
 class OfMaps:
@@ -186,3 +187,146 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
     if maps and model.operating:
         maps["operating"] = np.tile(model.operating, (len(environment), 1))
     return Answers(read.logits, environment.table.target, threshold, maps=maps)
+
+
+# Counterfactual painting: what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone.
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Where a factor is set, in its neutral marginal."""
+USUAL = ("contrast", "size", "position_x", "position_y")
+"""The factors that are moved where none are named, as far as the phantom has them: fade, shrink, move."""
+UNIT = "sd over lesions"
+FOUND, SCORE = "found", "lesion-logit"
+PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-90"}
+"""What is measured where lesions were -> the measure that it is of maps beside the masks of the lesions."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The images that are read, the same rows in each: as they are, with a factor set, and without their lesions.
+
+    gone: the images without lesions beside the masks with them; None where the phantom cannot take lesions away.
+    """
+
+    own: Environment
+    set_to: Mapping[tuple[str, float], Environment]
+    gone: Environment | None
+
+
+class Painting:
+    """Implements `Probe`, for phantoms. In neutral images with a lesion one factor is set to a quantile (.05 to .95) of
+    its neutral marginal and everything else is held; `factor` and `level` name which, and where.
+
+    `found`: the share of lesions of which at least half is called at the logit at which the model finds 90 % of its
+    validation lesions. Censored where no logit does.
+    `lesion-logit`: how far the logit at which half of a lesion is called lies from that of the same image as it was, in
+    units of the standard deviation of that logit over the images as they were (of several lesions, their mean).
+    `place-called`: the same images without their lesion: the share of the former lesion's pixels that are called lesion
+    at p >= .5, mean over images. `place-found`: the share of former lesions that would still count as found. A model
+    that looks at the lesion gives 0; one that looks at where lesions are wont to be, or at what goes with them, does
+    not.
+
+    NaN with the reason for images from files, models without logits of pixels, a phantom without the factor.
+    """
+
+    scope: ClassVar[Scope] = "neutral"
+
+    def __init__(self, *, factors: Sequence[str] = (), images: int = 256) -> None:
+        self.factors = tuple(factors)
+        self.images = images
+
+    def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
+        """The images with a lesion, each set value of each factor, and the same images without."""
+        painted = self._painted(scene)
+        if painted is None:
+            return ()
+        gone = () if painted.gone is None else (painted.gone,)
+        return tuple(Request(one) for one in (painted.own, *painted.set_to.values(), *gone))
+
+    def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
+        """By factor and quantile, then where lesions were."""
+        painted = self._painted(scene)
+        if painted is None:
+            return [undefined(FOUND, "no neutral image of a phantom with a lesion: nothing can be painted")]
+        own = answers_of(reading, painted.own)
+        if not own.maps:
+            reason = "no masks" if painted.own.masks is None else "the model gives no logits of pixels"
+            return [undefined(FOUND, reason)]
+        place = Measurement("", 0.0, environment=scene.neutral().name)
+        known = {factor for factor, _ in painted.set_to}
+        found = [
+            undefined(FOUND, "the phantom has no such factor that rises", environment=place.environment, factor=name)
+            for name in self.factors
+            if name not in known
+        ]
+        patient = painted.own.table.patient
+        for (factor, u), environment in painted.set_to.items():
+            at = replace(place, factor=factor, level=f"{u:g}")
+            answers = answers_of(reading, environment)
+            found.append(replace(measured("lesion-sensitivity-at-90", answers, patient, at), measure=FOUND))
+            found.append(score_change(own, answers, patient, at))
+        return found + self._where_they_were(reading, painted.gone, place)
+
+    def _painted(self, scene: Scene) -> Painted | None:
+        neutral = scene.neutral()
+        rows = np.flatnonzero(_with_lesion(neutral.table))[: self.images]
+        rising = [factor.name for factor in neutral.table.factors if factor.kind != "categorical"]
+        wanted = [name for name in self.factors or USUAL if name in rising]
+        made = {(name, u): scene.at_quantile(name, u) for name in wanted for u in QUANTILES}
+        set_to = {key: _taken(one, one.name, rows) for key, one in made.items() if one is not None}
+        if not set_to or not len(rows):
+            return None
+        own, gone = _taken(neutral, "(lesions)", rows), None
+        if LESION.name in scene.changeable():
+            gone = replace(_taken(scene.counterfactual(LESION.name, "low"), "(lesions gone)", rows), masks=own.masks)
+        return Painted(own, set_to, gone)
+
+    def _where_they_were(self, reading: Reading, gone: Environment | None, place: Measurement) -> list[Measurement]:
+        if gone is None:
+            reason = f"the phantom has no factor '{LESION.name}': its lesions cannot be taken away"
+            return [undefined(name, reason, environment=place.environment) for name in PLACE]
+        answers = answers_of(reading, gone)
+        return [
+            replace(measured(of_maps, answers, gone.table.patient, place), measure=name, direction="lower", chance=0.0)
+            for name, of_maps in PLACE.items()
+        ]
+
+
+def score_change(own: Answers, moved: Answers, patient: Int[np.ndarray, " n"], place: Measurement) -> Measurement:
+    """`lesion-logit`: see `Painting`. Its standard error is over patients, that of the unit included."""
+    place = replace(place, measure=SCORE, unit=UNIT, chance=0.0)
+    before, after = _scores(own), _scores(moved)
+    there, both = ~np.isnan(before), ~np.isnan(before) & ~np.isnan(after)
+    n = int(both.sum())
+    residual = np.where(there, before - before[there].mean() if there.any() else 0.0, 0.0)
+    deviation = float(np.sqrt((residual[there] ** 2).mean())) if there.any() else 0.0
+    if not n or deviation <= 1e-6 * max(1.0, float(np.abs(before[there]).max(initial=0.0))):
+        reason = "the logit does not vary over lesions, so it has no unit" if n else "no image shows a lesion in both"
+        return replace(place, value=float("nan"), reason=reason, n=n)
+    effect = float((after - before)[both].mean() / deviation)
+    # How much each image moves the deviation, as a share of it: the unit has an error too.
+    by_unit = np.where(there, (residual**2 - deviation**2) / deviation**2 / 2 / there.sum(), 0.0)
+    influence = -effect * by_unit
+    influence[both] += ((after - before)[both] / deviation - effect) / n
+    error = clustered_error(influence, patient)
+    return replace(place, value=effect, standard_error=error, n=n, patients=patients(patient[both]))
+
+
+def _scores(answers: Answers) -> Float[np.ndarray, " n"]:
+    """The logit at which half of a lesion is called, mean over the lesions of an image; NaN without one."""
+    score = answers.maps["lesion_score"].astype(np.float64)
+    lesions = (~np.isnan(score)).sum(axis=1)
+    return np.where(lesions > 0, np.nansum(score, axis=1) / np.maximum(lesions, 1), np.nan)
+
+
+def _with_lesion(table: FactorTable) -> Bool[np.ndarray, " n"]:
+    """Rows that show a lesion; all of a phantom that always shows one."""
+    if LESION.name not in table.columns:
+        return np.ones(len(table), dtype=bool)
+    return table.columns[LESION.name] == table.factor(LESION.name).levels.index("present")
+
+
+def _taken(environment: Environment, name: str, rows: Int[np.ndarray, " n"]) -> Environment:
+    """Some rows of an environment, under a name of their own."""
+    masks = None if environment.masks is None else PickedMasks(environment.masks, rows)
+    return Environment(name, environment.table.take(rows), PickedImages(environment.images, rows), masks, ())

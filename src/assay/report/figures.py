@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from assay.report.axes import limits
-from assay.report.curves import draw_curves
-from assay.report.downloads import Download, as_csv, as_svg
-from assay.report.evidence import Evidence
-from assay.report.marks import Panel, Plot, Reference
-from assay.report.strips import draw_strips
-from assay.report.svg import Drawing
-from assay.report.tables import numeric, whole
+from assay.report.charts import draw_curves, draw_strips
+from assay.report.drawing import Drawing, Panel, Plot, Reference, limits
+from assay.report.layout import Evidence
+from assay.report.rows import numeric, whole
+from assay.report.sheets import Download, as_csv, as_svg
 from assay.report.wording import axis_name, bounds, held_words, knows_nothing, plural
 from assay.store.files import Row
 

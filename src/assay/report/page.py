@@ -1,23 +1,425 @@
-"""The page of a study: one HTML file that needs nothing but itself, made from the tables of a run folder."""
+"""Collect tables and write the HTML page and its Markdown summary."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from html import escape
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import jinja2
 from markupsafe import Markup
 
 from assay.core.errors import StoreError
-from assay.report.collect import Content, collect, without_files
-from assay.report.downloads import as_markdown
-from assay.report.markdown import as_text
-from assay.report.palette import DARK, LIGHT, declarations
+from assay.report import account
+from assay.report.drawing import DARK, LIGHT, declarations
+from assay.report.figures import HALF, Figure
+from assay.report.images import Gallery, gallery
+from assay.report.layout import Evidence, outline
+from assay.report.rows import Tables, distinct, read_tables
+from assay.report.sections import doses, performance, reliance, representation, segmentation
+from assay.report.sections.doses import bought, in_training, probed
+from assay.report.sections.performance import mitigations, starts
+from assay.report.sheets import Download, Sheet, as_csv, as_markdown
 from assay.report.wording import plural
-from assay.store.files import write_text
+from assay.store import schema
+from assay.store.files import Row, write_text
+
+# The page's sentences with their numbers linked to the rows that they come from.
+
+LIGHTS = {"ok": ("✓", "fine"), "warn": ("!", "caution"), "bad": ("✕", "problem")}
+NUMBER = re.compile(r"-?\d*\.?\d+ \[[^\]]+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence: as HTML with its numbers linked, as plain text, and its light: name, sign and word, "" for none."""
+
+    html: Markup
+    text: str
+    light: str = ""
+    sign: str = ""
+    word: str = ""
+
+
+def anchors_of(tables: Tables) -> dict[str, str]:
+    """Contrast -> the id of its row in the page."""
+    return {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
+
+
+def sentences(tables: Tables, anchors: dict[str, str], sections: dict[str, str]) -> dict[str, list[Said]]:
+    """Part (answer, doubt, limit) -> its sentences in order.
+
+    anchors, sections: what a sentence may name as its evidence, a contrast or a table, -> the id in the page.
+    """
+    found: dict[str, list[Said]] = {"answer": [], "doubt": [], "limit": []}
+    for row in tables.sentences:
+        found.setdefault(row["part"], []).append(_said(row, {**sections, **anchors}.get(row["evidence"], "")))
+    return {**found, "limit": _gathered(found["limit"])}
+
+
+def _said(row: Row, target: str) -> Said:
+    light = row["light"] if row["light"] in LIGHTS else ""
+    return Said(_linked(row["text"], target), row["text"], light, *LIGHTS.get(light, ("", "")))
+
+
+def _linked(text: str, target: str) -> Markup:
+    """Every value with an interval becomes a link; where there is none, the sentence does."""
+    if not target:
+        return Markup(escape(text))
+    parts: list[str] = []
+    end = 0
+    for match in NUMBER.finditer(text):
+        parts += [escape(text[end : match.start()]), f'<a href="#{target}">{escape(match[0])}</a>']
+        end = match.end()
+    parts.append(escape(text[end:]))
+    return Markup("".join(parts)) if end else Markup(f'<a href="#{target}">{escape(text)}</a>')
+
+
+def _gathered(said: Sequence[Said]) -> list[Said]:
+    """Sentences that begin alike, up to a colon, as one with its parts set off by semicolons."""
+    heads = {one.text.partition(": ")[0] for one in said}
+    if len(said) < 2 or len(heads) != 1:
+        return list(said)
+    head = heads.pop() + ": "
+    tails = [one.text.removeprefix(head).rstrip(".") for one in said]
+    text = head + "; ".join(tails) + "."
+    return [Said(Markup(escape(text)), text)]
+
+
+# Everything that the page shows, gathered from the tables and pictures of a run folder.
+
+T = TypeVar("T")
+_WIDEST = re.compile(r"the widest of \d+ (fall|rise)s")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its title, what its word means, its figures, its tables, what is said when it has none."""
+
+    id: str
+    title: str
+    words: str
+    figures: tuple[Figure, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
+    otherwise: str = ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the template shows. facts: the provenance. first: the figures of the first screen. measures: those there
+    are estimates of. folds: whether images were tested in folds. dosed: whether there are doses. files: every
+    table whole. chosen_widest: `fall` or `rise` where the answer tells of the widest of several, else empty.
+    """
+
+    name: str
+    question: str
+    meta: str
+    facts: dict[str, str]
+    said: dict[str, list[Said]]
+    first: tuple[Figure, ...]
+    gallery: Gallery
+    sections: tuple[Section, ...]
+    lost: tuple[Sheet, ...]
+    environments: Sheet | None
+    provenance: Sheet
+    measures: frozenset[str]
+    folds: bool
+    dosed: bool
+    chosen_widest: str
+    files: tuple[tuple[str, Download | None], ...]
+
+
+def collect(root: Path) -> Content:
+    """What the page shows. Raises StoreError when a table, a column or a picture is missing."""
+    tables = read_tables(root)
+    evidence = Evidence(tables, outline(tables))
+    anchors = anchors_of(tables)
+    sections = _sections(evidence, anchors)
+    lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
+    environments = account.environments(tables)
+    ids = {sheet.id for section in sections for sheet in section.sheets} | {sheet.id for sheet in lost}
+    ids |= {environments.id} if environments else set()
+    facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
+    name = facts.get("study", root.name)
+    said = sentences(tables, anchors, {key: id for key, id in account.EVIDENCE.items() if id in ids})
+    widest = next((found[1] for one in said["answer"] if (found := _WIDEST.search(one.text))), "")
+    return Content(
+        name=name,
+        question=facts.get("question", "") or name,
+        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
+        facts=facts,
+        said=said,
+        first=_first(evidence),
+        gallery=gallery(root, evidence),
+        sections=sections,
+        lost=lost,
+        environments=environments,
+        provenance=account.provenance(tables),
+        measures=frozenset(row["measure"] for row in tables.estimates),
+        dosed=bool(tables.half_doses),
+        chosen_widest=widest,
+        folds=any(row["fold"] for row in tables.trials),
+        files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
+    )
+
+
+def without_files(content: Content) -> Content:
+    """The content with no figure's or table's file: they are in the run folder."""
+
+    def plain(sheets: Sequence[Sheet]) -> tuple[Sheet, ...]:
+        return tuple(replace(sheet, csv=None) for sheet in sheets)
+
+    def drawn(figures: Sequence[Figure]) -> tuple[Figure, ...]:
+        return tuple(replace(figure, csv=None, svg=None) for figure in figures)
+
+    visible = content.gallery.visible
+    bare = replace(content.gallery, visible=replace(visible, csv=None) if visible else None)
+    sections = tuple(replace(part, figures=drawn(part.figures), sheets=plain(part.sheets)) for part in content.sections)
+    return replace(content, first=drawn(content.first), gallery=bare, sections=sections, lost=plain(content.lost))
+
+
+_MAY_LACK = ("rows left out", "known faults", "spec")
+_WHOLE = (
+    "trials",
+    "seeds",
+    "estimates",
+    "contrasts",
+    "half_doses",
+    "dose_changes",
+    "trades",
+    "planes",
+    "free_response",
+    "curves",
+    "starts",
+    "recipes",
+    "collapses",
+    "similarities",
+    "environments",
+    "dose_counts",
+    "visibility",
+    "sentences",
+    "provenance",
+)
+
+
+def there(*found: T | None) -> tuple[T, ...]:
+    """Those that are."""
+    return tuple(one for one in found if one is not None)
+
+
+_USED = ("sobol-total", "flip-rate", "logit-effect")
+
+
+def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
+    """Comparisons always; what a probe measured where it has."""
+    parts = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
+    return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
+
+
+def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
+    """What the study asked: comparisons, doses, and the starts that they are of."""
+    return (
+        Section(
+            "comparisons",
+            "Claim by claim: every comparison",
+            "",
+            tuple(performance.differences(evidence)),
+            there(account.contrasts(evidence.tables, anchors)),
+            "No comparison was stated in this study, so nothing is claimed about differences.",
+        ),
+        Section(
+            "doses",
+            "What the dose does",
+            f"{in_training(evidence)} Claims are of the change from p = 0.".strip(),
+            there(bought(evidence), *doses.responses(evidence), doses.forest(evidence), *probed(evidence)),
+            there(doses.interactions(evidence.tables), doses.half_doses(evidence), doses.counts(evidence.tables)),
+        ),
+        Section(
+            "start-weights",
+            "Where each network starts",
+            "A start is the weights that training begins with. Every start scales images as its own training did.",
+            (),
+            there(starts(evidence.tables)),
+        ),
+    )
+
+
+def _performed(evidence: Evidence) -> tuple[Section, ...]:
+    """How well recipes do, as the images are and distorted."""
+    return (
+        Section(
+            "how-well",
+            "How well it does, and where",
+            "",
+            there(
+                performance.by_environment(evidence), performance.by_share(evidence), performance.by_budget(evidence)
+            ),
+            there(
+                mitigations(evidence),
+                account.performance(evidence),
+                account.measures(evidence),
+                account.worst(evidence),
+            ),
+        ),
+        Section(
+            "distorted",
+            "How well it holds when images are distorted",
+            "Distortions are changes that no lesion makes. Confounders, which tell the class, are another matter.",
+            there(performance.by_severity(evidence)),
+            there(performance.table(evidence)),
+        ),
+    )
+
+
+def _learned(evidence: Evidence) -> tuple[Section, ...]:
+    """What a network learned: used, encoded, its geometry, attended."""
+    return (
+        Section(
+            "relies",
+            "What it relies on",
+            "A recipe relies on a factor when changing that factor, and nothing else, changes the output.",
+            there(*(reliance.by_factor(evidence, measure) for measure in _USED)),
+            there(account.reliance(evidence)),
+        ),
+        Section(
+            "encodes",
+            "What it encodes",
+            "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
+            there(reliance.by_layer(evidence)),
+            there(account.decodability(evidence)),
+        ),
+        Section(
+            "geometry",
+            "What its layers look like",
+            "Alike is not of the same use: this is geometry, of what is neither encoded nor used. Recipes are called "
+            "different only where they differ by more than their own seeds do.",
+            there(
+                *(representation.shape(evidence, measure) for measure in representation.SHAPES),
+                representation.alike(evidence),
+                representation.maps(evidence),
+                representation.put_back(evidence),
+            ),
+            there(
+                representation.layers(evidence),
+                representation.likeness(evidence),
+                representation.put_back_table(evidence),
+            ),
+        ),
+        Section(
+            "attends",
+            "What it attends to",
+            "A recipe attends to a lesion as far as an explainer's map lies on it. What is attended need not be used: "
+            "that is told by what taking the lesion away, or painting it over, costs.",
+            there(reliance.by_explainer(evidence), reliance.by_size(evidence), reliance.by_kind(evidence)),
+            there(reliance.table(evidence)),
+        ),
+    )
+
+
+def _healthy(evidence: Evidence) -> Section:
+    """What a segmentation does where there is no lesion, and how it was trained."""
+    return Section(
+        "healthy",
+        "Where there is no lesion",
+        "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
+        "finds the same share of the lesions of its validation images.",
+        there(
+            segmentation.trade(evidence),
+            segmentation.planes(evidence),
+            segmentation.free_response(evidence),
+            *(performance.course(evidence, name) for name in performance.COURSES),
+        ),
+        there(segmentation.conventions(evidence), segmentation.by_kind(evidence)),
+    )
+
+
+def _meta(name: str, tables: Tables) -> str:
+    """`nodule-loss-quick · 6 recipes · 18 trials · 3 seeds`: of a scale, the run folder's name tells it."""
+    seeds = len({row["seed"] for row in tables.trials})
+    recipes = len(distinct(row["recipe"] for row in tables.trials))
+    return f"{name} · {plural(recipes, 'recipe')} · {plural(len(tables.trials), 'trial')} · {plural(seeds, 'seed')}"
+
+
+def _first(evidence: Evidence) -> tuple[Figure, ...]:
+    """The two figures of the first screen: false alarms, doses, what is relied on, what it costs, as far as there."""
+    return there(
+        segmentation.trade(evidence, HALF),
+        doses.response(evidence, HALF),
+        reliance.relied_on(evidence),
+        performance.cost(evidence),
+    )[:2]
+
+
+# The page's text as Markdown: sentences, what each figure shows, comparisons, what failed, where it comes from.
+
+MOST_ROWS = 60
+"""Longer tables are left to their files."""
+
+_SIGNS = re.compile(r"[\\`*_<>|\[\]()!#&~$@]")
+_ADDRESS = re.compile(r"\b(https?|ftp|mailto|xmpp|www)([:.])", re.IGNORECASE)
+_BEGINNING = re.compile(r"^(\d+(?=\.(?:\s|$))|(?=[-+=]))")
+
+
+def as_text(content: Content) -> str:
+    """The whole as Markdown."""
+    return "\n".join(_lines(content)).strip() + "\n"
+
+
+def _lines(content: Content) -> Iterator[str]:
+    yield from (f"# {_paragraph(content.question)}", "", _paragraph(content.meta), "")
+    for said in (*content.said["answer"], *content.said["limit"]):
+        yield from (_paragraph(said.text), "")
+    if content.said["doubt"]:
+        yield from ("## Can it be trusted?", "")
+        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in content.said["doubt"])
+        yield ""
+    if content.gallery.visible:
+        yield from ("## The images", "", *_table(content.gallery.visible))
+    for section in content.sections:
+        yield from (f"## {_paragraph(section.title)}", "", *([_paragraph(section.words), ""] if section.words else []))
+        for figure in section.figures:
+            yield from (f"- {_paragraph(f'{figure.alternative} {figure.note}')}", "")
+        for sheet in section.sheets:
+            yield from _table(sheet)
+        if not section.sheets and section.otherwise:
+            yield from (_paragraph(section.otherwise), "")
+    yield from ("## What failed, collapsed or is undefined", "")
+    for sheet in (*content.lost, content.environments, content.provenance):
+        if sheet is not None:
+            yield from _table(sheet)
+
+
+def _table(sheet: Sheet) -> Iterator[str]:
+    yield from (f"### {_paragraph(sheet.caption)}", "")
+    if len(sheet.lines) > MOST_ROWS:
+        yield from (f"{len(sheet.lines)} rows: see the file of the table in the page.", "")
+        return
+    yield from (_row(sheet.heads), f"| {' | '.join('---' for _ in sheet.heads)} |")
+    for line in sheet.lines:
+        yield _row([cell.text for cell in line.cells])
+    yield from ("", *([_paragraph(sheet.note), ""] if sheet.note else []))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_plain, cells))} |"
+
+
+def _plain(text: str) -> str:
+    """Text on one line in which Markdown and HTML find nothing to obey; also no address that a reader links unasked."""
+    return _ADDRESS.sub(r"\1\\\2", _SIGNS.sub(r"\\\g<0>", " ".join(text.split())))
+
+
+def _paragraph(text: str) -> str:
+    """The same where a line begins with it, which makes lists, rules and headings of some signs."""
+    return _BEGINNING.sub(r"\1\\", _plain(text))
+
+
+# The page of a study: one HTML file that needs nothing but itself, made from the tables of a run folder.
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""

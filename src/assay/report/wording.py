@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from assay.core.measures import MEASURES as NAMED
-from assay.report.tables import Tables, coordinates, numeric
+from assay.report.rows import Tables, coordinates, numeric
 from assay.stats.format import common_decimals, in_words, with_interval
 from assay.stats.measures import MEASURES
 from assay.stats.rows import LABELS

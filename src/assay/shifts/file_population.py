@@ -1,4 +1,4 @@
-"""A population that is read from files: environments are chosen from its rows, by patient."""
+"""Populations of images from files, their environments and crops."""
 
 from __future__ import annotations
 
@@ -9,27 +9,296 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+import torch
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
 
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import AssociationSpec, EnvironmentSpec
 from assay.core.errors import AssociationError, DataError, SpecError, unknown_name
-from assay.core.hashing import content_hash
+from assay.core.files import content_hash
 from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
-from assay.data.dataset import Card, Dataset, PixelScale
-from assay.data.splits import Split
-from assay.shifts.association import achieved
-from assay.shifts.choosing import choose, preference
-from assay.shifts.conditions import satisfies
-from assay.shifts.cropping import LesionFreeCrops
-from assay.shifts.environment import Achieved, Environment
-from assay.shifts.file_scene import FileScene
-from assay.shifts.intervention import Drawn, with_changes
-from assay.shifts.marking import drawn
-from assay.shifts.parts import ROWS_VERSION, TEST_SEED, parts
-from assay.shifts.picking import PickedImages, PickedLesions, PickedMasks, PickedNative
-from assay.shifts.thinning import enough, first_patients, first_rows
+from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
+from assay.data.files.fitting import Box, placed
+from assay.data.leakage import check_disjoint
+from assay.data.splits import Split, assign_folds
+from assay.shifts.association import achieved, also_achieved, choose, preference, satisfies
+from assay.shifts.environment import Achieved, Environment, PickedImages, PickedLesions, PickedMasks, PickedNative
+from assay.shifts.intervention import Drawn, changes_of, with_changes
+from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, drawn, enough, first_patients, first_rows, parts
+from assay.shifts.scene import INDEPENDENT, NEUTRAL, Tests, switched
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
+from assay.spec.sections import LESION
+
+# What a probe may look at on images from files: test environments, and interventions put on and taken off.
+
+
+@dataclass(frozen=True)
+class FileScene:
+    """See `Scene`. On k-fold data an environment's rows are chosen once, over all rows and for all seeds; what is
+    shown of them are the rows whose patients this seed and fold never trained on.
+    """
+
+    population: FilePopulation
+    specs: Mapping[str, EnvironmentSpec]
+    seed: int
+    fold: int
+    _made: dict[str, Environment] = field(default_factory=dict[str, Environment])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The test environments, in the order of the spec."""
+        return tuple(self.specs)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, the positive one last."""
+        return self.population.classes
+
+    @property
+    def has_phantom(self) -> bool:
+        """False: factors are as they are found."""
+        return False
+
+    @property
+    def tests(self) -> Tests:
+        """The test environments' specs."""
+        return Tests(self.specs)
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """What decides an environment's images and what is known of them: the data, the split and its seed, the whole
+        factor table, the environment.
+
+        `(neutral)`, or `neutral` where no test environment has that name: all that the scene derives from its tests.
+        """
+        described = self.tests.described(name, self.tests.neutral)
+        spec = self.specs.get(name, self.tests.neutral)
+        folded = self.population.folds > 1
+        here = {"seed": self.seed, "fold": self.fold} if folded else {}
+        known = {"factors": self.population.factors_hash}
+        boxed = self.population.dataset.lesions
+        boxes = {} if boxed is None else {"boxes": boxed.content}
+        return {**self.population.identity(spec), **known, **boxes, **here, **described}
+
+    def environment(self, name: str) -> Environment:
+        """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""
+        return self._make(name, self.tests.named(name))
+
+    def neutral(self) -> Environment:
+        """Test rows in which no factor that any test ties is tied to the target, with the interventions alone that all
+        tests put on all images.
+        """
+        return self._make(NEUTRAL, self.tests.neutral)
+
+    def independent(self) -> Environment:
+        """The neutral rows: on files no factor can be set."""
+        return self._make(INDEPENDENT, self.tests.neutral)
+
+    def changeable(self) -> tuple[str, ...]:
+        """The interventions of the test environments."""
+        return tuple(self.tests.interventions)
+
+    def counterfactual(self, factor: str, end: str) -> Environment:
+        """The neutral rows without (`low`) or with (`high`) an intervention. Raises SpecError for another name."""
+        self.tests.check_change(factor, end, self.changeable())
+        return switched(self.neutral(), factor, self.tests.interventions[factor], end, TEST_SEED)
+
+    def at_quantile(self, factor: str, u: float) -> None:
+        """None: there is no phantom whose factors could be set."""
+        return
+
+    def sobol(self, samples: int) -> None:
+        """None: there is no phantom to draw from."""
+        return
+
+    def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
+        if name not in self._made:
+            self._made[name] = self._of_test(name, spec)
+        return self._made[name]
+
+    def _from(self, name: str, spec: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> Environment:
+        return also_achieved(self.population.tested(name, spec, positions), self.tests.ties)
+
+    def _of_test(self, name: str, spec: EnvironmentSpec) -> Environment:
+        population, folds = self.population, self.population.folds
+        if folds == 1:
+            shown = self._from(name, spec, self._parts.test)
+        else:
+            whole = self._from(name, spec, np.arange(len(population.table)))
+            shown = self._tested(name, spec, whole, folds)
+        self._refuse_leak(name, shown.table)
+        return shown
+
+    def _tested(self, name: str, spec: EnvironmentSpec, whole: Environment, folds: int) -> Environment:
+        """The part that this fold tests, changed as in the whole: a row is the same image for every seed, and an exact
+        dose is one of all folds together, as what was achieved is.
+        """
+        fold: Int[np.ndarray, "n"] = assign_folds(self.population.table, folds, self.seed)
+        at = np.flatnonzero(fold[whole.table.row] == self.fold)
+        if not len(at):
+            raise DataError(f"environment '{name}' has no row in fold {self.fold} of {folds}: use fewer folds")
+        here = whole.table.row[at]
+        table = replace(self.population.table.take(here), fold=fold[here])
+        changes = [change.take(at) for change in changes_of(whole.images)]
+        shown = self.population.show(name, spec, table, TEST_SEED, len(here), changes)
+        return replace(shown, achieved=whole.achieved, notes=whole.notes)
+
+    @cached_property
+    def _parts(self) -> Split:
+        return self.population.parts(self.seed, self.fold)
+
+    @cached_property
+    def _trained_on(self) -> Bool[np.ndarray, "n"]:
+        return self.population.trained_on(self.seed, self.fold)
+
+    def _refuse_leak(self, name: str, table: FactorTable) -> None:
+        if not self._trained_on[table.row].any():
+            return
+        here = self._parts
+        try:
+            check_disjoint(self.population.table.take(np.concatenate([here.train, here.validation])), table)
+        except DataError as error:
+            raise DataError(f"environment '{name}': {error}") from error
+
+
+# Crops of lesion photographs that show no lesion: a second lesion-free set, framed as the first is not.
+#
+# Of each photograph the largest window of its own aspect without any lesion pixel is taken, the one nearest to the
+# middle where there are several, and scaled to the whole photograph's place in the square. Black rows and columns
+# around a photograph are no part of it and stay as they are.
+
+LEAST_SIDE = 0.5
+"""The share of a photograph's side that a window has at the least; a smaller one would be another kind of picture."""
+BLACK = 10 / 255
+"""Rows and columns of a photograph's edge that are nowhere brighter are padding."""
+
+Window = tuple[int, int, int, int]
+"""Top, left, bottom, right in pixels of the square."""
+
+
+def largest_window(touched: Bool[np.ndarray, "h w"], box: Box) -> Window | None:
+    """The largest window of the box's aspect, of at least `LEAST_SIDE` of its sides, that holds no touched pixel.
+
+    Of several that are equally large the one whose middle is nearest to the box's, and of those the first by rows. None
+    when there is none.
+    """
+    whole = np.zeros((box.height + 1, box.width + 1), dtype=np.int64)
+    whole[1:, 1:] = touched[box.rows, box.columns].cumsum(axis=0).cumsum(axis=1)
+    longer = max(box.height, box.width)
+    low, high = int(np.ceil(longer * LEAST_SIDE)) - 1, longer
+    # A smaller window fits wherever a larger one does, so halving finds the largest.
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _free(whole, *_sides(box, middle)).any():
+            low = middle
+        else:
+            high = middle - 1
+    tall, wide = _sides(box, low)
+    free = _free(whole, tall, wide)
+    if low < longer * LEAST_SIDE or not free.any():
+        return None
+    down, across = np.ogrid[: free.shape[0], : free.shape[1]]
+    away = (2 * down + tall - box.height) ** 2 + (2 * across + wide - box.width) ** 2
+    at = int(np.argmin(np.where(free, away, np.iinfo(np.int64).max)))
+    top, left = box.top + at // free.shape[1], box.left + at % free.shape[1]
+    return top, left, top + tall, left + wide
+
+
+def _sides(box: Box, longer: int) -> tuple[int, int]:
+    """Height and width of the window whose longer side is `longer`."""
+    most = max(box.height, box.width)
+    return max(1, round(box.height * longer / most)), max(1, round(box.width * longer / most))
+
+
+def _free(whole: Int[np.ndarray, "H W"], tall: int, wide: int) -> Bool[np.ndarray, "down across"]:
+    """Where a window of this size may start, from sums over all rectangles that start in the corner."""
+    counts = whole[tall:, wide:] - whole[:-tall, wide:] - whole[tall:, :-wide] + whole[:-tall, :-wide]
+    return counts == 0
+
+
+@dataclass(frozen=True)
+class LesionFreeCrops:
+    """The windows of a dataset's lesion photographs, each found when it is first asked for."""
+
+    dataset: Dataset
+    _found: dict[int, Window | None] = field(default_factory=dict[int, "Window | None"], compare=False)
+
+    def has_window(self, table: FactorTable) -> Bool[np.ndarray, "n"]:
+        """Which rows show a lesion and have a window without it. Raises SpecError where masks do not decide."""
+        self._files()
+        lesion = table.columns[LESION.name] > 0
+        return np.array(
+            [bool(shown) and self._window(row) is not None for row, shown in zip(table.row, lesion, strict=True)]
+        )
+
+    def told(self, table: FactorTable) -> tuple[str, ...]:
+        """What to know of the crops of these rows before some are left out."""
+        lesions = table.take(table.columns[LESION.name] > 0)
+        with_one = lesions.take(self.has_window(lesions))
+        left = len(lesions) - len(with_one)
+        scales = [self._magnified(row) for row in with_one.row.tolist()]
+        none = f"{left:,} of {len(lesions):,} lesion photographs have no window of half their side without a lesion"
+        told = (f"{none} and are left out",) if left else ()
+        if not scales:
+            return told
+        by = f"crops are magnified {np.median(scales):.2f} times (median; up to {max(scales):.2f})"
+        return (*told, by)
+
+    def shown(self, table: FactorTable) -> tuple[FactorTable, Images, Masks]:
+        """The rows as what their crops are: lesion-free."""
+        windows = np.array([self._window(row) for row in table.row.tolist()], dtype=np.int64).reshape(-1, 4)
+        frames = [self._frame(row) for row in table.row.tolist()]
+        places = [[f.top, f.left, f.top + f.height, f.left + f.width] for f in frames]
+        images = self._files().cut(table.row, windows, np.array(places, dtype=np.int64).reshape(-1, 4))
+        none = np.zeros(len(table), dtype=np.int64)
+        free = replace(table, target=none, columns={**table.columns, LESION.name: none})
+        kinds: Sequence[str] = () if self.dataset.masks is None else self.dataset.masks.kinds
+        return free, images, NoLesions(len(table), images.shape[1:], tuple(kinds))
+
+    def _files(self) -> Crops:
+        if self.dataset.crops is None or LESION not in self.dataset.table.factors:
+            raise SpecError("crop: lesion-free needs images from files with masks, and `target: lesion`")
+        return self.dataset.crops
+
+    def _window(self, row: int) -> Window | None:
+        if row not in self._found:
+            self._found[row] = largest_window(self._files().touched[row], self._frame(row))
+        return self._found[row]
+
+    def _frame(self, row: int) -> Box:
+        """Where the photograph lies in the square, without black padding of its own."""
+        assert self.dataset.native is not None
+        width, height = self.dataset.native[row].tolist()
+        box = placed(height, width, self.dataset.images.shape[1])
+        bright = (self.dataset.images.read(np.array([row]))[0].amax(dim=0) > BLACK).numpy()[box.rows, box.columns]
+        down, across = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+        if not len(down):
+            return box
+        top, left = int(down[0]), int(across[0])
+        return Box(box.top + top, box.left + left, int(down[-1]) + 1 - top, int(across[-1]) + 1 - left)
+
+    def _magnified(self, row: int) -> float:
+        window, frame = self._window(row), self._frame(row)
+        assert window is not None
+        return max(frame.height, frame.width) / max(window[2] - window[0], window[3] - window[1])
+
+
+@dataclass(frozen=True)
+class NoLesions:
+    """`Masks` of images that show none."""
+
+    count: int
+    sides: tuple[int, int]
+    kinds: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
+        """Background everywhere."""
+        return torch.zeros((len(index), 1, *self.sides), dtype=torch.uint8)
+
+
+# A population that is read from files: environments are chosen from its rows, by patient.
 
 _KEPT = 64
 """How many test environments a population remembers: their tables, no pixels."""

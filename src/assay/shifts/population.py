@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from assay.core.data_spec import DataSpec
-from assay.core.environment_spec import EnvironmentSpec
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Card, Dataset, Phantom, PixelScale
 from assay.shifts.environment import Environment, Scene
+from assay.spec.schema import DataSpec, EnvironmentSpec
 
 
 class NamedScene(Scene, Protocol):
@@ -109,7 +108,7 @@ def open_population(
         from assay.shifts.phantom_population import PhantomPopulation
 
         return PhantomPopulation(data, cache, device)
-    from assay.data.sources import load_dataset
+    from assay.data.files.load import load_dataset
     from assay.shifts.file_population import AllTested, FilePopulation
 
     kind = AllTested if all_tested else FilePopulation

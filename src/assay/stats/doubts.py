@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from assay.stats.dose_rows import uneven_rows
+from assay.stats.doses import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.format import count, in_words, listed, number, p_value
 from assay.stats.rows import (

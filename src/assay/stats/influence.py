@@ -1,34 +1,39 @@
-"""How much each image moves a metric: the ground on which variances over patients stand.
-
-A contribution is the derivative of the metric with respect to the image's weight (the infinitesimal jackknife, Jaeckel
-1972): the error of an estimate is nearly the sum of its contributions, and its variance over patients the sum of the
-squares of the patients' contributions. Contributions of one metric on one model sum to zero.
-
-Each function takes a model's `Answers`, the metric's value on them and the patients, and returns contributions per
-image, already widened for small samples by sqrt(g / (g - 1)), g being the number of patients that a mean in the metric
-runs over. For AUROC with one image a patient their squares then sum to the variance of DeLong et al. (1988); with
-several images a patient, to that of Obuchowski (1997) up to the order of 1 / g. They are NaN where g is 1: no variance
-can be had from one patient.
-"""
+"""Contribution of each patient to a measure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from assay.core.types import Direction
 from assay.stats.metrics import (
+    Metric,
     brier_losses,
     calibration_pairs,
     calls_at,
+    class_score,
     equal_mass_bins,
     log_losses,
     placements,
     predictions,
+    probabilities,
+    two_columns,
 )
-from assay.stats.scores import class_score, probabilities, two_columns
+
+# How much each image moves a metric: the ground on which variances over patients stand.
+#
+# A contribution is the derivative of the metric with respect to the image's weight (the infinitesimal jackknife,
+# Jaeckel 1972): the error of an estimate is nearly the sum of its contributions, and its variance over patients the sum
+# of the squares of the patients' contributions. Contributions of one metric on one model sum to zero.
+#
+# Each function takes a model's `Answers`, the metric's value on them and the patients, and returns contributions per
+# image, already widened for small samples by sqrt(g / (g - 1)), g being the number of patients that a mean in the
+# metric runs over. For AUROC with one image a patient their squares then sum to the variance of DeLong et al. (1988);
+# with several images a patient, to that of Obuchowski (1997) up to the order of 1 / g. They are NaN where g is 1: no
+# variance can be had from one patient.
 
 
 @dataclass(frozen=True)
@@ -197,3 +202,41 @@ def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], pat
         patients = len(np.unique(patient[here]))
         factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
     return rows * factor
+
+
+# What a measure is: how it is computed, what each image contributes, which way is better.
+
+Chance = Callable[[Int[np.ndarray, " n"], int], float]
+"""Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric with all that an estimate of it needs.
+
+    value: from a model's answers. rows: (answers, value, patients) -> contributions per image (see `influence`).
+    low, high: the range that it cannot leave. binary: whether it exists for two classes only. ordinal: whether it
+    takes several classes for grades, in their order. cut: whether it takes them for two, apart at a cut. maps: whether
+    it is of what a segmentation keeps of each map. native: whether of what was kept at the size of the images' files.
+    images: how many images it rests on.
+    """
+
+    name: str
+    value: Callable[[Answers], Metric]
+    rows: Callable[[Answers, float, Int[np.ndarray, " n"]], Float[np.ndarray, " n"]]
+    direction: Direction
+    chance: Chance
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = ""
+    binary: bool = False
+    ordinal: bool = False
+    cut: bool = False
+    maps: bool = False
+    native: bool = False
+    images: Callable[[Answers], int] = lambda answers: len(answers.target)
+
+
+def constant(value: float) -> Chance:
+    """A chance level that does not hang on the classes."""
+    return lambda target, classes: value

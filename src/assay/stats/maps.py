@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.stats.scores import Metric, undefined
+from assay.stats.metrics import Metric, undefined
 
 Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
 EMPTY: Mapping[Empty, str] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from assay.stats.variance import degrees
+from assay.stats.estimate import degrees
 
 POWER = 0.8
 OF_RANKS = ("auroc", "auroc-macro", "auroc-top-mean", "auroc-area")

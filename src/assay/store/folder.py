@@ -1,23 +1,136 @@
-"""A run folder: every unit of work leaves one record, and the record's presence means that the unit is complete."""
+"""Run folders: records, locks, sampled outputs and wide arrays."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryFile
+from typing import Any, Literal, cast
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from assay.core.errors import StoreError, unknown_name
+from assay.core.files import holding, write_bytes
 from assay.core.types import Measurement
+from assay.spec.schema import StudySpec
 from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
 from assay.store.migrations import migrated, unversioned
-from assay.store.sampled import read_sampled, write_sampled
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
-from assay.store.wide import flattened, unflattened
+
+# Where a study's records lie, and whether anything can be written there.
+
+
+def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
+    """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
+    return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
+
+
+def require_writable(folder: Path) -> None:
+    """Raises StoreError when a folder, with those above it, can neither be found nor made, or takes no file.
+
+    Found out by doing it, since permissions alone do not tell. What was made for it is taken away again.
+    """
+    made: list[Path] = []
+    try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        takes_none = bool(made) and isinstance(error, FileNotFoundError)  # as /proc, which says of itself that it may
+        told = f"{made[-1].parent} takes no folders" if takes_none else error.strerror
+        what = "cannot be made" if made else "cannot be written to"
+        raise StoreError(f"the folder {folder} {what}: {told}; choose another place with --out") from error
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+# One run at a time works in a run folder.
+
+LOCK = ".lock"
+
+
+@contextmanager
+def working_in(root: Path) -> Generator[None]:
+    """Hold a run folder while something is written there.
+
+    Raises StoreError when another process holds it, or the folder cannot be made.
+    """
+
+    def refuse() -> None:
+        raise StoreError(f"another run works in {root}: wait until it ends, or choose another place with --out")
+
+    with holding(root / LOCK, refuse):
+        yield
+
+
+# What layers said of a sample of images, kept as safetensors: any reader of that format has it without Assay.
+
+ROW = "(row)"
+"""The array of the images' row numbers, beside those of the layers: no module can be called so."""
+_LAYERS = "layers"
+_REMADE = "delete its folder and run the study again"
+
+
+def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+    """Write float32 [n, d] by layer, and int64 [n], whole; equal content is equal bytes."""
+    kept = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
+    arrays: dict[str, np.ndarray] = {**kept, ROW: np.ascontiguousarray(row, dtype=np.int64)}
+    write_bytes(path, save(arrays, {_LAYERS: json.dumps(list(layers))}))  # the format itself keeps no order
+
+
+def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rows and layers, in their order. Raises StoreError that names a file which is damaged."""
+    try:
+        with safe_open(path, framework="np") as file:  # pyright: ignore[reportUnknownVariableType]
+            names: list[str] = json.loads(file.metadata()[_LAYERS])  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            read = cast(Callable[[str], np.ndarray], file.get_tensor)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            return read(ROW), {name: read(name) for name in names}
+    except FileNotFoundError as error:
+        raise StoreError(f"cannot read {path}: there is no such file; {_REMADE}") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {_REMADE}") from error
+
+
+# Arrays of several axes as columns of a table, one for each entry: `hit[3]`, `bin_count[0,14]`.
+
+_ENTRY = re.compile(r"(?P<name>\w+)\[(?P<at>\d+(,\d+)*)\]")
+
+
+def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """An array [n, ...] by entry; [n] stays as it is."""
+    if values.ndim == 1:
+        return {name: values}
+    places = list(np.ndindex(values.shape[1:]))
+    return {f"{name}[{','.join(map(str, at))}]": np.ascontiguousarray(values[(slice(None), *at)]) for at in places}
+
+
+def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
+    made: dict[str, np.ndarray] = {}
+    parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
+    for name, values in columns.items():
+        entry = _ENTRY.fullmatch(name)
+        if entry is None:
+            made[name] = values
+        else:
+            parts.setdefault(entry["name"], {})[tuple(map(int, entry["at"].split(",")))] = values
+    for name, entries in parts.items():
+        shape = tuple(1 + max(place) for place in zip(*entries, strict=True))
+        made[name] = np.stack([entries[at] for at in np.ndindex(shape)], axis=1).reshape(-1, *shape)
+    return made
+
+
+# A run folder: every unit of work leaves one record, and the record's presence means that the unit is complete.
 
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""

@@ -21,15 +21,11 @@ except ImportError as error:
     raise ImportError("assay.testing needs pytest; install it with: pip install 'assay[testing]'") from error
 
 if TYPE_CHECKING:
-    from assay.testing.architecture import ArchitectureConformance
-    from assay.testing.dataset import DatasetConformance
-    from assay.testing.denseloss import DenseLossConformance
-    from assay.testing.intervention import InterventionConformance
-    from assay.testing.loss import LossConformance
-    from assay.testing.phantom import PhantomConformance
+    from assay.testing.data import DatasetConformance, InterventionConformance, PhantomConformance
+    from assay.testing.losses import DenseLossConformance, LossConformance
+    from assay.testing.models import ArchitectureConformance, TrainingConformance
     from assay.testing.probe import ProbeConformance
     from assay.testing.store import StoreConformance
-    from assay.testing.training import TrainingConformance
 
 __all__ = [
     "ArchitectureConformance",
@@ -43,8 +39,18 @@ __all__ = [
     "TrainingConformance",
 ]
 
-_MODULES = {name: f"{__name__}.{name.removesuffix('Conformance').lower()}" for name in __all__}
-pytest.register_assert_rewrite(f"{__name__}.named", *_MODULES.values())  # a failure then shows its values
+_MODULES = {
+    "ArchitectureConformance": "assay.testing.models",
+    "DatasetConformance": "assay.testing.data",
+    "DenseLossConformance": "assay.testing.losses",
+    "InterventionConformance": "assay.testing.data",
+    "LossConformance": "assay.testing.losses",
+    "PhantomConformance": "assay.testing.data",
+    "ProbeConformance": "assay.testing.probe",
+    "StoreConformance": "assay.testing.store",
+    "TrainingConformance": "assay.testing.models",
+}
+pytest.register_assert_rewrite(*set(_MODULES.values()))  # a failure then shows its values
 
 
 def __getattr__(name: str) -> Any:

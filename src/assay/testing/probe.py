@@ -1,19 +1,249 @@
-"""What every probe must do."""
+"""Conformance suite for probes, and the small world that they are tested on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.plugin import ComponentKind, Measurement, Model, Probe, ReadingError, Scope, lookup, run_probes
-from assay.recipes.untyped import named_layers
-from assay.testing.named import NamedComponent
-from assay.testing.world import Reader, World
+from assay.models.untyped import named_layers, tensor_of
+from assay.plugin import (
+    ComponentKind,
+    Environment,
+    Factor,
+    FactorTable,
+    Measurement,
+    Model,
+    Probe,
+    ReadingError,
+    Scope,
+    SobolDesign,
+    generator,
+    lookup,
+    row_uniform,
+    run_probes,
+)
+from assay.testing.losses import NamedComponent
+
+# A phantom whose every factor is one pixel, and a scene over it: what a model reads is then known by construction.
+
+SIDE = 8
+MARGIN, TEXTURE, SIZE, TAG, NUISANCE = (0, 0), (0, 2), (2, 0), (2, 2), (4, 4)
+PIXELS = {"margin": MARGIN, "texture": TEXTURE, "size": SIZE, "tag": TAG}
+FACTORS = (
+    Factor("margin", "categorical", "core", levels=("smooth", "spiculated"), high=("spiculated",)),
+    Factor("texture", "ordinal", "associated", levels=("solid", "part-solid", "ground-glass")),
+    Factor("size", "continuous", "nuisance", unit="mm", range=(4.0, 20.0)),
+    Factor("tag", "categorical", "associated", levels=("absent", "present"), high=("present",)),
+)
+ENDS = {"margin": (0, 1), "texture": (0, 2), "size": (4.0, 20.0), "tag": (0, 1)}
+
+
+def quantile(factor: str, u: np.ndarray) -> np.ndarray:
+    """Neutral marginals: halves for the binary ones, thirds for the texture, uniform for the size."""
+    if factor == "size":
+        return 4.0 + 16.0 * u
+    return np.floor(u * (3 if factor == "texture" else 2)).astype(np.int64)
+
+
+def brightness(factor: str, values: np.ndarray) -> np.ndarray:
+    """A factor's pixel in 0..1."""
+    low, high = ENDS[factor]
+    return (values - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`Images` [n, 1, 8, 8]: noise of amplitude .1 below the middle row, and one pixel per factor above it."""
+
+    columns: Mapping[str, np.ndarray]
+    nuisance: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(1, 8, 8)."""
+        return (1, SIDE, SIDE)
+
+    def __len__(self) -> int:
+        return len(self.nuisance)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n 1 8 8"]:
+        """See `Images`."""
+        images = np.zeros((len(index), 1, SIDE, SIDE), np.float32)
+        for column in range(SIDE):
+            images[:, 0, SIDE // 2, column] = row_uniform(column, "noise", self.nuisance[index])
+        for factor, (y, x) in PIXELS.items():
+            images[:, 0, y, x] = brightness(factor, self.columns[factor][index])
+        return tensor_of(images)
+
+
+def table(
+    n: int, seed: int = 0, tied: Mapping[str, float] | None = None, per_patient: int = 1, core: bool = True
+) -> FactorTable:
+    """n rows; the target is the margin (or, without `core`, a coin), and `tied` factors follow it at their strength."""
+    rows = np.arange(n)
+    columns = {name: quantile(name, row_uniform(seed, name, rows)) for name in PIXELS}
+    target = columns["margin"] if core else (row_uniform(seed, "coin", rows) < 0.5).astype(np.int64)
+    for name, strength in (tied or {}).items():
+        follows = row_uniform(seed, f"{name} follows", rows) < abs(strength)
+        half = target if strength > 0 else 1 - target
+        u = row_uniform(seed, name, rows)
+        columns[name] = quantile(name, np.where(follows, (half + u) / 2, u))
+    return FactorTable(rows, target, rows // per_patient, ("benign", "malignant"), FACTORS, columns)
+
+
+def environment(name: str, rows: FactorTable) -> Environment:
+    """An environment of rows and their images."""
+    return Environment(name, rows, Pictures(rows.columns, rows.row), None, ())
+
+
+@dataclass
+class World:
+    """A `Scene`: `same` ties texture and tag to the target, `neutral` nothing, `reversed` the other way round.
+
+    missing: factor -> share of rows, the first ones, whose value is not known (their images have one all the same).
+    """
+
+    n: int = 400
+    per_patient: int = 1
+    changes: tuple[str, ...] = ("margin", "texture", "size", "tag")
+    has_phantom: bool = True
+    tables: dict[str, FactorTable] = field(default_factory=dict[str, FactorTable])
+    missing: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        for strength, name in ((0.9, "same"), (0.0, "neutral"), (-0.9, "reversed")):
+            tied = {"texture": strength, "tag": strength}
+            self.tables.setdefault(name, table(self.n, 0, tied, self.per_patient))
+        self.tables.setdefault("independent", table(self.n, 1, per_patient=self.per_patient, core=False))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The test environments."""
+        return tuple(name for name in self.tables if name != "independent")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The two classes, the positive one last."""
+        return self.tables["neutral"].classes
+
+    def environment(self, name: str) -> Environment:
+        """A test environment, or the independent rows."""
+        made = environment(name, self.tables[name])
+        for factor, share in self.missing.items():
+            made = replace(made, table=with_missing(made.table, factor, share))
+        return made
+
+    def neutral(self) -> Environment:
+        """Rows whose texture, size and tag are not tied to the target."""
+        return self.environment("neutral")
+
+    def independent(self) -> Environment:
+        """Rows whose target is a coin: no factor says anything of it."""
+        return self.environment("independent")
+
+    def changeable(self) -> tuple[str, ...]:
+        """The factors that can be changed; `changes` as given."""
+        return self.changes
+
+    def counterfactual(self, factor: str, end: str) -> Environment:
+        """The neutral rows with one factor at an end of its range."""
+        rows = self.tables["neutral"]
+        values = np.full(len(rows), ENDS[factor][end == "high"], rows.columns[factor].dtype)
+        return environment(f"neutral, {factor} {end}", rows.with_column(rows.factor(factor), values))
+
+    def at_quantile(self, factor: str, u: float) -> Environment | None:
+        """The neutral rows with one factor at a quantile of its marginal, unless `has_phantom` is false."""
+        if not self.has_phantom:
+            return None
+        rows = self.tables["neutral"]
+        values = np.full(len(rows), quantile(factor, np.array([u]))[0])
+        return environment(f"neutral, {factor} at {u:g}", rows.with_column(rows.factor(factor), values))
+
+    def sobol(self, samples: int) -> SobolDesign | None:
+        """A design over the four factors and the noise, unless `has_phantom` is false."""
+        return design(samples) if self.has_phantom else None
+
+
+def design(samples: int, seed: int = 0) -> SobolDesign:
+    """A Saltelli design of plain independent draws."""
+    inputs = (*PIXELS, "nuisance")
+    draw = generator(seed, "sobol")
+    a, b = draw.random((2, len(inputs), samples))
+    pages = [a, b]
+    for i in range(len(inputs)):
+        page = a.copy()
+        page[i] = b[i]
+        pages.append(page)
+    u = np.concatenate(pages, axis=1)
+    columns = {name: quantile(name, u[i]) for i, name in enumerate(PIXELS)}
+    return SobolDesign(inputs, samples, Pictures(columns, (u[-1] * 2**31).astype(np.int64)))
+
+
+class Reader(nn.Module):
+    """A network whose logit is a known function of known pixels: weights x pixels, plus one product of two pixels.
+
+    It passes through a convolution-shaped layer `copy` (the image, on as many channels as pixels are named), so that a
+    factor can be carried in a layer and ignored by the logit: `carried` names what stands in the layer `vector`.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float] | None = None,
+        product: tuple[str, str] | None = None,
+        carried: tuple[str, ...] = tuple(PIXELS),
+        offset: float = 0.0,
+        outputs: int = 2,
+    ) -> None:
+        super().__init__()
+        self.weights, self.product, self.carried, self.outputs = dict(weights or {}), product, carried, outputs
+        self.offset = nn.Parameter(torch.tensor(offset))
+        self.norm = nn.BatchNorm2d(1)
+        self.copy, self.vector = nn.Identity(), nn.Identity()
+        self.passes = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [n, outputs]: -logit / 2 and logit / 2 where there are two."""
+        self.passes += 1
+        self.norm(images)  # would change its running statistics in training mode
+        images = self.copy(images)
+        noise = images[:, 0, SIDE // 2]
+        self.vector(torch.cat([*(pixel(images, name)[:, None] for name in self.carried), noise], dim=1))
+        logit = self.offset.expand(len(images)).clone()
+        for name, weight in self.weights.items():
+            logit = logit + weight * (pixel(images, name) - 0.5)
+        if self.product:
+            one, other = (pixel(images, name) - 0.5 for name in self.product)
+            logit = logit + 4 * one * other
+        if self.outputs == 0:
+            return logit
+        if self.outputs == 1:
+            return logit[:, None]
+        return torch.stack([-logit / 2, logit / 2], dim=1)
+
+
+def pixel(images: Tensor, name: str) -> Tensor:
+    """The pixel of a factor, or the mean noise."""
+    if name == "noise":
+        return images[:, 0, SIDE // 2].mean(dim=1)
+    y, x = PIXELS[name]
+    return images[:, 0, y, x]
+
+
+def with_missing(rows: FactorTable, factor: str, share: float) -> FactorTable:
+    """The same rows with the first `share` of a factor's values missing."""
+    values = rows.columns[factor].copy()
+    values[: int(share * len(rows))] = np.nan if values.dtype.kind == "f" else -1
+    return replace(rows, columns={**rows.columns, factor: values})
+
+
+# What every probe must do.
 
 DRAW_FROM = "it draws from a global generator: take assay.plugin.generator(model.seed, 'purpose')"
 WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}
@@ -45,7 +275,7 @@ class ProbeConformance(NamedComponent):
     as a Sobol' design (`Reading.logits`), or of its own: none unless said. gradients: whether it asks the network for
     gradients, in passes of its own. Override `world` where it needs more than `World` has, such as masks.
 
-    Proven, on models whose answers are known (`assay.testing.world`): every value is a finite number, or NaN with the
+    Proven, on models whose answers are known (`assay.testing.probe`): every value is a finite number, or NaN with the
     reason, under a name of its own; two probes cause one reading; the same model gives the same numbers, without
     touching the global random state; nothing is kept from one model to the next, and nothing of the model is changed;
     it lives with factors that have no value, a single class and a constant model, and refuses a diverged one.

@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from assay.core.registry import build
+from assay.data.catalogue import CHEST
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.canvas import Grid
-from assay.data.phantoms.chest import FACTORS, FIELD, ChestPhantom
-from assay.data.phantoms.chest_anatomy import anatomy
-from assay.data.phantoms.chest_frame import frame
-from assay.data.phantoms.chest_mass import SOFTEST
-from assay.data.phantoms.chest_visible import visible
-from assay.testing.phantom import PhantomConformance, Values, draw
+from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom
+from assay.data.phantoms.chest_anatomy import anatomy, frame, visible
+from assay.data.phantoms.drawing import Grid
+from assay.testing.data import PhantomConformance, Values, draw_phantom
 
-NAMES = [factor.name for factor in FACTORS]
+NAMES = [factor.name for factor in CHEST]
 OF_THE_MASS = ("mass", "size", "contrast", "edge", "side", "zone")
 OF_THE_PICTURE = ("age", "scanner", "exposure")
 
@@ -60,13 +58,13 @@ class TestChest(PhantomConformance):
     @settings(max_examples=12, deadline=None)
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
     def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(ChestPhantom(), FACTORS[NAMES.index(name)], seed, 4, size)
+        self.check_purity(ChestPhantom(), CHEST[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
     def test_without_a_mass_nothing_of_it_shows(self, seed: int) -> None:
         phantom = ChestPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         values["mass"] = np.zeros(3, dtype=np.int64)
         bare = phantom.render(values, nuisance, 64, {})
         assert not bool(bare.masks.any())
@@ -78,7 +76,7 @@ class TestChest(PhantomConformance):
     @given(seed=st.integers(0, 2**31))
     def test_a_mass_only_adds(self, seed: int) -> None:
         phantom = ChestPhantom(grain=0)
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         without, present = (
             phantom.render({**values, "mass": np.full(3, there)}, nuisance, 64, {}).images for there in (0, 1)
         )
@@ -88,7 +86,7 @@ class TestChest(PhantomConformance):
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_THE_PICTURE))
     def test_age_scanner_and_exposure_leave_the_mask(self, seed: int, name: str) -> None:
         phantom = ChestPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
         masks = [phantom.render(end, nuisance, 64, {}).masks for end in ends]
         assert torch.equal(*masks)
@@ -138,7 +136,7 @@ def test_it_is_built_by_name_with_checked_arguments() -> None:
 
 def test_grey_levels_use_the_range_without_clipping_the_lungs() -> None:
     phantom = ChestPhantom()
-    values, nuisance = draw(phantom, 64, 5)
+    values, nuisance = draw_phantom(phantom, 64, 5)
     images = phantom.render(values, nuisance, 64, {}).images
     assert float((images == 0).float().mean()) < 0.2
     assert float((images == 1).float().mean()) < 0.2
@@ -155,7 +153,7 @@ def test_sides_are_alike_but_for_heart_and_dome() -> None:
 def test_every_seed_fits_in_the_image() -> None:
     """The lungs of any patient lie in the image: its top and bottom lines are as bright as neck and belly are."""
     phantom = ChestPhantom(grain=0)
-    values, nuisance = draw(phantom, 200, 7)
+    values, nuisance = draw_phantom(phantom, 200, 7)
     images = phantom.render({**values, "mass": np.zeros(200, dtype=np.int64)}, nuisance, 64, {}).images[:, 0]
     middle = images[:, -3:, 20:44].mean((1, 2))
     lungs = images[:, 24:36, 14:50].amin((1, 2))

@@ -13,14 +13,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.registry import build
+from assay.data.catalogue import ENDOSCOPY
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.canvas import Grid
-from assay.data.phantoms.endoscopy import FACTORS, EndoscopyPhantom
-from assay.data.phantoms.endoscopy_camera import view
-from assay.data.phantoms.endoscopy_relief import SHADOW
-from assay.testing.phantom import PhantomConformance, Values, draw, grow
+from assay.data.phantoms.drawing import Grid
+from assay.data.phantoms.endoscopy import EndoscopyPhantom, view
+from assay.data.phantoms.endoscopy_anatomy import SHADOW
+from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in FACTORS]
+NAMES = [factor.name for factor in ENDOSCOPY]
 OF_THE_LESION = ("lesion", "size", "shape", "contrast", "texture", "position_x", "position_y", "count")
 OF_THE_PICTURE = tuple(name for name in NAMES if name not in OF_THE_LESION)
 LONGEST = 0.5 * np.sqrt(1.5) * (1 + SHADOW)
@@ -64,13 +64,13 @@ class TestEndoscopy(PhantomConformance):
     @settings(max_examples=12, deadline=None)
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
     def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(EndoscopyPhantom(), FACTORS[NAMES.index(name)], seed, 4, size)
+        self.check_purity(EndoscopyPhantom(), ENDOSCOPY[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
     def test_without_a_lesion_nothing_of_it_shows(self, seed: int) -> None:
         phantom = EndoscopyPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         values["lesion"] = np.zeros(3, dtype=np.int64)
         bare = phantom.render(values, nuisance, 64, {})
         assert not bool(bare.masks.any())
@@ -82,7 +82,7 @@ class TestEndoscopy(PhantomConformance):
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_THE_PICTURE))
     def test_the_picture_around_leaves_the_mask(self, seed: int, name: str) -> None:
         phantom = EndoscopyPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
         masks = [phantom.render(end, nuisance, 64, {}).masks for end in ends]
         assert torch.equal(*masks)
@@ -165,7 +165,7 @@ def test_glints_and_bubbles_only_add_light(factor: str) -> None:
 
 def test_outside_the_scopes_view_all_is_one_dark_grey_and_nothing_is_marked() -> None:
     phantom = EndoscopyPhantom()
-    values, nuisance = draw(phantom, 60, 3)
+    values, nuisance = draw_phantom(phantom, 60, 3)
     values |= {"lesion": np.ones(60, dtype=np.int64), "size": np.full(60, 0.62)}
     rendered = phantom.render(values, nuisance, 96, {})
     seen = view(nuisance, Grid(96, 1.0, "cpu"))
@@ -180,7 +180,7 @@ def test_outside_the_scopes_view_all_is_one_dark_grey_and_nothing_is_marked() ->
 
 def test_a_larger_image_shows_the_same_scene() -> None:
     phantom = EndoscopyPhantom(grain=0)
-    values, nuisance = draw(phantom, 24, 6)
+    values, nuisance = draw_phantom(phantom, 24, 6)
     small, large = (phantom.render(values, nuisance, size, {}) for size in (64, 256))
     shrunk = torch.nn.functional.avg_pool2d(large.images, 4)
     assert float((small.images - shrunk).abs().mean()) < 0.02

@@ -14,16 +14,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.registry import build
+from assay.data.catalogue import FOOT
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.canvas import Grid
-from assay.data.phantoms.capsules import draw_depth
-from assay.data.phantoms.foot import FACTORS, SIDE, FootPhantom
-from assay.data.phantoms.foot_light import SHADOW
-from assay.data.phantoms.foot_shape import depth_of, foot, photo, toes_of
-from assay.data.phantoms.foot_visible import visible
-from assay.testing.phantom import PhantomConformance, Values, draw, grow
+from assay.data.phantoms.drawing import Grid, draw_depth
+from assay.data.phantoms.foot import SHADOW, SIDE, FootPhantom
+from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of, visible
+from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in FACTORS]
+NAMES = [factor.name for factor in FOOT]
 OF_THE_ULCER = ("lesion", "size", "contrast", "slough", "rim", "irregularity", "position_x", "position_y", "count")
 OF_ITS_LOOKS = ("contrast", "slough", "rim", "skin_tone", "background", "illumination")
 LARGEST = 24.0
@@ -79,13 +77,13 @@ class TestFoot(PhantomConformance):
     @settings(max_examples=12, deadline=None)
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
     def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(FootPhantom(), FACTORS[NAMES.index(name)], seed, 4, size)
+        self.check_purity(FootPhantom(), FOOT[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
     def test_without_an_ulcer_nothing_of_it_shows(self, seed: int) -> None:
         phantom = FootPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         values["lesion"] = np.zeros(3, dtype=np.int64)
         bare = phantom.render(values, nuisance, 64, {})
         assert not bool(bare.masks.any())
@@ -97,14 +95,14 @@ class TestFoot(PhantomConformance):
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_ITS_LOOKS))
     def test_looks_leave_the_mask(self, seed: int, name: str) -> None:
         phantom = FootPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
         assert torch.equal(*(phantom.render(end, nuisance, 64, {}).masks for end in ends))
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
     def test_no_ulcer_lies_beside_the_foot(self, seed: int) -> None:
-        values, nuisance = draw(FootPhantom(), 4, seed)
+        values, nuisance = draw_phantom(FootPhantom(), 4, seed)
         masks = FootPhantom().render(values, nuisance, 64, {}).masks[:, 0]
         assert not bool((masks & (covered(values, nuisance, 64) < 0)).any())
 
@@ -210,7 +208,7 @@ def test_darker_skin_is_darker_and_covers_the_whole_range() -> None:
 
 @pytest.mark.parametrize(("padded", "black"), [(0.0, 0), (1.0, 1)])
 def test_padded_photographs_leave_a_quarter_black(padded: float, black: int) -> None:
-    values, nuisance = draw(FootPhantom(), 60, 3)
+    values, nuisance = draw_phantom(FootPhantom(), 60, 3)
     images = FootPhantom(padded=padded).render(values, nuisance, 64, {}).images
     right, below = (images[..., 48:] == 0).all((1, 2, 3)), (images[:, :, 48:] == 0).all((1, 2, 3))
     assert bool(((right | below) == bool(black)).all())
@@ -221,7 +219,7 @@ def test_padded_photographs_leave_a_quarter_black(padded: float, black: int) -> 
 
 def test_marks_are_alike_with_and_without_an_ulcer() -> None:
     """What they change in a picture without an ulcer they change in the one with it, wherever the ulcer is not."""
-    values, nuisance = draw(FootPhantom(), 30, 4)
+    values, nuisance = draw_phantom(FootPhantom(), 30, 4)
     changed: list[Tensor] = []
     masks: list[Tensor] = []
     for there in (0, 1):

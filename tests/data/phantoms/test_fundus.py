@@ -14,14 +14,13 @@ from torch import Tensor
 
 from assay.core.errors import DataError
 from assay.core.registry import build
+from assay.data.catalogue import FUNDUS
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.fundus import FACTORS, FundusPhantom
-from assay.data.phantoms.fundus_anatomy import DISC
-from assay.data.phantoms.fundus_grade import FEWEST, MOST, SEVERE, Counts, grade_of
-from assay.data.phantoms.fundus_lesions import KINDS
-from assay.testing.phantom import PhantomConformance, Values, draw, grow
+from assay.data.phantoms.fundus import FundusPhantom
+from assay.data.phantoms.fundus_anatomy import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, grade_of
+from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in FACTORS]
+NAMES = [factor.name for factor in FUNDUS]
 OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")
 OF_THE_PICTURE = ("camera", "pigment", "cup", "calibre", "illumination")
 REACH = 0.025
@@ -64,13 +63,13 @@ class TestFundus(PhantomConformance):
     @settings(max_examples=12, deadline=None)
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
     def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(FundusPhantom(), FACTORS[NAMES.index(name)], seed, 4, size)
+        self.check_purity(FundusPhantom(), FUNDUS[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=8, deadline=None)
     @given(seed=st.integers(0, 2**31))
     def test_without_retinopathy_nothing_of_a_lesion_shows(self, seed: int) -> None:
         phantom = FundusPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         values["grade"] = np.zeros(3, dtype=np.int64)
         bare = phantom.render(values, nuisance, 64, {})
         assert not bool(bare.masks.any())
@@ -82,7 +81,7 @@ class TestFundus(PhantomConformance):
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_THE_PICTURE))
     def test_the_picture_around_leaves_the_masks(self, seed: int, name: str) -> None:
         phantom = FundusPhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
         assert torch.equal(*(phantom.masks_by_kind(end, nuisance, 64, {}) for end in ends))
 
@@ -90,7 +89,7 @@ class TestFundus(PhantomConformance):
     @given(seed=st.integers(0, 2**31), kind=st.sampled_from(KINDS))
     def test_how_many_of_a_kind_there_are_leaves_the_others(self, seed: int, kind: str) -> None:
         phantom = FundusPhantom()
-        values, nuisance = draw(phantom, 4, seed)
+        values, nuisance = draw_phantom(phantom, 4, seed)
         values["grade"] = np.arange(1, 5)
         few, many = (phantom.masks_by_kind({**values, kind: np.full(4, s)}, nuisance, 96, {}) for s in (0.0, 1.0))
         own = KINDS.index(kind)
@@ -122,7 +121,7 @@ def test_the_rule_of_grades(lesions: Counts, grade: int) -> None:
 @given(seed=st.integers(0, 2**31))
 def test_lesions_make_the_grade_that_was_set(seed: int) -> None:
     phantom = FundusPhantom()
-    values, nuisance = draw(phantom, 200, seed)
+    values, nuisance = draw_phantom(phantom, 200, seed)
     if seed % 2:  # the ends of what a grade allows
         values |= {kind: np.round(values[kind]) for kind in KINDS}
     counted = phantom.counts(values, nuisance)
@@ -172,7 +171,7 @@ def test_haemorrhages_lie_in_the_quadrants_that_they_are_counted_in() -> None:
 
 def test_masks_by_kind_make_the_union_and_show_where_the_picture_changed() -> None:
     phantom = FundusPhantom()
-    values, nuisance = draw(phantom, 10, 5)
+    values, nuisance = draw_phantom(phantom, 10, 5)
     values["grade"] = np.tile(np.arange(5), 2)
     rendered, kinds = phantom.render(values, nuisance, 96, {}), phantom.masks_by_kind(values, nuisance, 96, {})
     assert kinds.shape == (10, len(KINDS), 96, 96)
@@ -198,7 +197,7 @@ def test_lesions_are_dark_or_bright_by_their_kind(kind: str, channel: int, sign:
 
 def test_no_lesion_lies_beyond_the_view_of_a_camera() -> None:
     phantom = FundusPhantom(flaws=0)
-    values, nuisance = draw(phantom, 20, 3)
+    values, nuisance = draw_phantom(phantom, 20, 3)
     values |= {"grade": np.full(20, 4), "camera": np.ones(20), "lesion_size": np.full(20, 0.7)}
     values |= {kind: np.ones(20) for kind in KINDS}
     place = (np.arange(128) + 0.5) / 128 - 0.5
@@ -248,7 +247,7 @@ def test_pigment_darkens_light_brightens_and_calibre_widens() -> None:
 
 def test_a_larger_image_shows_the_same_scene() -> None:
     phantom = FundusPhantom(grain=0)
-    values, nuisance = draw(phantom, 16, 6)
+    values, nuisance = draw_phantom(phantom, 16, 6)
     small, large = (phantom.render(values, nuisance, size, {}) for size in (64, 256))
     shrunk = torch.nn.functional.avg_pool2d(large.images, 4)
     assert float((small.images - shrunk).abs().mean()) < 0.02
@@ -283,7 +282,7 @@ def test_at_no_difficulty_there_is_no_lesion_and_at_half_it_is_half_seen() -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_of_lesion_is_left_out_and_all_else_is_the_same_to_the_bit(kind: str) -> None:
     phantom = FundusPhantom()
-    values, nuisance = draw(phantom, 10, 5)
+    values, nuisance = draw_phantom(phantom, 10, 5)
     values["grade"] = np.tile(np.arange(5), 2)
     whole, masks = phantom.render(values, nuisance, 96, {}), phantom.masks_by_kind(values, nuisance, 96, {})
     without = phantom.without(kind, values, nuisance, 96, {})
@@ -300,4 +299,4 @@ def test_a_kind_of_lesion_is_left_out_and_all_else_is_the_same_to_the_bit(kind: 
 def test_a_kind_that_the_fundus_lacks_is_refused() -> None:
     phantom = FundusPhantom()
     with pytest.raises(DataError, match="has no lesions 'drusen'; expected one of microaneurysms, haemorrhages"):
-        phantom.without("drusen", *draw(phantom, 1, 0), 96, {})
+        phantom.without("drusen", *draw_phantom(phantom, 1, 0), 96, {})

@@ -8,14 +8,23 @@ import torch
 from torch import Tensor
 
 from assay.core.registry import build, lookup
+from assay.data.catalogue import LAWS, MOST, Law, natural_factors
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.canvas import Grid
-from assay.data.phantoms.fractal import FILLED, MAPS, draw_fractal, system
-from assay.data.phantoms.leaves import LARGEST, OUTLINES, SMALLEST, draw_leaves, fallen
-from assay.data.phantoms.natural import NaturalPhantom
-from assay.data.phantoms.natural_kinds import LAWS, MOST, Law, natural_factors
-from assay.data.phantoms.natural_noise import power_field
-from assay.testing.phantom import PhantomConformance, Values, draw
+from assay.data.phantoms.drawing import Grid
+from assay.data.phantoms.textures import (
+    FILLED,
+    LARGEST,
+    MAPS,
+    OUTLINES,
+    SMALLEST,
+    NaturalPhantom,
+    draw_fractal,
+    draw_leaves,
+    fallen,
+    power_field,
+    system,
+)
+from assay.testing.data import PhantomConformance, Values, draw_phantom
 
 
 class TestNatural(PhantomConformance):
@@ -83,7 +92,7 @@ def test_the_declaration_without_pytorch_is_that_of_the_phantom(classes: int) ->
 
 
 def test_fewer_kinds_are_the_first_ones() -> None:
-    values, nuisance = draw(NaturalPhantom(classes=5), 20, 0)
+    values, nuisance = draw_phantom(NaturalPhantom(classes=5), 20, 0)
     images = [NaturalPhantom(classes=k).render(values, nuisance, 32, {}).images for k in (5, 60)]
     assert torch.equal(*images)
 
@@ -166,7 +175,7 @@ def test_systems_contract_and_fill_a_picture(number: int) -> None:
 def test_statistics_are_those_of_natural_images() -> None:
     """Power falls with an exponent near 2 (Field 1987: 1.8 to 2.4), differences of neighbours have heavy tails."""
     phantom = NaturalPhantom()
-    values, nuisance = draw(phantom, 240, 9)
+    values, nuisance = draw_phantom(phantom, 240, 9)
     images = phantom.render(values, nuisance, 64, {}).images[:, 0]
     each = [slope(image[None]) for image in images]
     assert -2.6 < np.mean(each) < -1.8
@@ -175,7 +184,7 @@ def test_statistics_are_those_of_natural_images() -> None:
 
 def test_even_light_and_full_contrast_are_what_is_drawn() -> None:
     phantom = NaturalPhantom()
-    values, nuisance = draw(phantom, 30, 2)
+    values, nuisance = draw_phantom(phantom, 30, 2)
     flat = {**values, "illumination": np.zeros(30)}
     low, high = (phantom.render({**flat, "contrast": np.full(30, c)}, nuisance, 32, {}).images for c in (0.4, 0.8))
     assert torch.allclose((low - 0.5) * 2, high - 0.5, atol=1e-5)

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from assay.core.errors import AssayError
 from assay.core.registry import build
+from assay.data.catalogue import NODULE
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.lesion import FEEDER, SPICULE
-from assay.data.phantoms.nodule import FACTORS, FIELD, HIGH, LOW, NodulePhantom
-from assay.testing.phantom import PhantomConformance, Values, draw, grow
+from assay.data.phantoms.nodule import FEEDER, FIELD, HIGH, LOW, SPICULE, NodulePhantom
+from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in FACTORS]
+NAMES = [factor.name for factor in NODULE]
 SOLID, GROUND_GLASS = 0, 2
 
 
@@ -48,13 +48,13 @@ class TestNodule(PhantomConformance):
     @settings(max_examples=12, deadline=None)
     @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((32, 47, 64)))
     def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(NodulePhantom(), FACTORS[NAMES.index(name)], seed, 4, size)
+        self.check_purity(NodulePhantom(), NODULE[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
     def test_texture_contrast_and_vessel_leave_the_outline(self, seed: int) -> None:
         phantom = NodulePhantom()
-        values, nuisance = draw(phantom, 3, seed)
+        values, nuisance = draw_phantom(phantom, 3, seed)
         outline = phantom.render(values, nuisance, 64, {}).masks
         for name, other in (("texture", 2), ("contrast", 560.0), ("vessel", 1)):
             changed = {**values, name: np.full(3, other)}

@@ -10,14 +10,23 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.stats import kstest
 
-from assay.data.phantoms.blobs import Blobs, within
-from assay.data.phantoms.canvas import Grid, Windows, column, ramp
-from assay.data.phantoms.capsules import Capsules, draw_capsules, draw_depth
-from assay.data.phantoms.counter import spread, uniforms, white_noise
-from assay.data.phantoms.exact import direction
-from assay.data.phantoms.fields import lattice, soften, spline_zoom, zoom_gain
-from assay.data.phantoms.marginals import Levels, Skewed, Uniform
-from assay.data.phantoms.painting import along, blend, colours, dab
+from assay.data.phantoms.base import Levels, Skewed, Uniform, direction
+from assay.data.phantoms.drawing import (
+    Blobs,
+    Capsules,
+    Grid,
+    Windows,
+    along,
+    blend,
+    colours,
+    column,
+    dab,
+    draw_capsules,
+    draw_depth,
+    ramp,
+    within,
+)
+from assay.data.phantoms.noise import lattice, soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
 
 
 def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:
@@ -37,7 +46,7 @@ def test_a_number_does_not_depend_on_how_many_are_asked_for() -> None:
 
 def test_white_noise_equals_its_definition_in_exact_integers() -> None:
     """The same hash in Python's own integers: products wrap at 32 bits, shifts are unsigned."""
-    from assay.data.phantoms import counter
+    from assay.data.phantoms import noise as counter
 
     rows = np.array([3, 4_000_000_000])
     keys = (counter._row_key(rows, "n") >> np.uint64(32)).astype(object)

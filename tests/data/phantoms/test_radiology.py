@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from assay.core.registry import build, lookup
+from assay.data.catalogue import CHEST, FINDINGS, NODULE, TASKS, Anatomy, radiology_factors
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.chest import ChestPhantom
-from assay.data.phantoms.factors import CHEST, NODULE
 from assay.data.phantoms.nodule import NodulePhantom
 from assay.data.phantoms.radiology import RadiologyPhantom
-from assay.data.phantoms.radiology_kinds import FINDINGS, TASKS, Anatomy, radiology_factors
-from assay.testing.phantom import PhantomConformance, Values
+from assay.testing.data import PhantomConformance, Values
 
 
 class TestRadiology(PhantomConformance):

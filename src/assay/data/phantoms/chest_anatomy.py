@@ -1,19 +1,76 @@
-"""The build of a chest: where its parts lie, how large they are, and how the patient stands before the detector.
-
-Lengths are millimetres at the patient, from the middle of the chest: x to the image's right (the patient's left), y
-down. Everything follows from the visible factors and the nuisance seed.
-"""
+"""Anatomy of the chest phantom: frame, outlines, bones and soft tissue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from assay.data.phantoms.chest_visible import Visible
-from assay.data.phantoms.counter import spread
+from assay.data.phantoms.drawing import Grid, column, ramp
+from assay.data.phantoms.noise import spread
+
+# What of a chest radiograph's factors can be seen, after their difficulty.
+
+_MIDDLE_AGE, _YEARS = 50.0, 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What of each factor can be seen: float64 [n] each.
+
+    presence: 0 no mass, 1 the mass at its stated contrast. side: 0 right to 1 left. zone: 0 upper to 2 lower.
+    female, ap, direct: 0 to 1 (beyond 1 at difficulties over 1). age: -0.75 (20 years) to 1 (90).
+    habitus: -0.5 slender to 0.5 heavy. exposure: -1 dark to 1 bright.
+    """
+
+    presence: np.ndarray
+    diameter: np.ndarray
+    contrast: np.ndarray
+    edge: np.ndarray
+    side: np.ndarray
+    zone: np.ndarray
+    female: np.ndarray
+    age: np.ndarray
+    ap: np.ndarray
+    direct: np.ndarray
+    habitus: np.ndarray
+    exposure: np.ndarray
+
+
+def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
+    """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
+
+    At difficulty 0 every image has the reference: no mass, or one of 44 mm, middling contrast and edge, in the right
+    middle zone; a man of 50 years and middling habitus, PA, on the computed scanner, normally exposed.
+    """
+
+    def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
+        return np.clip(reference + difficulty.get(name, 1.0) * (values[name] - reference), low, high)
+
+    return Visible(
+        presence=scaled("mass", 0, 0, 3),
+        diameter=scaled("size", 44, 10, 100),
+        contrast=scaled("contrast", 0.35, 0.02, 1.0),
+        edge=scaled("edge", 0.5, 0, 2),
+        side=scaled("side", 0, 0, 1),
+        zone=scaled("zone", 1, -0.2, 2.2),
+        female=1 - scaled("sex", 1, -0.6, 1),
+        age=(scaled("age", _MIDDLE_AGE, 10, 110) - _MIDDLE_AGE) / _YEARS,
+        ap=scaled("view", 0, 0, 1.6),
+        direct=scaled("scanner", 0, 0, 1.6),
+        habitus=scaled("habitus", 0.5, -0.5, 1.5) - 0.5,
+        exposure=scaled("exposure", 0, -2, 2),
+    )
+
+
+# The build of a chest: where its parts lie, how large they are, and how the patient stands before the detector.
+#
+# Lengths are millimetres at the patient, from the middle of the chest: x to the image's right (the patient's left), y
+# down. Everything follows from the visible factors and the nuisance seed.
 
 Draw = Callable[[str, float, float], np.ndarray]
 """A number per row from the nuisance seed: name, lowest, highest."""
@@ -122,3 +179,445 @@ def _pose(seen: Visible, draw: Draw) -> Pose:
         lean=draw("lean", -0.035, 0.035) * loose,
         bend=draw("bend", -6, 6),
     )
+
+
+# The outlines of a chest, line by line of the image: half widths of body and lungs, borders of the mediastinum.
+#
+# One number per row and line, in exactly defined float64 arithmetic, so that drawing an outline costs its pixels one
+# comparison with a border.
+
+Lines = Float[np.ndarray, "n lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlines:
+    """Distances from the midline in mm at each line, [n, lines].
+
+    body: the skin. thickness: of the trunk in the middle, as a share of the chest's. lung_right, lung_left: the rib
+    cage's inner border. lung_cosine: of the border's slope, so that a distance along the line becomes one across the
+    border. apical: how deep the lung is at this height, 0 at the apex to 1. right, left: borders of heart and vessels.
+    """
+
+    body: Lines
+    thickness: Lines
+    lung_right: Lines
+    lung_left: Lines
+    lung_cosine: Lines
+    apical: Lines
+    right: Lines
+    left: Lines
+
+
+def outlines(build: Anatomy, y: Lines) -> Outlines:
+    """The outlines at these heights (mm from the middle of the chest, down)."""
+    lung = _lung(build, y)
+    right, left = lung * build.asymmetry[:, None], lung * (2 - build.asymmetry)[:, None]
+    return Outlines(
+        body=_body(build, y),
+        thickness=_thickness(y),
+        lung_right=right,
+        lung_left=left,
+        lung_cosine=_cosine(lung, y),
+        apical=_arc(((y - build.apex[:, None]) / 95).clip(0, 1)),
+        right=_right(build, y) - build.turned[:, None],
+        left=_left(build, y) + build.turned[:, None],
+    )
+
+
+def smooth(t: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, and a smooth step between."""
+    t = t.clip(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _arc(t: np.ndarray) -> np.ndarray:
+    """A quarter of a circle that rises from 0 at t = 0 to 1 at t = 1."""
+    return np.sqrt((t * (2 - t)).clip(0))
+
+
+def _cosine(border: Lines, y: Lines) -> Lines:
+    """Of the angle between a border and the vertical, from the difference between lines."""
+    slope = np.zeros_like(border)
+    slope[:, 1:-1] = (border[:, 2:] - border[:, :-2]) / (y[:, 2:] - y[:, :-2])
+    return 1 / np.sqrt(1 + slope * slope)
+
+
+def _lung(build: Anatomy, y: Lines) -> Lines:
+    """Narrow at the apex, widest near the diaphragm, then slightly narrower."""
+    t = ((y - build.apex[:, None]) / 190).clip(0, 1)
+    below = ((y - build.apex[:, None] - 190) / 130).clip(0, 1)
+    wide = build.width[:, None] * (1 - 0.05 * below * below)
+    return np.where(t > 0, 20 + (wide - 20) * (0.84 * _arc(t) + 0.16 * t), 0.0)
+
+
+def _body(build: Anatomy, y: Lines) -> Lines:
+    """Neck, slope of the shoulders, then the trunk below the armpits."""
+    t = ((y + 216) / 96).clip(0, 1)
+    shoulders = build.neck[:, None] + 200 * t * (0.35 + 0.65 * t)
+    trunk = (build.width + build.wall)[:, None] * (1 + 0.03 * smooth((y - 40) / 120))
+    return np.minimum(shoulders, trunk + 130 * (1 - smooth((y + 85) / 90)))
+
+
+def _thickness(y: Lines) -> Lines:
+    """Neck and shoulders are thinner than the chest, the belly thicker."""
+    return 0.62 + 0.38 * smooth((y + 190) / 110) + 0.25 * smooth((y - 30) / 110)
+
+
+def _right(build: Anatomy, y: Lines) -> Lines:
+    """Vena cava, then the right atrium, then its angle with the diaphragm."""
+    vessels = build.mediastinum[:, None] * (1 + 0.08 * smooth((y + 100) / 60)) + 12 * (1 - smooth((y + 170) / 60))
+    atrium = 43 * build.heart[:, None] * _bulge(y - build.heart_y[:, None] + 10, 62 * build.tall[:, None], 58)
+    return np.maximum(vessels, atrium)
+
+
+def _left(build: Anatomy, y: Lines) -> Lines:
+    """Subclavian vessels, aortic knob, then the heart."""
+    vessels = build.mediastinum[:, None] * 0.92 + 14 * (1 - smooth((y + 170) / 70))
+    below_knob = smooth((y + 78) / 25)
+    vessels = vessels + build.unfolding[:, None].clip(0) * below_knob
+    knob = 14 + build.knob[:, None] * _bulge(y + 76, build.knob[:, None], build.knob[:, None])
+    knob = np.where(_bulge(y + 76, build.knob[:, None], build.knob[:, None]) > 0, knob, 0)
+    return np.maximum(np.maximum(vessels, knob), left_heart(build, y))
+
+
+def left_heart(build: Anatomy, y: Lines) -> Lines:
+    """Pulmonary trunk and left ventricle: what of the left border does not change with age."""
+    trunk = 21 + 12 * _bulge(y + 32, 34, 40)
+    t = ((y - build.heart_y[:, None] - 8) / (92 * build.tall[:, None])).clip(-1, 0)
+    upper = 0.75 * (1 - t * t) + 0.25 * np.sqrt((1 - t * t).clip(0))
+    lower = _bulge(y - build.heart_y[:, None] - 8, 1e6, 62)
+    ventricle = (18 + 66 * build.heart[:, None]) * np.where(t < 0, upper, lower)
+    return np.maximum(trunk, ventricle)
+
+
+def _bulge(y: Lines, above: np.ndarray | float, below: np.ndarray | float) -> Lines:
+    """Half an ellipse of height 1 about y = 0 that reaches so far up and so far down."""
+    t = y / np.where(y < 0, above, below)
+    return np.sqrt((1 - t * t).clip(0))
+
+
+# Where each pixel lies in the patient: the coordinates that all parts of a chest are drawn in.
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Coordinates of m images, in mm at the patient from the middle of the chest.
+
+    y: [m, size, 1] as `lines` [m, size] in float64. x: [m, size, size], to the patient's left. away: |x|. left: x > 0.
+    depth: mm inside the rib cage, across its border. reach: |x| as a share of the rib cage's half width.
+    edge: [m, 1, 1], width in mm of a sharp edge as the scanner and the pixel blur it.
+    """
+
+    lines: Float[np.ndarray, "m size"]
+    outlines: Outlines
+    y: Float[Tensor, "m size 1"]
+    x: Float[Tensor, "m size size"]
+    away: Float[Tensor, "m size size"]
+    left: Bool[Tensor, "m size size"]
+    depth: Float[Tensor, "m size size"]
+    reach: Float[Tensor, "m size size"]
+    edge: Float[Tensor, "m 1 1"]
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        return self.x.shape[-1]
+
+    def put(self, values: Float[np.ndarray, "m"]) -> Float[Tensor, "m 1 1"]:
+        """One number per image, to be broadcast."""
+        return column(values, str(self.x.device))
+
+    def along(self, values: Float[np.ndarray, "m size"]) -> Float[Tensor, "m size 1"]:
+        """One number per line, to be broadcast."""
+        return torch.as_tensor(values.astype(np.float32), device=self.x.device)[:, :, None]
+
+    def sided(
+        self, right: Float[Tensor, "m #size 1"], left: Float[Tensor, "m #size 1"]
+    ) -> Float[Tensor, "m size size"]:
+        """The number of the side that a pixel lies on."""
+        return torch.where(self.left, left, right)
+
+
+def frame(build: Anatomy, blur: Float[np.ndarray, "m"], grid: Grid) -> Frame:
+    """The coordinates of these images; `blur` is the width of a sharp edge in mm at the detector."""
+    pose = build.pose
+    line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
+    y = (line - pose.y[:, None]) / pose.zoom[:, None]
+    shape = outlines(build, y)
+
+    def put(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values.astype(np.float32), device=grid.device)
+
+    x = put(line / pose.zoom[:, None])[:, None, :] - put(_midline(pose, y) / pose.zoom[:, None])[:, :, None]
+    away, left = x.abs(), x > 0
+    border = torch.where(left, put(shape.lung_left)[:, :, None], put(shape.lung_right)[:, :, None])
+    depth = (border - away).mul_(put(shape.lung_cosine)[:, :, None])
+    reach = away / border.clamp_(min=25)
+    edge = put(blur / pose.zoom)[:, None, None]
+    return Frame(y, shape, put(y)[:, :, None], x, away, left, depth, reach, edge)
+
+
+def on_image(
+    pose: Pose, x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]
+) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+    """Points of the patient as millimetres on the image: the inverse of what `frame` does."""
+    zoom = pose.zoom[:, None]
+    return x * zoom + _midline(pose, y), y * zoom + pose.y[:, None]
+
+
+def _midline(pose: Pose, y: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """Where the midline runs on the image, in mm, at these heights of the patient."""
+    bent = y * (1 / 150)
+    return pose.x[:, None] + pose.zoom[:, None] * (pose.lean[:, None] * y + pose.bend[:, None] * (bent * bent - 0.5))
+
+
+# The bones of a chest: ribs behind and in front, collar bones, shoulder blades and spine, as attenuation added.
+
+_RIBS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Bones:
+    """Sizes and places of the bones, float64 [n] unless stated; lengths in mm.
+
+    spacing: from rib to rib. first: height of the first rib's head. bow, drop: how ribs curve behind, and fall at the
+    side. fall: how far they fall in front. shift, half: each rib's own, in spacings [n, 2 * ribs], right then left.
+    density: of all bone. calcified: of the ribs' cartilage.
+    collar, collar_slope, collar_bow: height of the collar bones at the breast bone, rise per mm, depth of the S.
+    blade, blade_y: distance of the shoulder blades' inner border from the midline, and their height.
+    vertebra, phase: height of one with its disc, and where the first begins.
+    """
+
+    spacing: np.ndarray
+    first: np.ndarray
+    bow: np.ndarray
+    drop: np.ndarray
+    fall: np.ndarray
+    shift: np.ndarray
+    half: np.ndarray
+    density: np.ndarray
+    calcified: np.ndarray
+    collar: np.ndarray
+    collar_slope: np.ndarray
+    collar_bow: np.ndarray
+    blade: np.ndarray
+    blade_y: np.ndarray
+    vertebra: np.ndarray
+    phase: np.ndarray
+
+
+def bones(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Bones:
+    """The skeleton of each patient. amount: scales the attenuation of all bone, 1 normal."""
+
+    def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
+        return spread(nuisance, f"bone-{name}", low, high)[:, 0]
+
+    reach = build.dome_right - build.apex
+    return Bones(
+        spacing=reach / draw("count", 9.6, 11.0),
+        first=build.apex - 6,
+        bow=draw("bow", 44, 66),
+        drop=draw("drop", 14, 34),
+        fall=draw("fall", 44, 62) + 5 * seen.age - 6 * seen.ap,
+        shift=spread(nuisance, "bone-shift", -0.08, 0.08, 2 * _RIBS),
+        half=spread(nuisance, "bone-half", 0.22, 0.28, 2 * _RIBS),
+        density=amount * draw("density", 0.8, 1.15) * (1 - 0.12 * seen.age) * (1 - 0.1 * seen.female),
+        calcified=(draw("calcified", -0.2, 0.5) + 0.9 * seen.age).clip(0),
+        collar=build.apex + draw("collar", 34, 50) - 16 * seen.ap,
+        collar_slope=draw("collar-slope", 0.16, 0.32) - 0.17 * seen.ap,
+        collar_bow=draw("collar-bow", 0.6, 1.4),
+        blade=draw("blade", 124, 138) - 36 * seen.ap,
+        blade_y=build.apex + draw("blade-y", 58, 76),
+        vertebra=draw("vertebra", 21.5, 25),
+        phase=draw("phase", 0, 1),
+    )
+
+
+def skeleton(
+    own: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
+) -> Float[Tensor, "m size size"]:
+    """All bones' attenuation. above: 1 over the diaphragm, 0 under it. speckle: how chalk is spread in cartilage."""
+    total = _ribs(own, above, speckle, at)
+    top = at.size - at.size // 3
+    upper = _collar_bones(own, at, top).add_(_shoulder_blades(own, at, top))
+    within = ramp(at.along(at.outlines.body - 4)[:, :top] - at.away[:, :top], at.edge + 4)
+    total[:, :top].add_(upper.mul_(within))
+    return total.mul_(at.put(own.density)).add_(_spine(own, at))
+
+
+def _ribs(
+    b: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
+) -> Float[Tensor, "m size size"]:
+    """Ribs counted along the height, bent by how far to the side a pixel lies."""
+    r2 = at.reach * at.reach
+    r4 = r2 * r2
+    count = at.along((at.lines - b.first[:, None]) / b.spacing[:, None])
+    behind = (at.reach * at.put(-0.7 * b.bow)).add_(r2 * at.put(b.bow)).add_(r4.mul_(r4) * at.put(b.drop))
+    ends = ramp(at.depth + 5, at.edge + 4)
+    back, _ = _bands(count - behind.mul_(at.put(1 / b.spacing)), b, at)
+    back.mul_((r2 * 0.35).add_(0.75)).mul_(ramp(at.away - 14, at.edge + 6))
+    bend = (1 - r2).mul_(at.put(b.fall)).add_(at.put(0.3 * b.bow + b.drop))
+    front, rim = _bands(count - bend.mul_(at.put(1 / b.spacing)), b, at)
+    stop = at.along(52 + 40 * smooth((at.lines + 20) / 140))
+    bony = ramp(at.away - stop, at.edge + 6)
+    chalk = rim.mul_(speckle).mul_(at.put(b.calcified)).mul_(1 - bony).mul_(ramp(at.away - (stop - 42), at.edge + 20))
+    front.mul_(bony).mul_(0.5).add_(chalk.mul_(0.9))
+    return back.add_(front).mul_(above * 0.75 + 0.25).mul_(ends).mul_(0.083)
+
+
+def _bands(
+    s: Float[Tensor, "m size size"], b: Bones, at: Frame
+) -> tuple[Float[Tensor, "m size size"], Float[Tensor, "m size size"]]:
+    """Tubes at whole numbers of s, denser at their rims; and how much of a rim each pixel is."""
+    number = s.floor().clamp_(0, _RIBS - 1)
+    index = (number + at.left * _RIBS).to(torch.int64).flatten(1)
+
+    def own(table: np.ndarray) -> Float[Tensor, "m size size"]:
+        values = torch.as_tensor(table.astype(np.float32), device=s.device)
+        return values.gather(1, index).view(s.shape)
+
+    spacing = at.put(b.spacing)
+    depth = (own(b.half) - (s - number - 0.5).sub_(own(b.shift)).abs_()).mul_(spacing)
+    whole = ramp(depth, at.edge + 0.6)
+    marrow = ramp(depth - 2.6, at.edge + 1.6)
+    return whole - marrow * 0.4, whole - marrow * 0.7
+
+
+def _collar_bones(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size"]:
+    """An S from the breast bone outwards and up."""
+    away, y = at.away[:, :top], at.y[:, :top]
+    t = (away - 18).mul_(1 / 130)
+    s_shape = (t * (1 - t)).mul_(t * 2 - 1).mul_(at.put(52 * b.collar_bow))
+    rise = t.mul(at.put(-130 * b.collar_slope)).add_(s_shape).add_(at.put(b.collar))
+    half = (t - 0.45).abs_().mul_(5).add_(5.4)
+    depth = half - (rise - y).abs_()
+    bone = ramp(depth, at.edge + 0.8)
+    bone.sub_(ramp(depth - 2.6, at.edge + 1.6).mul_(0.35))
+    ends = ramp(away - 17, at.edge + 5).mul_(ramp(165 - away, at.edge + 8))
+    return bone.mul_(ends).mul_(0.15)
+
+
+def _shoulder_blades(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size"]:
+    """Triangles with a dense rim that point down, and the head of the upper arm."""
+    away, y = at.away[:, :top], at.y[:, :top]
+    u, v = away - at.put(b.blade), y - at.put(b.blade_y)
+    inner = u - v * 0.2 + 7 - (v * v).mul_(0.0018)
+    outer = 84 - u - v * 0.62
+    upper = v + 62 - u * 0.16
+    depth = torch.minimum(torch.minimum(inner, outer), upper)
+    blade = ramp(depth, at.edge + 1).mul_(0.11).sub_(ramp(depth - 4, at.edge + 3).mul_(0.055))
+    u, v = u.sub_(74), v + 34
+    head = ramp(26 - u.mul_(u).add_(v * v).sqrt_(), at.edge + 3).mul_(0.14)
+    return torch.maximum(blade, head)
+
+
+def _spine(b: Bones, at: Frame) -> Float[Tensor, "m size size"]:
+    """Vertebrae with discs between them, wider the lower they are."""
+    t = at.lines / b.vertebra[:, None] + b.phase[:, None]
+    t = np.abs(2 * (t - np.floor(t)) - 1)
+    body = 0.06 + 0.04 * smooth(3 * (0.86 - t)) + 0.025 * smooth(6 * (0.25 - t))
+    half = 15 + 6 * ((at.lines + 160) / 320).clip(0, 1) + 2 * smooth(3 * (t - 0.6))
+    depth = at.along(half) - at.away
+    return ramp(depth, at.edge + 9).mul_(at.along(body * b.density[:, None]))
+
+
+# Soft tissue and air of a chest as a radiograph sums them: trunk, arms, lungs, heart, diaphragm, breasts, stomach.
+#
+# The unit is the attenuation of the chest's whole thickness without its air: 1 in the mediastinum.
+
+INFLATED = 0.8
+"""Share of the chest's thickness that is lung where it is deepest."""
+_RECESS = 0.2  # share of that depth which lies behind the diaphragm's dome
+_TAPER = 0.25  # share of its thickness that the trunk has lost at the skin, beside what an ellipse has
+
+
+@dataclass(frozen=True, slots=True)
+class Soft:
+    """attenuation: all soft tissue and air. air: depth of lung, 0 to 1. above: 1 above the diaphragm, 0 below."""
+
+    attenuation: Float[Tensor, "m size size"]
+    air: Float[Tensor, "m size size"]
+    above: Float[Tensor, "m size size"]
+
+
+def soft_tissue(build: Anatomy, at: Frame) -> Soft:
+    """Everything but bones, vessels, texture and the finding."""
+    air, above = _air(build, at)
+    trunk = _trunk(at)
+    total = torch.maximum(trunk, _arms(build, at)).sub_((air * at.put(INFLATED * build.inflation)).mul_(trunk))
+    total.sub_(_trachea(at).mul_(0.12)).sub_(_stomach(build, at))
+    _add_breasts(total, build, at)
+    return Soft(total.clamp_(min=0), air, above)
+
+
+def _trunk(at: Frame) -> Float[Tensor, "m size size"]:
+    """An ellipse across, tapered to the sides, as thick as this line's height is."""
+    t = at.away * at.along(1 / at.outlines.body)
+    side = 1 - t * _TAPER
+    return (1 - t.mul_(t)).clamp_(min=0).sqrt_().mul_(side).mul_(at.along(at.outlines.thickness))
+
+
+def _arms(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
+    """A tube beside the trunk with its bone, farther away the lower it is."""
+    below = ((at.lines + 30) / 100).clip(0, 2.2)
+    inner = (build.width + build.wall)[:, None] + build.arms[:, None] * below + 6 * below * below
+    t = (at.away - at.along(inner + 44)).mul_(1 / 44)
+    arm = (1 - t * t).clamp_(min=0).sqrt_().mul_(0.42)
+    bone = ramp((0.26 - t.abs_()).mul_(44), at.edge).mul_(0.13)
+    return arm.add_(bone).mul_(at.along(((at.lines + 60) / 40).clip(0, 1)))
+
+
+def _air(build: Anatomy, at: Frame) -> tuple[Float[Tensor, "m size size"], Float[Tensor, "m size size"]]:
+    """Depth of lung at each pixel, 0 to 1, and 1 above the diaphragm to 0 below."""
+    t = (at.depth * (1 / 92)).clamp_(0, 1)
+    lung = (2 - t).mul_(t).sqrt_().mul_(at.along(at.outlines.apical))
+    lung.mul_(1 - _mediastinum(at))
+    above = _above_diaphragm(build, at)
+    recess = (above / 62 + 1).clamp_(0, 1).mul_(_RECESS)
+    share = ramp(above, at.edge + 1.5)
+    lung.mul_(share + (1 - share) * recess)
+    return lung, share
+
+
+def _mediastinum(at: Frame) -> Float[Tensor, "m size size"]:
+    """Share of the lung's depth that heart and vessels take: a step at their border, then more towards the middle."""
+    depth = at.sided(at.along(at.outlines.right), at.along(at.outlines.left)) - at.away
+    t = (depth * (1 / 48)).clamp_(0, 1)
+    inner = (2 - t).mul_(t).mul_(0.68)
+    return ramp(depth, at.edge + 1.2).mul_(0.3).add_(inner)
+
+
+def _above_diaphragm(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
+    """mm above the dome of the side: flat in the middle, steep towards the angle with the ribs."""
+    t = (at.reach - 0.46).mul_(1 / 0.54)
+    t.mul_(t)
+    steep = (t * t).mul_(0.55).add_(t * 0.45).mul_(at.put(build.angle))
+    return at.sided(at.put(build.dome_right), at.put(build.dome_left)).add(steep).sub_(at.y)
+
+
+def _trachea(at: Frame) -> Float[Tensor, "m size size"]:
+    """The windpipe, a little to the right at its end."""
+    place = -5 * ((at.lines + 110) / 55).clip(0, 1)
+    there = ((-48 - at.lines) / 10).clip(0, 1)
+    return ramp((8.5 - (at.x - at.along(place)).abs_()), at.edge + 6).mul_(at.along(there))
+
+
+def _stomach(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
+    """A bubble of gas under the left dome over a level of fluid."""
+    middle = build.dome_left + 1.25 * build.stomach_height + 6
+    u = (at.x - at.put(build.stomach_x)).mul_(at.put(1 / build.stomach_width))
+    v = (at.y - at.put(middle)) * at.put(1 / build.stomach_height)
+    rho = u.mul_(u).add_(v * v)
+    gas = (1.05 - rho).clamp_(0, 1).mul_(3).clamp_(max=1).mul_(0.2)
+    level = ((middle + 0.55 * build.stomach_height)[:, None] - at.lines) / 3 + 0.5
+    return gas.mul_(at.along(level.clip(0, 1) * build.stomach[:, None]))
+
+
+def _add_breasts(total: Float[Tensor, "m size size"], build: Anatomy, at: Frame) -> None:
+    """Half-ellipses that fade upwards and end in a fold below."""
+    v = (at.lines - build.breast_y[:, None]) / build.breast_size[:, None]
+    v = v * (v < 0) * 0.6 + v * (v >= 0) * 1.15
+    u = (at.away - at.put(build.breast_x)).mul_(at.put(1 / build.breast_size))
+    inside = (1 - u.mul_(u)).sub_(at.along(v * v)).clamp_(min=0)
+    full = inside.sqrt_()
+    total.add_(full.mul_(at.put(build.breast)))

@@ -10,13 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.core.types import Factor
+from assay.data.catalogue import FINDINGS, TASKS, Anatomy, Task, radiology_factors
 from assay.data.dataset import Card, Phantom, PixelScale, Rendered
+from assay.data.phantoms.base import Halves, check_difficulty, check_size, check_values, quantile_of
 from assay.data.phantoms.chest import ChestPhantom
-from assay.data.phantoms.counter import uniforms
-from assay.data.phantoms.marginals import Halves, quantile_of
 from assay.data.phantoms.nodule import NodulePhantom
-from assay.data.phantoms.radiology_kinds import FINDINGS, TASKS, Anatomy, Task, radiology_factors
-from assay.data.phantoms.request import check_difficulty, check_size, check_values
+from assay.data.phantoms.noise import uniforms
 
 _SMALLEST = {"both": 64, "chest": 64, "ct": 32}
 _LARGEST = 256

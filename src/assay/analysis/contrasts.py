@@ -1,0 +1,338 @@
+"""Compute the pre-specified contrasts of a study, with and without doses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from assay.analysis.results import Gathered, is_of_panels, measured, panel_for, seed_values, why_nothing
+from assay.core.files import content_hash
+from assay.core.measures import EFFECTS
+from assay.core.types import Direction
+from assay.spec.checks import CONFOUNDER
+from assay.spec.environments import amount_axis, dose_axis
+from assay.spec.schema import ContrastSpec, RecipePoint, StudySpec
+from assay.stats.compare import (
+    Budget,
+    Contrast,
+    Decision,
+    SeedValues,
+    contrast,
+    contrast_seeds,
+    decide,
+    matched_fit,
+    untested,
+)
+from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
+from assay.stats.format import listed
+from assay.stats.measures import MEASURES
+from assay.stats.power import detectable
+from assay.stats.rows import DOSES, LABELS, MATCHED
+from assay.store.files import Row
+
+# Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
+
+Recipes = Sequence[RecipePoint]
+"""One side of a comparison: a recipe at all that it lies along."""
+
+
+class _Lost(Exception):
+    """A recipe of which there is nothing to compare; its text says why."""
+
+
+def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+    """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
+    try:
+        sides = _by_dose([a, b])
+        if is_of_panels(stated):
+            first, second = ([_dose(gathered, stated, p, point) for p, point in side.items()] for side in sides)
+            result = interaction(first, second, measured(stated), stated.margin)
+        else:
+            values = [[_values(gathered, stated, point) for point in side.values()] for side in sides]
+            bounded = stated.measure not in EFFECTS
+            result = interaction_seeds(values[0], values[1], stated.margin, bounded=bounded)
+    except _Lost as lost:
+        return untested(str(lost), stated.margin)
+    return result if result.reason or result.seeds else untested("no seed was kept at every dose", stated.margin)
+
+
+def at_matched_clean(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+    """The interaction with the dose where both are equally good without; undefined where they never are."""
+    sides = [by_amount(side) for side in (a, b)]
+    if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
+        return untested("two amounts of data or more were not trained on both sides", stated.margin)
+    try:
+        doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
+        amounts = [[_amount(gathered, stated, rows, next(doses)) for rows in side] for side in sides]
+    except _Lost as lost:
+        return untested(str(lost), stated.margin)
+    return matched_clean(amounts[0], amounts[1], stated.measure, stated.margin)
+
+
+def by_amount(side: Recipes) -> dict[float, list[RecipePoint]]:
+    """Rows that were trained on, ascending -> a side's recipes; all of them at 0 where amounts are no axis."""
+    axis = amount_axis(side)
+    made: dict[float, list[RecipePoint]] = {}
+    for point in side:
+        made.setdefault(float(point.coordinates[axis]) if axis else 0.0, []).append(point)
+    return dict(sorted(made.items()))
+
+
+def common_doses(sides: Sequence[Recipes]) -> list[float]:
+    """The doses that all were trained at, ascending."""
+    axis = dose_axis([point for side in sides for point in side])
+    return sorted(set[float].intersection(*({float(point.coordinates[axis]) for point in side} for side in sides)))
+
+
+def _amount(gathered: Gathered, stated: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
+    clean = gathered.panel(doses[0.0], stated.clean)
+    if clean is None:
+        raise _Lost(f"no seed of {doses[0.0].label} was kept")
+    return Amount(rows, clean, [_dose(gathered, stated, p, point) for p, point in doses.items()])
+
+
+def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
+    """The doses that all sides were trained at, ascending from 0, side by side."""
+    axis, doses = dose_axis([point for side in sides for point in side]), common_doses(sides)
+    if len(doses) < 2 or doses[0] != 0:
+        raise _Lost("p = 0 and another dose were not trained on both sides")
+    found = [{float(point.coordinates[axis]): point for point in side} for side in sides]
+    return [{p: side[p] for p in doses} for side in found]
+
+
+def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint) -> Dose:
+    panel = panel_for(gathered, stated, point)
+    if panel is None:
+        raise _Lost(why_nothing(gathered, stated, point))
+    return Dose(p, panel)
+
+
+def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> SeedValues:
+    found = seed_values(gathered, point, stated)
+    if not len(found.seeds):
+        raise _Lost(why_nothing(gathered, stated, point))
+    return found
+
+
+# The stated contrasts of a study, carried out on what was gathered.
+
+BUDGET_AXIS = "epochs"
+FIT = "matched-fit"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One comparison: recipes a and b, which differ along one axis.
+
+    Each side is several recipes, along the budgets or the doses, at matched fit or where the dose-response is compared.
+    """
+
+    stated: ContrastSpec
+    a: tuple[RecipePoint, ...]
+    b: tuple[RecipePoint, ...]
+    level_a: str
+    where: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        """The hash of the contrast's words, with the level and what is held."""
+        words = content_hash(self.stated.canonical())
+        return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
+
+    @property
+    def statement(self) -> str:
+        """What is compared, in words."""
+        measure = LABELS.get(self.stated.measure) or self.stated.measure.replace("-", " ")
+        of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
+        doses = f" to {self.doses}" if self.doses else ""
+        changed = f"change in {of} from p = 0{doses}" if self.stated.at in (DOSES, MATCHED) else of
+        parts = [f"{self.level_a} against {self.stated.against}:", changed]
+        parts += [f"in {self.stated.environment}"] if self.stated.environment else []
+        parts += [f"at {self.stated.layer}"] if self.stated.layer else []
+        said = (CONFOUNDER, self.stated.factor)  # of a tag, where the confounder is a tag
+        held = ", ".join(f"{axis} {value}" for axis, value in self.where if (axis, value) != said)
+        matched = {FIT: "at matched fit", MATCHED: f"at equal {measure} in {self.stated.clean}"}
+        at = matched.get(self.stated.at, "")
+        return ", ".join(part for part in (" ".join(parts), held, at) if part)
+
+    @property
+    def doses(self) -> str:
+        """Which doses were trained at everywhere, where somewhere there were more; empty elsewhere."""
+        if self.stated.at not in (DOSES, MATCHED):
+            return ""
+        sides = [recipes for side in (self.a, self.b) for recipes in by_amount(side).values()]
+        doses = common_doses(sides)
+        above = [f"{p:g}" for p in doses if p]
+        return listed(above) if any(len(side) > len(doses) for side in sides) else ""
+
+
+def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
+    """Every comparison that a stated contrast means: each level of its axis, or those it names, against one, per other
+    axes.
+    """
+    along = _along(stated, points)
+    others = [axis for axis in axes if axis != stated.axis and axis not in along]
+    held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
+    groups: dict[tuple[tuple[str, str], ...], dict[str, list[RecipePoint]]] = {}
+    for point in held:
+        where = tuple((axis, point.coordinates[axis]) for axis in others if axis in point.coordinates)
+        groups.setdefault(where, {}).setdefault(point.coordinates[stated.axis], []).append(point)
+    for where, by_level in groups.items():
+        for level, recipes in by_level.items():
+            asked = level in stated.levels if stated.levels else level != stated.against
+            if asked and stated.against in by_level:
+                yield Pair(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
+
+
+def _along(stated: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
+    """The axes that each side of a comparison lies along."""
+    if stated.at == FIT:
+        return (BUDGET_AXIS,)
+    amounts = (amount_axis(points),) if stated.at == MATCHED else ()
+    return (dose_axis(points), *amounts) if stated.at in (DOSES, MATCHED) else ()
+
+
+def spec_pairs(spec: StudySpec) -> list[Pair]:
+    """Every comparison of a study, contrast by contrast."""
+    return [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
+
+
+def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
+    """One row per comparison, corrected by Holm within its family.
+
+    Those that were stated beforehand (by `Pair.id`) are one family, the exploratory ones another.
+    """
+    found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
+    return [
+        row
+        for name, before in (("stated", True), ("exploratory", False))
+        for row in family_rows(name, [(pair, result) for pair, result in found if (pair.id in beforehand) is before])
+    ]
+
+
+def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
+    """The rows of one family. What could not be tested counts in it, so that failing never helps the others."""
+    decisions = decide([result for _, result in family])
+    return [
+        {
+            **_base(pair),
+            **_tested(result, decision, len(family)),
+            "family": name,
+            "exploratory": name == "exploratory",
+            "equal": _equal(pair, result),
+            "reason": result.reason,
+        }
+        for (pair, result), decision in zip(family, decisions, strict=True)
+    ]
+
+
+def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
+    """One comparison; where it cannot be made, a NaN with the reason."""
+    return replace(_carried_out(gathered, pair), direction=_direction(gathered, pair))
+
+
+def _direction(gathered: Gathered, pair: Pair) -> Direction:
+    """Which way of what is compared is better: as the measure is defined, or as its probe says."""
+    name = measured(pair.stated)
+    if name in MEASURES:
+        return MEASURES[name].direction
+    rows = (
+        row
+        for point in (*pair.a, *pair.b)
+        for (measure, *_), by_seed in gathered.scalars[point.label].items()
+        for row in by_seed.values()
+        if measure == name
+    )
+    return next((row["direction"] for row in rows), "none")
+
+
+def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
+    stated = pair.stated
+    if stated.at == DOSES:
+        return dose_response(gathered, stated, pair.a, pair.b)
+    if stated.at == MATCHED:
+        return at_matched_clean(gathered, stated, pair.a, pair.b)
+    if stated.at == FIT:
+        curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
+        if curves[0] is None or curves[1] is None:
+            return untested("no seed was kept by both recipes at every budget", stated.margin)
+        matched = matched_fit(curves[0], curves[1], stated.measure, stated.margin)
+        return matched.contrast or untested(matched.reason, stated.margin)
+    a, b = pair.a[0], pair.b[0]
+    if is_of_panels(stated):
+        panels = [panel_for(gathered, stated, point) for point in (a, b)]
+        if panels[0] is None or panels[1] is None:
+            return untested(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
+        result = contrast(panels[0], panels[1], measured(stated), stated.margin)
+    else:
+        sides = [seed_values(gathered, point, stated) for point in (a, b)]
+        for point, side in zip((a, b), sides, strict=True):
+            if not len(side.seeds):
+                return untested(why_nothing(gathered, stated, point), stated.margin)
+        result = contrast_seeds(sides[0], sides[1], stated.margin)
+    kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
+    return replace(result, left_out=len(kept) - result.seeds)
+
+
+def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
+    budgets: list[Budget] = []
+    for point in sorted(recipes, key=lambda recipe: recipe.recipe.epochs):
+        panel = gathered.panel(point, environment)
+        if panel is None:
+            return None
+        budgets.append(Budget(panel, gathered.yardsticks(point, panel.numbers)))
+    return budgets
+
+
+def _base(pair: Pair) -> Row:
+    stated = pair.stated
+    return {
+        "id": pair.id,
+        "statement": pair.statement,
+        "axis": stated.axis,
+        "a": pair.level_a,
+        "b": stated.against,
+        "at": stated.at,
+        "doses": pair.doses,
+        "measure": stated.measure,
+        "environment": stated.environment,
+        "factor": stated.factor,
+        "layer": stated.layer,
+        "where": json.dumps(dict(pair.where)),
+    }
+
+
+def _equal(pair: Pair, result: Contrast) -> str:
+    """Where both are equally good on clean images, as JSON; empty where nothing was matched on them."""
+    if result.equal is None:
+        return ""
+    axis = amount_axis(pair.a)
+    trained = sorted({float(point.coordinates[axis]) for point in pair.a})
+    return json.dumps({**asdict(result.equal), "clean": pair.stated.clean, "trained": trained})
+
+
+def _tested(result: Contrast, decision: Decision, family: int) -> Row:
+    return {
+        "value": result.value,
+        "low": result.low,
+        "high": result.high,
+        "standard_error": result.standard_error,
+        "df": result.df,
+        "p": result.p,
+        "plain_p": result.scales.plain_p if result.scales else math.nan,
+        "probit_p": result.scales.probit_p if result.scales else math.nan,
+        "p_holm": decision.p_holm,
+        "seeds": result.seeds,
+        "left_out": result.left_out,
+        "patients": result.patients,
+        "paired_patients": result.paired_patients,
+        "sign_flip_p": result.sign_flip_p,
+        "sign_flip_min_p": result.sign_flip_min_p,
+        "margin": result.margin,
+        "equivalence_p": decision.equivalence_p_holm,
+        "noninferiority_p": decision.noninferiority_p_holm,
+        "conclusion": decision.conclusion,
+        "detectable": detectable(result.standard_error, result.df, alpha=0.05 / family),
+    }

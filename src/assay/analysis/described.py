@@ -1,0 +1,206 @@
+"""What tables and page need of a study's data, kept in the run folder, so that they can be made without the data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.analysis.data_checks import Looked, cautions, visibility_rows
+from assay.analysis.doses import dose_count_rows
+from assay.analysis.illustrations import illustrate
+from assay.analysis.preview import distinct_environments
+from assay.analysis.results import Folds, Gathered, Group, Outputs
+from assay.core.errors import StoreError
+from assay.core.measures import OF_WORST_GROUP
+from assay.data.files.masks import OWN_PATIENT
+from assay.execution.plan import Plan
+from assay.shifts.environment import Achieved
+from assay.shifts.population import Population
+from assay.spec.schema import RecipePoint
+from assay.store.files import Row, read_json, write_json
+from assay.store.folder import RunFolder
+from assay.store.migrations import migrated
+from assay.store.schema import SCHEMA_VERSION
+
+DESCRIBED = "described.json"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a study's data say of themselves.
+
+    environments, dose_counts, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
+    leakage: as datasets have it. cautions: as `cautions` says them. folds: of every seed.
+    pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
+    -> the rows of the groups that are the worst where a comparison of the worst is stated.
+    """
+
+    environments: tuple[Row, ...]
+    dose_counts: tuple[Row, ...]
+    pictures: tuple[Row, ...]
+    visibility: tuple[Row, ...]
+    facts: Mapping[str, str]
+    leakage: tuple[str, ...] | None
+    cautions: tuple[str, ...]
+    folds: int
+    pooled: Mapping[tuple[str, int], list[Row]]
+    worst: Mapping[tuple[str, int, str, Group], list[int]]
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """What was measured of all folds together, as `Folds` measured it."""
+        return self.pooled.get((point.label, seed), [])
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
+        rows = self.worst.get((point.label, seed, environment, group))
+        if rows is None:
+            raise StoreError(
+                f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
+                f"the worst of {point.label}: run the study again, which trains nothing that is there"
+            )
+        return np.array(rows, dtype=np.int64)
+
+
+def describe(gathered: Gathered, population: Population) -> Described:
+    """Draw the pictures of a finished study to `pictures/` and gather what else the tables need of its data."""
+    card = population.card
+    facts = {
+        "data": card.name,
+        "data summary": card.summary,
+        "licence": card.licence,
+        "known faults": "; ".join(card.known_faults),
+        "rows left out": "; ".join(card.left_out),
+    }
+    leakage = population.dataset.leakage if population.dataset else ()
+    checked = leakage if leakage or OWN_PATIENT not in card.known_faults else None
+    environments = tuple(environment_rows(gathered.plan, population))
+    doses = tuple(dose_count_rows(gathered.plan.spec, population))
+    pictures = tuple(illustrate(gathered, population))
+    spec = gathered.plan.spec
+    looked = Looked.at(spec, population)
+    visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
+    pooled, worst = gathered.pooled, _worst_groups(gathered)
+    return Described(environments, doses, pictures, visibility, facts, checked, told, population.folds, pooled, worst)
+
+
+def _worst_groups(gathered: Gathered) -> dict[tuple[str, int, str, Group], list[int]]:
+    spec = gathered.plan.spec
+    stated = {(one.environment, OF_WORST_GROUP[one.measure]) for one in spec.contrasts if one.measure in OF_WORST_GROUP}
+    return {
+        (point.label, seed, environment, place): gathered.folds.members(point, seed, environment, place).tolist()
+        for environment, measure in sorted(stated)
+        for point in spec.points
+        if (place := gathered.worst_place(point, environment, measure))
+        for seed in gathered.kept_seeds(point)
+    }
+
+
+def keep(folder: RunFolder, described: Described) -> None:
+    """Write it to the run folder."""
+    values = {
+        "schema": SCHEMA_VERSION,
+        "environments": _written(described.environments),
+        "dose_counts": _written(described.dose_counts),
+        "pictures": _written(described.pictures),
+        "visibility": _written(described.visibility),
+        "facts": dict(described.facts),
+        "leakage": described.leakage,
+        "cautions": described.cautions,
+        "folds": described.folds,
+        "pooled": [
+            {"recipe": recipe, "seed": seed, "rows": _written(rows)}
+            for (recipe, seed), rows in described.pooled.items()
+        ],
+        "worst": _written_groups(described.worst),
+    }
+    write_json(folder.root / DESCRIBED, values, sort_keys=False)
+
+
+def kept(folder: RunFolder) -> Described:
+    """What the last finished run kept. Raises StoreError when none did."""
+    path = folder.root / DESCRIBED
+    if not path.is_file():
+        raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
+    values = migrated(read_json(path), path)
+    return Described(
+        environments=tuple(_read(values["environments"])),
+        dose_counts=tuple(_read(values.get("dose_counts", []))),
+        pictures=tuple(_read(values["pictures"])),
+        visibility=tuple(_read(values.get("visibility", []))),
+        facts=values["facts"],
+        leakage=None if values["leakage"] is None else tuple(values["leakage"]),
+        cautions=tuple(values.get("cautions", ())),
+        folds=values["folds"],
+        pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
+        worst={
+            (recipe, seed, entry["environment"], tuple(entry["group"])): entry["rows"]
+            for entry in values.get("worst", [])
+            for recipe, seed in entry["of"]
+        },
+    )
+
+
+def environment_rows(plan: Plan, population: Population) -> list[Row]:
+    """What every distinct environment asked for and has; training ones as the first seed and fold drew them.
+
+    A test environment of k-fold data is that of all folds, as its association is.
+    """
+    rows: list[Row] = []
+    spec = plan.spec
+    folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
+    for name, recipe, environment in distinct_environments(spec.points, population, spec.first_seed):
+        tests = points.get(recipe, spec.points[0]).tests
+        table = folds.whole(tests, name.removesuffix(f" ({recipe})"), environment)
+        shared = {
+            "environment": name,
+            "recipe": recipe,
+            "images": len(table),
+            "patients": len(np.unique(table.patient)),
+        }
+        rows += [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+    return rows
+
+
+def _achieved_row(found: Achieved) -> Row:
+    return {
+        "factor": found.factor,
+        "target": found.target,
+        "asked": math.nan if found.asked is None else found.asked,
+        "strength": found.strength,
+        "low": found.low,
+        "high": found.high,
+        "kept": found.kept,
+        "available": found.available,
+        "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
+        "held": found.held,
+    }
+
+
+def _written_groups(worst: Mapping[tuple[str, int, str, Group], list[int]]) -> list[Row]:
+    """Groups with the recipes and seeds that they are `of`: each once, since many recipes and seeds share one."""
+    made: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
+    for (recipe, seed, environment, group), rows in worst.items():
+        made.setdefault((environment, group, tuple(rows)), []).append((recipe, seed))
+    return [
+        {"environment": environment, "group": group, "rows": rows, "of": of}
+        for (environment, group, rows), of in made.items()
+    ]
+
+
+def _written(rows: Sequence[Row]) -> list[Row]:
+    """Rows of plain Python values; NaN becomes null when they are written."""
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    return cast("Any", value).item() if isinstance(value, np.generic) else value
+
+
+def _read(rows: Sequence[Row]) -> list[Row]:
+    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]

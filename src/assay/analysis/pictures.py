@@ -1,0 +1,255 @@
+"""Draw the example pictures of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from scipy import ndimage
+
+from assay.analysis.data_checks import Confounder, Looked
+from assay.core.errors import foremost, others
+from assay.core.files import write_whole
+from assay.data.dataset import PixelScale
+from assay.shifts.environment import Environment, Scene
+from assay.shifts.intervention import mark_factor
+from assay.stats.format import in_words, listed
+from assay.store.files import Row
+
+# Images as they are drawn: as colours, enlarged, with the outlines of masks upon them.
+
+Colour = tuple[int, int, int]
+TRUTH: Colour = (255, 255, 255)
+LEAST_SIDE = 160
+"""Images of fewer pixels a side are doubled, so that an outline hides little of them."""
+
+
+def coloured(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """An image in 0..1 as colours."""
+    image = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """Each pixel twice along both sides, unless the image is large."""
+    times = 1 if image.shape[0] >= LEAST_SIDE else 2
+    return image.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def outlined(
+    image: UInt8[np.ndarray, "h w 3"], masks: Mapping[Colour, Bool[np.ndarray, "h w"]]
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The image, enlarged, with the outline of each mask in its colour, one pixel wide; the last lies on top."""
+    canvas = enlarged(image).copy()
+    for colour, mask in masks.items():
+        whole = enlarged(mask)
+        canvas[whole & ~ndimage.binary_erosion(whole)] = colour
+    return canvas
+
+
+# Pictures for the page and the preview: sheets of every environment, and pairs that differ in one factor alone.
+
+COLUMNS = 8  # images a row of a sheet, one row per class
+LEAST_COLUMNS = 3
+SHOWN_PAIRS, LOOKED_AT = 3, 24
+FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
+SHEET_WIDTH = 1100  # screen pixels that a sheet may take
+GAP = 2
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Where pictures go, what a pixel is worth, what is learned, in how many folds images are tested, and whether
+    sheets show masks.
+    """
+
+    folder: Path
+    scale: PixelScale
+    target: str
+    folds: int = 1
+    masks: bool = False
+
+    def sheet(self, environment: Environment, name: str, head: str) -> Row:
+        """A sheet of one environment: one row of images per class, chosen as the first of each class.
+
+        name: what tables call the environment. head: what a reader does.
+
+        Of many classes the most frequent have a row each, and the caption counts the rest (`tally.foremost`).
+        """
+        target, classes = environment.table.target, environment.table.classes
+        rows_of = {label: int(np.sum(target == k)) for k, label in enumerate(classes)}
+        named, rest = foremost(rows_of)
+        shown = [label for label in named if rows_of[label]]
+        chosen = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in shown]
+        drawn = _with_masks if self.masks and environment.masks is not None else _pixels
+        rows = [drawn(environment, index) for index in chosen]
+        more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
+        counts = ", ".join([*(_counted(rows_of[label], label) for label in named), *more])
+        of = f"{in_words(self.target)} " if all(label.isdigit() for label in shown) else ""
+        text = f"{head}: rows are {of}{', then '.join(shown)}. {len(environment)} images ({counts})."
+        text += "".join(_bearing(environment, dict(zip(shown, chosen, strict=True))))
+        text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
+        text += " White: the outline of the mask." if drawn is _with_masks else ""
+        return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
+
+    def source(self, environment: Environment, name: str, budget: str) -> Row:
+        """Images that a source is trained on: the first of each of its classes, as many as two rows hold."""
+        target = environment.table.target
+        _, first = np.unique(target, return_index=True)
+        chosen = np.array_split(first[: 2 * COLUMNS], 2) if len(first) > COLUMNS else [first]
+        count, classes = len(environment), len(environment.table.classes)
+        text = (
+            f"{name}: {count:,} images of {classes} classes, {budget}; one image each of {len(first[: 2 * COLUMNS])}."
+        )
+        rows = [_pixels(environment, index) for index in chosen]
+        return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", text, environment=name)
+
+    def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
+        """A sheet of one confounder: the same images without it, with it, and the difference.
+
+        number: of the confounder within its study, since two labels may be alike but for signs.
+        """
+        columns = max(LEAST_COLUMNS, min(COLUMNS, SHEET_WIDTH // (looked.clean.images.shape[2] + GAP)))
+        index = np.argsort(looked.clean.table.target[:columns], kind="stable")
+        before, after = _pixels(looked.clean, index), _pixels(looked.changed(confounder), index)
+        factor = amplification(before, after)
+        rows = [before, after, [_difference(a, b, factor) for a, b in zip(before, after, strict=True)]]
+        text = f"{confounder.label}: the same {len(index)} test images without it, with it, and {_said(factor)}."
+        name = f"confounder-{number}-{_safe(confounder.label)}.png"
+        return self._write(name, _grid(rows), "confounder", text, factor=confounder.label)
+
+    def pairs(
+        self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]], called: str = ""
+    ) -> list[Row]:
+        """Pairs of one factor: the same images with it low, with it high, and the difference; the first it changes,
+        since where there is no lesion, its size changes nothing.
+
+        logits: recipe -> row -> (logit when low, logit when high), where models have been read. called: what the
+        captions call the factor, where not by its name.
+        """
+        called = called or factor
+        low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
+        index = np.arange(min(LOOKED_AT, len(low)))
+        before, after = _pixels(low, index), _pixels(high, index)
+        seen = [bool((one != other).any()) for one, other in zip(before, after, strict=True)]
+        pairs: list[Row] = []
+        for i in sorted(index.tolist(), key=lambda at: not seen[at])[:SHOWN_PAIRS]:
+            by = amplification([before[i]], [after[i]])
+            images = [before[i], after[i], _difference(before[i], after[i], by)]
+            ends = [_value(environment, factor, i) for environment in (low, high)]
+            text = f"{in_words(called)}: {ends[0]}, {ends[1]}, and {_said(by)}. All else is the same."
+            row = int(low.table.row[i])
+            said = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
+            name = f"pair-{_safe(called)}-{i}.png"
+            pairs.append(self._write(name, _grid([images]), "pair", text, factor=called, logits=said))
+        return pairs
+
+    def outlined(self, image: np.ndarray, caption: str, name: str, environment: str) -> Row:
+        """A picture of what recipes outline on one image, drawn at the pixels that it is to have."""
+        return self._write(f"outline-{_safe(name)}.png", image, "outline", caption, environment=environment)
+
+    def heat_map(self, image: np.ndarray, caption: str, name: str, environment: str, explainer: str) -> Row:
+        """A picture of recipes' heat-maps of one image, drawn at the pixels that it is to have."""
+        file = f"heat-map-{_safe(name)}.png"
+        return self._write(file, image, "heat-map", caption, environment=environment, factor=explainer)
+
+    def _write(self, name: str, image: np.ndarray, kind: str, caption: str, **more: Any) -> Row:
+        scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
+        big = image.repeat(scale, axis=0).repeat(scale, axis=1)
+        write_whole(self.folder / name, lambda path: Image.fromarray(big).save(path, format="PNG", optimize=True))
+        return {
+            "file": name,
+            "kind": kind,
+            "caption": caption,
+            "alt": caption,
+            "environment": more.get("environment", ""),
+            "factor": more.get("factor", ""),
+            "logits": json.dumps(more.get("logits", {}), sort_keys=True),
+            "pixel_size": self.scale.mm_per_pixel or 0.0,
+            "scale": scale,
+        }
+
+
+def _bearing(environment: Environment, shown: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Which of the images shown bear each mark: ` From the left, tag is on none of absent and on 1 and 3 of present.`
+
+    shown: class -> positions of its images, in the order of the sheet.
+    """
+    table = environment.table
+    for factor in table.factors:
+        if factor == mark_factor(factor.name):
+            marked = {label: table.columns[factor.name][index] == 1 for label, index in shown.items()}
+            said = [f"{_which(on)} of {label}" for label, on in marked.items()]
+            every = "every image" if all(on.all() for on in marked.values()) else "no image"
+            alike = len({bool(one) for on in marked.values() for one in on}) == 1
+            yield f" From the left, {factor.name} is on {every if alike else ', '.join(said)}."
+
+
+def _which(on: np.ndarray) -> str:
+    """`none`, `all`, `1, 3 and 4`."""
+    return "none" if not on.any() else "all" if on.all() else listed([str(i + 1) for i in np.flatnonzero(on)])
+
+
+def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
+    """Images at these positions as uint8 [h, w] or [h, w, 3]."""
+    images = environment.images.read(index).mul(255).round().byte().numpy().transpose(0, 2, 3, 1)
+    return [image[..., 0] if image.shape[-1] == 1 else image for image in images]
+
+
+def _counted(rows: int, label: str) -> str:
+    """`66 present`, `2 of 0`: a class that is a number is kept apart from the count."""
+    return f"{rows} of {label}" if label.isdigit() else f"{rows} {label}"
+
+
+def _with_masks(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
+    """Images at these positions as uint8 [h, w, 3], with the outlines of their masks."""
+    assert environment.masks is not None
+    images, masks = environment.images.read(index).numpy(), environment.masks.read(index)[:, 0].numpy() > 0
+    return [outlined(coloured(image), {TRUTH: mask}) for image, mask in zip(images, masks, strict=True)]
+
+
+def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
+    """The largest of `FACTORS` at which 99 of 100 changed values still lie between black and white; 1 of none."""
+    change = np.abs(np.stack(after).astype(np.float64) - np.stack(before))
+    if not change.any():
+        return 1.0
+    reach = float(np.quantile(change[change > 0], 0.99))
+    return max((factor for factor in FACTORS if factor * reach <= 127.5), default=FACTORS[0])
+
+
+def _difference(before: np.ndarray, after: np.ndarray, factor: float) -> np.ndarray:
+    """What was added, times a factor, around mid-grey; cut at black and white."""
+    change = after.astype(np.float64) - before.astype(np.float64)
+    return (127.5 + factor * change).round().clip(0, 255).astype(np.uint8)
+
+
+def _said(factor: float) -> str:
+    """`the difference x 5 (mid-grey: none, lighter: brighter)`."""
+    return f"the difference × {factor:g} (mid-grey: none, lighter: brighter)"
+
+
+def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Rows of equally sized images as one, with a white gap between them."""
+    first = rows[0][0]
+    height, width = first.shape[:2]
+    columns = max(len(row) for row in rows)
+    canvas = np.full((len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, *first.shape[2:]), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            y, x = r * (height + GAP), c * (width + GAP)
+            canvas[y : y + height, x : x + width] = image
+    return canvas
+
+
+def _value(environment: Environment, factor: str, i: int) -> str:
+    return environment.table.factor(factor).text(float(environment.table.columns[factor][i]))
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()

@@ -1,0 +1,90 @@
+"""Which comparisons were stated before results existed. One that was added or changed later is exploratory, for ever.
+
+What is compared is more than a contrast's words: a level added to its axis makes a comparison, and another association
+in its environment, another recipe, other images to train on or other seeds make another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.analysis.contrasts import Pair, spec_pairs
+from assay.core.files import content_hash
+from assay.spec.schema import RecipePoint, StudySpec
+from assay.store.files import read_json, write_json
+from assay.store.migrations import migrated, unversioned
+from assay.store.schema import SCHEMA_VERSION
+
+FILE = "stated.json"
+_LOST = (
+    "restore it from a copy: it alone says which comparisons were stated before results existed, and without it every "
+    "one counts as exploratory, for ever"
+)
+_PLACES = ("folder", "table", "classes", "medmnist", "dataset")
+"""Where images lie, which may be moved; images that were edited are told elsewhere."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What was planned before results existed: the comparisons, by `Pair.id`, and the number of seeds."""
+
+    pairs: frozenset[str]
+    seeds: int
+
+
+def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
+    """Note comparisons that were not noted before, as stated beforehand or as exploratory when results exist.
+
+    The file holds for each comparison the content that it has `now`, and whether each it ever had was exploratory; of
+    each content, by its hash, what was hashed, as names of `parts`; and the seeds that were planned when results first
+    existed. It cannot be made anew from anything else.
+    """
+    known = _known(root)
+    noted, hashed, parts = (dict[str, Any](known.get(name, {})) for name in ("pairs", "hashed", "parts"))
+    for pair in spec_pairs(spec):
+        sides, shared = _content(spec, pair)
+        made = content_hash([sides, *shared])
+        before: Mapping[str, bool] = noted.get(pair.id, {}).get("exploratory", {})
+        noted[pair.id] = {"now": made, "exploratory": {made: results_exist, **before}}
+        parts |= {content_hash(part): part for part in (shared, *(part for side in sides for part in side))}
+        names = [[content_hash(part) for part in side] for side in sides]
+        hashed[made] = {"sides": names, "shared": content_hash(shared)}
+    seeds = known.get("seeds", spec.seeds) if results_exist else spec.seeds
+    new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, "seeds": seeds}
+    if new != known:
+        write_json(root / FILE, new)
+
+
+def stated(root: Path, spec: StudySpec) -> Stated:
+    """What was noted of a study. It goes by the content at the last run: code that was edited since changes nothing."""
+    known = _known(root)
+    noted: Mapping[str, Any] = known.get("pairs", {})
+    beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
+    own = {pair.id for pair in spec_pairs(spec) if not pair.stated.exploratory}
+    return Stated(frozenset(beforehand & own), known.get("seeds", spec.seeds))
+
+
+def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
+    """How the recipes of either side are trained and tested, along budgets and doses at every one; and what both share:
+    data, first seed and sources.
+    """
+    sides = [[_made(pair, point) for point in side] for side in (pair.a, pair.b)]
+    sources = {name: source.canonical() for name, source in spec.sources.items()}
+    data = {key: value for key, value in spec.data.for_training().items() if key not in _PLACES}
+    return sides, [data, spec.first_seed, sources]
+
+
+def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
+    test = point.tests.get(pair.stated.environment)  # probes name some that no spec does
+    trained = {"recipe": point.recipe.canonical(), "train": point.train.for_training()}
+    made = {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
+    return {**made, "clean": point.tests[pair.stated.clean].canonical()} if pair.stated.clean else made
+
+
+def _known(root: Path) -> dict[str, Any]:
+    """What the file holds; empty without one. Raises StoreError when a later Assay wrote it."""
+    path = root / FILE
+    return migrated(unversioned(read_json(path, damaged=_LOST)), path) if path.is_file() else {}

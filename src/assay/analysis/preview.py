@@ -1,0 +1,236 @@
+"""Preview a study before training: images, associations, size, time and power."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from assay.analysis.contrasts import Pair, pairs
+from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
+from assay.analysis.pictures import Gallery
+from assay.analysis.results import Folds
+from assay.core.files import canonical_json
+from assay.core.measures import range_of
+from assay.shifts.association import also_achieved
+from assay.shifts.environment import Achieved, Environment
+from assay.shifts.population import Population
+from assay.shifts.scene import Tests
+from assay.spec.environments import dose_axis, images_seed
+from assay.spec.schema import RecipePoint, StudySpec
+from assay.stats.doses import uneven_rows
+from assay.stats.format import count
+from assay.stats.measures import MEASURES
+from assay.stats.power import Assumptions, planned, rests_on
+from assay.stats.rows import DOSES, MATCHED
+from assay.store.files import Row
+
+# What a study will look at, before a second of training.
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Pictures of a study's environments and confounders, what each environment holds, and how visible each
+    confounder is: rows of these tables. doubts: what to doubt of the data and of the training environments, in words.
+    """
+
+    pictures: tuple[Row, ...]
+    environments: tuple[Shown, ...]
+    visibility: tuple[Row, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an environment holds, and the associations that it has, both of the same rows.
+
+    of: whose rows these are, where the data are tested in folds: a test environment is told of all of them together, as
+    its associations are and as it is compared; a training environment is that of the first.
+    """
+
+    name: str
+    images: int
+    of: str
+    achieved: tuple[Achieved, ...]
+
+    @property
+    def size(self) -> str:
+        """How many images, and of which folds."""
+        return f"{self.images} images{self.of}"
+
+
+def make_preview(
+    spec: StudySpec, population: Population, folder: Path, starts: Mapping[str, Population] | None = None
+) -> Preview:
+    """Draw every environment of the study, the training ones as the first seed sees them, and what sources are trained
+    on (`starts`: their populations by name).
+
+    Pictures go to `folder`. Raises as the run would when an association cannot be had.
+    """
+    gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
+    environments = distinct_environments(spec.points, population, spec.first_seed)
+    heads = headed(environments, spec.points)
+    pictures = [gallery.sheet(found[-1], head, head) for found, head in zip(environments, heads, strict=True)]
+    pictures += _sources(spec, starts or {}, folder)
+    looked, changes = Looked.at(spec, population), confounders(spec.points)
+    pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
+    scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
+    for factor in (factor for factor in scene.changeable() if factor not in drawn):
+        pictures += gallery.pairs(scene, factor, {})
+    marks = dict.fromkeys((change.name for change in changes), ())
+    shown = tuple(
+        replace(_shown(spec, population, *found, marks), name=head)
+        for found, head in zip(environments, heads, strict=True)
+    )
+    doubted = (*_doubts(spec, environments), *cautions(spec, population, looked))
+    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted)
+
+
+def _sources(spec: StudySpec, starts: Mapping[str, Population], folder: Path) -> Iterator[Row]:
+    """A picture for each source that is trained on images of its own."""
+    for name, source in spec.sources.items():
+        if name in starts and not source.own:
+            training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
+            budget = f"{source.recipe.epochs} epochs"
+            yield Gallery(folder, starts[name].scale, source.data.target).source(training, name, budget)
+
+
+def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[str]:
+    images = {recipe: len(made) for name, recipe, made in environments if name == f"train ({recipe})"}
+    first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
+    trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
+    text = uneven_rows(trained, dose_axis(spec.points))
+    if text:
+        yield text
+
+
+def _trained_on(point: RecipePoint) -> str:
+    """What tells its training environment from others: confounders share that of p = 0."""
+    return canonical_json(point.train.for_training())
+
+
+def _shown(
+    spec: StudySpec,
+    population: Population,
+    name: str,
+    recipe: str,
+    environment: Environment,
+    marks: Mapping[str, tuple[str, ...]],
+) -> Shown:
+    """marks: the study's interventions, of which is told which rows have them also where a share alone says so."""
+    environment = also_achieved(environment, marks)
+    if population.folds == 1:
+        return Shown(name, len(environment), "", environment.achieved)
+    point = next((point for point in spec.points if point.label == recipe), spec.points[0])
+    own, count = name.removesuffix(f" ({recipe})"), population.folds
+    whole = Folds(population, spec.probes).whole(point.tests, own, environment)
+    of = f", all {count} folds together" if own in point.tests else f", the first of {count} folds"
+    return Shown(name, len(whole), of, environment.achieved)
+
+
+def headed(found: Sequence[tuple[str, str, Environment]], points: Sequence[RecipePoint]) -> list[str]:
+    """What a reader is to call the environments of `distinct_environments`: those of one name are told apart by the
+    axes along which their rows change, not by all that a recipe is.
+    """
+    coordinates = {point.label: point.coordinates for point in points}
+    heads: list[str] = []
+    for name, recipe, _ in found:
+        own = name.removesuffix(f" ({recipe})")
+        axes = _telling(own, points) if recipe else ()
+        heads.append(f"{own} ({' · '.join(coordinates[recipe][axis] for axis in axes)})" if axes else name)
+    return heads
+
+
+def _telling(name: str, points: Sequence[RecipePoint]) -> tuple[str, ...]:
+    """The axes, in order, whose values say which environment of this name a recipe has, without those that tell nothing
+    more; none where all of them do not tell.
+    """
+    rows = [canonical_json((p.train if name == "train" else p.tests[name]).for_training()) for p in points]
+    axes = list(points[0].coordinates)
+    for axis in reversed(axes.copy()):  # an axis that is not needed to tell is left out
+        without = [one for one in axes if one != axis]
+        if _tell(without, points, rows):
+            axes = without
+    return tuple(axes) if _tell(axes, points, rows) else ()
+
+
+def _tell(axes: Sequence[str], points: Sequence[RecipePoint], rows: Sequence[str]) -> bool:
+    """Whether recipes with the same values on these axes have the same rows."""
+    values = [tuple(point.coordinates[axis] for axis in axes) for point in points]
+    return len(set(zip(values, rows, strict=True))) == len(set(values))
+
+
+def distinct_environments(
+    points: Sequence[RecipePoint], population: Population, seed: int
+) -> list[tuple[str, str, Environment]]:
+    """Every training and test environment of the grid once: (name, recipe, environment).
+
+    An intervention on no rows makes no other environment. Where one name means several environments along an axis, the
+    first recipe that has each is named, and the name says which; else the recipe is empty. Environments are those of
+    this seed and the first fold.
+    """
+    wanted: dict[str, tuple[str, RecipePoint]] = {}
+    for point in points:
+        for name, environment in {"train": point.train, **point.tests}.items():
+            wanted.setdefault(f"{name} {canonical_json(environment.for_training())}", (name, point))
+    names = [name for name, _ in wanted.values()]
+    found: list[tuple[str, str, Environment]] = []
+    for name, point in wanted.values():
+        several = names.count(name) > 1
+        scene = population.scene(point.tests, seed)
+        made = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
+        made = also_achieved(made, Tests(point.tests).ties)
+        found.append((f"{name} ({point.label})" if several else name, point.label if several else "", made))
+    return found
+
+
+# What each stated contrast of a study could detect, before anything has run.
+
+
+def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
+    """One entry per comparison: its statement, its measure, and the difference that it finds with 80 % power.
+
+    `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
+    known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
+    """
+    family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
+    return [_entry(pair, spec, population, len(family)) for pair in family]
+
+
+def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> dict[str, str | float | None]:
+    stated = pair.stated
+    entry: dict[str, str | float | None] = {
+        "statement": pair.statement,
+        "measure": stated.measure,
+        "detectable": None,
+        "reason": "",
+    }
+    if stated.measure not in MEASURES:
+        return {**entry, "reason": "how far it varies is not known before it has run"}
+    counts = _test_patients(pair, population, stated.environment)
+    positives, negatives = counts[-1], sum(counts[:-1])
+    if rests_on(stated.measure, positives, negatives) is None:
+        return {**entry, "reason": "a measure whose variance no plan knows: known once it has run"}
+    difference = planned(spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds)
+    if stated.at in (DOSES, MATCHED):
+        doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
+        difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
+    if math.isnan(difference):
+        return {**entry, "reason": f"{count(spec.seeds, 'seed')}, {counts} patients by class: too few for an interval"}
+    low, high = range_of(stated.measure)
+    if difference > (high - low) * (2 if stated.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
+        return {**entry, "reason": "not even the greatest difference there can be: too few patients or seeds"}
+    return {**entry, "detectable": round(difference, 3)}
+
+
+def _test_patients(pair: Pair, population: Population, environment: str) -> Sequence[int]:
+    """Patients per class in the test environment, all folds together."""
+    tests = pair.a[0].tests
+    tables = [population.scene(tests, 0, fold).environment(environment).table for fold in range(population.folds)]
+    return [
+        sum(len(np.unique(table.patient[table.target == k])) for table in tables)
+        for k in range(len(population.classes))
+    ]

@@ -1,0 +1,623 @@
+"""Gather results of trials over seeds and folds, with worst groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import StoreError
+from assay.core.measures import AT_NATIVE, OF_WORST_GROUP, WORST, WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.registry import build, lookup
+from assay.core.types import FactorTable
+from assay.execution.jobs import operating_of, specific_of
+from assay.execution.plan import Plan, ProbeUnit, Trial
+from assay.maps.summary import of_one_width
+from assay.probes.performance import Performance
+from assay.probes.probe import group_name, groups_of
+from assay.probes.segmentation import OfMaps
+from assay.shifts.environment import Environment
+from assay.shifts.population import NamedScene, Population
+from assay.spec.schema import REFERABLE, Component, ContrastSpec, EnvironmentSpec, RecipePoint, readout_of
+from assay.stats.compare import SeedValues
+from assay.stats.estimate import errors_within
+from assay.stats.influence import Answers
+from assay.stats.measures import MEASURES
+from assay.stats.panel import Panel
+from assay.store.files import Row
+from assay.store.folder import OF_ROWS, RunFolder
+from assay.store.schema import MEASUREMENTS
+
+# K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.
+#
+# A mean over folds of each fold's worst group lies below the worst group of all rows, since the least of small groups
+# is lower for their smallness alone; and a mean over folds weighs one image with a kind like forty. So both are made
+# anew, of the outputs that are kept per image.
+
+PERFORMANCE = "performance"
+POOLED = (PERFORMANCE, "segmentation", "lesion-free")
+"""Probes whose groups and kinds are of all folds together."""
+Outputs = Mapping[str, np.ndarray]
+"""What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
+
+
+Group = tuple[str, str, str]
+"""Some rows of an environment: a factor, one of its levels or half of it, and a class, or empty for all of them."""
+
+
+class Pooled(Protocol):
+    """What can be said of all folds of a seed together."""
+
+    @property
+    def folds(self) -> int:
+        """In how many folds every seed trained; 1 when the split is not k-fold."""
+        ...
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """See `Folds.measurements`."""
+        ...
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """See `Folds.members`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The rows of a k-fold study by environment. Tables are made once per tests and seed, whatever the recipe."""
+
+    population: Population
+    probes: Sequence[Component]
+    _tables: dict[tuple[str, int], Mapping[str, FactorTable]] = field(
+        default_factory=dict[tuple[str, int], Mapping[str, FactorTable]]
+    )
+
+    @property
+    def folds(self) -> int:
+        """See `Pooled`."""
+        return self.population.folds
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """What each probe of `POOLED` says of one seed, all folds together, as rows of MEASUREMENTS.
+
+        outputs: environment -> what the seed's models said of it, for environments that every fold has read. Without
+        all of the environments there is no worst one, so that none is given.
+        """
+        components = [component for component in self.probes if component.name in POOLED]
+        if not components or set(outputs) != set(point.tests):
+            return []
+        tables = self.tables(point.tests, seed)
+        middle = readout_of(point.recipe.loss) != "linear"
+        answered = {name: _answers(found, tables[name], middle) for name, found in outputs.items()}
+        rows: list[Row] = []
+        for component in components:
+            probe: Performance | OfMaps = build("probe", component.name, component.params)
+            if isinstance(probe, OfMaps):
+                of_maps = {name: found for name, found in answered.items() if found[0].maps}
+                found = probe.describe(of_maps, tables[""], self.population.kinds)
+            else:
+                found = probe.describe(answered, tables[""])
+            rows += [{name: getattr(one, name) for name in MEASUREMENTS} for one in found]
+        return rows
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """The numbers of the rows of a test environment that are in a group, of all folds; none of an unknown one."""
+        tables = self.tables(point.tests, seed)
+        table, (factor, level, target) = tables[environment], group
+        inside = np.zeros(len(table), dtype=bool)
+        for one in groups_of(table, tables[""]):
+            inside |= one.rows if (one.factor, one.level) == (factor, level) else False
+        return table.row[inside & (table.target == table.classes.index(target)) if target else inside]
+
+    def whole(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:
+        """All rows of a test environment, where the given one is the part of the first fold; training rows as given."""
+        if self.population.folds == 1 or name not in tests:
+            return environment.table
+        return self.tables(tests, 0)[name]
+
+    def tables(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
+        """Environment -> its rows of all folds; the neutral ones under ""."""
+        key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
+        if key not in self._tables:
+            scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
+            self._tables[key] = {
+                name: joined_tables([_table(scene, name) for scene in scenes]) for name in ("", *tests)
+            }
+        return self._tables[key]
+
+
+def _table(scene: NamedScene, name: str) -> FactorTable:
+    return scene.environment(name).table if name else scene.neutral().table
+
+
+def joined_tables(tables: Sequence[FactorTable]) -> FactorTable:
+    """The rows of several tables of the same factors, one after another, with the number of the table as their fold."""
+    first = tables[0]
+    return replace(
+        first,
+        row=np.concatenate([table.row for table in tables]),
+        target=np.concatenate([table.target for table in tables]),
+        patient=np.concatenate([table.patient for table in tables]),
+        columns={name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns},
+        fold=np.repeat(np.arange(len(tables)), [len(table) for table in tables]),
+    )
+
+
+def _answers(found: Outputs, table: FactorTable, middle: bool) -> tuple[Answers, FactorTable]:
+    """Outputs in the order of the table's rows, which are matched by number within the environment."""
+    order = np.argsort(found["row"], kind="stable")
+    mine = table.take(np.argsort(table.row, kind="stable"))
+    if not np.array_equal(found["row"][order], mine.row) or not np.array_equal(found["target"][order], mine.target):
+        raise StoreError(
+            f"the outputs hold {len(order)} rows and the environment {len(mine)}, not the same ones: "
+            "the data changed since the study ran; run it again"
+        )
+    maps = {
+        name: column[order]
+        for name, column in found.items()
+        if name not in (*OF_ROWS, "threshold", "logits", "specific")
+    }
+    said = Answers(
+        found["logits"][order], mine.target, found["threshold"][order], found["fold"][order], maps=maps, middle=middle
+    )
+    return said, mine
+
+
+# The worst group and the worst environment of a recipe: chosen by the mean over its seeds, and then one place for all.
+#
+# A mean over seeds of each seed's own worst lies below the worst place's value, the more so the more places there are
+# and the smaller: the least of several uncertain numbers is low for its uncertainty alone.
+
+Key = tuple[str, str, str, str, str, str]
+"""measure, environment, factor, level, layer, group"""
+BySeed = Mapping[int, Row]
+
+
+def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key, BySeed]:
+    """The measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
+
+    every: measurement key -> seed -> measurement, among them what is to be chosen from. smallest_group: images that a
+    group needs in every seed. Where no place has a value for every seed there is none, and a reason.
+    """
+    return {key: _worst(key, rows, every, smallest_group) if _is_worst(key) else rows for key, rows in every.items()}
+
+
+def _is_worst(key: Key) -> bool:
+    return key[5] in WORST
+
+
+def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> Key | None:
+    """The place whose mean over seeds is the worst, among those with a value for every seed; None where none has.
+
+    key: of the worst place, whose seeds are meant.
+    """
+    seeds = every[key]
+    places = {other: found for other, found in every.items() if _is_place(other, key)}
+    least = smallest_group if key[5] == WORST_GROUP else 0
+    means = {
+        place: float(np.mean([found[seed]["value"] for seed in seeds]))
+        for place, found in places.items()
+        if set(found) >= set(seeds) and all(_counts(found[seed], least) for seed in seeds)
+    }
+    if not means:
+        return None
+    lower_is_worse = key[5] == WORST_GROUP or next(iter(seeds.values()))["direction"] == "higher"
+    return (min if lower_is_worse else max)(means, key=lambda place: means[place])
+
+
+def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
+    chosen = chosen_place(key, every, smallest_group)
+    if chosen is None:
+        reason = next((row["reason"] for row in rows.values() if math.isnan(row["value"])), "")
+        reason = reason or "no place has it for every seed"
+        return {seed: {**row, "value": math.nan, "standard_error": math.nan, "reason": reason}
+                for seed, row in rows.items()}  # fmt: skip
+    where = chosen[1] if key[5] == WORST_ENVIRONMENT else group_name(chosen[2], chosen[3], chosen[5])
+    named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
+    return {seed: {**every[chosen][seed], **named, "reason": f"in {where}"} for seed in rows}
+
+
+def _is_place(other: Key, key: Key) -> bool:
+    """Whether a measurement is of one of the places that a worst one is chosen from."""
+    measure, environment, factor, level, _, group = other
+    if measure != key[0] or group in WORST:
+        return False
+    if key[5] == WORST_ENVIRONMENT:
+        return bool(environment) and not factor and not group and level == key[3]
+    return environment == key[1] and bool(factor)
+
+
+def _counts(row: Row, least: int) -> bool:
+    return row["n"] >= least and not math.isnan(row["value"])
+
+
+# When measurements of several folds, or of several seeds, are one measurement, and when they are not.
+
+OF_ONE_IMAGE = "row "
+"""How the group of a measurement of a single image begins."""
+MISSING = "missing"
+"""The measure that counts images without a value of a factor."""
+
+
+def of_one_unit(rows: Mapping[int, Row]) -> Mapping[int, Row]:
+    """One measurement of several seeds; undefined where they did not measure the same thing, as their units tell."""
+    units = _units(rows.values())
+    if len(units) < 2:
+        return rows
+    reason = f"some seeds give {' and some '.join(units)}, which are not averaged"
+    return {
+        seed: {**row, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": reason}
+        for seed, row in rows.items()
+    }
+
+
+def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
+    """One row for the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
+
+    NaN too where folds did not measure the same thing, as their units tell.
+    Every reason is kept. What is said of single images (a pair's logits) belongs to one fold and is left as it is, and
+    images without a value are counted, so that a fold without such images counts none.
+    """
+    rows = [fold[key] for fold in folds if key in fold]
+    if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
+        return rows[0]
+    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
+    total = {**rows[0], "n": images, "patients": patients}
+    values = np.array([row["value"] for row in rows], dtype=np.float64)
+    if rows[0]["measure"] == MISSING:
+        return {**total, "value": float(values.sum()), "reason": "; ".join(reasons)}
+    units = _units(rows)
+    if len(units) > 1:
+        reasons.append(f"some folds give {' and some '.join(units)}, which are not averaged")
+        return {**total, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": "; ".join(reasons)}
+    if len(rows) < len(folds):
+        reasons.append(f"{len(rows)} of {len(folds)} folds have it")
+        return {**total, "value": math.nan, "standard_error": math.nan, "reason": "; ".join(reasons)}
+    error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
+    return {**total, "value": float(values.mean()), "standard_error": error, "reason": "; ".join(reasons)}
+
+
+def _units(rows: Iterable[Row]) -> list[str]:
+    """The units of what has a value; what is undefined may have none."""
+    return sorted({row["unit"] for row in rows if not math.isnan(row["value"])})
+
+
+# From records to what statistics take: panels of outputs per recipe and environment, and probes' values per seed.
+
+KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
+SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
+"""Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
+SPECIFIC = "specific"
+"""The column of log-odds from which specificities are reached on validation rows."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The complete records of a study, by recipe and seed."""
+
+    plan: Plan
+    folder: RunFolder
+    folds: Pooled
+
+    @cached_property
+    def records(self) -> Mapping[str, dict[str, Any]]:
+        """Trial id -> its record, for complete trials."""
+        complete = [trial.id for trial in self.plan.trials if self.folder.complete("trials", trial.id)]
+        return {id: self.folder.record("trials", id) for id in complete}
+
+    @cached_property
+    def failures(self) -> Mapping[str, dict[str, Any]]:
+        """Trial id -> what is known of its failure or that of its probes."""
+        return self.folder.failures()
+
+    @cached_property
+    def by_point(self) -> Mapping[str, Mapping[int, list[Trial]]]:
+        """Recipe label -> seed -> its trials, one per fold."""
+        found: dict[str, dict[int, list[Trial]]] = {point.label: {} for point in self.plan.spec.points}
+        for trial in self.plan.trials:
+            found[trial.point.label].setdefault(trial.training.seed, []).append(trial)
+        return found
+
+    def kept_seeds(self, point: RecipePoint) -> list[int]:
+        """Seeds all of whose folds were trained to the end and did not collapse or diverge."""
+        return [seed for seed, trials in self.by_point[point.label].items() if all(map(self._kept, trials))]
+
+    def lost_seeds(self, point: RecipePoint) -> list[int]:
+        """Seeds with a fold that collapsed or diverged."""
+        statuses = {
+            seed: {self.records[trial.id]["status"] for trial in trials if trial.id in self.records}
+            for seed, trials in self.by_point[point.label].items()
+        }
+        return [seed for seed, status in statuses.items() if status & {"collapsed", "diverged"}]
+
+    def panel(self, point: RecipePoint, environment: str) -> Panel | None:
+        """What the kept seeds of a recipe said about an environment; None when no seed has been read there."""
+        return self._panels(point.label, environment)
+
+    @cached_property
+    def _panels(self) -> Any:
+        return lru_cache(maxsize=None)(self._panel)
+
+    def _panel(self, label: str, environment: str) -> Panel | None:
+        point = next(point for point in self.plan.spec.points if point.label == label)
+        read = {seed: self._read(seed, label, environment) for seed in self.kept_seeds(point)}
+        found = {seed: outputs for seed, outputs in read.items() if outputs is not None}
+        for outputs in found.values():
+            for code, shared in SURFACES.items():
+                if code in outputs:
+                    outputs[shared] = np.isin(outputs["row"], self._with_surfaces[environment, code])
+        if not found:
+            return None
+        panel = panel_of(found, f"{label} in {environment}")
+        cut = self._cut if panel.scores.shape[2] > 2 else 1
+        return replace(panel, middle=readout_of(point.recipe.loss) != "linear", cut=cut)
+
+    def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
+        """What the kept seeds of a recipe said about its worst group by a measure, which is one for all of them; None
+        where no group has it for every seed (`why_no_worst`).
+        """
+        return self._worst_panels(point.label, environment, measure)
+
+    @cached_property
+    def _worst_panels(self) -> Any:
+        return lru_cache(maxsize=None)(self._worst_panel)
+
+    def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
+        point = next(point for point in self.plan.spec.points if point.label == label)
+        place, panel = self.worst_place(point, environment, measure), self.panel(point, environment)
+        if place is None or panel is None:
+            return None
+        numbers = panel.numbers.tolist()
+        read = [self._read(seed, point.label, environment) for seed in numbers]
+        rows = np.unique(np.concatenate([outputs["row"] for outputs in read if outputs is not None]))
+        inside = np.stack([np.isin(rows, self.folds.members(point, seed, environment, place)) for seed in numbers])
+        tested = inside if panel.tested is None else inside & panel.tested
+        return replace(panel, tested=tested).rows(np.flatnonzero(tested.any(axis=0)))
+
+    def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
+        """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
+        every, key = self.scalars[point.label], _worst_key(environment, measure)
+        place = chosen_place(key, every, self._smallest_group) if key in every else None
+        return (place[2], place[3], place[5]) if place else None
+
+    def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> str:
+        """Why no group of a recipe that kept seeds is the worst, as its measurement says; empty without one."""
+        rows = self.scalars[point.label].get(_worst_key(environment, measure), {})
+        return next((row["reason"] for row in rows.values()), "")
+
+    @property
+    def _cut(self) -> int:
+        return self.plan.spec.data.referable or REFERABLE
+
+    @cached_property
+    def _with_surfaces(self) -> Mapping[tuple[str, str], np.ndarray]:
+        """Environment, column of `SURFACES` -> the rows in which the maps of every kept seed of every recipe have both
+        surfaces: surfaces are averaged over the same images for all (METHODS, segmentation on healthy images).
+        """
+        lacking: dict[tuple[str, str], list[np.ndarray]] = {}
+        having: dict[tuple[str, str], list[np.ndarray]] = {}
+        for point in self.plan.spec.points:
+            for environment in point.tests:
+                for seed in self.kept_seeds(point):
+                    outputs = self._read(seed, point.label, environment) or {}
+                    for code in SURFACES.keys() & outputs.keys():
+                        undefined = outputs[code] != 0
+                        lacking.setdefault((environment, code), []).append(outputs["row"][undefined])
+                        having.setdefault((environment, code), []).append(outputs["row"][~undefined])
+        return {key: np.setdiff1d(np.concatenate(rows), np.concatenate(lacking[key])) for key, rows in having.items()}
+
+    def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
+        """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
+        parts: list[dict[str, np.ndarray]] = []
+        for trial in self.by_point[label][seed]:
+            id = self.plan.readings.get((label, trial.id, environment), "")
+            if not self.folder.complete("readings", id):
+                return None
+            outputs = self.folder.outputs(id)
+            record = self.records[trial.id]
+            threshold = record["threshold"]
+            outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
+            if operating := operating_of(record):
+                outputs["operating"] = np.tile(operating, (len(outputs["row"]), 1))
+            if specific := specific_of(record):
+                outputs[SPECIFIC] = np.tile(specific[min(self._cut, len(specific)) - 1], (len(outputs["row"]), 1))
+            parts.append(outputs)
+        return joined_columns(parts)
+
+    def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
+        """Validation log-loss of the refitted head per seed [s], folds averaged (METHODS, matched fit)."""
+        return np.array(
+            [
+                np.mean([self.records[trial.id]["yardstick"] for trial in self.by_point[point.label][int(seed)]])
+                for seed in seeds
+            ]
+        )
+
+    @cached_property
+    def scalars(self) -> Mapping[str, Mapping[Key, Mapping[int, Row]]]:
+        """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
+
+        A value that a fold lacks makes that of its seed NaN. What can be had from kept outputs with an interval over
+        patients is left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`), and the worst
+        of them is one for all seeds (see `worst`).
+        """
+        found: dict[str, dict[Key, Mapping[int, Row]]] = {}
+        for point in self.plan.spec.points:
+            recipe: dict[Key, dict[int, Row]] = {}
+            for seed in self.kept_seeds(point):
+                folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
+                rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
+                for row in (*rows, *self.pooled.get((point.label, seed), [])):
+                    recipe.setdefault(_key(row), {})[seed] = row
+            settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
+            found[point.label] = {key: rows for key, rows in settled.items() if not _from_outputs(key)}
+        return found
+
+    @cached_property
+    def _smallest_group(self) -> int:
+        """Images that a group needs to count for the worst one, as the study's probe says."""
+        probes = [probe for probe in self.plan.spec.probes if probe.name == PERFORMANCE]
+        params = lookup("probe", PERFORMANCE).params.model_validate(dict(probes[0].params) if probes else {})
+        return int(params.model_dump()["smallest_group"])
+
+    def _measured(self, trial: Trial) -> dict[Key, Row]:
+        """What the probes of one trial found, by key; where two probes of a study measure the same, the first's."""
+        found: dict[Key, Row] = {}
+        for unit in self._probes.get((trial.point.label, trial.id), []):
+            for row in self.folder.measurements(unit.id):
+                found.setdefault(_key(row), row)
+        return found
+
+    @cached_property
+    def _probes(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
+        """(recipe label, trial id) -> its complete probes, without those that are measured of all folds together."""
+        found: dict[tuple[str, str], list[ProbeUnit]] = {}
+        for unit in self.plan.probes:
+            pooled = self.folds.folds > 1 and unit.component.name == PERFORMANCE
+            if not pooled and self.folder.complete("probes", unit.id):
+                found.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
+        return found
+
+    @cached_property
+    def pooled(self) -> Mapping[tuple[str, int], list[Row]]:
+        """(recipe label, seed) -> measurements of all folds together, for kept seeds; empty without folds."""
+        if self.folds.folds == 1:
+            return {}
+        return {
+            (point.label, seed): self._pooled(point, seed)
+            for point in self.plan.spec.points
+            for seed in self.kept_seeds(point)
+        }
+
+    def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
+        read = {name: self._read(seed, point.label, name) for name in point.tests}
+        return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
+
+    def _kept(self, trial: Trial) -> bool:
+        return self.records.get(trial.id, {}).get("status") == "done"
+
+
+def _from_outputs(key: Key) -> bool:
+    measure, _, factor, level, _, group = key
+    return measure in MEASURES and not (factor or group or level)
+
+
+def _worst_key(environment: str, measure: str) -> Key:
+    return (measure, environment, "", "", "", WORST_GROUP)
+
+
+def _key(row: Row) -> Key:
+    return tuple(row[name] for name in KEY_FIELDS)  # pyright: ignore[reportReturnType]
+
+
+def joined_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Rows of several parts one after another; arrays with an entry per lesion are padded to the most."""
+    made: dict[str, np.ndarray] = {}
+    for name in parts[0]:
+        columns = [part[name] for part in parts]
+        made[name] = np.concatenate(of_one_width(name, columns))
+    return made
+
+
+def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
+    """The panel of what seeds said: seed -> columns row, patient, target, fold, threshold, logits [n, k], and of a
+    segmentation what is kept of maps [n, ...].
+
+    Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
+    """
+    rows = np.unique(np.concatenate([found["row"] for found in outputs.values()]))
+    classes = next(iter(outputs.values()))["logits"].shape[1]
+    shape = (len(outputs), len(rows))
+    scores = np.full((*shape, classes), np.nan)
+    tested, fold, thresholds = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64), np.full(shape, 0.5)
+    facts = {"target": np.full(len(rows), -1), "patient": np.full(len(rows), -1)}
+    known = np.zeros(len(rows), dtype=bool)
+    for s, (seed, found) in enumerate(outputs.items()):
+        if len(np.unique(found["row"])) < len(found["row"]):
+            raise StoreError(f"{where}: seed {seed} answered a row twice; delete its readings and run the study again")
+        place = np.searchsorted(rows, found["row"])
+        for name, column in facts.items():
+            _require_same(column[place][known[place]], found[name][known[place]], f"{where}: seed {seed}", name)
+            column[place] = found[name]
+        known[place], tested[s, place] = True, True
+        scores[s, place], fold[s, place], thresholds[s, place] = found["logits"], found["fold"], found["threshold"]
+    seeds = np.array(list(outputs), dtype=np.int64)
+    maps = _maps(list(outputs.values()), rows)
+    specific = maps.pop(SPECIFIC, None)
+    made = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
+    return replace(made, specific=specific)
+
+
+def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What is kept of maps as [seeds, rows, ...]; zero where a seed did not answer a row, which is never looked at."""
+    made: dict[str, np.ndarray] = {}
+    for name in found[0].keys() - {*OF_ROWS, "threshold", "logits"}:
+        columns = of_one_width(name, [one[name] for one in found])
+        made[name] = np.zeros((len(found), len(rows), *columns[0].shape[1:]), np.result_type(*columns))
+        for s, (one, column) in enumerate(zip(found, columns, strict=True)):
+            made[name][s, np.searchsorted(rows, one["row"])] = column
+    return made
+
+
+def _require_same(earlier: np.ndarray, found: np.ndarray, who: str, name: str) -> None:
+    differing = int((earlier != found).sum())
+    if differing:
+        raise StoreError(
+            f"{who} has another {name} than earlier seeds for {differing} rows, so its images are not theirs: "
+            "delete its readings and run the study again"
+        )
+
+
+# What was measured of a recipe: of its outputs, with patients behind it, or by a probe, one number per seed.
+
+
+def measured(stated: ContrastSpec) -> str:
+    """The measure that a contrast names; of the worst group, what is measured of that."""
+    return OF_WORST_GROUP.get(stated.measure, stated.measure)
+
+
+def is_of_panels(stated: ContrastSpec) -> bool:
+    """Whether what a contrast compares can be had from the outputs for each image, paired by patient and seed."""
+    return measured(stated) in MEASURES and not stated.factor
+
+
+def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Panel | None:
+    """What a recipe's kept seeds said about the environment that a contrast names, or about its worst group there."""
+    if stated.measure in OF_WORST_GROUP:
+        return gathered.worst_group(point, stated.environment, measured(stated))
+    return gathered.panel(point, stated.environment)
+
+
+def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> str:
+    """Why a recipe has nothing that a contrast could compare."""
+    if not gathered.kept_seeds(point):
+        return f"no seed of {point.label} was kept"
+    of = f"{stated.measure} of {stated.factor}" if stated.factor else stated.measure
+    if stated.measure in OF_WORST_GROUP and (
+        reason := gathered.why_no_worst(point, stated.environment, measured(stated))
+    ):
+        return f"{of} of {point.label}: {reason}"
+    return f"{of} was not measured of {point.label}"
+
+
+def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
+    """The measurement that a contrast names. Where a probe measures in groups, the trained network's is meant.
+
+    A seed of which the measurement is undefined has NaN, so that the comparison is undefined as well.
+    """
+    wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
+    for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
+        if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
+            return SeedValues(
+                np.array([row["value"] for row in by_seed.values()], dtype=np.float64),
+                np.array(list(by_seed), dtype=np.int64),
+                errors_within([row["standard_error"] for row in by_seed.values()]),
+                next((row["reason"] for row in by_seed.values() if math.isnan(row["value"])), ""),
+            )
+    return SeedValues(np.zeros(0), np.zeros(0, dtype=np.int64))

@@ -1,0 +1,499 @@
+"""Write the result tables of a study."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, cast
+
+import numpy as np
+
+from assay.analysis.contrasts import contrast_rows, pairs
+from assay.analysis.described import Described, describe, keep, kept
+from assay.analysis.doses import dose_change_rows, half_dose_rows
+from assay.analysis.prespecified import stated
+from assay.analysis.results import KEY_FIELDS, Folds, Gathered
+from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
+from assay.analysis.similarity import similarity_rows
+from assay.core.measures import MEASURES as NAMED
+from assay.core.measures import range_of
+from assay.core.registry import lookup
+from assay.execution.jobs import CURVE, Place
+from assay.execution.plan import Plan, Source, Trial
+from assay.execution.progress import Stage
+from assay.shifts.population import Population
+from assay.spec.checks import asks_native
+from assay.spec.environments import dose_axis, marked, start_of
+from assay.spec.grid import label
+from assay.spec.schema import (
+    WORST_GROUP,
+    Component,
+    RecipePoint,
+    SourceSpec,
+    StudySpec,
+    looks_at_labels,
+    readout_of,
+    training_labels,
+)
+from assay.spec.sections import has_order
+from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
+from assay.stats.findings import verdict
+from assay.stats.measures import MEASURES
+from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
+from assay.stats.panel import Panel
+from assay.store import schema
+from assay.store.files import Row, read_json, read_rows
+from assay.training.losses.declared_segmentation import ScheduleParams
+from assay.training.losses.segmentation import weight_at
+from assay.training.objective import Progress
+
+# How the losses of a segmentation went from epoch to epoch, beside what its schedules set.
+
+OF_EPOCHS = ("train_loss", "validation_loss", "lr")
+
+
+def curve_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.CURVES`; none of a classification, nor of a recipe without a kept seed."""
+    if gathered.plan.spec.task != "segmentation":
+        return []
+    return list(_rows(gathered))
+
+
+def _rows(gathered: Gathered) -> Iterator[Row]:
+    for point in gathered.plan.spec.points:
+        seeds = gathered.kept_seeds(point)
+        trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
+        found = [read_rows(gathered.folder.unit("trials", trial.id) / CURVE) for trial in trials]
+        for epoch in range(min((len(rows) for rows in found), default=0)):
+            here = [rows[epoch] for rows in found]
+            yield {
+                "recipe": point.label,
+                "coordinates": json.dumps(dict(point.coordinates)),
+                "epoch": epoch + 1,
+                **{name: float(np.mean([row[name] for row in here])) for name in OF_EPOCHS},
+                "weight": weight_of(point.recipe.loss, epoch, point.recipe.epochs),
+                "seeds": len(seeds),
+            }
+
+
+def weight_of(loss: Component, epoch: int, epochs: int) -> float:
+    """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
+    params = None if ":" in loss.name else lookup("loss", loss.name).params.model_validate(dict(loss.params))
+    if not isinstance(params, ScheduleParams):
+        return math.nan
+    given = {name: getattr(params, name) for name in ("weight", "schedule", "start", "end", "at")}
+    return weight_at(Progress(0, 1, epoch, epochs), **given)
+
+
+# What each start of a study is, and whose group labels each recipe used: from the spec and the records.
+
+WHAT = {
+    "random": "the architecture's own random weights",
+    "random-statistics": "random weights with the mean and variance of every tensor of the file",
+    "timm": "the weights that timm publishes for the architecture",
+    "file": "weights from a file",
+    "download": "weights from a public address",
+    "source": "trained by this study",
+}
+"""Initialisation -> what it is; one of the user's own is called by its name."""
+AXIS = "initialisation"
+
+
+def start_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.STARTS`, one per initialisation and architecture, in the order of the spec."""
+    by_start: dict[tuple[str, str], list[RecipePoint]] = {}
+    for point in gathered.plan.spec.points:
+        by_start.setdefault((_called(point), point.recipe.architecture.label), []).append(point)
+    several = len({architecture for _, architecture in by_start}) > 1
+    return [
+        _start(f"{called} ({architecture})" if several else called, points, gathered)
+        for (called, architecture), points in by_start.items()
+    ]
+
+
+def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
+    """Rows of `schema.RECIPES`."""
+    return [
+        {
+            "recipe": point.label,
+            "coordinates": json.dumps(dict(point.coordinates)),
+            "mitigation": point.recipe.mitigation.label,
+            "groups": point.recipe.groups,
+            "training_labels": training_labels(point.recipe.mitigation),
+            "selection_labels": "validation" if point.recipe.selection == WORST_GROUP else "none",
+        }
+        for point in points
+    ]
+
+
+def _called(point: RecipePoint) -> str:
+    """As on its axis; without one, a source by its name."""
+    own = point.recipe.initialisation
+    named = "" if own.params.get("statistics") else start_of(point.recipe)
+    return point.coordinates.get(AXIS) or named or own.label
+
+
+def _what(component: Component, source: str) -> str:
+    if component.params.get("statistics"):
+        return f"random weights with the mean and variance of every tensor of {source}"
+    return WHAT.get(component.name, component.label)
+
+
+def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
+    component = points[0].recipe.initialisation
+    labels = {point.label for point in points}
+    trials = [trial.id for trial in gathered.plan.trials if trial.point.label in labels]
+    records = [gathered.records[id] for id in trials if id in gathered.records]
+    record = next((one for one in records if "start" in one), dict[str, Any]())  # one that diverged has none
+    source = start_of(points[0].recipe)
+    learned = "" if component.params.get("statistics") else source
+    return {
+        "start": called,
+        "kind": component.name,
+        "what": _what(component, source) + _stage(learned, gathered),
+        "file": "" if source else record.get("start", {}).get("file", ""),
+        "sha256": component.params.get("sha256", ""),
+        "scaling": record.get("scaling", ""),
+        **_trained(learned, points[0].recipe.architecture, gathered),
+    }
+
+
+def _stage(source: str, gathered: Gathered) -> str:
+    """`, starting from natural`: of a source that adds a stage to another start; empty of others."""
+    if not source:
+        return ""
+    recipe = gathered.plan.spec.sources[source].recipe
+    below = start_of(recipe) or recipe.initialisation.label
+    return "" if below == "random" else f", starting from {below}"
+
+
+def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
+    """What the study trained itself, of a source; NaN and empty for every other start."""
+    nothing: Row = {"data": "", "reason": ""}
+    nothing |= dict.fromkeys(("steps", "images", "seeds", "value", "low", "high"), math.nan)
+    if not name:
+        return nothing
+    records = _records(name, architecture, gathered)
+    values = np.array([record.get("validation_auroc") for record in records], dtype=np.float64)
+    found = estimate_seeds(values, bounds=(0.0, 1.0))
+    trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
+    return {
+        **nothing,
+        "data": _data(gathered.plan.spec.sources[name]),
+        **trained,
+        "seeds": len(records),
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "reason": found.reason,
+    }
+
+
+def _records(name: str, architecture: Component, gathered: Gathered) -> list[Mapping[str, Any]]:
+    """Those of a source's seeds that were trained to a sound end, with the network of what starts from them."""
+    recipes = {source.id: source.training.recipe for source in gathered.plan.sources if source.name == name}
+    own = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
+    done = [id for id in own if gathered.folder.complete("sources", id)]
+    records = [gathered.folder.record("sources", id) for id in done]
+    return [record for record in records if record["status"] == "done"]
+
+
+def _data(source: SourceSpec) -> str:
+    """`phantom natural(kinds=8), target kind, 64 px`, or `without labels` in the place of the target."""
+    data = source.data
+    target = f"target {data.target}" if looks_at_labels(source.recipe.loss) else "without labels"
+    if source.own:
+        return f"the study's own training images, {target}, {data.size} px"
+    phantom = label({data.phantom.name: dict(data.phantom.params)}) if data.phantom else "images from files"
+    return f"phantom {phantom}, {target}, {data.size} px"
+
+
+# How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.
+
+
+def collapse_rows(gathered: Gathered) -> list[Row]:
+    """A row per recipe, then one per comparison of the study: rows of `schema.COLLAPSES`.
+
+    Comparisons at matched fit or along the doses are over several recipes a side and have no rate of their own.
+    """
+    spec = gathered.plan.spec
+    rows = [_rate(gathered, point) for point in spec.points]
+    compared = dict.fromkeys(
+        (pair.a[0].label, pair.b[0].label)
+        for stated in spec.contrasts
+        if stated.at == "equal-budget"
+        for pair in pairs(stated, spec.points, tuple(spec.axes))
+    )
+    by_label = {point.label: point for point in spec.points}
+    return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
+
+
+def _rate(gathered: Gathered, point: RecipePoint) -> Row:
+    lost = gathered.lost_seeds(point)
+    rate = collapse_rate(len(lost), len(_ended(gathered, point)))
+    numbers = {"seeds": rate.trials, "rate": rate.value, "low": rate.low, "high": rate.high}
+    return {**_lost(gathered, point, lost), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
+
+
+def _difference(gathered: Gathered, a: RecipePoint, b: RecipePoint) -> Row:
+    ends = [_ended(gathered, point) for point in (a, b)]
+    seeds = [seed for seed in ends[0] if seed in ends[1]]
+    found = contrast_collapse(*(np.array([side[seed] for seed in seeds], dtype=bool) for side in ends))
+    numbers = {"seeds": found.seeds, "rate": found.value, "low": found.low, "high": found.high}
+    counted = _lost(gathered, a, [seed for seed in seeds if ends[0][seed]])
+    return {**counted, **numbers, "against": b.label, "p": found.p, "min_p": found.min_p}
+
+
+def _ended(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
+    """Seed -> whether it was lost, for those whose folds all came to an end, and those that one fold decided."""
+    lost, kept = gathered.lost_seeds(point), gathered.kept_seeds(point)
+    return {seed: seed in lost for seed in gathered.by_point[point.label] if seed in lost or seed in kept}
+
+
+def _lost(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
+    """Which of a recipe's lost seeds diverged; those that did in no fold collapsed."""
+    diverged = sum("diverged" in _statuses(gathered, point, seed) for seed in seeds)
+    return {
+        "recipe": point.label,
+        "coordinates": json.dumps(dict(point.coordinates)),
+        "collapsed": len(seeds) - diverged,
+        "diverged": diverged,
+    }
+
+
+def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str]:
+    trials = gathered.by_point[point.label][seed]
+    return (gathered.records[trial.id]["status"] for trial in trials if trial.id in gathered.records)
+
+
+# From records to the tables that the page shows: estimates, contrasts, associations, sentences. Reads no model.
+
+
+def analyse(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
+    """Make every table under `tables/` and every picture under `pictures/` anew; keep what they need of the data.
+
+    stage: hears what is done next.
+    """
+    stage("looking at the images once more, for pictures and cautions")
+    gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
+    described = describe(gathered, population)
+    keep(place.folder, described)
+    stage("making the comparisons")
+    _tabulate(gathered, place, described)
+
+
+def analyse_records(plan: Plan, place: Place) -> None:
+    """Make every table under `tables/` anew from records and what the last run kept of the data. Draws no picture.
+
+    Raises StoreError when no run ended there.
+    """
+    described = kept(place.folder)
+    _tabulate(Gathered(plan, place.folder, described), place, described)
+
+
+def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
+    plan, folder = gathered.plan, place.folder
+    trials = [_trial_row(trial, gathered) for trial in plan.trials]
+    seeds, estimates = _estimates(gathered)
+    estimates += _corruption(plan.spec, estimates)
+    before = stated(place.root, plan.spec)
+    contrasts = contrast_rows(gathered, before.pairs)
+    environments = described.environments
+    folder.write_table("trials", schema.TRIALS, trials)
+    folder.write_table("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])
+    folder.write_table("seeds", schema.SEEDS, seeds)
+    folder.write_table("estimates", schema.ESTIMATES, estimates)
+    folder.write_table("contrasts", schema.CONTRASTS, contrasts)
+    folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
+    folder.write_table("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
+    folder.write_table("trades", schema.TRADES, trade_rows(gathered))
+    folder.write_table("planes", schema.PLANES, plane_rows(gathered))
+    folder.write_table("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
+    folder.write_table("curves", schema.CURVES, curve_rows(gathered))
+    folder.write_table("starts", schema.STARTS, start_rows(gathered))
+    folder.write_table("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
+    folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
+    folder.write_table("similarities", schema.SIMILARITIES, similarity_rows(gathered))
+    folder.write_table("environments", schema.ENVIRONMENTS, environments)
+    folder.write_table("dose_counts", schema.DOSE_COUNTS, described.dose_counts)
+    folder.write_table("visibility", schema.VISIBILITY, described.visibility)
+    seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
+    told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
+    said = verdict(contrasts, estimates, trials, environments, *told)
+    folder.write_table("sentences", schema.SENTENCES, said)
+    folder.write_table("pictures", schema.PICTURES, described.pictures)
+    folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))
+
+
+def _trial_row(trial: Trial, gathered: Gathered) -> Row:
+    record = gathered.records.get(trial.id)
+    failure = gathered.failures.get(trial.id, {})
+    provenance = gathered.folder.unit("trials", trial.id) / "provenance.json"
+    status = record["status"] if record else "failed" if failure else "pending"
+    reason = (record or {}).get("reason") or str(failure.get("text", ""))
+    return {
+        "trial": trial.id,
+        "recipe": trial.point.label,
+        "coordinates": json.dumps(dict(trial.point.coordinates)),
+        "seed": trial.training.seed,
+        "fold": trial.training.fold,
+        "status": "failed" if record and failure else status,
+        "reason": reason,
+        "seconds": read_json(provenance)["seconds"] if record else math.nan,
+        **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
+    }
+
+
+def _source_row(source: Source, gathered: Gathered) -> Row:
+    folder = gathered.folder
+    record = folder.record("sources", source.id) if folder.complete("sources", source.id) else {}
+    failure = gathered.failures.get(source.id, {})
+    return {
+        "source": source.id,
+        "name": source.name,
+        "seed": source.training.seed,
+        "status": record.get("status", "failed" if failure else "pending"),
+        "reason": record.get("reason") or str(failure.get("text", "")),
+        **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images", "validation_auroc")},
+    }
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
+    seeds: list[Row] = []
+    estimates: list[Row] = []
+    for point in gathered.plan.spec.points:
+        for environment in point.tests:
+            panel = gathered.panel(point, environment)
+            if panel is None:
+                continue
+            for measure in measures_of(gathered.plan.spec, panel):
+                found = estimate(panel, measure)
+                where = _where(point, {"measure": measure, "environment": environment})
+                per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
+                seeds += [{**where, "seed": seed, "value": value, "reason": ""} for seed, value in per_seed]
+                entry = MEASURES[measure]
+                chance = entry.chance(panel.target, panel.scores.shape[2])
+                estimates.append(_row(where, found, _unit(entry.unit, gathered), entry.direction, chance))
+        for key, by_seed in gathered.scalars[point.label].items():
+            where = _where(point, dict(zip(KEY_FIELDS, key, strict=True)))
+            seeds += [
+                {**where, "seed": seed, "value": row["value"], "reason": row["reason"]} for seed, row in by_seed.items()
+            ]
+            estimates.append(scalar_row(where, list(by_seed.values())))
+    return seeds, estimates
+
+
+def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
+    """Corruption errors against what the first comparison of distorted images is against, or else the first of all."""
+    of_distorted = (
+        item for item in spec.contrasts if item.measure in NAMED and NAMED[item.measure].probe == "robustness"
+    )
+    first = next(of_distorted, next(iter(spec.contrasts), None))
+    return corruption_rows(estimates, first.axis, first.against) if first else []
+
+
+def _unit(of_measure: str, gathered: Gathered) -> str:
+    """Lengths are in mm where the data name a column of mm per pixel."""
+    return "mm" if of_measure == "px" and gathered.plan.spec.data.pixel_size else of_measure
+
+
+def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
+    """The measures that kept outputs give: those of maps of a segmentation only, at native size only where that is
+    asked, a weighted kappa and what is asked at
+    a cut only where classes are known to have an order, the latter only where there is more than one cut.
+    """
+    several = panel.scores.shape[2] > 2
+    ordered = not several or _has_ordered_classes(spec)
+    native = asks_native(spec.probes)
+    there = [one for one in MEASURES.values() if (panel.maps or not one.maps) and (native or not one.native)]
+    return [one.name for one in there if (ordered or not one.ordinal) and (several or not one.cut)]
+
+
+def _has_ordered_classes(spec: StudySpec) -> bool:
+    """Whether the study says that its classes are grades: by its data, a comparison of a measure that needs it, or a
+    loss for grades.
+    """
+    named = any(MEASURES[item.measure].ordinal for item in spec.contrasts if item.measure in MEASURES)
+    graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
+    return has_order(spec.data) or named or graded
+
+
+def scalar_row(where: Row, rows: Sequence[Row]) -> Row:
+    """One probe's measurement over seeds, undefined where it is for one of them (see `panel.evaluate`).
+
+    What the probe says of single seeds (why undefined, not converged) is kept.
+    """
+    errors = errors_within([row["standard_error"] for row in rows])
+    values = np.array([row["value"] for row in rows], dtype=np.float64)
+    found = estimate_seeds(values, errors, range_of(rows[0]["measure"]))
+    row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
+    said = dict.fromkeys(text for text in (row["reason"], *(one["reason"] for one in rows)) if text)
+    return {**row, "reason": "; ".join(said), "patients": rows[0]["patients"], "images": rows[0]["n"]}
+
+
+def _where(point: RecipePoint, key: Mapping[str, str]) -> Row:
+    empty = dict.fromkeys(KEY_FIELDS, "")
+    return {"recipe": point.label, "coordinates": json.dumps(dict(point.coordinates)), **empty, **key}
+
+
+def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
+    return {
+        **where,
+        "unit": unit,
+        "direction": direction,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "standard_error": found.standard_error,
+        "df": found.df,
+        "seeds": found.seeds,
+        "patients": found.patients,
+        "images": found.images,
+        "chance": chance,
+        "reason": found.reason,
+    }
+
+
+def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
+    """Spec, hashes, versions and kinds of machine: what a reviewer needs to find this again."""
+    spec = gathered.plan.spec
+    records = [read_json(gathered.folder.unit("trials", id) / "provenance.json") for id in gathered.records]
+    facts: dict[str, str] = {
+        "study": spec.name,
+        "question": spec.question,
+        "seeds": str(spec.seeds),
+        **described.facts,
+        "hash of what is trained": spec.trained,
+        "hash of what is probed": spec.probed,
+        "hash of what is compared": spec.compared,
+        "trained from": min((record["started"] for record in records), default=""),
+        "trained to": max((record["started"] for record in records), default=""),
+        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
+        "device": ", ".join(sorted({record["device"] for record in records})),
+        "python": ", ".join(sorted({record["python"] for record in records})),
+    }
+    for name in sorted({name for record in records for name in record["libraries"]}):
+        # trials of an earlier version may not have named all that a later one does
+        versions = {record["libraries"][name] for record in records if name in record["libraries"]}
+        facts[name] = ", ".join(sorted(versions))
+    dumped = without_home(spec.model_dump(mode="json", exclude_defaults=True))
+    facts["spec"] = json.dumps(dumped, ensure_ascii=False, indent=1)
+    return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+def without_home(value: Any) -> Any:
+    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author."""
+    if isinstance(value, dict):
+        return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [without_home(item) for item in cast("list[Any]", value)]
+    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
+        parts = (PurePosixPath(value) if value.startswith("/") else PureWindowsPath(value)).parts[1:]
+        return "/".join(("…", *parts[-2:]))
+    return value

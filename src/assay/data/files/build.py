@@ -1,0 +1,436 @@
+"""Build a dataset from listed files, whole or as crops."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from assay.core.errors import DataError, SpecError
+from assay.core.types import FactorTable, rows_of
+from assay.data import leakage
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
+from assay.data.cards import card_of, known_set
+from assay.data.dataset import Dataset, Images, PixelScale
+from assay.data.files.decode import (
+    Channels,
+    Decoded,
+    Fact,
+    Meaning,
+    decode_images,
+    facts_of,
+    file_source,
+    in_threads,
+    name_of,
+    read_file,
+)
+from assay.data.files.fitting import placed, resized, touched
+from assay.data.files.masks import (
+    Listing,
+    MaskAt,
+    decoded_masks,
+    doubtful,
+    mask_digests,
+    mask_facts,
+    mask_source,
+    refuse_empty,
+    told_of,
+)
+from assay.data.files.readers import read_picture
+from assay.data.files.table import Problem, Unreadable, left_out, refuse
+from assay.data.leakage import exact_groups, near_pairs, row_hashes
+from assay.spec.schema import DataSpec
+from assay.spec.sections import LESION
+
+# Windows of photographs, cut at native resolution and framed like the whole ones.
+
+
+@dataclass(frozen=True)
+class FileCrops:
+    """See `Crops`. digests: what names the content of every image and mask. native: width and height of each."""
+
+    images: tuple[Path, ...]
+    masks: tuple[MaskAt, ...]
+    digests: tuple[str, ...]
+    native: Int[np.ndarray, "n 2"]
+    meaning: Meaning
+    size: int
+    channels: Channels
+    deep: bool
+    cache: ArrayCache
+
+    def take(self, kept: Sequence[int]) -> FileCrops:
+        """The rows at these positions."""
+        return replace(
+            self,
+            images=tuple(self.images[at] for at in kept),
+            masks=tuple(self.masks[at] for at in kept),
+            digests=tuple(self.digests[at] for at in kept),
+            native=self.native[np.array(kept, dtype=np.int64)],
+        )
+
+    @property
+    def touched(self) -> Bool[np.ndarray, "n h w"]:
+        """Pixels into whose part of the native image any lesion reaches; every mask is read once, at native size."""
+        return self._touched
+
+    @cached_property
+    def _touched(self) -> np.ndarray:
+        def fill(array: np.ndarray) -> None:
+            for at, found in enumerate(in_threads(self._touched_in, range(len(array)))):
+                array[at] = found
+
+        shape = (len(self.masks), self.size, self.size)
+        return self.cache.get(name_of("touched", self.digests, self.meaning.digest, self.size), shape, np.bool_, fill)
+
+    def _touched_in(self, at: int) -> Bool[np.ndarray, "h w"]:
+        return touched(self.read_one(at), self.size)
+
+    @property
+    def sizes(self) -> Int[np.ndarray, "n 2"]:
+        """Width and height of every image in px."""
+        return self.native
+
+    def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
+        """The label map of one image at native size. Raises DataError when its file was changed or lost meanwhile."""
+        width, height = self.native[position].tolist()
+        try:
+            return mask_source(self.masks[position], width, height, self.meaning)().values
+        except Unreadable as error:
+            raise DataError(f"a mask was read before and cannot be read now: {error}") from error
+
+    def cut(
+        self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"], places: Int[np.ndarray, "k 4"]
+    ) -> Images:
+        """Windows of these rows, each in its place of a black square; nothing is read before a pixel is asked for."""
+        return Cut(self, rows, windows, places)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """`Images` of windows of files, decoded when first read.
+
+    windows, places: top, left, bottom, right in pixels of the square: what is cut, and where it is put.
+    """
+
+    crops: FileCrops
+    rows: Int[np.ndarray, "k"]
+    windows: Int[np.ndarray, "k 4"]
+    places: Int[np.ndarray, "k 4"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return (1 if self.crops.channels == "grey" else 3), self.crops.size, self.crops.size
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Float32 images in [0, 1] at these positions. Raises DataError when a file was changed or lost meanwhile."""
+        return self._decoded.read(index)
+
+    @cached_property
+    def _decoded(self) -> ArrayImages:
+        crops = self.crops
+        asked: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
+        sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in asked]
+        digests = [f"{crops.digests[row]} crop {where}" for row, *where in asked]
+        decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
+        if decoded.failures:
+            what, remedy = next(iter(decoded.failures.values()))
+            raise DataError(f"{len(decoded.failures)} images cannot be cropped: {what}; {remedy}")
+        return ArrayImages(decoded.array)
+
+    def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
+        """The native pixels of a window, scaled to their place in the square."""
+        pixels = read_picture(read_file(self.crops.images[row]), 0).pixels
+        height, width = pixels.shape[:2]
+        box = placed(height, width, self.crops.size)
+        top, bottom = ((at - box.top) * height // box.height for at in (window[0], window[2]))
+        left, right = ((at - box.left) * width // box.width for at in (window[1], window[3]))
+        inside = np.ascontiguousarray(pixels[top:bottom, left:right])
+        square = np.zeros((self.crops.size, self.crops.size, *pixels.shape[2:]), dtype=pixels.dtype)
+        shown = resized(inside, place[3] - place[1], place[2] - place[0])
+        square[place[0] : place[2], place[1] : place[3]] = shown
+        return square
+
+
+# From a listing to a dataset: decode, leave out or refuse what is bad, look for copies, write the card.
+
+_SENTENCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
+
+    crops: where windows of the same images can be cut from.
+    """
+
+    images: Decoded
+    masks: Decoded | None
+    native: np.ndarray
+    crops: FileCrops | None = None
+
+
+def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+    """The dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
+    if spec.preprocessing and listing.masks is not None:
+        raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
+    facts = facts_of(listing.images, cache)
+    masks = None if listing.masks is None else mask_facts(listing.masks, cache)
+    whole, kept = listing.drop(_unusable(listing, facts, masks))
+    facts = [facts[at] for at in kept]
+    masks = None if masks is None else [masks[at] for at in kept]
+    if not len(whole):
+        _none_left(whole)
+    pixels = _decoded(whole, facts, masks, spec, cache)
+    return assemble(whole, pixels, spec, cache, skip_bad_rows)
+
+
+def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+    """The dataset of decoded images. Position i is row i of the table, in the order of the listing."""
+    hashes = _hashes(pixels.images, cache)
+    listing, decoded = listing.drop(_undecoded(listing, pixels))
+    kept = rows_of(decoded)
+    if len(listing) and pixels.masks is not None:
+        for judged in (_doubtful, _contradicted):
+            listing, again = listing.drop(judged(listing, pixels.masks, kept))
+            kept = kept[rows_of(again)]
+        if listing.target is None:
+            listing = _target_from_masks(listing, pixels.masks.array[kept])
+    listing, again = listing.drop(_copies(listing, hashes[kept]))
+    kept = kept[rows_of(again)]
+    if not skip_bad_rows:
+        refuse(listing.where, listing.problems, listing.word)
+    if not len(listing):
+        _none_left(listing)
+    table = _table(listing)
+    images = ArrayImages(pixels.images.array, kept)
+    masks, about_masks, doubts = _masks(listing, pixels, kept)
+    mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
+    content = _content(table, hashes[kept], mask_hashes)
+    copies = _near_copies(listing, table, images, content, cache)
+    known = listing.about or known_set(listing.title, listing.header)
+    card = card_of(
+        listing.title,
+        known,
+        table,
+        native=pixels.native[kept],
+        shape=images.shape,
+        deep=pixels.images.array.dtype == np.uint16,
+        facts=(*listing.facts, *about_masks),
+        warnings=(
+            *listing.warnings,
+            *(f"{note} ({len(noted)} images)" for note, noted in sorted(pixels.images.notes.items())),
+            *doubts,
+        ),
+        left_out=left_out(listing.problems, listing.word),
+    )
+    millimetres = _millimetres(spec, table, pixels.native[kept])
+    scale = _scale(known.scale if known else PixelScale(), millimetres)
+    crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
+    native = pixels.native[kept]
+    lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
+    boxes = None if pixels.images.boxes is None else pixels.images.boxes[kept]
+    return Dataset(table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions, boxes)
+
+
+def _none_left(listing: Listing) -> None:
+    refuse(listing.where, listing.problems, listing.word)
+    raise DataError(f"{listing.where} gives no images")
+
+
+def _masks(
+    listing: Listing, pixels: Pixels, kept: np.ndarray
+) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str]]:
+    """The masks, and what the card says and warns of them. Raises DataError when none shows a lesion."""
+    if pixels.masks is None:
+        return None, (), ()
+    refuse_empty(pixels.masks, kept, listing.where)
+    facts, warnings = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning)
+    return ArrayMasks(pixels.masks.array, kept, listing.meaning.kinds), facts, warnings
+
+
+def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:
+    """Files whose header already shows that they cannot be used."""
+    problems: list[Problem] = []
+    for at, fact in enumerate(facts):
+        mask = masks[at] if masks is not None else None
+        if fact.header is None:
+            problems.append(listing.problem(at, fact.what, fact.remedy))
+        elif mask is not None and mask.header is None:
+            problems.append(listing.problem(at, f"mask: {mask.what}", mask.remedy))
+        elif mask is not None and mask.header is not None:
+            image, other = ((h.width, h.height) for h in (fact.header, mask.header))
+            if image != other:
+                what = f"its mask is {other[0]} x {other[1]} px, the image {image[0]} x {image[1]}"
+                problems.append(listing.problem(at, what, "export the mask at the image's size"))
+    return problems
+
+
+def _decoded(
+    listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None, spec: DataSpec, cache: ArrayCache
+) -> Pixels:
+    headers = [fact.header for fact in facts if fact.header is not None]
+    native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
+    digests = [fact.digest for fact in facts]
+    deep = any(header.deep for header in headers)
+    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache,
+                           spec.preprocessing, native)  # fmt: skip
+    if masks is None or listing.masks is None:
+        return Pixels(images, None, native)
+    decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)
+    crops = FileCrops(
+        images=listing.images,
+        masks=listing.masks,
+        digests=tuple(map(" ".join, zip(digests, mask_digests(listing.masks, masks, native), strict=True))),
+        native=native,
+        meaning=listing.meaning,
+        size=spec.size,
+        channels="grey" if images.array.shape[1] == 1 else "colour",
+        deep=deep,
+        cache=cache,
+    )
+    return Pixels(images, decoded, native, crops)
+
+
+def _sources(paths: Sequence[Path]) -> list[Callable[[], bytes]]:
+    return [file_source(path) for path in paths]
+
+
+def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
+    problems = [listing.problem(at, what, remedy) for at, (what, remedy) in pixels.images.failures.items()]
+    bad = set(pixels.images.failures)
+    masks = pixels.masks.failures if pixels.masks is not None else {}
+    return problems + [
+        listing.problem(at, what if what.startswith("the mask") else f"mask: {what}", remedy)
+        for at, (what, remedy) in masks.items()
+        if at not in bad
+    ]
+
+
+def _doubtful(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+    return [listing.problem(at, *told) for at, told in doubtful(masks, kept).items()]
+
+
+def _contradicted(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+    """Rows of which a column says lesion or none and the mask says otherwise; other meanings of `lesion` are free."""
+    claimed = listing.target if listing.classes == LESION.levels else None
+    for factor in listing.factors:
+        if factor.name == LESION.name and factor.levels == LESION.levels:
+            claimed = listing.columns[factor.name]
+    if claimed is None:
+        return []
+    shown = np.array([bool(masks.array[at].any()) for at in kept.tolist()])
+    remedy = "correct the column or the mask"
+    return [
+        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {_some(shown[at])}", remedy)
+        for at in np.flatnonzero((claimed >= 0) & (claimed != shown)).tolist()
+    ]
+
+
+def _some(lesion: bool) -> str:
+    return "a lesion" if lesion else "no lesion"
+
+
+def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:
+    """The target, and the factor that says the same, so that environments can choose by it."""
+    shown = masks.reshape(len(masks), -1).any(axis=1).astype(np.int64)
+    factors = (*listing.factors, LESION)
+    return replace(listing, target=shown, factors=factors, columns={**listing.columns, LESION.name: shown})
+
+
+def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
+    """All but the first of identical images that are called different patients; all of them if labels contradict."""
+    problems: list[Problem] = []
+    for group in exact_groups(hashes, listing.patient):
+        agree = listing.target is None or len(np.unique(listing.target[group])) == 1
+        first = int(group[0])
+        for at in (group[1:] if agree else group).tolist():
+            other = int(group[1]) if at == first else first
+            label = "" if agree else " under another label"
+            what = f"its pixels are those of {listing.word} {listing.numbers[other]}, another patient's{label}"
+            problems.append(listing.problem(at, what, "keep one of them, or give both the same patient"))
+    return problems
+
+
+def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
+    """Row hashes, kept in the cache under the name of what they were taken from."""
+    array = decoded.array
+    name = f"{_origin(array)}-hashes"
+
+    def fill(out: np.ndarray) -> None:
+        out[:] = row_hashes(array)
+
+    return cache.get(name, (len(array),), np.uint64, fill)
+
+
+def _origin(array: np.ndarray) -> str:
+    if not isinstance(array, np.memmap) or array.filename is None:
+        raise TypeError("decoded images lie in the cache")
+    return Path(str(array.filename)).stem
+
+
+def _table(listing: Listing) -> FactorTable:
+    if listing.target is None:
+        raise TypeError("a listing without masks has a target")
+    return FactorTable(
+        row=np.arange(len(listing), dtype=np.int64),
+        target=listing.target,
+        patient=np.unique(listing.patient, return_inverse=True)[1].astype(np.int64),
+        classes=listing.classes,
+        factors=listing.factors,
+        columns=listing.columns,
+    )
+
+
+def _content(table: FactorTable, images: np.ndarray, masks: np.ndarray | None) -> str:
+    """A hash over pixels (masks too), targets and patients, in order."""
+    digest = hashlib.sha256()
+    for part in (images, masks, table.target, table.patient):
+        digest.update(b"|" if part is None else np.ascontiguousarray(part).tobytes() + b"|")
+    digest.update("\n".join(table.classes).encode())
+    return digest.hexdigest()[:16]
+
+
+def _near_copies(
+    listing: Listing, table: FactorTable, images: ArrayImages, content: str, cache: ArrayCache
+) -> tuple[str, ...]:
+    """Sentences on near copies across patients; found once per content."""
+    notes = f"near-{leakage.VERSION}-{leakage.LIKENESS}-{content}-{_origin(images.array)[-8:]}.json"
+    kept: list[tuple[int, int, float]] | None = cache.read_notes(notes)
+    if kept is None:
+        pairs = near_pairs(images.array, table.patient, images.rows)
+        kept = [(pair.first, pair.second, pair.likeness) for pair in pairs]
+        cache.write_notes(notes, kept)
+    sentences = [
+        f"{listing.word}s {listing.numbers[first]} and {listing.numbers[second]} of different patients are nearly the "
+        f"same image (likeness {likeness:.3f})"
+        for first, second, likeness in kept[:_SENTENCES]
+    ]
+    more = [f"and {len(kept) - _SENTENCES} such pairs more"] if len(kept) > _SENTENCES else []
+    return (*sentences, *more)
+
+
+def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:
+    """Millimetres per pixel at study resolution, to which the longer side was brought; NaN where a row says none."""
+    if not spec.pixel_size or "pixel_size" not in table.columns:
+        return None
+    size = table.numbers("pixel_size") * native.max(axis=1) / spec.size
+    return np.where(np.isfinite(size) & (size > 0), size, np.nan)
+
+
+def _scale(known: PixelScale, millimetres: np.ndarray | None) -> PixelScale:
+    """The median over images that say theirs."""
+    if millimetres is None:
+        return known
+    present = millimetres[np.isfinite(millimetres)]
+    return replace(known, mm_per_pixel=float(np.median(present)) if len(present) else None)

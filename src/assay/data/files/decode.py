@@ -1,0 +1,460 @@
+"""Decode image and mask files into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from assay.core.files import content_hash
+from assay.data.cache import ArrayCache
+from assay.data.dataset import ONE_KIND
+from assay.data.files.fitting import Box, fit_image, fit_labels, is_coloured, placed, vanished
+from assay.data.files.pictures import Header, Picture, ben_graham, circle_crop
+from assay.data.files.readers import examine, read_picture
+from assay.data.files.table import Unreadable
+from assay.spec.schema import BACKGROUND, DataSpec
+
+# What the values of a mask mean: label maps from what files store, or why a file holds none.
+#
+# Without names for its values a mask is of one kind, and lesion is what lies above half of the file's range, or above 0
+# in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colours, or values
+# of which none is above half, are refused. In a lossy file values are smeared: `_of_lossy` says what is taken for
+# which.
+
+MASK_VERSION = 2
+"""Rises when the same file gives another label map."""
+UNIT = "0 and 1"
+"""The note of a mask that holds 0 and 1 only, where others of its set might hold 0 and 255."""
+_NAMED = 6
+_EXPORT = "export it as PNG with one number per kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A label map, uint8 [h, w], 0 background, and what was noted about it (`UNIT`)."""
+
+    values: UInt8[np.ndarray, "h w"]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the values of a set's masks mean.
+
+    kinds: names of the labels from 1 on. labels: value in a file -> label, 0 for background; empty where masks are of
+    one kind, told by brightness. inverted: of one kind, lesion is what is dark.
+    """
+
+    kinds: tuple[str, ...] = ONE_KIND
+    labels: Mapping[int, int] = field(default_factory=dict[int, int])
+    inverted: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What names this meaning in a cache."""
+        return content_hash([MASK_VERSION, dict(self.labels), self.inverted])
+
+
+ONE = Meaning()
+"""Masks of one kind, told by brightness."""
+
+
+def meaning_of(spec: DataSpec) -> Meaning:
+    """What a spec says of its masks' values."""
+    if not spec.mask_values:
+        return Meaning(inverted=spec.mask_inverted)
+    return numbered(spec.mask_values)
+
+
+def numbered(names: Mapping[int, str]) -> Meaning:
+    """Values with names: kinds in the order of their least value; `background` is none."""
+    kinds = tuple(dict.fromkeys(names[value] for value in sorted(names) if names[value] != BACKGROUND))
+    label = {BACKGROUND: 0, **{kind: at for at, kind in enumerate(kinds, start=1)}}
+    return Meaning(kinds, {value: label[name] for value, name in names.items()})
+
+
+def labels_of(stored: Picture, meaning: Meaning) -> Labels:
+    """The label map of what a file stores. Raises Unreadable, with what to write, where that would be a guess."""
+    if meaning.labels:
+        return Labels(_by_number(stored, meaning.labels))
+    lesion, notes = _by_brightness(stored)
+    return Labels((lesion != meaning.inverted).astype(np.uint8), notes)
+
+
+def _by_number(stored: Picture, labels: Mapping[int, int]) -> np.ndarray:
+    pixels = stored.pixels
+    if stored.lossy:
+        raise Unreadable("it is a lossy file, in which the numbers of kinds are smeared", _EXPORT)
+    if pixels.ndim == 3:
+        if (pixels != pixels[..., :1]).any():
+            raise Unreadable("it is in colours, and data.mask_values names numbers", _EXPORT)
+        pixels = pixels[..., 0]
+    found = np.unique(pixels).astype(np.int64)
+    unnamed = [int(value) for value in found if value and int(value) not in labels]
+    if unnamed:
+        what = f"it holds {_listed(unnamed)}, which data.mask_values does not name"
+        raise Unreadable(what, f"name it there, or write `{unnamed[0]}: {BACKGROUND}`")
+    table = np.zeros(int(found[-1]) + 1, dtype=np.uint8)
+    for value, label in labels.items():
+        table[value : value + 1] = label
+    return table[pixels.astype(np.int64)]
+
+
+def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
+    pixels = stored.pixels
+    if pixels.dtype == np.bool_:
+        return pixels, ()
+    if stored.palette is not None and int(pixels.max()) > 1:
+        pixels = stored.palette  # a label tool writes 0 and 1 with any colours; other indices say nothing by themselves
+    grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+    largest, range_ = int(grey.max()), int(np.iinfo(grey.dtype).max)
+    if stored.lossy:
+        return _of_lossy(grey, range_), ()
+    if largest <= 1:
+        return grey > 0, (UNIT,) if largest and stored.palette is None else ()
+    values = _several(pixels, grey, range_)
+    if values:
+        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _coloured(pixels) else _name(grey))
+    return grey > range_ // 2, ()
+
+
+def _of_lossy(grey: np.ndarray, range_: int) -> np.ndarray:
+    """Lesion is what lies above half. Up to a sixteenth of the range is black; what goes higher and not above half is
+    refused, and so is a value between, where it fills more of the mask than an edge can: a fiftieth.
+    """
+    low, high, largest = range_ // 16, range_ - range_ // 16, int(grey.max())
+    if low < largest <= range_ // 2:
+        what = f"it is a lossy file of values up to {largest}, none above half of the range"
+        raise Unreadable(what, "export it as PNG, black and white")
+    counts = np.bincount(grey.ravel().astype(np.int64), minlength=range_ + 1)
+    plain = [int(value) for value in np.flatnonzero(counts > grey.size // 50) if low < value < high]
+    if plain:
+        raise Unreadable(f"it holds {_listed([*plain, largest])}, as if these were several kinds", _EXPORT)
+    return grey > range_ // 2
+
+
+def _several(pixels: np.ndarray, grey: np.ndarray, range_: int) -> str:
+    """What shows that a lossless mask holds several kinds, or another one than 0 and the range's end; else empty.
+
+    Edges may be smooth, and values near both ends come from a JPEG that was saved anew: a value in between counts only
+    where it fills a square of 3 x 3 px.
+    """
+    if int(grey.max()) <= range_ // 2:
+        return f"its values are 0 and {_listed(np.unique(grey[grey > 0]).tolist())}, none above half of the range"
+    if pixels.ndim == 3 and _coloured(pixels):
+        bright = (pixels > range_ // 2) @ np.array([1, 2, 4])
+        colours = [value for value in _flat(bright) if value]
+        return f"it shows lesions in {len(colours)} colours" if len(colours) > 1 else ""
+    low, high = range_ // 16, range_ - range_ // 16
+    if not ((grey > low) & (grey < high)).any():
+        return ""
+    between = [value for value in _flat(grey) if low < value < high]
+    return f"it holds {_listed([*between, int(grey.max())])}, as if these were several kinds" if between else ""
+
+
+def _coloured(pixels: np.ndarray) -> bool:
+    return bool((pixels != pixels[..., :1]).any())
+
+
+def _flat(values: np.ndarray) -> list[int]:
+    """The values that fill a square of 3 x 3 px somewhere, ascending."""
+    centre = values[1:-1, 1:-1]
+    same = np.ones(centre.shape, dtype=np.bool_)
+    height, width = values.shape
+    for down in range(3):
+        for across in range(3):
+            same &= values[down : height - 2 + down, across : width - 2 + across] == centre
+    return [int(value) for value in np.unique(centre[same])]
+
+
+def _name(grey: np.ndarray) -> str:
+    found = [int(value) for value in np.unique(grey) if value][:2]
+    example = ", ".join(f"{value}: {name}" for value, name in zip(found, ("lesion", "other"), strict=False))
+    return f"say what each value is, such as data.mask_values: {{{example}}}"
+
+
+def _listed(values: list[int]) -> str:
+    shown = ", ".join(str(value) for value in values[:_NAMED])
+    return f"{shown} and {len(values) - _NAMED} values more" if len(values) > _NAMED else shown
+
+
+# Decode files once, at study resolution, into the cache: streamed, so that only a few are in memory at a time.
+#
+# How an image and its mask are fitted into a square stands in `fitting`. Grey levels stay 8 bit unless any image of the
+# set has more, when all become 16 bit.
+
+IMAGE_VERSION = 2
+"""Rises when the same files decode to other pixels."""
+READING = "reading images"
+_AHEAD = 256
+VANISHED = "vanished"
+"""The note of a mask with lesions that are too small to be seen at study resolution."""
+
+Channels = Literal["auto", "grey", "colour"]
+Failures = dict[int, tuple[str, str]]
+"""Position -> what is wrong with the file, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An array of all files, with zeros where one failed. notes: what was changed on the way -> positions of files.
+
+    boxes: top, left, height and width in the square of every image; None where each fills it, and for masks.
+    """
+
+    array: np.ndarray
+    failures: Failures
+    notes: dict[str, list[int]]
+    boxes: Int[np.ndarray, "n 4"] | None = None
+
+
+class _Filled(NamedTuple):
+    """What is to be known of one file: what was changed on the way, and where the image lies in the square."""
+
+    notes: tuple[str, ...]
+    box: Box | None = None
+
+
+class _ColourFound(Exception):
+    """An image with differing channels turned up where grey was hoped for."""
+
+
+def decode_images(
+    sources: Sequence[Callable[[], np.ndarray | bytes]],
+    digests: Sequence[str],
+    size: int,
+    deep: bool,
+    channels: Channels,
+    cache: ArrayCache,
+    changes: Sequence[str] = (),
+    native: Int[np.ndarray, "n 2"] | None = None,
+) -> Decoded:
+    """All images as uint8 (or uint16 when `deep`) [n, c, size, size].
+
+    sources: per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3]. digests: what names their
+    content. channels: `grey` takes the luminance (Rec. 601) of colour images, `colour` repeats grey ones; `auto` is
+    colour if any image has differing channels. changes: `DataSpec.preprocessing`. native: width and height
+    of the files, where some may be decoded at a part of that. Files that fail are listed, not raised.
+    """
+    if channels != "auto":
+        return _decode(sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes, native)
+    try:
+        return _decode(sources, digests, size, deep, 1, True, cache, changes, native)
+    except _ColourFound:
+        return _decode(sources, digests, size, deep, 3, False, cache, changes, native)
+
+
+def decode_masks(
+    sources: Sequence[Callable[[], Labels]], digests: Sequence[str], size: int, cache: ArrayCache
+) -> Decoded:
+    """All masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, and `VANISHED`.
+
+    digests: what names the masks' content and what their values mean.
+    """
+
+    def one(at: int, out: np.ndarray) -> _Filled:
+        labels = sources[at]()
+        out[0] = fit_labels(labels.values, size)
+        return _Filled((*labels.notes, *((VANISHED,) if vanished(labels.values, out[0]) else ())))
+
+    name = name_of("labels", digests, size)
+    return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
+
+
+def _decode(
+    sources: Sequence[Callable[[], np.ndarray | bytes]],
+    digests: Sequence[str],
+    size: int,
+    deep: bool,
+    channels: int,
+    only_grey: bool,
+    cache: ArrayCache,
+    changes: Sequence[str],
+    native: Int[np.ndarray, "n 2"] | None,
+) -> Decoded:
+    """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
+    dtype = np.dtype(np.uint16 if deep else np.uint8)
+    told = ("+".join(changes),) if changes else ()
+    name = name_of("images", digests, size, dtype.name, channels, only_grey, *told)
+    coloured = f"{name}.coloured.json"
+    if only_grey and cache.read_notes(coloured):
+        raise _ColourFound
+
+    def one(at: int, out: np.ndarray) -> _Filled:
+        given = sources[at]()
+        pixels, notes = (given, ()) if isinstance(given, np.ndarray) else _picture(given, size)
+        if only_grey and is_coloured(pixels):
+            raise _ColourFound
+        if "circle-crop" in changes:
+            pixels = circle_crop(pixels)
+            height, width = pixels.shape[:2]
+        else:
+            height, width = pixels.shape[:2] if native is None else native[at, ::-1].tolist()
+        box = placed(height, width, size)
+        fitted = fit_image(pixels, size, channels, dtype, box)
+        out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
+        return _Filled(notes, box)
+
+    try:
+        return _fill(name, (len(sources), channels, size, size), dtype, one, cache)
+    except _ColourFound:
+        cache.write_notes(coloured, True)
+        raise
+
+
+def _picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    picture = read_picture(data, size)
+    return picture.pixels, picture.notes
+
+
+def _fill(
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    one: Callable[[int, np.ndarray], _Filled],
+    cache: ArrayCache,
+) -> Decoded:
+    """Get or build the array `name`; what failed, what was changed and where images lie is kept beside it."""
+    beside = f"{name}.notes.json"
+
+    def fill(array: np.ndarray) -> None:
+        failures: dict[str, list[str]] = {}
+        noted: dict[str, list[int]] = {}
+        whole = Box(0, 0, *shape[2:])
+        boxes: list[Box] = []
+
+        def attempt(at: int) -> tuple[int, _Filled, Unreadable | None]:
+            try:
+                return at, one(at, array[at]), None
+            except Unreadable as error:
+                array[at] = 0
+                return at, _Filled(()), error
+
+        for at, filled, error in in_threads(attempt, range(len(array))):
+            cache.told(READING, at + 1, len(array))
+            if error is not None:
+                failures[str(at)] = [error.what, error.remedy]
+            for note in filled.notes:
+                noted.setdefault(note, []).append(at)
+            boxes.append(filled.box or whole)
+        padded = any(box != whole for box in boxes)
+        edges = [[box.top, box.left, box.height, box.width] for box in boxes] if padded else None
+        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges})
+
+    array = cache.get(name, shape, dtype, fill, beside)
+    kept = cache.read_notes(beside)
+    failures = {int(at): (what, remedy) for at, (what, remedy) in kept["failures"].items()}
+    boxes = None if kept["boxes"] is None else np.array(kept["boxes"], dtype=np.int64)
+    return Decoded(array, failures, kept["notes"], boxes)
+
+
+def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable[Any]:
+    """Results in order, a bounded number in flight. Decoders work outside Python's lock, so threads are enough."""
+    todo = list(positions)
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        for start in range(0, len(todo), _AHEAD):
+            yield from pool.map(step, todo[start : start + _AHEAD])
+
+
+def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
+    """The name in the cache of an array made of files of this content."""
+    text = "\n".join([str(IMAGE_VERSION), *(str(item) for item in decides), *digests])
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+# What files hold, remembered: content hash and header by (path, size, time of change), so that planning is quick.
+
+NOTES_VERSION = 1
+"""Rises when the same file yields another fact."""
+LOOKING = "looking at image files"
+_SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A file's content hash (32 hexadecimal digits) and header, or why it cannot be used."""
+
+    digest: str
+    header: Header | None
+    what: str = ""
+    remedy: str = ""
+
+
+def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
+    """One fact a file, in order. Files that were looked at before, unchanged since, are not read again.
+
+    paths: existing files. What is remembered lies in the cache, one file of notes per folder; to lose it costs only
+    time.
+    """
+    by_folder: dict[str, list[int]] = {}
+    for at, path in enumerate(paths):
+        by_folder.setdefault(str(path).rpartition("/")[0], []).append(at)
+    found: dict[int, Fact] = {}
+    for folder, positions in by_folder.items():
+        found.update(zip(positions, _in_folder(Path(folder), [paths[at] for at in positions], cache), strict=True))
+    return [found[at] for at in range(len(paths))]
+
+
+def _in_folder(folder: Path, paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
+    notes = f"files-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
+    remembered: dict[str, Any] = _memory(cache.read_notes(notes))
+    stamps = [_stamp(path) for path in paths]
+    fresh = [at for at, path in enumerate(paths) if remembered.get(path.name, [None])[0] != stamps[at]]
+    before = time.time() - _SETTLED
+    facts: dict[int, Fact] = {}
+    for at, fact in zip(fresh, in_threads(lambda at: _examine(paths[at]), fresh), strict=True):
+        facts[at] = fact
+        cache.told(LOOKING, len(facts), len(fresh))
+    settled = [at for at in fresh if stamps[at][1] < before * 1e9]
+    if settled:
+        remembered |= {paths[at].name: [stamps[at], asdict(facts[at])] for at in settled}
+        cache.write_notes(notes, {"version": NOTES_VERSION, "files": remembered})
+    return [facts[at] if at in facts else _recalled(remembered[path.name][1]) for at, path in enumerate(paths)]
+
+
+def _memory(notes: Any) -> dict[str, Any]:
+    return dict(notes["files"]) if isinstance(notes, dict) and notes.get("version") == NOTES_VERSION else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _recalled(kept: dict[str, Any]) -> Fact:
+    header = Header(**kept["header"]) if kept["header"] else None
+    return Fact(kept["digest"], header, kept["what"], kept["remedy"])
+
+
+def _examine(path: Path) -> Fact:
+    try:
+        data = read_file(path)
+    except Unreadable as error:
+        return Fact("", None, error.what, error.remedy)
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    try:
+        return Fact(digest, examine(data))
+    except Unreadable as error:
+        return Fact(digest, None, error.what, error.remedy)
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes. Raises Unreadable when the system refuses them."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"the file cannot be read ({error.strerror})", "check its permissions") from error
+
+
+def file_source(path: Path) -> Callable[[], bytes]:
+    """A call that reads the file."""
+    return lambda: read_file(path)

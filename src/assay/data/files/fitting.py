@@ -1,0 +1,241 @@
+"""Fit images of any size into the square of a study, and map results back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from assay.data.files.pictures import scaled
+
+# How images and masks of any size become squares of the study's size.
+#
+# The rule: an image is scaled so that its longer side is `size` px, antialiased (triangle filter), its aspect kept, and
+# padded with black to a centred square, so that a round lesion stays round. A mask follows the same geometry: a pixel
+# is lesion where at least half of the native pixels whose middles lie in it are, of the kind that has most of them;
+# lesions too small for that keep the pixels that they cover most where the image has no other, so that no image loses
+# its last.
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+_TOUCHING = np.ones((3, 3), dtype=np.int64)
+"""Lesion pixels that share a corner are one lesion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a scaled image lies in the square."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def rows(self) -> slice:
+        """Rows of the square that the image takes."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Columns of the square that the image takes."""
+        return slice(self.left, self.left + self.width)
+
+
+def placed(height: int, width: int, size: int) -> Box:
+    """Where an image of this native height and width lies in a square of `size` px."""
+    longer = max(height, width)
+    tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
+    return Box((size - tall) // 2, (size - wide) // 2, tall, wide)
+
+
+def is_coloured(pixels: np.ndarray) -> bool:
+    """Whether the channels differ anywhere. pixels: [h, w] or [h, w, 3]."""
+    return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
+
+
+def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Box | None = None) -> np.ndarray:
+    """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above.
+
+    box: where they are to lie, of pixels that were decoded at a part of their file's size; else what `placed` gives.
+    """
+    box = box or placed(pixels.shape[0], pixels.shape[1], size)
+    small = resized(pixels, box.width, box.height)
+    if small.ndim == 3 and channels == 1:
+        small = np.round(small @ _LUMINANCE).astype(small.dtype)
+    if dtype == np.uint16 and small.dtype == np.uint8:
+        # 255 * 257 = 65535: an 8-bit image in a 16-bit set keeps its levels exactly.
+        small = small.astype(np.uint16) * np.uint16(257)
+    out = np.zeros((channels, size, size), dtype=dtype)
+    out[:, box.rows, box.columns] = small if small.ndim == 2 else np.moveaxis(small, -1, 0)
+    return out
+
+
+def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:
+    """A label map (0 background, i the i-th kind) in the square, by the rule above. Of equal shares the first kind."""
+    box = placed(labels.shape[0], labels.shape[1], size)
+    out = np.zeros((size, size), dtype=np.uint8)
+    lesion = labels > 0
+    if not lesion.any():
+        return out
+    share = _share(lesion, box)
+    # The filter's weights add up to 1 only to some rounding: exactly half must stay lesion.
+    inside = share >= min(0.5, float(share.max())) - 1e-6
+    kinds = np.unique(labels[lesion])
+    most = kinds[0]
+    if len(kinds) > 1:
+        most = kinds[np.argmax(np.stack([_share(labels == kind, box) for kind in kinds]), axis=0)]
+    out[box.rows, box.columns] = np.where(inside, most, 0)
+    return out
+
+
+def vanished(labels: UInt8[np.ndarray, "h w"], fitted: UInt8[np.ndarray, "size size"]) -> int:
+    """How many lesions of a label map have no pixel of their kind left where they were, once fitted into the square.
+
+    A lesion is a set of pixels of one kind that touch, also at corners.
+    """
+    height, width = labels.shape
+    box = placed(height, width, len(fitted))
+    if max(height, width) <= len(fitted) or not labels.any():
+        return 0
+    shown = fitted[box.rows, box.columns]
+    kept = np.zeros(labels.shape, dtype=np.bool_)
+    for rows in _seen_in(height, box.height):
+        for columns in _seen_in(width, box.width):
+            kept |= shown[rows][:, columns] == labels
+    if kept[labels > 0].all():
+        return 0
+    lost = 0
+    for kind in np.unique(labels[labels > 0]):
+        numbers, count = _lesions(labels == kind)
+        lost += count - len(np.unique(numbers[kept & (numbers > 0)]))
+    return lost
+
+
+def touched(labels: UInt8[np.ndarray, "h w"], size: int) -> Bool[np.ndarray, "size size"]:
+    """Pixels of the square into whose part of the image any lesion reaches, however little.
+
+    The part of row i of the box is native rows i * h // H up to (i + 1) * h // H, h native and H fitted; columns alike.
+    """
+    box = placed(labels.shape[0], labels.shape[1], size)
+    down = np.arange(box.height) * labels.shape[0] // box.height
+    across = np.arange(box.width) * labels.shape[1] // box.width
+    lesion = (labels > 0).astype(np.uint8)
+    out = np.zeros((size, size), dtype=np.bool_)
+    out[box.rows, box.columns] = np.maximum.reduceat(np.maximum.reduceat(lesion, down, axis=0), across, axis=1) > 0
+    return out
+
+
+def _seen_in(native: int, fitted: int) -> tuple[np.ndarray, np.ndarray]:
+    """The fitted pixel in which the middle of each native one lies; twice, since it may lie between two."""
+    middle = (2 * np.arange(native) + 1) * fitted
+    return (middle - 1) // (2 * native), middle // (2 * native)
+
+
+def _lesions(mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, int]:
+    numbers = np.zeros(mask.shape, dtype=np.int32)
+    return numbers, int(ndimage.label(mask, structure=_TOUCHING, output=numbers))
+
+
+def _share(lesion: Bool[np.ndarray, "h w"], box: Box) -> Float[np.ndarray, "H W"]:
+    covered = Image.fromarray(lesion.astype(np.float32)).resize((box.width, box.height), Image.Resampling.BOX)
+    return np.asarray(covered)
+
+
+def resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Pixels [h, w] or [h, w, 3], uint8 or uint16, antialiased to this width and height (triangle filter)."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+    planes = [pixels] if pixels.ndim == 2 else [pixels[..., at] for at in range(3)]
+    small = [
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
+        for plane in planes
+    ]
+    whole = np.round(np.clip(np.stack(small, axis=-1), 0, 65535)).astype(np.uint16)
+    return whole[..., 0] if pixels.ndim == 2 else whole
+
+
+# Maps of the study's square back at an image's own size: the rule of `fitting` undone.
+
+
+def unfitted(maps: Float[Tensor, "k size size"], height: int, width: int) -> Float[Tensor, "k height width"]:
+    """Maps over the square as maps over an image of this native height and width.
+
+    The padding is cut off, at the box that `placed` says, and the box scaled to the image, pixel areas on pixel areas,
+    rows and columns each by their own factor. Between the middles of pixels values are linear, beyond the outermost
+    ones those of the edge; where the image is smaller than its box, which an enlarged one is, they are averaged by the
+    triangle filter of `fit_image`. Values stay within those of the maps, and a box of the image's size is taken as it
+    is.
+    """
+    box = placed(height, width, maps.shape[-1])
+    inside = maps[:, box.rows, box.columns]
+    if inside.shape[1:] == (height, width):
+        return inside
+    return functional.interpolate(inside[None], (height, width), mode="bilinear", align_corners=False, antialias=True)[
+        0
+    ]
+
+
+# Square patches of a stated size in mm from a slice, with their masks, at study resolution.
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Where a patch lies: its centre in pixels (the middle of the pixel in column 0 is at 0.5), its side in mm.
+
+    row_mm, column_mm: the distance between rows and between columns. size: its side in pixels of the study.
+    """
+
+    x: float
+    y: float
+    row_mm: float
+    column_mm: float
+    side_mm: float
+    size: int
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in pixels of the slice."""
+        wide, tall = self.side_mm / self.column_mm / 2, self.side_mm / self.row_mm / 2
+        return self.x - wide, self.y - tall, self.x + wide, self.y + tall
+
+
+def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray:
+    """The patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535; what lies beyond the slice is black.
+
+    Resampled by an antialiasing triangle filter. values: float32 [h, w].
+    """
+    clipped = np.clip(values, low, high)
+    return scaled(_resampled(clipped, patch, low), low, high)
+
+
+def cut_mask(mask: np.ndarray, patch: Patch) -> np.ndarray:
+    """The mask's patch, uint8 [size, size] of 0 and 1: 1 where at least half of what the filter sees is lesion.
+
+    A lesion too small for that keeps the pixels that it covers most, so that it never vanishes. mask: bool [h, w].
+    """
+    share = _resampled(mask.astype(np.float32), patch, 0.0)
+    return (share >= min(0.5, float(share.max())) - 1e-6).astype(np.uint8)
+
+
+def _resampled(values: np.ndarray, patch: Patch, beyond: float) -> np.ndarray:
+    left, top, right, bottom = patch.box
+    # The filter reaches over the edge of the patch by its support; without a margin it would be cut off there.
+    margin = int(np.ceil(max(right - left, bottom - top) / patch.size)) + 1
+    x0, y0 = int(np.floor(left)) - margin, int(np.floor(top)) - margin
+    x1, y1 = int(np.ceil(right)) + margin, int(np.ceil(bottom)) + margin
+    height, width = values.shape
+    around = np.full((y1 - y0, x1 - x0), beyond, dtype=np.float32)
+    rows, columns = slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        around[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0] = values[rows, columns]
+    box = (left - x0, top - y0, right - x0, bottom - y0)
+    small = Image.fromarray(around).resize((patch.size, patch.size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(small)

@@ -1,0 +1,389 @@
+"""List the images of a folder: with a CSV, beside masks, or one folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from assay.core.errors import SpecError
+from assay.core.types import Factor, FactorTable
+from assay.data.files.decode import meaning_of
+from assay.data.files.masks import (
+    FILE_NAME,
+    OWN_PATIENT,
+    Listing,
+    image_files,
+    leave_out_unmasked,
+    paired,
+    read_boxes,
+    read_coco,
+    row_masks,
+    unmasked,
+)
+from assay.data.files.table import (
+    Problem,
+    Table,
+    Target,
+    Unreadable,
+    Wrong,
+    absent,
+    chosen,
+    expand,
+    factor_column,
+    inside,
+    level_codes,
+    number,
+    patient_codes,
+    problems_of,
+    read_table,
+    shown,
+    target_column,
+)
+from assay.spec.document import show
+from assay.spec.schema import DataSpec, FactorSpec
+from assay.spec.sections import LESION, has_masks, is_coco, undeclared_columns
+
+# List a folder: a CSV beside images, `images/` and `masks/` with equal stems, or one folder per class.
+
+BY_MASK = "present where the mask shows a lesion"
+SHOWN = 6
+"""Of the values of a column the first are told, and the others counted."""
+TABLE = "table"
+"""The column that tells the tables of a study apart, where there are several."""
+
+
+def _asked(spec: DataSpec, table: Table) -> str:
+    """Of each condition what was asked, and what there is."""
+    told: list[str] = []
+    for name, wanted in spec.where.items():
+        there = sorted({str(value) for value in table.column(name, "data.where")})
+        more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
+        told.append(f"{name} {show(wanted)} was asked, the column has {', '.join(there[:SHOWN])}{more}")
+    return "; ".join(told)
+
+
+def list_table(spec: DataSpec) -> Listing:
+    """A CSV or a COCO file beside images. Raises SpecError for a wrong spec; single bad rows come as problems."""
+    folder = folder_of(spec.folder, "data.folder")
+    path = folder / spec.table
+    if not path.is_file():
+        raise SpecError(
+            f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
+        )
+    coco = read_coco(path, spec) if is_coco(spec) else None
+    read = pasted(folder, path, spec) if coco is None else coco.images
+    table = chosen(read, spec.where)
+    names = table.column(spec.image if coco is None else FILE_NAME, "data.image")
+    if not len(table) and not read.problems:
+        rows = f"no row fits data.where: {_asked(spec, read)}" if spec.where else "it has a header and no rows"
+        raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
+    problems: list[Problem] = []
+    images, missing = _locate(folder, table, names, coco is not None)
+    problems += missing
+    masks, missing = row_masks(folder, spec, table, names, coco)
+    problems += missing
+    if coco is not None:
+        problems += [problem for problem in coco.problems if problem.row in table.numbers]
+    target, classes, facts = _target(spec, table, names, problems)
+    patient = _patient(spec, table, names, problems)
+    factors, columns = _factors(spec, table, names, problems)
+    word = "line" if coco is None else "image"
+    problems += _same_image(table, names, images, word)
+    listing = Listing(
+        title=folder.name,
+        where=spec.table,
+        word=word,
+        numbers=table.numbers,
+        names=names,
+        images=tuple(path or folder for path in images),
+        masks=None if masks is None else tuple(masks),
+        target=target,
+        classes=classes,
+        patient=patient,
+        factors=factors,
+        columns=columns,
+        problems=read.problems,
+        facts=facts,
+        warnings=(
+            *(() if spec.patient else (OWN_PATIENT,)),
+            *(coco.warnings if coco else ()),
+            *(() if masks is None else unmasked(masks, spec)),
+        ),
+        header=table.header,
+        meaning=coco.meaning if coco else meaning_of(spec),
+        boxes=None if spec.boxes is None else read_boxes(folder, spec.boxes, names),
+    )
+    return leave_out_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
+
+
+def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
+    """Where a column `lesion` of absent and present, or of no and yes, is the target of images with masks, it is what
+    the masks say, and a factor by which environments can choose as well. Other meanings of the word are free.
+    """
+    plain = listing.classes in (LESION.levels, (f"not {LESION.name}", LESION.name))
+    if spec.target != LESION.name or listing.masks is None or listing.target is None or not plain:
+        return listing
+    if any(factor.name == LESION.name for factor in listing.factors):
+        return replace(listing, classes=LESION.levels)
+    columns = {**listing.columns, LESION.name: listing.target}
+    return replace(listing, classes=LESION.levels, factors=(*listing.factors, LESION), columns=columns)
+
+
+def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
+    """The table, and under it the rows of further ones: columns that one lacks are empty there, lines are numbered as
+    if all were pasted one below the other, and a column `table` tells which file a row is of.
+
+    A further table without the column of patients counts every image as a patient of its own.
+    """
+    first = read_table(path, spec.image)
+    if not spec.further:
+        return first
+    tables = [first, *(read_table(_further(folder, name), spec.image) for name in spec.further)]
+    if any(TABLE in table.header for table in tables):
+        raise SpecError(f"data.further: a table has a column '{TABLE}', which is to tell the tables apart; rename it")
+    header = tuple(dict.fromkeys(name for table in tables for name in table.header))
+    rows: list[tuple[str, ...]] = []
+    numbers: list[int] = []
+    problems: list[Problem] = []
+    for table in tables:
+        start = numbers[-1] - 1 if numbers else 0
+        for line, row in zip(table.numbers, table.rows, strict=True):
+            cells = {**dict(zip(table.header, row, strict=True)), TABLE: table.name}
+            if spec.patient and spec.patient not in table.header:
+                cells[spec.patient] = f"{table.name} {line}"
+            rows.append(tuple(cells.get(name, "") for name in (*header, TABLE)))
+            numbers.append(start + line)
+        problems += [replace(problem, row=start + problem.row) for problem in table.problems]
+    comma = any(table.comma for table in tables)
+    return Table(" + ".join(table.name for table in tables), (*header, TABLE), tuple(rows), tuple(numbers),
+                 tuple(problems), comma)  # fmt: skip
+
+
+def _further(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise SpecError(f"data.further: {folder.name}/ has no file '{name}'; name a CSV that lies beside the table")
+    return folder / name
+
+
+def list_stems(spec: DataSpec) -> Listing:
+    """`images/` and `masks/` with equal stems. The target is whether the mask shows a lesion."""
+    folder = folder_of(spec.folder, "data.folder")
+    for part in ("images", "masks"):
+        if not (folder / part).is_dir():
+            raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
+    pairs = paired(folder / "images", folder / "masks", folder, spec.unmasked == "refuse")
+    warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings, *unmasked(pairs.masks, spec))
+    listing = _plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,))
+    listing = replace(listing, masks=pairs.masks, meaning=meaning_of(spec))
+    return leave_out_unmasked(listing.drop(pairs.problems)[0], spec)
+
+
+def list_classes(spec: DataSpec) -> Listing:
+    """One folder per class, images anywhere below it."""
+    folder = folder_of(spec.classes, "data.classes")
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) < 2:
+        raise SpecError(
+            f"data.classes: {folder.name}/ holds {len(names)} folders; it needs one per class, at least two"
+        )
+    images: list[Path] = []
+    labels: list[str] = []
+    others = 0
+    for name in names:
+        found, ignored = image_files(folder / name, deep=True)
+        if not found:
+            raise SpecError(f"data.classes: {folder.name}/{name}/ holds no image; put some there or remove the folder")
+        images += found
+        labels += [name] * len(found)
+        others += ignored
+    target = target_column(folder.name, spec.positive, labels, "data.classes")
+    relative = tuple(str(path.relative_to(folder)) for path in images)
+    warnings = (OWN_PATIENT, *_ignored(others))
+    return _plain(folder, images, relative, target.codes, target.classes, warnings, (target.rule,))
+
+
+def _plain(
+    folder: Path,
+    images: Sequence[Path],
+    names: tuple[str, ...],
+    target: np.ndarray | None,
+    classes: tuple[str, ...],
+    warnings: tuple[str, ...],
+    facts: tuple[str, ...],
+) -> Listing:
+    if not images:
+        raise SpecError(f"data.folder: {folder.name}/ holds no images")
+    numbers = tuple(range(1, len(images) + 1))
+    patient = np.arange(len(images), dtype=np.int64)
+    return Listing(
+        folder.name, f"{folder.name}/", "file", numbers, names, tuple(images), None, target, classes, patient,
+        facts=facts, warnings=warnings,
+    )  # fmt: skip
+
+
+def folder_of(text: str, place: str) -> Path:
+    """The folder that a spec names. Raises SpecError when it does not exist or is a file."""
+    path = expand(text, place)
+    if not path.is_dir():
+        raise SpecError(f"{place}: '{text}' is a file; give the folder that holds the images")
+    return path
+
+
+def _ignored(others: int) -> tuple[str, ...]:
+    return (f"{others} files without an image's extension were not looked at",) if others else ()
+
+
+def _locate(folder: Path, table: Table, cells: Sequence[str], deeper: bool) -> tuple[list[Path | None], list[Problem]]:
+    """The files of these names. deeper: they may lie in `images/` as well, as those of a COCO file often do."""
+    below = folder / "images"
+    places = (folder, below) if deeper and below.is_dir() else (folder,)
+    paths: list[Path | None] = []
+    problems: list[Problem] = []
+    for line, cell in zip(table.numbers, cells, strict=True):
+        try:
+            if absent(cell):
+                raise Unreadable("it names no image", "name a file")
+            paths.append(_first(places, cell))
+        except Unreadable as error:
+            paths.append(None)
+            problems.append(Problem(line, cell, error.what, error.remedy))
+    return paths, problems
+
+
+def _first(places: Sequence[Path], cell: str) -> Path:
+    for place in places[:-1]:
+        with suppress(Unreadable):
+            return inside(place, cell)
+    return inside(places[-1], cell)
+
+
+def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None], word: str) -> list[Problem]:
+    first: dict[Path, int] = {}
+    problems: list[Problem] = []
+    for at, path in enumerate(images):
+        if path is not None and first.setdefault(path, at) != at:
+            other = table.numbers[first[path]]
+            problems.append(
+                Problem(table.numbers[at], names[at], f"{word} {other} names the same image", "keep one of them")
+            )
+    return problems
+
+
+def _target(
+    spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
+) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
+    if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
+        if LESION.name in spec.factors:
+            raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
+        return None, LESION.levels, (BY_MASK,)
+    cells = table.column(spec.target, "data.target")
+    target = _graded(spec, cells) or target_column(spec.target, spec.positive, cells)
+    if len(set(target.codes[target.codes >= 0].tolist())) < 2 and len(table):
+        found = ", ".join(sorted({cell for cell in cells if not absent(cell)})) or "none"
+        raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
+    wrong: Wrong = {
+        at: (f"{spec.target} is missing", "label it")
+        if absent(cells[at])
+        else (f"{spec.target} is {shown(cells[at])}, the others are {_others(target)}", "label it as they are")
+        for at in np.flatnonzero(target.codes < 0).tolist()
+    }
+    problems += problems_of(table, names, wrong)
+    return target.codes, target.classes, (target.rule,)
+
+
+def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:
+    """By the levels of a target that is declared as an ordinal factor: all of them are classes, found or not."""
+    given = spec.factors.get(spec.target)
+    if given is None or given.kind != "ordinal" or not given.levels or spec.positive:
+        return None
+    codes, _ = level_codes(cells, given.levels)
+    return Target(codes, given.levels, f"classes are the levels of '{spec.target}': {', '.join(given.levels)}")
+
+
+def _others(target: Target) -> str:
+    """How the labels are written: `not x` and `x` are what 0 and 1 are called."""
+    return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
+
+
+def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> np.ndarray:
+    if not spec.patient:
+        return patient_codes(names)
+    cells = table.column(spec.patient, "data.patient")
+    wrong = {
+        at: (f"{spec.patient} is missing", "say whose image it is") for at, cell in enumerate(cells) if absent(cell)
+    }
+    problems += problems_of(table, names, wrong)
+    return patient_codes(cells)
+
+
+def _factors(
+    spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
+) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
+    declared: dict[str, FactorSpec] = dict(spec.factors)
+    if spec.pixel_size and "pixel_size" not in declared:
+        declared["pixel_size"] = FactorSpec(kind="continuous", unit="mm", column=spec.pixel_size)
+    if spec.split.column and spec.split.column not in declared:
+        declared[spec.split.column] = FactorSpec(kind="categorical")
+    factors: list[Factor] = []
+    columns: dict[str, np.ndarray] = {}
+    for name, wanted in declared.items():
+        cells = table.column(wanted.column or name, f"data.factors.{name}")
+        role = "core" if name == spec.core else "nuisance"
+        factor, values, wrong = factor_column(name, wanted, cells, role, table.comma)
+        problems += problems_of(table, names, wrong)
+        factors.append(factor)
+        columns[name] = values
+    return tuple(factors), columns
+
+
+# The columns of a study's table that have no part in it: read to be doubted, never to be used.
+
+FEW = 20
+"""Up to so many different numbers, each on five rows and more, are taken for levels, such as those of a site."""
+MOST = 100
+"""A column of text with more different values names things."""
+
+
+def undeclared_table(spec: DataSpec) -> FactorTable | None:
+    """The rows that a study uses, with the columns that it does not name as factors; None where there are none.
+
+    Files are not looked at: a row whose image is left out is here. Columns of text with over `MOST` values are left
+    out, and those of whole numbers no two of which are equal, which count rows.
+    """
+    names = undeclared_columns(spec)
+    if not names:
+        return None
+    folder = folder_of(spec.folder, "data.folder")
+    table = chosen(pasted(folder, folder / spec.table, spec), spec.where)
+    if spec.target not in table.header:  # whether masks show a lesion
+        return None
+    target = target_column(spec.target, spec.positive, table.column(spec.target, "data.target"))
+    patient = patient_codes(table.column(spec.patient or spec.image, "data.patient"))
+    factors: list[Factor] = []
+    columns: dict[str, np.ndarray] = {}
+    for name in names:
+        cells = table.column(name, f"data.factors.{name}")
+        kind = _kind(cells, table.comma)
+        if kind is not None:
+            factor, columns[name], _ = factor_column(name, kind, cells, comma=table.comma)
+            factors.append(factor)
+    rows = np.arange(len(table), dtype=np.int64)
+    whole = FactorTable(rows, target.codes, patient, target.classes, tuple(factors), columns)
+    return whole.take(np.flatnonzero(target.codes >= 0))
+
+
+def _kind(cells: Sequence[str], comma: bool) -> FactorSpec | None:
+    """Numbers or levels; None for what names rows or things."""
+    present = [cell for cell in cells if not absent(cell)]
+    values = set(present)
+    numbers = [number(value, comma) for value in values]
+    if any(found is None for found in numbers):
+        return FactorSpec(kind="categorical") if len(values) <= MOST else None
+    if len(values) <= FEW and 5 * len(values) <= len(present):
+        return FactorSpec(kind="categorical")
+    counts = len(values) == len(present) and all(found is not None and found.is_integer() for found in numbers)
+    return None if counts else FactorSpec(kind="continuous")

@@ -1,0 +1,224 @@
+"""Read TIFF, DICOM and NIfTI files through libraries without types."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import zlib
+from typing import Any
+
+import nibabel
+import numpy as np
+import pydicom
+import tifffile
+from PIL import Image
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.utils import pixel_array
+
+from assay.data.files.pictures import Header, Picture, finite, scaled, stored
+from assay.data.files.table import Unreadable
+
+# The one place that knows pydicom and nibabel: single DICOM images and NIfTI slices.
+
+# Both are partly untyped: unknown types are let through in this adapter alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportAttributeAccessIssue=false
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file has DICOM's preamble and prefix (PS3.10, 7.1)."""
+    return data[128:132] == b"DICM"
+
+
+def dicom_header(data: bytes) -> Header:
+    """Size and kind of a DICOM image, without its pixels."""
+    dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
+    colour = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
+    frames = int(dataset.get("NumberOfFrames", 1) or 1)
+    return Header(int(dataset.Columns), int(dataset.Rows), not colour, frames)
+
+
+def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
+    """Pixels of a DICOM image as a radiologist first sees it; a mask as its stored values.
+
+    Grey: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
+    stored bits can take; MONOCHROME1 is inverted; 16 bit. Colour: RGB, 8 bit.
+    """
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    values = pixel_array(dataset)  # YBR comes as RGB
+    photometric = str(dataset.PhotometricInterpretation)
+    if photometric == "PALETTE COLOR":
+        values = apply_color_lut(values, dataset)
+        return Picture((values >> 8).astype(np.uint8) if values.dtype == np.uint16 else values)
+    if values.ndim == 3:
+        return Picture(stored(values))
+    if mask:
+        return Picture(values > 0 if int(values.max()) <= 1 else stored(values))
+    grey = _windowed(values, dataset)
+    return Picture(np.uint16(65535) - grey if photometric == "MONOCHROME1" else grey)
+
+
+def _windowed(values: np.ndarray, dataset: Any) -> np.ndarray:
+    """Grey values as uint16 over the range that the display transform can give."""
+    rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
+    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], dtype=np.float64)
+    low, high = (
+        float(end) for end in ends * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
+    )
+    if "ModalityLUTSequence" in dataset:
+        low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    if "VOILUTSequence" in dataset:
+        shown = np.asarray(apply_voi_lut(rescaled.astype(np.int64), dataset), dtype=np.float64)
+        return scaled(shown, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
+    if "WindowCenter" in dataset and dataset.WindowCenter not in (None, ""):
+        return scaled(_window(rescaled, dataset), 0.0, 1.0)
+    return scaled(rescaled, min(low, high), max(low, high))
+
+
+def _window(values: np.ndarray, dataset: Any) -> np.ndarray:
+    """The first window as 0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    centre, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+    function = str(dataset.get("VOILUTFunction", "LINEAR") or "LINEAR").upper()
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (values - centre) / width))
+    if function == "LINEAR_EXACT":
+        return (values - centre) / width + 0.5
+    if width <= 1:
+        return (values > centre - 0.5).astype(np.float64)
+    return (values - (centre - 0.5)) / (width - 1) + 0.5
+
+
+def _first(value: Any) -> float:
+    return float(value[0]) if isinstance(value, (list, tuple, pydicom.multival.MultiValue)) else float(value)
+
+
+def is_nifti(data: bytes) -> bool:
+    """Whether a file, or what it holds in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
+    head = data
+    if data[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(31).decompress(data, 540)
+        except zlib.error:
+            return False
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def nifti_header(data: bytes) -> Header:
+    """Size and kind of a NIfTI slice. Axes of length 1 are dropped; what remains must be two.
+
+    Raises Unreadable for a volume: 3-D images are not built yet, and no slice is chosen for the user.
+    """
+    image = _nifti(data)
+    shape = tuple(int(length) for length in image.shape if length != 1)
+    if len(shape) != 2:
+        text = " x ".join(str(length) for length in image.shape)
+        raise Unreadable(f"it is a volume of {text}; 3-D images are not built yet", "export one slice a file")
+    return Header(shape[0], shape[1], image.get_data_dtype() != np.uint8 or _rescaled(image))
+
+
+def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
+    """Pixels of a NIfTI slice; a mask as its stored values.
+
+    The first axis runs to the right and the second upwards, as in a RAS slice seen from below. 8-bit values without a
+    scale stay; others span cal_min to cal_max where the header gives them, else the slice's own minimum to maximum,
+    which is noted since it loses what is equal between files.
+    """
+    image = _nifti(data)
+    values = np.squeeze(np.asarray(image.dataobj)).T[::-1]
+    finite(values)
+    if mask and float(values.max()) <= 1 and float(values.min()) >= 0:
+        return Picture(values > 0.5)
+    if image.get_data_dtype() == np.uint8 and not _rescaled(image):
+        return Picture(np.ascontiguousarray(values.astype(np.uint8)))
+    if mask:
+        return Picture(stored(np.clip(values, -1, 65536).astype(np.int64)))  # what lies beyond is refused as such
+    low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
+    if high > low:
+        return Picture(scaled(values, low, high))
+    note = "a NIfTI slice without cal_min and cal_max was scaled from its own minimum to its maximum"
+    return Picture(scaled(values, float(values.min()), float(values.max())), (note,))
+
+
+def _nifti(data: bytes) -> Any:
+    raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    kind = nibabel.Nifti2Image if raw[4:8] == b"n+2\0" else nibabel.Nifti1Image
+    return kind.from_bytes(raw)
+
+
+def _rescaled(image: Any) -> bool:
+    """Whether stored values are scaled on reading; nibabel keeps that with the array and clears it in the header."""
+    return (float(image.dataobj.slope), float(image.dataobj.inter)) != (1.0, 0.0)
+
+
+# The one place that knows tifffile: TIFF headers, and pixels of more than 8 bit.
+
+# tifffile is partly untyped: unknown types are let through in this adapter alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+
+_GREY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
+_CHANNELS = 4
+# EXIF orientation -> swap axes, then flip rows, then flip columns
+_TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+def tiff_header(data: bytes) -> Header:
+    """Size and kind of a TIFF. Reduced copies (thumbnails, pyramid levels) are not counted as frames."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        frames = sum(not _reduced(page) for page in file.pages) * int(page.imagedepth)
+        width, height = int(page.imagewidth), int(page.imagelength)
+        if _orientation(page) >= 5:
+            width, height = height, width
+        return Header(width, height, _bits(page) > 8, frames)
+
+
+def tiff_pixels(data: bytes) -> Picture:
+    """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if math.prod(page.shape) > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Unreadable(f"its header says {math.prod(page.shape):,} values", "copy or export it again")
+        values = np.asarray(page.asarray())
+        axes = str(page.axes)
+        if axes == "SYX":
+            values = np.moveaxis(values, 0, -1)
+        if values.ndim == 3 and (page.photometric not in (*_GREY, tifffile.PHOTOMETRIC.RGB)):
+            raise Unreadable("it is a 16-bit TIFF in a colour space other than RGB", "export it as RGB or grey")
+        if values.ndim == 3:
+            values = values[..., :3] if page.photometric == tifffile.PHOTOMETRIC.RGB else values[..., 0]
+        pixels = stored(values)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            pixels = np.iinfo(pixels.dtype).max - pixels
+        return Picture(_upright(pixels, _orientation(page)))
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    swap, rows, columns = _TURNS.get(orientation, (False, False, False))
+    turned = np.swapaxes(pixels, 0, 1) if swap else pixels
+    return np.ascontiguousarray(turned[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get("Orientation")
+    return int(tag.value) if tag is not None else 1
+
+
+def _bits(page: Any) -> int:
+    return int(np.max(page.bitspersample))
+
+
+def _reduced(page: Any) -> bool:
+    return bool(getattr(page, "is_reduced", False))

@@ -1,0 +1,191 @@
+"""Load the dataset that a study names: a folder, classes, MedMNIST, or a public set."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from assay.core.errors import DataError, SpecError
+from assay.core.registry import build
+from assay.core.types import Factor
+from assay.data.cache import ArrayCache
+from assay.data.dataset import Dataset
+from assay.data.files.build import Pixels, assemble, from_files
+from assay.data.files.decode import decode_images
+from assay.data.files.folder import list_classes, list_stems, list_table
+from assay.data.files.masks import OWN_PATIENT, Listing
+from assay.data.files.table import expand, target_column
+from assay.spec.schema import DataSpec
+
+# MedMNIST `.npz` files (Yang et al. 2023): 2-D, one label an image. The given split becomes the factor `split`.
+
+PARTS = ("train", "val", "test")
+
+
+def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+    """All three parts as one dataset, rows numbered from 1 in the order train, val, test.
+
+    Classes are the label numbers as text. Raises DataError for a damaged file, a 3-D set or several labels an image.
+    """
+    path = expand(spec.medmnist, "data.medmnist")
+    if not path.is_file():
+        raise SpecError(f"data.medmnist: '{spec.medmnist}' is a folder; give the .npz file")
+    arrays, labels, digest = _open(path, cache)
+    counts = [len(array) for array in arrays]
+    sources: list[Callable[[], np.ndarray | bytes]] = [_row(array, at) for array in arrays for at in range(len(array))]
+    listing = _listing(spec, path, np.concatenate(labels), counts)
+    digests = [f"{digest}:{at}" for at in range(len(sources))]
+    images = decode_images(sources, digests, spec.size, False, spec.channels, cache)
+    height, width = arrays[0].shape[1:3]
+    native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
+    return assemble(listing, Pixels(images, None, native), spec, cache, skip_bad_rows)
+
+
+def _row(array: np.ndarray, at: int) -> Callable[[], np.ndarray]:
+    return lambda: np.ascontiguousarray(array[at])
+
+
+def _listing(spec: DataSpec, path: Path, labels: np.ndarray, counts: list[int]) -> Listing:
+    cells = [str(label) for label in labels.tolist()]
+    if spec.positive:
+        found = target_column(path.stem, spec.positive, cells, "data.medmnist")
+        codes, classes, rule = found.codes, found.classes, found.rule
+    else:
+        values = sorted(set(labels.tolist()))
+        codes = np.searchsorted(values, labels).astype(np.int64)
+        classes = tuple(str(value) for value in values)
+        rule = f"classes are the label numbers {', '.join(classes)}"
+    n = len(cells)
+    split = Factor("split", "categorical", levels=PARTS, description="the split given with the set")
+    names = tuple(f"{part} {at}" for part, count in zip(PARTS, counts, strict=True) for at in range(count))
+    return Listing(
+        title=path.stem,
+        where=path.name,
+        word="row",
+        numbers=tuple(range(1, n + 1)),
+        names=names,
+        images=(),
+        masks=None,
+        target=codes,
+        classes=classes,
+        patient=np.arange(n, dtype=np.int64),
+        factors=(split,),
+        columns={"split": np.repeat(np.arange(3, dtype=np.int64), counts)},
+        facts=(rule,),
+        warnings=(OWN_PATIENT,),
+    )
+
+
+def _open(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list[np.ndarray], str]:
+    """Mapped images and labels of the three parts, and the file's hash."""
+    digest = _digest(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+            missing = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
+            missing = [name for name in missing if f"{name}.npy" not in members]
+            if missing:
+                raise DataError(f"{path.name} is no MedMNIST file: it has no array '{missing[0]}'")
+            images = [_mapped(archive, f"{part}_images", digest, cache) for part in PARTS]
+            labels = [_mapped(archive, f"{part}_labels", digest, cache) for part in PARTS]
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise DataError(f"{path.name} is damaged or no .npz file ({error}); download it again") from error
+    for array in images:
+        _check_images(path.name, array)
+    flat = [_check_labels(path.name, array) for array in labels]
+    _check_alike(path.name, images, flat)
+    return images, flat, digest
+
+
+def _check_images(name: str, array: np.ndarray) -> None:
+    volume = array.ndim == 5 or (array.ndim == 4 and array.shape[3] != 3)
+    if volume:
+        sides = " x ".join(str(side) for side in array.shape[1:])
+        raise DataError(f"{name} holds volumes of {sides}; 3-D images are not built yet: choose a 2-D MedMNIST set")
+    if array.ndim not in (3, 4) or array.dtype != np.uint8:
+        raise DataError(f"{name}: images are {array.dtype} {array.shape}; expected uint8 [n, h, w] or [n, h, w, 3]")
+
+
+def _check_labels(name: str, array: np.ndarray) -> np.ndarray:
+    labels = np.asarray(array)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise DataError(
+            f"{name} has {labels.shape[1]} labels an image; multi-label targets are not built yet: "
+            "choose a set with one label, such as pneumoniamnist"
+        )
+    return labels.reshape(-1).astype(np.int64)
+
+
+def _check_alike(name: str, images: list[np.ndarray], labels: list[np.ndarray]) -> None:
+    for part, array, codes in zip(PARTS, images, labels, strict=True):
+        if array.shape[1:] != images[0].shape[1:]:
+            here, first = (" x ".join(str(side) for side in item.shape[1:]) for item in (array, images[0]))
+            raise DataError(f"{name}: {part}_images are {here} and train_images {first}; all parts must be alike")
+        if len(array) != len(codes):
+            raise DataError(
+                f"{name}: {part} has {len(array)} images and {len(codes)} labels; it needs one label an image"
+            )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:24]
+
+
+def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache) -> np.ndarray:
+    """One array of the archive, unpacked into the cache piece by piece, so that it never lies in memory whole."""
+    with archive.open(f"{name}.npy") as stream:
+        shape, dtype = _array_header(stream)
+
+        def fill(out: np.ndarray) -> None:
+            target = out.reshape(-1).view(np.uint8).data
+            done = 0
+            while done < len(target):
+                piece = stream.read(min(1 << 20, len(target) - done))
+                if not piece:
+                    raise EOFError("it is cut short")
+                target[done : done + len(piece)] = piece
+                done += len(piece)
+
+        return cache.get(f"medmnist-{digest}-{name}", shape, dtype, fill)
+
+
+def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    major, _ = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if fortran or dtype.hasobject:
+        raise ValueError("its arrays are not plain numbers in C order")
+    return shape, dtype
+
+
+# Images from files: a folder with a CSV, images beside masks, one folder per class, MedMNIST, or a public set.
+
+__all__ = ["load_dataset"]
+
+_PLACES = ("dataset", "folder", "classes", "medmnist")
+
+
+def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False) -> Dataset:
+    """The set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the cache.
+
+    skip_bad_rows: leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises DataError
+    with all bad rows at once, SpecError for what the spec gets wrong, StoreError when the cache cannot be written.
+    """
+    given = [name for name in _PLACES if getattr(spec, name)]
+    if len(given) != 1 or spec.phantom is not None:
+        raise SpecError(f"data: name exactly one of {', '.join(_PLACES)}; given: {', '.join(given) or 'none'}")
+    if spec.dataset:
+        return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
+    if spec.medmnist:
+        return load_medmnist(spec, cache, skip_bad_rows)
+    if spec.classes:
+        return from_files(list_classes(spec), spec, cache, skip_bad_rows)
+    listing = list_table(spec) if spec.table else list_stems(spec)
+    return from_files(listing, spec, cache, skip_bad_rows)

@@ -1,0 +1,127 @@
+"""Pixel values of any type as 8 or 16 bit, and preprocessing of retinal photographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+from scipy import ndimage
+
+from assay.data.files.table import Unreadable
+
+# What a reader returns, and how numbers of any type become 8 or 16 bit.
+
+SMALLEST = 8
+"""Pixels on the shorter side below which a file is no image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Width and height as shown (after orientation), whether it has over 8 bit, how many frames."""
+
+    width: int
+    height: int
+    deep: bool
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; what was changed on the way; lossy.
+
+    palette: of a mask whose pixels are indices into a palette, the colours that they show.
+    """
+
+    pixels: np.ndarray
+    notes: tuple[str, ...] = ()
+    lossy: bool = False
+    palette: np.ndarray | None = None
+
+
+def stored(values: np.ndarray) -> np.ndarray:
+    """Pixel values of any type as uint8 or uint16, without guessing a scale.
+
+    bool, uint8 and uint16 stay; other integers must lie in 0 to 65535; floats must lie in 0 to 1 and become 16 bit.
+    Raises Unreadable with the range found.
+    """
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.name in ("uint8", "uint16"):
+        return values
+    finite(values)
+    low, high = float(values.min()), float(values.max())
+    if np.issubdtype(values.dtype, np.integer) and low >= 0 and high <= 65535:
+        return values.astype(np.uint16)
+    if np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1:
+        return np.round(values * 65535).astype(np.uint16)
+    allowed = "0 to 65535" if np.issubdtype(values.dtype, np.integer) else "0 to 1"
+    raise Unreadable(
+        f"its values run from {low:g} to {high:g}, and what range is shown is not said",
+        f"shift and scale them to {allowed}",
+    )
+
+
+def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values as uint16, `low` and below becoming 0, `high` and above 65535."""
+    finite(values)
+    if not high > low:
+        return np.zeros(values.shape, dtype=np.uint16)
+    return np.round(np.clip((values - low) / (high - low), 0, 1) * 65535).astype(np.uint16)
+
+
+def finite(values: np.ndarray) -> None:
+    """Raise Unreadable when any value is NaN or infinite."""
+    if np.issubdtype(values.dtype, np.floating):
+        bad = int(np.size(values) - np.isfinite(values).sum())
+        if bad:
+            raise Unreadable(f"{bad} of its values are NaN or infinite", "replace them, for example by the background")
+
+
+# Named preprocessing of retinal photographs: cut to the field of view, and colours beside the local mean.
+
+_DARK = 0.06
+"""Of the brightest level of the image: what is darker in every channel counts as outside the field of view."""
+_FILLED = 0.02
+"""Share of a row or column within the field of view from which it counts: burnt-in text and dust have less."""
+_OF_RADIUS, _KEPT, _GAIN = 1 / 30, 0.9, 4.0
+"""Graham's: the blur's standard deviation in radii, the part of the radius that is kept, the gain."""
+
+Pixels = Shaped[np.ndarray, "h w *c"]
+
+
+def circle_crop(pixels: Pixels) -> Pixels:
+    """The smallest rectangle that holds the field of view, black outside the circle about its middle.
+
+    The circle's diameter is the rectangle's longer side, so that a field of view that the frame cuts off above and
+    below stays whole. An image without a field of view stays as it is. pixels: uint8 or uint16, [h, w] or [h, w, 3].
+    """
+    bright = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    inside = bright > _DARK * float(bright.max())
+    rows, columns = (np.flatnonzero(inside.mean(axis=axis) > _FILLED) for axis in (1, 0))
+    if not len(rows) or not len(columns):
+        return pixels
+    cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    within = _distance(*cut.shape[:2]) <= 1
+    return np.where(within[..., None] if cut.ndim == 3 else within, cut, 0).astype(pixels.dtype)
+
+
+def ben_graham(fitted: Shaped[np.ndarray, "c s s"]) -> Shaped[np.ndarray, "c s s"]:
+    """4 * (image - local mean) + half of the range, clipped; beyond nine tenths of the radius it is half of the range.
+
+    The local mean is a Gaussian's, of a thirtieth of the radius. fitted: an image that `circle_crop` cut, in its
+    square, uint8 or uint16. Graham, winning entry of Kaggle's *Diabetic Retinopathy Detection*, 2015.
+    """
+    top = float(np.iinfo(fitted.dtype).max)
+    side = fitted.shape[-1]
+    values = fitted.astype(np.float32)
+    mean = ndimage.gaussian_filter(values, (0, side / 2 * _OF_RADIUS, side / 2 * _OF_RADIUS), mode="nearest")
+    out = _GAIN * (values - mean) + top / 2
+    out[:, _distance(side, side) > _KEPT] = top / 2
+    return np.clip(np.round(out), 0, top).astype(fitted.dtype)
+
+
+def _distance(height: int, width: int) -> np.ndarray:
+    """From the middle, in radii of the longer side."""
+    down, across = (np.arange(side) - (side - 1) / 2 for side in (height, width))
+    return np.hypot(down[:, None], across[None, :]) / (max(height, width) / 2)

@@ -1,0 +1,155 @@
+"""Read one image file, whatever its name says: its content decides what it is.
+
+Two steps, so that 50,000 files can be planned before one is decoded: `examine` reads the header, `read_picture` and
+`read_stored` the pixels. Grey stays grey, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
+(over black) becomes RGB; EXIF orientation is applied. Files with several frames are refused by name.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from assay.data.files.formats import (
+    dicom_header,
+    dicom_pixels,
+    is_dicom,
+    is_nifti,
+    nifti_header,
+    nifti_pixels,
+    tiff_header,
+    tiff_pixels,
+)
+from assay.data.files.pictures import SMALLEST, Header, Picture, stored
+from assay.data.files.table import Unreadable
+
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
+T = TypeVar("T")
+_DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """A file format: how its content is recognised, and its two steps."""
+
+    recognise: Callable[[bytes], bool]
+    header: Callable[[bytes], Header]
+    pixels: Callable[[bytes, bool, int], Picture]
+
+
+def examine(data: bytes) -> Header:
+    """What a file's header says. Raises Unreadable for a file that holds no single usable image."""
+    header = _attempt(_format(data).header, data)
+    if header.frames > 1:
+        raise Unreadable(f"it holds {header.frames} frames", "save the one frame that is meant as a file of its own")
+    if min(header.width, header.height) < SMALLEST:
+        raise Unreadable(
+            f"it is {header.width} x {header.height} px", f"an image needs at least {SMALLEST} x {SMALLEST} px"
+        )
+    if Image.MAX_IMAGE_PIXELS is not None and header.width * header.height > Image.MAX_IMAGE_PIXELS:
+        raise Unreadable(
+            f"it is {header.width} x {header.height} px, over {Image.MAX_IMAGE_PIXELS:,}", "save a smaller version"
+        )
+    return header
+
+
+def read_picture(data: bytes, size: int) -> Picture:
+    """The pixels of an image, decoded no finer than needed for `size` px. Raises Unreadable for damaged files."""
+    kind = _format(data)
+    return _attempt(lambda content: kind.pixels(content, False, size), data)
+
+
+def read_stored(data: bytes) -> Picture:
+    """The values that a mask's file stores, uint8 or uint16 [h, w] or [h, w, 3], or bool. Raises Unreadable."""
+    kind = _format(data)
+    return _attempt(lambda content: kind.pixels(content, True, 0), data)
+
+
+def _format(data: bytes) -> _Format:
+    if not data:
+        raise Unreadable("the file is empty", "copy it again")
+    for candidate in _KNOWN:
+        if candidate.recognise(data):
+            return candidate
+    raise Unreadable("it is no PNG, JPEG, TIFF, DICOM, NIfTI, GIF, BMP or WebP image", "export it as PNG")
+
+
+def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
+    """Run a decoder. Decoders raise almost anything on a damaged file; whatever it is, it is about this file."""
+    try:
+        return step(data)
+    except (Unreadable, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise Unreadable(
+            "it is far too large for an image (a decompression bomb?)", "save a smaller version"
+        ) from error
+    except Exception as error:
+        unknown = isinstance(error, UnidentifiedImageError)  # its text holds an address in memory
+        text = "no image can be made of it" if unknown else " ".join(str(error).split())[:80] or type(error).__name__
+        raise Unreadable(f"the file is damaged or cut short ({text})", "copy or export it again") from error
+
+
+def _is_raster(data: bytes) -> bool:
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return webp or data.startswith(
+        (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+    )
+
+
+def _raster_header(data: bytes) -> Header:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        width, height = image.size
+        # Asking a PNG without the chunk for its EXIF decodes the whole file.
+        turned = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
+        if turned and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
+            width, height = height, width
+        # A camera's MPO is a JPEG with further pictures behind it that viewers do not show.
+        frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+        return Header(width, height, image.mode in _DEEP, frames)
+
+
+def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+        lossy = opened.format in ("JPEG", "MPO", "WEBP", "JPEG2000")
+        if size:
+            opened.draft(None, (2 * size, 2 * size))  # JPEG: whole factors are scaled while decoding
+        notes = ("16-bit colour was read as 8 bit",) if _loses_depth(opened) else ()
+        image = ImageOps.exif_transpose(opened)
+        if image.mode in _DEEP:
+            return Picture(stored(np.asarray(image)), lossy=lossy)
+        if mask and image.mode == "P":
+            return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
+        if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+            over = Image.new("RGBA", image.size, (0, 0, 0, 255))
+            over.alpha_composite(image.convert("RGBA"))
+            image = over.convert("L" if image.mode in ("L", "LA", "La") else "RGB")
+        elif image.mode != "L":
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        return Picture(np.asarray(image), notes, lossy)
+
+
+def _loses_depth(image: ImageFile.ImageFile) -> bool:
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile.args) for tile in image.tile)
+
+
+def _is_tiff(data: bytes) -> bool:
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _tiff_pixels(data: bytes, mask: bool, size: int) -> Picture:
+    """Pillow reads every compression at 8 bit; more than 8 bit comes from tifffile."""
+    return tiff_pixels(data) if tiff_header(data).deep else _raster_pixels(data, mask, size)
+
+
+_KNOWN = (
+    _Format(is_dicom, dicom_header, dicom_pixels),
+    _Format(is_nifti, nifti_header, nifti_pixels),
+    _Format(_is_tiff, tiff_header, _tiff_pixels),
+    _Format(_is_raster, _raster_header, _raster_pixels),
+)

@@ -1,0 +1,472 @@
+"""CSV tables with line numbers, their columns, bad rows and image paths."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from assay.core.errors import DataError, SpecError, nearest, unknown_name
+from assay.core.files import ASSETS, filled, unset
+from assay.core.types import Factor, Role
+from assay.spec.schema import FactorSpec
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+
+# Bad rows: what is wrong with each, said all at once.
+
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row that cannot be used.
+
+    row: its number as the file shows it (a table's header is line 1). name: the image as the row names it; it is shown
+    to the user only and never kept, since a file name may hold an identifier. what, remedy: half a sentence each.
+    """
+
+    row: int
+    name: str
+    what: str
+    remedy: str
+
+
+class Unreadable(Exception):
+    """A file that cannot be used as an image or a mask: what is wrong, and what to do."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Text from a file, in quotes, safe on a terminal: control characters escaped, the middle of a long one cut."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(plain) > limit:
+        half = (limit - 3) // 2
+        plain = f"{plain[:half]}...{plain[-half:]}"
+    return f"'{plain}'"
+
+
+def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
+    """Raise one DataError that lists all that is wrong with up to 20 bad rows and counts the others. Does nothing when
+    there are none.
+
+    where: the table or folder. word: what a row is called there (`line` of a table, `file` of a folder).
+    """
+    if not problems:
+        return
+    rows = sorted({problem.row for problem in problems})
+    told = sorted((p for p in problems if p.row in rows[:SHOWN]), key=lambda problem: problem.row)
+    lines = [f"{len(rows)} bad {word}{'s' if len(rows) > 1 else ''} in {where}:"]
+    lines += [f"  {word} {p.row} {shown(p.name)}: {p.what}; {p.remedy}" for p in told]
+    if len(rows) > SHOWN:
+        lines.append(f"  and {len(rows) - SHOWN} more")
+    lines.append("mend them, or leave them out with --skip-bad-rows")
+    raise DataError("\n".join(lines))
+
+
+def left_out(problems: Sequence[Problem], word: str = "line") -> tuple[str, ...]:
+    """Sentences for the card, one a row: its number and all reasons, without the name."""
+    reasons: dict[int, list[str]] = {}
+    for problem in sorted(problems, key=lambda problem: problem.row):
+        reasons.setdefault(problem.row, []).append(problem.what)
+    return tuple(f"{word} {row}: {' and '.join(what)}" for row, what in reasons.items())
+
+
+# Read a CSV as people save it: with a byte-order mark, semicolons or tabs, and mistakes in some rows.
+
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text. `numbers` are those of the lines that rows begin at, as a text editor shows them: the header
+    is line 1.
+
+    rows: the usable rows, one text per header, stripped. problems: rows with too few or too many cells, or that say
+    the same as an earlier one. comma: numbers may be written 3,5 (a table that is separated by semicolons).
+    """
+
+    name: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[int, ...]
+    problems: tuple[Problem, ...] = ()
+    comma: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str, place: str) -> tuple[str, ...]:
+        """A column's cells. place: the spec's key that names it. Raises SpecError with the nearest column."""
+        if name not in self.header:
+            raise SpecError(f"{place}: {self.name} has no column '{name}': {unknown_name('column', name, self.header)}")
+        at = self.header.index(name)
+        return tuple(row[at] for row in self.rows)
+
+    def keep(self, wanted: Sequence[bool]) -> Table:
+        """The rows that are wanted."""
+        rows = tuple(row for row, keep in zip(self.rows, wanted, strict=True) if keep)
+        numbers = tuple(number for number, keep in zip(self.numbers, wanted, strict=True) if keep)
+        return Table(self.name, self.header, rows, numbers, self.problems, self.comma)
+
+
+def absent(cell: str) -> bool:
+    """Whether a cell says that there is no value: empty, NA, N/A, NaN or null in any case."""
+    return cell.casefold() in _ABSENT
+
+
+def number(cell: str, comma: bool = False) -> float | None:
+    """The number that a cell holds, or None. Infinity and NaN are no numbers. comma: 3,5 is three and a half."""
+    text = cell.replace(",", ".") if comma and cell.count(",") == 1 and "." not in cell else cell
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") and "_" not in text else None
+
+
+def read_table(path: Path, image: str) -> Table:
+    """Read a CSV of UTF-8 or UTF-16 text, also in gzip; commas, semicolons or tabs, whichever the header has most of.
+
+    image: the column that names a row in messages. Blank lines are passed over. Raises DataError when the file as a
+    whole cannot be read (not text, no header, a header that stands twice); single bad rows come as `problems`.
+    """
+    text = _text(path)
+    first = text.splitlines()[0] if text.strip() else ""
+    separator = max(",;\t", key=first.count)
+    try:
+        lines = list(_numbered(csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
+    except csv.Error as error:
+        raise DataError(f"{path.name} is not a table: {error}; save it as CSV (UTF-8) again") from error
+    if not lines or not any(lines[0][1]):
+        raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
+    header = _header(path, lines[0][1])
+    return _check_rows(path.name, header, lines[1:], header.index(image) if image in header else 0, separator == ";")
+
+
+def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of the line that it begins at: a cell in quotes may hold several lines."""
+    begins = 1
+    for cells in reader:
+        yield begins, cells
+        begins = reader.line_num + 1
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path.name} is damaged or cut short; download it again") from error
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path.name} is not UTF-8 text (byte 0x{data[error.start]:02X} in line {line}); save it as CSV (UTF-8)"
+        ) from error
+    if "\0" in text:
+        raise DataError(f"{path.name} is not a text file; save it as CSV (UTF-8)")
+    return text
+
+
+def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
+    header = tuple(cell.strip() for cell in cells)
+    while header and not header[-1]:
+        header = header[:-1]
+    for name in header:
+        if name and header.count(name) > 1:
+            places = " and ".join(str(at + 1) for at, other in enumerate(header) if other == name)
+            raise DataError(f"{path.name} names column {shown(name)} twice (columns {places}); rename one of them")
+    return header
+
+
+def _check_rows(
+    name: str, header: tuple[str, ...], lines: Sequence[tuple[int, list[str]]], named: int, comma: bool
+) -> Table:
+    rows: list[tuple[str, ...]] = []
+    numbers: list[int] = []
+    problems: list[Problem] = []
+    seen: dict[tuple[str, ...], int] = {}
+    for at, line in lines:
+        cells = tuple(cell.strip() for cell in line)
+        if not any(cells):
+            continue
+        label = cells[named] if named < len(cells) else ""
+        if len(cells) < len(header) or any(cells[len(header) :]):
+            problems.append(
+                Problem(
+                    at,
+                    label,
+                    f"it has {len(cells)} cells where the header has {len(header)}",
+                    "fill it up, or put text that holds the separator in double quotes",
+                )
+            )
+            continue
+        row = cells[: len(header)]
+        if row in seen:
+            problems.append(Problem(at, label, f"it says the same as line {seen[row]}", "keep one of them"))
+            continue
+        seen[row] = at
+        rows.append(row)
+        numbers.append(at)
+    return Table(name, header, tuple(rows), tuple(numbers), tuple(problems), comma)
+
+
+# What the columns of a user's table mean: factors, target, patient, and which rows are used at all.
+
+MOST_CLASSES = 100
+_NO = frozenset({"0", "no", "false"})
+_YES = frozenset({"1", "yes", "true"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Class codes [n] (-1 where the row has none), the names of the classes, and how they were found, as a sentence."""
+
+    codes: np.ndarray
+    classes: tuple[str, ...]
+    rule: str
+
+
+Wrong = dict[int, tuple[str, str]]
+"""Position in a column -> what is wrong with the cell, and what to do."""
+
+
+def problems_of(table: Table, names: Sequence[str], wrong: Wrong) -> list[Problem]:
+    """Wrong cells as problems of their rows."""
+    return [Problem(table.numbers[at], names[at], what, remedy) for at, (what, remedy) in sorted(wrong.items())]
+
+
+def factor_column(
+    name: str, spec: FactorSpec, cells: Sequence[str], role: Role = "nuisance", comma: bool = False
+) -> tuple[Factor, np.ndarray, Wrong]:
+    """A factor and its column: codes (int64, -1 missing) where it has levels, numbers (float64, NaN missing) elsewhere.
+
+    Continuous: every cell is a number or absent. Ordinal: by the levels of the spec, in their order, or a number.
+    Categorical: by the levels of the spec, else those found, sorted. Of two levels the second is the high one unless
+    the spec says otherwise. Raises SpecError when the spec contradicts itself.
+    """
+    levels = spec.levels
+    if spec.kind == "categorical" and not levels:
+        levels = tuple(_sorted_values(cell for cell in cells if not absent(cell)))
+    unknown = [level for level in spec.high if level not in levels]
+    if unknown:
+        raise SpecError(f"data.factors.{name}.high: {unknown_name('level', unknown[0], levels or ('(none)',))}")
+    high = spec.high or (levels[1:] if len(levels) == 2 and spec.kind == "categorical" else ())
+    factor = Factor(name, spec.kind, role, spec.unit, levels, high)
+    values, wrong = level_codes(cells, levels) if levels else _numbers(cells, comma, name, spec.kind == "ordinal")
+    if not levels and wrong and len(wrong) == sum(not absent(cell) for cell in cells):
+        kind = f"{name}: categorical" if spec.kind == "continuous" else f"{name}: {{kind: ordinal, levels: [...]}}"
+        held = ", ".join(shown(cell) for cell in sorted({cells[at] for at in wrong})[:3])
+        raise SpecError(f"data.factors.{name}: the column holds {held} and no number; write factors: {{{kind}}}")
+    return factor, values, wrong
+
+
+def level_codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarray, Wrong]:
+    """Codes by levels that are given, int64 [n], -1 where a cell is empty or none of them; the latter with a hint."""
+    index = {level: code for code, level in enumerate(levels)}
+    numeric = {value: code for code, level in enumerate(levels) if (value := number(level)) is not None}
+    out = np.full(len(cells), -1, dtype=np.int64)
+    wrong: Wrong = {}
+    for at, cell in enumerate(cells):
+        code = index.get(cell)
+        if code is None and not absent(cell):
+            code = numeric.get(cast(float, number(cell)))  # a level 2 is also written 2.0
+        if code is not None:
+            out[at] = code
+        elif not absent(cell):
+            near = nearest(cell, levels)
+            hint = f"did you mean {shown(near)}?" if near else f"levels: {', '.join(levels[:8])}"
+            wrong[at] = (f"{shown(cell)} is no level of the factor", hint)
+    return out, wrong
+
+
+def _numbers(cells: Sequence[str], comma: bool, name: str, ordinal: bool) -> tuple[np.ndarray, Wrong]:
+    out = np.full(len(cells), np.nan)
+    wrong: Wrong = {}
+    for at, cell in enumerate(cells):
+        value = number(cell, comma)
+        if value is not None:
+            out[at] = value
+        elif not absent(cell):
+            kind = f"give {name} its levels in order" if ordinal else f"write a number, or make {name} categorical"
+            wrong[at] = (f"{name} is {shown(cell)}, which is not a number", kind)
+    return out, wrong
+
+
+def target_column(name: str, positive: Sequence[str], cells: Sequence[str], place: str = "data.target") -> Target:
+    """Class codes from a column of labels.
+
+    With `positive`, those values are class 1 and all others class 0. Else 0/1, no/yes and false/true (in any case) are
+    the classes `not <name>` and `<name>`; other values are sorted, numbers by size, and of two the second is class 1.
+    A word among 0 and 1 is no third class: its code is -1.
+    Raises SpecError when there are over 100 values (a measured number is no class) or `positive` names an absent one,
+    DataError when cells hold several labels joined by `|`.
+    """
+    found = _sorted_values(cell for cell in cells if not absent(cell))
+    if any("|" in value for value in found):
+        raise DataError(
+            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
+        )
+    if positive:
+        return _positive(name, positive, cells, found, place)
+    folded = [cell.casefold() for cell in cells]
+    told = {_whole(value.casefold()) for value in found}
+    others = [value for value in found if _whole(value.casefold()) not in _NO | _YES]
+    # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
+    slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
+    if found and (told <= _NO | _YES or slips):
+        codes = [1 if _whole(cell) in _YES else 0 if _whole(cell) in _NO else -1 for cell in folded]
+        return Target(np.array(codes, dtype=np.int64), (f"not {name}", name), f"{name} is 0/1, no/yes or false/true")
+    if len(found) > MOST_CLASSES:
+        raise SpecError(
+            f"{place}: column '{name}' has {len(found)} different values, over {MOST_CLASSES}; "
+            "name a column of classes, or say which values are positive with data.positive"
+        )
+    index = {value: code for code, value in enumerate(found)}
+    codes = [index.get(cell, -1) for cell in cells]
+    return Target(np.array(codes, dtype=np.int64), tuple(found), f"classes in sorted order: {', '.join(found)}")
+
+
+def _positive(name: str, positive: Sequence[str], cells: Sequence[str], found: list[str], place: str) -> Target:
+    wanted = {value for value in found for asked in positive if _same(value, asked)}
+    for asked in positive:
+        if not any(_same(value, asked) for value in found):
+            raise SpecError(f"data.positive: {unknown_name(f'value of {name}', asked, found or ['(none)'])}")
+    rest = [value for value in found if value not in wanted]
+    if not rest:
+        raise SpecError(f"data.positive names every value of '{name}'; leave at least one out as the negative class")
+    codes = [-1 if absent(cell) else int(cell in wanted) for cell in cells]
+    names = (rest[0] if len(rest) == 1 else "other", " or ".join(sorted(wanted)))
+    return Target(np.array(codes, dtype=np.int64), names, f"{names[1]} is positive, {', '.join(rest)} negative")
+
+
+def patient_codes(cells: Sequence[str]) -> np.ndarray:
+    """Codes int64 [n] of the patients' rank in sorted order, so that they do not depend on the order of rows."""
+    index = {value: code for code, value in enumerate(sorted(set(cells)))}
+    return np.array([index[cell] for cell in cells], dtype=np.int64)
+
+
+def chosen(table: Table, where: Mapping[str, Any]) -> Table:
+    """The rows that `where` wants: column -> a value, a list of values, or {min, max} (both included).
+
+    Values are compared as numbers where both are numbers, as text elsewhere. A row without a value is not chosen.
+    Raises SpecError for an unknown column or key.
+    """
+    for name, wanted in where.items():
+        cells = table.column(name, f"data.where.{name}")
+        table = table.keep([_fits(cell, wanted, f"data.where.{name}", table.comma) for cell in cells])
+    return table
+
+
+def _fits(cell: str, wanted: Any, place: str, comma: bool) -> bool:
+    if isinstance(wanted, Mapping):
+        bounds = cast(Mapping[str, Any], wanted)
+        extra = set(bounds) - {"min", "max"}
+        if extra or not all(isinstance(bound, (int, float)) for bound in bounds.values()):
+            raise SpecError(f"{place}: a range is written {{min: 1, max: 5}} with numbers; given {dict(bounds)}")
+        value = number(cell, comma)
+        return value is not None and bounds.get("min", -np.inf) <= value <= bounds.get("max", np.inf)
+    if isinstance(wanted, (list, tuple)):
+        return any(_same(cell, item) for item in cast(Sequence[Any], wanted))
+    return _same(cell, wanted)
+
+
+def _same(cell: str, wanted: Any) -> bool:
+    if isinstance(wanted, bool):
+        return cell.casefold() == str(wanted).casefold()
+    text = str(wanted)
+    if cell == text:
+        return True
+    left, right = number(cell), number(text)
+    return left is not None and left == right
+
+
+def _whole(text: str) -> str:
+    value = number(text)
+    return str(int(value)) if value is not None and value.is_integer() else text
+
+
+def _sorted_values(cells: Any) -> list[str]:
+    values = set(cast("list[str]", list(cells)))
+    numeric = {value: number(value) for value in values}
+    if all(found is not None for found in numeric.values()):
+        return sorted(values, key=lambda value: (cast(float, numeric[value]), value))
+    return sorted(values)
+
+
+# Where a spec's files are, and whether a row's file lies inside its folder.
+
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
+
+
+def expand(text: str, place: str) -> Path:
+    """A path of a spec: `~` and `${VAR}` replaced, relative to the current folder.
+
+    See `core.paths`, which the check of a spec uses too. place: the spec's key, for the error.
+    Raises SpecError for a variable that is not set and for a path that does not exist.
+    """
+    for name in unset(text):
+        extra = " to the folder that holds the image sets, such as lung-nodule/" if name == ASSETS else ""
+        raise SpecError(f"{place}: the variable {name} is not set; set it{extra}, or write the path itself")
+    path = filled(text)
+    if not path.exists():
+        raise SpecError(f"{place}: '{text}' does not exist (looked for {path}); give an existing path")
+    return path
+
+
+def inside(folder: Path, text: str) -> Path:
+    """The file that a row names, relative to the table's folder.
+
+    The name is tried as written, with `\\` as `/`, and in both Unicode normal forms (macOS writes NFD). Raises
+    Unreadable when it is absolute, climbs out of the folder (also by a symbolic link), is missing or is no file.
+    """
+    if _ABSOLUTE.match(text):
+        raise Unreadable("its path is absolute", f"give it relative to {folder.name}/")
+    slashed = text.replace("\\", "/")
+    if ".." in slashed.split("/"):
+        raise Unreadable("its path climbs out of the folder", f"keep all images under {folder.name}/")
+    for form in dict.fromkeys((text, slashed)):
+        for normal in dict.fromkeys((form, unicodedata.normalize("NFC", form), unicodedata.normalize("NFD", form))):
+            # Plain strings: with pathlib, 50,000 names take seconds. And unlike Path.is_file, isfile says no to a name
+            # that is too long for the system.
+            path = f"{folder}/{normal}"
+            if os.path.isfile(path):  # noqa: PTH113
+                _check_contained(folder, path)
+                return Path(path)
+            if os.path.isdir(path):  # noqa: PTH112
+                raise Unreadable("it is a folder", "name an image file")
+    raise Unreadable("the file is missing", "put it there, or take the row out of the table")
+
+
+def _check_contained(folder: Path, path: str) -> None:
+    link = os.path.islink(path)  # noqa: PTH114
+    real = os.path.realpath(path) if link else _real_folder(path.rpartition("/")[0]) + "/"
+    if not real.startswith(_real_folder(str(folder)) + "/"):
+        raise Unreadable("its path leads out of the folder by a link", f"copy the file under {folder.name}/")
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)

@@ -1,0 +1,480 @@
+"""The natural phantom: dead leaves, power-law noise and fractals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from assay.core.seeds import row_seed
+from assay.core.types import Factor
+from assay.data.catalogue import LAWS, Law, natural_factors
+from assay.data.dataset import Card, PixelScale, Rendered
+from assay.data.phantoms.base import (
+    Halves,
+    Marginal,
+    Uniform,
+    check_difficulty,
+    check_size,
+    check_values,
+    direction,
+    quantile_of,
+)
+from assay.data.phantoms.drawing import Grid, Windows, column
+from assay.data.phantoms.noise import lattice_bits, spline_zoom, spread, uniforms, white_noise
+
+# Random fields whose power falls as f^-a, as that of natural images does (Field 1987, a near 2), and forms of them.
+
+_OCTAVES = tuple(2**i for i in range(1, 9))
+_STRETCH = 4
+_COARSE = 3.0  # cycles an image below which power falls at scale 1: no picture is one slope from edge to edge
+
+
+def draw_noise(
+    law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], size: int, device: str
+) -> Float[Tensor, "n size size"]:
+    """Pictures of one law, grey levels in 0..1. Every other one is turned by a quarter."""
+    stretch = _STRETCH if law.form == "streaks" else 1
+    field = power_field(law.exponent, scale, nuisance, size, device, stretch)
+    turned = torch.as_tensor(uniforms(nuisance, "noise-turn", 1) < 0.5, device=device)[..., None]
+    shown = _FORMS[law.form](torch.where(turned, field.transpose(1, 2), field))
+    return shown.mul_(0.22).add_(0.5).clamp_(0, 1)
+
+
+def power_field(
+    slope: float,
+    scale: Float[np.ndarray, "n"],
+    nuisance: Int[np.ndarray, "n"],
+    size: int,
+    device: str,
+    stretch: int = 1,
+) -> Float[Tensor, "n size size"]:
+    """Near-Gaussian fields of mean 0 whose power falls as f^-slope above `_COARSE` / scale cycles an image.
+
+    A sum of octaves of smoothed white noise, each with the power that a band of width f has at that slope. Variance is
+    1 over all octaves; those finer than a pixel are missing. stretch: how much longer structures are along x.
+    """
+    cells = np.array(_OCTAVES, dtype=np.float64)
+    low = _COARSE / scale[:, None]
+    power = cells ** (2 - slope) * (cells * cells / (cells * cells + low * low)) ** 2
+    weight = np.sqrt(power / power.sum(axis=1, keepdims=True)) / _GAIN
+    total = torch.zeros(len(nuisance), size, size, device=device)
+    for i, count in enumerate(_OCTAVES):
+        if count <= size:
+            lattice = white_noise(nuisance, f"octave-{count}", count + 2, max(1, count // stretch) + 2, device)
+            total.add_(spline_zoom(lattice, size).mul_(column(weight[:, i], device)))
+    return total
+
+
+_GAIN = 0.55
+"""Standard deviation that a quadratic spline leaves of unit noise on its lattice, along both axes: (11 / 20)."""
+
+
+def _plain(field: Tensor) -> Tensor:
+    return field
+
+
+def _folds(field: Tensor) -> Tensor:
+    return field.abs().mul_(-2.2).add_(1.7)
+
+
+def _bands(field: Tensor) -> Tensor:
+    turns = field * 0.9
+    return (turns - torch.floor(turns) - 0.5).abs_().mul_(7).sub_(1.75)
+
+
+def _patches(field: Tensor) -> Tensor:
+    return (field * 4).clamp_(-1.6, 1.6)
+
+
+_FORMS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {"plain": _plain, "streaks": _plain, "folds": _folds, "bands": _bands, "patches": _patches}
+)
+
+
+# Dead leaves: opaque shapes of power-law radii that fall on each other, as objects in the world hide each other.
+#
+# Lee, Mumford and Huang 2001, "Occlusion models for natural images: a statistical study of a scale-invariant dead
+# leaves model"; Ruderman 1997, "Origins of scaling in natural images". With r^-3 all sizes cover alike and the picture
+# has no scale; other exponents favour the large or the small.
+
+SMALLEST, LARGEST = 0.024, 0.34
+"""Radii of the circles of equal area, in sides of the image at scale 1."""
+_COVER = 3.0  # area of all leaves over that of the scene: a share of exp(-3) shows the ground
+_BANDS = 8  # of radii, each filled evenly, so that pictures of a kind hold as many large leaves as small
+_HALF = 0.5 / 0.7 + 0.02  # half the side of the scene: what is seen from furthest away
+
+Outline = Callable[[Tensor, Tensor], Bool[Tensor, "m w w"]]
+
+
+def _disc(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
+    return u * u + v * v < 1
+
+
+def _ellipse(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
+    return u * u * 0.5 + v * v * 2 < 1
+
+
+def _square(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
+    return torch.maximum(u.abs(), v.abs()) < 0.886  # sqrt(pi) / 2: the area of the unit disc
+
+
+def _triangle(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
+    return torch.maximum(-v, u.abs() * 0.8660254 + v * 0.5) < 0.7776  # the inradius at the area of the unit disc
+
+
+def _bar(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
+    return torch.maximum(u.abs() * 0.5, v.abs() * 2) < 0.886
+
+
+OUTLINES: Mapping[str, tuple[Outline, float]] = MappingProxyType(
+    {
+        "disc": (_disc, 1.0),
+        "ellipse": (_ellipse, 1.415),
+        "square": (_square, 1.254),
+        "triangle": (_triangle, 1.556),
+        "bar": (_bar, 1.827),
+    }
+)
+"""Whether a point is inside, in units of the radius of equal area, and how far the outline reaches in these units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Leaves that can be seen, one by one. row: the image, int64 [m]; code: order and grey, int32 [m]; the rest in
+    sides of the image from its middle, float64 [m].
+    """
+
+    row: Int[np.ndarray, "m"]
+    x: Float[np.ndarray, "m"]
+    y: Float[np.ndarray, "m"]
+    radius: Float[np.ndarray, "m"]
+    turn: Float[np.ndarray, "m"]
+    code: Int[np.ndarray, "m"]
+
+    def take(self, index: np.ndarray) -> Leaves:
+        """Some of them."""
+        return Leaves(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+def draw_leaves(
+    law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid
+) -> Float[Tensor, "n size size"]:
+    """Pictures of one law, grey levels uniform in 0..1 from leaf to leaf. grid: its field is 1."""
+    leaves = fallen(law, scale, nuisance)
+    outline, reach = OUTLINES[law.form]
+    ground = (uniforms(nuisance, "leaf-ground", 1) * 65535).astype(np.int32)
+    canvas = torch.as_tensor(ground, device=grid.device).repeat(1, grid.size**2)
+    width = np.ceil(np.log2(leaves.radius) * 3).astype(np.int64)  # three window widths an octave
+    for step in np.unique(width):
+        _cover(canvas, leaves.take(width == step), outline, reach * float(2.0 ** (step / 3)), grid)
+    return (canvas & 0xFFFF).to(torch.float32).mul_(1 / 65535).view(-1, grid.size, grid.size)
+
+
+def fallen(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Leaves:
+    """The leaves of these images that lie in view, at this scale."""
+    reach = OUTLINES[law.form][1]
+    low, high = _radii(law.exponent, reach)
+    shape = (len(nuisance), len(low))
+    drawn = uniforms(nuisance, "leaf", 6 * len(low)).reshape(*shape, 6)
+    near = scale[:, None]
+    radius = (low + (high - low) * drawn[..., 0]) * near
+    x, y = ((2 * drawn[..., k] - 1) * (_HALF + high * reach) * near for k in (1, 2))
+    order = (drawn[..., 3] * 32766).astype(np.int32) + 1
+    code = (order << 16) | (drawn[..., 4] * 65535).astype(np.int32)
+    edge = 0.5 + radius * reach
+    row, leaf = np.nonzero((np.abs(x) < edge) & (np.abs(y) < edge))
+    at = (row, leaf)
+    return Leaves(row, x[at], y[at], radius[at], drawn[..., 5][at], code[at])
+
+
+@lru_cache(maxsize=32)
+def _radii(exponent: float, reach: float) -> tuple[Float[np.ndarray, "m"], Float[np.ndarray, "m"]]:
+    """The lowest and highest radius that each leaf may have; the counts follow from the area that each band covers."""
+    edges = SMALLEST * (LARGEST / SMALLEST) ** (np.arange(_BANDS + 1) / _BANDS)
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    share = middle ** (3 - exponent)  # of the area: r^2 r^-a, over bands of equal ratio
+    room = (2 * (_HALF + edges[1:] * reach)) ** 2
+    counts = np.rint(_COVER * share / share.sum() * room / (np.pi * middle**2)).astype(np.int64)
+    return np.repeat(edges[:-1], counts), np.repeat(edges[1:], counts)
+
+
+def _cover(canvas: Int[Tensor, "n pixels"], leaves: Leaves, outline: Outline, reach: float, grid: Grid) -> None:
+    windows = Windows.around(leaves.row, leaves.x, leaves.y, reach, grid)
+    cosine, sine = direction(leaves.turn)
+    along, across = column(cosine / leaves.radius, grid.device), column(sine / leaves.radius, grid.device)
+    x, y = windows.x - column(leaves.x, grid.device), windows.y - column(leaves.y, grid.device)
+    inside = outline(x * along + y * across, y * along - x * across)
+    code = torch.as_tensor(leaves.code, device=grid.device)[:, None, None]
+    windows.draw(canvas, inside * code)
+
+
+def ink(nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """A grey level far from the middle, for what is drawn over a ground of middle grey."""
+    side, depth = uniforms(nuisance, "ink-side", 1)[:, 0], spread(nuisance, "ink", 0.3, 0.48)[:, 0]
+    return 0.5 + np.where(side < 0.5, -depth, depth)
+
+
+# Fractals of iterated function systems: one class is one system, whose pictures vary its parameters and the view.
+#
+# Kataoka et al. 2020, "Pre-training without natural images" (FractalDB): a system is a few affine maps, drawn at random
+# and kept when its attractor fills enough of a picture; points are drawn by the chaos game (Barnsley 1988).
+
+MAPS = 4
+"""Maps of a system."""
+FILLED = 0.25
+"""The least share of a 32 x 32 picture that an attractor must reach."""
+
+_PLAYERS = 256  # points that play at once, all of which start on the attractor
+_JITTER = 0.12  # how far an image's parameters may lie from those of its class
+_CONTRACTION = 0.85 / (1 + _JITTER)
+
+
+@lru_cache(maxsize=256)
+def system(number: int) -> tuple[Float[np.ndarray, "maps 6"], Float[np.ndarray, "maps"]]:
+    """The maps (a, b, c, d, e, f: x' = a x + b y + e, y' = c x + d y + f) and probabilities of a class.
+
+    The first of a stream of systems with uniform coefficients that contract and fill enough of a picture. Map k is
+    chosen in proportion to the area to which it shrinks one.
+    """
+    stream = np.array([number], dtype=np.int64)
+    for attempt in range(10_000):
+        maps = spread(stream, f"ifs-{attempt}", -1, 1, 6 * MAPS).reshape(MAPS, 6)
+        if not all(_stretch(coefficients) <= _CONTRACTION for coefficients in maps):
+            maps[:, :4] *= (_CONTRACTION / np.array([max(_CONTRACTION, _stretch(each)) for each in maps]))[:, None]
+        area = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
+        chance = np.maximum(area, 0.02)
+        chance /= chance.sum()
+        if _filled(maps, chance) >= FILLED:
+            return maps, chance
+    raise RuntimeError(f"no system fills a picture for class {number}")
+
+
+def draw_fractal(
+    number: int, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], size: int, device: str
+) -> Float[Tensor, "n size size"]:
+    """How much of every pixel the attractor covers, 0..1: class `number`, varied, turned and placed by each seed."""
+    maps, chance = system(number)
+    own = maps * spread(nuisance, "ifs-jitter", 1 - _JITTER, 1 + _JITTER, 6 * MAPS).reshape(-1, MAPS, 6)
+    x, y = _play(own, chance, nuisance, _PLAYERS, max(4, size * size // _PLAYERS), device)
+    cosine, sine = (column(part, device)[..., 0] for part in direction(uniforms(nuisance, "ifs-turn", 1)[:, 0]))
+    mirrored = column(np.where(uniforms(nuisance, "ifs-mirror", 1)[:, 0] < 0.5, -1.0, 1.0), device)[..., 0]
+    across, down = (x * cosine + y * sine) * mirrored, y * cosine - x * sine
+    return _density(across, down, scale, nuisance, size)
+
+
+def _play(
+    maps: Float[np.ndarray, "n maps 6"],
+    chance: Float[np.ndarray, "maps"],
+    nuisance: Int[np.ndarray, "n"],
+    players: int,
+    steps: int,
+    device: str,
+) -> tuple[Float[Tensor, "n points"], Float[Tensor, "n points"]]:
+    """Points of each row's attractor; every player starts at the fixed point of the first map."""
+    n = len(nuisance)
+    keys = torch.as_tensor(row_seed(0, "ifs-choice", nuisance).astype(np.uint32).view(np.int32), device=device)
+    bits = (lattice_bits(keys, players * steps) >> 8) & 0xFFFF
+    choice = torch.zeros_like(bits)
+    for edge in np.rint(np.cumsum(chance)[:-1] * 65536).astype(int).tolist():
+        choice += bits >= edge
+    choice += torch.arange(n, device=device, dtype=choice.dtype)[:, None] * MAPS
+    coefficients = torch.as_tensor(maps.reshape(-1, 6).astype(np.float32), device=device)
+    chosen = coefficients.index_select(0, choice.view(-1)).view(n, steps, players, 6)
+    x, y = (column(start, device)[..., 0].expand(n, players) for start in _fixed_point(maps[:, 0]))
+    seen: list[tuple[Tensor, Tensor]] = []
+    for step in range(steps):
+        a, b, c, d, e, f = chosen[:, step].unbind(-1)
+        x, y = a * x + b * y + e, c * x + d * y + f
+        seen.append((x, y))
+    return torch.cat([point[0] for point in seen], dim=1), torch.cat([point[1] for point in seen], dim=1)
+
+
+def _density(
+    x: Float[Tensor, "n points"],
+    y: Float[Tensor, "n points"],
+    scale: Float[np.ndarray, "n"],
+    nuisance: Int[np.ndarray, "n"],
+    size: int,
+) -> Float[Tensor, "n size size"]:
+    """Points counted by pixel, the attractor's box filling .85 of the image at scale 1."""
+    device = str(x.device)
+    low_x, high_x, low_y, high_y = (each.unsqueeze(1) for each in (x.amin(1), x.amax(1), y.amin(1), y.amax(1)))
+    zoom = column(0.85 * scale, device)[..., 0] * size / torch.maximum(high_x - low_x, high_y - low_y)
+    shift = spread(nuisance, "ifs-shift", -0.08, 0.08, 2) * size + size / 2
+    at_x = torch.floor((x - (low_x + high_x) * 0.5) * zoom + column(shift[:, 0], device)[..., 0]).to(torch.int64)
+    at_y = torch.floor((y - (low_y + high_y) * 0.5) * zoom + column(shift[:, 1], device)[..., 0]).to(torch.int64)
+    inside = (at_x >= 0) & (at_x < size) & (at_y >= 0) & (at_y < size)
+    place = torch.where(inside, at_y * size + at_x, size * size)  # the last place takes what lies outside
+    counts = torch.zeros(len(x), size * size + 1, device=device)
+    counts.scatter_add_(1, place, torch.ones_like(x))
+    counts = counts[:, :-1].view(-1, size, size)
+    return counts / (counts + 0.5)
+
+
+def _fixed_point(maps: Float[np.ndarray, "n 6"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    a, b, c, d, e, f = maps.T
+    determinant = (1 - a) * (1 - d) - b * c
+    return ((1 - d) * e + b * f) / determinant, (c * e + (1 - a) * f) / determinant
+
+
+def _stretch(coefficients: Float[np.ndarray, "6"]) -> float:
+    """The larger singular value of a map's matrix."""
+    a, b, c, d = coefficients[:4]
+    squares, area = a * a + b * b + c * c + d * d, a * d - b * c
+    return float(np.sqrt((squares + np.sqrt(max(0.0, squares * squares - 4 * area * area))) / 2))
+
+
+def _filled(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]) -> float:
+    """The share of a 32 x 32 picture that 4,096 points of the attractor reach."""
+    x, y = _play(maps[None], chance, np.zeros(1, dtype=np.int64), _PLAYERS, 16, "cpu")
+    seen = _density(x, y, np.ones(1), np.zeros(1, dtype=np.int64), 32)
+    return float((seen > 0).sum()) / 1024
+
+
+# The natural-like phantom: grey pictures of named laws that have the statistics of natural images and no anatomy.
+
+_SMALLEST, _LARGEST = 32, 256
+_PIXELS = {"cpu": 64 * 64 * 16}  # pixels drawn at once: what fits a core's cache
+_PIXELS_ELSEWHERE = 2**24
+_MIDDLE = {"scale": 1.0, "contrast": 0.7, "illumination": 0.0}
+_LIMITS = {"scale": (0.7, 1.4), "contrast": (0.0, 1.6), "illumination": (0.0, 3.0)}
+
+
+class NaturalPhantom:
+    """Grey pictures, 32 to 256 px, of `classes` kinds: dead leaves, noise of power-law spectra, fractals.
+
+    classes: how many kinds; families take turns, so that every number holds all three from 3 on.
+
+    There is no lesion: masks are empty. Place, turn and arrangement follow from the nuisance seed.
+    """
+
+    def __init__(self, *, classes: int = 60) -> None:
+        self._factors = natural_factors(classes)
+        self._marginals: dict[str, Marginal] = {
+            "kind": Halves(classes),
+            "scale": Uniform(0.7, 1.4),
+            "contrast": Uniform(0.4, 1.0),
+            "illumination": Uniform(0.0, 1.0),
+        }
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """The kind, and how it is seen."""
+        return self._factors
+
+    @property
+    def card(self) -> Card:
+        """What the phantom is and is not."""
+        return Card(
+            name="natural-like phantom",
+            summary="dead leaves, noise of power-law spectra and fractals, as classes of a source to pretrain on",
+            licence="Apache-2.0",
+            source="drawn by Assay",
+            known_faults=(
+                "spectra and occlusion are those of natural images; there are no objects, no colour, no depth",
+                "a class is a law and not a category that anyone would name",
+            ),
+        )
+
+    def scale(self, size: int) -> PixelScale:
+        """Grey levels without a unit, of scenes without a size."""
+        check_size(size, _SMALLEST, _LARGEST)
+        return PixelScale()
+
+    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
+        """Values at probabilities u in [0, 1); codes for the kind. Raises DataError."""
+        return quantile_of(self._marginals, factor, u)
+
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Every factor is an input of its own."""
+        return {}
+
+    def render(
+        self,
+        values: Mapping[str, np.ndarray],
+        nuisance: Int[np.ndarray, "n"],
+        size: int,
+        difficulty: Mapping[str, float],
+        device: str = "cpu",
+    ) -> Rendered:
+        """Images [n, 1, size, size] and empty masks.
+
+        difficulty: per factor 0 (no trace of it in the pixels) to 3; 1 where not given. A kind is faded towards what
+        the first kind shows for the same seed. Raises SpecError for a wrong size or difficulty, DataError for wrong
+        values.
+        """
+        check_size(size, _SMALLEST, _LARGEST)
+        check_difficulty(self._factors, difficulty)
+        checked = check_values(self._factors, values, nuisance)
+        seen = {name: _visible(name, checked[name], difficulty.get(name, 1.0)) for name in _MIDDLE}
+        grid = Grid(size, 1.0, device)
+        images = torch.empty(len(nuisance), 1, size, size, device=device)
+        step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
+        for rows in _together(checked["kind"], step):
+            here = {name: column_[rows] for name, column_ in seen.items()}
+            picture = _scene(LAWS[checked["kind"][rows[0]]], here["scale"], nuisance[rows], grid)
+            fade = difficulty.get("kind", 1.0)
+            if fade != 1:
+                first = _scene(LAWS[0], here["scale"], nuisance[rows], grid)
+                picture = first + (picture - first) * fade
+            images[torch.as_tensor(rows, device=device), 0] = _exposed(picture, here, nuisance[rows], grid)
+        return Rendered(images, torch.zeros(images.shape, dtype=torch.bool, device=device))
+
+
+def _together(kind: Int[np.ndarray, "n"], step: int) -> Iterator[Int[np.ndarray, "m"]]:
+    """Rows of one kind at a time, at most `step` of them."""
+    for each in np.unique(kind):
+        rows = np.flatnonzero(kind == each)
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step]
+
+
+def _visible(name: str, values: Float[np.ndarray, "n"], difficulty: float) -> Float[np.ndarray, "n"]:
+    """Deviations from the middle, scaled, within what can be drawn."""
+    low, high = _LIMITS[name]
+    return np.clip(_MIDDLE[name] + (values - _MIDDLE[name]) * difficulty, low, high)
+
+
+def _scene(
+    law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid
+) -> Float[Tensor, "n size size"]:
+    """Pictures of one law, 0..1, in even light."""
+    if law.family == "leaves":
+        return draw_leaves(law, scale, nuisance, grid)
+    if law.family == "noise":
+        return draw_noise(law, scale, nuisance, grid.size, grid.device)
+    covered = draw_fractal(law.number, scale, nuisance, grid.size, grid.device)
+    ground = power_field(2.0, scale, nuisance, grid.size, grid.device).mul_(0.1).add_(0.5)
+    return ground.add_((column(ink(nuisance), grid.device) - ground) * covered).clamp_(0, 1)
+
+
+def _exposed(
+    picture: Float[Tensor, "n size size"],
+    seen: Mapping[str, Float[np.ndarray, "n"]],
+    nuisance: Int[np.ndarray, "n"],
+    grid: Grid,
+) -> Float[Tensor, "n size size"]:
+    """The picture through a lens that softens a little, in light that falls off towards one side."""
+    side = column(spread(nuisance, "lens", 0.05, 0.2)[:, 0], grid.device)
+    blurred = _softened(_softened(picture, side, 1), side, 2)
+    x, y = grid.axes()
+    cosine, sine = direction(uniforms(nuisance, "light", 1)[:, 0])
+    strength = seen["illumination"]
+    light = x * column(cosine * strength, grid.device) + y * column(sine * strength, grid.device)
+    grey = blurred.sub_(0.5).mul_(column(seen["contrast"], grid.device)).add_(0.5)
+    return grey.mul_(light.add_(1)).clamp_(0, 1)
+
+
+def _softened(picture: Float[Tensor, "n a b"], side: Float[Tensor, "n 1 1"], axis: int) -> Float[Tensor, "n a b"]:
+    """The mean of each pixel and its two neighbours on this axis with weights 1 - 2 side and side; edges repeat."""
+    last = picture.shape[axis] - 1
+    before = torch.cat([picture.narrow(axis, 0, 1), picture.narrow(axis, 0, last)], dim=axis)
+    after = torch.cat([picture.narrow(axis, 1, last), picture.narrow(axis, last, 1)], dim=axis)
+    return before.add_(after).mul_(side).add_(picture * (1 - 2 * side))

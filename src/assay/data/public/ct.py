@@ -1,0 +1,117 @@
+"""The one place that knows pydicom as a CT reader: headers of slices, and Hounsfield units."""
+
+# pydicom is partly untyped: unknown types are let through in this adapter alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pydicom
+from pydicom.multival import MultiValue
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
+
+from assay.data.cache import ArrayCache
+from assay.data.files.decode import in_threads
+from assay.data.files.table import Unreadable
+
+VERSION = 1
+"""Rises when the same file yields another header."""
+_TAGS = (
+    "SOPInstanceUID", "SeriesInstanceUID", "PatientID", "PixelSpacing", "SliceThickness", "ConvolutionKernel",
+    "Manufacturer",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """What a slice's header says; NaN and empty text where it does not."""
+
+    uid: str
+    series: str
+    patient: str
+    row_mm: float
+    column_mm: float
+    thickness: float
+    kernel: str
+    manufacturer: str
+
+
+def headers_of(folder: Path, names: Sequence[str], cache: ArrayCache) -> dict[str, SliceHeader]:
+    """File name -> header, for the DICOM files of a folder. What was read before and is unchanged is not read again."""
+    notes = f"ct-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
+    remembered = _memory(cache.read_notes(notes))
+    stamps = {name: _stamp(folder / name) for name in names}
+    fresh = [name for name in names if remembered.get(name, [None])[0] != stamps[name]]
+    if fresh:
+        read = in_threads(lambda at: _header(folder / fresh[at]), range(len(fresh)))
+        for name, header in zip(fresh, read, strict=True):
+            remembered[name] = [stamps[name], None if header is None else asdict(header)]
+        cache.write_notes(notes, {"version": VERSION, "files": remembered})
+    return {name: SliceHeader(**remembered[name][1]) for name in names if remembered[name][1] is not None}
+
+
+def _memory(notes: Any) -> dict[str, Any]:
+    if not isinstance(notes, dict):
+        return {}
+    kept = cast(dict[str, Any], notes)
+    return dict(kept["files"]) if kept.get("version") == VERSION else {}
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _header(path: Path) -> SliceHeader | None:
+    try:
+        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+    except Exception:  # a decoder raises almost anything on a damaged file; the file is then no slice
+        return None
+    row_mm, column_mm = _numbers(found, "PixelSpacing", 2)
+    (thickness,) = _numbers(found, "SliceThickness", 1)
+    return SliceHeader(
+        uid=str(found.get("SOPInstanceUID", "")),
+        series=str(found.get("SeriesInstanceUID", "")),
+        patient=str(found.get("PatientID", "") or "").strip(),
+        row_mm=row_mm,
+        column_mm=column_mm,
+        thickness=thickness,
+        kernel=_joined(found.get("ConvolutionKernel")),
+        manufacturer=_joined(found.get("Manufacturer")),
+    )
+
+
+def _numbers(found: pydicom.Dataset, name: str, count: int) -> tuple[float, ...]:
+    """So many numbers, or as many NaN where the header holds others, or none; it is decoded only when it is asked."""
+    try:
+        value = found.get(name)
+        parts = list(value) if isinstance(value, (list, tuple, MultiValue)) else [value]
+        numbers = tuple(float(part) for part in parts)
+    except (ValueError, TypeError):
+        numbers = ()
+    return numbers if len(numbers) == count else (np.nan,) * count
+
+
+def _joined(value: Any) -> str:
+    """Text of one or several values."""
+    parts = value if isinstance(value, (list, tuple, MultiValue)) else [value or ""]
+    return "/".join(str(part).strip() for part in parts)
+
+
+def hounsfield(path: Path) -> np.ndarray:
+    """The pixels of a CT slice in HU, float32 [h, w]. Raises Unreadable for a damaged file or more than one frame."""
+    try:
+        found = pydicom.dcmread(path)
+        values = np.asarray(apply_modality_lut(pixel_array(found), found), dtype=np.float32)
+    except Exception as error:  # see _header
+        raise Unreadable("the slice is damaged or cut short", "download the series again") from error
+    if values.ndim != 2:
+        raise Unreadable("the slice holds several frames", "download the series again")
+    return values

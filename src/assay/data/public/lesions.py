@@ -1,0 +1,286 @@
+"""Public sets of images with masks of lesions, as their makers publish them: folders of images beside folders of masks.
+
+The target is whether the mask shows a lesion. No patients are told, so that every image counts as one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.core.errors import SpecError
+from assay.data.cache import ArrayCache
+from assay.data.cards import KnownSet
+from assay.data.dataset import Dataset
+from assay.data.files.build import from_files
+from assay.data.files.decode import ONE, Meaning
+from assay.data.files.folder import BY_MASK
+from assay.data.files.masks import OWN_PATIENT, Kind, Listing, Pairs, paired, paired_by_kind
+from assay.data.files.table import Table, chosen
+from assay.data.public.chest import SPLIT, directory
+from assay.data.retina_parameters import IdridSegParams
+from assay.spec.schema import DataSpec
+from assay.spec.sections import LESION
+
+_FRAMES = "frames of one patient or video may lie on both sides of a split: patients are not given"
+_ENDOSCOPY = "many frames carry a green inset of the scope's position, burnt-in text and black corners"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A folder of images, the folder of their masks, and the part of the makers' own split that they are."""
+
+    images: str
+    masks: str
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a set is published.
+
+    below: folders inside the one that is given in which the parts may lie. suffix: what a mask's stem has more than its
+    image's. kinds: where the folder of masks holds one for each kind of lesion; together: they count as one. Of several
+    parts the first must be there.
+    """
+
+    about: KnownSet
+    parts: tuple[Part, ...]
+    below: tuple[str, ...] = ()
+    suffix: str = ""
+    kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
+    together: bool = False
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the values of its masks mean."""
+        return ONE if self.together or not self.kinds else Meaning(tuple(self.kinds))
+
+
+KVASIR_SEG = Layout(
+    KnownSet(
+        (),
+        "endoscopic frames with polyps and masks of them; the whole set holds 1,000",
+        "research and education",
+        "Kvasir-SEG (Jha et al. 2020)",
+        ("every image shows a polyp: none is lesion-free", "masks are lossy JPEG, cut at half", _FRAMES, _ENDOSCOPY),
+    ),
+    (Part("images", "masks"),),
+    below=("Kvasir-SEG", "kvasir-seg"),
+)
+HYPERKVASIR_SEG = Layout(
+    KnownSet(
+        (),
+        "endoscopic frames with polyps and masks of them; the segmented part of HyperKvasir holds 1,000",
+        "see the set's own licence",
+        "HyperKvasir (Borgli et al. 2020)",
+        (
+            "every image shows a polyp: none is lesion-free",
+            "by the makers of Kvasir-SEG, from the same hospitals: the one is no external test of the other",
+            "masks are lossy JPEG, cut at half",
+            _FRAMES,
+            _ENDOSCOPY,
+        ),
+    ),
+    (Part("images", "masks"),),
+    below=("segmented-images", "hyper-kvasir-segmented-images/segmented-images", "labeled-images/segmented-images"),
+)
+DFUC2022 = Layout(
+    KnownSet(
+        (),
+        "photographs of feet with diabetic ulcers and masks of them; the training release holds 2,000",
+        "on request, for research",
+        "DFUC 2022 (Lancashire Teaching Hospitals)",
+        (
+            "masks of the test images are not published",
+            "photographs of one wound may lie on both sides of a split: patients are not given",
+        ),
+    ),
+    (Part("DFUC2022_train_images", "DFUC2022_train_masks"),),
+    below=("DFUC2022_train_release",),
+)
+FUSEG = Layout(
+    KnownSet(
+        (),
+        "photographs of foot ulcers with masks; the annotated part of the whole set holds 1,010",
+        "see the FUSeg challenge",
+        "FUSeg (Wang et al. 2024)",
+        (
+            "images carry black padding at the right or the bottom",
+            "some photographs stand in it twice",
+            "few have an empty mask, and some of those show what elsewhere in the set is outlined as an ulcer",
+            "1,210 images are of 889 patients, who are not told: a patient may be on both sides of a split",
+            "masks of the test images are not published",
+        ),
+    ),
+    (Part("train/images", "train/labels", "train"), Part("validation/images", "validation/labels", "validation")),
+    below=("Foot Ulcer Segmentation Challenge", "data/Foot Ulcer Segmentation Challenge"),
+)
+ISIC_SEG = Layout(
+    KnownSet(
+        (),
+        "dermoscopic photographs with masks of the lesion, task 1 of ISIC 2018; its training part holds 2,594",
+        "CC BY-NC 4.0",
+        "ISIC 2018 (Codella et al. 2019), HAM10000 (Tschandl et al. 2018)",
+        (
+            "every image shows a lesion: none is lesion-free",
+            "images carry rulers, ink, hair and black corners",
+            "photographs of one lesion or patient may lie on both sides of a split: patients are not given",
+        ),
+    ),
+    tuple(
+        Part(f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth", split)
+        for name, split in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
+    ),
+    suffix="_segmentation",
+)
+IDRID_SEG = Layout(
+    KnownSet(
+        (),
+        "photographs of the retina with masks of four kinds of lesion and the optic disc; 54 to train, 27 to test",
+        "CC BY 4.0",
+        "IDRiD (Porwal et al. 2018, Data 3(3):25)",
+        (
+            "every photograph shows microaneurysms and hard exudates: none is lesion-free",
+            "its makers marked every photograph, so that one without a file of a kind counts as showing none of it",
+            "its photographs stand in the grading part too, under other numbers: no grade is joined, and the one is no "
+            "external test of the other",
+            "one clinic and camera",
+        ),
+    ),
+    tuple(
+        Part(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
+        for name, split in (("a. Training Set", "train"), ("b. Testing Set", "test"))
+    ),
+    below=("A. Segmentation", "A.%20Segmentation", "A.%20Segmentation/A. Segmentation"),
+    kinds={
+        "microaneurysms": Kind("1. Microaneurysms", "_MA"),
+        "haemorrhages": Kind("2. Haemorrhages", "_HE"),
+        "exudates": Kind("3. Hard Exudates", "_EX"),
+        "cotton_wool": Kind("4. Soft Exudates", "_SE"),
+        "optic_disc": Kind("5. Optic Disc", "_OD"),
+    },
+)
+
+
+def endotect(images: str, masks: str) -> Layout:
+    """The test set of EndoTect 2020 in folders of these names."""
+    about = KnownSet(
+        (),
+        "endoscopic frames with and without polyps, with masks; the whole test set holds 200 and 20",
+        "research and education",
+        "EndoTect 2020 (Hicks et al. 2021)",
+        (
+            "lesion-free frames are few, framed tighter and come from another disease",
+            "native sizes differ: see what the card says of aspects",
+            _FRAMES,
+            _ENDOSCOPY,
+        ),
+    )
+    return Layout(about, (Part(images, masks),))
+
+
+def load_endotect(
+    spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: str, images: str, masks: str
+) -> Dataset:
+    """EndoTect 2020's test set, see `load_pairs`."""
+    return load_pairs(endotect(images, masks), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder)
+
+
+def load_idrid_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arguments: Any) -> Dataset:
+    """IDRiD's segmentation part with the kinds that `IdridSegParams` asks for, see `load_pairs`."""
+    asked = IdridSegParams.model_validate(arguments)
+    kinds = {kind: IDRID_SEG.kinds[kind] for kind in asked.kinds}
+    layout = replace(IDRID_SEG, kinds=kinds, together=asked.together)
+    return load_pairs(layout, "IDRiD, segmentation", spec, cache, skip_bad_rows, folder=asked.folder)
+
+
+def load_pairs(
+    layout: Layout, title: str, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: str
+) -> Dataset:
+    """A set of this layout as a dataset whose target is `lesion`; the factor `split` where its makers divide it.
+
+    Raises SpecError when a folder is missing, DataError with all bad rows: an image without a mask is one, unless there
+    is one for each kind.
+    """
+    root, found = _found(layout, directory(folder))
+    pairs: list[Pairs] = []
+    for part in found:
+        first = 1 + sum(len(one.images) for one in pairs)
+        images, masks = root / part.images, root / part.masks
+        pairs.append(
+            paired_by_kind(images, masks, root, layout.kinds, layout.together, first, cache)
+            if layout.kinds
+            else paired(images, masks, root, True, layout.suffix, first)
+        )
+    listing = _listing(layout, title, root, pairs)
+    if any(part.split for part in found):
+        words = [part.split for part, one in zip(found, pairs, strict=True) for _ in one.images]
+        listing = _divided(listing, words, spec)
+    elif spec.where:
+        raise SpecError(f"data.where: {title} has no columns to choose images by; leave it out")
+    problems = [problem for one in pairs for problem in one.problems if problem.row in listing.numbers]
+    return from_files(listing.drop(problems)[0], spec, cache, skip_bad_rows)
+
+
+load_kvasir_seg: Callable[..., Dataset] = partial(load_pairs, KVASIR_SEG, "Kvasir-SEG")
+load_hyperkvasir_seg: Callable[..., Dataset] = partial(load_pairs, HYPERKVASIR_SEG, "HyperKvasir, segmented")
+load_dfuc2022: Callable[..., Dataset] = partial(load_pairs, DFUC2022, "DFUC 2022")
+load_fuseg: Callable[..., Dataset] = partial(load_pairs, FUSEG, "FUSeg")
+load_isic_seg: Callable[..., Dataset] = partial(load_pairs, ISIC_SEG, "ISIC 2018, task 1")
+
+
+def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
+    """Where the parts lie, and those that are there, each with its masks."""
+    roots = [folder, *(folder / name for name in layout.below)]
+    needed = layout.parts[0]
+    root = next((place for place in roots if (place / needed.images).is_dir()), None)
+    if root is None:
+        raise SpecError(
+            f"data.dataset.folder: {folder.name}/ has no folder {needed.images}/; give the one that holds "
+            f"{needed.images}/ and {needed.masks}/"
+        )
+    parts = tuple(part for part in layout.parts if (root / part.images).is_dir())
+    for part in parts:
+        if not (root / part.masks).is_dir():
+            raise SpecError(f"data.dataset.folder: {part.images}/ has no {part.masks}/ beside it; unpack the masks too")
+    return root, parts
+
+
+def _listing(layout: Layout, title: str, root: Path, pairs: Sequence[Pairs]) -> Listing:
+    images = tuple(path for one in pairs for path in one.images)
+    if not images:
+        raise SpecError(f"data.dataset.folder: {root.name}/ holds no images")
+    return Listing(
+        title=title,
+        where=f"{root.name}/",
+        word="file",
+        numbers=tuple(range(1, len(images) + 1)),
+        names=tuple(name for one in pairs for name in one.names),
+        images=images,
+        masks=tuple(mask for one in pairs for mask in one.masks),
+        target=None,
+        classes=LESION.levels,
+        patient=np.arange(len(images), dtype=np.int64),
+        facts=(BY_MASK,),
+        warnings=(OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
+        about=layout.about,
+        meaning=layout.meaning,
+    )
+
+
+def _divided(listing: Listing, words: Sequence[str], spec: DataSpec) -> Listing:
+    """The rows that `where` chooses, with the factor `split`."""
+    levels = tuple(level for level in SPLIT.levels if level in words)
+    index = np.array([levels.index(word) for word in words], dtype=np.int64)
+    whole = replace(listing, factors=(replace(SPLIT, levels=levels),), columns={SPLIT.name: index})
+    rows = tuple(zip(listing.names, words, strict=True))
+    kept = chosen(Table(listing.where, ("image", SPLIT.name), rows, listing.numbers), spec.where)
+    if not len(kept):
+        raise SpecError(f"data.where: no image of {listing.where} fits")
+    return whole.take([number - 1 for number in kept.numbers])

@@ -1,0 +1,600 @@
+"""LIDC-IDRI: read the readers' XML, match outlines between readers, and cut patches of nodules."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from assay.core.errors import DataError, SpecError
+from assay.core.types import Factor
+from assay.data.cache import ArrayCache
+from assay.data.cards import KnownSet
+from assay.data.dataset import Dataset, PixelScale
+from assay.data.files.build import Pixels, assemble
+from assay.data.files.decode import Labels, decode_images, decode_masks, facts_of
+from assay.data.files.fitting import Patch, cut, cut_mask
+from assay.data.files.masks import Listing
+from assay.data.files.table import Problem, Table, Unreadable, chosen, factor_column, patient_codes, refuse
+from assay.data.parameters import LidcParams
+from assay.data.public.chest import directory
+from assay.data.public.ct import SliceHeader, headers_of, hounsfield
+from assay.spec.schema import DataSpec, FactorSpec
+
+# The readers' XML of LIDC-IDRI: outlines and ratings of nodules of 3 mm and more, reader by reader.
+#
+# An outline is a chain of pixels just outside the nodule (Armato et al. 2011): its own pixels are not nodule, whether
+# it includes a region or excludes one (a cavity). A mark of a single point is a nodule under 3 mm and carries no
+# outline.
+
+RATINGS = (
+    "subtlety", "internalStructure", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture",
+    "malignancy",
+)  # fmt: skip
+_MOST = {"internalStructure": 4, "calcification": 6}
+_SIDE = 1 << 14
+"""Pixels are numbered row * _SIDE + column, so that sets of pixels are sorted arrays of whole numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The pixels of one slice, as sorted codes: inside the outline, and with the outline itself (for overlap)."""
+
+    inside: np.ndarray
+    closed: np.ndarray
+    extent: tuple[np.ndarray, ...]  # the points [k, 2] (column, row) of each outline that includes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one reader drew and said of one nodule. slices: SOP instance UID -> region. heights: the same -> z in mm.
+
+    ratings: name -> 1 to 5 (calcification to 6); what the reader left out or gave as 0 is not there.
+    """
+
+    reader: int
+    slices: Mapping[str, Region]
+    heights: Mapping[str, float]
+    ratings: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All marks of a series."""
+
+    series: str
+    marks: tuple[Mark, ...]
+
+
+def read_xml(path: Path) -> Reading | None:
+    """The reading that a file holds; None for XML of another kind (chest radiographs of the same patients have some).
+
+    Raises Unreadable for a damaged file, or one that does not say what it must.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError) as error:
+        raise Unreadable("the XML is damaged or cut short", "download it again") from error
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # releases differ in the namespace
+    if root.tag != "LidcReadMessage":
+        return None
+    series = root.findtext("ResponseHeader/SeriesInstanceUid") or root.findtext("ResponseHeader/SeriesInstanceUID")
+    if not series or not series.strip():
+        raise Unreadable("the XML does not say which series it reads", "download it again")
+    marks = [
+        mark
+        for reader, session in enumerate(root.findall("readingSession"))
+        for nodule in session.findall("unblindedReadNodule")
+        if (mark := _mark(reader, nodule)) is not None
+    ]
+    return Reading(series.strip(), tuple(marks))
+
+
+def _mark(reader: int, nodule: ElementTree.Element) -> Mark | None:
+    """A reader's nodule of 3 mm and more; None without an outline or without any rating."""
+    ratings = _ratings(nodule.find("characteristics"))
+    outlines: dict[str, list[tuple[bool, np.ndarray]]] = {}
+    heights: dict[str, float] = {}
+    for roi in nodule.findall("roi"):
+        slice_uid = (roi.findtext("imageSOP_UID") or "").strip()
+        points = _points(roi)
+        if len(points) > 1:
+            heights[slice_uid] = _number(roi.findtext("imageZposition"), "a slice's position")
+            outlines.setdefault(slice_uid, []).append((_includes(roi), points))
+    drawn_in = any(includes for drawn in outlines.values() for includes, _ in drawn)
+    if not drawn_in or not ratings:
+        return None
+    return Mark(reader, {uid: region(drawn) for uid, drawn in outlines.items()}, heights, ratings)
+
+
+def _ratings(element: ElementTree.Element | None) -> dict[str, int]:
+    given = {name: (element.findtext(name) or "").strip() for name in RATINGS} if element is not None else {}
+    numbers = {name: int(text) for name, text in given.items() if text.isdecimal()}
+    return {name: value for name, value in numbers.items() if 1 <= value <= _MOST.get(name, 5)}
+
+
+def _includes(roi: ElementTree.Element) -> bool:
+    return (roi.findtext("inclusion") or "TRUE").strip().upper() == "TRUE"
+
+
+def _points(roi: ElementTree.Element) -> np.ndarray:
+    """int64 [k, 2], column and row, as drawn."""
+    pairs = [
+        (_number(edge.findtext("xCoord"), "an outline"), _number(edge.findtext("yCoord"), "an outline"))
+        for edge in roi.findall("edgeMap")
+    ]
+    points = np.array(pairs, dtype=np.float64).reshape(-1, 2).round().astype(np.int64)
+    if len(points) and (points.min() < 0 or points.max() >= _SIDE):
+        raise Unreadable("an outline leaves the image", "download the XML again")
+    return points
+
+
+def _number(text: str | None, what: str) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        raise Unreadable(f"the XML has no number where {what} is told", "download it again") from None
+
+
+def region(drawn: list[tuple[bool, np.ndarray]]) -> Region:
+    """The pixels within the including outlines and outside of the excluding ones; outlines themselves are never inside.
+
+    drawn: (includes, points [k, 2]) of one slice.
+    """
+    included = [_filled(points) for includes, points in drawn if includes]
+    excluded = [_filled(points)[1] for includes, points in drawn if not includes]
+    none = np.zeros(0, dtype=np.int64)
+    inside = np.unique(np.concatenate([none, *(pixels for pixels, _ in included)]))
+    closed = np.unique(np.concatenate([none, *(pixels for _, pixels in included)]))
+    out = np.concatenate([none, *excluded])
+    extent = tuple(points for includes, points in drawn if includes)
+    return Region(np.setdiff1d(inside, out), np.setdiff1d(closed, out), extent)
+
+
+def _filled(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of the pixels that an outline encloses, without and with its own: what no path from outside reaches."""
+    corner = points.min(axis=0) - 1
+    width, height = (points.max(axis=0) - corner + 2).tolist()
+    canvas = Image.new("L", (width, height), 0)
+    chain = [(int(x), int(y)) for x, y in (points - corner).tolist()]
+    ImageDraw.Draw(canvas).line([*chain, chain[0]], fill=1)
+    outline = np.asarray(canvas) > 0
+    closed = np.asarray(ndimage.binary_fill_holes(outline), dtype=bool)
+    return _codes(closed & ~outline, corner), _codes(closed, corner)
+
+
+def _codes(mask: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(mask)
+    return (rows + corner[1]) * _SIDE + columns + corner[0]
+
+
+def pixels(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of pixel codes."""
+    return codes // _SIDE, codes % _SIDE
+
+
+# Which outlines of different readers are one nodule, and what the readers together say of it.
+#
+# The rule: two outlines by different readers are the same nodule when their areas share pixels (outline included).
+# Pairs are joined in order of their overlap (pixels shared over pixels of either, all slices together), the largest
+# first, and never so that a reader would stand in a nodule twice. So a nodule has one to four readers, and where one
+# reader drew two nodules and another a single one around both, that one goes with what it overlaps most.
+
+ABSENT_CALCIUM = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Nodule:
+    """The marks of one nodule, at most one a reader."""
+
+    marks: tuple[Mark, ...]
+
+    @property
+    def readers(self) -> int:
+        """How many outlined it."""
+        return len(self.marks)
+
+    def rating(self, name: str) -> float:
+        """The mean over the readers who gave it; NaN when none did."""
+        given = [mark.ratings[name] for mark in self.marks if name in mark.ratings]
+        return float(np.mean(given)) if given else float("nan")
+
+    @property
+    def calcified(self) -> float:
+        """The share of readers who rated it calcified (6 is absent); NaN when none rated it."""
+        given = [mark.ratings["calcification"] for mark in self.marks if "calcification" in mark.ratings]
+        return float(np.mean([value != ABSENT_CALCIUM for value in given])) if given else float("nan")
+
+    def diameter(self, row_mm: float, column_mm: float) -> float:
+        """mm: the largest distance in a slice between two points of an outline, less a pixel; the readers' mean.
+
+        A pixel is taken off since outlines run just outside the nodule, half a pixel beyond it on both sides.
+        """
+        pixel = (row_mm + column_mm) / 2
+        largest = [
+            max(_extent(points, row_mm, column_mm) for region in mark.slices.values() for points in region.extent)
+            for mark in self.marks
+        ]
+        return float(np.mean([max(extent - pixel, 0.0) for extent in largest]))
+
+    def agreed(self) -> dict[str, np.ndarray]:
+        """Slice -> codes of the pixels that at least half of its readers have inside; slices without any left out."""
+        found = {uid: self._agreed_on(uid) for mark in self.marks for uid in mark.slices}
+        return {uid: codes for uid, codes in found.items() if len(codes)}
+
+    def _agreed_on(self, uid: str) -> np.ndarray:
+        inside = [mark.slices[uid].inside for mark in self.marks if uid in mark.slices]
+        codes, votes = np.unique(np.concatenate(inside), return_counts=True)
+        return codes[2 * votes >= self.readers]
+
+    def middle(self) -> tuple[str, np.ndarray] | None:
+        """The slice with the largest agreed area (of equal ones the lowest), and its pixels; None without any."""
+        heights = {uid: z for mark in self.marks for uid, z in mark.heights.items()}
+        agreed = self.agreed()
+        if not agreed:
+            return None
+        uid = min(agreed, key=lambda name: (-len(agreed[name]), heights[name], name))
+        return uid, agreed[uid]
+
+
+def _extent(points: np.ndarray, row_mm: float, column_mm: float) -> float:
+    where = points * np.array([column_mm, row_mm])
+    return float(np.sqrt(((where[:, None] - where[None]) ** 2).sum(axis=-1)).max())
+
+
+def nodules(marks: Sequence[Mark]) -> list[Nodule]:
+    """The marks of a series as nodules, by the rule above; in order of height, row and column."""
+    group = list(range(len(marks)))
+    pairs = sorted(
+        (-overlap, first, second)
+        for first in range(len(marks))
+        for second in range(first + 1, len(marks))
+        if marks[first].reader != marks[second].reader
+        and (overlap := _overlap(marks[first].slices, marks[second].slices)) > 0
+    )
+    for _, first, second in pairs:
+        one, other = group[first], group[second]
+        readers = [marks[at].reader for at, of in enumerate(group) if of in (one, other)]
+        if one != other and len(set(readers)) == len(readers):
+            group = [one if of == other else of for of in group]
+    found = [Nodule(tuple(marks[at] for at, of in enumerate(group) if of == code)) for code in sorted(set(group))]
+    return sorted(found, key=_place)
+
+
+def _overlap(one: Mapping[str, Region], other: Mapping[str, Region]) -> float:
+    """Pixels shared over pixels of either, all slices together (Jaccard)."""
+    shared = sum(
+        len(np.intersect1d(one[uid].closed, other[uid].closed, assume_unique=True)) for uid in one.keys() & other.keys()
+    )
+    either = sum(len(region.closed) for slices in (one, other) for region in slices.values()) - shared
+    return shared / either if either else 0.0
+
+
+def _place(nodule: Nodule) -> tuple[float, float, float]:
+    heights = [z for mark in nodule.marks for z in mark.heights.values()]
+    points = np.concatenate([drawn for mark in nodule.marks for of in mark.slices.values() for drawn in of.extent])
+    return float(np.mean(heights)), float(points[:, 1].mean()), float(points[:, 0].mean())
+
+
+# Find the series and the XML of LIDC-IDRI wherever they lie, and bring nodules and slices together.
+
+_NOWHERE = SliceHeader("", "", "", float("nan"), float("nan"), float("nan"), "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A nodule and the slice that shows it best.
+
+    codes: its agreed pixels there. digest: of the slice's file. what, remedy: why it cannot be used, if it cannot.
+    """
+
+    number: int
+    name: str
+    nodule: Nodule
+    path: Path = Path()
+    header: SliceHeader = _NOWHERE
+    codes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    digest: str = ""
+    what: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All nodules of a folder, XML that cannot be used, and notes for the card. Numbers run over both, by path."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def entries_of(root: Path, cache: ArrayCache) -> Found:
+    """Every nodule that the XML below a folder tells of, numbered from 1 in order of path, height, row and column.
+
+    XML lies beside its DICOM series or in a tree of its own; the series is found by its UID.
+    """
+    folders, papers = _walk(root)
+    series = _series(folders, cache)
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    others, number, seen = 0, 0, dict[str, str]()
+    for path in papers:
+        name = str(path.relative_to(root))
+        try:
+            reading = read_xml(path)
+            if reading is None:
+                others += 1
+                continue
+            if _again(reading, path, seen):
+                continue
+            here = _slices(reading, series, cache)
+        except Unreadable as error:
+            number += 1
+            problems.append(Problem(number, name, error.what, error.remedy))
+            continue
+        for nodule in nodules(reading.marks):
+            number += 1
+            entries.append(_entry(number, f"{name} nodule {number}", nodule, here))
+    notes = (f"{others:,} XML files of another kind were passed over",) if others else ()
+    return Found(tuple(entries), tuple(problems), notes)
+
+
+def _walk(root: Path) -> tuple[dict[Path, list[str]], list[Path]]:
+    """Folders with DICOM files -> their names, and all XML files; in sorted order."""
+    folders: dict[Path, list[str]] = {}
+    papers: list[Path] = []
+    for text, inside, names in os.walk(root):
+        inside.sort()
+        folder = Path(text)
+        slices = sorted(name for name in names if name.lower().endswith(".dcm"))
+        if slices:
+            folders[folder] = slices
+        papers += [folder / name for name in names if name.lower().endswith(".xml") and not name.startswith(".")]
+    return folders, sorted(papers)
+
+
+def _series(folders: Mapping[Path, list[str]], cache: ArrayCache) -> dict[str, tuple[Path, list[str]]]:
+    """Series UID -> its folder and files, by the first readable file of each folder."""
+    found: dict[str, tuple[Path, list[str]]] = {}
+    for folder, names in folders.items():
+        for name in names:
+            header = headers_of(folder, [name], cache).get(name)
+            if header is not None:
+                found.setdefault(header.series, (folder, names))
+                break
+    return found
+
+
+def _again(reading: Reading, path: Path, seen: dict[str, str]) -> bool:
+    """Whether the same file was read before. Raises Unreadable when another file reads the same series."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if reading.series not in seen:
+        seen[reading.series] = digest
+        return False
+    if seen[reading.series] != digest:
+        raise Unreadable("another XML reads the same series", "keep the later release of the two")
+    return True
+
+
+def _slices(
+    reading: Reading, series: Mapping[str, tuple[Path, list[str]]], cache: ArrayCache
+) -> dict[str, tuple[Path, SliceHeader]]:
+    """SOP instance UID -> file and header, of the series that a reading is of."""
+    if reading.series not in series:
+        raise Unreadable("the series that it reads is not there", "download the series, or take the XML out")
+    folder, names = series[reading.series]
+    headers = headers_of(folder, names, cache)
+    return {header.uid: (folder / name, header) for name, header in headers.items()}
+
+
+def _entry(number: int, name: str, nodule: Nodule, slices: Mapping[str, tuple[Path, SliceHeader]]) -> Entry:
+    middle = nodule.middle()
+    if middle is None:
+        what = "half of its readers agree on no pixel"
+        return Entry(number, name, nodule, what=what, remedy="leave it out, or ask for more readers")
+    uid, codes = middle
+    if uid not in slices:
+        what = "the slice that it is outlined on is not in its series"
+        return Entry(number, name, nodule, what=what, remedy="download the series whole")
+    path, header = slices[uid]
+    entry = Entry(number, name, nodule, path, header, codes)
+    if not header.patient:
+        return _bad(entry, "its slice names no patient", "download the series again")
+    if not (header.row_mm > 0 and header.column_mm > 0):
+        return _bad(entry, "its slice does not say its pixels' size", "download the series again")
+    return entry
+
+
+def _bad(entry: Entry, what: str, remedy: str) -> Entry:
+    return Entry(entry.number, entry.name, entry.nodule, entry.path, entry.header, what=what, remedy=remedy)
+
+
+# LIDC-IDRI (Armato et al. 2011) from DICOM series and the readers' XML: one patch a nodule of 3 mm and more.
+
+VERSION = 1
+"""Rises when the same files yield other patches."""
+CLASSES = ("benign", "malignant")
+ABOUT = KnownSet(
+    (),
+    "patches of lung nodules of 3 mm and more in CT, by the readers' rating of malignancy; the whole set holds 1,018 "
+    "scans of 1,010 patients",
+    "CC BY 3.0",
+    "LIDC-IDRI (Armato et al. 2011)",
+    (
+        "malignant is the readers' mean rating (under or over 3), not pathology",
+        "size goes with the rating: diameter alone tells much of the label",
+        "readers' numbers are not the same persons from scan to scan",
+        "in about 100 of the first 399 cases spiculation and lobulation were rated on inconsistent scales",
+        "a few patients have two scans: a nodule can stand in both, on one side of every split",
+    ),
+)
+
+
+def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arguments: Any) -> Dataset:
+    """One row a nodule, malignant or benign by the mean of its readers' ratings; mask by at least half of its readers.
+
+    The arguments are those of `LidcParams`; the rule that joins outlines of several readers stands in `lidc_consensus`.
+    The patch is cut from the slice with the largest agreed area, centred on it, `field_mm` wide, `spec.size` px. Raises
+    SpecError when there is no XML or no nodule, DataError with all entries that cannot be used.
+    """
+    params = LidcParams.model_validate(arguments)
+    root = directory(params.folder)
+    found = entries_of(root, cache)
+    if not found.entries and not found.problems:
+        raise SpecError(f"data.dataset.folder: {root.name}/ holds no XML of LIDC readers; give the folder of the set")
+    used, facts = _ruled(params, found.entries)
+    usable = [entry for entry in used if not entry.what]
+    problems = [*found.problems, *(Problem(e.number, e.name, e.what, e.remedy) for e in used if e.what)]
+    table = chosen(_table(usable), spec.where)
+    kept = {entry.number: entry for entry in usable}
+    listing = _listing(params, spec, [kept[number] for number in table.numbers], table, facts, found.notes)
+    listing, _ = listing.drop(problems)
+    listing, entries = _readable(listing, kept, cache)
+    if not len(listing):
+        refuse(listing.where, listing.problems, listing.word)
+        raise DataError(f"{root.name} gives no nodules; {', '.join(facts)}")
+    return assemble(listing, _pixels(params, spec, entries, cache), spec, cache, skip_bad_rows)
+
+
+def _ruled(params: LidcParams, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """The nodules that the stated rules leave, and how many each rule took away."""
+    few = [entry for entry in entries if entry.nodule.readers < params.readers]
+    rest = [entry for entry in entries if entry.nodule.readers >= params.readers]
+    rated = [entry for entry in rest if not np.isnan(entry.nodule.rating("malignancy"))]
+    kept = [entry for entry in rated if params.indeterminate != "drop" or entry.nodule.rating("malignancy") != 3]
+    counts = (
+        (len(few), f"outlined by fewer than {params.readers} readers"),
+        (len(rest) - len(rated), "without a rating of malignancy"),
+        (len(rated) - len(kept), "of mean malignancy 3"),
+    )
+    facts = [f"{count:,} nodules {what} were left out" for count, what in counts if count]
+    middle = "" if params.indeterminate == "drop" else f", exactly 3 is {params.indeterminate}"
+    return kept, [f"malignant over a mean malignancy of 3, benign under 3{middle}", *facts]
+
+
+def _malignant(params: LidcParams, entry: Entry) -> int:
+    mean = entry.nodule.rating("malignancy")
+    return int(mean > 3 or (mean == 3 and params.indeterminate == "malignant"))
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    """The nodules as a table of text, so that `where` and factors are read as everywhere."""
+    rows = [_row(entry) for entry in entries]
+    header = tuple(rows[0]) if rows else ("image",)
+    cells = tuple(tuple("" if text == "nan" else text for text in row.values()) for row in rows)
+    return Table("the table of nodules", header, cells, tuple(entry.number for entry in entries))
+
+
+def _row(entry: Entry) -> dict[str, str]:
+    nodule, header = entry.nodule, entry.header
+    rated = ("malignancy", "subtlety", "sphericity", "margin", "lobulation", "spiculation", "texture")
+    return {
+        "image": entry.name,
+        "patient": header.patient,
+        **{name: repr(nodule.rating(name)) for name in rated},
+        "calcified": repr(nodule.calcified),
+        "diameter_mm": repr(nodule.diameter(header.row_mm, header.column_mm)),
+        "readers": str(nodule.readers),
+        "slice_thickness": repr(header.thickness),
+        "pixel_size": repr((header.row_mm + header.column_mm) / 2),
+        "manufacturer": header.manufacturer,
+        "kernel": header.kernel,
+    }
+
+
+def _listing(
+    params: LidcParams,
+    spec: DataSpec,
+    entries: Sequence[Entry],
+    table: Table,
+    facts: Sequence[str],
+    notes: tuple[str, ...],
+) -> Listing:
+    factors, columns = _factors(params.FACTORS, table)
+    single = sum(entry.nodule.readers == 1 for entry in entries)
+    warnings = (*notes, *((f"{single:,} nodules rest on a single reader",) if single else ()))
+    scale = PixelScale("HU", params.low, params.high, params.field_mm / spec.size)
+    return Listing(
+        title="LIDC-IDRI",
+        where=directory(params.folder).name + "/",
+        word="item",
+        numbers=table.numbers,
+        names=tuple(entry.name for entry in entries),
+        images=tuple(entry.path for entry in entries),
+        masks=None,
+        target=np.array([_malignant(params, entry) for entry in entries], dtype=np.int64),
+        classes=CLASSES,
+        patient=patient_codes([entry.header.patient for entry in entries]),
+        factors=factors,
+        columns=columns,
+        facts=(
+            *facts,
+            f"patches of {params.field_mm:g} mm from the slice with the largest area that half of the readers outline",
+            f"{params.low:g} to {params.high:g} HU",
+        ),
+        warnings=warnings,
+        about=replace(ABOUT, scale=scale),
+    )
+
+
+def _factors(declared: Sequence[Factor], table: Table) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
+    made: list[Factor] = []
+    columns: dict[str, np.ndarray] = {}
+    for factor in declared:
+        cells = table.column(factor.name, "data.dataset") if len(table) else ()
+        found, columns[factor.name], _ = factor_column(factor.name, FactorSpec(kind=factor.kind), cells)
+        made.append(replace(factor, levels=found.levels, high=found.high))
+    return tuple(made), columns
+
+
+def _readable(listing: Listing, kept: Mapping[int, Entry], cache: ArrayCache) -> tuple[Listing, list[Entry]]:
+    """The listing without nodules whose slice cannot be read, and its entries with the hashes of their slices."""
+    facts = facts_of(listing.images, cache)
+    bad = [listing.problem(at, fact.what, fact.remedy) for at, fact in enumerate(facts) if fact.header is None]
+    short, positions = listing.drop(bad)
+    entries = [replace(kept[listing.numbers[at]], digest=facts[at].digest) for at in positions]
+    return short, entries
+
+
+def _pixels(params: LidcParams, spec: DataSpec, entries: Sequence[Entry], cache: ArrayCache) -> Pixels:
+    patches = [_patch(params, spec, entry) for entry in entries]
+    window = (params.low, params.high)
+    sources: list[Callable[[], np.ndarray | bytes]] = [
+        partial(_image, entry, patch, *window) for entry, patch in zip(entries, patches, strict=True)
+    ]
+    masks = [partial(_mask, entry, patch) for entry, patch in zip(entries, patches, strict=True)]
+    names = [f"lidc {VERSION} {e.digest} {p} {window}" for e, p in zip(entries, patches, strict=True)]
+    agreed = [f"{name} {hashlib.sha256(e.codes.tobytes()).hexdigest()}" for name, e in zip(names, entries, strict=True)]
+    native = [[round(p.side_mm / p.column_mm), round(p.side_mm / p.row_mm)] for p in patches]
+    return Pixels(
+        decode_images(sources, names, spec.size, True, spec.channels, cache),
+        decode_masks(masks, agreed, spec.size, cache),
+        np.array(native, dtype=np.int64),
+    )
+
+
+def _patch(params: LidcParams, spec: DataSpec, entry: Entry) -> Patch:
+    rows, columns = pixels(entry.codes)
+    x, y = float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
+    return Patch(x, y, entry.header.row_mm, entry.header.column_mm, params.field_mm, spec.size)
+
+
+def _image(entry: Entry, patch: Patch, low: float, high: float) -> np.ndarray:
+    return cut(hounsfield(entry.path), patch, low, high)
+
+
+def _mask(entry: Entry, patch: Patch) -> Labels:
+    rows, columns = pixels(entry.codes)
+    mask = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), dtype=np.bool_)
+    mask[rows, columns] = True
+    return Labels(cut_mask(mask, patch))

@@ -1,0 +1,372 @@
+"""Plan a study: its trials, sources and probe units."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from assay.core.errors import SpecError
+from assay.core.files import content_hash, holding, write_bytes
+from assay.core.registry import lookup
+from assay.data.cache import ELSEWHERE
+from assay.execution.jobs import (
+    CURVE,
+    OF_A_SOURCE,
+    OF_OWN_IMAGES,
+    PROVENANCE,
+    WITHOUT_START,
+    Place,
+    TrainJob,
+    provenance,
+)
+from assay.execution.tasks import Context, Stopped
+from assay.maps.summary import COLUMNS_VERSION, KINDS_VERSION
+from assay.models.checkpoint import WEIGHTS_FILE
+from assay.probes.probe import Probe, Scope
+from assay.shifts.population import NamedScene, Population
+from assay.shifts.scene import NEUTRAL
+from assay.spec.checks import asks_native, environments_of
+from assay.spec.environments import start_of
+from assay.spec.schema import Component, DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
+from assay.store.files import write_json
+from assay.store.folder import RunFolder, UnitKind
+
+# The starts that a study trains itself: what they are named by, and the job that trains one for all runs.
+
+_LOOK_AGAIN = 0.2  # seconds
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of one seed. `id`: the hash of what decides its weights, its own start included."""
+
+    id: str
+    name: str
+    data: DataSpec
+    training: TrainingSpec
+
+    @property
+    def label(self) -> str:
+        """What progress and messages call it."""
+        fold = f", fold {self.training.fold}" if self.training.fold else ""
+        return f"source {self.name}, seed {self.training.seed}{fold}"
+
+    @property
+    def start(self) -> str:
+        """The id of the source that it starts from; empty where it starts otherwise."""
+        return start_id(self.training.recipe)
+
+
+def start_id(recipe: RecipeSpec) -> str:
+    """The id of the source that a recipe starts from, once `settled`; empty where it starts otherwise."""
+    start = recipe.initialisation
+    return str(start.params["id"]) if start.name == "source" else ""
+
+
+def settled(
+    recipe: RecipeSpec, seed: int, fold: int, spec: StudySpec, populations: Mapping[str, Population]
+) -> tuple[RecipeSpec, tuple[Source, ...]]:
+    """The recipe with the id of the source it starts from in place of its name, and the sources this needs, in order.
+
+    populations: of every source by name. Its seed is the trial's, so that trials of several seeds have several sources;
+    so is its fold where it is trained on the study's own images.
+    """
+    name = start_of(recipe)
+    if not name:
+        return recipe, ()
+    given = spec.sources[name]
+    own = given.recipe.model_copy(update={"architecture": recipe.architecture})
+    own, below = settled(own, seed, fold, spec, populations)
+    drawn = OF_OWN_IMAGES if given.own else OF_A_SOURCE
+    identity = {**populations[name].identity(given.environment, given.recipe.groups), **drawn}
+    part = fold if given.own else 0
+    training = TrainingSpec(data=identity, environment=given.environment, recipe=own, seed=seed, fold=part)
+    source = Source(training.id, name, given.data, training)
+    return started_from(recipe, source.id), (*below, source)
+
+
+def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
+    """The recipe with a start that is named by its id."""
+    given = recipe.initialisation.params
+    start = Component(kind="initialisation", name="source", params={**given, "name": "", "id": id})
+    return recipe.model_copy(update={"initialisation": start})
+
+
+def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
+    """Refuse a source that could not be taken up, or whose images could be the study's test images. Raises SpecError.
+
+    What a network was pretrained on counts as training rows. Phantoms draw training rows that no test has, and the
+    study's own training images are none of its tests; other images from files would have to be kept apart from the
+    study's test patients, which nothing here can know.
+    """
+    for name, images in sources.items():
+        if images.phantom is None and not spec.sources[name].own:
+            raise SpecError(
+                f"source '{name}' is trained on images from files, which may be the study's own test patients: train "
+                "sources on phantoms or on the study's own training images (`data: own`), or give weights as a file"
+            )
+        if images.channels > population.channels:
+            raise SpecError(
+                f"source '{name}' has images of {images.channels} channel(s), the study's have {population.channels}: "
+                "networks that start from it could not take them"
+            )
+
+
+def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Place) -> list[Source]:
+    """The sources that must be trained, or whose record the run folder lacks, for the units that start from `wanted`.
+
+    wanted: ids. What a missing source itself starts from is wanted too.
+    """
+    missing: list[Source] = []
+    ids = set(wanted)
+    for source in reversed(sources):
+        if source.id in ids and not _complete(source, place):
+            missing.append(source)
+            ids.add(source.start)
+    return missing[::-1]
+
+
+def _complete(source: Source, place: Place) -> bool:
+    """Whether the run folder has the record, and the cache the weights of a source that is of use."""
+    if not place.folder.complete("sources", source.id):
+        return False
+    return place.folder.record("sources", source.id)["status"] != "done" or _in_cache(source.id, place.cache)
+
+
+def _in_cache(id: str, cache: Path) -> bool:
+    """Whether it was trained: its weights are there, or a record that it is of no use, which needs none."""
+    folder = RunFolder(cache)
+    return folder.complete("sources", id) and (
+        (folder.unit("sources", id) / WEIGHTS_FILE).is_file() or folder.record("sources", id)["status"] != "done"
+    )
+
+
+@dataclass(frozen=True)
+class SourceJob:
+    """Trains a source once, in the cache that runs share, and leaves its record in the run folder.
+
+    start: the source that it starts from. One that collapsed or diverged is a result; what starts from it ends alike.
+    """
+
+    place: Place
+    source: Source
+    device: str = "cpu"
+    start: Source | None = None
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+        id, folder = self.source.id, self.place.folder
+        began = time.time()
+        if lost := _without_start(self.start, folder):
+            _leave(folder, "sources", self.source.training, lost, provenance(began, self.device))
+            return
+        shared = replace(self.place, root=self.place.cache)
+        unit = shared.folder.unit("sources", id)
+
+        def wait() -> None:
+            context.report(0.0, "another run trains it")
+            if context.should_stop():
+                raise Stopped
+            time.sleep(_LOOK_AGAIN)
+
+        if _in_cache(id, self.place.cache):  # what is there may be read-only
+            self._take(shared.folder)
+            return
+        with holding(unit / ".lock", wait, remedy=ELSEWHERE):
+            if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
+                (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
+                TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
+            self._take(shared.folder)
+
+    def _take(self, shared: RunFolder) -> None:
+        """Copy what the cache has of it, but its weights, into the run folder."""
+        id, folder = self.source.id, self.place.folder
+        unit = shared.unit("sources", id)
+        for name in (CURVE, PROVENANCE):
+            if (unit / name).is_file():  # one that diverged has no curve
+                write_bytes(folder.unit("sources", id) / name, (unit / name).read_bytes())
+        folder.write_record("sources", id, shared.record("sources", id))
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """Trains a trial that starts from a source, once that has its record.
+
+    Where the source collapsed or diverged, so did the recipe, of which pretraining is a part: the trial's record says
+    so, and which source it was.
+    """
+
+    train: TrainJob
+    start: Source
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+        folder, began = self.train.place.folder, time.time()
+        if lost := _without_start(self.start, folder):
+            _leave(folder, "trials", self.train.training, lost, provenance(began, self.train.device))
+        else:
+            self.train(context)
+
+
+def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
+    """The record of what starts from a source that is of no use; empty where it is of use, or there is none."""
+    record = folder.record("sources", start.id) if start else {"status": "done"}
+    if start is None or record["status"] == "done":
+        return {}
+    reason = f"{start.label} {record['status']}, so nothing starts from it: {record['reason']}"
+    return {"status": record["status"], "reason": reason, WITHOUT_START: start.id}
+
+
+def _leave(
+    folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    """The whole of a unit that was never trained: where it was settled, and last its record."""
+    write_json(folder.unit(kind, training.id) / PROVENANCE, made)
+    folder.write_record(kind, training.id, {"training": training.canonical(), **record})
+
+
+# From a spec to its units of work: which trials, which probes of which trial, and what each is named by.
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe x training environment x seed (x fold), and the point of the grid that it belongs to.
+
+    id: the hash of what decides its weights. Points that differ in nothing that is trained (a tag of any size on no
+        image) have trials of the same id: trained once, and tested in the environments of each point.
+    """
+
+    id: str
+    training: TrainingSpec
+    point: RecipePoint
+
+    @property
+    def label(self) -> str:
+        """What progress and messages call it."""
+        fold = f", fold {self.training.fold}" if self.training.fold else ""
+        return f"{self.point.label}, seed {self.training.seed}{fold}"
+
+
+@dataclass(frozen=True)
+class ProbeUnit:
+    """One probe on one trial. `id` covers the trial, the probe's arguments, and the images it looks at.
+
+    Trials of the same id that are tested on the same images have probe units of the same id.
+    """
+
+    id: str
+    trial: Trial
+    component: Component
+
+
+Unit = TypeVar("Unit", Trial, ProbeUnit)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units of a study, complete or not: one trial per point of the grid, seed and fold.
+
+    readings: (label of the point, trial id, environment name) -> reading id. sources: each id once, after what it
+    starts from.
+    """
+
+    spec: StudySpec
+    trials: tuple[Trial, ...]
+    probes: tuple[ProbeUnit, ...]
+    readings: Mapping[tuple[str, str, str], str]
+    sources: tuple[Source, ...] = ()
+
+    def missing_trials(self, folder: RunFolder) -> list[Trial]:
+        """Trials without a record, each id once."""
+        return [trial for trial in _distinct(self.trials) if not folder.complete("trials", trial.id)]
+
+    def missing_probes(self, folder: RunFolder) -> list[ProbeUnit]:
+        """Probe units without a record, each id once."""
+        return [unit for unit in _distinct(self.probes) if not folder.complete("probes", unit.id)]
+
+    def ids(self) -> Iterator[str]:
+        """The names of all trials, readings and probe units; a trial's name covers its sources."""
+        yield from (trial.id for trial in self.trials)
+        yield from (unit.id for unit in self.probes)
+        yield from self.readings.values()
+
+
+def _distinct(units: Sequence[Unit]) -> list[Unit]:
+    """The first unit of each id."""
+    found: dict[str, Unit] = {}
+    for unit in units:
+        found.setdefault(unit.id, unit)
+    return list(found.values())
+
+
+def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Population] | None = None) -> Plan:
+    """Enumerate the units of a study: seed by seed, so that every recipe has a first result early.
+
+    starts: the populations of the study's `sources`, by name.
+    """
+    sources: dict[str, Source] = {}
+    trials = _trials(spec, population, starts or {}, sources)
+    probes: list[ProbeUnit] = []
+    readings: dict[tuple[str, str, str], str] = {}
+    kept = _kept(spec, population)
+    for trial in trials:
+        scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
+        probes += _probes(spec.probes, trial, scene, kept)
+        for name in scene.names:
+            id = content_hash({"trial": trial.id, "environment": scene.identity(name), **kept})
+            readings[trial.point.label, trial.id, name] = id
+    return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
+
+
+def _kept(spec: StudySpec, population: Population) -> dict[str, Any]:
+    """What decides, beside the model and the images, which columns a reading holds; empty where it is as ever."""
+    if spec.task != "segmentation":
+        return {}
+    several = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
+    return {"maps": COLUMNS_VERSION} | several | ({"native": True} if asks_native(spec.probes) else {})
+
+
+def _trials(
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], sources: dict[str, Source]
+) -> list[Trial]:
+    """All trials; the sources that they start from are added to `sources` by id."""
+    trials: list[Trial] = []
+    for seed in range(spec.first_seed, spec.first_seed + spec.seeds):
+        for point in spec.points:
+            data = population.identity(point.train, point.recipe.groups)
+            for fold in range(population.folds):
+                recipe, needed = settled(point.recipe, seed, fold, spec, starts)
+                sources |= {source.id: source for source in needed}
+                trials.append(_trial(point, recipe, seed, fold, data))
+    return trials
+
+
+def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: Mapping[str, Any]) -> Trial:
+    training = TrainingSpec(data=data, environment=point.train, recipe=recipe, seed=seed, fold=fold)
+    return Trial(training.id, training, point)
+
+
+def _probes(
+    components: Sequence[Component], trial: Trial, scene: NamedScene, kept: Mapping[str, Any]
+) -> list[ProbeUnit]:
+    """The probes of a trial, each named by the trial, its own arguments, the images that it looks at and what readings
+    hold (`_kept`): readings are written by the probes that read, so that other columns need the probes anew.
+    """
+    tests = {name: scene.identity(name) for name in scene.names}
+    looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}
+    units: list[ProbeUnit] = []
+    for component in components:
+        made = {"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
+        if kept:
+            made["kept"] = kept
+        if _scope(component.name) == "neutral" and (named := environments_of(component)):
+            made["named"] = {name: tests[name] for name in named.values()}
+        units.append(ProbeUnit(content_hash(made), trial, component))
+    return units
+
+
+def _scope(probe: str) -> Scope:
+    return cast("type[Probe]", lookup("probe", probe).load()).scope

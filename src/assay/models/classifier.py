@@ -1,0 +1,550 @@
+"""Classifiers: trunk, head, the small CNN, and heads for grades."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Literal, Protocol, Self, cast, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import optimize
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.core import registry
+from assay.core.errors import AssayError, SpecError
+from assay.models.checkpoint import library_draws
+from assay.models.untyped import named_layers, tensor_of
+from assay.models.weights import Start
+from assay.spec.schema import Readout, RecipeSpec, readout_of
+
+# What the training loop and the probes need of a network.
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a network says about a batch: pooled features and logits (per class, or per class and pixel).
+
+    auxiliary: the same logits from further heads, which training looks at too (deep supervision); the loss of each
+    counts `auxiliary_weight` beside the 1 of the main one's.
+    """
+
+    features: Float[Tensor, "b d"]
+    logits: Float[Tensor, "b k *hw"]
+    auxiliary: tuple[Float[Tensor, "b k *hw"], ...] = ()
+    auxiliary_weight: float = 1.0
+
+    def constant(self) -> Self:
+        """The same, were every image the mean of the batch to the network."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        means = {name: _mean(value) for name, value in found.items() if isinstance(value, Tensor)}
+        return replace(self, **means)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Of numbers over the batch; what counts or names places stays."""
+    return values.mean(0, keepdim=True).expand_as(values) if values.is_floating_point() else values
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A `torch.nn.Module` with these additions. `forward` takes float32 images in [0, 1]; scaling is its own affair.
+
+    width: number of pooled features. head: the last layer, which makes logits: a linear one on the features, or in
+    segmentation a 1x1 convolution on the decoder's map.
+    layers: dotted names of the modules that probes read, from shallow to deep; in classification the last are the
+    pooled features.
+    """
+
+    width: int
+    head: nn.Module
+    layers: tuple[str, ...]
+
+    def read(self, images: Float[Tensor, "b c h w"]) -> Outputs:
+        """Features and logits in one pass."""
+        ...
+
+
+# A linear logistic head on frozen features: what encoders end with, and the yardstick of matched fit.
+
+_ITERATIONS = 3000
+_REMEMBERED = 40
+"""Steps of L-BFGS that shape the next: with 10, correlated features of many classes take twice as long, or too long."""
+_STEEPEST = 1e-5
+"""The largest slope, in nats per row, at which a fit that stopped early counts: rounding alone can end one there."""
+
+L2 = 1.0
+"""Penalty on the weights of standardised features: L2 / 2 times their squared norm, beside the summed log-loss."""
+
+
+class HeadNotFitted(AssayError):
+    """The logistic head on frozen features did not reach its minimum; the text holds how far it came."""
+
+    def __init__(self, iterations: int, slope: float, message: str) -> None:
+        super().__init__(iterations, slope, message)
+        self.iterations, self.slope, self.message = iterations, slope, message
+
+    def __str__(self) -> str:
+        return (
+            f"the linear head on frozen features did not converge: slope {self.slope:.1e} after {self.iterations} "
+            f"iterations, expected at most {_STEEPEST:.0e} ({self.message}); "
+            "look at the training's curve, and try a lower learning rate"
+        )
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Logits = features @ weight.T + bias, in units of the raw features. weight: float64 [k, d]; bias: [k]."""
+
+    weight: Float[Tensor, "k d"]
+    bias: Float[Tensor, "k"]
+
+    def logits(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """In float64."""
+        return features.double() @ self.weight.T + self.bias
+
+    def log_loss(self, features: Float[Tensor, "n d"], targets: Int[Tensor, "n"]) -> float:
+        """Mean negative log-likelihood in nats."""
+        return float(functional.cross_entropy(self.logits(features), targets))
+
+    def fold_into(self, layer: nn.Linear) -> None:
+        """Make a linear layer compute the same logits, to the precision of its own numbers."""
+        with torch.no_grad():
+            layer.weight.copy_(self.weight)
+            layer.bias.copy_(self.bias)
+
+
+def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes: int, *, l2: float = L2) -> LinearHead:
+    """Multinomial logistic regression with an L2 penalty on standardised features, by full-batch L-BFGS in float64.
+
+    A feature that does not vary gets weight 0. The same penalty `L2` for every loss, so that losses are compared by one
+    yardstick. Deterministic: no draws, and sums in torch, whose number of threads the caller fixes.
+    Raises HeadNotFitted where the minimum was not reached: a head on its way would compare losses by chance.
+    """
+    raw = features.detach().cpu().double()
+    mean, sd = raw.mean(0), raw.std(0, correction=0)
+    dead = sd <= 1e-12 * (1 + mean.abs())
+    scale = torch.where(dead, torch.zeros_like(sd), 1 / torch.where(dead, torch.ones_like(sd), sd))
+    standard = (raw - mean) * scale
+    goal = targets.detach().cpu()
+    width = raw.shape[1]
+
+    def loss_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = tensor_of(flat).reshape(classes, width + 1)
+        weight, bias = theta[:, :-1], theta[:, -1]
+        log_p = functional.log_softmax(standard @ weight.T + bias, dim=1)
+        loss = functional.nll_loss(log_p, goal, reduction="sum") + l2 / 2 * weight.square().sum()
+        residual = log_p.exp() - functional.one_hot(goal, classes)
+        slope = torch.cat([residual.T @ standard + l2 * weight, residual.sum(0)[:, None]], dim=1)
+        return float(loss) / len(raw), (slope / len(raw)).reshape(-1).numpy()
+
+    found = optimize.minimize(
+        loss_and_slope,
+        np.zeros(classes * (width + 1)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _ITERATIONS, "maxfun": 2 * _ITERATIONS, "maxcor": _REMEMBERED, "ftol": 1e-12, "gtol": 1e-7},
+    )
+    steepest = float(np.abs(found.jac).max())
+    if not found.success and not steepest <= _STEEPEST:
+        raise HeadNotFitted(int(found.nit), steepest, str(found.message))
+    theta = tensor_of(found.x).reshape(classes, width + 1)
+    weight = theta[:, :-1] * scale
+    return LinearHead(weight=weight, bias=theta[:, -1] - weight @ mean)
+
+
+# Heads that give grades: from one or a few numbers per image to the probability of each grade of an ordered target.
+#
+# What a head gives are log-probabilities of the grades, [b, k], which are logits like any other: every metric, loss and
+# probe takes them as it takes those of a linear head.
+
+FIRST_CUT = 0.5
+"""Between the grades 0 and 1, of a regression before its cuts are learned; each further cut is 1 higher."""
+_NARROWEST = 1e-6
+"""Between two thresholds, in log-odds: a grade that nothing speaks for keeps a probability above 0."""
+_FLATTEST = 1e-3
+"""The least slope of the log-odds in standard deviations of a score that says nothing of the grade, or the contrary."""
+
+
+class GradeHead(nn.Module):
+    """features [b, d] -> log-probabilities of the grades [b, k]. Each `readout` is a model of P(y > j), j < k - 1.
+
+    `coral`: sigmoid(w . f + b_j) with one w, and thresholds b_j that fall with j by construction. The paper leaves them
+    free and shows that they fall at the minimum; here they do at every step, so that no grade has a probability under
+    0. Cao, Mirjalili and Raschka, *Rank consistent ordinal regression for neural networks*, PRL 2020.
+    `corn`: P(y > j | y >= j) = sigmoid(w_j . f + b_j), whose products fall with j. Shi, Cao and Raschka, *Deep neural
+    networks for rank-consistent ordinal regression based on conditional probabilities*, PAA 2023.
+    `regression`: a score w . f + b on the scale of the grades, sigmoid(slope * (score - cut_j)); slope 1 and cuts
+    halfway between the grades until `settle` learns them. A score is called the grade between whose cuts it lies.
+    """
+
+    slope: Tensor
+    cuts: Tensor
+
+    def __init__(self, readout: Readout, width: int, classes: int) -> None:
+        super().__init__()
+        self.readout = readout
+        self.in_features, self.out_features = width, classes
+        numbers = classes - 1 if readout == "corn" else 1
+        self.linear = nn.Linear(width, numbers, bias=readout != "coral")
+        if readout == "coral":
+            self.thresholds = Thresholds(classes - 1)
+        if readout == "regression":
+            self.register_buffer("slope", torch.ones(()))
+            self.register_buffer("cuts", FIRST_CUT + torch.arange(classes - 1.0))
+
+    def forward(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
+        """Log-probabilities, in float32 or wider."""
+        given = self.linear(features)
+        given = given if given.dtype == torch.float64 else given.float()
+        if self.readout == "corn":
+            return chained(given)
+        if self.readout == "coral":
+            return between(given + self.thresholds())
+        return between(self.slope * (given - self.cuts))
+
+    @torch.no_grad()
+    def settle(self, features: Float[Tensor, "n d"], targets: Int[Tensor, "n"]) -> None:
+        """Learn a regression's cuts from these rows; the other heads have none to learn."""
+        if self.readout == "regression":
+            score = self.linear(features.to(self.cuts.device))[:, 0]
+            slope, cuts = learned_cuts(score.cpu().double().numpy(), targets.cpu().numpy(), self.out_features)
+            self.slope.fill_(slope)
+            self.cuts.copy_(tensor_of(cuts))
+
+
+class Thresholds(nn.Module):
+    """Log-odds that fall from the first to the last: [steps]. Drawn at 1 apart about 0."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.empty(1))
+        self.gaps = nn.Parameter(torch.empty(steps - 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Every gap at 1: softplus(log(e - 1)) is 1."""
+        with torch.no_grad():
+            self.first.fill_(len(self.gaps) / 2)
+            self.gaps.fill_(math.log(math.e - 1))
+
+    def forward(self) -> Float[Tensor, "steps"]:
+        """The thresholds."""
+        falls = torch.cumsum(functional.softplus(self.gaps).clamp_min(_NARROWEST), dim=0)
+        return torch.cat([self.first, self.first - falls])
+
+
+def between(odds: Float[Tensor, "b j"]) -> Float[Tensor, "b k"]:
+    """Log-probabilities of k = j + 1 grades from the log-odds of lying above each but the last, which fall.
+
+    Of a grade between: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), which loses no digits.
+    """
+    above, below = functional.logsigmoid(odds), functional.logsigmoid(-odds)
+    gap = (odds[:, :-1] - odds[:, 1:]).clamp_min(_NARROWEST)
+    middle = above[:, :-1] + below[:, 1:] + torch.log(-torch.expm1(-gap))
+    return torch.cat([below[:, :1], middle, above[:, -1:]], dim=1)
+
+
+def chained(odds: Float[Tensor, "b j"]) -> Float[Tensor, "b k"]:
+    """Log-probabilities of k = j + 1 grades from the log-odds of going beyond each grade, given that it is reached."""
+    beyond = torch.cumsum(functional.logsigmoid(odds), dim=1)
+    reached = functional.pad(beyond, (1, 0))
+    return torch.cat([reached[:, :-1] + functional.logsigmoid(-odds), beyond[:, -1:]], dim=1)
+
+
+def learned_cuts(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], classes: int
+) -> tuple[float, Float[np.ndarray, " j"]]:
+    """Slope and cuts of the logistic model P(y > j) = sigmoid(slope * (score - cut_j)), by maximum likelihood.
+
+    The sum over images and cuts of the log-loss, beside it half of the squared slope per standard deviation of the
+    score, and of each cut half an image above and half below at the mean score: a grade without images has a cut too,
+    which is its neighbour's. Cuts never fall. A constant score keeps slope 1 and cuts halfway between the grades.
+    """
+    spread = float(score.std())
+    if not spread > 0:
+        return 1.0, FIRST_CUT + np.arange(classes - 1.0)
+    standard = (score - score.mean()) / spread
+    above = target[:, None] > np.arange(classes - 1)
+
+    def loss_and_slope(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        slope, places = theta[0], theta[1:]
+        odds = slope * standard[:, None] - places
+        wrong = np.asarray((1 - 2 * above) * odds)
+        loss = np.logaddexp(0, wrong).sum() + slope**2 / 2
+        loss += (np.logaddexp(0, places) + np.logaddexp(0, -places)).sum() / 2
+        residual = _sigmoid(odds) - above
+        by_slope = (residual * standard[:, None]).sum() + slope
+        by_place = -residual.sum(axis=0) + _sigmoid(places) - 0.5
+        return float(loss), np.concatenate([[by_slope], by_place])
+
+    start = np.concatenate([[1.0], np.zeros(classes - 1)])
+    bounds = [(_FLATTEST, None), *[(None, None)] * (classes - 1)]
+    found = optimize.minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds,
+                              options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9})  # fmt: skip
+    slope, places = float(found.x[0]), np.maximum.accumulate(found.x[1:])
+    return slope / spread, score.mean() + places * spread / slope
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -values))
+
+
+# Classification networks: input scaling, a trunk that yields pooled features, and a linear head.
+
+WEIGHTS = "initial-weights"
+"""The purpose under which all initial weights are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureContext:
+    """What an architecture is built with, as its one positional argument.
+
+    channels, size: of the images (side in pixels). classes: number of logits. seed: of the initial weights.
+    """
+
+    channels: int
+    size: int
+    classes: int
+    seed: int
+
+
+class InputScaling(nn.Module):
+    """Images in [0, 1] to what the trunk expects: grey repeated to fill its channels, then (x - mean) / sd.
+
+    The constants are buffers, so that they travel with the weights.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, channels: int, mean: Sequence[float] = (0.5,), sd: Sequence[float] = (0.5,)) -> None:
+        super().__init__()
+        self.channels = channels
+        self.register_buffer("mean", torch.empty(1, channels, 1, 1))
+        self.register_buffer("sd", torch.empty(1, channels, 1, 1))
+        self.set(mean, sd)
+
+    def set(self, mean: Sequence[float], sd: Sequence[float]) -> None:
+        """Use these constants: one number for all channels, or one each."""
+        for buffer, values in ((self.mean, mean), (self.sd, sd)):
+            given = torch.tensor(values, dtype=torch.float32)
+            buffer.copy_(
+                (given if self.channels == len(given) else given.mean()).reshape(1, -1, 1, 1).expand_as(buffer)
+            )
+
+    def words(self) -> str:
+        """What is done to an image x, as it is said in the record."""
+        mean, sd = (", ".join(f"{float(value):.6g}" for value in buffer.flatten()) for buffer in (self.mean, self.sd))
+        return f"(x - ({mean})) / ({sd})"
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b channels h w"]:
+        """Scaled images. A grey image is repeated by broadcasting."""
+        return (images - self.mean) / self.sd
+
+
+class WithTrunk(nn.Module):
+    """A network whose trunk can start from published weights: of a classifier all but its head, else the encoder.
+
+    architecture: what its recipe calls it. input_hint: what to say when nothing tells how the images of its published
+    weights were scaled; empty where the network's own scaling is theirs. start: what became of the weights file that
+    the trunk was loaded from; None after a random start.
+    """
+
+    architecture: str = ""
+    input_hint: str = ""
+    start: Start | None = None
+
+    def __init__(self, trunk: nn.Module, scaling: InputScaling, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.scaling = scaling
+        self.trunk = trunk
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Names of the parts beside the trunk that have weights: they are drawn from the seed, whatever the start."""
+        beside = ((name, part) for name, part in self.named_children() if part is not self.trunk)
+        return tuple(name for name, part in beside if any(True for _ in part.parameters()))
+
+    def published(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """The module whose tensors published weights name, and the names of what they hold beside it: the trunk itself.
+
+        Where it is another module, `take` brings what was loaded into it to the trunk.
+        """
+        return self.trunk, ()
+
+    def take(self, loaded: nn.Module, strides: Mapping[str, int]) -> Mapping[str, int]:
+        """Take up the module of `published`; given the strides that were changed in it, those of the trunk by name."""
+        return strides
+
+
+class Classifier(WithTrunk):
+    """A `Network` made of input scaling, a trunk (images -> pooled features [b, width]) and a linear head.
+
+    layers: names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
+    features, is added as the last. replaced: names of the classifier layers that published weights of this architecture
+    hold on top of the trunk, and that the head stands in for.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        width: int,
+        layers: Sequence[str],
+        scaling: InputScaling,
+        classes: int,
+        replaced: Sequence[str] = (),
+    ) -> None:
+        super().__init__(trunk, scaling, width)
+        self.replaced = tuple(replaced)
+        self.layers = (*(f"trunk.{layer}" for layer in layers), "trunk")
+        self.head = nn.Linear(width, classes)
+
+    def published(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """See `WithTrunk`."""
+        return self.trunk, self.replaced
+
+    def read(self, images: Float[Tensor, "b c h w"]) -> Outputs:
+        """Features and logits in one pass."""
+        features = self.trunk(self.scaling(images))
+        return Outputs(features=features, logits=self.head(features))
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """Logits."""
+        return self.read(images).logits
+
+
+def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int, seed: int) -> nn.Module:
+    """The network of a recipe with its initial weights: a `Network`, in training mode, on the CPU.
+
+    Initial weights depend on (seed, name of the module) alone, so two losses of a seed start from the same trunk, and
+    so do two networks that differ in their number of classes. No global random state is changed.
+    Raises SpecError when the architecture cannot take these images, WeightsError when the weights do not fit.
+    """
+    network = empty_network(recipe, channels=channels, size=size, classes=classes, seed=seed)
+    initialisation = recipe.initialisation
+    with library_draws(seed, WEIGHTS, "initialisation"):
+        registry.build("initialisation", initialisation.name, initialisation.params)(network)
+    return network
+
+
+def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int, seed: int = 0) -> nn.Module:
+    """The network of a recipe before its initialisation is applied: what kept weights are loaded into."""
+    if classes < 2:
+        raise SpecError(f"a classification network needs at least 2 classes, the data have {classes}")
+    context = ArchitectureContext(channels=channels, size=size, classes=classes, seed=seed)
+    with library_draws(seed, WEIGHTS, "construction"):
+        network = registry.build("architecture", recipe.architecture.name, recipe.architecture.params, context)
+    if isinstance(network, WithTrunk):
+        network.architecture = recipe.architecture.label
+    _check_size(cast(nn.Module, network), recipe.architecture.label, context)
+    return with_readout(cast(nn.Module, network), readout_of(recipe.loss), seed)
+
+
+def with_readout(network: nn.Module, readout: Readout, seed: int) -> nn.Module:
+    """The network with the head that its loss needs in the place of its linear one, drawn from (seed, its name)."""
+    if readout == "linear":
+        return network
+    seen = as_network(network)
+    if not isinstance(seen.head, nn.Linear):
+        raise SpecError(
+            f"a loss for grades puts a head of its own in the place of a linear one, and {type(network).__name__} has "
+            f"{type(seen.head).__name__}: use cross-entropy, or an architecture whose head is linear"
+        )
+    head = GradeHead(readout, seen.width, seen.head.out_features)
+    initialise_by_name(head, seed, "head")
+    network.add_module("head", head)
+    return network
+
+
+def initialise_by_name(
+    module: nn.Module, seed: int, prefix: str = "", law: Callable[[nn.Module], object] | None = None
+) -> None:
+    """Redraw every layer's weights by torch's own law, from a generator keyed by the layer's name.
+
+    law: of a library, called with each layer afterwards; what it leaves alone keeps torch's.
+    """
+    for name, layer in named_layers(module, prefix):
+        reset = getattr(layer, "reset_parameters", None)
+        if callable(reset):
+            with library_draws(seed, WEIGHTS, name):
+                reset()
+                if law is not None:
+                    law(layer)
+
+
+def as_network(module: nn.Module) -> Network:
+    """A module seen through the `Network` protocol. Raises TypeError with what it lacks."""
+    missing = [name for name in ("width", "head", "layers", "read") if not hasattr(module, name)]
+    if missing:
+        raise TypeError(f"{type(module).__name__} is not a Network: it lacks {', '.join(missing)}")
+    return cast(Network, module)
+
+
+def _check_size(network: nn.Module, label: str, context: ArchitectureContext) -> None:
+    """One blank image through the network, so that what does not fit is refused before training."""
+    training = network.training
+    blank = torch.zeros(1, context.channels, context.size, context.size)
+    try:
+        with torch.no_grad():
+            network.eval()(blank)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise SpecError(
+            f"architecture '{label}' cannot take images of {context.size} x {context.size} pixels with "
+            f"{context.channels} channel(s): {str(error).splitlines()[0]}; choose a larger size or another architecture"
+        ) from error
+    finally:
+        network.train(training)
+
+
+def scaling_words(network: nn.Module) -> str:
+    """How a network scales its images, in words; empty for one that is not built of `InputScaling` and a trunk."""
+    return network.scaling.words() if isinstance(network, WithTrunk) else ""
+
+
+# The small strided network that studies on a CPU use.
+
+SMALLEST_SIDE = 16
+
+
+def small_cnn(context: ArchitectureContext, *, width: int, in_chans: Literal[1, 3] | None = None) -> Classifier:
+    """Four blocks of a 3x3 convolution with stride 2, batch norm and ReLU; then the mean over places.
+
+    The blocks have 1, 2, 4 and 8 times `width` channels; 24,634 parameters for grey images and 2 classes. Weights
+    follow torch's own law. Probed layers: block1 to block4, and the pooled features. in_chans: input channels, those of
+    the images unless said; with 3 grey images are repeated, so that a start on grey images serves colour ones.
+    """
+    if context.size < SMALLEST_SIDE:
+        raise SpecError(
+            f"architecture 'small-cnn' cannot take images of {context.size} x {context.size} pixels: its four strides "
+            f"leave nothing; choose a size of at least {SMALLEST_SIDE}"
+        )
+    channels = in_chans or context.channels
+    if context.channels not in (1, channels):
+        raise SpecError(
+            f"architecture 'small-cnn' was asked to take {channels} channel(s) and the images have {context.channels}; "
+            f"set in_chans: {context.channels}"
+        )
+    widths = [channels, *(width * 2**block for block in range(4))]
+    trunk = nn.Sequential()
+    for number, (before, after) in enumerate(pairwise(widths), start=1):
+        trunk.add_module(f"block{number}", _block(before, after))
+    trunk.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    trunk.add_module("flat", nn.Flatten())
+    layers = ("block1", "block2", "block3", "block4")
+    network = Classifier(trunk, widths[-1], layers, InputScaling(channels), context.classes)
+    initialise_by_name(network, context.seed)
+    return network
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )

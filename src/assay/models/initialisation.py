@@ -1,0 +1,404 @@
+"""Starting weights: random, pretrained, trained sources, files; and how they are fine-tuned."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from torch import nn
+
+from assay.core import registry
+from assay.core.errors import WeightsError
+from assay.core.files import filled
+from assay.core.seeds import derive
+from assay.data.cache import default_cache_root
+from assay.models.checkpoint import WEIGHTS_FILE, load_weights
+from assay.models.classifier import WithTrunk, as_network
+from assay.models.timm import default_configuration, published
+from assay.models.weight_files import WeightsFile, fetch, reachable, read_weights, weights_cache
+from assay.models.weights import (
+    Start,
+    fitted_positions,
+    load_into,
+    load_trunk,
+    match,
+    scaling_of,
+    set_epsilon,
+    take_rgb,
+)
+from assay.spec.schema import RecipeSpec
+
+# Where initial weights come from. An initialisation is called with a freshly built network and changes its trunk.
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """The library's own law, drawn when the network was built."""
+
+    def __call__(self, network: nn.Module) -> None:
+        """Leaves the network as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromFile:
+    """Weights from a file: the trunk is loaded, all that stands beside it in the file is named in the log and left out.
+
+    layout: how the file names its layers; `auto` finds it. prefix: what stands before the trunk's keys; found when
+    None. leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues.
+    input: how images are scaled for these weights; `auto` takes what the file's metadata say (`input`), else leaves
+    timm's own configuration, or refuses where that does not describe such files. Metadata `bn_eps` sets the epsilon of
+    every batch norm.
+    """
+
+    path: str
+    prefix: str | None = None
+    layout: str = "auto"
+    leave_out: Sequence[str] = ()
+    input: str = "auto"
+    sha256: str = ""
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError when any key is not accounted for, or the scaling of images is not known."""
+        self.load(network, filled(self.path))
+
+    def load(self, network: nn.Module, path: Path) -> None:
+        """Load the file at a place of its own."""
+        target = with_trunk(network)
+        file = read_weights(path, self.sha256)
+        goal, beside = target.published()
+        found = match(
+            goal,
+            file,
+            heads=beside,
+            prefix=self.prefix,
+            layout=self.layout,
+            leave_out=self.leave_out,
+            architecture=target.architecture,
+        )
+        scaling = scaling_of(self.input, file, found.layout.input_hint or target.input_hint, found.layout.name)
+        changed = load_trunk(goal, found)
+        epsilon = _epsilon(file) if "bn_eps" in file.metadata else found.layout.epsilon
+        if epsilon is not None:
+            set_epsilon(goal, epsilon)
+        if scaling is not None:
+            target.scaling.set(scaling.mean, scaling.sd)
+        if scaling is not None and scaling.bgr:
+            take_rgb(goal)
+        strides = target.take(goal, changed)
+        target.start = Start(
+            file=path.name,
+            layout=found.layout.name,
+            prefix=found.prefix,
+            loaded=len(found.tensors),
+            left_out=found.left_out,
+            drawn=target.drawn,
+            scaling=target.scaling.words() if scaling is None else scaling.words,
+            epsilon=epsilon,
+            strides=strides,
+            positions=found.positions,
+        )
+        _log.info("%s: %s", path, target.start.text())
+
+
+def _epsilon(file: WeightsFile) -> float:
+    """What the metadata say batch norms add to a variance. Raises WeightsError."""
+    try:
+        found = float(file.metadata["bn_eps"])
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise WeightsError(
+            f"weights file '{file.path}' says in its metadata bn_eps = '{file.metadata['bn_eps']}': give a small "
+            "number, such as 1e-5"
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
+
+    size: of the file in bytes; 0 when not known.
+    """
+
+    url: str
+    sha256: str
+    size: int = 0
+    prefix: str | None = None
+    layout: str = "auto"
+    leave_out: Sequence[str] = ()
+    input: str = "auto"
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError as `fetch` and `FromFile` do."""
+        with_trunk(network)
+        path = fetch(self.url, self.sha256, weights_cache(), size=self.size or None)
+        FromFile(
+            path=str(path), prefix=self.prefix, layout=self.layout, leave_out=self.leave_out, input=self.input
+        ).load(network, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomStatistics:
+    """Random weights with the means and variances of pretrained layers (Raghu et al. 2019, `Mean Var`).
+
+    Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor
+    that it stands in. Running statistics of batch norms start afresh: they describe activations, which random weights
+    do not have in common with the pretrained ones. Images are scaled as the pretrained weights want them.
+    path: the weights file; empty takes the weights that timm publishes. source: empty; where a study names one of its
+    own, a `FromSource` stands in the place of this. The others as in `FromFile`.
+    """
+
+    path: str = ""
+    source: str = ""
+    prefix: str | None = None
+    layout: str = "auto"
+    leave_out: Sequence[str] = ()
+    input: str = "auto"
+    sha256: str = ""
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError as the weights' own initialisation does."""
+        target = with_trunk(network)
+        self._pretrained()(target)
+        redraw(target.trunk, int(torch.randint(2**62, ())))
+
+    def _pretrained(self) -> Callable[[nn.Module], None]:
+        if not self.path:
+            return PretrainedByTimm()
+        return FromFile(
+            path=self.path,
+            prefix=self.prefix,
+            layout=self.layout,
+            leave_out=self.leave_out,
+            input=self.input,
+            sha256=self.sha256,
+        )
+
+
+def redraw(trunk: nn.Module, seed: int) -> None:
+    """Replace every parameter by normal draws with its mean and its (population) variance, from (seed, its name).
+
+    Running statistics of batch norms are reset to mean 0 and variance 1.
+    """
+    with torch.no_grad():
+        for name, parameter in trunk.named_parameters():
+            generator = torch.Generator().manual_seed(derive(seed, "statistics", name))
+            values = parameter.double()
+            draws = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(values.mean() + draws * values.std(correction=0))
+    for layer in trunk.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            layer.reset_running_stats()
+
+
+def with_trunk(network: nn.Module) -> WithTrunk:
+    """The network as one whose trunk can be loaded. Raises WeightsError."""
+    if not isinstance(network, WithTrunk):
+        raise WeightsError(f"pretrained weights need a network with a trunk; {type(network).__name__} has none")
+    return network
+
+
+# Starts that Assay trained itself: where they lie, and how a network takes one up.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromSource:
+    """The trunk of a source that was trained with the same architecture; its head is left out, and its decoder.
+
+    id: names its folder in the cache. statistics: whether weights are drawn with its layers' means and variances, as
+    `RandomStatistics` does, and nothing else is taken but how it scales images.
+    """
+
+    id: str
+    name: str = ""
+    statistics: bool = False
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError when the source is not in the cache."""
+        target = with_trunk(network)
+        path = default_cache_root() / "sources" / self.id / WEIGHTS_FILE
+        if not path.is_file():
+            raise WeightsError(f"source {self.id} is not in {path.parent.parent}: run its study again, which trains it")
+        metadata = load_weights(target, path, ("trunk", "scaling"))
+        if self.statistics:
+            redraw(target.trunk, int(torch.randint(2**62, ())))
+        before = cast(dict[str, Any], json.loads(metadata.get("start", "{}")))
+        target.start = Start(
+            file=f"source {self.id}",
+            layout="assay",
+            prefix="trunk.",
+            loaded=len(target.trunk.state_dict()),
+            left_out=target.drawn,
+            drawn=target.drawn,
+            scaling=target.scaling.words(),
+            epsilon=None,
+            strides=before.get("strides", {}),
+            positions=str(before.get("positions", "")),
+        )
+
+
+# Weights that timm publishes: from the local cache, or downloaded once; refused at once where neither can be had.
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedByTimm:
+    """The weights that timm publishes for the network, from the local cache or downloaded once."""
+
+    def __call__(self, network: nn.Module) -> None:
+        """Raises WeightsError within 2 seconds when they are neither in the cache nor to be had."""
+        target = with_trunk(network)
+        goal, beside = target.published()
+        configuration = default_configuration(goal)
+        if not configuration.get("hf_hub_id") and not configuration.get("url"):
+            raise WeightsError("timm publishes no weights for this architecture; use initialisation: random or file")
+        if not _cached(configuration) and not _hub_answers():
+            raise WeightsError(
+                f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
+                "cannot be reached; connect once to fetch them, or give a file: initialisation: {file: {path: ...}}"
+            )
+        wanted = goal.state_dict().keys()
+        whole = published(goal, target.scaling.channels)
+        tensors, positions = fitted_positions(goal, {key: value for key, value in whole.items() if key in wanted})
+        file = WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors)
+        load_into(goal, file)
+        target.take(goal, {})
+        target.start = Start(
+            file=".".join(filter(None, (str(file.path), cast(str, configuration.get("tag"))))),
+            layout="timm or torchvision",
+            prefix="",
+            loaded=len(tensors),
+            left_out=beside,
+            drawn=target.drawn,
+            scaling=target.scaling.words(),
+            epsilon=None,
+            strides={},
+            positions=positions,
+        )
+
+
+def _cached(configuration: Mapping[str, Any]) -> bool:
+    repository = cast(str, configuration.get("hf_hub_id") or "")
+    names = ("model.safetensors", "pytorch_model.bin")
+    return bool(repository) and any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
+
+
+def _hub_answers() -> bool:
+    """Whether the model hub accepts a connection, found out without timm's half minute of retries."""
+    return os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0") and reachable(constants.ENDPOINT)
+
+
+# How far a training changes the network that it starts from: all of it, its deeper part, or the head alone.
+
+
+class FineTuning:
+    """Everything is trained, at one learning rate. A class that inherits changes what it says it does.
+
+    steps: whether there are any. fits_head: whether a linear head is fitted on the features that the network starts
+    with, before the first step.
+    """
+
+    steps: bool = True
+    fits_head: bool = False
+
+    def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
+        """What the learning rate is multiplied by; 0 keeps a parameter as it was, and none that is not named is."""
+        return {}
+
+
+class LinearProbe(FineTuning):
+    """No step: a multinomial logistic head on the frozen features (`assay.models.classifier.fit_head`), without
+    augmentation.
+    """
+
+    steps = False
+    fits_head = True
+
+
+class ProbeThenFull(FineTuning):
+    """The head of a linear probe first, then everything. Batch norms take their statistics from the training images
+    before the head is fitted: trained, they use those of each batch, and a head that was fitted on features of others,
+    such as those of the source or the 0 and 1 of random weights, would begin far from where it was fitted.
+
+    Kumar, Raghunathan, Jones, Ma and Liang, *Fine-Tuning can Distort Pretrained Features and Underperform
+    Out-of-Distribution*, ICLR 2022 (LP-FT).
+    """
+
+    fits_head = True
+
+
+@dataclass(frozen=True)
+class LastLayers(FineTuning):
+    """The head and the last `layers` of the parts that `depths` tells apart; the others stay as they were, statistics
+    of their batch norms too.
+    """
+
+    layers: int
+
+    def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
+        """0 for what lies before them. `layers` beyond what there is trains everything."""
+        kept = depths(network)[: -self.layers]
+        return {parameter: 0.0 for part in kept for parameter in part}
+
+
+@dataclass(frozen=True)
+class DiscriminativeRates(FineTuning):
+    """The head at the learning rate, each part before it at `decay` times the rate of the one after.
+
+    Howard and Ruder, *Universal Language Model Fine-tuning for Text Classification*, ACL 2018.
+    """
+
+    decay: float
+
+    def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
+        """Powers of `decay` by how many parts lie between and the head."""
+        parts = depths(network)
+        return {parameter: self.decay ** (len(parts) - place) for place, part in enumerate(parts) for parameter in part}
+
+
+def depths(network: nn.Module) -> tuple[tuple[nn.Parameter, ...], ...]:
+    """The trunk's parameters in parts, from shallow to deep: up to the end of each of the network's `layers`, in the
+    order in which modules were registered, which in these networks is that of the computation. What follows the last
+    layer belongs to it; a layer without parameters of its own ends no part.
+    """
+    named = [(name, parameter) for name, parameter in network.named_parameters() if name.startswith("trunk.")]
+    position = {name: place for place, (name, _) in enumerate(named)}
+    ends: list[int] = []
+    for layer in as_network(network).layers:
+        inside = [place for name, place in position.items() if layer != "trunk" and name.startswith(f"{layer}.")]
+        ends += [max(inside) + 1] if inside else []
+    ends = [*sorted(set(ends))[:-1], len(named)]
+    starts = [0, *ends[:-1]]
+    return tuple(tuple(parameter for _, parameter in named[start:end]) for start, end in zip(starts, ends, strict=True))
+
+
+def build_finetuning(recipe: RecipeSpec) -> FineTuning:
+    """The fine-tuning that a recipe names."""
+    return cast(FineTuning, registry.build("finetuning", recipe.finetuning.name, recipe.finetuning.params))
+
+
+def to_training(network: nn.Module) -> nn.Module:
+    """Training mode, but for modules of which every parameter is frozen: those answer as they do when they are tested,
+    so that the statistics of frozen batch norms stay as they were.
+    """
+    network.train()
+    _rest(network)
+    return network
+
+
+def _rest(module: nn.Module) -> None:
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        _rest(child)

@@ -1,0 +1,417 @@
+"""Segmentation networks of segmentation-models-pytorch and MONAI."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
+import timm
+import torch
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.segresnet import SegResNet
+from segmentation_models_pytorch.base import initialization  # pyright: ignore[reportMissingTypeStubs]
+from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMissingTypeStubs]  # pyright: ignore[reportMissingTypeStubs]
+    TimmUniversalEncoder,
+    get_encoder_names,
+)
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError, WeightsError, unknown_name
+from assay.models.checkpoint import library_draws
+from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, initialise_by_name
+from assay.models.segmenter import EncoderDecoder, Maps, Seen, Segmenter, Stages, refuse_smaller, widths_of
+from assay.models.timm import classifier_names, configuration_of, default_configuration
+from assay.models.untyped import named_layers
+from assay.models.weight_files import first_line
+from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, set_strides
+
+# Encoders of segmentation-models-pytorch: which there are, how they scale images, and how they start from weights.
+#
+# Encoders named `tu-...` are networks of the timm library cut off before their last layers. Weights are loaded into the
+# timm network itself, without what the encoder lacks, and brought over from there: so files are read, accounted for and
+# refused as they are in classification.
+
+_TIMM = "tu-"
+_OF_TORCHVISION = ("resnet", "resnext50_32x4d", "resnext101_32x8d", "vgg", "densenet", "mobilenet_v2")
+_HINT = "imagenet for most published weights, symmetric for those of an Inception or an Xception"
+
+
+def check_encoder(name: str, in_chans: int, context: ArchitectureContext) -> None:
+    """Raises SpecError for an unknown encoder, with the nearest name, and for images that it cannot take."""
+    if not (timm.is_model(name.removeprefix(_TIMM)) if name.startswith(_TIMM) else name in _own_names()):
+        known = [*_own_names(), *(f"{_TIMM}{model}" for model in timm.list_models())]
+        raise SpecError(unknown_name("encoder", name, known))
+    if context.channels not in (1, in_chans):
+        raise SpecError(
+            f"encoder '{name}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
+            f"set in_chans: {context.channels}"
+        )
+
+
+def _own_names() -> list[str]:
+    """The library's own encoders, but for those that it has given up for timm's."""
+    return [name for name in cast(list[str], get_encoder_names()) if not name.startswith("timm-")]
+
+
+def input_scaling(name: str, in_chans: int) -> InputScaling:
+    """As timm's configuration of the network says; ImageNet's for the library's own encoders."""
+    given: Mapping[str, Any] = configuration_of(name.removeprefix(_TIMM)) if name.startswith(_TIMM) else {}
+    if name.startswith(_TIMM) and "mean" not in given:
+        return InputScaling(in_chans)
+    return InputScaling(in_chans, given.get("mean", IMAGENET_MEAN), given.get("std", IMAGENET_SD))
+
+
+def input_hint(name: str) -> str:
+    """See `WithTrunk`: the library's own encoders have weights from many places, of which torchvision's are known."""
+    return "" if name.startswith((_TIMM, *_OF_TORCHVISION)) else _HINT
+
+
+def size_setting(name: str, side: int) -> dict[str, Any]:
+    """What timm must be told of the images' side, for networks that are built for one size."""
+    fixed = name.startswith(_TIMM) and bool(configuration_of(name.removeprefix(_TIMM)).get("fixed_input_size", False))
+    return {"img_size": side} if fixed else {}
+
+
+def published_form(encoder: nn.Module, in_chans: int, setting: Mapping[str, Any]) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network that published weights of an encoder name, without what the encoder lacks; and the names of that.
+
+    setting: see `size_setting`. For one of the library's own encoders, a copy.
+    """
+    if not isinstance(encoder, TimmUniversalEncoder):
+        return copy.deepcopy(encoder), ()
+    whole = timm.create_model(encoder.name, pretrained=False, num_classes=0, in_chans=in_chans, **setting)  # pyright: ignore[reportUnknownMemberType]
+    used = set(published_names(encoder, whole).values())
+    return whole, (*classifier_names(default_configuration(whole)), *_cut(whole, used))
+
+
+def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -> dict[str, int]:
+    """Give an encoder the weights of `published_form`, with the epsilons of its batch norms and the changed strides.
+
+    An encoder that sees more channels than `loaded` repeats the first convolution's kernels over them in turn, all
+    times the share of channels that there were, as timm and the library do. Returns the strides by the encoder's names.
+    Raises WeightsError for strides that would give maps of other sizes than the decoder takes.
+    """
+    names, given = published_names(encoder, loaded), loaded.state_dict()
+    stem = f"{first_convolution(encoder)}.weight"
+    tensors = {key: given[name] for key, name in names.items()}
+    tensors[stem] = repeated(tensors[stem], encoder.state_dict()[stem].shape[1])
+    nn.Module.load_state_dict(encoder, tensors)
+    layers = dict(named_layers(loaded))
+    for name, layer in named_layers(encoder):
+        if isinstance(layer, nn.BatchNorm2d):
+            owner = names[f"{name}.running_mean"].rpartition(".")[0]
+            layer.eps = cast(nn.BatchNorm2d, layers[owner]).eps
+    own = {name: key for key, name in names.items()}
+    changed = {own[f"{name}.weight"].rpartition(".")[0]: stride for name, stride in strides.items()}
+    dilated = any(isinstance(one, nn.Conv2d) and max(one.dilation) > 1 for one in encoder.modules())
+    if changed and (dilated or first_convolution(encoder) in changed):
+        raise WeightsError(
+            "these weights are of a network that strides elsewhere, which the encoder of a segmentation network cannot "
+            "follow where its maps would have other sizes: take other weights, or an encoder without dilation"
+        )
+    set_strides(encoder, changed)
+    return changed
+
+
+def repeated(kernel: Tensor, channels: int) -> Tensor:
+    """A kernel [out, in, ...] for more input channels; the same where there are no more. See `take_up`."""
+    before = kernel.shape[1]
+    if channels == before:
+        return kernel
+    turns = torch.arange(channels, device=kernel.device) % before
+    return kernel[:, turns] * (before / channels)
+
+
+def widen(encoder: nn.Module, channels: int) -> None:
+    """Let an encoder's first convolution see more channels, with weights drawn anew by torch's own law."""
+    stem = cast(nn.Conv2d, encoder.get_submodule(first_convolution(encoder)))
+    stem.in_channels = channels
+    stem.weight = nn.Parameter(stem.weight.new_empty(stem.weight.shape[0], channels, *stem.kernel_size))
+    stem.reset_parameters()
+
+
+def published_names(encoder: nn.Module, whole: nn.Module) -> dict[str, str]:
+    """The name in `whole` of each tensor of an encoder that was cut from such a network.
+
+    timm takes the first level of a network apart (`stages.0.conv` becomes `stages_0.conv`) or wraps it (`body.`,
+    `model.`), so names are compared without dots. Raises WeightsError for an encoder that was put together otherwise.
+    """
+    plain = {key.replace(".", "_"): key for key in whole.state_dict()}
+    names: dict[str, str] = {}
+    for key in encoder.state_dict():
+        parts = key.split(".")
+        ways = ("_".join(parts[start:]) for start in range(min(3, len(parts))))
+        found = next((plain[way] for way in ways if way in plain), None)
+        if found is None:
+            raise WeightsError(
+                f"the encoder's tensor '{key}' is none of the network that its weights are published for: use "
+                "initialisation: random, or another encoder"
+            )
+        names[key] = found
+    return names
+
+
+def _cut(module: nn.Module, used: set[str], prefix: str = "") -> list[str]:
+    """Replace every part of a network that holds none of the tensors `used` by nothing; their names."""
+    gone: list[str] = []
+    for name, child in list(module.named_children()):
+        keys = child.state_dict(prefix=f"{prefix}{name}.").keys()
+        if not keys:
+            continue
+        if used.isdisjoint(keys):
+            setattr(module, name, nn.Identity())
+            gone.append(f"{prefix}{name}")
+        else:
+            gone += _cut(child, used, f"{prefix}{name}.")
+    return gone
+
+
+# The adapter to segmentation-models-pytorch: its networks by name, with any of its encoders. Nothing is downloaded.
+
+_STRIDE = 32
+_LIBRARY, _LAWS = cast(Any, smp), cast(Any, initialization)
+"""Without types of their own."""
+_CANNOT = (AssertionError, AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What the libraries raise for parts that do not go together."""
+_LIBRARY_LAW = ("deeplabv3", "deeplabv3plus")
+"""Networks whose decoder and head the library leaves as torch draws them."""
+
+
+def smp_network(context: ArchitectureContext, *, network: str, encoder: str, in_chans: int) -> EncoderDecoder:
+    """A network of segmentation-models-pytorch with its own default widths, as the library assembles it.
+
+    The encoder's weights are drawn by their library, in its own order, from one generator of the seed; those of the
+    decoder and the head by the library's law, each layer from (seed, its name).
+    """
+    parts = _Parts.of(context, network, encoder, in_chans, "trunk")
+    return SmpSegmenter(parts, encoder, in_chans)
+
+
+def w_net(context: ArchitectureContext, *, network: str, encoder: str, in_chans: int, auxiliary_weight: float) -> WNet:
+    """Two networks in a row (Galdran et al. 2021): the second sees the image and the logits of the first.
+
+    Both are trained: the first's logits are auxiliary ones, whose loss counts `auxiliary_weight` beside the second's 1
+    (deep supervision; the published study has 1). Published weights start both encoders. Draws as in `smp_network`.
+    """
+    first = _Parts.of(context, network, encoder, in_chans, "trunk.0")
+    second = _Parts.of(context, network, encoder, in_chans, "trunk.1")
+    with library_draws(context.seed, WEIGHTS, "trunk.1.stem"):
+        widen(second.encoder, in_chans + context.classes)
+    return WNet(first, second, encoder, in_chans, context.classes, auxiliary_weight)
+
+
+class _Parts:
+    """What the library assembled, taken apart. setting: see `size_setting`."""
+
+    def __init__(self, model: Any, side: int, channels: int, setting: Mapping[str, Any]) -> None:
+        self.encoder = cast(nn.Module, model.encoder)
+        self.decoder = cast(nn.Module, model.decoder)
+        self.head = cast(nn.Conv2d, model.segmentation_head[0])
+        self.enlarge = cast(nn.Module, model.segmentation_head[1])
+        self.stride = int(model.encoder.output_stride)
+        self.widths = widths_of(self.encoder, channels, side)
+        self.setting = setting
+
+    @classmethod
+    def of(cls, context: ArchitectureContext, network: str, encoder: str, in_chans: int, name: str) -> _Parts:
+        """One network, its weights drawn under a name. Raises SpecError where the library cannot make it."""
+        check_encoder(encoder, in_chans, context)
+        side = max(1, -(-context.size // _STRIDE)) * _STRIDE
+        setting = size_setting(encoder, side)
+        try:
+            with library_draws(context.seed, WEIGHTS, name):
+                model = _LIBRARY.create_model(
+                    network, encoder, encoder_weights=None, in_channels=in_chans, classes=context.classes, **setting
+                )
+            parts = cls(model, side, in_chans, setting)
+        except _CANNOT as error:
+            raise SpecError(
+                f"network '{network}' of segmentation-models-pytorch cannot be built on encoder '{encoder}' for images "
+                f"of {context.size} x {context.size} pixels: {first_line(error)}"
+            ) from error
+        own = network not in _LIBRARY_LAW
+        initialise_by_name(parts.decoder, context.seed, f"{name}.decoder", _LAWS.initialize_decoder if own else None)
+        initialise_by_name(parts.head, context.seed, f"{name}.head", _LAWS.initialize_head if own else None)
+        return parts
+
+
+class SmpSegmenter(EncoderDecoder):
+    """A network of the library. Its encoder starts from published weights through `published_form`."""
+
+    def __init__(self, parts: _Parts, encoder: str, in_chans: int) -> None:
+        scaling = input_scaling(encoder, in_chans)
+        super().__init__(parts.encoder, parts.decoder, parts.head, parts.enlarge, scaling, parts.widths, parts.stride)
+        self.input_hint = input_hint(encoder)
+        self._setting = parts.setting
+
+    def published(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """See `WithTrunk`."""
+        return published_form(self.trunk, self.scaling.channels, self._setting)
+
+    def take(self, loaded: nn.Module, strides: Mapping[str, int]) -> Mapping[str, int]:
+        """See `WithTrunk`."""
+        return take_up(self.trunk, loaded, strides)
+
+
+class WNet(Segmenter):
+    """Two networks in a row; see `w_net`. trunk: both encoders; features are those of the second's.
+
+    Probed layers: `first_stages.0` and so on, `first_decoder`, then `stages.0` and so on, `decoder` of the second.
+    """
+
+    def __init__(
+        self, first: _Parts, second: _Parts, encoder: str, in_chans: int, classes: int, auxiliary_weight: float
+    ) -> None:
+        scaling: InputScaling = input_scaling(encoder, in_chans)
+        both = nn.ModuleList([first.encoder, second.encoder])
+        super().__init__(both, scaling, second.widths[-1], first.stride)
+        self.auxiliary_weight = auxiliary_weight
+        self.input_hint = input_hint(encoder)
+        self._setting = first.setting
+        self.first_stages, self.stages = Stages(len(first.widths)), Stages(len(second.widths))
+        self.first_decoder, self.first_head = first.decoder, first.head
+        self.decoder, self.head, self.enlarge = second.decoder, second.head, second.enlarge
+        self.layers = (
+            *(f"first_stages.{number}" for number in range(len(first.widths))),
+            "first_decoder",
+            *(f"stages.{number}" for number in range(len(second.widths))),
+            "decoder",
+        )
+
+    def look(self, images: Tensor) -> Seen:
+        """See `Segmenter`."""
+        encoders = self._encoders()
+        maps = encoders[0](images)
+        self.first_stages(images, maps)
+        early = self.enlarge(self.first_head(self.first_decoder(maps)))
+        both = torch.cat([images, early], dim=1)
+        maps = encoders[1](both)
+        deepest = self.stages(both, maps)
+        return Seen(deepest, self.enlarge(self.head(self.decoder(maps))), (early,))
+
+    def published(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """See `WithTrunk`: of one encoder, for both."""
+        return published_form(self._encoders()[0], self.scaling.channels, self._setting)
+
+    def take(self, loaded: nn.Module, strides: Mapping[str, int]) -> Mapping[str, int]:
+        """See `WithTrunk`."""
+        return {
+            f"{number}.{name}": stride
+            for number, encoder in enumerate(self._encoders())
+            for name, stride in take_up(encoder, loaded, strides).items()
+        }
+
+    def _encoders(self) -> nn.ModuleList:
+        return cast(nn.ModuleList, self.trunk)
+
+
+# The adapter to MONAI: its two-dimensional segmentation networks that are an encoder, a decoder and a convolution.
+
+_DEEP = 16
+"""Stride of the deepest map of the U-Nets."""
+
+
+def monai_network(context: ArchitectureContext, *, network: str) -> EncoderDecoder:
+    """A two-dimensional network of MONAI, with the widths that are its defaults.
+
+    `basic-unet`: BasicUNet, instance norm (Falk et al. 2019). `dynunet`: DynUNet, the U-Net of nnU-Net (Isensee et al.
+    2021), five levels from 32 to 512 channels, instance norm, without deep supervision. `segresnet`: SegResNet, a
+    residual encoder and a smaller decoder, group norm (Myronenko 2018). Each layer's weights are drawn by the network's
+    own law from (seed, its name). Instance norm needs two places: the U-Nets refuse images of 16 pixels or less.
+    """
+    make, smallest = _NETWORKS[network]
+    refuse_smaller(f"monai(network={network})", context, smallest, "its deepest map would be a single place")
+    made = make(context)
+    law = cast(Any, DynUNet).initialize_weights if network == "dynunet" else None
+    initialise_by_name(made, context.seed, law=law)
+    return made
+
+
+class Descent(nn.Module):
+    """Steps in a row, each from the map of the one before; all their maps."""
+
+    def __init__(self, steps: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """From shallow to deep."""
+        maps = [images]
+        for step in self.steps:
+            maps.append(step(maps[-1]))
+        return maps[1:]
+
+
+class Ascent(nn.Module):
+    """Steps that take the map from below and the encoder's own at that level; `last` follows them."""
+
+    def __init__(self, steps: Iterable[nn.Module], last: nn.Module) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+        self.last = last
+
+    def forward(self, maps: Maps) -> Tensor:
+        """From deep to shallow."""
+        *shallow, deep = maps
+        for step, beside in zip(self.steps, reversed(shallow), strict=True):
+            deep = step(deep, beside)
+        return self.last(deep)
+
+
+class Added(nn.Module):
+    """The map from below, enlarged, plus the encoder's own, then convolved."""
+
+    def __init__(self, enlarge: nn.Module, convolve: nn.Module) -> None:
+        super().__init__()
+        self.enlarge = enlarge
+        self.convolve = convolve
+
+    def forward(self, deep: Tensor, beside: Tensor) -> Tensor:
+        """A step of `Ascent`."""
+        return self.convolve(self.enlarge(deep) + beside)
+
+
+def _basic_unet(context: ArchitectureContext) -> EncoderDecoder:
+    own: Any = BasicUNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
+    down = (own.conv_0, own.down_1, own.down_2, own.down_3, own.down_4)
+    up = (own.upcat_4, own.upcat_3, own.upcat_2, own.upcat_1)
+    return _joined(context, Descent(down), Ascent(up, nn.Identity()), own.final_conv, _DEEP)
+
+
+def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
+    own: Any = DynUNet(
+        spatial_dims=2,
+        in_channels=context.channels,
+        out_channels=context.classes,
+        kernel_size=(3, 3, 3, 3, 3),
+        strides=(1, 2, 2, 2, 2),
+        upsample_kernel_size=(2, 2, 2, 2),
+    )
+    down = (own.input_block, *own.downsamples, own.bottleneck)
+    return _joined(context, Descent(down), Ascent(own.upsamples, nn.Identity()), own.output_block.conv.conv, _DEEP)
+
+
+def _segresnet(context: ArchitectureContext) -> EncoderDecoder:
+    own: Any = SegResNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
+    first, *deeper = own.down_layers
+    up = (Added(*pair) for pair in zip(own.up_samples, own.up_layers, strict=True))
+    norm, activation, head = own.conv_final
+    ascent = Ascent(up, nn.Sequential(norm, activation))
+    return _joined(context, Descent((nn.Sequential(own.convInit, first), *deeper)), ascent, head.conv, 8)
+
+
+def _joined(
+    context: ArchitectureContext, down: nn.Module, up: nn.Module, head: nn.Conv2d, stride: int
+) -> EncoderDecoder:
+    widths = widths_of(down, context.channels, 2 * stride)
+    return EncoderDecoder(down, up, head, nn.Identity(), InputScaling(context.channels), widths, stride)
+
+
+_NETWORKS: dict[str, tuple[Callable[[ArchitectureContext], EncoderDecoder], int]] = {
+    "basic-unet": (_basic_unet, _DEEP + 1),
+    "dynunet": (_dynunet, _DEEP + 1),
+    "segresnet": (_segresnet, 1),
+}

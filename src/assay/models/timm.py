@@ -1,0 +1,201 @@
+"""Networks of timm, convolutional and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import timm
+import torch
+from jaxtyping import Float, Int
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError, unknown_name
+from assay.models.checkpoint import library_draws
+from assay.models.classifier import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialise_by_name
+from assay.models.untyped import named_layers
+
+# The adapter to timm: networks by name, as trunks without a classifier. Nothing is downloaded here.
+
+
+def timm_network(context: ArchitectureContext, *, model: str, in_chans: Literal[1, 3]) -> Classifier:
+    """A timm network with its pooling, its classifier replaced by Assay's head. Input scaling is timm's for the name.
+
+    All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
+    of its own, so that networks that differ in their number of classes share the trunk.
+    """
+    return _classifier(_trunk(model, in_chans, context), in_chans, context)
+
+
+def resnet18(
+    context: ArchitectureContext, *, stem: Literal["imagenet", "small"], in_chans: Literal[1, 3]
+) -> Classifier:
+    """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling."""
+    trunk = _trunk("resnet18", in_chans, context)
+    if stem == "small":
+        convolution = nn.Conv2d(in_chans, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        initialise_by_name(convolution, context.seed, "trunk.conv1")
+        trunk.conv1 = convolution
+        trunk.maxpool = nn.Identity()
+    return _classifier(trunk, in_chans, context)
+
+
+def default_configuration(trunk: nn.Module) -> Mapping[str, Any]:
+    """timm's description of a network's weights: input mean and sd, the classifier's name, where they are published."""
+    return cast(Mapping[str, Any], getattr(trunk, "pretrained_cfg", {}))
+
+
+def classifier_names(configuration: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the layers that timm would have on top of the pooled features."""
+    named: str | Sequence[str] | None = configuration.get("classifier")
+    if named is None:
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
+    """The tensors that timm publishes for this trunk, its classifier left out; downloaded when not in the cache."""
+    configuration = default_configuration(trunk)
+    name = ".".join(filter(None, (configuration.get("architecture"), configuration.get("tag"))))
+    model = timm.create_model(name, pretrained=True, num_classes=0, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
+    return model.state_dict()
+
+
+def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module:
+    if not timm.is_model(model):
+        raise SpecError(unknown_name("timm network", model, timm.list_models()))
+    if context.channels not in (1, in_chans):
+        raise SpecError(
+            f"timm network '{model}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
+            f"set in_chans: {context.channels}"
+        )
+    fixed = bool(configuration_of(model).get("fixed_input_size", False))
+    extra: dict[str, Any] = {"img_size": context.size} if fixed else {}
+    try:
+        with library_draws(context.seed, WEIGHTS, "trunk"):
+            trunk = timm.create_model(model, pretrained=False, num_classes=0, in_chans=in_chans, **extra)  # pyright: ignore[reportUnknownMemberType]
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise SpecError(
+            f"timm network '{model}' cannot be built for images of {context.size} x {context.size} pixels: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+    return trunk
+
+
+def configuration_of(model: str) -> Mapping[str, Any]:
+    """timm's description of the weights that it would load under a name; empty where it has none."""
+    configuration = timm.get_pretrained_cfg(model)  # pyright: ignore[reportUnknownMemberType]
+    return {} if configuration is None else cast(Mapping[str, Any], configuration.to_dict())
+
+
+def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -> Classifier:
+    configuration = default_configuration(trunk)
+    scaling = InputScaling(in_chans, configuration.get("mean", (0.5,)), configuration.get("std", (0.5,)))
+    network = Classifier(
+        trunk,
+        int(cast(Any, trunk).num_features),
+        _stages(trunk),
+        scaling,
+        context.classes,
+        classifier_names(configuration),
+    )
+    initialise_by_name(network.head, context.seed, "head")
+    return network
+
+
+def _stages(trunk: nn.Module) -> tuple[str, ...]:
+    """Names of timm's feature stages, from shallow to deep; empty where timm does not describe them."""
+    information = cast(list[dict[str, Any]], getattr(trunk, "feature_info", None) or [])
+    names = [str(stage["module"]) for stage in information]
+    known = {name for name, _ in named_layers(trunk)}
+    return tuple(dict.fromkeys(name for name in names if name in known))
+
+
+# The adapter to timm's plain vision transformers: tokens of patches that go through blocks of attention.
+
+WHICH = "timm's plain vision transformers (such as vit_tiny_patch16_224 or deit_small_patch16_224)"
+"""Which networks `transformer_of` knows."""
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A plain vision transformer within a network.
+
+    prefix: how many tokens stand before those of the patches (class token, registers). by_class: whether the class
+    token, the first of them, is the feature; else the mean over the patches is. patch: height and width in pixels.
+    """
+
+    trunk: VisionTransformer
+    prefix: int
+    by_class: bool
+    patch: tuple[int, int]
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """From the first to the last."""
+        return cast(Sequence[Block], list(self.trunk.blocks))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Patches of an image down and across."""
+        return cast(tuple[int, int], cast(Any, self.trunk).patch_embed.dynamic_feat_size((height, width)))
+
+    @contextmanager
+    def attention(self) -> Generator[list[Float[Tensor, "b heads t t"]]]:
+        """A list to which each block of a pass within adds its attention: row i is where token i looks, its sum 1.
+
+        timm's fused attention never holds it, so that it is computed step by step meanwhile: the same up to rounding.
+        """
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, given: object, output: Tensor) -> None:
+            seen.append(output)
+
+        with ExitStack() as stack:
+            for block in self.blocks:
+                attention = cast(Any, block.attn)
+                stack.callback(setattr, attention, "fused_attn", attention.fused_attn)
+                attention.fused_attn = False
+                stack.callback(attention.attn_drop.register_forward_hook(keep).remove)
+            yield seen
+
+    @contextmanager
+    def shown(self, places: Int[Tensor, "b v"]) -> Generator[list[Float[Tensor, "b t d"]]]:
+        """Of each image only the patches at these places go through the blocks, in this order, in passes within.
+
+        Gives a list to which a pass adds its tokens after the last norm: those of the prefix, then these patches'.
+        """
+        trunk, seen = cast(Any, self.trunk), list[Tensor]()
+
+        def leave_out(module: nn.Module, given: object, output: Tensor) -> Tensor:
+            before, patches = output[:, : self.prefix], output[:, self.prefix :]
+            return torch.cat([before, patches.gather(1, places[:, :, None].expand(-1, -1, patches.shape[2]))], dim=1)
+
+        def keep(module: nn.Module, given: object, output: Tensor) -> None:
+            seen.append(trunk.fc_norm(output))
+
+        with ExitStack() as stack:
+            stack.callback(trunk.patch_drop.register_forward_hook(leave_out).remove)
+            stack.callback(trunk.norm.register_forward_hook(keep).remove)
+            yield seen
+
+
+def transformer_of(network: nn.Module) -> Transformer | None:
+    """The plain vision transformer that a network is or has; None where there is none or another kind, or several.
+
+    Plain: blocks of self-attention and a two-layer network one after the other, no windows, no attention in the
+    pooling; features are those of the class token or the mean over patches.
+    """
+    found = [module for _, module in named_layers(network) if isinstance(module, VisionTransformer)]
+    if len(found) != 1 or type(found[0]) is not VisionTransformer:
+        return None
+    trunk = found[0]
+    plain = all(type(block) is Block and type(block.attn) is Attention for block in trunk.blocks)
+    pools = trunk.global_pool == "token" or (trunk.global_pool == "avg" and not trunk.pool_include_prefix)
+    if not plain or not pools or trunk.attn_pool is not None:
+        return None
+    patch = cast(tuple[int, int], tuple(cast(Any, trunk).patch_embed.patch_size))
+    return Transformer(trunk, int(trunk.num_prefix_tokens), trunk.global_pool == "token", patch)

@@ -1,0 +1,626 @@
+"""Read, download, find and export weights files."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import pickle
+import re
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, cast
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import Request, getproxies, urlopen
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
+from torch import Tensor
+
+from assay.core.errors import WeightsError
+from assay.core.files import assets_folder, file_hash, holding, write_bytes
+from assay.data.cache import ELSEWHERE, default_cache_root, writing
+from assay.models.untyped import safetensors_of
+
+# How keys, shapes and causes are put into a short sentence.
+
+_LISTED = 8
+
+
+def some(keys: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    rest = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return ", ".join(keys[:_LISTED]) + rest
+
+
+def shape(value: Tensor) -> str:
+    """A shape as 64x3x7x7."""
+    return "x".join(map(str, value.shape)) or "a number"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what went wrong."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+# From Keras's names, axes and biases to those of timm's networks. Nothing is dropped: biases are folded exactly.
+
+_KINDS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_BLOCK = re.compile(r"^conv(\d)_block(\d+)_(\d)_(conv|bn)$")
+_BIASED = re.compile(r"^(?:(.*\.)?conv(\d)|(.*\.)?downsample\.0)\.bias$")
+
+
+def keras_resnet_name(key: str) -> str:
+    """`conv3_block1_0_bn.gamma` of `keras.applications.ResNet50` to timm's `layer2.0.downsample.1.weight`."""
+    layer, _, kind = key.rpartition(".")
+    kind = _KINDS.get(kind, kind)
+    if layer in ("conv1_conv", "conv1_bn"):
+        return f"{'conv1' if layer == 'conv1_conv' else 'bn1'}.{kind}"
+    found = _BLOCK.match(layer)
+    if found is None:
+        return f"{layer}.{kind}"
+    stage, block, number, what = int(found[1]) - 1, int(found[2]) - 1, int(found[3]), found[4]
+    shortcut = {"conv": "downsample.0", "bn": "downsample.1"}[what]
+    return f"layer{stage}.{block}.{shortcut if number == 0 else f'{what}{number}'}.{kind}"
+
+
+def keras_densenet_name(key: str) -> str:
+    """`conv2_block1_0_bn.gamma` of `keras.applications.DenseNet121` to `features.denseblock1.denselayer1.norm1.weight`.
+
+    In a dense layer Keras numbers the first batch norm 0 and the second 1.
+    """
+    layer, _, kind = key.rpartition(".")
+    kind = _KINDS.get(kind, kind)
+    ends = {"conv1.conv": "conv0", "conv1.bn": "norm0", "conv1_conv": "conv0", "conv1_bn": "norm0", "bn": "norm5"}
+    if layer in ends:
+        return f"features.{ends[layer]}.{kind}"
+    transition = re.match(r"^pool(\d)_(conv|bn)$", layer)
+    if transition is not None:
+        return f"features.transition{int(transition[1]) - 1}.{'conv' if transition[2] == 'conv' else 'norm'}.{kind}"
+    found = _BLOCK.match(layer)
+    if found is None:
+        return f"{layer}.{kind}"
+    number = int(found[3]) if found[4] == "conv" else int(found[3]) + 1
+    what = "conv" if found[4] == "conv" else "norm"
+    return f"features.denseblock{int(found[1]) - 1}.denselayer{found[2]}.{what}{number}.{kind}"
+
+
+def to_torch_axes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels of convolutions from (height, width, in, out) to (out, in, height, width), of dense layers transposed."""
+    order = {4: (3, 2, 0, 1), 2: (1, 0)}
+    return {
+        key: value.permute(order[value.ndim]).contiguous() if value.ndim in order else value
+        for key, value in tensors.items()
+    }
+
+
+def fold_biases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Biases of a ResNet's convolutions taken into the batch norms that follow them.
+
+    Batch norm subtracts the mean of what it is given, so W x + b with the mean m is W x with the mean m - b: the same
+    network, both in evaluation and in training, where the batch's own mean takes the bias away.
+    Raises WeightsError when a bias has no batch norm after it.
+    """
+    folded = dict(tensors)
+    for key in tensors:
+        found = _BIASED.match(key)
+        if found is None:
+            continue
+        mean = (
+            f"{found[1] or ''}bn{found[2]}.running_mean" if found[2] else f"{found[3] or ''}downsample.1.running_mean"
+        )
+        if mean not in folded or folded[mean].shape != tensors[key].shape:
+            raise WeightsError(f"the bias '{key}' cannot be folded: no batch norm with a mean '{mean}' of its length")
+        folded[mean] = (folded[mean].double() - folded.pop(key).double()).float()
+    return folded
+
+
+# The adapter to h5py: tensors of a Keras HDF5 file (weights alone, or a whole model) by dotted name.
+
+
+def keras_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], tuple[str, ...]]:
+    """Tensors as they lie in the file, no metadata, and the names of what stands beside the weights.
+
+    The name `conv1_conv/kernel:0` becomes `conv1_conv.kernel`. Kernels keep Keras's order of axes.
+    Raises WeightsError: the file is truncated, or it names no layers (`.keras`, `.weights.h5`).
+    """
+    try:
+        with _opened(path) as file:
+            group = file.get("model_weights", file)
+            beside = tuple(str(name) for name in file if group is not file and name != "model_weights")
+            if not any(str(name).startswith("layer_names") for name in group.attrs):
+                raise WeightsError(
+                    f"weights file '{path}' names no layers, as Keras 3 writes .weights.h5; load it in Keras and save "
+                    "the model as a plain .h5"
+                )
+            return dict(_weights(group)), {}, beside
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(f"weights file '{path}' is truncated or not a Keras file: {first_line(error)}") from error
+
+
+def _opened(path: Path) -> Any:
+    import h5py  # pyright: ignore[reportMissingTypeStubs]
+
+    return h5py.File(path, "r")
+
+
+def _weights(group: Any) -> Iterator[tuple[str, Tensor]]:
+    for layer in _names(group, "layer_names"):
+        for name in _names(group[layer], "weight_names"):
+            values = np.ascontiguousarray(group[layer][name])
+            yield name.split(":")[0].replace("/", "."), torch.as_tensor(values)
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """A list of names, which Keras splits over numbered attributes when it is long."""
+    parts = [attribute] if attribute in group.attrs else []
+    number = 0
+    while f"{attribute}{number}" in group.attrs:
+        parts.append(f"{attribute}{number}")
+        number += 1
+    names = [name for part in parts for name in group.attrs[part]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+# Tensors from files, whichever library wrote them. A pickle that could run code is never opened as one.
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLES = (b"PK", b"\x80")
+"""How a file of `torch.save` begins: an archive, or, before 2020, a pickle."""
+_NAMED = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Can only create", "Can only build")
+"""What torch says of a pickle that names something which could be run."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
+
+    beside: what stood beside the weights in the file and was not read, such as an optimiser's state.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    beside: tuple[str, ...] = ()
+
+
+def read_weights(path: Path, sha256: str = "") -> WeightsFile:
+    """Tensors of a safetensors file, of a PyTorch file that holds tensors and plain containers alone, or of Keras HDF5.
+
+    Which of them it is, is told by its first bytes. A checkpoint that nests its weights under `state_dict`,
+    `model_state_dict`, `model`, `network` or `net` is unwrapped. Names in Keras files are written with dots.
+    Raises WeightsError: missing file, another checksum, truncated or unreadable content, a pickle with code in it.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"weights file '{path}' does not exist; give the path of a .safetensors, .pt, .pth or .h5 file"
+        )
+    if sha256 and file_hash(path) != sha256:
+        raise WeightsError(
+            f"weights file '{path}' has SHA-256 {file_hash(path)}, expected {sha256}: it is another file"
+        )
+    with path.open("rb") as file:
+        start = file.read(16)
+    if path.suffix == ".safetensors":
+        read = _read_safetensors(path)
+    elif start.startswith(_HDF5) or path.suffix in (".h5", ".hdf5", ".keras"):
+        read = WeightsFile(path, *keras_tensors(path))
+    else:
+        read = _read_pickle(path, start)
+    _refuse_unusable(path, read.tensors)
+    tensors = {key: _as_float32(value) for key, value in read.tensors.items()}
+    return WeightsFile(path, tensors, read.metadata, read.beside)
+
+
+def _read_safetensors(path: Path) -> WeightsFile:
+    try:
+        return WeightsFile(path, *safetensors_of(path))
+    except SafetensorError as error:
+        raise WeightsError(f"weights file '{path}' is truncated or not a safetensors file: {error}") from error
+
+
+def _read_pickle(path: Path, start: bytes) -> WeightsFile:
+    if start[8:9] == b"{":
+        raise WeightsError(f"weights file '{path}' is a safetensors file by its content: name it .safetensors")
+    if start and not start.startswith(_PICKLES):
+        raise WeightsError(
+            f"weights file '{path}' begins with {start!r}, as no file of PyTorch does: it may be a page that was "
+            "downloaded in its place; fetch it again"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file PyTorch asks to be told, and we tell of it ourselves
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader raises almost anything on a damaged file
+        if _holds_more(error):
+            raise WeightsError(
+                f"weights file '{path}' is a pickle that holds more than tensors and could run code: refused. Save its "
+                "state_dict as .safetensors and give that"
+            ) from error
+        raise WeightsError(
+            f"weights file '{path}' is truncated or not a weights file: nothing in it was run; fetch it again, or save "
+            "the network's state_dict as .safetensors and give that"
+        ) from error
+    beside: list[str] = []
+    while isinstance(content, dict):
+        holds = cast("dict[Any, Any]", content)
+        name = next((name for name in _WRAPPERS if isinstance(holds.get(name), dict)), None)
+        if name is None:
+            break
+        beside += [str(key) for key in holds if key != name]
+        content = holds[name]
+    if not isinstance(content, dict):
+        raise WeightsError(f"weights file '{path}' holds a {type(content).__name__}, expected tensors by name")
+    tensors = cast("dict[Any, Any]", content)
+    strange = [str(key) for key, value in tensors.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if strange:
+        raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
+    return WeightsFile(path, cast(dict[str, Tensor], tensors), beside=tuple(beside))
+
+
+def _holds_more(error: Exception) -> bool:
+    """Whether torch refused what a whole file names: functions, classes, or a program (TorchScript)."""
+    if isinstance(error, pickle.UnpicklingError):
+        return any(word in str(error) for word in _NAMED)
+    return "TorchScript" in str(error)
+
+
+def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Tensors without content, of complex numbers, or with some that are not finite: never what training wrote."""
+    for what, wrong in (
+        ("without content", [key for key, value in tensors.items() if value.is_meta]),
+        ("of complex numbers", [key for key, value in tensors.items() if value.is_complex()]),
+        ("with NaN or infinity", [key for key, value in tensors.items() if not _finite(value)]),
+    ):
+        if wrong:
+            raise WeightsError(f"weights file '{path}' holds {len(wrong)} tensors {what}: {some(wrong)}; save it anew")
+
+
+def _finite(value: Tensor) -> bool:
+    return value.is_meta or not value.is_floating_point() or bool(value.isfinite().all())
+
+
+def _as_float32(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+# Files from public addresses: fetched once, resumed when cut, checked, and there whole or not at all.
+#
+# The libraries that were looked at do less than is needed: pooch neither resumes nor bounds a stall, torch.hub does not
+# resume, huggingface_hub does both for its own hub alone.
+
+CONNECTING = 1.5
+"""Seconds to wait for a connection before saying that there is none."""
+
+STALLED = 20.0
+"""Seconds without a byte after which a server counts as stalled."""
+
+_TRIES = 5
+_CHUNK = 1 << 18
+_AS_THEY_ARE = "%:/?#[]@!$&'()*+,;="
+"""Marks of an address that are sent as they are; other letters, as in a folder's name, are encoded."""
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes are here and how many there will be, None when nobody knows."""
+
+
+def weights_cache() -> Path:
+    """The folder of downloaded weights, within the cache that runs share (`ASSAY_CACHE`)."""
+    return default_cache_root() / "weights"
+
+
+def cached_path(url: str, sha256: str, folder: Path) -> Path:
+    """Where the file of an address and a checksum is kept, or can be put by hand."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(Path(urlsplit(url).path).name)) or "weights"
+    return folder / f"{sha256[:12]}-{name}"
+
+
+def fetch(
+    url: str,
+    sha256: str,
+    folder: Path,
+    *,
+    size: int | None = None,
+    progress: Progress | None = None,
+    stalled: float = STALLED,
+) -> Path:
+    """The file at an address, from the folder or downloaded into it.
+
+    size: of the file in bytes, when known. progress: told of every chunk; a line in the log at each tenth by default.
+    A download that is cut goes on where it stopped, now or at the next call, when the server can do that, else it
+    starts again. Two processes that ask at once: the second waits and takes what the first has fetched.
+    Raises WeightsError: no connection (within 2 seconds), an answer that is not the file, a server that stalls (each
+    says where to put a file that was fetched by hand), another size or checksum (nothing is kept then); StoreError:
+    full disk.
+    """
+    path = cached_path(url, sha256, folder)
+    with holding(path.with_name(f"{path.name}.lock"), remedy=ELSEWHERE):
+        there = file_hash(path) if path.is_file() else ""
+        if there == sha256:
+            return path
+        part = path.with_name(f"{path.name}.part")
+        if not (part.is_file() and size is not None and part.stat().st_size == size):
+            _connect(url, sha256, path, there)
+            _Transfer(url, part, size, progress or _Log(path.name), stalled, _put(path, sha256)).run()
+        found = file_hash(part)
+        if found != sha256:
+            part.unlink()
+            raise WeightsError(
+                f"what {url} sent has SHA-256 {found}, expected {sha256}: refused and removed. Either it is another "
+                "file, or it was changed on the way"
+            )
+        part.replace(path)
+    return path
+
+
+def reachable(url: str, patience: float = CONNECTING) -> bool:
+    """Whether something accepts a connection where this address, or the proxy for it, is. Answers within `patience`."""
+    address = urlsplit(url)
+    proxy = "" if _past_proxies(address.hostname or "") else getproxies().get(address.scheme, "")
+    if proxy:
+        address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")  # `proxy:3128` is as good to urllib
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+    except ValueError:  # the proxy's, which the environment names
+        return False
+    done, answered = Event(), Event()
+
+    def knock() -> None:
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=patience).close()
+            answered.set()
+        except OSError:
+            pass
+        finally:
+            done.set()
+
+    # Looking up a name has no time limit of its own, so it is done aside and not waited for.
+    Thread(target=knock, daemon=True).start()
+    done.wait(patience)
+    return answered.is_set()
+
+
+def _past_proxies(host: str) -> bool:
+    from urllib.request import proxy_bypass
+
+    return bool(proxy_bypass(host))
+
+
+def _connect(url: str, sha256: str, path: Path, there: str) -> None:
+    """there: the SHA-256 of the file that lies at the path and is another; empty for none."""
+    if not _is_address(url):
+        raise WeightsError(
+            f"'{url}' is no address to download from; expected https:// or http://, a host, and a number if it has a "
+            "port"
+        )
+    if not reachable(url):
+        raise WeightsError(
+            f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and {_put(path, sha256)}"
+            + (f". The file that lies there has SHA-256 {there}" if there else "")
+        )
+
+
+def _put(path: Path, sha256: str) -> str:
+    """What to do with a file that was fetched by hand."""
+    return f"put it at {path} (SHA-256 {sha256}); or give its path with initialisation: {{file: {{path: ...}}}}"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its port is no number, or none that there is
+        return False
+
+
+@dataclass
+class _Transfer:
+    """One download into a part file, in as many requests as it takes. put: what to do with a file fetched by hand."""
+
+    url: str
+    part: Path
+    size: int | None
+    progress: Progress
+    stalled: float
+    put: str
+
+    def run(self) -> None:
+        """Until the server has sent all, or five requests in a row have brought nothing new."""
+        barren, cause = 0, ""
+        while barren < _TRIES:
+            before = self._here()
+            try:
+                if self._request(before):
+                    return
+                cause = "the connection was cut"
+            except TimeoutError:
+                self._give_up(f"nothing came for {self.stalled:g} seconds")
+            except HTTPError as error:
+                self._give_up(f"the server answered {error.code} {error.reason}")
+            except (OSError, http.client.HTTPException) as error:  # of a line that is gone, or of its encryption
+                if isinstance(getattr(error, "reason", None), TimeoutError):
+                    self._give_up(f"nothing came for {self.stalled:g} seconds")
+                cause = str(getattr(error, "reason", error)) or type(error).__name__
+            barren = barren + 1 if self._here() <= before else 0
+        self._give_up(cause)
+
+    def _here(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def _request(self, start: int) -> bool:
+        """One answer, written behind what is here; whether it was whole."""
+        headers = {"User-Agent": "assay", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        try:
+            answer = urlopen(Request(quote(self.url, _AS_THEY_ARE), headers=headers), timeout=self.stalled)
+        except HTTPError as error:
+            if error.code != 416:
+                raise
+            self.part.unlink(missing_ok=True)  # what is here is longer than the file: it is of another one
+            return False
+        with cast(http.client.HTTPResponse, answer):
+            if not (answer.status == 206 and _range_start(answer) == start):
+                start = 0
+            total = _total(answer, start) or self.size
+            self._check(answer, total)
+            with writing(self.part), self.part.open("ab" if start else "wb") as file:
+                while chunk := answer.read1(_CHUNK):
+                    file.write(chunk)
+                    start += len(chunk)
+                    self.progress(start, total)
+                file.flush()
+                os.fsync(file.fileno())
+        return total is None or start == total
+
+    def _check(self, answer: http.client.HTTPResponse, total: int | None) -> None:
+        if "text/html" in (answer.headers.get("Content-Type") or ""):
+            self._give_up("the server answered with a web page, not a file")
+        if self.size is not None and total is not None and total != self.size:
+            self._give_up(f"the server has {total:,} bytes there, expected {self.size:,}: it is another file")
+
+    def _give_up(self, cause: str) -> None:
+        here = self._here()
+        kept = f" {here:,} bytes are kept, and the same command goes on from there." if here else ""
+        raise WeightsError(f"download of {self.url} stopped: {cause}.{kept} Or fetch it by hand and {self.put}")
+
+
+def _range_start(answer: http.client.HTTPResponse) -> int:
+    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or "")
+    return int(found[1]) if found else -1
+
+
+def _total(answer: http.client.HTTPResponse, start: int) -> int | None:
+    length = answer.headers.get("Content-Length")
+    return start + int(length) if length and length.isdigit() else None
+
+
+@dataclass
+class _Log:
+    """A line in the log at each tenth of the file, or at every 10 MB where its length is not known."""
+
+    name: str
+    said: list[int] = field(default_factory=lambda: [-1])
+
+    def __call__(self, here: int, total: int | None) -> None:
+        step = here * 10 // total if total else here // 10_000_000
+        if step != self.said[0]:
+            self.said[0] = step
+            of = f" of {total / 1e6:.0f}" if total else ""
+            _log.info("%s: %.0f%s MB", self.name, here / 1e6, of)
+
+
+# The trunk of a start that Assay trained, as a weights file for anyone: safetensors under timm's names.
+
+_INPUTS = {((0.5,), (0.5,)): "x*2-1", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)): (
+    "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]"
+)}  # fmt: skip
+"""(mean, sd) per channel -> what the file's metadata say, which `initialisation: file` understands."""
+
+
+def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
+    """Write the trunk of kept weights under the names that its tensors have in its architecture; no head.
+
+    kept: what `save_weights` wrote. path: a .safetensors file, replaced if it is there. about: for its metadata, beside
+    `input` (how images x in [0, 1] were scaled) and `bn_eps` where batch norms have another epsilon than 1e-5.
+    Raises WeightsError for another ending, and where images were scaled, or batch norms built, as no file can say.
+    """
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"'{path}' is to hold safetensors: give a name that ends in .safetensors")
+    file = read_weights(kept)
+    trunk = {key.removeprefix("trunk."): value.contiguous() for key, value in file.tensors.items()
+             if key.startswith("trunk.")}  # fmt: skip
+    metadata = {**about, "input": _input(file.tensors, path)}
+    epsilons: dict[str, float] = json.loads(file.metadata.get("batch_norm_eps", "{}"))
+    norms = sum(key.endswith("running_mean") for key in trunk)
+    if epsilons and (len(set(epsilons.values())) > 1 or len(epsilons) != norms):
+        raise WeightsError(f"'{path}': batch norms have epsilons of several sizes, which no file can say")
+    if epsilons:
+        metadata["bn_eps"] = f"{next(iter(epsilons.values())):g}"
+    write_bytes(path, save(trunk, metadata))
+
+
+def _input(tensors: Mapping[str, Tensor], path: Path) -> str:
+    mean, sd = (tensors[f"scaling.{name}"].flatten() for name in ("mean", "sd"))
+    for (means, sds), said in _INPUTS.items():
+        if _same(mean, means) and _same(sd, sds):
+            return said
+    told = [", ".join(f"{float(value):.6g}" for value in values) for values in (mean, sd)]
+    raise WeightsError(f"'{path}': images were scaled by mean {told[0]} and deviation {told[1]}, which no file can say")
+
+
+def _same(values: Tensor, wanted: Sequence[float]) -> bool:
+    """One number stands for all channels."""
+    return len(wanted) in (1, len(values)) and torch.allclose(values, torch.tensor(wanted).expand(len(values)))
+
+
+# Which weights this machine has, and how to get those that it lacks. Imports no torch.
+
+RADIMAGENET = "github.com/BMEII-AI/RadImageNet"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWeights:
+    """Weights that studies name, or that papers compare with.
+
+    file: its usual name. what: architecture and what it was trained on. obtain: how to get it.
+    """
+
+    file: str
+    what: str
+    obtain: str
+
+
+_ASSETS = "part of the example images and weights; put it into the folder weights/ of ASSAY_ASSETS"
+_BY_HAND = f"fetch it from the authors ({RADIMAGENET}) and name its path: initialisation: {{file: {{path: ...}}}}"
+
+KNOWN: tuple[KnownWeights, ...] = (
+    KnownWeights("tf_efficientnet_lite0.imagenet.safetensors", "EfficientNet-Lite0, ImageNet", _ASSETS),
+    KnownWeights("legacy_xception.imagenet.safetensors", "Xception, ImageNet", _ASSETS),
+    KnownWeights("legacy_xception.dermoscopy-ft.safetensors", "Xception, ImageNet then dermoscopy", _ASSETS),
+    KnownWeights("ResNet50.pt", "ResNet-50, RadImageNet", _BY_HAND),
+    KnownWeights("DenseNet121.pt", "DenseNet-121, RadImageNet", _BY_HAND),
+    KnownWeights("InceptionV3.pt", "Inception v3, RadImageNet", _BY_HAND),
+)
+
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".h5")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsHere:
+    """found: weights files of the assets, then of the cache. missing: known ones that are in neither."""
+
+    found: tuple[Path, ...]
+    missing: tuple[KnownWeights, ...]
+
+
+def weights_here(cache: Path) -> WeightsHere:
+    """The weights files of this machine, in the assets' folder `weights` and in `cache`, the folder of downloads.
+
+    A file in a sub-folder counts too, such as RadImageNet's own archive as it unpacks.
+    """
+    found = tuple(path for folder in (assets_folder() / "weights", cache) for path in _weights_under(folder))
+    names = {path.name for path in found}
+    return WeightsHere(found, tuple(known for known in KNOWN if known.file not in names))
+
+
+def _weights_under(folder: Path) -> list[Path]:
+    here = (Path(at) / name for at, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in here if path.suffix in _SUFFIXES)

@@ -1,0 +1,514 @@
+"""Explainers: gradients, layers, occlusion and attention rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from assay.core.errors import AssayError
+from assay.core.seeds import generator
+from assay.models.timm import WHICH, Transformer, transformer_of
+from assay.models.untyped import named_layers, tensor_of
+from assay.shifts.confounders.pixels import gaussian
+
+# What an explainer is given and what it gives: a network with the steps of one pass, and a heat-map per image.
+
+Hook = Callable[[nn.Module, object, Tensor], Tensor | None]
+
+
+class ExplainerError(AssayError):
+    """A network that cannot be explained at all, or not as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A module that ran in a pass: its dotted name, itself, and the shape of its output."""
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network as explainers see it, in eval mode; what is explained is the log-odds of one class of each image.
+
+    steps: the modules that gave a tensor, in the order in which they ended (parts before what holds them).
+    """
+
+    network: nn.Module
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, network: nn.Module, images: Float[Tensor, "b c h w"]) -> Subject:
+        """Run the network once on some images to see its steps."""
+        steps: list[Step] = []
+
+        def seen(name: str) -> Hook:
+            def hook(module: nn.Module, given: object, output: Tensor) -> None:
+                if isinstance(output, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+                    steps.append(Step(name, module, tuple(output.shape)))
+
+            return hook
+
+        with hooked((module, seen(name)) for name, module in named_layers(network) if name), torch.no_grad():
+            network(images)
+        return cls(network, tuple(steps))
+
+    def score(self, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        """The log-odds of each image's class `own` against the rest."""
+        return class_log_odds(self.network(images), own)
+
+
+class Explainer(Protocol):
+    """Says where in an image the evidence for its class lies, as far as the method sees it.
+
+    additive: a class attribute; whether a map's values are signed and in units of the log-odds, so that their sum over
+    a region is the part of the log-odds that is attributed to it. Of other maps only the order and the proportions of
+    the values mean something, and they are not negative.
+    """
+
+    additive: bool
+
+    def refusal(self, subject: Subject) -> str:
+        """Why the method cannot explain this network, and what can; empty where it can."""
+        ...
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """A heat-map of each image's own size, for its class `own`. It depends on no other image of the batch."""
+        ...
+
+
+def class_log_odds(logits: Tensor, own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """The log-odds of class `own` of each image: z_c - log sum of the others' exp z. One logit z is the pair (0, z).
+
+    Raises ExplainerError for logits of pixels, which have no class of the image.
+    """
+    if logits.ndim > 2:
+        raise ExplainerError(
+            "the network gives logits of pixels, whose map says itself where it sees a lesion: attribution is for "
+            "networks that classify images; see the probes segmentation and painting"
+        )
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        return logits.flatten() * (2 * own - 1)
+    chosen = nn.functional.one_hot(own, logits.shape[1]).bool()
+    return logits[chosen] - logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
+
+
+def slopes(subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """The gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
+    pixels = images.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        return gradient(subject.score(pixels.clone(), own), pixels)  # a first step may work in place
+
+
+def slopes_at(
+    subject: Subject, layer: nn.Module, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+) -> tuple[Tensor, Tensor]:
+    """A layer's output and the gradient of each image's log-odds by it.
+
+    What follows is handed a copy, so that a step that works in place leaves the output as it was.
+    """
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
+        kept.append(output if output.requires_grad else output.detach().requires_grad_())
+        return kept[-1].clone()
+
+    with hooked([(layer, keep)]), torch.enable_grad():
+        score = subject.score(images.detach().clone(), own)
+        return kept[-1].detach(), gradient(score, kept[-1])
+
+
+@contextmanager
+def hooked(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
+    """Forward hooks that are gone afterwards, whatever happens."""
+    with ExitStack() as stack:
+        for module, hook in pairs:
+            handle: RemovableHandle = module.register_forward_hook(hook)
+            stack.callback(handle.remove)
+        yield
+
+
+def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
+    """Of each image's score by a tensor; zero where it does not depend on it: that is an answer, not an error."""
+    if not score.requires_grad:
+        return torch.zeros_like(by)
+    (found,) = torch.autograd.grad(score.sum(), by, allow_unused=True, materialize_grads=True)
+    return found
+
+
+# Explainers that read a layer's maps: Grad-CAM and Layer-CAM.
+
+INSTEAD = "use gradient, integrated-gradients, smoothgrad or occlusion"
+
+
+class _OfALayer:
+    """What explainers by the maps of one layer share."""
+
+    additive: ClassVar[bool] = False
+
+    def __init__(self, *, layer: str = "") -> None:
+        self.layer = layer
+
+    def refusal(self, subject: Subject) -> str:
+        """It needs a layer that gives maps and through which all that comes later goes."""
+        return why_not(subject, self.layer)
+
+
+class GradCam(_OfALayer):
+    """Implements `Explainer`: a layer's maps, weighted by the mean over space of the gradient by them, summed, without
+    the negative part, brought to the image's size by linear interpolation (Selvaraju et al. 2017).
+
+    layer: dotted module name; the last convolution where it is empty, with what is done to its map up to the last step
+    of the same shape (norm, rectifier, the block's sum). A coarse map favours large lesions, whatever the network sees.
+    """
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        maps, slope = slopes_at(subject, map_layer(subject, self.layer).module, images, own)
+        return _shown((slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1), images)
+
+
+class LayerCam(_OfALayer):
+    """Implements `Explainer`: a layer's maps, each place weighted by the positive part of the gradient there, summed,
+    without the negative part, brought to the image's size (Jiang et al. 2021).
+
+    layer: as of `GradCam`. Places keep their own weight, so that earlier and finer layers can be shown.
+    """
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        maps, slope = slopes_at(subject, map_layer(subject, self.layer).module, images, own)
+        return _shown((slope.clamp(min=0) * maps).sum(dim=1), images)
+
+
+def why_not(subject: Subject, layer: str) -> str:
+    """Why a layer's maps cannot explain a network; empty where they can."""
+    if layer:
+        found = [step for step in subject.steps if step.name == layer]
+        if not found:
+            near = ", ".join(step.name for step in subject.steps if _is_map(step))
+            return f"no layer '{layer}' runs in this network; layers that give maps: {near or 'none'}"
+        if not _is_map(found[-1]):
+            return f"layer '{layer}' gives {list(found[-1].shape)}, no maps [b, d, h, w] of several places: {INSTEAD}"
+        many = sum(step.name == layer for step in found)
+        return f"layer '{layer}' runs {many} times in a pass, so its maps are not one: {INSTEAD}" if many > 1 else ""
+    last = _last_convolution(subject)
+    if last is None:
+        return f"no convolution of this network gives maps of several places: {INSTEAD}"
+    after = subject.steps[subject.steps.index(map_layer(subject, "")) + 1 :]
+    tokens = next((step.name for step in after if _is_tokens(step)), "")
+    return f"the network goes on with tokens ('{tokens}') after its last convolution: {INSTEAD}" if tokens else ""
+
+
+def map_layer(subject: Subject, layer: str) -> Step:
+    """The layer of that name; else the last step of the same shape as the last convolution's map."""
+    if layer:
+        return next(step for step in subject.steps if step.name == layer)
+    last = _last_convolution(subject)
+    assert last is not None, "ask why_not first"
+    return [step for step in subject.steps[subject.steps.index(last) :] if step.shape == last.shape][-1]
+
+
+def _last_convolution(subject: Subject) -> Step | None:
+    found = [step for step in subject.steps if isinstance(step.module, nn.Conv2d) and _is_map(step)]
+    return found[-1] if found else None
+
+
+def _is_map(step: Step) -> bool:
+    return len(step.shape) == 4 and step.shape[2] * step.shape[3] > 1
+
+
+def _is_tokens(step: Step) -> bool:
+    """An output [b, t, d], or one of a module that attends, whatever its shape."""
+    return len(step.shape) == 3 or "Attention" in type(step.module).__name__
+
+
+def _shown(coarse: Float[Tensor, "b u v"], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+    return enlarged(coarse.clamp(min=0), images.shape[2], images.shape[3])
+
+
+def enlarged(coarse: Float[Tensor, "b u v"], height: int, width: int) -> Float[Tensor, "b {height} {width}"]:
+    """A coarse map brought to a size by linear interpolation between the middles of its places."""
+    size = (height, width)
+    return nn.functional.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+# An explainer that follows the attention of a vision transformer from the patches to its feature.
+
+
+class AttentionRollout:
+    """Implements `Explainer`: how much of each patch reaches the network's feature, were attention all that moves it
+    (Abnar and Zuidema 2020).
+
+    Every block hands on half of a token as it is and half of what the token attends to, the mean over the heads; the
+    product over the blocks says where each token of the last one comes from. The map is the row of the class token, or
+    the mean row of the patches where the feature is their mean, brought to the image's size by linear interpolation.
+    What comes from class token and registers lies nowhere in the image; pixels at an edge that fill no patch have 0.
+
+    It is **not of a class**: the head, the values that are attended to and their signs play no part, so that an image
+    has one map whatever is asked, also in a network that ignores it. Set it beside explainers that know the class.
+    """
+
+    additive: ClassVar[bool] = False
+
+    def refusal(self, subject: Subject) -> str:
+        """It needs attention among all patches in every block."""
+        if transformer_of(subject.network) is not None:
+            return ""
+        return f"attention is rolled out of {WHICH}, and this network is none: {INSTEAD}"
+
+    @torch.no_grad()
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`. The class does not matter."""
+        transformer = transformer_of(subject.network)
+        assert transformer is not None, "ask refusal first"
+        with transformer.attention() as seen:
+            subject.network(images.clone())
+        height, width = images.shape[2:]
+        down, across = transformer.grid(height, width)
+        reached = _row_of_feature(rolled_out(seen), transformer).reshape(-1, down, across)
+        covered = enlarged(reached, down * transformer.patch[0], across * transformer.patch[1])
+        return nn.functional.pad(covered, (0, width - covered.shape[2], 0, height - covered.shape[1]))
+
+
+def rolled_out(attention: Sequence[Float[Tensor, "b heads t t"]]) -> Float[Tensor, "b t t"]:
+    """The product over blocks, the last at the left, of (A + I) / 2, A being the mean over heads; rows sum to 1.
+
+    What comes from where: row i is the shares of the first block's tokens in token i after the last block.
+    """
+    one = torch.eye(attention[0].shape[-1], dtype=attention[0].dtype, device=attention[0].device)
+    total = one.expand(len(attention[0]), -1, -1)
+    for weights in attention:
+        total = (weights.mean(dim=1) + one) / 2 @ total
+    return total
+
+
+def _row_of_feature(shares: Float[Tensor, "b t t"], transformer: Transformer) -> Float[Tensor, "b p"]:
+    patches = shares[:, :, transformer.prefix :]
+    return patches[:, 0] if transformer.by_class else patches[:, transformer.prefix :].mean(dim=1)
+
+
+# What stands in place of pixels that are taken away.
+
+Replacement = Literal["blur", "mean", "black"]
+BLUR = 1 / 8
+"""Standard deviation of the blur, the image's shorter side being 1: lesions go, light and shade stay."""
+
+
+def replaced(images: Float[Tensor, "b c h w"], by: Replacement) -> Float[Tensor, "b c h w"]:
+    """Each image with all its pixels taken away.
+
+    `blur`: a Gaussian blur. `mean`: its own mean colour. `black`: 0, which is also the colour of much anatomy.
+    """
+    if by == "blur":
+        return gaussian(images, BLUR * min(images.shape[2:]))
+    if by == "mean":
+        return images.mean(dim=(2, 3), keepdim=True).expand_as(images).clone()
+    return torch.zeros_like(images)
+
+
+# Explainers made of the gradient by the pixels.
+
+RECTIFIERS = (nn.ReLU, nn.ReLU6)
+"""What guided backpropagation knows how to pass."""
+
+
+class Gradient:
+    """Implements `Explainer`: the greatest |d log-odds / d pixel| over the channels (Simonyan et al. 2014)."""
+
+    additive: ClassVar[bool] = False
+
+    def refusal(self, subject: Subject) -> str:
+        """It explains every network that has a gradient."""
+        return ""
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        return slopes(subject, images, own).abs().amax(dim=1)
+
+
+class InputXGradient:
+    """Implements `Explainer`: pixel times gradient, summed over the channels (Shrikumar et al. 2016).
+
+    A black pixel gets nothing, whatever the network makes of its being black.
+    """
+
+    additive: ClassVar[bool] = True
+
+    def refusal(self, subject: Subject) -> str:
+        """It explains every network that has a gradient."""
+        return ""
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        return (images * slopes(subject, images, own)).sum(dim=1)
+
+
+class IntegratedGradients:
+    """Implements `Explainer`: (pixel - baseline) times the mean gradient along the straight line between them, summed
+    over the channels (Sundararajan et al. 2017).
+
+    The sum over all pixels nears the log-odds of the image less those of the baseline. steps: points of the line, at
+    the middles of so many equal parts. baseline: see `replaced`.
+    """
+
+    additive: ClassVar[bool] = True
+
+    def __init__(self, *, steps: int = 32, baseline: Replacement = "black") -> None:
+        self.steps = steps
+        self.baseline: Replacement = baseline
+
+    def refusal(self, subject: Subject) -> str:
+        """It explains every network that has a gradient."""
+        return ""
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        start = replaced(images, self.baseline)
+        way, total = images - start, torch.zeros_like(images)
+        for step in range(self.steps):
+            total += slopes(subject, start + (step + 0.5) / self.steps * way, own)
+        return (way * total / self.steps).sum(dim=1)
+
+
+class SmoothGrad:
+    """Implements `Explainer`: the gradient averaged over noisy copies, then its greatest size over the channels
+    (Smilkov et al. 2017).
+
+    noise: standard deviation, as a share of the image's range of values. The noise is the same for every image, so that
+    a map depends neither on its batch nor on its row.
+    """
+
+    additive: ClassVar[bool] = False
+
+    def __init__(self, *, samples: int = 16, noise: float = 0.1) -> None:
+        self.samples = samples
+        self.noise = noise
+
+    def refusal(self, subject: Subject) -> str:
+        """It explains every network that has a gradient."""
+        return ""
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        sd = self.noise * (images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True))
+        draw, total = generator(0, "smoothgrad"), torch.zeros_like(images)
+        for _ in range(self.samples):
+            noise = tensor_of(draw.standard_normal(images.shape[1:], dtype="float32")).to(images.device)
+            total += slopes(subject, images + sd * noise, own)
+        return (total / self.samples).abs().amax(dim=1)
+
+
+class GuidedBackprop:
+    """Implements `Explainer`: the gradient, of which every rectifier lets only the positive part back; then its
+    greatest size over the channels (Springenberg et al. 2015).
+
+    Rectifiers are what runs as `nn.ReLU` or `nn.ReLU6`; one that is called as a function is not seen. A class for which
+    nothing but negative evidence reaches the head has a map of zeros.
+    """
+
+    additive: ClassVar[bool] = False
+
+    def refusal(self, subject: Subject) -> str:
+        """Without a rectifier module in its pass there is nothing to guide."""
+        if any(isinstance(step.module, RECTIFIERS) for step in subject.steps):
+            return ""
+        return "no ReLU module runs in this network, so nothing can be guided: use gradient or smoothgrad"
+
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        rectifiers = {id(step.module): step.module for step in subject.steps if isinstance(step.module, RECTIFIERS)}
+        with hooked((module, _guide) for module in rectifiers.values()):
+            return slopes(subject, images, own).abs().amax(dim=1)
+
+
+def _guide(module: nn.Module, given: object, output: Tensor) -> Tensor:
+    return _Guided.apply(output)  # pyright: ignore[reportUnknownMemberType, reportReturnType]
+
+
+class _Guided(torch.autograd.Function):
+    """The identity, whose gradient comes back without its negative part. The rectifier then takes what it takes."""
+
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: object, *grads: Tensor) -> Tensor:
+        return grads[0].clamp(min=0)
+
+
+# An explainer that needs no gradient: cover a window, see what the network loses.
+
+
+class Occlusion:
+    """Implements `Explainer`: how far the log-odds fall when a window is covered, spread evenly over its pixels, mean
+    over the windows that cover a pixel (Zeiler and Fergus 2014).
+
+    window: side of the window, the image's shorter side being 1. stride: from one window to the next, the window's side
+    being 1. replacement: see `replaced`. An image passes through the network as often as there are windows.
+    """
+
+    additive: ClassVar[bool] = True
+
+    def __init__(self, *, window: float = 0.125, stride: float = 1.0, replacement: Replacement = "mean") -> None:
+        self.window = window
+        self.stride = stride
+        self.replacement: Replacement = replacement
+
+    def refusal(self, subject: Subject) -> str:
+        """It explains every network."""
+        return ""
+
+    @torch.no_grad()
+    def explain(
+        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b h w"]:
+        """See `Explainer`."""
+        height, width = images.shape[2:]
+        side = max(1, round(self.window * min(height, width)))
+        step = max(1, round(self.stride * side))
+        cover, whole = replaced(images, self.replacement), subject.score(images, own)
+        total, windows = torch.zeros_like(images[:, 0]), torch.zeros_like(images[0, 0])
+        for top in places(height, side, step):
+            for left in places(width, side, step):
+                rows, columns = slice(top, top + side), slice(left, left + side)
+                covered = images.clone()
+                covered[:, :, rows, columns] = cover[:, :, rows, columns]
+                fall = (whole - subject.score(covered, own)) / side**2
+                total[:, rows, columns] += fall[:, None, None]
+                windows[rows, columns] += 1
+        return total / windows
+
+
+def places(length: int, side: int, step: int) -> list[int]:
+    """Where windows begin along an axis; the last ends at its end, so that every pixel is covered."""
+    found = list(range(0, max(length - side, 0) + 1, step))
+    return found if found[-1] + side >= length else [*found, length - side]

@@ -1,0 +1,538 @@
+"""Read a model once per environment for all probes that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+from typing import Self, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt64
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from assay.core.errors import AssayError, unknown_name
+from assay.core.measures import AT_NATIVE
+from assay.core.types import Measurement
+from assay.data.dataset import Images, NativeMasks
+from assay.data.files.fitting import unfitted
+from assay.data.leakage import row_hashes
+from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
+from assay.models.segmenter import Segmenter, by_tiles
+from assay.probes.probe import Keeping, Model, Probe, Read, Reading, Request, Sampled
+from assay.shifts.environment import Environment, Scene
+from assay.stats.influence import Answers
+from assay.stats.metrics import class_score
+
+# Answers to images that stand in several environments, told by their pixels.
+
+
+@dataclass
+class SharedAnswers:
+    """What one network said of every image so far. of: names of the environments that these images stand in."""
+
+    of: set[str] = field(default_factory=set[str])
+    _logits: dict[int, Float[np.ndarray, "k"]] = field(default_factory=dict[int, Float[np.ndarray, "k"]])
+
+    def new(self, hashes: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
+        """Positions of the images without an answer, each image once, in ascending order."""
+        _, first = np.unique(hashes, return_index=True)
+        return np.array([row for row in np.sort(first) if int(hashes[row]) not in self._logits], dtype=np.int64)
+
+    def keep(self, hashes: UInt64[np.ndarray, "n"], logits: Float[np.ndarray, "n k"]) -> None:
+        """Take answers over; of an image that has one, the first stays."""
+        for one, answer in zip(hashes.tolist(), logits, strict=True):
+            self._logits.setdefault(one, answer)
+
+    def to(self, hashes: UInt64[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
+        """The answers to images, at least one, all of which have one."""
+        return np.stack([self._logits[one] for one in hashes.tolist()])
+
+
+def hashes_of(images: Images, at_once: int) -> UInt64[np.ndarray, "n"]:
+    """Of the pixels of every image, `at_once` of which are held."""
+    places = np.arange(len(images))
+    parts = [row_hashes(images.read(places[i : i + at_once]).numpy()) for i in range(0, len(images), at_once)]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def answers_apart(network: nn.Module, images: Images) -> bool:
+    """Whether a network, in eval mode, gives every image logits of its own: the first image gets the same beside the
+    second and beside the last. Not so for one that normalises by the batch, draws at random or gives maps; nor is it
+    known of fewer than three images.
+    """
+    if len(images) < 3:
+        return False
+    with torch.inference_mode():
+        beside = [network(images.read(np.array([0, other]))) for other in (1, len(images) - 1)]
+    if not all(isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in beside):
+        return False
+    return torch.equal(beside[0][0], beside[1][0])
+
+
+# What a network gave, checked: logits of images, maps of logits, or why they cannot be used.
+
+
+class ReadingError(AssayError):
+    """A model that cannot be read: logits of a wrong shape, not finite, or a layer that is not there."""
+
+
+def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:
+    """A network's output as float32 [b, k]; [b] becomes [b, 1]."""
+    if not isinstance(output, Tensor):
+        raise ReadingError(
+            f"the model gave a {type(output).__name__} for {where}; expected a tensor of logits [b, k], [b, 1] or [b]: "
+            "wrap it in a module that returns the logits"
+        )
+    if output.ndim == 1:
+        output = output[:, None]
+    if output.ndim != 2 or len(output) != images:
+        raise ReadingError(
+            f"the model gave logits of shape {list(output.shape)} for {images} images of {where}; "
+            "expected [b, k], [b, 1] or [b]"
+        )
+    return output.float().cpu().numpy()
+
+
+def lesion_map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h w"]:
+    """The log-odds of lesion of every pixel of the images."""
+    if len(output) != len(batch) or output.shape[2:] != batch.shape[2:]:
+        raise ReadingError(
+            f"the model gave maps of shape {list(output.shape)} for images {list(batch.shape)} of {where}; expected "
+            "logits [b, k, h, w] of the images' own size"
+        )
+    lesion = lesion_logits(output)
+    finite(lesion.flatten(1).cpu().numpy(), "logits", where)
+    return lesion
+
+
+def paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
+    """One column per class: a single logit z of two classes becomes (0, z)."""
+    if logits.shape[1] == 1 and classes == 2:
+        return np.concatenate([np.zeros_like(logits), logits], axis=1)
+    if logits.shape[1] != classes:
+        raise ReadingError(
+            f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes; classes of which there "
+            "is no image are told by `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`, and a model of "
+            "others needs a module behind it that picks or sums their logits"
+        )
+    return logits
+
+
+def finite(
+    values: np.ndarray, what: str, where: str, places: Int[np.ndarray, "m"] | None = None, of: int | None = None
+) -> None:
+    """Raise for NaN and infinity. places: of the rows among `of` images; None where they are all of them."""
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        positions = bad if places is None else places[bad]
+        first = ", ".join(str(position) for position in cast("list[int]", positions[:5].tolist()))
+        raise ReadingError(
+            f"the model gave NaN or infinite {what} for {len(bad)} of {of or len(values)} images of {where} "
+            f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range"
+        )
+
+
+# Activations of named layers, pooled and kept batch by batch while a network is read.
+
+
+class LayerError(AssayError):
+    """A layer that cannot be read."""
+
+
+def pooled(activation: Tensor) -> Float[Tensor, "b d"]:
+    """One feature vector per image.
+
+    A map [b, d, h, w] (or with more spatial axes) is averaged over space, tokens [b, t, d] over tokens, a vector
+    [b, d] stays. Position within the image is therefore not decodable from a map beyond what its mean carries.
+    """
+    if activation.ndim == 3:
+        return activation.mean(dim=1)
+    if activation.ndim > 3:
+        return activation.flatten(2).mean(dim=2)
+    return activation
+
+
+class Recorder:
+    """A context in which forward hooks write the pooled activations of `layers` into arrays of `n` rows; more are cut.
+
+    Pooling happens inside the hook, so an in-place operation that follows does not change what is kept, and memory
+    holds one batch of maps at most. Hooks are removed on leaving. Raises LayerError for an unknown layer, one that
+    gives no tensor, and one that runs never or more than once in a pass.
+    """
+
+    def __init__(self, network: nn.Module, layers: tuple[str, ...], n: int) -> None:
+        modules: dict[str, nn.Module] = dict(network.named_modules())  # pyright: ignore[reportUnknownArgumentType]
+        for layer in layers:
+            if layer not in modules:
+                raise LayerError(unknown_name("layer", layer, [name for name in modules if name]))
+        self.activations: dict[str, np.ndarray] = {}
+        self._modules = {layer: modules[layer] for layer in layers}
+        self._n = n
+        self._start = 0
+        self._calls = dict.fromkeys(layers, 0)
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Self:
+        for layer, module in self._modules.items():
+            self._handles.append(module.register_forward_hook(self._hook(layer)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def at(self, start: int) -> None:
+        """The next pass begins with image `start`."""
+        self._start = start
+        self._calls = dict.fromkeys(self._calls, 0)
+
+    def check(self) -> None:
+        """Refuse layers that did not run exactly once in the pass: which of their outputs to keep is not defined."""
+        for layer, calls in self._calls.items():
+            if calls != 1:
+                raise LayerError(f"layer '{layer}' ran {calls} times in one pass; choose a module that runs once")
+
+    def _hook(self, layer: str) -> Callable[[nn.Module, object, object], None]:
+        def keep(_module: nn.Module, _inputs: object, output: object) -> None:
+            self._calls[layer] += 1
+            if not isinstance(output, Tensor) or output.ndim < 2:
+                shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise LayerError(f"layer '{layer}' gives {shape}; expected a tensor [b, d], [b, t, d] or [b, d, h, w]")
+            values = pooled(output.float()).cpu().numpy()[: self._n - self._start]  # the rest of a batch fills it up
+            if layer not in self.activations:
+                self.activations[layer] = np.empty((self._n, values.shape[1]), np.float32)
+            self.activations[layer][self._start : self._start + len(values)] = values
+
+        return keep
+
+
+# A model's answer as numbers that can be explained: one log-odds, or one per class.
+
+
+def answers_of(reading: Reading, environment: Environment) -> Answers:
+    """What the model says of the images of an environment, called as it calls them."""
+    model = reading.model
+    logits = reading.read(environment).logits
+    return Answers(
+        logits,
+        environment.table.target,
+        0.5 if model.threshold is None else model.threshold,
+        middle=model.middle,
+        cut=model.cut or 1,
+        specific=np.tile(model.specific, (len(logits), 1)) if model.specific else None,
+    )
+
+
+def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
+    """The log-odds of the positive class [n, 1] (positive minus negative logit), or with several classes of each
+    against the rest [n, k].
+    """
+    classes = logits.shape[1]
+    return np.stack([class_score(logits, label) for label in (range(classes) if classes > 2 else (1,))], axis=1)
+
+
+def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What `level` says of each column of `log_odds`: nothing with two classes, else the class."""
+    return classes if len(classes) > 2 else ("",)
+
+
+# A batch of maps at the size of each image's own file, one image at a time.
+
+
+def native_columns(
+    logits: Float[Tensor, "b k h w"], masks: NativeMasks, environment: Environment, index: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The `native_` columns of these images of an environment (docs/reference/maps.md).
+
+    One map is scaled and one mask read at a time, so that memory holds one image of native size whatever the batch.
+    Raises DataError when a mask's file was changed or lost meanwhile.
+    """
+    return joined([_of_one(logits[i : i + 1], masks, environment, at) for i, at in enumerate(index.tolist())])
+
+
+def _of_one(
+    logits: Float[Tensor, "1 k h w"], masks: NativeMasks, environment: Environment, at: int
+) -> dict[str, np.ndarray]:
+    labels = torch.as_tensor(masks.read_one(at))
+    height, width = labels.shape
+    probabilities = unfitted(label_probabilities(logits)[0], height, width)
+    known = environment.millimetres
+    # What is known is of pixels at study resolution, to which the longer side was brought.
+    millimetres = 1.0 if known is None else float(known[at]) * logits.shape[-1] / max(height, width)
+    return at_native(probabilities, labels, millimetres)
+
+
+# One model's answers: every environment is read once per network, however many probes ask.
+
+BATCH = 64
+"""Images per forward pass on a processor: at 64 px 256 take twice the time, since their maps outgrow the cache."""
+ACCELERATOR_BATCH = 256
+"""Images per forward pass elsewhere: enough to be busy, few enough for 1 GB of maps at 224 px."""
+
+
+LARGE = 224
+"""Above so many px a side, a batch holds as many pixels as one of images of that side."""
+
+
+class ModelReading:
+    """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b], or of pixels
+    [b, k, h, w].
+
+    requests: what all probes together will read. The layers asked of an environment by different probes are collected
+    in one pass, the first time that one of them reads it.
+    known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
+    layers are all known causes no forward pass.
+
+    On a processor, where several environments are read without layers, an image that stands in more than one of them
+    (as under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends
+    on the pixels alone and not on what else is read. A network that does not answer every image by itself, and one
+    that gives maps, is read environment by environment.
+
+    Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
+    a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of
+    `assay.maps.summary` are kept; the map itself is not.
+    Activations are pooled over space by the mean (`Recorder`). The module is read in eval mode and left exactly as it
+    was found: weights, buffers, gradients, hooks and the mode of each submodule. It must stand on `model.device`.
+
+    Raises ReadingError for logits of a wrong shape, for NaN or infinity in logits or layers, for an environment that
+    nobody requested, for two different environments of one name, for known answers that do not fit their environment.
+    """
+
+    def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
+        self.model = model
+        self._environments: dict[str, Environment] = {}
+        self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self._native: set[str] = set()
+        self._answers: dict[tuple[str, bool], Read] = {}
+        self._blank: nn.Module | None = None
+        self._shared = SharedAnswers()
+        for request in requests:
+            self._register(request)
+        for name, read in (known or {}).items():
+            self._remember(name, read)
+
+    def read(self, environment: Environment, *, untrained: bool = False) -> Read:
+        """Answers for an environment that was requested, with the layers that anyone asked of it."""
+        key = (environment.name, untrained)
+        if key not in self._layers:
+            what = "the untrained network on " if untrained else ""
+            asked = ", ".join(sorted({name for name, of in self._layers if of == untrained})) or "nothing"
+            raise ReadingError(f"{what}environment '{environment.name}' was not requested by any probe; asked: {asked}")
+        self._same(environment)
+        if key not in self._answers:
+            where = f"environment '{environment.name}'"
+            if self._shares and key in self._alike:
+                self._answers[key] = Read(self._once(environment, where), {})
+                return self._answers[key]
+            network = self._untrained() if untrained else self.model.network
+            read = self._pass(network, environment.images, self._layers[key], where, environment)
+            logits = paired(read.logits, len(environment.table.classes), where)
+            self._answers[key] = Read(logits, read.activations, read.maps)
+        return self._answers[key]
+
+    def logits(self, images: object) -> Float[np.ndarray, "n k"]:
+        """Logits for images that belong to no environment. Read anew by every call."""
+        if not isinstance(images, Images):
+            raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
+        logits = self._pass(self.model.network, images, (), "images of a design").logits
+        return paired(logits, max(2, logits.shape[1]), "images of a design")
+
+    def answered(self) -> dict[str, Read]:
+        """What the trained network said about every environment read so far, by name."""
+        return {name: read for (name, untrained), read in self._answers.items() if not untrained}
+
+    def _register(self, request: Request) -> None:
+        self._environments.setdefault(request.environment.name, request.environment)
+        self._same(request.environment)
+        if request.native and request.environment.native is not None:
+            self._native.add(request.environment.name)
+        key = (request.environment.name, request.untrained)
+        self._layers[key] = tuple(dict.fromkeys((*self._layers.get(key, ()), *request.layers)))
+
+    def _same(self, environment: Environment) -> None:
+        """Refuse a second environment of a name that already means another one: their answers would be mixed up."""
+        first = self._environments[environment.name]
+        if first is not environment and not _same_rows(first, environment):
+            raise ReadingError(
+                f"two environments are named '{environment.name}' ({len(first)} and {len(environment)} rows): "
+                "every environment, counterfactuals too, needs a name of its own"
+            )
+
+    def _remember(self, name: str, read: Read) -> None:
+        wanted = self._layers.get((name, False))
+        if wanted is None or any(layer not in read.activations for layer in wanted):
+            return
+        if name in self._native and not any(column.startswith(AT_NATIVE) for column in read.maps):
+            return
+        environment = self._environments[name]
+        where = f"environment '{name}'"
+        if len(read.logits) != len(environment):
+            raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
+        finite(read.logits, "logits", where)
+        classes = len(environment.table.classes)
+        self._answers[name, False] = Read(paired(read.logits, classes, where), read.activations, read.maps)
+
+    @property
+    def _alike(self) -> list[tuple[str, bool]]:
+        """The environments, as `_layers` names them, that the trained network reads without layers."""
+        return [key for key, layers in self._layers.items() if not (key[1] or layers)]
+
+    @cached_property
+    def _shares(self) -> bool:
+        """Whether answers to an image are taken over from one environment to others."""
+        maps = isinstance(self.model.network, Segmenter)  # of images that may be too large for a pass that is not tiled
+        if maps or self.model.device != "cpu" or len(self._alike) < 2:
+            return False
+        with evaluating(self.model.network):
+            return answers_apart(self.model.network, self._environments[self._alike[0][0]].images)
+
+    def _once(self, environment: Environment, where: str) -> Float[np.ndarray, "n k"]:
+        """Logits for an environment of which only those images are put through that no other one had."""
+        shared, step = self._shared, batch_of(self.model.device, environment.images.shape)
+        for name, read in self.answered().items():
+            if name not in shared.of:
+                shared.keep(hashes_of(self._environments[name].images, step), read.logits)
+                shared.of.add(name)
+        hashes = hashes_of(environment.images, step)
+        rows = shared.new(hashes)
+        if len(rows) or not len(hashes):
+            read = self._pass(self.model.network, environment.images, (), where, environment, rows)
+            shared.keep(hashes[rows], paired(read.logits, len(environment.table.classes), where))
+        shared.of.add(environment.name)
+        return shared.to(hashes)
+
+    def _untrained(self) -> nn.Module:
+        if self.model.untrained is None:
+            raise ReadingError("the untrained network was asked for, but the model says nothing of how to build it")
+        if self._blank is None:
+            self._blank = self.model.untrained().to(self.model.device)
+        return self._blank
+
+    def _pass(
+        self,
+        network: nn.Module,
+        images: Images,
+        layers: tuple[str, ...],
+        where: str,
+        of: Environment | None = None,
+        rows: Int[np.ndarray, "m"] | None = None,
+    ) -> Read:
+        """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept.
+
+        rows: those of the images that are put through; all of them for None.
+        """
+        n = len(images)
+        if n == 0:
+            raise ReadingError(f"{where} holds no image")
+        logits: list[np.ndarray] = []
+        maps, beside = Streamed(), list[dict[str, np.ndarray]]()
+        step = batch_of(self.model.device, images.shape)
+        forward = network if layers else by_tiles(network, images.shape)
+        with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
+            places = np.arange(n) if rows is None else rows
+            fill = of is not None and self._shares
+            for start in range(0, len(places), step):
+                index = places[start : start + step]
+                recorder.at(start)
+                batch = images.read(index).to(self.model.device)
+                output = _filled(forward, batch, step) if fill else forward(batch)
+                if isinstance(output, Tensor) and output.ndim == 4:
+                    lesion = lesion_map(output, batch, where)
+                    if of is not None and of.masks is not None:
+                        labels = of.masks.read(index)[:, 0]
+                        maps.append(lesion, labels, _pixel_size(of, index))
+                        beside.append(self._beside(output, labels, of, index))
+                    output = lesion.flatten(1).amax(dim=1)
+                logits.append(logits_of(output, len(index), where))
+                recorder.check()
+        values = np.concatenate(logits)
+        finite(values, "logits", where, places, n)
+        for layer, activations in recorder.activations.items():
+            finite(activations, f"activations of '{layer}'", where, places, n)
+        columns = {**(maps.columns() if maps else {}), **(joined(beside) if beside else {})}
+        return Read(values, recorder.activations, columns)
+
+    def _beside(self, logits: Tensor, labels: Tensor, of: Environment, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns that need the logits of all kinds: of each kind, and at native size where that was asked."""
+        found = count_kinds(logits, labels) if logits.shape[1] > 2 else {}
+        if of.native is not None and of.name in self._native:
+            found |= native_columns(logits, of.native, of, index)
+        return found
+
+
+def _filled(forward: Callable[[Tensor], object], batch: Tensor, size: int) -> object:
+    """The answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by size."""
+    missing = size - len(batch)
+    if missing == 0:
+        return forward(batch)
+    output = forward(torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]))
+    return output[: len(batch)] if isinstance(output, Tensor) and output.ndim and len(output) == size else output
+
+
+def batch_of(device: str, shape: tuple[int, int, int]) -> int:
+    """How many images of a shape go through at once: fewer of large ones, whose maps would fill the memory."""
+    most = BATCH if device == "cpu" else ACCELERATOR_BATCH
+    return max(1, most * min(LARGE**2, shape[1] * shape[2]) // (shape[1] * shape[2]))
+
+
+def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
+    """Height and width of the images' pixels in mm, where the data say them."""
+    known = environment.millimetres
+    return None if known is None else np.repeat(known[index, None], 2, axis=1)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Generator[None]:
+    """Eval mode, and afterwards the mode that each submodule had (some may be frozen in eval on purpose)."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _same_rows(a: Environment, b: Environment) -> bool:
+    """Whether two environments hold the same rows with the same factors."""
+    if len(a) != len(b) or a.table.columns.keys() != b.table.columns.keys():
+        return False
+    pairs = [(a.table.row, b.table.row), *((a.table.columns[c], b.table.columns[c]) for c in a.table.columns)]
+    return all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in pairs)
+
+
+# Several probes on one model: their requests are gathered, each environment is read once, then each measures.
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """measurements: probe name -> what it found. reads: environment name -> what the trained network said of it.
+
+    sampled: probe name -> the activations that it keeps, of probes that keep any.
+    """
+
+    measurements: dict[str, list[Measurement]]
+    reads: dict[str, Read]
+    sampled: dict[str, Sampled]
+
+
+def run_probes(
+    model: Model, scene: Scene, probes: Mapping[str, Probe], known: Mapping[str, Read] | None = None
+) -> ProbeResult:
+    """Read a model once on all that the probes ask for, and measure.
+
+    known: answers of this model kept earlier, by environment name; what they cover is not read again.
+    """
+    requests = [request for probe in probes.values() for request in probe.requests(model, scene)]
+    reading = ModelReading(model, requests, known)
+    measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
+    kept = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
+    sampled = {name: found for name, found in kept.items() if found is not None}
+    return ProbeResult(measurements, reading.answered(), sampled)

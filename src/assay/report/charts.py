@@ -1,0 +1,558 @@
+"""Charts: interval plots, curves, scatter plots and heat maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from assay.report.drawing import (
+    BOLD,
+    NARROW,
+    Drawing,
+    Mark,
+    Panel,
+    Plot,
+    Reference,
+    Scale,
+    Style,
+    bar,
+    breadth,
+    dots,
+    element,
+    group,
+    key,
+    line,
+    lines_of,
+    marker,
+    panel_grid,
+    polygon,
+    polyline,
+    seed_words,
+    short_names,
+    shortened,
+    text,
+    tick_text,
+    ticks,
+)
+from assay.stats.format import number, with_interval
+
+# Strips: one row per level, its seeds as dots beneath its interval, the mean as a tick; panels side by side.
+
+STRIP_LEAST_PANEL = 104.0
+STRIP_GAP = 18.0
+STRIP_LINE = 15.0
+"""From one line of a title to the next."""
+MANY = 16
+"""More levels than this get rows half as high, and seeds as plain dots that say nothing on hovering."""
+MISSING = "no value"
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Where one panel lies."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def draw_strips(plot: Plot, width: float) -> Drawing:
+    """The plot at a width in pixels; panels wrap to further lines where they would be too narrow."""
+    row = 27.0 if len(plot.levels) <= 8 else 21.0 if len(plot.levels) <= MANY else 16.0
+    label = min(max(breadth(level) for level in plot.levels) + 22, width * 0.34)
+    least = max(STRIP_LEAST_PANEL, *(min(breadth(panel.title, BOLD), 170.0) for panel in plot.panels))
+    columns, rows = panel_grid(len(plot.panels), width - label + STRIP_GAP, least + STRIP_GAP)
+    each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
+    head = _head(plot, each)
+    height = row * len(plot.levels)
+    body: list[str] = []
+    for r in range(rows):
+        top = r * (head + height + 34)
+        body.append(_labels(plot, label, top + head, row))
+        for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
+            body.append(_panel(plot, panel, _Box(label + c * (each + STRIP_GAP), top + head, each, height), row))
+    bottom = rows * (head + height + 34)
+    axis = lines_of(plot.axis, width, most=2)
+    left = max(0.0, min(label, width - max(map(breadth, axis))))
+    body += [text(left, bottom + 6 + 15 * i, words, colour="var(--soft)", full=plot.axis)
+             for i, words in enumerate(axis)]  # fmt: skip
+    return Drawing(width, bottom + 15 * len(axis), "".join(body))
+
+
+def _head(plot: Plot, width: float) -> float:
+    """Room above panels of a width: for the longest of their titles, and the names of references."""
+    named = any(reference.name for panel in plot.panels for reference in panel.references)
+    lines = max(len(_title(panel, width)) for panel in plot.panels)
+    return 22.0 + STRIP_LINE * (lines - 1) + (14.0 if named else 0.0)
+
+
+def _title(panel: Panel, width: float) -> list[str]:
+    """Its lines; they end before the next panel begins."""
+    return lines_of(panel.title, width + STRIP_GAP - 10, BOLD)
+
+
+def _labels(plot: Plot, width: float, top: float, row: float) -> str:
+    found: list[str] = []
+    for i, level in enumerate(plot.levels):
+        y, style = top + row * (i + 0.5), plot.styles[level]
+        words = shortened(level, width - 22)
+        found += [marker(style.marker, 6, y, 4.2, style.colour), text(16, y + 4, words, full=level)]
+    return "".join(found)
+
+
+def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
+    scale = Scale(*(panel.limits or plot.limits), box.x, box.x + box.width)
+    parts = [_strip_frame(panel, box, scale, _head(plot, box.width))]
+    by_level = {mark.level: mark for mark in panel.marks}
+    for i, level in enumerate(plot.levels):
+        y = box.y + row * (i + 0.5)
+        parts.append(_strip_mark(plot, by_level.get(level, Mark(level, math.nan, reason=MISSING)), scale, y, row))
+    return "".join(parts)
+
+
+def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
+    base = box.y + box.height
+    parts = [
+        text(box.x, box.y - head + 13 + STRIP_LINE * i, words, weight="600", full=panel.title)
+        for i, words in enumerate(_title(panel, box.width))
+    ]
+    if panel.band:
+        low, high = (scale(end) for end in panel.band)
+        parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
+    for value in ticks(scale.low, scale.high, min(7, max(3, int(box.width // 27)))):
+        x = scale(value)
+        parts += [
+            line(x, box.y, x, base, "var(--grid)"),
+            text(x, base + 14, tick_text(value), size=NARROW, anchor="middle", colour="var(--soft)"),
+        ]
+    parts.append(line(box.x, base, box.x + box.width, base, "var(--line)"))
+    for reference in panel.references:
+        x = scale(reference.values[0][1])
+        half = breadth(reference.name, 10.5) / 2
+        at = min(max(x, box.x + half), box.x + box.width - half)
+        parts += [
+            line(x, box.y - 2, x, base, "var(--reference)"),
+            text(at, box.y - 6, reference.name, size=10.5, anchor="middle", colour="var(--soft)"),
+        ]
+    return "".join(parts)
+
+
+def _strip_mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
+    style = plot.styles[mark.level]
+    if math.isnan(mark.value):
+        words = MISSING if mark.reason == MISSING else "undefined"
+        return text(scale.start + 2, y + 4, words, size=NARROW, colour="var(--soft)", full=mark.said, halo=True)
+    above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
+    parts: list[str] = []
+    if not math.isnan(mark.low):
+        cut = (scale.beyond(mark.low), scale.beyond(mark.high))
+        high = scale(min(mark.high, mark.known_to))
+        parts.append(bar(scale(mark.low), high, y + above, style.colour, 2.0, cut, flat=True))
+    seeds = [(seed, value) for seed, value in mark.seeds if not math.isnan(value)]
+    if len(plot.levels) > MANY:
+        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.colour, 4.0))
+    for seed, value in seeds if len(plot.levels) <= MANY else ():
+        said = seed_words(mark.level, seed, value) if plot.hover else ""
+        parts.append(marker(style.marker, scale(value), y + below, radius, style.colour, said, 0.6))
+    x = scale(min(mark.value, mark.known_to))
+    if scale.beyond(mark.value):  # censored: the bar's arrow, or words where even that lies beyond
+        at, anchor = (x, "end") if math.isinf(mark.known_to) else (x + 3, "start")
+        beyond = text(at, y + 4, mark.text, size=NARROW, anchor=anchor, colour="var(--soft)", halo=True)
+        return group(mark.said if plot.hover else "", "".join([*parts, *([] if any(parts) else [beyond])]))
+    tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
+    return group(mark.said if plot.hover else "", "".join([*parts, tick]))
+
+
+# Curves: a value along budgets, layers or doses, one curve per level, seeds as dots, means as ticks.
+#
+# Intervals are bars; along doses, which are numbers and stand at their place, they are bands.
+
+CURVE_LEAST_PANEL = 170.0
+CURVE_HEIGHT = 160.0
+CURVE_GAP = 40.0
+EDGE = 12.0
+"""How far the first and the last of numbered positions stand from the panel's sides."""
+DIRECT = 6
+"""Up to so many curves are labelled where they end, if the last panel of a row has all of its row's; else in a key."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A panel's scale down the page and where its positions stand across."""
+
+    scale: Scale
+    across: dict[str, float]
+    left: float
+    right: float
+    spread: float
+
+
+def draw_curves(plot: Plot, width: float) -> Drawing:
+    """The plot at a width in pixels."""
+    names = [*plot.levels, *(reference.name for panel in plot.panels for reference in panel.references)]
+    room = min(max(breadth(name, NARROW) for name in names) + 18, width * 0.3)
+    left = 34.0
+    longest = max(breadth(name, NARROW) for name in short_names(plot.positions))
+    least = max(CURVE_LEAST_PANEL, len(plot.positions) * (longest / 2 + 8))  # names may stand on two lines in turn
+    columns, rows = panel_grid(len(plot.panels), width - left - room + CURVE_GAP, least + CURVE_GAP)
+    each = (width - left - room - CURVE_GAP * (columns - 1)) / columns
+    direct = len(plot.levels) <= DIRECT and _all_end_last(plot.panels, columns)
+    shapes, top = ("", 0.0) if direct else key(plot.levels, plot.styles, width)
+    body = [shapes]
+    for i, panel in enumerate(plot.panels):
+        r, c = divmod(i, columns)
+        x, y = left + c * (each + CURVE_GAP), top + 24 + r * (CURVE_HEIGHT + 62)
+        place = _place(plot, x, x + each, y)
+        last = c == columns - 1 or i == len(plot.panels) - 1
+        body += [_curve_frame(plot, panel, place), _marks(plot, panel, place)]
+        body.append(_ends(plot, panel, place, room if last else 0.0, direct))
+    bottom = top + 24 + rows * (CURVE_HEIGHT + 62)
+    axis = f"{plot.axis}, by {plot.position_name}"
+    body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, colour="var(--soft)"))
+    return Drawing(width, bottom, "".join(body))
+
+
+def _all_end_last(panels: Sequence[Panel], columns: int) -> bool:
+    """Whether every curve of a row of panels has an end in its last one, beside which names stand."""
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    return all(_drawn(panel) <= _drawn(row[-1]) for row in rows for panel in row)
+
+
+def _drawn(panel: Panel) -> set[str]:
+    return {mark.level for mark in panel.marks if not math.isnan(mark.value)}
+
+
+def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
+    if plot.scaled:
+        numbers = [math.log10(float(at)) if plot.logarithmic else float(at) for at in plot.positions]
+        along = Scale(min(numbers), max(numbers), left + EDGE, right - EDGE)
+        across = {position: along(value) for position, value in zip(plot.positions, numbers, strict=True)}
+        return _Place(Scale(*plot.limits, top + CURVE_HEIGHT, top), across, left, right, 5.0 * len(plot.levels))
+    step = (right - left) / len(plot.positions)
+    across = {position: left + step * (i + 0.5) for i, position in enumerate(plot.positions)}
+    spread = min(
+        step * 0.66, 60.0, 9.0 * len(plot.levels)
+    )  # no wider than telling them apart takes: a place is one value
+    return _Place(Scale(*plot.limits, top + CURVE_HEIGHT, top), across, left, right, spread)
+
+
+def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
+    top, base = place.scale.end, place.scale.start
+    title = shortened(panel.title, place.right - place.left + CURVE_GAP - 10, BOLD)
+    parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
+    for value in ticks(*plot.limits, 6):
+        y = place.scale(value)
+        parts += [
+            line(place.left, y, place.right, y, "var(--grid)"),
+            text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
+        ]
+    stands = list(place.across.values())
+    step = min((b - a for a, b in pairwise(stands)), default=place.right - place.left)
+    names = short_names(plot.positions)
+    tight = max(breadth(name, NARROW) for name in names) + 4 > step
+    for i, ((position, x), name) in enumerate(zip(place.across.items(), names, strict=True)):
+        words = shortened(name, step * (2 if tight else 1), NARROW)
+        y = base + (27 if tight and i % 2 else 15)
+        parts.append(text(x, y, words, size=NARROW, anchor="middle", colour="var(--soft)", full=position))
+    parts.append(line(place.left, base, place.right, base, "var(--line)"))
+    return "".join(parts + [_reference(reference, place) for reference in panel.references])
+
+
+def _reference(reference: Reference, place: _Place) -> str:
+    if reference.values[0][0] == "":
+        y = place.scale(reference.values[0][1])
+        return line(place.left, y, place.right, y, "var(--reference)")
+    points = [(place.across[at], place.scale(value)) for at, value in reference.values if not math.isnan(value)]
+    return polyline(points, reference.colour, dash=reference.dash)
+
+
+def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
+    parts: list[str] = []
+    for i, level in enumerate(plot.levels):
+        shift = place.spread * ((i + 0.5) / len(plot.levels) - 0.5)
+        marks = [mark for mark in panel.marks if mark.level == level and not math.isnan(mark.value)]
+        aside = 0.0 if plot.scaled else shift
+        points = [(place.across[mark.at] + aside, place.scale(mark.value)) for mark in marks]
+        if plot.scaled:
+            parts.append(_band(marks, place, plot.styles[level].colour))
+        parts.append(polyline(points, plot.styles[level].colour, 1.8 if plot.scaled else 1.2))
+        parts += [_curve_mark(plot, mark, place, x, shift - aside) for mark, (x, _) in zip(marks, points, strict=True)]
+    return "".join(parts)
+
+
+def _band(marks: Sequence[Mark], place: _Place, colour: str) -> str:
+    """The intervals of a curve as one shape."""
+    known = [mark for mark in marks if not math.isnan(mark.low)]
+    edge = [(place.across[mark.at], place.scale(mark.high)) for mark in known]
+    edge += [(place.across[mark.at], place.scale(mark.low)) for mark in reversed(known)]
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in edge)
+    return element("path", d=f"M{path}Z", fill=colour, fill_opacity="0.16") if len(known) > 1 else ""
+
+
+def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
+    """An estimate at a place across; its seeds stand as far aside as curves have to be told apart."""
+    style, scale = plot.styles[mark.level], place.scale
+    parts: list[str] = []
+    if not math.isnan(mark.low) and not plot.scaled:
+        cut = (scale.beyond(mark.low), scale.beyond(mark.high))
+        parts.append(bar(scale(mark.low), scale(mark.high), x, style.colour, 1.4, cut, flat=False))
+    seeds = [(x + aside, scale(value)) for _, value in mark.seeds if not math.isnan(value)]
+    parts.append(dots(seeds, style.colour, 4.0))
+    size = min(3.4, max(2.2, place.spread / len(plot.levels) * 0.5))
+    said = f"{mark.at}: {mark.said}" if plot.hover else ""
+    return group(said, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.colour)]))
+
+
+def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
+    """Names at the right: of every curve beside its last value, and of the references; moved apart where they touch."""
+    if not room:
+        return ""
+    ends: list[tuple[float, str, str]] = []
+    for level in plot.levels if direct else ():
+        marks = [mark for mark in panel.marks if mark.level == level and not math.isnan(mark.value)]
+        if marks:
+            ends.append((place.scale(marks[-1].value), level, level))
+    for reference in panel.references:
+        known = [value for _, value in reference.values if not math.isnan(value)]
+        if known and reference.name:
+            ends.append((place.scale(known[-1]), reference.name, ""))
+    parts: list[str] = []
+    for y, name, level in _apart(ends, place.scale.end, place.scale.start):
+        x = place.right + 6
+        words = shortened(name, room - 16, NARROW)
+        if level:
+            parts.append(marker(plot.styles[level].marker, x + 3, y, 3.4, plot.styles[level].colour))
+        colour = "var(--ink)" if level else "var(--soft)"
+        parts.append(text(x + 10, y + 4, words, size=NARROW, colour=colour, full=name))
+    return "".join(parts)
+
+
+def _apart(ends: list[tuple[float, str, str]], top: float, base: float) -> list[tuple[float, str, str]]:
+    """Labels in order down the page, at least a line apart, within the panel as far as they fit."""
+    least = 13.5
+    placed: list[tuple[float, str, str]] = []
+    y = top - least
+    for wanted, name, level in sorted(ends):
+        y = max(wanted, y + least)
+        placed.append((y, name, level))
+    limit = base + 4
+    for i in range(len(placed) - 1, -1, -1):
+        y, name, level = placed[i]
+        placed[i] = (min(y, limit), name, level)
+        limit = placed[i][0] - least
+    return placed
+
+
+# Two values against each other: a point per level with intervals both ways, or a line of points per level.
+
+FIELD_HEIGHT = 250.0
+FIELD_LEFT, RIGHT, FIELD_FOOT = 44.0, 14.0, 44.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One level's two values, each (value, low, high); seeds: the pair of each seed. region: the outline of where both
+    may lie, empty where it is not known.
+    """
+
+    level: str
+    across: tuple[float, float, float]
+    up: tuple[float, float, float]
+    seeds: tuple[tuple[float, float], ...] = ()
+    region: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One level's line: (across, up) in order."""
+
+    level: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """Spots and traces over two named axes. square: a scale of square roots across, where most lies near 0."""
+
+    across: str
+    up: str
+    across_limits: tuple[float, float]
+    up_limits: tuple[float, float]
+    levels: tuple[str, ...]
+    styles: dict[str, Style]
+    spots: tuple[Spot, ...] = ()
+    traces: tuple[Trace, ...] = ()
+    square: bool = False
+
+    @property
+    def axis(self) -> str:
+        """Both axes in words."""
+        return f"{self.up}, against {self.across}"
+
+    def words(self) -> Iterator[str]:
+        """Every mark as a sentence, for those who do not see the figure."""
+        for spot in self.spots:
+            yield f"{spot.level}: {with_interval(*spot.across)} across, {with_interval(*spot.up)} up."
+        for trace in self.traces:
+            said = "; ".join(f"{number(x)}, {number(y)}" for x, y in trace.points)
+            yield f"{trace.level}: {said}."
+
+
+def draw_field(field: Field, width: float) -> Drawing:
+    """The field at a width in pixels, under a key of its levels."""
+    shapes, top = key(field.levels, field.styles, width)
+    x = _Across(field, Scale(*_rooted(field), FIELD_LEFT, width - RIGHT))
+    y = Scale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
+    body = [shapes, _field_frame(field, x, y, width)]
+    body += [_region(spot, field.styles[spot.level], x, y) for spot in field.spots if spot.region]
+    body += [_trace(trace, field.styles[trace.level], x, y) for trace in field.traces]
+    body += [_spot(spot, field.styles[spot.level], x, y) for spot in field.spots]
+    return Drawing(width, top + FIELD_HEIGHT + FIELD_FOOT, "".join(body))
+
+
+@dataclass(frozen=True, slots=True)
+class _Across:
+    """The scale across, of square roots where the field asks for it."""
+
+    field: Field
+    scale: Scale
+
+    def __call__(self, value: float) -> float:
+        return self.scale(math.sqrt(max(value, 0.0)) if self.field.square else value)
+
+    def beyond(self, value: float) -> bool:
+        """Whether a value lies outside what is drawn."""
+        low, high = self.field.across_limits
+        return value < low or value > high
+
+
+def _rooted(field: Field) -> tuple[float, float]:
+    low, high = field.across_limits
+    return (math.sqrt(max(low, 0.0)), math.sqrt(max(high, 0.0))) if field.square else (low, high)
+
+
+def _field_frame(field: Field, x: _Across, y: Scale, width: float) -> str:
+    parts = [text(0, y.end - 8, shortened(field.up, width, NARROW), size=NARROW, colour="var(--soft)", full=field.up)]
+    for value in ticks(*field.up_limits, 6):
+        parts += [
+            line(FIELD_LEFT, y(value), width - RIGHT, y(value), "var(--grid)"),
+            text(FIELD_LEFT - 6, y(value) + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
+        ]
+    for value in ticks(*field.across_limits, max(3, int(width // 110))):
+        parts += [
+            line(x(value), y.end, x(value), y.start, "var(--grid)"),
+            text(x(value), y.start + 15, tick_text(value), size=NARROW, anchor="middle", colour="var(--soft)"),
+        ]
+    parts.append(line(FIELD_LEFT, y.start, width - RIGHT, y.start, "var(--line)"))
+    parts.append(text(width - RIGHT, y.start + 32, field.across, size=NARROW, anchor="end", colour="var(--soft)"))
+    return "".join(parts)
+
+
+def _trace(trace: Trace, style: Style, x: _Across, y: Scale) -> str:
+    points = [(x(a), y(b)) for a, b in trace.points]
+    ends = "".join(marker(style.marker, *points[i], 3.4, style.colour) for i in (0, -1)) if points else ""
+    return group(trace.level, polyline(points, style.colour, 1.8) + ends)
+
+
+def _region(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
+    """A shade with a thin edge, held at the ends of the axes."""
+    return polygon([(x(across), y(up)) for across, up in spot.region], style.colour, 0.1)
+
+
+def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
+    (across, low, high), (up, bottom, top) = spot.across, spot.up
+    if math.isnan(across) or math.isnan(up):
+        return ""
+    parts = [dots([(x(a), y(b)) for a, b in spot.seeds], style.colour, 4.0)]
+    if not math.isnan(low):
+        parts.append(bar(x(low), x(high), y(up), style.colour, 1.4, (x.beyond(low), x.beyond(high)), flat=True))
+    if not math.isnan(bottom):
+        cut = (y.beyond(bottom), y.beyond(top))
+        parts.append(bar(y(bottom), y(top), x(across), style.colour, 1.4, cut, flat=False))
+    parts.append(marker(style.marker, x(across), y(up), 5.0, style.colour))
+    return group(f"{spot.level}: {with_interval(*spot.across)}; {with_interval(*spot.up)}", "".join(parts))
+
+
+# Heat maps of small multiples: a rate over threshold and minimum area, a map per level, darker where it is higher.
+
+CELL = 18.0
+LEAST = 150.0
+PLANE_GAP = 26.0
+PLANE_LEFT, TOP, PLANE_LINE, PLANE_FOOT = 46.0, 26.0, 14.0, 34.0
+MOST_NUMBERS = 100
+"""Maps of so many cells bear no numbers: they would touch."""
+
+
+@dataclass(frozen=True)
+class Planes:
+    """level -> (row, column) -> value up to 1, shaded from 0 on. rows: from the top; columns: from the left."""
+
+    values: Mapping[str, Mapping[tuple[str, str], float]]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_name: str
+    column_name: str
+    measure: str
+
+    @property
+    def axis(self) -> str:
+        """What is shown over what."""
+        return f"{self.measure}, over {self.column_name} (across) and {self.row_name} (down)"
+
+    def words(self) -> Iterator[str]:
+        """Every map as a sentence, for those who do not see the figure."""
+        for level, cells in self.values.items():
+            said = "; ".join(f"{row}, {column}: {number(value)}" for (row, column), value in cells.items())
+            yield f"{level}: {said}."
+
+
+def draw_planes(planes: Planes, width: float) -> Drawing:
+    """The maps at a width in pixels."""
+    columns, rows = panel_grid(len(planes.values), width, LEAST + PLANE_LEFT + PLANE_GAP)
+    each = (width - PLANE_GAP * (columns - 1)) / columns
+    titles = {level: lines_of(level, each, BOLD, most=2) for level in planes.values}
+    extra = PLANE_LINE * (max(map(len, titles.values()), default=1) - 1)
+    height = TOP + extra + CELL * len(planes.rows) + PLANE_FOOT
+    body: list[str] = []
+    for i, (level, title) in enumerate(titles.items()):
+        left, top = (each + PLANE_GAP) * (i % columns), height * (i // columns)
+        body += [
+            text(left, top + 13 + PLANE_LINE * place, words, weight="600", full=level)
+            for place, words in enumerate(title)
+        ]
+        body.append(_map(planes, level, left, top + extra, each))
+    return Drawing(width, height * rows, "".join(body))
+
+
+def _map(planes: Planes, level: str, left: float, top: float, width: float) -> str:
+    across = (width - PLANE_LEFT) / len(planes.columns)
+    numbered = len(planes.rows) * len(planes.columns) < MOST_NUMBERS
+    parts: list[str] = []
+    for r, row in enumerate(planes.rows):
+        y = top + TOP + CELL * r
+        name = shortened(row, PLANE_LEFT, NARROW)
+        parts.append(
+            text(left + PLANE_LEFT - 5, y + 13, name, size=NARROW, anchor="end", colour="var(--soft)", full=row)
+        )
+        for c, column in enumerate(planes.columns):
+            value = planes.values[level].get((row, column), math.nan)
+            parts.append(_cell(left + PLANE_LEFT + across * c, y, across, value, f"{level}, {row}, {column}", numbered))
+    base = top + TOP + CELL * len(planes.rows)
+    for c, column in enumerate(planes.columns):
+        x = left + PLANE_LEFT + across * (c + 0.5)
+        parts.append(text(x, base + 13, shortened(column, across, NARROW), size=NARROW, anchor="middle",
+                          colour="var(--soft)", full=column))  # fmt: skip
+    return "".join(parts)
+
+
+def _cell(x: float, y: float, width: float, value: float, where: str, numbered: bool) -> str:
+    """A field with its number, on a ground that is darker where the value is higher."""
+    if math.isnan(value):
+        return ""
+    shade = f"{0.45 * max(0.0, value):.3f}"
+    ground = element("rect", x=x, y=y, width=width - 1, height=CELL - 1, fill="var(--s0)", fill_opacity=shade)
+    words = text(x + width / 2, y + 13, number(value), size=NARROW, anchor="middle") if numbered else ""
+    return group(f"{where}: {number(value, 3)}", ground + words)

@@ -1,0 +1,450 @@
+"""Draw SVG: elements, axes, chart data and colors."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import median
+
+from assay.stats.format import number, with_interval
+
+# Where a value lies on a drawing: the range of an axis, its ticks, its scale. Limits of drawing, not statistics.
+
+MARGIN = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Values low..high put on pixels start..end."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """The pixel of a value; values beyond the range are held at its ends."""
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+    def beyond(self, value: float) -> bool:
+        """Whether a value lies outside what is drawn."""
+        slack = 1e-9 * (self.high - self.low)
+        return value < self.low - slack or value > self.high + slack
+
+
+def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
+    """The range of an axis: all points, and ends of intervals as far beyond them as half a range, or as twice what is
+    usual of these ends; within bounds.
+
+    A wild interval (three seeds that disagree) would otherwise press all else together; it is drawn with an arrow.
+    """
+    known = [value for value in points if math.isfinite(value)]
+    if not known:
+        return (bounds[0], bounds[1]) if all(map(math.isfinite, bounds)) else (0.0, 1.0)
+    low, high = min(known), max(known)
+    drawn = [end for end in ends if math.isfinite(end)]
+    usual = median(max(low - end, end - high, 0.0) for end in drawn) if drawn else 0.0
+    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), 2 * usual)
+    for end in drawn:
+        low, high = min(low, max(end, min(known) - reach)), max(high, min(end, max(known) + reach))
+    differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
+    room = (high - low if differ else 0.2) * MARGIN
+    return max(bounds[0] - room, low - room), min(bounds[1] + room, high + room)
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round values within a range, at most so many: steps of 1, 2 or 5 times a power of ten (2.5 is left out)."""
+    span = high - low
+    step = 10.0 ** math.floor(math.log10(span / max(most, 1)))
+    for factor in (1, 2, 5, 10, 20):
+        first, last = math.ceil(low / (step * factor) - 1e-9), math.floor(high / (step * factor) + 1e-9)
+        if last - first + 1 <= most:
+            return [round(i * step * factor, 10) for i in range(first, last + 1)]
+    return []
+
+
+def tick_text(value: float) -> str:
+    """A tick as it is written: 0, .5, 1, -2."""
+    places = next((places for places in range(5) if math.isclose(round(value, places), value, abs_tol=1e-9)), 5)
+    return number(value, places)
+
+
+# One colour and one marker per level of the axis that is compared, the same through the whole page.
+#
+# Colours follow Okabe and Ito (2008), safe for colour-blind eyes, darkened for light paper and lightened for dark so
+# that each stands out from its ground by at least 3 : 1 (WCAG 1.4.11; a test computes it). Text is never set in them.
+
+SERIES_LIGHT = ("#0072b2", "#d55e00", "#008a65", "#b5578f", "#b07400", "#2a8fc7", "#1d1d1b", "#7d7500")
+SERIES_DARK = ("#4aa3e0", "#ff8a3d", "#2fc59b", "#e39ac4", "#f0b429", "#8fd0f5", "#f2f2ee", "#f0e442")
+MARKERS = ("circle", "square", "triangle", "diamond", "wedge", "cross", "star")
+
+LIGHT = {
+    "paper": "#ffffff",
+    "ink": "#1c1e21",
+    "soft": "#565b62",
+    "line": "#d9dcdf",
+    "grid": "#e9ebed",
+    "reference": "#7a8087",
+    "ok": "#00684a",
+    "warn": "#8a5200",
+    "bad": "#b3261e",
+    **{f"s{i}": colour for i, colour in enumerate(SERIES_LIGHT)},
+}
+DARK = {
+    "paper": "#15181b",
+    "ink": "#e8eaec",
+    "soft": "#a9b0b7",
+    "line": "#3a4047",
+    "grid": "#262b30",
+    "reference": "#868e96",
+    "ok": "#4fd1a5",
+    "warn": "#f0b429",
+    "bad": "#ff8a80",
+    **{f"s{i}": colour for i, colour in enumerate(SERIES_DARK)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one level is drawn: a CSS colour (a variable, so that it follows light and dark) and a marker."""
+
+    colour: str
+    marker: str
+
+
+def styles(levels: Sequence[str]) -> dict[str, Style]:
+    """A style per level. Eight colours and seven markers give 56 levels of which no two are drawn alike."""
+    return {
+        level: Style(f"var(--s{i % len(SERIES_LIGHT)})", MARKERS[i % len(MARKERS)]) for i, level in enumerate(levels)
+    }
+
+
+def declarations(colours: Mapping[str, str]) -> str:
+    """The colours as CSS custom properties."""
+    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
+
+
+def on_paper(svg: str) -> str:
+    """A drawing with the variables put in as colours for white paper, for programs that know no CSS variables."""
+    return re.sub(r"var\(--([a-z0-9]+)\)", lambda found: LIGHT[found[1]], svg)
+
+
+# Scalable drawings as text. Everything that comes from data is escaped here.
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+WIDE, NARROW, BOLD = 12.0, 11.0, 15.0
+"""Sizes of text: labels, the numbers of an axis, and how wide bold labels run in a broad face such as DejaVu Sans."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Shapes on a canvas of width x height pixels. Colours are CSS variables of `palette`."""
+
+    width: float
+    height: float
+    body: str
+
+    def inline(self, alternative: str, kind: str) -> str:
+        """For a page: takes its colours from it. kind is a CSS class."""
+        return (
+            f'<svg class="{kind}" role="img" aria-label="{escape(alternative)}" {self._box(0)} '
+            f'width="{_n(self.width)}" height="{_n(self.height)}">{self.body}</svg>'
+        )
+
+    def standalone(self, title: str, alternative: str) -> str:
+        """A file of its own, on white paper, under its title."""
+        top = 30.0
+        head = text(8, 20, title, size=14, weight="600")
+        paper = element("rect", width=self.width, height=self.height + top, fill="var(--paper)")
+        shapes = f'{paper}{head}<g transform="translate(0 {_n(top)})">{self.body}</g>'
+        return on_paper(
+            f'<svg xmlns="http://www.w3.org/2000/svg" {self._box(top)} width="{_n(self.width)}" '
+            f'height="{_n(self.height + top)}" font-family="{escape(FONT)}">'
+            f"<title>{escape(title)}</title><desc>{escape(alternative)}</desc>{shapes}</svg>"
+        )
+
+    def _box(self, more: float) -> str:
+        return f'viewBox="0 0 {_n(self.width)} {_n(self.height + more)}"'
+
+
+def element(name: str, content: str = "", **attributes: str | float) -> str:
+    """One SVG element. `content` is markup already; attribute values are escaped; `stroke_width` is stroke-width."""
+    pairs = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_n(value) if isinstance(value, int | float) else escape(value)}"'
+        for key, value in attributes.items()
+    )
+    return f"<{name}{pairs}>{content}</{name}>" if content else f"<{name}{pairs}/>"
+
+
+def text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    size: float = WIDE,
+    anchor: str = "start",
+    colour: str = "var(--ink)",
+    weight: str = "",
+    full: str = "",
+    halo: bool = False,
+) -> str:
+    """Words with their base line at y. full: shown on hovering where words were cut. halo: clears lines beneath."""
+    more: dict[str, str | float] = {"font_weight": weight} if weight else {}
+    if halo:
+        more |= {"stroke": "var(--paper)", "stroke_width": 4, "stroke_linejoin": "round", "paint_order": "stroke"}
+    inside = escape(words) + (element("title", escape(full)) if full and full != words else "")
+    return element("text", inside, x=x, y=y, font_size=size, text_anchor=anchor, fill=colour, **more)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0, dash: str = "") -> str:
+    """A straight line."""
+    more = {"stroke_dasharray": dash} if dash else {}
+    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=colour, stroke_width=width, **more)
+
+
+def polyline(points: Iterable[tuple[float, float]], colour: str, width: float = 1.0, dash: str = "") -> str:
+    """A line through points, without fill."""
+    path = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
+    more = {"stroke_dasharray": dash} if dash else {}
+    return element("path", d=f"M{path}", stroke=colour, stroke_width=width, fill="none", **more) if path else ""
+
+
+def polygon(points: Iterable[tuple[float, float]], colour: str, opacity: float) -> str:
+    """A closed shape, shaded, with a thin edge."""
+    path = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points) + "Z"
+    return element(
+        "path", d=path, fill=colour, fill_opacity=opacity, stroke=colour, stroke_width=0.8, stroke_opacity=0.5
+    )
+
+
+def marker(shape: str, x: float, y: float, radius: float, colour: str, said: str = "", opacity: float = 1.0) -> str:
+    """A mark of one of the shapes of `palette.MARKERS`; what it says is shown on hovering."""
+    title = element("title", escape(said)) if said else ""
+    more = {"fill_opacity": opacity} if opacity < 1 else {}
+    if shape == "circle":
+        return element("circle", title, cx=x, cy=y, r=radius, fill=colour, **more)
+    points = [(x + radius * dx, y + radius * dy) for dx, dy in _SHAPES[shape]]
+    path = "M" + "L".join(f"{_n(px)} {_n(py)}" for px, py in points) + "Z"
+    return element("path", title, d=path, fill=colour, **more)
+
+
+def dots(points: Iterable[tuple[float, float]], colour: str, size: float) -> str:
+    """Small round dots as one shape, for drawings that hold many."""
+    path = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in points)
+    shape = element("path", d=path, stroke=colour, stroke_width=size, stroke_linecap="round", stroke_opacity=0.6)
+    return shape if path else ""
+
+
+def shortened(words: str, width: float, size: float = WIDE) -> str:
+    """Words cut to a width, with an ellipsis where anything was cut: the middle, since names differ at their ends."""
+    most = max(3, int(width / (size * 0.55)))
+    if len(words) <= most:
+        return words
+    tail = (most - 1) * 2 // 5
+    return words[: most - 1 - tail].rstrip() + "…" + words[len(words) - tail :].lstrip()
+
+
+def lines_of(words: str, width: float, size: float = WIDE, most: int = 3) -> list[str]:
+    """Words on up to so many lines of a width, broken after commas or, where that is not enough, at spaces.
+
+    What does not fit even so stands on the last line, shortened.
+    """
+    lines: list[str] = []
+    for mark in (", ", " "):
+        lines = _filled(words.split(mark), mark, width, size)
+        if len(lines) <= most and all(breadth(line, size) <= width for line in lines):
+            return lines
+    kept = [*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines
+    return [shortened(line, width, size) for line in kept]
+
+
+def _filled(parts: Sequence[str], mark: str, width: float, size: float) -> list[str]:
+    """Parts that a mark sets off, as many on a line as there is room for."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        together = lines[-1] + mark + part
+        if breadth(together, size) <= width:
+            lines[-1] = together
+        else:
+            lines[-1] += mark.rstrip()
+            lines.append(part)
+    return lines
+
+
+def breadth(words: str, size: float = WIDE) -> float:
+    """About how wide words are, a little on the wide side; letters that are wide in most faces count for more."""
+    return sum(1.8 if letter >= "\u2e80" else 1.5 if letter in _BROAD else 1.0 for letter in words) * size * 0.56
+
+
+_BROAD = frozenset("mwMWOQ@%=_—…")
+
+
+def _star() -> list[tuple[float, float]]:
+    turns = [(math.pi * i / 5, 1.25 if i % 2 == 0 else 0.55) for i in range(10)]
+    return [(r * math.sin(angle), -r * math.cos(angle)) for angle, r in turns]
+
+
+_SHAPES: dict[str, list[tuple[float, float]]] = {
+    "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+    "triangle": [(0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
+    "wedge": [(0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
+    "diamond": [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
+    "cross": [
+        (-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4),
+        (0.4, 1.1), (-0.4, 1.1), (-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4),
+    ],
+    "star": _star(),
+}  # fmt: skip
+
+
+def _n(value: float) -> str:
+    """A number with at most one decimal: a tenth of a pixel is finer than any eye."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+# What a figure shows, before it is drawn: marks with seeds and intervals, in panels.
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined.
+
+    text: its value in words where the numbers alone would mislead, such as of a censored value. known_to: where what is
+    infinite is shown to go on, beyond which nothing is known; the edge of the panel if that is infinite.
+    """
+
+    level: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    seeds: tuple[tuple[int, float], ...] = ()
+    at: str = ""
+    reason: str = ""
+    text: str = ""
+    known_to: float = math.inf
+
+    @property
+    def said(self) -> str:
+        """The mark in words."""
+        if math.isnan(self.value):
+            return f"{self.level} undefined" + (f" ({self.reason})" if self.reason else "")
+        doubt = f" ({self.reason})" if self.reason else ""
+        if self.text:
+            return f"{self.level} {self.text}{doubt}"
+        return f"{self.level} {with_interval(self.value, self.low, self.high)}{doubt}"
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The value and its seeds."""
+        return (self.value, *(value for _, value in self.seeds))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A thin grey level with its name: a value, or one value per position along a curve's axis."""
+
+    name: str
+    values: tuple[tuple[str, float], ...]
+    dash: str = "5 3"
+    colour: str = "var(--reference)"
+
+    @staticmethod
+    def level(name: str, value: float) -> Reference:
+        """One value for the whole panel."""
+        return Reference(name, (("", value),))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Marks that share a place, under a title. band: a range that is shaded, such as a margin of equivalence.
+
+    limits: its own, where it shows another measure than the panels beside it.
+    """
+
+    title: str
+    marks: tuple[Mark, ...]
+    references: tuple[Reference, ...] = ()
+    band: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value.
+
+    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then. logarithmic:
+    whether that place is by their logarithm.
+    """
+
+    panels: tuple[Panel, ...]
+    levels: tuple[str, ...]
+    styles: dict[str, Style]
+    axis: str
+    limits: tuple[float, float]
+    positions: tuple[str, ...] = ()
+    position_name: str = ""
+    hover: bool = True
+    scaled: bool = False
+    logarithmic: bool = False
+
+    def words(self) -> Iterator[str]:
+        """Every panel as a sentence, for those who do not see the figure."""
+        for panel in self.panels:
+            marks = "; ".join((f"at {mark.at}: " if mark.at else "") + mark.said for mark in panel.marks)
+            yield f"{panel.title}: {marks}." if panel.title else f"{marks}."
+
+
+def short_names(positions: Sequence[str]) -> list[str]:
+    """The last parts of dotted names where these tell them apart, else the whole names."""
+    last = [position.rpartition(".")[2] for position in positions]
+    return (
+        last if len(set(last)) == len(last) and all(name and not name[0].isdigit() for name in last) else [*positions]
+    )
+
+
+def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
+    """Columns and rows for so many panels, each at least so wide, as even as possible."""
+    most = max(1, int(room // least))
+    rows = math.ceil(count / most)
+    return math.ceil(count / rows), rows
+
+
+def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[str, float]:
+    """A key of levels that wraps, and its height; for what cannot be labelled where it lies."""
+    shapes: list[str] = []
+    x, y = 4.0, 12.0
+    for level in levels:
+        words = shortened(level, width - 20)
+        if x > 4 and x + 16 + breadth(words) > width:
+            x, y = 4.0, y + 18
+        style = styles[level]
+        shapes += [marker(style.marker, x + 4, y - 4, 4, style.colour), text(x + 13, y, words, full=level)]
+        x += 13 + breadth(words) + 16
+    return "".join(shapes), y + 10
+
+
+def bar(low: float, high: float, at: float, colour: str, width: float, cut: tuple[bool, bool], flat: bool) -> str:
+    """An interval from low to high at a place across, with an arrow at an end that lies beyond the drawing."""
+    points = [(low, at), (high, at)] if flat else [(at, low), (at, high)]
+    found = line(*points[0], *points[1], colour, width)
+    signs = ((-1, 0), (1, 0)) if flat else ((0, 1), (0, -1))
+    for (x, y), is_cut, (dx, dy) in zip(points, cut, signs, strict=True):
+        if is_cut:
+            tail = 4.0
+            for side in (-3, 3):
+                found += line(x, y, x - dx * tail + dy * side, y - dy * tail + dx * side, colour, 1.5)
+    return found
+
+
+def group(said: str, shapes: str) -> str:
+    """Shapes that say something together on hovering."""
+    return element("g", element("title", escape(said)) + shapes) if said else shapes
+
+
+def seed_words(level: str, seed: int, value: float) -> str:
+    """What a dot says on hovering."""
+    return f"{level}, seed {seed}: {number(value)}"

@@ -1,0 +1,284 @@
+"""What layers look like: their dimensions, how alike recipes are beside their seeds, and which layers matter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from assay.report.account import COUNTS, by_place
+from assay.report.charts import Planes, draw_planes
+from assay.report.drawing import Mark, Panel, Plot, Reference, limits, short_names
+from assay.report.figures import FULL, HALF, Figure, curves, drawn, plot_of, slice_note
+from assay.report.layout import Evidence, some_levels
+from assay.report.rows import distinct, numeric
+from assay.report.sheets import NONE, Cell, Line, Sheet, figure, probability, sheet, sort_key, words
+from assay.report.wording import column_places, measure_name, recipe_head
+from assay.stats.format import in_words, listed, with_interval
+from assay.store import schema
+from assay.store.files import Row
+
+SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-untrained")
+"""The panel of each layer."""
+MORE = ("intrinsic-dimension", "condition-number-90-10", "kurtosis", "constant-units")
+PUT_BACK = {"auroc-lost-to-start": "put back to its start", "auroc-lost-to-random": "dealt anew"}
+SECOND = ("procrustes", "rsa", "neighbours")
+MAPS = 4
+"""Pairs of recipes whose maps are drawn, at most."""
+TRAINED, UNTRAINED = "trained", "untrained"
+
+
+# --- one layer by itself ---------------------------------------------------------------------------------------------
+
+
+def shape(evidence: Evidence, measure: str) -> Figure | None:
+    """One number along the layers, a curve per level; in grey the first recipe's before training."""
+    rows = [row for row in evidence.estimates(measure, evidence.outline.shown) if row["group"] in (TRAINED, UNTRAINED)]
+    trained = [row for row in rows if row["group"] == TRAINED]
+    if not trained:
+        return None
+    levels, cut = some_levels(evidence)
+    first = [row for row in rows if row["group"] == UNTRAINED and row["recipe"] == trained[0]["recipe"]]
+    grey = tuple((row["layer"], numeric(row, "value")) for row in first)
+    known = any(not math.isnan(value) for _, value in grey)
+    references = (Reference(UNTRAINED, grey),) if known else ()
+    layers = tuple(distinct(row["layer"] for row in trained))
+    along = ("layer", layers, _layer)
+    plot = plot_of(evidence, measure, [("", trained)], levels, along, lambda _: references)
+    said = f"Grey: {evidence.outline.level(trained[0])} before training." if references else ""
+    name = measure_name(measure)
+    title = f"{name[:1].upper()}{name[1:]}, by layer"
+    return curves(f"shape-{measure}", title, slice_note(evidence, said, cut), plot, rows, HALF)
+
+
+def layers(evidence: Evidence) -> Sheet | None:
+    """A row per recipe and layer, a column per measure of its shape; folded."""
+    names = [name for name in (*SHAPES, *MORE) if evidence.estimates(name, lambda _: True)]
+    chosen = [row for name in names for row in evidence.estimates(name, lambda row: row["group"] == TRAINED)]
+    if not chosen:
+        return None
+    lines, total = by_place(evidence, chosen, ("recipe", "layer"), "measure", names)
+    heads = (recipe_head(evidence.tables), "layer", *map(measure_name, names), *COUNTS)
+    note = (
+        "Of activations pooled over space, on the same images for all. Ranks change with the number of images; "
+        "those of a layer with more units than images cannot exceed it."
+    )
+    return sheet("layers", "The shape of every layer", heads, lines, (chosen, schema.ESTIMATES), note, total)
+
+
+def _layer(row: Row) -> str:
+    return str(row["layer"])
+
+
+# --- recipes beside their seeds --------------------------------------------------------------------------------------
+
+
+def alike(evidence: Evidence) -> Figure | None:
+    """CKA of the same layer between recipes, a panel per pair; in grey what two seeds of one recipe have."""
+    rows = _same_layer(evidence, "cka")
+    pairs, cut = _pairs(evidence, rows)
+    if not pairs:
+        return None
+    names = tuple(distinct(row["layer"] for row in rows))
+    panels = tuple(
+        Panel(
+            f"{level} and {against}",
+            tuple(_across(level, row) for row in own),
+            (Reference("seeds alone", tuple((row["layer"], _baseline(row)) for row in own)),),
+        )
+        for (level, against), own in pairs.items()
+    )
+    shown = [row for own in pairs.values() for row in own]
+    marks = [mark for panel in panels for mark in panel.marks]
+    points = [mark.value for mark in marks] + [_baseline(row) for row in shown]
+    span = limits(points, [end for mark in marks for end in (mark.low, mark.high)], (-math.inf, 1.0))
+    levels = tuple(distinct(level for level, _ in pairs))
+    plot = Plot(panels, levels, evidence.outline.styles, "CKA between models of different seeds", span, names, "layer")
+    note = slice_note(
+        evidence,
+        "Grey: two seeds of one recipe, mean of both recipes. Bars: 95 % interval over seeds of the distance to the "
+        "grey line. Only a layer that lies below the grey line by more than seeds bring differs.",
+        cut,
+    )
+    return curves("alike", _title(shown), note, plot, shown)
+
+
+def _title(rows: Sequence[Row]) -> str:
+    """Which layers lie below what seeds alone do, after correction."""
+    beyond = distinct(short for row in rows if row["conclusion"] == "beyond seeds" for short in [str(row["layer"])])
+    if not any(row["conclusion"] for row in rows) or not beyond:
+        return "How alike recipes are, layer by layer, beside their seeds"
+    return f"Recipes differ beyond their seeds in {listed(short_names(beyond))}"
+
+
+def _baseline(row: Row) -> float:
+    return (numeric(row, "within") + numeric(row, "against_within")) / 2
+
+
+def _across(level: str, row: Row) -> Mark:
+    """CKA across recipes, with the interval of how far it lies below the seeds' own."""
+    grey = _baseline(row)
+    ends = (grey - numeric(row, "high"), grey - numeric(row, "low"))
+    return Mark(level, numeric(row, "value"), *ends, at=row["layer"], reason=row["reason"])
+
+
+def maps(evidence: Evidence) -> Figure | None:
+    """CKA of all layers and all layers: between two recipes, and beside it between the seeds of each."""
+    rows = [row for row in evidence.tables.similarities if row["measure"] == "cka" and row["layer"]]
+    pairs, cut = _pairs(evidence, [row for row in rows if row["recipe"] != row["against"] and _drawn(evidence, row)])
+    pairs = dict(list(pairs.items())[:MAPS])
+    if not pairs:
+        return None
+    names = tuple(distinct(row["layer"] for own in pairs.values() for row in own))
+    others = tuple(distinct(row["against_layer"] for own in pairs.values() for row in own))
+    both = tuple(distinct((*names, *others)))
+    short = dict(zip(both, short_names(both), strict=True))
+    values: dict[str, dict[tuple[str, str], float]] = {}
+    used: dict[int, Row] = {}
+    for (level, against), own in pairs.items():
+        seeds = {row["recipe"]: level for row in own} | {row["against"]: against for row in own}
+        alone = {
+            name: [row for row in rows if row["recipe"] == recipe == row["against"]] for recipe, name in seeds.items()
+        }
+        for title, shown in (
+            (f"seeds of {level}", alone[level]),
+            (f"{level} (down) and {against} (across)", own),
+            (f"seeds of {against}", alone[against]),
+        ):
+            place = title if title not in values else f"{title}, beside {level}"
+            values[place] = {(short[row["layer"]], short[row["against_layer"]]): numeric(row, "value") for row in shown}
+            used |= {id(row): row for row in shown}
+    down, across = (tuple(short[name] for name in side) for side in (both, both))
+    plot = Planes(values, down, across, "layer", "layer", "CKA between models of different seeds")
+    note = slice_note(evidence, "Left and right: the seed baseline of each recipe. One scale for all maps.", cut)
+    return drawn("cka-maps", "CKA of every layer with every layer", note, plot, list(used.values()), draw_planes, FULL)
+
+
+def likeness(evidence: Evidence) -> Sheet | None:
+    """A row per pair of recipes and layer: CKA, what the seeds of each have, the distance, and second opinions."""
+    every = [row for row in evidence.tables.similarities if row["recipe"] != row["against"]]
+    rows = [row for row in every if row["layer"] == row["against_layer"]]
+    places: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in rows:
+        where = f"answers in {row['environment']}" if row["measure"] == "kappa" else row["layer"] or NONE
+        places.setdefault((row["recipe"], row["against"], where), {})[row["measure"]] = row
+    if not places:
+        return None
+    decimals = column_places([{"high": numeric(row, "high"), "low": numeric(row, "low")} for row in rows])
+    lines = [
+        Line(_line(recipe, against, where, found, decimals), first=evidence.outline.shown(next(iter(found.values()))))
+        for (recipe, against, where), found in places.items()
+    ]
+    head = recipe_head(evidence.tables)
+    heads = (head, "and", "where", "CKA or kappa", "seeds of the first", "seeds of the second", "less alike than seeds",
+             "p (Holm)", "conclusion", *SECOND, "seeds", "images")  # fmt: skip
+    note = (
+        "Everything is between models of different seeds, so that recipes and seeds stand on one footing. Less alike "
+        "than seeds: the mean of both recipes' seeds less the value, with the 95 % interval of this row alone. P: "
+        "one-sided, corrected for all rows of its measure. Kappa: agreement of what they call beyond chance (Cohen), "
+        "at each one's threshold. Procrustes, RSA and the share of 10 nearest neighbours in common are second "
+        "opinions; in brackets the mean of both recipes' seeds."
+    )
+    source = (every, schema.SIMILARITIES)
+    return sheet("likeness", "How alike recipes are, beside their seeds", heads, lines, source, note)
+
+
+def _line(recipe: str, against: str, where: str, found: dict[str, Row], places: int) -> tuple[Cell, ...]:
+    main = found.get("cka") or found.get("kappa") or next(iter(found.values()))
+    below = numeric(main, "below")
+    apart = with_interval(below, numeric(main, "low"), numeric(main, "high"), places=places)
+    return (
+        words(recipe),
+        words(against),
+        words(where),
+        figure(numeric(main, "value")),
+        figure(numeric(main, "within")),
+        figure(numeric(main, "against_within")),
+        Cell(NONE if math.isnan(below) else apart, sort_key(below), True, main["reason"]),
+        probability(numeric(main, "p_holm")),
+        words(main["conclusion"] or NONE, main["reason"]),
+        *(_second(found.get(name)) for name in SECOND),
+        figure(numeric(main, "seeds"), 0),
+        figure(numeric(main, "images"), 0),
+    )
+
+
+def _second(row: Row | None) -> Cell:
+    """`.81 (.90)`."""
+    if row is None or math.isnan(numeric(row, "value")):
+        return Cell(NONE, "", True)
+    value, seeds = figure(numeric(row, "value")), figure(_baseline(row))
+    return Cell(f"{value.text} ({seeds.text})", value.sort, True)
+
+
+def _same_layer(evidence: Evidence, measure: str) -> list[Row]:
+    return [
+        row
+        for row in evidence.tables.similarities
+        if row["measure"] == measure
+        and row["recipe"] != row["against"]
+        and row["layer"] == row["against_layer"] != ""
+        and _drawn(evidence, row)
+    ]
+
+
+def _drawn(evidence: Evidence, row: Row) -> bool:
+    """Whether a pair differs along the axis of the page and lies in the slice that figures show, with a value."""
+    there = evidence.outline.shown(row) and evidence.outline.shown(_other(row))
+    return row["axis"] == evidence.outline.axis and there and not math.isnan(numeric(row, "value"))
+
+
+def _other(row: Row) -> Row:
+    return {"recipe": row["against"], "coordinates": row["against_coordinates"]}
+
+
+def _pairs(evidence: Evidence, rows: Sequence[Row]) -> tuple[dict[tuple[str, str], list[Row]], str]:
+    """(level, that it is compared against) -> rows, of the levels that figures show; and a note where some lack."""
+    levels, cut = some_levels(evidence)
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        pair = evidence.outline.level(row), evidence.outline.level(_other(row))
+        if pair[0] in levels:
+            found.setdefault(pair, []).append(row)
+    return found, cut
+
+
+# --- which layers matter ---------------------------------------------------------------------------------------------
+
+
+def put_back(evidence: Evidence) -> Figure | None:
+    """AUROC lost when a layer is put back, by layer; a panel for each of what it is put back to."""
+    rows = [row for name in PUT_BACK for row in evidence.estimates(name, evidence.outline.shown) if row["layer"]]
+    if not rows:
+        return None
+    levels, cut = some_levels(evidence)
+    groups = [(title, [row for row in rows if row["measure"] == name]) for name, title in PUT_BACK.items()]
+    along = ("layer", tuple(distinct(row["layer"] for row in rows)), _layer)
+    groups = [(title, own) for title, own in groups if own]
+    plot = plot_of(evidence, rows[0]["measure"], groups, levels, along, lambda _: (Reference.level("nothing", 0.0),))
+    note = slice_note(
+        evidence,
+        "One layer at a time, the others as trained. Near 0 at its start: what it started from would have done. "
+        "Dealt anew: its trained values in other places.",
+        cut,
+    )
+    return curves("put-back", "What each layer's trained values are worth", note, plot, rows)
+
+
+def put_back_table(evidence: Evidence) -> Sheet | None:
+    """A row per recipe and layer: what putting it back costs, and how far training moved its weights."""
+    names = ("auroc-lost-to-start", "accuracy-lost-to-start", "auroc-lost-to-random", "accuracy-lost-to-random",
+             "weight-change")  # fmt: skip
+    chosen = [row for name in names for row in evidence.estimates(name, lambda _: True)]
+    rows = [{**row, "layer": row["layer"] or "whole network"} for row in chosen]
+    there = [name for name in names if any(row["measure"] == name for row in rows)]
+    if not there:
+        return None
+    lines, total = by_place(evidence, rows, ("recipe", "layer"), "measure", there)
+    heads = (recipe_head(evidence.tables), "layer", *(in_words(name).replace("auroc", "AUROC") for name in there),
+             *COUNTS)  # fmt: skip
+    note = (
+        "Weight change: length of the difference to the weights before training over their length. Two layers may "
+        "stand in for each other: each is put back alone."
+    )
+    caption = "Layers put back to their start, or dealt anew"
+    return sheet("put-back-table", caption, heads, lines, (chosen, schema.ESTIMATES), note, total)

@@ -1,0 +1,731 @@
+"""Local marks: tags, lettering, devices, rulers, skin marks and frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from assay.core.errors import SpecError
+from assay.shifts.confounders.drawing import (
+    ADVANCE,
+    BLACK,
+    CHARACTERS,
+    FLATNESS,
+    HEIGHT,
+    WHITE,
+    WIDTH,
+    Frame,
+    Layer,
+    Mark,
+    Shape,
+    Stroke,
+    Surround,
+    Window,
+    around,
+    bent,
+    box,
+    code,
+    curve,
+    dots,
+    line,
+    placed,
+    strokes,
+    turned,
+    uniforms,
+    whole,
+)
+from assay.shifts.confounders.kernels import at_hand, stamp
+from assay.shifts.intervention import Draws, Parameters
+
+# The text tag: the first intervention, kept to the byte.
+
+_R = (
+    "####.",
+    "#...#",
+    "#...#",
+    "####.",
+    "#.#..",
+    "#..#.",
+    "#...#",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
+
+    See `TagParams` for units. The centre is drawn within `jitter` of (x, y) and then moved as little as needed for the
+    tag to lie within the image. Colour images get it in every channel. A tag is 7 : 5, at least one pixel each way.
+    """
+
+    size: float
+    x: float
+    y: float
+    contrast: float
+    jitter: float
+    shape: Literal["letter", "rectangle"]
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Raises SpecError when the tag is larger than the image."""
+        _, height, width = shape
+        tall, wide = self._extent(shape)
+        if tall > height or wide > width:
+            raise SpecError(
+                f"a tag of size {self.size:g} is {tall} x {wide} px, larger than the image of {height} x {width} px: "
+                "give a size of at most 1"
+            )
+
+    def draw(self, draws: Draws, shape: tuple[int, int, int]) -> dict[str, Tensor]:
+        """`top` and `left`: the tag's first row and column, int64 [n]."""
+        _, height, width = shape
+        tall, wide = self._extent(shape)
+        reach = 2 * self.jitter * min(height, width)
+        top = self.y * height - tall / 2 + reach * (draws.uniform("y") - 0.5)
+        left = self.x * width - wide / 2 + reach * (draws.uniform("x") - 0.5)
+        return {
+            "top": top.round().clamp(0, height - tall).long(),
+            "left": left.round().clamp(0, width - wide).long(),
+        }
+
+    def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
+        """The images with the tag on them."""
+        pixels = images.flatten(2)
+        at = self._pixels(parameters, (images.shape[1], images.shape[2], images.shape[3]))
+        if at_hand(images):
+            out = pixels.clone(memory_format=torch.contiguous_format)
+            stamp(out.numpy(), at[:, 0].numpy(), self.contrast)
+            return out.view(images.shape)
+        at = at.expand(-1, images.shape[1], -1)
+        covered = pixels.gather(2, at)
+        return pixels.scatter(2, at, covered + self.contrast * (1 - covered)).view(images.shape)
+
+    def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
+        """The tag's pixels."""
+        at = self._pixels(parameters, shape)
+        covered = torch.zeros(len(at), 1, shape[1] * shape[2], dtype=torch.bool, device=at.device)
+        return covered.scatter_(2, at, value=True).view(len(at), 1, *shape[1:])
+
+    def letters(self, shape: tuple[int, int, int]) -> float:
+        """See `Lettered`."""
+        return float(self._extent(shape)[0]) if self.shape == "letter" else 0.0
+
+    def _pixels(self, parameters: Parameters, shape: tuple[int, int, int]) -> Int[Tensor, "b 1 k"]:
+        """Where the tag's pixels lie among an image's, row after row."""
+        tall, wide = self._extent(shape)
+        inside = np.ones((tall, wide), dtype=bool)
+        if self.shape == "letter":
+            line, cell = np.arange(tall) * len(_R) // tall, np.arange(wide) * len(_R[0]) // wide
+            inside = np.array([[cell == "#" for cell in line] for line in _R])[line[:, None], cell]
+        down, along = inside.nonzero()
+        corner = parameters["top"] * shape[2] + parameters["left"]
+        return corner[:, None, None] + torch.as_tensor(down * shape[2] + along, device=corner.device)
+
+    def _extent(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+        """Height and width in pixels."""
+        tall = self.size * min(shape[1:])
+        return max(1, round(tall)), max(1, round(tall * len(_R[0]) / len(_R)))
+
+
+# Letters in the image: the lead letter that tells the side, and a line of text burnt into the pixels.
+
+_BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
+
+
+@dataclass(frozen=True)
+class LateralityMarker(Mark):
+    """A lead letter, L or R, slightly turned, as it is laid on the detector. See `LateralityMarkerParams` for units."""
+
+    opacity: float
+    size: float
+    x: float
+    y: float
+    jitter: float
+    tilt: float
+    letter: Literal["L", "R", "either"]
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it: `size` is at most 1."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x`, `y`: its middle in px; cosine and sine of its `tilt`; `letter`: 0 for L, 1 for R."""
+        half = self.size * min(shape[1:]) * math.hypot(WIDTH, HEIGHT) / HEIGHT / 2  # of a letter turned anyhow
+        if self.letter == "either":
+            letter = (draws.uniform("letter") >= 0.5).long()
+        else:
+            letter = torch.full((len(draws.rows),), int(self.letter == "R"))
+        return {
+            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            **turned(draws, "tilt", -self.tilt, self.tilt),
+            "letter": letter,
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """White strokes, as lead stops the rays."""
+        unit = self.size * min(shape[1:]) / HEIGHT
+        codes = torch.tensor([code("L"), code("R")], device=parameters["letter"].device)[parameters["letter"]]
+        turn = parameters["tilt cosine"], parameters["tilt sine"]
+        bold = _BOLD * unit
+        x, y = parameters["x"], parameters["y"]
+        within = around(shape, x, y, math.hypot(WIDTH, HEIGHT) / 2 * unit + bold)
+        return [Layer(written(codes[:, None], x, y, unit, bold, turn), within)]
+
+    def letters(self, shape: Shape) -> float:
+        """See `Lettered`."""
+        return self.size * min(shape[1:])
+
+
+@dataclass(frozen=True)
+class TextLine(Mark):
+    """A line of text burnt into the pixels; every # of it is a digit of the row's own. See `TextLineParams`."""
+
+    opacity: float
+    text: str
+    size: float
+    x: float
+    y: float
+    jitter: float
+    ink: Literal["white", "black"]
+
+    def check(self, shape: Shape) -> None:
+        """Raises SpecError when the line is wider than the image."""
+        wide = round(self._half_width(shape) * 2)
+        if wide > shape[2]:
+            raise SpecError(
+                f"a line of {len(self.text)} letters of size {self.size:g} is {wide} px wide, wider than the image of "
+                f"{shape[2]} px: give a smaller size or fewer letters"
+            )
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x`, `y`: the middle of the line in px; `digit 0`, `digit 1`, ...: one for every # of the text."""
+        half = self.size * min(shape[1:]) / 2
+        digits = {
+            f"digit {i}": (10 * draws.uniform(f"digit {i}")).long()
+            for i, character in enumerate(self.text)
+            if character == "#"
+        }
+        return {
+            "x": placed(draws, "x", self.x, self.jitter, self._half_width(shape), shape[2], shape),
+            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            **digits,
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Strokes of one colour."""
+        x, zero = parameters["x"], CHARACTERS.index("0")
+        columns = [
+            zero + parameters[f"digit {i}"] if character == "#" else torch.full_like(x, code(character)).long()
+            for i, character in enumerate(self.text)
+        ]
+        unit = self.size * min(shape[1:]) / HEIGHT
+        y = parameters["y"]
+        within = around(shape, x, y, self._half_width(shape) + unit, (HEIGHT / 2 + 1) * unit)
+        text = written(torch.stack(columns, dim=1), x, y, unit, 0.5 * unit)
+        return [Layer(text, within, WHITE if self.ink == "white" else BLACK)]
+
+    def letters(self, shape: Shape) -> float:
+        """See `Lettered`."""
+        return self.size * min(shape[1:])
+
+    def _half_width(self, shape: Shape) -> float:
+        """Half of the line's width in px."""
+        unit = self.size * min(shape[1:]) / HEIGHT
+        return unit * (ADVANCE * (len(self.text) - 1) + WIDTH) / 2
+
+
+def written(
+    codes: Int[Tensor, "b n"],
+    x: Float[Tensor, "b"],
+    y: Float[Tensor, "b"],
+    unit: float,
+    radius: float,
+    turn: tuple[Tensor, Tensor] | None = None,
+) -> Stroke:
+    """n characters around the point (x, y) px of each row; `unit` is a step of the glyphs' grid in px.
+
+    radius: half the width of a stroke in px.
+    """
+    count = codes.shape[1]
+    along = ADVANCE * (torch.arange(count, device=x.device, dtype=torch.float64) - (count - 1) / 2)
+    x0, y0, x1, y1 = (part.double() for part in strokes(codes))
+    x0, x1 = x0 + along[:, None], x1 + along[:, None]
+    if turn is not None:
+        cosine, sine = turn[0][:, None, None], turn[1][:, None, None]
+        x0, y0 = x0 * cosine - y0 * sine, x0 * sine + y0 * cosine
+        x1, y1 = x1 * cosine - y1 * sine, x1 * sine + y1 * cosine
+    x0, x1 = ((x[:, None, None] + unit * part).flatten(1) for part in (x0, x1))
+    y0, y1 = ((y[:, None, None] + unit * part).flatten(1) for part in (y0, y1))
+    return line(x0, y0, x1, y1, radius)
+
+
+# Things in and on the patient that a radiograph shows: a drain, a pacemaker, electrodes.
+
+Side = Literal["left", "right", "either"]
+
+_OUTSIDE = -0.02  # of the width: where what comes in from an edge begins
+
+
+def sided(draws: Draws, side: Side) -> Tensor:
+    """0 for the left, 1 for the right edge of the image, int64 [n]."""
+    if side == "either":
+        return (draws.uniform("side") >= 0.5).long()
+    return torch.full((len(draws.rows),), int(side == "right"))
+
+
+def mirrored(x: Tensor, side: Tensor, width: int) -> Tensor:
+    """Places along x that were thought from the left edge, seen from the row's own side."""
+    return torch.where(side.view(-1, *[1] * (x.ndim - 1)) == 1, width - x, x)
+
+
+@dataclass(frozen=True)
+class ChestDrain(Mark):
+    """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole.
+
+    See `ChestDrainParams` for units.
+    """
+
+    opacity: float
+    width: float
+    side: Side
+    jitter: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`side`: 0 left, 1 right; entry, bend and tip in px as if from the left."""
+        _, height, width = shape
+        middle = {"entry": (_OUTSIDE, 0.78), "bend": (0.42, 0.80), "tip": (0.30, 0.22)}
+        drawn = {
+            f"{point} {axis}": length * share + 2 * self.jitter * length * (draws.uniform(f"{point} {axis}") - 0.5)
+            for point, places in middle.items()
+            for axis, share, length in (("x", places[0], width), ("y", places[1], height))
+        }
+        drawn["entry x"].clamp_(max=_OUTSIDE * width)  # however far it is moved, it comes in from the edge
+        return {"side": sided(draws, self.side), **drawn}
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """The tube's faint body, its two walls by way of a fainter bore, and the stripe."""
+        short = min(shape[1:])
+        outer = 0.5 * self.width * short
+        points = tuple(
+            (mirrored(parameters[f"{name} x"], parameters["side"], shape[2])[:, None], parameters[f"{name} y"][:, None])
+            for name in ("entry", "bend", "tip")
+        )
+        within = whole(shape)
+        body = curve(points, outer)
+        bore = replace(body, radii=0.7 * body.radii)
+        stripe = curve(points, 0.25 * outer, ((0.0, 0.80), (0.86, 1.0)))
+        thinned = -0.2 / (1 - 0.45 * self.opacity)  # takes back so much of the body's 0.45 that a quarter is left
+        return [
+            Layer(body, within, strength=0.45),
+            Layer(bore, within, strength=thinned),
+            Layer(stripe, within, strength=0.9),
+        ]
+
+
+@dataclass(frozen=True)
+class Pacemaker(Mark):
+    """A metal case below a collar bone, with its header and a lead to the heart. See `PacemakerParams` for units."""
+
+    opacity: float
+    size: float
+    side: Side
+    jitter: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it: `size` is at most a half."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`side`: 0 left, 1 right; the case's middle in px as if from the left; cosine and sine of its `tilt`."""
+        half = 0.75 * self.size * min(shape[1:])
+        return {
+            "side": sided(draws, self.side),
+            "x": placed(draws, "x", 0.22, self.jitter, half, shape[2], shape),
+            "y": placed(draws, "y", 0.24, self.jitter, half, shape[1], shape),
+            "heart x": shape[2] * (0.50 + 0.08 * draws.uniform("heart x")),
+            "heart y": shape[1] * (0.66 + 0.08 * draws.uniform("heart y")),
+            **turned(draws, "tilt", -20.0, 20.0),
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """The lead, the case, the darker battery and circuit in it, and the header."""
+        size = self.size * min(shape[1:])
+        side, y = parameters["side"], parameters["y"]
+        x = mirrored(parameters["x"], side, shape[2])
+        turn = parameters["tilt cosine"], parameters["tilt sine"]
+        case = around(shape, x, y, 0.85 * size)
+
+        def part(along: float, down: float, wide: float, tall: float, corner: float) -> Tensor:
+            """A box in the case's own axes, in units of its size."""
+            across_x = x + size * (along * turn[0] - down * turn[1])
+            across_y = y + size * (along * turn[1] + down * turn[0])
+            return box(case, across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
+
+        return [
+            self._lead(parameters, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0]),
+            Layer(part(0.0, 0.08, 1.0, 0.84, 0.34), case, strength=0.92),
+            Layer(part(-0.18, 0.12, 0.42, 0.5, 0.08), case, (0.45, 0.45, 0.45), 0.35),
+            Layer(part(0.24, 0.14, 0.26, 0.4, 0.03), case, (0.55, 0.55, 0.55), 0.3),
+            Layer(part(0.0, -0.42, 0.62, 0.22, 0.09), case, strength=0.7),
+        ]
+
+    def _lead(self, parameters: Parameters, shape: Shape, x: Tensor, y: Tensor) -> Layer:
+        """A thin wire from the header towards the middle and down to the heart's apex."""
+        thick = 0.004 * min(shape[1:])
+        tip_x = mirrored(parameters["heart x"], parameters["side"], shape[2])
+        bend_x = torch.full_like(x, 0.5 * shape[2])
+        bend_y = torch.full_like(y, 0.12 * shape[1])
+        points = (
+            (x[:, None], y[:, None]),
+            (bend_x[:, None], bend_y[:, None]),
+            (tip_x[:, None], parameters["heart y"][:, None]),
+        )
+        # a curve lies within the hull of its three points
+        within = around(shape, torch.cat([x, bend_x, tip_x]), torch.cat([y, bend_y, parameters["heart y"]]), thick + 2)
+        return Layer(curve(points, thick), within, strength=0.85)
+
+
+@dataclass(frozen=True)
+class Electrode(Mark):
+    """Adhesive electrodes on the chest, each with its snap and a wire out of the image. See `ElectrodeParams`."""
+
+    opacity: float
+    count: int
+    size: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it: what lies outside is cut off."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`seed`: for the places of the row's electrodes and the ends of their wires."""
+        return {"seed": draws.seeds("electrodes")}
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Wires, then the faint pads, then the bright snaps; electrodes lie in the outer thirds of the width."""
+        _, height, width = shape
+        short = min(height, width)
+        u = uniforms(parameters["seed"], 3 * self.count).view(-1, 3, self.count)
+        right = u[:, 0] >= 0.5
+        inward = 0.08 + 0.5 * torch.where(right, u[:, 0] - 0.5, u[:, 0])
+        x = width * torch.where(right, 1 - inward, inward)
+        y = height * (0.12 + 0.7 * u[:, 1])
+        out_x = torch.where(right, 1.02 * width, -0.02 * width)
+        out_y = height * (0.3 + 0.7 * u[:, 2])
+        points = ((x, y), (0.6 * x + 0.4 * out_x, y), (out_x, out_y))
+        within = whole(shape)
+        wires = curve(points, 0.0035 * short)
+        outer, snap = 0.5 * self.size * short, 0.16 * self.size * short
+        return [
+            Layer(wires, within, strength=0.6),
+            Layer(dots(x, y, outer), within, strength=0.22),
+            Layer(dots(x, y, max(snap, 0.5)), within, strength=0.95),
+        ]
+
+
+# Things that somebody measured with: a graduated ruler at an edge, and a pair of callipers.
+
+Ink = Literal["white", "black"]
+
+_MARGIN = 0.03  # of the shorter side, between the ruler and the edge of the image
+_TICKS = {1: 0.45, 5: 0.7, 10: 1.0}  # every how many ticks -> length as a share of the longest
+_THIN = 0.004  # radius of a line, as a share of the shorter side
+_CROSS = 0.03  # half of a calliper's cross, as a share of the shorter side
+
+
+@dataclass(frozen=True)
+class Ruler(Mark):
+    """A graduated scale along one edge of the image; every fifth and tenth mark is longer. See `RulerParams`."""
+
+    opacity: float
+    side: Literal["left", "right", "top", "bottom"]
+    length: float
+    marks: int
+    size: float
+    jitter: float
+    ink: Ink
+
+    def check(self, shape: Shape) -> None:
+        """Raises SpecError when neighbouring marks would fall into one pixel."""
+        apart = self.length * self._along(shape) / self.marks
+        if apart < 1:
+            raise SpecError(
+                f"a ruler of {self.marks} marks over {self.length * self._along(shape):.0f} px has {apart:.2g} px "
+                "between them: give fewer marks or a greater length"
+            )
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`along`: the ruler's middle along its edge in px."""
+        edge = self._along(shape)
+        return {"along": placed(draws, "along", 0.5, self.jitter, self.length * edge / 2, edge, shape)}
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """The marks, and the line on which they stand."""
+        middle, edge, short = parameters["along"], self._along(shape), min(shape[1:])
+        number = torch.arange(self.marks + 1, device=middle.device, dtype=torch.float64)
+        reach = torch.full_like(number, _TICKS[1])
+        for every in (5, 10):
+            reach[number % every == 0] = _TICKS[every]
+        place = middle[:, None] + self.length * edge * (number / self.marks - 0.5)
+        base = torch.full_like(place, _MARGIN * short)
+        tips = base + self.size * short * reach
+        thin = _THIN * short
+        x0, y0 = self._placed(place, base, shape)
+        marks = line(x0, y0, *self._placed(place, tips, shape), thin)
+        stand = line(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin)
+        within = self._strip(shape, (_MARGIN + self.size + _THIN) * short + 2)
+        return [Layer(marks + stand, within, WHITE if self.ink == "white" else BLACK)]
+
+    def _along(self, shape: Shape) -> int:
+        """The length in px of the edge at which it lies."""
+        return shape[1] if self.side in ("left", "right") else shape[2]
+
+    def _placed(self, place: Tensor, off: Tensor, shape: Shape) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+        """x and y in px of points given by their places along the edge and their distances from it."""
+        if self.side in ("left", "right"):
+            return shape[2] - off if self.side == "right" else off, place
+        return place, shape[1] - off if self.side == "bottom" else off
+
+    def _strip(self, shape: Shape, wide: float) -> Window:
+        """The part of the image within so many px of the edge."""
+        _, height, width = shape
+        across = min(math.ceil(wide), width if self.side in ("left", "right") else height)
+        return {
+            "left": Window(0, 0, height, across),
+            "right": Window(0, width - across, height, across),
+            "top": Window(0, 0, across, width),
+            "bottom": Window(height - across, 0, across, width),
+        }[self.side]
+
+
+@dataclass(frozen=True)
+class Calliper(Mark):
+    """Two crosses joined by a dotted line, as a reader measures a lesion on the screen. See `CalliperParams`."""
+
+    opacity: float
+    length: float
+    x: float
+    y: float
+    jitter: float
+    ink: Ink
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it; one that is longer than the image is cut off at its edges."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100 % of the largest."""
+        half = (self.length / 2 + _CROSS) * min(shape[1:])
+        return {
+            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            "length": self.length * min(shape[1:]) * (0.7 + 0.3 * draws.uniform("length")),
+            **turned(draws, "turn", 0.0, 180.0),
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Dots along the line and a cross at either end."""
+        short = min(shape[1:])
+        x, y, half = (parameters[name][:, None] for name in ("x", "y", "length"))
+        half = half / 2
+        cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
+        thin, arm = _THIN * short, _CROSS * short
+        number = max(3, round(self.length * short / (8 * max(thin, 0.5))))
+        t = torch.linspace(-1, 1, number, device=x.device, dtype=torch.float64) * half
+        dotted = dots(x + t * cosine, y + t * sine, thin)
+        sign = torch.tensor([-1.0, 1.0], device=x.device, dtype=torch.float64)
+        end_x, end_y = x + sign * half * cosine, y + sign * half * sine
+        level = line(end_x - arm, end_y, end_x + arm, end_y, thin)
+        upright = line(end_x, end_y - arm, end_x, end_y + arm, thin)
+        within = around(shape, parameters["x"], parameters["y"], self.length * short / 2 + arm + thin + 1)
+        return [Layer(dotted + level + upright, within, WHITE if self.ink == "white" else BLACK)]
+
+
+# What lies on skin: a surgeon's pen, and hair.
+
+_VIOLET = (0.30, 0.16, 0.52)  # gentian violet on skin
+_BROWN = (0.13, 0.08, 0.06)
+_LEAST, _MOST = 0.85, 1.15  # half axis of a pen's ring, in units of its radius
+_WOBBLE = 0.03  # of the ring, as a share of its half axes
+
+
+@dataclass(frozen=True)
+class SurgicalPen(Mark):
+    """Strokes of a violet skin marker around the lesion, with gaps. See `SurgicalPenParams` for units."""
+
+    opacity: float
+    radius: float
+    width: float
+    strokes: int
+    x: float
+    y: float
+    jitter: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it: what lies outside is cut off."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x`, `y`: the ring's middle in px; `wide`, `tall`: its half axes in px; cosine and sine of its `turn`."""
+        radius = self.radius * min(shape[1:])
+        half = _MOST * (1 + _WOBBLE) * radius + self.width * min(shape[1:]) / 2
+        return {
+            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            "wide": radius * (_LEAST + (_MOST - _LEAST) * draws.uniform("wide")),
+            "tall": radius * (_LEAST + (_MOST - _LEAST) * draws.uniform("tall")),
+            **turned(draws, "turn", 0.0, 360.0),
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Arcs of three quarters of their share of the circle, swelling towards their middle."""
+        across, down, pressure = self._arcs(min(shape[1:]), parameters["x"].device)
+        x, y, wide, tall, cosine, sine = (
+            parameters[name][:, None, None] for name in ("x", "y", "wide", "tall", "turn cosine", "turn sine")
+        )
+        points = x + wide * (across * cosine - down * sine), y + tall * (across * sine + down * cosine)
+        ends = [axis[:, :, part].flatten(1) for part in (slice(-1), slice(1, None)) for axis in points]
+        radii = torch.stack([pressure[:, :-1], pressure[:, 1:]]).flatten(1)[:, None].expand(-1, len(x), -1)
+        return [Layer(Stroke(torch.stack(ends), radii), whole(shape), _VIOLET)]
+
+    def _arcs(self, short: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Points of the arcs on the unit circle, [strokes, n], and the line's radius in px at each; as in all rows."""
+        largest = _MOST * self.radius * short
+        piece = math.sqrt(8 * FLATNESS * max(largest, 1.0) / 1.8)  # px; the wobble bends it 1.8 times as much
+        pieces = math.ceil(1.5 * math.pi * largest / self.strokes / piece)
+        t = torch.arange(pieces + 1, dtype=torch.float64) / pieces
+        angle = (2 * math.pi / self.strokes) * (torch.arange(self.strokes)[:, None] + 0.75 * t)
+        wobble = 1 + _WOBBLE * torch.sin(5 * angle + torch.arange(self.strokes)[:, None])
+        pressure = 0.5 * self.width * short * (0.7 + 0.3 * torch.sin(math.pi * t)).expand_as(angle)
+        return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
+
+
+@dataclass(frozen=True)
+class Hair(Mark):
+    """Dark, bent, tapering hairs scattered over the image. See `HairParams` for units."""
+
+    opacity: float
+    count: int
+    width: float
+    length: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`seed`: for the places of the row's hairs."""
+        return {"seed": draws.seeds("hairs")}
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Each hair starts anywhere, ends anywhere within `length`, and bends by up to a fifth of that."""
+        short = min(shape[1:])
+        u = uniforms(parameters["seed"], 6 * self.count).view(-1, 6, self.count)
+        reach = self.length * short
+        from_x, from_y = u[:, 0] * shape[2], u[:, 1] * shape[1]
+        to_x, to_y = from_x + reach * (2 * u[:, 2] - 1), from_y + reach * (2 * u[:, 3] - 1)
+        by_x = 0.5 * (from_x + to_x) + reach * (u[:, 4] - 0.5) * 0.4
+        by_y = 0.5 * (from_y + to_y) + reach * (u[:, 5] - 0.5) * 0.4
+        ends, t = bent(((from_x, from_y), (by_x, by_y), (to_x, to_y)))
+        hairs = Stroke(ends, 0.5 * self.width * short * (1 - 0.6 * t))
+        return [Layer(hairs, whole(shape), _BROWN)]
+
+
+# What frames the picture: a collimator's border, a dark vignette, the inset that shows where the scope is.
+
+_GREEN = (0.06, 0.64, 0.53)
+_DARK_GREEN = (0.05, 0.16, 0.15)
+
+
+@dataclass(frozen=True)
+class CollimationBorder(Mark):
+    """Black outside a rectangle that the collimator left, each side at a width of its own.
+
+    See `CollimationBorderParams` for units.
+    """
+
+    opacity: float
+    width: float
+    softness: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image keeps something: `width` is below a half."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`left`, `right`, `top`, `bottom`: how far the border reaches in, px, 30 to 100 % of the largest."""
+        largest = self.width * min(shape[1:])
+        return {side: largest * (0.3 + 0.7 * draws.uniform(side)) for side in ("left", "right", "top", "bottom")}
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Black, with a penumbra as wide as `softness`."""
+        right, bottom = shape[2] - parameters["right"], shape[1] - parameters["bottom"]
+        softness = max(1.0, self.softness * min(shape[1:]))
+        return [Layer(Frame(parameters["left"], right, parameters["top"], bottom, softness), whole(shape), BLACK)]
+
+
+@dataclass(frozen=True)
+class Vignette(Mark):
+    """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it. See `VignetteParams`."""
+
+    opacity: float
+    radius: float
+    softness: float
+    jitter: float
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """`x`, `y`: the middle of the field of view in px."""
+        return {
+            "x": placed(draws, "x", 0.5, self.jitter, 0.0, shape[2], shape),
+            "y": placed(draws, "y", 0.5, self.jitter, 0.0, shape[1], shape),
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """Black, from nothing at `radius` less half the softness to all of it at half the softness beyond."""
+        short = min(shape[1:])
+        softness = max(1.0, self.softness * short)
+        outside = Surround(parameters["x"], parameters["y"], self.radius * short, softness)
+        return [Layer(outside, whole(shape), BLACK)]
+
+
+@dataclass(frozen=True)
+class ScopeInset(Mark):
+    """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn. See `ScopeInsetParams`."""
+
+    opacity: float
+    size: float
+    corner: Literal["lower left", "lower right", "upper left", "upper right"]
+
+    def check(self, shape: Shape) -> None:
+        """Every image can carry it: `size` is at most a half."""
+
+    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
+        """Where the scope's line starts, bends and ends, as shares of the panel, each drawn."""
+        return {
+            f"{point} {axis}": 0.1 + 0.8 * draws.uniform(f"{point} {axis}")
+            for point in ("start", "bend", "end")
+            for axis in ("x", "y")
+        }
+
+    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+        """The panel, then the scope's line on it."""
+        side = self.size * min(shape[1:])
+        margin = 0.04 * min(shape[1:])
+        left = margin if "left" in self.corner else shape[2] - margin - side
+        top = margin if "upper" in self.corner else shape[1] - margin - side
+        middle = torch.full_like(parameters["start x"], left + side / 2)
+        lower = torch.full_like(middle, top + side / 2)
+        points = tuple(
+            (left + side * parameters[f"{point} x"][:, None], top + side * parameters[f"{point} y"][:, None])
+            for point in ("start", "bend", "end")
+        )
+        within = around(shape, middle, lower, side / 2 + 1)
+        scope = curve(points, 0.012 * side)
+        panel = box(within, middle, lower, (side / 2, side / 2))
+        return [Layer(panel, within, _GREEN), Layer(scope, within, _DARK_GREEN)]

@@ -1,0 +1,708 @@
+"""Environments of a study file: inheritance, associations, doses, grid points and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from assay.core.errors import nearest
+from assay.core.files import canonical_json
+from assay.core.registry import entries
+from assay.core.seeds import derive
+from assay.spec.document import Keys, Problems, checked, dotted, hint, mapping_of, shorten
+from assay.spec.grid import Axis, Point, label, settle
+from assay.spec.schema import (
+    AssociationSpec,
+    Component,
+    DataSpec,
+    EnvironmentSpec,
+    InterventionSpec,
+    RecipePoint,
+    RecipeSpec,
+    SourceSpec,
+)
+from assay.spec.sections import (
+    as_number,
+    component,
+    conditions,
+    data_section,
+    declared_factors,
+    entry_of,
+    named_start,
+    recipe,
+    section,
+    undeclared,
+    undeclared_columns,
+)
+
+# The sections under `environments`: from the words of a study file to an `EnvironmentSpec`.
+
+ENVIRONMENT_KEYS = (
+    "association", "interventions", "dose", "where", "difficulty", "rows", "fraction", "crop", "split", "like",
+)  # fmt: skip
+
+
+def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec | None:
+    """One environment, its `like` already resolved; None where a part of it is wrong, which is noted."""
+    given = section(value, keys, problems, "`key: value` pairs such as {association: {texture: 0.9}}")
+    made: dict[str, Any] = {}
+    for name, item in given.items():
+        at = (*keys, name)
+        if name == "association":
+            made[name] = _associations(item, at, problems)
+        elif name == "interventions":
+            made[name] = _interventions(item, at, problems)
+        elif name == "where":
+            made[name] = conditions(item, at, problems)
+        elif name in ENVIRONMENT_KEYS:
+            made[name] = item
+        else:
+            problems.unknown_key(at, ENVIRONMENT_KEYS)
+    spec = checked(EnvironmentSpec, made, keys, problems)
+    parts = ((mapping_of(given.get(name)) or {}, made.get(name, {})) for name in ("association", "interventions"))
+    return spec if all(len(whole) == len(written) for written, whole in parts) else None
+
+
+def _associations(value: Any, keys: Keys, problems: Problems) -> dict[str, AssociationSpec]:
+    given = section(value, keys, problems, "{factor: strength}, each strength a number from -1 to 1")
+    made: dict[str, AssociationSpec] = {}
+    for factor, item in given.items():
+        at = (*keys, factor)
+        fields = dict(open_association(item))
+        if "given" in fields:
+            fields["given"] = conditions(fields["given"], (*at, "given"), problems)
+        short = mapping_of(item) is None
+        spec = _strength(item, at, problems) if short else checked(AssociationSpec, fields, at, problems)
+        if spec is not None:
+            made[factor] = spec
+    return made
+
+
+def _strength(value: Any, keys: Keys, problems: Problems) -> AssociationSpec | None:
+    """`texture: 0.9`, whose problems are told of `texture` and not of a `strength` that was not written."""
+    number = as_number(value)
+    if number is None or not -1 <= number <= 1:
+        problems.add(
+            keys, value, "expected a number from -1 to 1 (Somers' D of the factor given the target)", hint(value)
+        )
+        return None
+    return AssociationSpec(strength=number)
+
+
+def open_association(value: Any) -> dict[str, Any]:
+    """`0.9` as `{strength: 0.9}`."""
+    mapping = mapping_of(value)
+    return {"strength": value} if mapping is None else mapping
+
+
+def _interventions(value: Any, keys: Keys, problems: Problems) -> dict[str, InterventionSpec]:
+    given = section(value, keys, problems, "{intervention: {argument: value, share: 0.5}}")
+    made: dict[str, InterventionSpec] = {}
+    for name, item in given.items():
+        at = (*keys, name)
+        fields = dict(section(open_intervention(item), at, problems, "{argument: value, share: 0.5}"))
+        share = _share(fields.pop("share", 0.5), (*at, "share"), problems)
+        if "component" in fields:
+            what = component("intervention", fields.pop("component"), (*at, "component"), problems)
+            for extra in fields:
+                problems.unknown_key((*at, extra), ("component", "share"))
+        else:
+            entry = entry_of("intervention", name, "", at, problems)
+            known = entry is not None and checked(entry.params, fields, at, problems) is not None
+            what = Component(kind="intervention", name=name, params=fields) if known else None
+        if what is not None and share is not None:
+            made[name] = InterventionSpec(component=what, share=share)
+    return made
+
+
+def open_intervention(value: Any) -> Any:
+    """`0.5` as `{share: 0.5}`."""
+    return {"share": value} if as_number(value) is not None else value
+
+
+def _share(value: Any, keys: Keys, problems: Problems) -> float | dict[str, float] | None:
+    mapping = mapping_of(value)
+    if mapping is not None:
+        made = {name: _share(item, (*keys, name), problems) for name, item in mapping.items()}
+        return {name: item for name, item in made.items() if isinstance(item, float)}
+    number = as_number(value)
+    if number is None or not 0 <= number <= 1:
+        problems.add(
+            keys,
+            value,
+            "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}",
+            hint(value),
+        )
+        return None
+    return number
+
+
+# `like:` between environments: one inherits another at each point of the grid, then overrides parts of it.
+
+_OPEN: Mapping[str, Callable[[Any], Any]] = {
+    "association": open_association,
+    "interventions": open_intervention,
+    "where": lambda value: value,
+    "difficulty": lambda value: value,
+    "dose": lambda value: value,
+}
+
+
+_AMOUNTS = {"strength", "share"}
+"""How strongly a factor is tied is said by one of these: whoever gives one drops the other."""
+
+
+def resolve_environments(
+    environments: Mapping[str, Any], problems: Problems
+) -> tuple[dict[str, Any], dict[Keys, Keys]]:
+    """Environments without `like`, and where inherited parts were written.
+
+    An environment inherits the other's association, interventions, dose, `where` and difficulty by factor or name, and
+    overrides those it names itself: {like: train, association: {texture: -0.9}} keeps every other association. Of an
+    association or intervention that both name, only the arguments given here change; null drops it. `split` is not
+    inherited.
+    """
+    made: dict[str, Any] = {}
+    origins: dict[Keys, Keys] = {}
+    for name in environments:
+        chain = _chain(name, environments, problems)
+        merged = _without_like(environments[chain[-1]])
+        for heir, parent in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
+            merged = _inherit(merged, environments[heir], name, parent, origins)
+        made[name] = merged
+    return made, origins
+
+
+def _chain(name: str, environments: Mapping[str, Any], problems: Problems) -> list[str]:
+    """The environment, the one it is like, the one that is like, and so on."""
+    chain = [name]
+    while (like := (mapping_of(environments[chain[-1]]) or {}).get("like")) is not None:
+        keys: Keys = ("environments", chain[-1], "like")
+        if not isinstance(like, str) or like not in environments:
+            near = nearest(str(like), environments)
+            hint = f"did you mean '{near}'?" if near else ""
+            problems.add(keys, like, f"no such environment: {shorten(list(environments))}", hint)
+            break
+        if like in chain:
+            if name == min(chain):  # told once, not by every environment of the circle
+                circle = " -> ".join([*chain, like])
+                problems.add(keys, like, f"environments are like each other in a circle: {circle}")
+            break
+        chain.append(like)
+    return chain
+
+
+def not_inherited(problems: Problems) -> set[str]:
+    """The environments of which it is not known what they inherit, since a `like` in their chain names nothing."""
+    written = mapping_of(problems.document.values.get("environments")) or {}
+    told = (one.keys for one in problems.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
+    broken = {str(keys[1]) for keys in told}
+    while True:
+        heirs = {name for name, own in written.items() if _like(own) in broken} - broken
+        if not heirs:
+            return broken
+        broken |= heirs
+
+
+def _like(environment: Any) -> str:
+    like = (mapping_of(environment) or {}).get("like")
+    return like if isinstance(like, str) else ""
+
+
+def _without_like(value: Any) -> Any:
+    mapping = mapping_of(value)
+    return value if mapping is None else {key: item for key, item in mapping.items() if key != "like"}
+
+
+def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Keys]) -> Any:
+    before, after = mapping_of(base), mapping_of(own)
+    if before is None or after is None:
+        return own
+    merged = _without_like(after)
+    for part, opened in _OPEN.items():
+        inherited, given = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
+        if inherited is None or given is None:
+            continue
+        merged[part] = {
+            key: _entry(inherited.get(key), given.get(key), opened)
+            for key in {**inherited, **given}
+            if given.get(key, "inherited") is not None  # `texture: null` drops what is inherited
+        }
+        for key in inherited:
+            if key not in given:
+                origins.setdefault(("environments", name, part, key), ("environments", parent, part, key))
+    return merged
+
+
+def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
+    if given is None or inherited is None:
+        return inherited if given is None else given
+    before, after = mapping_of(opened(inherited)), mapping_of(opened(given))
+    if before is None or after is None or opened not in (open_association, open_intervention):
+        return given
+    if opened is open_association and _AMOUNTS & after.keys():
+        before = {key: item for key, item in before.items() if key not in _AMOUNTS}
+    return {**before, **after}
+
+
+# A confounder by sampling: a dose of a factor of the data ties it to the target, and no pixel is changed.
+#
+# dose: {confounder: sex, p: 0.5}                                           # Somers' D .5; half of all rows are high
+# dose: {confounder: {sex: {high: [F], scheme: one-sided}}, p: 0.5}         # F in half of the positives, M elsewhere
+#
+# balanced: D of the factor given the target is p on the positive class, -p on the negative, 0 on both, and the factor's
+#     high level is as frequent at every p.
+# one-sided: a share p of the class has the high level and all other rows have the low one, as the published studies do
+#     it; the high level is then more frequent the greater p is, and at p = 0 there is none.
+
+ARGUMENTS = ("high", "scheme")
+SCHEMES = ("balanced", "one-sided")
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What of a study's data a dose can be of.
+
+    names: the factors that are known before an image is read; None where the data declare none. core: the one that
+    defines a phantom's target. drawn: whether a phantom draws them, so that a factor tied at 0 is as it is untied.
+    columns: of the table that are not declared.
+    """
+
+    names: tuple[str, ...] | None
+    core: str = ""
+    drawn: bool = False
+    columns: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(data: DataSpec | None) -> Factors:
+        """Those of these data; unknown where the data could not be understood."""
+        if data is None:
+            return Factors(None)
+        declared = declared_factors(data)
+        names = None if declared is None else tuple(declared)
+        return Factors(names, data.core, data.phantom is not None, undeclared_columns(data))
+
+
+def is_factor(name: str, given: Any, keys: Keys, problems: Problems, factors: Factors) -> bool | None:
+    """Whether a confounder is a factor and no intervention; None where it is neither, which is noted.
+
+    A registered intervention or a dotted path is an intervention, unless its arguments are those of a factor.
+    """
+    arguments = mapping_of((mapping_of(given) or {}).get(name))
+    told = bool(arguments) and set(arguments or ()) <= set(ARGUMENTS)
+    interventions = [entry.name for entry in entries("intervention")]
+    if (name in interventions or ":" in name) and not told:
+        return False
+    if factors.core and name == factors.core:
+        problems.add(keys, name, f"'{name}' defines the target, and nothing can be confounded with itself")
+        return None
+    known = [one for one in factors.names or () if one != factors.core]
+    likely = None if told else nearest(name, interventions)
+    if name in known or (factors.names is None and not likely):
+        return True
+    if undeclared(name, factors.columns, keys, problems):
+        return None
+    near = [f"the intervention '{likely}'"] if likely else []
+    near += [f"the factor '{one}'"] if (one := nearest(name, known)) else []
+    meant = f": did you mean {' or '.join(near)}?" if near else ""
+    problems.add(keys, name, f"no intervention and no factor is called '{name}'{meant}", _allowed(name, factors, known))
+    return None
+
+
+def _allowed(name: str, factors: Factors, known: list[str]) -> str:
+    if factors.names is None:
+        return f"these data declare no factors: if '{name}' is one of theirs, write {{{name}: {{scheme: balanced}}}}"
+    return f"interventions: see `assay list`; factors: {shorten(known) or 'none, declare columns in data.factors'}"
+
+
+def association(
+    name: str, given: Any, shares: Mapping[str, float], keys: Keys, problems: Problems, factors: Factors
+) -> dict[str, Any] | None:
+    """The association that a dose of a factor is short for; empty where it ties nothing, None where it is wrong."""
+    whole = mapping_of(given) or {}
+    fields = {} if whole.get(name) is None else mapping_of(whole[name])
+    if fields is None:
+        problems.add((*keys, name), whole[name], f"expected {{argument: value}}; arguments: {', '.join(ARGUMENTS)}")
+        return None
+    for key in fields:
+        if key not in ARGUMENTS:
+            problems.unknown_key((*keys, name, key), ARGUMENTS, f"the factor '{name}'")
+    scheme, high = fields.get("scheme", SCHEMES[0]), fields.get("high")
+    if scheme not in SCHEMES:
+        near = nearest(str(scheme), SCHEMES)
+        meant = f"did you mean '{near}'?" if near else hint(scheme)
+        problems.add((*keys, name, "scheme"), scheme, f"expected one of {', '.join(SCHEMES)}", meant)
+        return None
+    levels = cast("list[Any]", high) if isinstance(high, list) else [] if high is None else [high]
+    if not all(isinstance(level, str) for level in levels):
+        problems.add((*keys, name, "high"), high, f"expected levels of '{name}', each in quotes where it is a number")
+        return None
+    stated = {"high": levels} if levels else {}
+    if scheme == "one-sided":
+        return {"share": dict(shares), **stated}
+    strength = shares["positive"] - shares["negative"]
+    return {} if factors.drawn and strength == 0 else {"strength": strength, **stated}
+
+
+# `dose:` of an environment: a confounder on a share p of the images of one class, which a dose-response varies.
+#
+# environments:
+#   train:    {dose: {confounder: [tag, sex], p: [0, 0.2, 0.5, 1]}}         # on a share p of the positive class
+#   same:     {like: train}
+#   clean:    {like: train, dose: {p: 0}}                                   # on no image
+#   none:     {like: train, dose: {p: 0.5, on: both}}                       # on half of each class: it tells nothing
+#   reversed: {like: train, dose: {p: 1, on: negative}}                     # on all negatives and no positive
+#
+# Of an intervention it is short for a share for each class, so what is said of these holds: the images marked at p =
+# 0.2 are among those marked at p = 0.5, and training at p = 0 is one and the same for every confounder.
+#
+# Of a factor of the data it is short for an association (see `assay.spec.environments`).
+
+DOSE_KEYS = ("confounder", "p", "on")
+SIDES: Mapping[str, tuple[float, float]] = {"positive": (1, 0), "negative": (0, 1), "both": (1, 1)}
+"""Which class bears it -> shares of p that fall to the positive and to the negative class."""
+TRAIN: Keys = ("environments", "train")
+P_PATH: Keys = (*TRAIN, "dose", "p")
+"""Where the doses of a study are written."""
+CONFOUNDER_PATH: Keys = (*TRAIN, "dose", "confounder")
+"""Where the confounders that are dosed are."""
+ROWS_PATH: Keys = (*TRAIN, "rows")
+"""Where the amounts of training data are."""
+
+
+Borne = tuple[str, tuple[str, ...]]
+"""A confounder's factor, and its high levels where an association states them."""
+
+
+def dose_axis(points: Sequence[RecipePoint]) -> str:
+    """The name of the axis of doses: the end of `environments.train.dose.p` whose values are the shares trained with.
+
+    Empty where a study has none.
+    """
+    whole = f".{dotted(P_PATH)}"
+    for name in points[0].coordinates if points else ():
+        if whole.endswith(f".{name}") and all(_bears(point, point.coordinates.get(name, "")) for point in points):
+            return name
+    return ""
+
+
+def amount_axis(points: Sequence[RecipePoint]) -> str:
+    """The name of the axis of amounts: the end of `environments.train.rows` whose values are the rows trained on.
+
+    Empty where a study has none.
+    """
+    whole = f".{dotted(ROWS_PATH)}"
+    for name in points[0].coordinates if points else ():
+        if whole.endswith(f".{name}") and all(label(p.train.rows) == p.coordinates.get(name) for p in points):
+            return name
+    return ""
+
+
+def _bears(point: RecipePoint, p: str) -> bool:
+    """Whether a confounder of the training environment falls to this share of a class; p = 0 may leave no trace."""
+    shares = [one.share for one in point.train.interventions.values() if isinstance(one.share, Mapping)]
+    ties = point.train.association.values()
+    borne = [max(share.values()) for share in shares] + [abs(tie.strength) for tie in ties if tie.share is None]
+    borne += [max(tie.share.positive, tie.share.negative) for tie in ties if tie.share is not None]
+    return p == "0" or any(label(one) == p for one in borne)
+
+
+def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
+    """Recipe -> the confounder that it is trained with a dose of: what its training at the greatest dose has otherwise
+    than that at p = 0.
+    """
+    at: dict[str, dict[float, RecipePoint]] = {}
+    for point in points:
+        rest = {name: value for name, value in point.coordinates.items() if name != axis}
+        at.setdefault(canonical_json(rest), {})[float(point.coordinates[axis])] = point
+    found: dict[str, Borne] = {}
+    for doses in at.values():
+        none, most = (_borne(doses[p].train) for p in (min(doses), max(doses)))
+        differing = [name for name in most if none.get(name) != most[name]]
+        if len(differing) == 1:
+            tie = doses[max(doses)].train.association.get(differing[0])
+            found |= dict.fromkeys((one.label for one in doses.values()), (differing[0], tie.high if tie else ()))
+    return found
+
+
+def _borne(train: EnvironmentSpec) -> Mapping[str, Any]:
+    return {**train.association, **train.interventions}
+
+
+class Written(NamedTuple):
+    """An environment without `dose`. origins: where the parts of what it is short for were written. well: whether
+    nothing was wrong with it.
+    """
+
+    environment: Any
+    origins: dict[Keys, Keys]
+    well: bool
+
+
+def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors, *, partial: bool = False) -> Written:
+    """An environment with its `dose` as what it is short for.
+
+    partial: whether the rest of the dose may stand in an environment that is not found, so that nothing is missing.
+
+    Of a phantom, nothing is written for a factor tied at 0, which is what the phantom is anyway: so its training at
+    p = 0 is that of every other confounder. Of files, strength 0 chooses rows.
+    """
+    environment = mapping_of(value)
+    if environment is None or "dose" not in environment:
+        return Written(value, {}, True)
+    at: Keys = (*keys, "dose")
+    dose = section(environment["dose"], at, problems, "{confounder: tag, p: 0.5}")
+    for key in dose:
+        if key not in DOSE_KEYS:
+            problems.unknown_key((*at, key), DOSE_KEYS)
+    rest = {key: item for key, item in environment.items() if key != "dose"}
+    name = None if partial and "confounder" not in dose else _name(dose, at, problems)
+    p = None if partial and "p" not in dose else _p(dose, at, problems)
+    side = _side(dose, at, problems)
+    wrong = Written(rest, {}, False)
+    if name is None or p is None or side is None:
+        return wrong
+    shares = {"positive": p * SIDES[side][0], "negative": p * SIDES[side][1]}
+    given, own = dose["confounder"], (*at, "confounder")
+    sampled = is_factor(name, given, own, problems, factors)
+    if sampled is None:
+        return wrong
+    if sampled:
+        part, made = "association", association(name, given, shares, own, problems, factors)
+        if made is not None and "share" not in made and side == "both" and keys == TRAIN:
+            what = f"trained on both classes, '{name}' is tied to neither, and the same at every p"
+            problems.add((*at, "on"), side, what, f"leave '{name}' out of this dose, or put it on one class")
+            return wrong
+    else:
+        part, made, name = "interventions", {"component": given, "share": shares}, name.rpartition(":")[2]
+    beside = section(rest.get(part), (*keys, part), problems, _SHORT[part])
+    if name in beside:
+        problems.add(own, name, f"'{name}' stands under {part} too; keep one")
+        return wrong
+    if not made:
+        return Written(rest, {}, made is not None)
+    place, amount = (*keys, part, name), (*at, "p")
+    origins = {place: own, (*place, "component"): own, (*place, "high"): (*own, name, "high")}
+    origins |= {(*place, "share"): amount, (*place, "strength"): amount}
+    return Written({**rest, part: {**beside, name: made}}, origins, True)
+
+
+_SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 0.5}}"}
+"""What stands under the parts of an environment that a dose is written into."""
+
+
+def _name(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None:
+    given = dose.get("confounder")
+    mapping = mapping_of(given)
+    name = next(iter(mapping)) if mapping is not None and len(mapping) == 1 else given
+    if not isinstance(name, str) or not name:
+        what = "expected the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex"
+        problems.add((*keys, "confounder") if "confounder" in dose else keys, given or "", what)
+        return None
+    return name
+
+
+def _p(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> float | None:
+    p = as_number(dose.get("p"))
+    if p is None or not 0 <= p <= 1:
+        at: Keys = (*keys, "p") if "p" in dose else keys
+        problems.add(at, dose.get("p", ""), "expected p, the share of the class that bears it, from 0 to 1", hint(p))
+        return None
+    return p
+
+
+def _side(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None:
+    side = dose.get("on", "positive")
+    if not isinstance(side, str) or side not in SIDES:
+        problems.add((*keys, "on"), side, f"expected one of {', '.join(SIDES)}")
+        return None
+    return side
+
+
+# Each point of the grid as a recipe, a training environment and test environments.
+
+
+def grid_points(
+    values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[Point], problems: Problems, factors: Factors
+) -> list[tuple[RecipePoint, Problems]]:
+    """The points in order, each with a collection of problems that knows where its values were written. Those with a
+    problem are left out; the problem is noted. factors: of the data, which a dose may be of.
+    """
+    environments = mapping_of(values.get("environments"))
+    if environments is None or "train" not in environments or len(environments) < 2:
+        expected = "expected `train` and at least one environment to test on, such as {train: {}, same: {like: train}}"
+        problems.add(("environments",), values.get("environments", ""), expected)
+        return []
+    made = [_point(settle(values, point.settings), point, problems, factors) for point in grid]
+    points = [placed for placed in made if placed is not None]
+    _refuse_twins([point for point, _ in points], axes, problems)
+    return points
+
+
+def _point(
+    values: Mapping[str, Any], point: Point, problems: Problems, factors: Factors
+) -> tuple[RecipePoint, Problems] | None:
+    here = problems.at(point.origins)
+    made_from, inherited = resolve_environments(values["environments"], here)
+    here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
+    how = recipe(values.get("recipe"), ("recipe",), here)
+    dosed_well, partial = True, not_inherited(here)
+    for name, given in made_from.items():
+        at = ("environments", name)
+        made_from[name], written, well = written_out(given, at, here, factors, partial=name in partial)
+        dosed_well &= well
+        here = problems.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
+    environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
+    split_well = _check_splits(values["environments"], here)
+    whole = {name: made for name, made in environments.items() if made is not None}
+    if how is None or len(whole) < len(environments) or not (split_well and dosed_well):
+        return None
+    train = whole.pop("train").model_copy(update={"split": "train"})
+    return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole), here
+
+
+def _check_splits(environments: Mapping[str, Any], problems: Problems) -> bool:
+    """Whether `train` alone is made from training rows; it is like no other environment."""
+    train = mapping_of(environments["train"]) or {}
+    if "like" in train:
+        problems.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
+    if train.get("split", "train") == "test":
+        problems.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
+    if train.get("crop"):
+        what = "crop is for environments to test on: what is trained on are whole images"
+        problems.add(("environments", "train", "crop"), train["crop"], what, "leave it out")
+    tests = {name: mapping_of(given) or {} for name, given in environments.items() if name != "train"}
+    wrong = [name for name, given in tests.items() if given.get("split") == "train"]
+    for name in wrong:
+        what = "every environment but 'train' is made from test rows: models have seen the training rows"
+        problems.add(("environments", name, "split"), "train", what, "leave `split` out")
+    fewer = [name for name, given in tests.items() if given.get("rows") is not None]
+    for name in fewer:
+        what = "rows: how many rows are trained on; a test environment keeps all of its own"
+        problems.add(("environments", name, "rows"), tests[name]["rows"], what, "leave it out")
+    return not wrong and not fewer
+
+
+def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], problems: Problems) -> None:
+    """Two points that are the same but for the spelling, such as `supcon` and `supcon` with its default temperature.
+
+    Points that train the same and are tested otherwise are not: p = 0 of two confounders.
+    """
+    seen: dict[str, RecipePoint] = {}
+    for point in points:
+        made = (point.recipe, point.train, *point.tests.values())
+        what = "\n".join(part.model_dump_json() for part in made)
+        twin = seen.setdefault(what, point)
+        axis = next((axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name]), None)
+        if axis is not None:  # a value that stands twice on its axis under one label has been told there
+            same = f"'{twin.coordinates[axis.name]}' and '{point.coordinates[axis.name]}'"
+            problems.add(axis.paths[0], "", f"the values {same} of this axis are the same; keep one")
+
+
+def marked(points: Sequence[RecipePoint]) -> list[str]:
+    """The names of all interventions, each once."""
+    environments = [made for point in points for made in (point.train, *point.tests.values())]
+    return list(dict.fromkeys(name for made in environments for name in made.interventions))
+
+
+# The `sources:` part of a study: starts by name, trained by the study itself on images of their own, or given.
+#
+# sources:
+#   natural:
+#     data: {phantom: natural, size: 64, train: 4000, validation: 500, target: kind, core: kind}
+#     recipe: {epochs: 16, batch_size: 64}
+#   unlabelled:
+#     data: own                                            # the study's own training images
+#     recipe: {epochs: 50, loss: barlow-twins}
+#   radiology:
+#     initialisation: {file: {path: radimagenet.pt}}     # a short name for tables and pages
+# recipe:
+#   initialisation: [random, natural, radiology]         # a source is named like any other start
+
+SECTION: Keys = ("sources",)
+SOURCE_KEYS = ("data", "environment", "recipe", "initialisation")
+OWN = "own"
+"""What a source that is trained on the study's own training images has in the place of data."""
+
+
+def sources_section(value: Any, problems: Problems) -> dict[str, SourceSpec]:
+    """Name -> source that the study trains; those with a problem are left out and the problem is noted."""
+    given = section(value, SECTION, problems, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
+    made = {name: _source(name, item, (*SECTION, name), problems) for name, item in given.items()}
+    whole = {name: source for name, source in made.items() if source is not None}
+    for name in whole:
+        _refuse_circle(name, whole, problems)
+    return whole
+
+
+def start_of(recipe: RecipeSpec) -> str:
+    """The name of the source that a recipe starts from; empty where it starts otherwise."""
+    start = recipe.initialisation
+    return str(start.params.get("name", "")) if start.name == "source" else ""
+
+
+def images_seed(seed: int) -> int:
+    """The seed of the images of a source whose own seed is the trial's: another than any that a study counts up to.
+
+    A phantom draws bodies from it. With the trial's own, a source of chests would have seen the very bodies that its
+    trials are trained on, and no other source would. Below 2^30, within which patients have numbers.
+    """
+    return derive(seed, "images of a source") % 2**30
+
+
+def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec | None:
+    before = len(problems.found)
+    fields = section(value, keys, problems, "{data: {...}, recipe: {...}}")
+    for key in fields:
+        if key not in SOURCE_KEYS:
+            problems.unknown_key((*keys, key), SOURCE_KEYS)
+    if name in [entry.name for entry in entries("initialisation")]:
+        problems.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
+    if "initialisation" in fields:
+        _named(name, fields, keys, problems)
+        return None
+    own = fields.get("data") == OWN
+    data = _own(problems) if own else data_section(fields.get("data"), problems, (*keys, "data"))
+    drawn = environment(fields.get("environment"), (*keys, "environment"), problems)
+    how = _recipe(fields.get("recipe"), (*keys, "recipe"), problems)
+    if data is None or drawn is None or how is None or len(problems.found) > before:
+        return None
+    return SourceSpec(data=data, own=own, environment=_training(drawn), recipe=how)
+
+
+def _own(problems: Problems) -> DataSpec | None:
+    """The study's own data; what is wrong with them is told where they are written."""
+    return data_section(problems.document.values.get("data"), Problems(problems.document))
+
+
+def _named(name: str, fields: Mapping[str, Any], keys: Keys, problems: Problems) -> None:
+    """A start that is given, not trained: what it is stands where recipes name it."""
+    beside = [key for key in SOURCE_KEYS if key in fields and key != "initialisation"]
+    if beside:
+        what = "a source is either given (`initialisation`) or trained here (`data` and `recipe`); keep one"
+        problems.add((*keys, beside[0]), fields[beside[0]], what)
+    named_start(name, fields["initialisation"], problems)
+
+
+def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:
+    return drawn.model_copy(update={"split": "train"})
+
+
+def _recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
+    given = section(value, keys, problems, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
+    if "architecture" in given:
+        what = "a source has the architecture of the recipe that starts from it; leave this out"
+        problems.add((*keys, "architecture"), given["architecture"], what)
+    return recipe({key: item for key, item in given.items() if key != "architecture"}, keys, problems)
+
+
+def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], problems: Problems) -> None:
+    chain = [name]
+    while (start := start_of(sources[chain[-1]].recipe)) in sources:
+        if start in chain:
+            if start == name == min(chain):  # told once, not by every source of the circle
+                keys = (*SECTION, name, "recipe", "initialisation")
+                problems.add(keys, start, f"sources start from each other in a circle: {' -> '.join([*chain, start])}")
+            return
+        chain.append(start)

@@ -1,0 +1,351 @@
+"""The grid of a study: axes, their values and labels, and the points that they span."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, get_args, get_origin
+
+from assay.core.errors import SpecError
+from assay.core.files import told
+from assay.core.registry import KINDS, ComponentKind, lookup
+from assay.spec.document import Keys, Problems, dotted, mapping_of, shorten
+
+# Lists that are axes: found in a study's values, and named.
+#
+# In `recipe` and `environments.train` a list is an axis where one value is expected. A field that is a list by nature
+# (`augmentation`, `high`, the values of `where` and `given`, a component's list argument) takes `{axis: [...]}`. Lists
+# inside the values of an axis are part of it: `loss: [cross-entropy, {supcon: {temperature: [0.05, 0.1]}}]` is one axis
+# of three values.
+
+REGIONS: tuple[Keys, ...] = (("recipe",), ("environments", "train"))
+SAME_NAME = "name the files differently, or write their paths from the study file's folder"
+_NATURAL = {"high", "levels"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of an axis without lists in it. `origins`: where its parts were written, for messages."""
+
+    label: str
+    value: Any
+    origins: Mapping[Keys, Keys]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis of the grid. Zipped axes are one, which sets a value at each of its `paths`."""
+
+    name: str
+    paths: tuple[Keys, ...]
+    choices: tuple[tuple[Choice, ...], ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What its values are called, in order."""
+        return tuple("+".join(choice.label for choice in group) for group in self.choices)
+
+
+def label(value: Any, shown: Callable[[str], str] = told) -> str:
+    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`; a model of a
+    library by its own name, `resnet50`.
+
+    shown: what its texts are called; absolute paths by their last part, others as written, unless told otherwise.
+    """
+    mapping = mapping_of(value)
+    if mapping is not None:
+        if len(mapping) == 1:
+            (name, inside), *_ = mapping.items()
+            if isinstance(inside, dict) and list(cast(dict[str, Any], inside)) == ["model"]:
+                return label(inside["model"], shown)
+            if isinstance(inside, dict):
+                return f"{name}({_pairs(cast(dict[str, Any], inside), shown)})" if inside else name
+        return _pairs(mapping, shown) or "none"
+    if isinstance(value, (list, tuple)):
+        return " + ".join(label(item, shown) for item in cast(Sequence[Any], value)) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return "none" if value is None else shown(str(value))
+
+
+def _pairs(mapping: Mapping[str, Any], shown: Callable[[str], str]) -> str:
+    return ", ".join(f"{key}={label(value, shown)}" for key, value in mapping.items())
+
+
+def is_axis(value: Any, keys: Keys) -> bool:
+    """Whether the value at `keys` is an axis: `{axis: [...]}`, or a list where one value is expected."""
+    mapping = mapping_of(value)
+    if mapping is not None:
+        return list(mapping) == ["axis"]
+    return isinstance(value, list) and not _list_by_nature(keys)
+
+
+def _list_by_nature(keys: Keys) -> bool:
+    if keys[:2] == ("environments", "train"):
+        return "where" in keys[2:3] or "given" in keys or keys[-1] in _NATURAL
+    if keys == ("recipe", "augmentation"):
+        return True
+    names = [key for key in keys[1:] if isinstance(key, str)]
+    if len(names) != 3 or names[0] not in KINDS:
+        return False
+    try:
+        field = lookup(cast(ComponentKind, names[0]), names[1]).params.model_fields.get(names[2])
+    except Exception:  # an unknown name or a user's module that does not import: told where components are checked
+        return False
+    return field is not None and _holds_list(field.annotation)
+
+
+def _holds_list(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin in (list, tuple, Sequence) or annotation in (list, tuple):
+        return True
+    return any(_holds_list(part) for part in get_args(annotation))
+
+
+def find_axes(values: Mapping[str, Any], problems: Problems) -> list[Axis]:
+    """The axes of a study's values, in the order written, with unambiguous names."""
+    found: list[tuple[Keys, tuple[Choice, ...]]] = []
+    for region in REGIONS:
+        value: Any = values
+        for key in region:
+            value = (mapping_of(value) or {}).get(str(key))
+        found += list(_outer(value, region, problems))
+    names = _names([keys for keys, _ in found])
+    return [
+        Axis(name, (keys,), tuple((choice,) for choice in choices))
+        for name, (keys, choices) in zip(names, found, strict=True)
+    ]
+
+
+def _outer(value: Any, keys: Keys, problems: Problems) -> Iterator[tuple[Keys, tuple[Choice, ...]]]:
+    if is_axis(value, keys):
+        choices = tuple(_choices(value, keys, keys, problems))
+        labels = [choice.label for choice in choices]
+        for repeated in sorted({text for text in labels if labels.count(text) > 1}):
+            several = len({label(choice.value, str) for choice in choices if choice.label == repeated}) > 1
+            problems.add(
+                keys, value, f"the value '{repeated}' stands twice on this axis; {SAME_NAME if several else 'keep one'}"
+            )
+        if choices:
+            yield keys, choices
+        return
+    if isinstance(value, dict):
+        for key, item in cast(dict[str, Any], value).items():
+            yield from _outer(item, (*keys, key), problems)
+    elif isinstance(value, list):
+        for i, item in enumerate(cast(list[Any], value)):
+            yield from _outer(item, (*keys, i), problems)
+
+
+def _choices(value: Any, at: Keys, source: Keys, problems: Problems) -> Iterator[Choice]:
+    """The values of an axis. `at` is where they will stand, `source` where the axis is written."""
+    mapping = mapping_of(value)
+    inside: Keys = source if mapping is None else (*source, "axis")
+    items = value if mapping is None else mapping["axis"]
+    if not isinstance(items, list) or not items:
+        problems.add(source, value, "an axis needs a list of at least one value")
+        return
+    for i, item in enumerate(cast(list[Any], items)):
+        here: Keys = (*inside, i)
+        if is_axis(item, at):
+            problems.add(here, item, "a list within an axis; write its values into the axis itself")
+            continue
+        for made, origins in _readings(item, at, here, problems):
+            yield Choice(label(made), made, {at: here, **origins})
+
+
+def _readings(value: Any, at: Keys, source: Keys, problems: Problems) -> Iterator[tuple[Any, dict[Keys, Keys]]]:
+    """Every reading of a value once the axes inside it are written out."""
+    if is_axis(value, at):
+        yield from ((choice.value, dict(choice.origins)) for choice in _choices(value, at, source, problems))
+    elif isinstance(value, dict):
+        items = cast(dict[str, Any], value)
+        parts = [list(_readings(item, (*at, key), (*source, key), problems)) for key, item in items.items()]
+        for chosen in itertools.product(*parts):
+            made = {key: part for key, (part, _) in zip(items, chosen, strict=True)}
+            yield made, {k: v for _, origins in chosen for k, v in origins.items()}
+    elif isinstance(value, list):
+        parts = [list(_readings(v, (*at, i), (*source, i), problems)) for i, v in enumerate(cast(list[Any], value))]
+        for chosen in itertools.product(*parts):
+            yield [part for part, _ in chosen], {k: v for _, origins in chosen for k, v in origins.items()}
+    else:
+        yield value, {}
+
+
+def _names(paths: Sequence[Keys]) -> list[str]:
+    """The shortest end of each dotted path that no other axis shares."""
+    parts = [_naming(keys) for keys in paths]
+    names: list[str] = []
+    for part in parts:
+        least = 2 if "difficulty" in part[:-1] or part[-1] == "share" else 1
+        length = min(least, len(part))
+        while length < len(part) and sum(other[-length:] == part[-length:] for other in parts) > 1:
+            length += 1
+        names.append(".".join(part[-length:]))
+    return names
+
+
+def _naming(keys: Keys) -> tuple[str, ...]:
+    names = tuple(str(key) for key in keys if isinstance(key, str))
+    return names[:-1] if names[-1] == "strength" else names
+
+
+def resolve(name: str, axes: Sequence[Axis]) -> Axis | None:
+    """The axis of that name, or of that dotted path."""
+    for axis in axes:
+        if name == axis.name or name in (dotted(keys) for keys in axis.paths):
+            return axis
+    return None
+
+
+# The points of a study's grid: its axes crossed, except those that `grid.zip` ties, and thinned by `grid.only`.
+#
+# grid:
+#   zip: [[epochs, batch_size]]                    # tied: first with first, second with second
+#   only: [{loss: cross-entropy}, {epochs: 20}]    # points that match at least one entry are kept
+
+MOST_POINTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point: axis name -> label, the values set at each path, and where these were written."""
+
+    coordinates: Mapping[str, str]
+    settings: Mapping[Keys, Any]
+    origins: Mapping[Keys, Keys]
+
+
+def zip_axes(axes: list[Axis], groups: Any, problems: Problems) -> list[Axis]:
+    """Axes of each group of names tied into one, whose values are the first of all, the second of all, and so on."""
+    if groups is None:
+        return axes
+    if not isinstance(groups, list) or not all(isinstance(group, list) for group in cast(list[Any], groups)):
+        problems.add(("grid", "zip"), groups, "expected a list of lists of axis names, such as [[epochs, batch_size]]")
+        return axes
+    for i, names in enumerate(cast(list[list[Any]], groups)):
+        members = _members(names, axes, ("grid", "zip", i), problems)
+        if not members:
+            continue
+        joined = Axis(
+            "+".join(axis.name for axis in members),
+            tuple(keys for axis in members for keys in axis.paths),
+            tuple(
+                tuple(itertools.chain.from_iterable(group))
+                for group in zip(*(axis.choices for axis in members), strict=True)
+            ),
+        )
+        first = axes.index(members[0])
+        axes = [joined if k == first else axis for k, axis in enumerate(axes) if k == first or axis not in members]
+    return axes
+
+
+def _members(names: list[Any], axes: list[Axis], keys: Keys, problems: Problems) -> list[Axis]:
+    members = [resolve(str(name), axes) for name in names]
+    for j, (name, axis) in enumerate(zip(names, members, strict=True)):
+        if axis is None:
+            known = shorten([other.name for other in axes]) or "none"
+            problems.add((*keys, j), name, f"no such axis to zip; axes of this study: {known}")
+    found = [axis for axis in members if axis is not None]
+    if len(found) < len(names):
+        return []
+    if len(found) < 2 or len({axis.name for axis in found}) < len(found):
+        problems.add(keys, names, "expected at least two different axes to zip")
+        return []
+    if len({len(axis.choices) for axis in found}) > 1:
+        counts = ", ".join(f"{axis.name} has {len(axis.choices)}" for axis in found)
+        problems.add(keys, names, f"zipped axes need equally many values: {counts}")
+        return []
+    return found
+
+
+def expand(values: Mapping[str, Any], problems: Problems) -> tuple[list[Axis], list[Point]]:
+    """The axes of a study and the points of its grid, in the order of the spec (the last axis runs fastest)."""
+    grid = values.get("grid")
+    options = mapping_of(grid) or {}
+    if grid is not None and mapping_of(grid) is None:
+        problems.add(("grid",), grid, "expected `zip` and `only`, such as grid: {zip: [[epochs, batch_size]]}")
+    for key in options:
+        if key not in ("zip", "only"):
+            problems.unknown_key(("grid", key), ("zip", "only"))
+    axes = zip_axes(find_axes(values, problems), options.get("zip"), problems)
+    count = math.prod(len(axis.choices) for axis in axes)
+    if count > MOST_POINTS:
+        sizes = " x ".join(f"{axis.name} {len(axis.choices)}" for axis in axes)
+        raise SpecError(f"the grid has {count} points ({sizes}); at most {MOST_POINTS}: shorten or zip axes")
+    keep = _only(options.get("only"), axes, problems)
+    points = [
+        point
+        for chosen in itertools.product(*(axis.choices for axis in axes))
+        if _kept((point := _point(axes, chosen)).coordinates, keep)
+    ]
+    if not points and not problems.found:
+        problems.add(("grid", "only"), options.get("only"), "no point of the grid matches any of these")
+    return axes, points
+
+
+def _point(axes: Sequence[Axis], chosen: Sequence[tuple[Choice, ...]]) -> Point:
+    coordinates = {
+        axis.name: "+".join(choice.label for choice in group) for axis, group in zip(axes, chosen, strict=True)
+    }
+    settings = {
+        keys: choice.value
+        for axis, group in zip(axes, chosen, strict=True)
+        for keys, choice in zip(axis.paths, group, strict=True)
+    }
+    origins = {k: v for group in chosen for choice in group for k, v in choice.origins.items()}
+    return Point(coordinates, settings, origins)
+
+
+def _only(value: Any, axes: Sequence[Axis], problems: Problems) -> list[dict[str, set[str]]]:
+    if value is None:
+        return []
+    keys: Keys = ("grid", "only")
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in cast(list[Any], value)):
+        problems.add(keys, value, "expected a list of entries such as {loss: supcon, epochs: [10, 20]}")
+        return []
+    entries = cast(list[dict[str, Any]], value)
+    hint = "--set grid.only=null keeps every point of the grid"
+    return [selection(entry, axes, (*keys, i), problems, hint) for i, entry in enumerate(entries)]
+
+
+def selection(
+    entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, problems: Problems, hint: str = ""
+) -> dict[str, set[str]]:
+    """Axis name -> labels allowed, from `{axis: value or list of values}`; what is on no axis is noted, with `hint`."""
+    allowed: dict[str, set[str]] = {}
+    for name, given in entry.items():
+        axis = resolve(name, axes)
+        if axis is None:
+            problems.unknown_key((*keys, name), [other.name for other in axes], "the axes of this study")
+            continue
+        wanted = [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
+        for text in wanted:
+            if text not in axis.labels:
+                problems.add((*keys, name), text, f"not a value of axis '{axis.name}': {shorten(axis.labels)}", hint)
+        allowed[axis.name] = set(wanted)
+    return allowed
+
+
+def _kept(coordinates: Mapping[str, str], entries: Sequence[Mapping[str, set[str]]]) -> bool:
+    return not entries or any(all(coordinates[name] in allowed for name, allowed in e.items()) for e in entries)
+
+
+def settle(values: Mapping[str, Any], settings: Mapping[Keys, Any]) -> dict[str, Any]:
+    """The values with each setting in its place: a copy along the changed paths."""
+    out = dict(values)
+    for keys, value in settings.items():
+        _set(out, keys, value)
+    return out
+
+
+def _set(target: Any, keys: Keys, value: Any) -> None:
+    for key in keys[:-1]:
+        inner = target[key]
+        target[key] = inner.copy()
+        target = target[key]
+    target[keys[-1]] = value

@@ -1,0 +1,326 @@
+"""Parse a study: from text or mappings to a checked `StudySpec`, with errors that name file and line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, nearest, or_else, unknown_name
+from assay.core.files import filled
+from assay.spec.checks import (
+    CONFOUNDER,
+    check_contrasts,
+    check_core,
+    check_environment,
+    check_groups,
+    check_probes,
+    check_split,
+    check_task,
+    confounder_of,
+    per_confounder,
+    settle_contrast,
+    usual_probes,
+)
+from assay.spec.document import (
+    Document,
+    Keys,
+    Problem,
+    Problems,
+    WrongSpec,
+    checked,
+    leaves,
+    nodes,
+    plain,
+    shorten,
+    show,
+)
+from assay.spec.environments import Factors, dose_axis, grid_points, marked, not_inherited, sources_section
+from assay.spec.grid import Axis, expand
+from assay.spec.load import Override, apply_scale, apply_sets, put, read_yaml, study_files
+from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
+from assay.spec.sections import (
+    components,
+    contrast,
+    data_section,
+    declared_factors,
+    grouped,
+    imported_factors,
+    refused_size,
+    undeclared_columns,
+)
+
+# From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
+#
+# Everything that can be wrong is told before anything runs: place, what was given, what is allowed, the nearest name.
+
+SECTIONS = (
+    "name", "question", "data", "sources", "environments", "recipe", "grid", "seeds", "first_seed", "probes",
+    "contrasts", "keep", "scales",
+)  # fmt: skip
+
+
+def parse_study(
+    source: Path | str | Mapping[str, Any],
+    *,
+    overrides: Sequence[Override] = (),
+    scale: str | None = None,
+    seeds: int | None = None,
+) -> StudySpec:
+    """The study that a built-in name, a YAML file or a mapping describes.
+
+    scale: one of its `scales`; `overrides` (`a.b=c`, or key and value) come after it and `seeds` last.
+    Raises SpecError that tells the first five problems by line, each in at most three lines, and how many more; of one
+    that an override brought about elsewhere it says so.
+    """
+    written = apply_scale(read_study(source), scale)
+    document = apply_sets(written, overrides)
+    if seeds is not None:
+        document = put(document, "seeds", seeds, "--seeds")
+    try:
+        return check_study(document)
+    except WrongSpec as wrong:
+        if overrides:
+            wrong.problems.brought_about(_found_in(written), "--set" if isinstance(overrides[0], str) else "set").stop()
+        raise
+
+
+def _found_in(document: Document) -> Sequence[Problem]:
+    """What is wrong with a study without its overrides."""
+    try:
+        check_study(document)
+    except WrongSpec as wrong:
+        return wrong.problems.found
+    except AssayError:  # told of values, before anything is gathered
+        return ()
+    return ()
+
+
+def refuse_unknown_keys(
+    source: Path | str | Mapping[str, Any], overrides: Sequence[Override], scale: str | None = None
+) -> None:
+    """Raises SpecError for an override at a place that no study has; the rest may come right with the next one."""
+    document = apply_sets(apply_scale(read_study(source), scale), overrides)
+    try:
+        check_study(document)
+    except WrongSpec as wrong:
+        wrong.problems.of_unknown_keys().stop()
+    except AssayError:
+        return
+
+
+def read_study(source: Path | str | Mapping[str, Any]) -> Document:
+    """The study's values as written, with their places; a text is a built-in name unless it looks like a path."""
+    if isinstance(source, Mapping):
+        return Document(cast(dict[str, Any], plain(source)))
+    text = str(source)
+    if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or Path(text).is_file():
+        path = Path(source).expanduser()
+        if path.is_dir():
+            raise SpecError(_of_folder(path))
+        return read_yaml(path)
+    files = study_files()
+    if text not in files and Path(text).is_dir():
+        raise SpecError(_of_folder(Path(text)))
+    if text not in files:
+        raise SpecError(or_else(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
+    return read_yaml(files[text], files[text].name)
+
+
+def _of_folder(folder: Path) -> str:
+    """What to say to someone who gave a folder for a study."""
+    if (folder / "study.json").is_file():
+        return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
+    studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    return f"{folder} is a folder; give the YAML file of a study: {shorten(studies) or 'there is none in it'}"
+
+
+def check_study(document: Document) -> StudySpec:
+    """The study that a document describes, its axes expanded. Raises SpecError with all that is wrong."""
+    problems, values = Problems(document), document.values
+    for keys, value in leaves(values):
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.add(keys, value, "expected a finite number")
+    problems.stop()  # the rest would be told of values that no spec can hold
+    document = _with_sections(document, problems)
+    values, problems = document.values, Problems(document, problems.found)
+    header = _header(document, problems)
+    data = data_section(values.get("data"), problems)
+    sources = sources_section(values.get("sources"), problems)
+    probes = components("probe", values.get("probes", usual_probes(values)), ("probes",), problems)
+    before = len(problems.found)
+    axes, grid = expand(values, problems)
+    placed = grid_points(values, axes, grid, problems, Factors.of(data)) if len(problems.found) == before else []
+    contrasts = [
+        None if item is None else contrast(item, ("contrasts", i), problems)  # `--set contrasts.1=null` leaves one out
+        for i, item in enumerate(_list(values, "contrasts", problems))
+    ]
+    if placed:
+        _check_together(data, placed, contrasts, axes, probes, problems)
+    problems.stop()  # what follows imports phantoms
+    of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
+    for keys, drawn_from in {("data",): data, **of_sources}.items():
+        if drawn_from is None or drawn_from.phantom is None:
+            continue
+        if why := refused_size(drawn_from.phantom, drawn_from.size):
+            problems.add((*keys, "size"), "", why)
+        if keys != ("data",):
+            check_core(drawn_from, imported_factors(drawn_from.phantom), keys, problems)
+    problems.stop()
+    if header is None or data is None or probes is None:
+        raise AssertionError("a part of the study is missing, and no problem was noted")
+    points = tuple(point for point, _ in placed)
+    drawn = data.phantom is not None
+    each = [per_confounder(item, points, axes, drawn) for item in contrasts if item is not None]
+    return StudySpec(
+        name=header.name,
+        question=header.question,
+        data=data,
+        sources=sources,
+        points=points,
+        axes={axis.name: axis.labels for axis in axes},
+        seeds=header.seeds,
+        first_seed=header.first_seed,
+        probes=probes,
+        contrasts=tuple(settle_contrast(one, axes, probes) for item in each for one in item),
+        keep=header.keep,
+    )
+
+
+def _with_sections(document: Document, problems: Problems) -> Document:
+    """The document without top-level keys that mean nothing, which are noted.
+
+    What stands under a mistyped one is taken for the section that was meant, so that mistakes in it are told too.
+    """
+    unknown = [key for key in document.values if key not in SECTIONS]
+    meant = {key: near for key in unknown if (near := nearest(key, SECTIONS)) and near not in document.values}
+    for key in unknown:
+        problems.unknown_key((key,), SECTIONS)
+    kept = {meant.get(key, key): value for key, value in document.values.items() if key in SECTIONS or key in meant}
+    places = {(meant.get(str(at[0]), at[0]), *at[1:]) if at else at: place for at, place in document.places.items()}
+    return replace(document, values=kept, places={**document.places, **places})
+
+
+def _check_together(
+    data: DataSpec | None,
+    placed: Sequence[tuple[RecipePoint, Problems]],
+    contrasts: Sequence[ContrastSpec | None],
+    axes: Sequence[Axis],
+    probes: Sequence[Component] | None,
+    problems: Problems,
+) -> None:
+    """What depends on the data's factors; a phantom is imported for it only when nothing else is wrong."""
+    factors = None if data is None else declared_factors(data)
+    if factors is None and data is not None and data.phantom is not None and not problems.found:
+        factors = imported_factors(data.phantom)
+    if data is not None and factors is not None:
+        check_core(data, factors, ("data",), problems)
+        check_split(data, factors, problems)
+        incomplete = not_inherited(problems)
+        for point, here in placed:
+            for name, made in (("train", point.train), *point.tests.items()):
+                if name not in incomplete:
+                    check_environment(name, made, data, factors, here)
+    if data is not None:
+        check_groups(placed, data, factors, problems)
+    points = [point for point, _ in placed]
+    if problems.found:
+        contrasts = [None if item is None or item.factor == CONFOUNDER else item for item in contrasts]
+    drawn = data is not None and data.phantom is not None
+    contrasts = [
+        None if item is None else confounder_of(item, points, axes, drawn, ("contrasts", i), problems)
+        for i, item in enumerate(contrasts)
+    ]
+    check_task(points, data, contrasts, probes, problems)
+    dosed = (CONFOUNDER,) if dose_axis(points) else ()
+    names = None if factors is None else [*factors, *grouped(factors), *marked(points), *dosed]
+    check_probes(probes or (), points[0].tests, problems)
+    columns = () if data is None else undeclared_columns(data)
+    check_contrasts(contrasts, axes, points[0].tests, names, probes, problems, columns)
+
+
+class _Header(Frozen):
+    """The fields of a study that stand alone."""
+
+    name: str
+    question: str = ""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    first_seed: Annotated[int, Field(ge=0)] = 0
+    keep: Literal["all", "none"] = "all"
+
+
+def _header(document: Document, problems: Problems) -> _Header | None:
+    given = {key: document.values[key] for key in _Header.model_fields if key in document.values}
+    if "name" not in given and document.stem:
+        given["name"] = document.stem
+    header = checked(_Header, given, (), problems)
+    if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
+        problems.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
+    return header
+
+
+def _list(values: Mapping[str, Any], key: str, problems: Problems) -> list[Any]:
+    given = values.get(key)
+    if given is not None and not isinstance(given, list):
+        problems.add((key,), given, f"expected a list; each of the {key} begins with `- `")
+    return cast(list[Any], given) if isinstance(given, list) else []
+
+
+# The line of a study that names what turned out to be wrong only when it was read.
+
+
+@contextmanager
+def placing(
+    source: Path | str | Mapping[str, Any], overrides: Sequence[Override] = (), scale: str | None = None
+) -> Generator[None]:
+    """Weights that cannot be a start, and interventions that the images cannot carry, are told with the place where
+    the study names them, as all of a spec is.
+
+    The arguments are those of `parse_study`. The study is read again: what was made of it holds no lines.
+    """
+
+    def written() -> Document:
+        return apply_sets(apply_scale(read_study(source), scale), overrides)
+
+    try:
+        yield
+    except UnfitError as error:
+        problems = Problems(written())
+        for name, (arguments, why) in error.refused.items():
+            keys, value = _intervention(problems.document, name, arguments)
+            problems.add(keys, value, why)
+        problems.stop()
+    except WeightsError as error:
+        document = written()
+        for keys, value in leaves(document.values):
+            of_study = isinstance(value, str) and keys[0] != "scales"
+            if of_study and error.given in (value, str(filled(value, document.folder))):
+                raise WeightsError(Problem(keys, show(value), str(error)).text(document)) from error
+        raise
+
+
+def _intervention(document: Document, name: str, arguments: Mapping[str, Any]) -> tuple[Keys, Any]:
+    """Where an intervention stands with these arguments, or at all, and what stands there; its name where nowhere.
+
+    Where the command line changed one of them, that one.
+    """
+    named = [
+        (keys, value)
+        for keys, value in nodes(document.values)
+        if name in (keys[-1], value) and keys[0] != "scales" and not {"interventions", "confounder"}.isdisjoint(keys)
+    ]
+    alike = [(keys, value) for keys, value in named if _holds(value, arguments)]
+    keys, value = next(iter(alike or named), ((name,), dict(arguments)))
+    asked = [found for found in nodes(value, keys) if document.place(found[0]).startswith("--set")]
+    return (keys, value) if document.place(keys).startswith("--set") else next(iter(asked), (keys, value))
+
+
+def _holds(value: Any, arguments: Mapping[str, Any]) -> bool:
+    held = [(keys[-1], inside) for keys, inside in nodes(value)]
+    return all(argument in held for argument in arguments.items())

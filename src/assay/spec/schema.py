@@ -1,0 +1,730 @@
+"""The checked form of a study: data, environments, recipes, probes and contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    ValidationError,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+
+from assay.core.files import content_hash
+from assay.core.registry import ComponentKind, Params, entries, lookup
+from assay.spec.grid import label
+
+# What every part of a spec is made of: frozen values without unknown keys, whose defaults leave the hash.
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Frozen(BaseModel):
+    """Base of all parts of a spec: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain values without those equal to their default, so that a new field renames nothing."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+# A registered thing and its arguments, as a spec holds it.
+
+
+class Component(Frozen):
+    """A registered thing and its arguments: `supcon`, or `{supcon: {temperature: 0.1}}`, or a dotted path."""
+
+    kind: ComponentKind
+    name: str
+    params: Mapping[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Component:
+        checked = lookup(self.kind, self.name).params.model_validate(dict(self.params))
+        object.__setattr__(self, "params", checked.model_dump(mode="json", exclude_defaults=True))
+        return self
+
+    @model_serializer
+    def _serialise(self, info: SerializationInfo) -> Any:
+        """`{name: arguments}` for hashes; with the context `{"complete": True}`, what validates to this again."""
+        if info.context and info.context.get("complete"):
+            return {"kind": self.kind, "name": self.name, "params": dict(self.params)}
+        entry = lookup(self.kind, self.name)
+        body = {name: value for name, value in self.params.items() if name not in entry.params.file_hashes}
+        if entry.version != 1:
+            body[_beside("version", entry.params.model_fields)] = entry.version
+        if entry.source_hash:
+            body[_beside("source", body)] = entry.source_hash
+        return {self.name: body} if body else self.name
+
+    @property
+    def label(self) -> str:
+        """What a figure calls it, as on an axis: `supcon`, `supcon(temperature=0.05)`; files by their names alone."""
+        return label({self.name: dict(self.params)})
+
+
+def _beside(key: str, arguments: Container[str]) -> str:
+    """The key of what is no argument: in parentheses, as no argument can be, where an argument has its name."""
+    return f"({key})" if key in arguments else key
+
+
+# Where a study's images come from and how patients are divided: the `data` part of a spec.
+
+Part = Literal["train", "validation", "test"]
+MaskValue = Annotated[int, Field(ge=0, le=65535)]
+REFERABLE = 2
+"""The grade from which an image counts as positive where grades are cut in two, unless a study says otherwise."""
+BACKGROUND = "background"
+"""The kind in `mask_values` that is no lesion."""
+
+
+class FactorSpec(Frozen):
+    """What a column of the user's table means."""
+
+    kind: Literal["categorical", "ordinal", "continuous"] = "continuous"
+    unit: str = ""
+    levels: tuple[str, ...] = ()
+    high: tuple[str, ...] = ()
+    column: str = ""  # where the column's name differs from the factor's
+
+
+class SplitSpec(Frozen):
+    """How patients are divided. Exactly one of: folds, shares, or a column that says it.
+
+    folds: k-fold by patient, stratified by target, redrawn by every seed; each image is then tested once a seed, by a
+    model that never saw its patient. The next fold serves as validation.
+    means: what values of the column mean where they say it otherwise: `{validation: test}`.
+    test_only: factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows,
+        whatever else divides the others. Not with folds, which test every row anyway.
+    """
+
+    folds: Annotated[int, Field(ge=3, le=20)] | None = None
+    train: Share = 0.6
+    validation: Share = 0.2
+    test: Share = 0.2
+    column: str = ""
+    means: Mapping[str, Part] = {}
+    test_only: Mapping[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _go_together(self) -> SplitSpec:
+        if self.means and not self.column:
+            raise ValueError("means says what the values of `column` mean; name the column too")
+        if self.test_only and self.folds is not None:
+            raise ValueError("test_only is for shares and a column: with folds every row is tested once a seed")
+        return self
+
+
+class BoxesSpec(Frozen):
+    """Boxes of lesions, for heat-maps to be held against: a CSV of the folder with the columns `image` (as the table
+    names it), `kind`, `x0`, `y0`, `x1`, `y1` (px of the file).
+
+    kinds: those that are lesions; all that the file has where empty.
+    """
+
+    table: str
+    kinds: tuple[str, ...] = ()
+
+
+class DataSpec(Frozen):
+    """Where images come from: exactly one of phantom, dataset, folder, classes, medmnist.
+
+    phantom: a registered generator; `train`, `validation`, `test` are numbers of images.
+    dataset: a public set as its makers publish it, whose columns Assay knows.
+    folder: a CSV (`table`) beside images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
+        `masks/` with equal stems when `table` is empty; or a COCO file (`table: annotations.json`).
+        further: other CSV files of the same folder, such as another clinic's, whose rows follow those of `table`.
+    classes: one folder per class.
+    medmnist: a MedMNIST `.npz` (2-D).
+
+    referable: the class, counted from 0, from which an image counts as positive where classes are grades that are cut
+        in two; saying it says that they are grades. `REFERABLE` for grades where it is not said.
+
+    With masks, `target: lesion` is whether an image shows any (absent, present), unless the table has such a column.
+    mask_format: what a cell of the mask's column is: a file, or runs (`assay.data.files.masks`).
+    mask_values: value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for none;
+        empty: lesion where a mask is above half of its range. Kinds are in the order of their least value.
+    mask_inverted: lesion is where masks are dark.
+    preprocessing: what is done to photographs of the retina before they are kept: `circle-crop`, or that and
+        `ben-graham` (`assay.data.files.pictures`).
+    unmasked: what an image without a mask is: an error, free of lesions, or left out.
+    """
+
+    phantom: Component | None = None
+    dataset: Component | None = None
+    folder: str = ""
+    classes: str = ""
+    medmnist: str = ""
+    size: Annotated[int, Field(ge=8, le=1024)] = 64
+    target: str = "malignant"
+    referable: Annotated[int, Field(ge=1, le=99)] | None = None
+    # phantoms
+    core: str = ""
+    train: Annotated[int, Field(ge=1)] = 2000
+    validation: Annotated[int, Field(ge=1)] = 500
+    test: Annotated[int, Field(ge=1)] = 1000
+    # images from files
+    table: str = "data.csv"
+    further: tuple[str, ...] = ()
+    image: str = "image"
+    mask: str = ""
+    mask_format: Literal["file", "kaggle-rle", "kaggle-rle-rows", "coco-rle"] = "file"
+    mask_values: Mapping[MaskValue, Annotated[str, Field(min_length=1)]] = {}
+    mask_inverted: bool = False
+    unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
+    patient: str = ""
+    positive: tuple[str, ...] = ()  # which values of the target column are the positive class, when it is not 0/1
+    channels: Literal["auto", "grey", "colour"] = "auto"
+    factors: Mapping[str, FactorSpec] = {}
+    where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
+    split: SplitSpec = SplitSpec()
+    preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
+    boxes: BoxesSpec | None = None  # of a folder with a CSV
+    pixel_size: str = ""  # the column that holds mm per pixel, if any
+
+    @model_validator(mode="after")
+    def _images_alone(self) -> DataSpec:
+        if self.preprocessing and (self.mask or self.pixel_size or self.medmnist or self.masked_set):
+            raise ValueError("preprocessing cuts images, and masks and mm per pixel would not follow; leave one out")
+        if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
+            raise ValueError("ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]")
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_of_a_table(self) -> DataSpec:
+        if self.boxes and not (self.folder and self.table.endswith(".csv")):
+            raise ValueError("boxes are of images that a folder's CSV names; leave them out")
+        if self.boxes and self.preprocessing:
+            raise ValueError("preprocessing cuts images, and boxes would not follow; leave one out")
+        return self
+
+    @property
+    def masked_set(self) -> bool:
+        """Whether images are cut by their own layout or come with masks in folders: LIDC, `images/` and `masks/`."""
+        return bool(self.folder and not self.table) or bool(self.dataset and self.dataset.name == "lidc")
+
+    @model_validator(mode="after")
+    def _masks_mean_something(self) -> DataSpec:
+        if self.mask_values and set(self.mask_values.values()) == {BACKGROUND}:
+            raise ValueError("mask_values names the background alone; name at least one kind of lesion")
+        if self.mask_values and self.mask_inverted:
+            raise ValueError("mask_inverted is for masks of one kind; mask_values says what every value means")
+        return self
+
+    def for_training(self) -> dict[str, Any]:
+        """The canonical form without what only test images, or measures of them, depend on."""
+        return {name: value for name, value in self.canonical().items() if name not in ("test", "referable")}
+
+
+# A named distribution of images: what is tied to the target in it, marked, held constant or harder to see.
+
+Strength = Annotated[float, Field(ge=-1, le=1)]
+
+
+class HighShares(Frozen):
+    """The share of rows that have a factor's high level: of the last class, and of the others."""
+
+    positive: Share
+    negative: Share
+
+
+class AssociationSpec(Frozen):
+    """How strongly a factor is tied to the target: Somers' D, signed. `given` ties it within those rows only.
+
+    share: which share of each class has the high level of a categorical factor, all other rows the low one; D is then
+        the difference of both. Without it a class has it in (1 + D) / 2 of its rows and the others in (1 - D) / 2, so
+        that half of all rows have it whatever D is.
+    """
+
+    strength: Strength
+    high: tuple[str, ...] = ()
+    given: Mapping[str, Any] = {}
+    share: HighShares | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_shares(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        fields = dict(cast("Mapping[str, Any]", given))
+        if fields.get("share") is None:
+            return fields
+        try:
+            share = HighShares.model_validate(fields["share"])
+        except ValidationError:
+            return {**fields, "strength": 0.0}  # what is wrong with it is told of the field itself
+        strength = share.positive - share.negative
+        if fields.setdefault("strength", strength) != strength:
+            raise ValueError("strength and share are given: keep one; shares make a strength of their difference")
+        return {**fields, "share": share}
+
+
+class InterventionSpec(Frozen):
+    """A change to pixels and which rows get it: by `association` when the environment ties its name, else by share.
+
+    share: the share of rows marked, or one share per class name, or {positive, negative}: of the last class and of the
+        others.
+    """
+
+    component: Component
+    share: Share | Mapping[str, Share] = 0.5
+
+    @property
+    def marks_rows(self) -> bool:
+        """Whether any row gets it by share."""
+        return any(self.share.values()) if isinstance(self.share, Mapping) else self.share > 0
+
+
+class EnvironmentSpec(Frozen):
+    """A named distribution: dataset + split + association + interventions.
+
+    where: factor -> value, list of values, or {min, max}: on a phantom the values are drawn from within, on files the
+        rows are chosen; so `where: {texture: solid}` holds a factor constant.
+    difficulty: factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
+    rows: how many training rows are taken of those that all this leaves; all of them where it is not said.
+    fraction: the share of training patients that is taken, with all their rows, of those that all this leaves.
+    crop: `lesion-free` shows, of photographs of lesions, windows without any (files with masks, tests only).
+    split: the rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
+    """
+
+    split: Literal["train", "test"] = "test"
+    association: Mapping[str, AssociationSpec] = {}
+    interventions: Mapping[str, InterventionSpec] = {}
+    where: Mapping[str, Any] = {}
+    difficulty: Mapping[str, Annotated[float, Field(ge=0, le=3)]] = {}
+    rows: Annotated[int, Field(ge=1)] | None = None
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    crop: Literal["", "lesion-free"] = ""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> EnvironmentSpec:
+        if self.rows is not None and self.fraction is not None:
+            raise ValueError("rows and fraction both say how much is trained on: keep one")
+        return self
+
+    def for_training(self) -> dict[str, Any]:
+        """The canonical form without what changes no image: interventions on no rows, difficulties of 1."""
+        marking = self.interventions.items()
+        active = {name: item for name, item in marking if item.marks_rows or name in self.association}
+        harder = {name: value for name, value in self.difficulty.items() if value != 1}
+        part = None if self.fraction == 1 else self.fraction
+        return self.model_copy(update={"interventions": active, "difficulty": harder, "fraction": part}).canonical()
+
+
+# What a recipe's parts say of themselves through their `Params`: those that do not go together are refused early.
+#
+# A dotted path to a user's own part says nothing here; what it lacks is refused when its training begins.
+
+WORST_GROUP = "best-worst-group"
+Rows = Literal["none", "training", "validation"]
+"""Whose group labels are used: of no rows, of the training rows, of the validation rows."""
+Task = Literal["classification", "segmentation"]
+"""What a network says: a class for each image, or a class for each pixel."""
+Readout = Literal["linear", "coral", "corn", "regression"]
+"""What makes class logits of features: a linear head, or one of those whose classes are grades."""
+
+
+class ArchitectureParams(Params):
+    """The arguments of an architecture. tasks: what its networks can say."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
+
+
+class LossParams(Params):
+    """The arguments of a loss.
+
+    per_image: whether it is the mean over images of a term of each, which a mitigation can weigh.
+    tasks: whether it compares a label with the logits of an image, masks with those of pixels, or either.
+    readout: the head that it needs; all but a linear one take the classes for grades, in their order.
+    architectures: those whose networks it can train; any where it is empty.
+    """
+
+    per_image: ClassVar[bool] = False
+    architectures: ClassVar[tuple[str, ...]] = ()
+    readout: ClassVar[Readout] = "linear"
+    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the network's own logits are trained, so that there are predictions before the last step."""
+        return True
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether it looks at no target."""
+        return False
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is another function in another epoch, so that its values in two epochs cannot be compared."""
+        return False
+
+
+class ImageLossParams(LossParams):
+    """The arguments of a loss that is a mean over images."""
+
+    per_image: ClassVar[bool] = True
+
+
+class MitigationParams(Params):
+    """The arguments of a mitigation.
+
+    weighs_images: whether it needs a loss per image. needs_head: whether it needs predictions during training.
+    refits_head: whether it puts a linear head of its own in the place of the trained one.
+    """
+
+    refits_head: ClassVar[bool] = False
+
+    weighs_images: ClassVar[bool] = False
+    needs_head: ClassVar[bool] = False
+
+    @property
+    def group_labels(self) -> Rows:
+        """The rows whose group labels decide weights of the network."""
+        return "none"
+
+
+class FineTuningParams(Params):
+    """The arguments of a fine-tuning.
+
+    steps: whether the network is trained at all. fits_head: whether a linear head is fitted on what it starts with.
+    """
+
+    steps: ClassVar[bool] = True
+    fits_head: ClassVar[bool] = False
+
+
+def uses_groups(recipe: RecipeSpec) -> bool:
+    """Whether the group labels of any row decide a weight: by the mitigation, or by the choice of an epoch."""
+    return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
+
+
+def readout_of(loss: Component) -> Readout:
+    """The head that a loss needs; a user's own is taken to need a linear one."""
+    made = _arguments(loss)
+    return made.readout if isinstance(made, LossParams) else "linear"
+
+
+def looks_at_labels(loss: Component) -> bool:
+    """Whether a loss looks at targets; a user's own is taken to do so."""
+    made = _arguments(loss)
+    return not (isinstance(made, LossParams) and made.unlabelled)
+
+
+def training_labels(mitigation: Component) -> Rows:
+    """The rows whose group labels a mitigation trains with; a user's own is taken to use those of training rows."""
+    made = _arguments(mitigation)
+    return made.group_labels if isinstance(made, MitigationParams) else "training"
+
+
+def refusal(recipe: RecipeSpec) -> str:
+    """One sentence on parts of a recipe that do not go together, and what to write instead; empty where all do."""
+    if wrong := _of_another_task(recipe):
+        return wrong
+    if wrong := _of_the_head(recipe):
+        return wrong
+    if wrong := _of_another_network(recipe):
+        return wrong
+    loss, mitigation = _arguments(recipe.loss), _arguments(recipe.mitigation)
+    if isinstance(loss, LossParams) and isinstance(mitigation, MitigationParams):
+        if mitigation.weighs_images and not loss.per_image:
+            return (
+                f"mitigation '{recipe.mitigation.name}' weighs images, and loss '{recipe.loss.name}' has no term for a "
+                f"single image: use one of {', '.join(_per_image())}, or the mitigation 'group-balanced-sampling'"
+            )
+        if mitigation.refits_head and loss.readout != "linear":
+            return (
+                f"mitigation '{recipe.mitigation.name}' fits a linear head, and loss '{recipe.loss.name}' has one of "
+                "its own for grades: use cross-entropy, or another mitigation"
+            )
+        if mitigation.needs_head and not loss.trains_head:
+            return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
+    if recipe.selection == "best-validation-loss" and isinstance(loss, LossParams) and loss.changes:
+        return (
+            f"selection 'best-validation-loss' compares epochs, and loss '{recipe.loss.name}' weighs its terms "
+            "otherwise in each: use selection: last, or constant weights"
+        )
+    if recipe.selection == WORST_GROUP and isinstance(loss, LossParams) and not loss.trains_head:
+        return f"selection '{WORST_GROUP}' {_without_head(recipe)}"
+    if uses_groups(recipe) and not recipe.groups:
+        who = (
+            f"selection '{WORST_GROUP}'"
+            if recipe.selection == WORST_GROUP
+            else f"mitigation '{recipe.mitigation.name}'"
+        )
+        return f"{who} needs `groups`, the factor that makes groups together with the target, such as groups: tag"
+    return ""
+
+
+def _of_the_head(recipe: RecipeSpec) -> str:
+    """Why a linear head cannot be fitted on what the network starts with, or not be all; empty where it can."""
+    tuning = _arguments(recipe.finetuning)
+    if not isinstance(tuning, FineTuningParams) or not tuning.fits_head:
+        return ""
+    named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
+    if recipe.task == "segmentation":
+        return f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
+    if readout_of(recipe.loss) != "linear":
+        return f"{named}, and loss '{recipe.loss.name}' has a head of its own for grades: use cross-entropy"
+    if not tuning.steps:
+        others = {
+            "loss": ("cross-entropy",),
+            "mitigation": ("none", "last-layer-retraining"),
+            "selection": ("last",),
+        }
+        for field, allowed in others.items():
+            given = getattr(recipe, field)
+            name = given if isinstance(given, str) else given.name
+            if name not in allowed:
+                return (
+                    f"{named} and takes no step, so {field} '{name}' would have no effect: use {' or '.join(allowed)}"
+                )
+    return ""
+
+
+def _of_another_network(recipe: RecipeSpec) -> str:
+    """Why a loss cannot train an architecture of this name; a user's own is asked when its training begins."""
+    loss, name = _arguments(recipe.loss), recipe.architecture.name
+    if not isinstance(loss, LossParams) or not loss.architectures or name in loss.architectures or ":" in name:
+        return ""
+    return (
+        f"loss '{recipe.loss.name}' trains plain vision transformers of timm, and the architecture is '{name}': use "
+        "architecture: {timm: {model: vit_tiny_patch16_224}}, or another loss"
+    )
+
+
+def _of_another_task(recipe: RecipeSpec) -> str:
+    """What is not of the recipe's task, and what is; empty where all is. Nothing is known of a user's own part."""
+    for component in (recipe.loss, recipe.architecture):
+        made = _arguments(component)
+        if isinstance(made, LossParams | ArchitectureParams) and recipe.task not in made.tasks:
+            return (
+                f"{component.kind} '{component.name}' is for {' and '.join(made.tasks)}, and the recipe's task is "
+                f"{recipe.task}: use one of {', '.join(_of_task(component.kind, recipe.task))}, or set task"
+            )
+    if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or recipe.selection == WORST_GROUP):
+        return "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
+    return ""
+
+
+def _of_task(kind: ComponentKind, task: Task) -> list[str]:
+    return [entry.name for entry in entries(kind) if task in getattr(entry.params, "tasks", ())]
+
+
+def _without_head(recipe: RecipeSpec) -> str:
+    return (
+        f"looks at predictions during training, and loss '{recipe.loss.name}' has its head fitted afterwards: "
+        "give the loss `head: joint`"
+    )
+
+
+def _per_image() -> list[str]:
+    return [entry.name for entry in entries("loss") if issubclass(entry.params, LossParams) and entry.params.per_image]
+
+
+def _arguments(component: Component) -> Params:
+    return lookup(component.kind, component.name).params.model_validate(dict(component.params))
+
+
+# What a study is: a frozen, validated description in three parts, each with a hash of its own.
+#
+# What is trained (`data`, `environments.train`, `recipe`, `seeds`), what is probed (`environments`, `probes`) and what
+# is compared (`contrasts`). `assay.spec.parse` turns YAML or Python values into these, `assay.spec.grid` and `grid`
+# expand lists into the points of the grid. Every field here is concrete: axes are gone by the time these are built.
+
+
+def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
+    return Component(kind=kind, name=name, params=params)
+
+
+class RecipeSpec(Frozen):
+    """How a model is made: the independent variable of a study. All that decides the weights but data and seed.
+
+    finetuning: how far training changes the network that it starts from.
+    task: whether a class is found for each image, or for each pixel (`small-unet` is then the default architecture).
+    groups: a factor, whose levels with the classes of the target make groups, for the mitigation and the selection;
+        empty where neither uses them, so that a plain recipe beside others that do is the trial it always was.
+    """
+
+    task: Task = "classification"
+    architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
+    initialisation: Component = Field(default_factory=lambda: _component("initialisation", "random"))
+    loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
+    optimiser: Component = Field(default_factory=lambda: _component("optimiser", "adamw"))
+    schedule: Component = Field(default_factory=lambda: _component("schedule", "one-cycle"))
+    augmentation: tuple[Component, ...] = Field(
+        default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
+    )
+    mitigation: Component = Field(default_factory=lambda: _component("mitigation", "none"))
+    finetuning: Component = Field(default_factory=lambda: _component("finetuning", "full"))
+    groups: str = ""
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _network_of_the_task(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        fields = dict(cast("Mapping[str, Any]", given))
+        if fields.get("task") == "segmentation" and "architecture" not in fields:
+            fields["architecture"] = _component("architecture", "small-unet")
+        return fields
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> RecipeSpec:
+        wrong = refusal(self)
+        if wrong:
+            raise ValueError(wrong)
+        if not uses_groups(self):
+            object.__setattr__(self, "groups", "")
+        return self
+
+
+class SourceSpec(Frozen):
+    """A pretrained start that Assay trains itself, once, on images of its own.
+
+    Its network is that of the recipe that starts from it, and its seed that of the trial, so that seeds vary the source
+    as well. environment: the distribution of its images; its training rows are used. own: whether these are the study's
+    own training images, all of the seed's (and fold's), whatever part of them a trial is trained on.
+    """
+
+    data: DataSpec
+    own: bool = False
+    environment: EnvironmentSpec = EnvironmentSpec(split="train")
+    recipe: RecipeSpec = Field(default_factory=RecipeSpec)
+
+
+class ContrastSpec(Frozen):
+    """A comparison stated beforehand: along `axis`, every value against `against`, by `measure` in `environment`.
+
+    levels: the values that are compared with `against`; all others where empty.
+    at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
+        `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head; `dose-response`
+        compares the mean change from p = 0 over the doses of the axis `p`; `matched-clean` compares that change along
+        the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS).
+    clean: the test environment without the confounder, of `matched-clean` alone.
+    margin: with it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
+    """
+
+    axis: str
+    against: str
+    levels: tuple[str, ...] = ()
+    measure: str = "auroc"
+    environment: str = ""
+    factor: str = ""
+    layer: str = ""
+    where: Mapping[str, Any] = {}
+    at: Literal["equal-budget", "matched-fit", "dose-response", "matched-clean"] = "equal-budget"
+    clean: str = ""
+    margin: Annotated[float, Field(gt=0)] | None = None
+    exploratory: bool = False
+
+
+class TrainingSpec(Frozen):
+    """Exactly what decides a trial's weights. Its hash names the trial.
+
+    data: canonical `DataSpec` without what only tests use, or, for files, the content hash of the rows in its place.
+    """
+
+    data: Mapping[str, Any]
+    environment: EnvironmentSpec
+    recipe: RecipeSpec
+    seed: int
+    fold: int = 0
+
+    @field_serializer("environment")
+    def _environment(self, environment: EnvironmentSpec, info: SerializationInfo) -> dict[str, Any]:
+        if info.context and info.context.get("complete"):
+            return environment.model_dump(mode="json", context=info.context, exclude_defaults=info.exclude_defaults)
+        return environment.for_training()
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits."""
+        return content_hash(self.canonical())
+
+
+class RecipePoint(Frozen):
+    """One point of the grid: a recipe, a training environment, and where on the axes it lies.
+
+    coordinates: axis name -> label of the value, for example {"loss": "supcon", "epochs": "20"}.
+    """
+
+    coordinates: Mapping[str, str]
+    recipe: RecipeSpec
+    train: EnvironmentSpec
+    tests: Mapping[str, EnvironmentSpec]  # `like: train` is resolved against this point's training environment
+
+    @model_validator(mode="after")
+    def _tested_on_test_rows(self) -> RecipePoint:
+        for name, test in self.tests.items():
+            if test.split != "test":
+                raise ValueError(f"environment '{name}' is made from training rows, which its models have seen")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What tables call this recipe: its coordinates, joined."""
+        return " · ".join(self.coordinates.values()) or self.recipe.loss.label
+
+
+class StudySpec(Frozen):
+    """A whole study, its axes expanded into points."""
+
+    name: str
+    question: str = ""
+    data: DataSpec
+    sources: Mapping[str, SourceSpec] = {}
+    points: tuple[RecipePoint, ...]
+    axes: Mapping[str, tuple[str, ...]] = {}  # axis name -> labels in order of the spec
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    first_seed: Annotated[int, Field(ge=0)] = 0  # a tuning study takes seeds that the study it serves does not
+    probes: tuple[Component, ...] = ()
+    contrasts: tuple[ContrastSpec, ...] = ()
+    keep: Literal["all", "none"] = "all"
+
+    @model_validator(mode="after")
+    def _one_task(self) -> StudySpec:
+        if len({point.recipe.task for point in self.points}) > 1:
+            raise ValueError(
+                "recipes of both tasks stand side by side, whose answers cannot be compared: keep one task"
+            )
+        return self
+
+    @property
+    def task(self) -> Task:
+        """What all its networks say."""
+        return self.points[0].recipe.task if self.points else "classification"
+
+    @property
+    def trained(self) -> str:
+        """The hash of what is trained; the order of grid points leaves it alone."""
+        points = [{"recipe": point.recipe.canonical(), "train": point.train.for_training()} for point in self.points]
+        seen = sorted(content_hash(point) for point in points)
+        parts = {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
+        sources = {name: source.canonical() for name, source in self.sources.items()}
+        return content_hash({**parts, "sources": sources} if sources else parts)
+
+    @property
+    def probed(self) -> str:
+        """The hash of what trained models are asked: probes, and the environments and images they are tested on."""
+        tests = [{name: made.canonical() for name, made in point.tests.items()} for point in self.points]
+        seen = sorted({content_hash(environments) for environments in tests})
+        probes = sorted(content_hash(probe.canonical()) for probe in self.probes)
+        return content_hash({"data": self.data.canonical(), "tests": seen, "probes": probes})
+
+    @property
+    def compared(self) -> str:
+        """The hash of the comparisons stated; Holm's family is all of them, in any order."""
+        return content_hash(sorted(content_hash(contrast.canonical()) for contrast in self.contrasts))

@@ -1,0 +1,420 @@
+"""Dose-response, half-effect dose, and comparison at matched clean performance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+
+from assay.stats.compare import (
+    Contrast,
+    EqualClean,
+    Scale,
+    Scales,
+    SeedValues,
+    combination,
+    compare,
+    contrast_seeds,
+    crossing,
+    only,
+    untested,
+)
+from assay.stats.estimate import CONFIDENCE, Estimate, summarise, two_way
+from assay.stats.format import in_words, listed, number
+from assay.stats.measures import measure
+from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
+from assay.stats.rows import CONFOUNDER
+
+# Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
+#
+# The outcome of a recipe is the mean over p > 0 of measure(p) - measure(0), paired by seed and patient. The difference
+# of two recipes' outcomes is the interaction of recipe and dose. Whether there is one can hang on the scale: near the
+# ceiling, equal steps of AUROC are not equal steps of its probit. So it is claimed only where both scales show it with
+# the same sign (an intersection-union test, Berger 1982): its p is the greater of both, and 1 where the signs differ.
+
+
+@dataclass(frozen=True)
+class Dose:
+    """What a recipe said when p of a class bore the confounder in training."""
+
+    p: float
+    panel: Panel
+
+
+Curve = Sequence[Dose]
+"""A recipe's doses, p = 0 first."""
+
+
+def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> Contrast:
+    """The outcome of recipe a less that of recipe b, on the plain scale, with the p of both scales together.
+
+    Over the seeds that both kept at every dose. margin: of equivalence, on the plain scale. Raises ValueError unless
+    both have the same doses, the first of them 0. `name` is a measure from 0 to 1.
+    """
+    doses = [tuple(dose.p for dose in curve) for curve in (a, b)]
+    if doses[0] != doses[1] or len(doses[0]) < 2 or doses[0][0] != 0:
+        raise ValueError(
+            f"doses are {doses[0]} and {doses[1]}: give both recipes the same ones, 0 and at least another"
+        )
+    panels = [dose.panel for dose in (*a, *b)]
+    weights = np.concatenate([outcome_weights(len(a)), -outcome_weights(len(b))])
+    plain = combination(panels, weights, name, margin)
+    other = combination(panels, weights, name, scale="probit")
+    return on_both_scales(plain, other)
+
+
+def outcome(curve: Curve, name: str) -> Contrast:
+    """What the doses change: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
+
+    Raises ValueError unless the first dose is 0 and there is another.
+    """
+    if len(curve) < 2 or curve[0].p != 0:
+        raise ValueError(f"doses are {tuple(dose.p for dose in curve)}: give 0 and at least another")
+    return combination([dose.panel for dose in curve], outcome_weights(len(curve)), name)
+
+
+def interaction_seeds(
+    a: Sequence[SeedValues], b: Sequence[SeedValues], margin: float | None = None, *, bounded: bool = True
+) -> Contrast:
+    """The same of a number per seed that has no patients behind it, such as a flip rate; p = 0 first.
+
+    Over the seeds that have a number at every dose. bounded: whether it lies within 0 and 1, so that there are two
+    scales; an effect on the logit has its own alone, and `scales` is then None. Errors within models are taken as one
+    at all p > 0, whose models meet the same samples, and as independent of those at p = 0 and of the other recipe's:
+    that errs on the wide side wherever samples move these alike. Raises ValueError unless both have equally many
+    doses, at least 2.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
+    plain = contrast_seeds(_change(a), _change(b), margin)
+    every = {int(seed) for values in (*a, *b) for seed in values.seeds}
+    plain = replace(plain, left_out=len(every) - plain.seeds)
+    if not bounded:
+        return plain
+    first, second = (_change([_probit(values) for values in side]) for side in (a, b))
+    return on_both_scales(plain, contrast_seeds(first, second))
+
+
+def _change(doses: Sequence[SeedValues]) -> SeedValues:
+    """The outcome of each seed that has a number at every dose."""
+    seeds = reduce(np.intersect1d, [one.seeds for one in doses])
+    weights = outcome_weights(len(doses))
+    rows = [np.array([np.flatnonzero(one.seeds == seed)[0] for seed in seeds], dtype=np.int64) for one in doses]
+    values = weights @ np.stack([one.values[row] for one, row in zip(doses, rows, strict=True)])
+    reason = next((one.reason for one in doses if one.reason), "")
+    if all(one.standard_errors is None for one in doses):
+        return SeedValues(values, seeds, reason=reason)
+    within = [
+        np.full(len(seeds), np.nan) if one.standard_errors is None else one.standard_errors[row]
+        for one, row in zip(doses, rows, strict=True)
+    ]
+    first, *others = within
+    return SeedValues(values, seeds, np.hypot(first, np.mean(others, axis=0)), reason)
+
+
+def _probit(one: SeedValues) -> SeedValues:
+    z, slope = on_probit(one.values)
+    return replace(one, values=z, standard_errors=None if one.standard_errors is None else slope * one.standard_errors)
+
+
+def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:
+    """Weights of the doses that make a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
+    return np.array([-1.0, *[1 / (doses - 1)] * (doses - 1)])
+
+
+def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
+    """The contrast of the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
+    agree = plain.value * other.value > 0
+    p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
+    reason = plain.reason or (f"on the probit scale: {other.reason}" if other.reason else "")
+    return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree))
+
+
+# Half-dose: the smallest p at which half of the margin over chance that a recipe had at p = 0 is gone.
+#
+# With the mean over seeds m(p), linear between neighbouring doses, and the level c of chance, it is the first p at
+# which excess(p) = (m(p) - c) - (m(0) - c) / 2 comes down to 0. Its interval holds every p at which the excess could be
+# 0, as Fieller's (1954) does: it begins where the lower 95 % limit of the excess first comes down to 0 and ends where
+# the upper one does, with the variance over crossed seeds and patients of every interval of Assay (`variance`). What is
+# not reached by the greatest dose lies beyond it: the value is censored then, or an end of the interval.
+
+STEPS = 20
+"""Points between neighbouring doses at which the limits of the excess are taken."""
+Beyond = Literal["", "high", "value", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class HalfDose:
+    """A half-dose with its 95 % interval, in units of p.
+
+    beyond: the first of high, value and low that lies beyond the greatest dose, and is NaN as those before it are:
+    `high` where the interval alone is open, `value` where the half-dose is censored, `low` where even its lower end is.
+    margin: m(0) less chance. reason: why there is none, or empty.
+    """
+
+    value: float
+    low: float
+    high: float
+    beyond: Beyond
+    greatest: float
+    margin: float
+    seeds: int
+    patients: int
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """`.43 [.31, .60]`, `.80 [.62, > 1]`, `> 1 [.91, > 1]`, `> 1`, or `undefined`."""
+        if self.reason:
+            return "undefined"
+        over = f"> {self.greatest:g}"
+        if self.beyond == "low":
+            return over
+        value, high = (over if np.isnan(end) else number(end) for end in (self.value, self.high))
+        return f"{value} [{number(self.low)}, {high}]"
+
+
+def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:
+    """The half-dose of a recipe's doses, p = 0 first and ascending, by a measure of which more is better.
+
+    Over the seeds that were kept at every dose. NaN with a reason where the interval at p = 0 reaches chance.
+    chance: that of the test rows at p = 0, whose margin is halved, so that what is crossed is one level for all doses.
+    It is that of every dose where the classes keep their ratio, as test environments do; an average precision, whose
+    chance is the share of positives, would else be held against the share at p = 0.
+    """
+    parts = [evaluate(dose.panel, name) for dose in curve]
+    doses = np.array([dose.p for dose in curve])
+    whole = [combine(parts, row) for row in np.eye(len(parts))]
+    reason = next((part.reason for part in whole if part.reason), "")
+    start = summarise(replace(whole[0], bounds=parts[0].bounds))
+    margin = start.value - chance
+    known = (float(doses[-1]), margin, len(whole[0].seeds), len(whole[0].patients))
+    if reason := reason or unclear(start, chance):
+        return HalfDose(np.nan, np.nan, np.nan, "", *known, reason)
+    values, contributions = (
+        np.stack([getattr(part, field) for part in whole]) for field in ("values", "contributions")
+    )
+    value, low, high = crossings(doses, values, contributions, chance)
+    return HalfDose(value, low, high, _beyond(value, low, high), *known)
+
+
+def _beyond(value: float, low: float, high: float) -> Beyond:
+    if np.isnan(low):
+        return "low"
+    if np.isnan(value):
+        return "value"
+    return "high" if np.isnan(high) else ""
+
+
+def unclear(start: Estimate, chance: float) -> str:
+    """Why the margin over chance at p = 0 is none to halve, or empty."""
+    if start.reason:
+        return f"whether the value at p = 0 is clear of chance cannot be told: {start.reason}"
+    if not start.low > chance:
+        found = f"{number(start.value)} [{number(start.low)}, {number(start.high)}]"
+        lies = "lies below chance" if start.high < chance else "is not clear of chance"
+        return f"the value at p = 0, {found}, {lies} ({number(chance)})"
+    return ""
+
+
+def crossings(
+    doses: Float[np.ndarray, " d"],
+    values: Float[np.ndarray, "d s"],
+    contributions: Float[np.ndarray, "d s p"],
+    chance: float,
+) -> tuple[float, float, float]:
+    """Where the excess and its lower and upper limit first come down to 0; NaN where they do not."""
+    inside = np.arange(STEPS * (len(doses) - 1) + 1) / STEPS
+    points = np.interp(inside, np.arange(len(doses)), doses)
+    weights = np.stack([np.interp(points, doses, one) for one in np.eye(len(doses))], axis=1)
+    weights[:, 0] -= 0.5
+    by_seed = weights @ values - chance / 2
+    spread = two_way(by_seed, np.einsum("gd,dsp->gsp", weights, contributions))
+    excess = by_seed.mean(axis=-1)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, spread.df) * np.sqrt(spread.variance)
+    half = np.where(np.isnan(half), 0.0, half)  # nothing varies at this point
+    value, low, high = (first_zero(points, line) for line in (excess, excess - half, excess + half))
+    return value, low, high
+
+
+def first_zero(points: Float[np.ndarray, " g"], line: Float[np.ndarray, " g"]) -> float:
+    """Where a line through points first comes down to 0; its start where it begins there, NaN where it never does."""
+    below = np.flatnonzero(line <= 0)
+    if not len(below):
+        return float("nan")
+    after = int(below[0])
+    if after == 0:
+        return float(points[0])
+    share = line[after - 1] / (line[after - 1] - line[after])
+    return float(points[after - 1] + share * (points[after] - points[after - 1]))
+
+
+# Dose-response at matched clean performance: what a dose changes of two recipes that are equally good without it.
+#
+# A recipe that has little to lose loses little, so a small fall may be want of skill and not robustness. Each recipe
+# was trained on several amounts of data, at every dose. Its clean performance is the measure at p = 0 on images that
+# bear no confounder; the level is the best that both recipes reach, and each stands at the amount, between two
+# neighbouring ones, where it first comes up to that level. There the mean changes over the doses (`dose_response`) are
+# compared.
+#
+# Amounts are matched on the mean over seeds: seed by seed, those that were lucky on the clean images would be chosen.
+# That the level and the places are estimated too is in the interval. With C clean performance, F the change, i and j
+# the amounts on either side of the level L, w their weights, and b = (F_j - F_i) / (C_j - C_i), a recipe's value is
+#
+#     sum_k w_k F_k + b (L - sum_k w_k C_k)
+#
+# whose second term is 0 on the mean and moves with seeds and patients as the place does (delta method).
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A recipe trained on so many rows: its doses, p = 0 first, and what it said at p = 0 about clean images."""
+
+    rows: float
+    clean: Panel
+    doses: Curve
+
+
+Amounts = Sequence[Amount]
+"""A recipe's amounts, smallest first; at least 2."""
+Term = tuple[Evaluated, float]
+"""A part of a linear combination, and its weight."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A recipe whose parts hold the same seeds: amounts [n], clean parts [n] and their means [n], doses [n][d]."""
+
+    rows: Float[np.ndarray, " n"]
+    clean: Sequence[Evaluated]
+    values: Float[np.ndarray, " n"]
+    doses: Sequence[Sequence[Evaluated]]
+
+
+def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None) -> Contrast:
+    """The change over the doses of recipe a less that of b, where both are equally good on clean images.
+
+    Over the seeds that both kept at every amount and dose, with the p of both scales together, as in `interaction`;
+    `equal` says at which level and amounts. Undefined where no level is reached by both. Raises ValueError unless all
+    amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
+    """
+    panels = _checked(a, b)
+    seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
+    if not len(seeds):
+        return untested("no seed was kept by both recipes at every amount and dose", margin)
+    sides = [_side(amounts, name, seeds) for amounts in (a, b)]
+    if reason := next((part.reason for side in sides for part in side.clean if part.reason), ""):
+        return untested(reason, margin)
+    sign = -1.0 if measure(name).direction == "higher" else 1.0
+    worse = [sign * side.values for side in sides]
+    level = max(float(one.min()) for one in worse)
+    if level > min(float(one[0]) for one in worse):
+        return untested(_unreached(sides), margin)
+    setter = int(np.argmax([one.min() for one in worse]))
+    weights = [crossing(one, level) for one in worse]
+    found = [_compared(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
+    every = {int(seed) for panel in panels for seed in panel.numbers}
+    amounts = [float(weight @ side.rows) for weight, side in zip(weights, sides, strict=True)]
+    both = on_both_scales(found[0], found[1])
+    return replace(both, left_out=len(every) - len(seeds), equal=EqualClean(sign * level, *amounts))
+
+
+def _checked(a: Amounts, b: Amounts) -> list[Panel]:
+    doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
+    if min(len(a), len(b)) < 2 or len(doses) != 1 or not _run_from_0(next(iter(doses))):
+        raise ValueError(
+            f"amounts of {_listed(one.rows for one in a)} rows, and of {_listed(one.rows for one in b)}, with doses "
+            f"{' or '.join(map(_listed, sorted(doses)))}: give each recipe at least 2 amounts, and all of them the "
+            "same doses, 0 and at least another"
+        )
+    return [panel for amount in (*a, *b) for panel in (amount.clean, *(dose.panel for dose in amount.doses))]
+
+
+def _listed(values: Iterable[float]) -> str:
+    return listed([f"{value:g}" for value in values])
+
+
+def _run_from_0(doses: tuple[float, ...]) -> bool:
+    return len(doses) > 1 and doses[0] == 0
+
+
+def _side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
+    clean = [only(evaluate(amount.clean, name), seeds) for amount in amounts]
+    doses = [[only(evaluate(dose.panel, name), seeds) for dose in amount.doses] for amount in amounts]
+    values = np.array([part.values.mean() for part in clean])
+    return _Side(np.array([amount.rows for amount in amounts]), clean, values, doses)
+
+
+def _compared(
+    sides: Sequence[_Side],
+    weights: Sequence[Float[np.ndarray, " n"]],
+    setter: int,
+    margin: float | None,
+    scale: Scale,
+) -> Contrast:
+    """The contrast on one scale; clean performance is matched on the plain one, so that places are the same on both."""
+    terms: list[Term] = []
+    for position, (side, weight) in enumerate(zip(sides, weights, strict=True)):
+        sign = 1.0 if position == 0 else -1.0
+        changes = [_changes(doses, scale) for doses in side.doses]
+        terms += [(part, sign * w * v) for w, own in zip(weight, changes, strict=True) if w for part, v in own]
+        if position == setter:
+            continue  # it stands at an amount that was trained, whatever the level
+        slope = sign * _slope(side, weight, [sum(v * float(part.values.mean()) for part, v in own) for own in changes])
+        terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
+        terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]
+    parts, amounts = zip(*terms, strict=True)
+    return compare(parts, np.array(amounts), margin)
+
+
+def _changes(doses: Sequence[Evaluated], scale: Scale) -> list[Term]:
+    """The terms of the mean change over p > 0 from p = 0."""
+    parts = [probit(part) for part in doses] if scale == "probit" else doses
+    return list(zip(parts, outcome_weights(len(parts)).tolist(), strict=True))
+
+
+def _slope(side: _Side, weight: Float[np.ndarray, " n"], changes: Sequence[float]) -> float:
+    """How the change moves with clean performance, between the two amounts that the level lies between."""
+    j = max(int(np.flatnonzero(weight)[-1]), 1)
+    step = float(side.values[j] - side.values[j - 1])
+    return (changes[j] - changes[j - 1]) / step if step else 0.0
+
+
+def _unreached(sides: Sequence[_Side]) -> str:
+    ranges = " and ".join(f"{number(float(side.values[0]))} to {number(float(side.values[-1]))}" for side in sides)
+    fewest, most = sides[0].rows[0], sides[0].rows[-1]
+    return (
+        f"no clean performance is reached by both: from {fewest:g} to {most:g} rows they come from {ranges}; train on "
+        "fewer or more"
+    )
+
+
+# Whether a dose-response changes the number of training rows with the dose, so that both act at once.
+
+
+def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> str:
+    """What to doubt, in words, where training rows differ along the doses; empty where they do not.
+
+    trained: where each training environment lies on the axes of the study, and its rows. axis: that of the doses.
+    """
+    counts: dict[tuple[tuple[str, str], ...], dict[str, int]] = {}
+    for coordinates, rows in trained:
+        if axis in coordinates:
+            rest = tuple(sorted(item for item in coordinates.items() if item[0] != axis))
+            counts.setdefault(rest, {})[coordinates[axis]] = rows
+    uneven = {rest: found for rest, found in counts.items() if len(set(found.values())) > 1}
+    if not uneven:
+        return ""
+    rest, found = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
+    most, fewest = max(found, key=lambda p: found[p]), min(found, key=lambda p: found[p])
+    of = f" of {in_words(dict(rest)[CONFOUNDER])}" if CONFOUNDER in dict(rest) else ""
+    least = min(min(rows.values()) for rows in counts.values())
+    return (
+        f"training rows differ over the doses{of}: {found[most]} at p = {most}, {found[fewest]} at p = {fewest}, so "
+        f"that fewer rows may do what p seems to; `rows: {least}` in environments.train makes them equal"
+    )

@@ -1,0 +1,268 @@
+"""Rates of collapse, corruption error, and joint tests."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from assay.stats.estimate import CONFIDENCE, Uncertainty, covariance, moved, uncertainty
+from assay.stats.metrics import Metric, undefined
+from assay.stats.panel import Evaluated
+
+# How often a recipe collapses: an outcome of its own, which no mean over the seeds that were kept may hide.
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of trials with its Clopper-Pearson (1934) interval, which holds its level at any number of trials."""
+
+    value: float
+    low: float
+    high: float
+    collapsed: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateContrast:
+    """The difference of two collapse rates, a - b, over seeds that both recipes ran.
+
+    p: exact McNemar (1947), over the seeds in which only one of the two collapsed; 1 when there is none. min_p is the
+    least that so many seeds can reach. low, high: Newcombe's (1998) interval for unpaired shares, wide when the two
+    recipes collapse on the same seeds.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    min_p: float
+    seeds: int
+
+
+def collapse_rate(collapsed: int, trials: int) -> Rate:
+    """How often trials of a recipe collapsed. NaN without a trial; failed trials do not count as trials, those that
+    could not start because their source collapsed do.
+    """
+    if not 0 <= collapsed <= trials:
+        raise ValueError(f"{collapsed} of {trials} trials collapsed: give a count within the number of trials")
+    if not trials:
+        return Rate(float("nan"), float("nan"), float("nan"), 0, 0)
+    tail = (1 - CONFIDENCE) / 2
+    low = float(stats.beta.ppf(tail, collapsed, trials - collapsed + 1)) if collapsed else 0.0
+    high = float(stats.beta.ppf(1 - tail, collapsed + 1, trials - collapsed)) if collapsed < trials else 1.0
+    return Rate(collapsed / trials, low, high, collapsed, trials)
+
+
+def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> RateContrast:
+    """How much oftener recipe a collapsed than b; position i is the same seed in both."""
+    if a.shape != b.shape:
+        raise ValueError(f"a has {len(a)} seeds and b {len(b)}: give the seeds that both ran, in one order")
+    seeds = len(a)
+    if not seeds:
+        nan = float("nan")
+        return RateContrast(nan, nan, nan, nan, nan, 0)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    value = float(a.mean() - b.mean())
+    (low_a, high_a), (low_b, high_b) = (_wilson(int(side.sum()), seeds) for side in (a, b))
+    rate_a, rate_b = float(a.mean()), float(b.mean())
+    low = value - float(np.hypot(rate_a - low_a, high_b - rate_b))
+    high = value + float(np.hypot(high_a - rate_a, rate_b - low_b))
+    return RateContrast(value, low, high, p, min(1.0, 2.0 ** (1 - seeds)), seeds)
+
+
+def _wilson(count: int, trials: int) -> tuple[float, float]:
+    found = stats.binomtest(count, trials).proportion_ci(CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)
+
+
+# Corruption error: what distortions cost a recipe, in units of what they cost a baseline.
+
+CORRUPTION, RELATIVE, EVERY = "corruption-error", "relative-corruption-error", "all families"
+"""The measures, and what stands in the place of a family where one is the mean over all (mCE, relative mCE)."""
+_ERROR, _INCREASE = "distorted-error", "distorted-error-increase"
+
+
+def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: str) -> list[dict[str, Any]]:
+    """`corruption-error` and `relative-corruption-error` of every recipe by family, and their means over families: rows
+    as those of estimates.
+
+    estimates: rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`) and as the mean
+    over severities, means over seeds. The baseline of a recipe is the one that has `against` on this axis and all else
+    alike; `group` names it. There is no interval. A recipe without a baseline, or one that lacks a severity, gets no
+    row; where a family is undefined or has none the mean is undefined too. So is the relative one where the interval of
+    what the baseline's errors increase by holds 0: a ratio to what may be nothing says nothing.
+    """
+    absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, corruption_error)
+    return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, relative_corruption_error)
+
+
+def _ratios(
+    estimates: Sequence[Mapping[str, Any]],
+    axis: str,
+    against: str,
+    of: str,
+    measure: str,
+    ratio: Callable[[Float[np.ndarray, " s"], Float[np.ndarray, " s"]], Metric],
+) -> list[dict[str, Any]]:
+    errors: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    least: dict[tuple[str, str, str], float] = {}
+    for row in estimates:
+        place = row["coordinates"], row["environment"], row["factor"]
+        if row["measure"] == of and row["level"]:
+            errors.setdefault(place, {})[row["level"]] = row
+        elif row["measure"] == of:
+            least[place] = float(row["low"])
+    found: list[dict[str, Any]] = []
+    alone: set[tuple[str, str]] = set()
+    for (coordinates, environment, family), own in errors.items():
+        at: dict[str, str] = json.loads(coordinates)
+        below = json.dumps({**at, axis: against}), environment, family
+        base = errors.get(below) if axis in at else None
+        if base is None or base.keys() != own.keys():
+            alone.add(_place(next(iter(own.values()))))
+            continue
+        value = ratio(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
+        if value.defined and of == _INCREASE and not least.get(below, 1.0) > 0:
+            known = not math.isnan(least[below])
+            value = undefined(
+                "the interval of what the baseline's error increases by holds 0"
+                if known
+                else "no interval tells whether the baseline's error increases"
+            )
+        found.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
+    return found + [
+        _mean([one for one in found if _place(one) == place], whole=place not in alone)
+        for place in dict.fromkeys(map(_place, found))
+    ]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["recipe"], row["environment"]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> dict[str, Any]:
+    """The mean over families; undefined unless the whole of them have a baseline."""
+    reason = next((row["reason"] for row in rows if row["reason"]), "")
+    value = Metric(float(np.mean([row["value"] for row in rows])), reason)
+    if not whole:
+        value = undefined("not every family has a baseline at all severities")
+    return {**_row(rows[0], EVERY, rows[0]["group"], value), "measure": rows[0]["measure"]}
+
+
+def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
+    gone = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
+    named = {"factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
+    return {**like, **gone, **named, "value": ratio.value, "reason": ratio.reason}
+
+
+def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
+    """CE of one family (Hendrycks and Dietterich 2019): the sum of a recipe's errors over severities, over that of the
+    baseline. 1 is as good as the baseline, 0 is without error. Undefined where the baseline makes no error.
+
+    error, baseline: share of images called wrongly at each severity (`distorted-error`), in the same order. The mean
+    over families is mCE. Of several seeds, ratios are made of the means over seeds, not averaged: a ratio of two noisy
+    numbers is biased.
+    """
+    _alike(error, baseline)
+    below = float(baseline.sum())
+    if np.isnan(error).any() or np.isnan(below):
+        return undefined("an error is undefined")
+    if not below > 0:
+        return undefined("the baseline makes no error")
+    return Metric(float(error.sum()) / below)
+
+
+def relative_corruption_error(increase: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
+    """Relative CE of one family: the same of the increase of the error over that on clean images.
+
+    It can be negative where a distortion helps. Undefined where the baseline's error does not increase.
+    increase, baseline: `distorted-error-increase` at each severity, in the same order.
+    """
+    _alike(increase, baseline)
+    below = float(baseline.sum())
+    if np.isnan(increase).any() or np.isnan(below):
+        return undefined("an error is undefined")
+    if not below > 0:
+        return undefined("the baseline's error does not increase")
+    return Metric(float(increase.sum()) / below)
+
+
+def _alike(error: np.ndarray, baseline: np.ndarray) -> None:
+    if error.shape != baseline.shape or error.ndim != 1 or not len(error):
+        raise ValueError(
+            f"errors of shape {error.shape} and of the baseline {baseline.shape}: give one per severity of each"
+        )
+
+
+# Two measures of one recipe together: where both may lie, since what moves one may move the other.
+#
+# Two intervals side by side say nothing of that: a seed whose threshold comes out low finds more lesions and calls more
+# healthy images. The covariance is that of `variance.covariance`, over the same crossed patients and seeds as either
+# variance; patients that only one of the two measures rests on add nothing to it.
+#
+# The region is Hotelling's: with standard errors s, correlation r and df, the lesser of the two degrees of freedom, it
+# holds the points whose squared distance from the estimate, in the metric of that covariance, is at most
+# 2 df / (df - 1) F(.95; 2, df - 1). Each measure is put on the scale on which its interval is made (see `estimate`).
+
+POINTS = 72
+"""Points of an outline: every 5 degrees."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The 95 % region of two measures: its outline [points, 2], open, with their correlation and degrees of freedom.
+
+    reason: why there is no region; empty where there is one.
+    """
+
+    outline: Float[np.ndarray, "points 2"]
+    correlation: float
+    df: float
+    reason: str = ""
+
+
+def joint(across: Evaluated, up: Evaluated) -> Joint:
+    """The region of two measures of one recipe, evaluated over the same seeds. None where either has no interval."""
+    sure = uncertainty(across), uncertainty(up)
+    reason = sure[0].reason or sure[1].reason
+    if not reason and not np.array_equal(across.seeds, up.seeds):
+        reason = "the two measures do not rest on the same seeds"
+    df = min(sure[0].df, sure[1].df)
+    if not reason and df <= 1:
+        reason = "too few seeds or patients for two measures together"
+    if reason:
+        return Joint(np.zeros((0, 2)), math.nan, math.nan, reason)
+    correlation = correlated(across, up, sure)
+    return Joint(_outline((across, up), sure, correlation, df), correlation, df)
+
+
+def correlated(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty, Uncertainty]) -> float:
+    """The correlation of the errors of two means over seeds, held within -1 .. 1."""
+    patients = np.union1d(across.patients, up.patients)
+    moves = np.zeros((2, len(across.seeds), len(patients)))
+    for k, part in enumerate((across, up)):
+        moves[k][:, np.searchsorted(patients, part.patients)] = part.contributions
+    shared = covariance(across.values, up.values, moves[0], moves[1])
+    return float(np.clip(shared / (sure[0].standard_error * sure[1].standard_error), -1.0, 1.0))
+
+
+def _outline(
+    parts: tuple[Evaluated, Evaluated], sure: tuple[Uncertainty, Uncertainty], correlation: float, df: float
+) -> Float[np.ndarray, "points 2"]:
+    angle = 2 * np.pi * np.arange(POINTS) / POINTS
+    reach = math.sqrt(2 * df / (df - 1) * float(stats.f.ppf(CONFIDENCE, 2, df - 1)))
+    steps = np.cos(angle), correlation * np.cos(angle) + math.sqrt(1 - correlation**2) * np.sin(angle)
+    outline = [
+        [moved(float(part.values.mean()), reach * own.standard_error * float(step), part.bounds) for step in along]
+        for part, own, along in zip(parts, sure, steps, strict=True)
+    ]
+    return np.array(outline).T

@@ -1,0 +1,373 @@
+"""Check a study before training, and clean up what earlier runs left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from assay.analysis.contrasts import pairs
+from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
+from assay.core.files import canonical_json
+from assay.core.measures import ON, Among
+from assay.core.registry import build, lookup
+from assay.execution.jobs import Inputs, network_of, nothing_to_read, weights_path
+from assay.execution.plan import Plan, ProbeUnit, start_id
+from assay.models.checkpoint import remove_checkpoint
+from assay.models.classifier import as_network, empty_network
+from assay.models.initialisation import with_trunk
+from assay.models.weight_files import shape
+from assay.probes.attribution import Attribution
+from assay.probes.explainers import Subject
+from assay.probes.probe import Probe
+from assay.probes.reader import evaluating
+from assay.shifts.population import Population
+from assay.spec.grid import label
+from assay.spec.schema import EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.spec.sections import LESION
+from assay.store.folder import RunFolder
+from assay.training.mitigations import build_mitigation, labels_for
+
+# Whether all that a study asks for can be had, before anything is written: rows are chosen, no pixel is made.
+#
+# Rows of the groups that mitigations and selections need among it.
+
+SECONDS = 2.0
+"""How long the rows of further seeds are chosen after those of the first."""
+
+Check = Callable[[int], object]
+"""Chooses rows of an environment for a seed. Raises SpecError, DataError or AssociationError when that cannot be."""
+
+
+def check_rows(
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], seconds: float = SECONDS
+) -> None:
+    """Choose the rows of every distinct training and test environment, of the neutral ones that are used, and of the
+    images of every source (`starts`: their populations by name).
+
+    Every fold of the first seed is checked, then further seeds until `seconds` have passed: whether rows suffice hangs
+    little on the seed, and a large grid is not to be waited for.
+    Raises SpecError, DataError and AssociationError as the run would when it came to these rows, and UnfitError with
+    the interventions of all environments that the images cannot carry.
+    """
+    checks = [*_source_checks(spec, starts), *_checks(spec, population)]
+    refused: dict[str, tuple[Mapping[str, Any], str]] = {}
+    for check in checks:
+        try:
+            check(spec.first_seed)
+        except UnfitError as error:
+            refused |= error.refused
+    if refused:
+        raise UnfitError(refused)
+    end = time.monotonic() + seconds
+    for seed in range(spec.first_seed + 1, spec.first_seed + spec.seeds):
+        for check in checks:
+            if time.monotonic() > end:
+                return
+            check(seed)
+
+
+def _source_checks(spec: StudySpec, starts: Mapping[str, Population]) -> Iterator[Check]:
+    for name, source in spec.sources.items():
+        yield _source(starts[name], source.environment)
+
+
+def _source(population: Population, environment: EnvironmentSpec) -> Check:
+    return lambda seed: population.training(environment, seed)
+
+
+def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:
+    trained: dict[str, list[RecipePoint]] = {}
+    for point in spec.points:
+        trained.setdefault(point.train.model_dump_json(), []).append(point)
+    tested = {_tests_key(point): point for point in spec.points}
+    neutral = _reads_neutral(spec)
+    for fold in range(population.folds):
+        for points in trained.values():
+            yield _training(population, points, fold)
+        for point in tested.values():
+            yield _testing(population, point, fold, neutral=neutral)
+
+
+def _training(population: Population, points: Sequence[RecipePoint], fold: int) -> Check:
+    """The rows of a training environment, and of each group that a recipe trained on it needs."""
+    grouped = [point.recipe for point in points if point.recipe.groups]
+    ways = {(one.groups, one.mitigation.label, one.selection): one for one in grouped}
+
+    def check(seed: int) -> None:
+        training, validation = population.training(points[0].train, seed, fold)
+        for recipe in ways.values():
+            labels_for(recipe, build_mitigation(recipe), training, validation)
+
+    return check
+
+
+def _testing(population: Population, point: RecipePoint, fold: int, *, neutral: bool) -> Check:
+    def check(seed: int) -> None:
+        scene = population.scene(point.tests, seed, fold)
+        for name in scene.names:
+            scene.environment(name)
+        if neutral or scene.changeable():
+            scene.neutral()
+
+    return check
+
+
+def _tests_key(point: RecipePoint) -> str:
+    return "\n".join(f"{name} {environment.model_dump_json()}" for name, environment in point.tests.items())
+
+
+def _reads_neutral(spec: StudySpec) -> bool:
+    return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)
+
+
+# Whether the images of an environment can define what a contrast compares in it, before anything is trained.
+
+_NEEDED: Mapping[Among, tuple[str, str]] = {
+    "both": ("images of two classes", "all there are of class '{only}'"),
+    "lesions": ("images with a lesion", "none there has one"),
+    "no lesions": ("images without a lesion", "all there have one"),
+}
+
+
+def check_measurable(spec: StudySpec, population: Population) -> None:
+    """Raises SpecError for the first stated contrast whose environment has no image of a class that it needs, in any
+    fold of the first seed. Which images show a lesion is known where that is the target.
+    """
+    point, found = spec.points[0], dict[str, tuple[int, ...]]()
+    for stated in spec.contrasts:
+        among, name = ON.get(stated.measure), stated.environment
+        unknown = among != "both" and population.classes != LESION.levels
+        if among is None or unknown or name not in point.tests:
+            continue
+        if name not in found:
+            found[name] = _classes_in(population, point, name, spec.first_seed)
+        there = found[name]
+        enough: Mapping[Among, bool] = {"both": len(there) > 1, "lesions": max(there) > 0, "no lesions": 0 in there}
+        if not enough[among]:
+            needed, missing = _NEEDED[among]
+            raise SpecError(
+                f"contrasts in environment '{name}': '{stated.measure}' needs {needed}, and "
+                f"{missing.format(only=population.classes[there[0]])}; compare it in another environment, or another "
+                "measure in this one"
+            )
+
+
+def _classes_in(population: Population, point: RecipePoint, name: str, seed: int) -> tuple[int, ...]:
+    """The codes of the classes tested in an environment."""
+    tables = [population.scene(point.tests, seed, fold).environment(name).table for fold in range(population.folds)]
+    return tuple(sorted({int(code) for table in tables for code in np.unique(table.target)}))
+
+
+# Whether every network of a study can be built, has the layers compared, can be explained as asked and can take up its
+# start; before training.
+
+
+def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -> None:
+    """Build each distinct pair of architecture and start once; weights are loaded, and fetched where they are not here.
+
+    inputs: of the study's networks. of_sources: of the networks of its sources, by name.
+    Raises SpecError and WeightsError as `build_network` does, and SpecError for a source whose trunk has tensors of
+    another shape because its images are of another size, or grey.
+    """
+    sources = {source.id: source for source in plan.sources}
+    trainings = [(source.training, of_sources[source.name]) for source in plan.sources]
+    trainings += [(trial.training, inputs) for trial in plan.trials]
+    seen: set[str] = set()
+    for training, own in trainings:
+        start = sources.get(start_id(training.recipe))
+        initialisation = start.name if start else training.recipe.initialisation.model_dump(mode="json")
+        key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialisation, own.size])
+        if key in seen:
+            continue
+        seen.add(key)
+        if start is None:
+            _try(training, own)
+        else:
+            _check_source(start.name, training, own, of_sources[start.name])
+
+
+def _try(training: TrainingSpec, own: Inputs) -> None:
+    """Build the network with its start. Raises WeightsError that holds what the recipe calls the weights."""
+    try:
+        network_of(training, own)
+    except WeightsError as error:
+        start = training.recipe.initialisation.params
+        raise WeightsError(str(error), str(start.get("path") or start.get("url") or "")) from error
+
+
+def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
+    """Every layer that a comparison names is one of the networks that it compares. Raises SpecError.
+
+    inputs: of the study's networks.
+    """
+    trainings = {trial.point.label: trial.training for trial in plan.trials}
+    layers: dict[str, tuple[str, ...]] = {}
+    for stated in spec.contrasts:
+        points = [point for pair in pairs(stated, spec.points, tuple(spec.axes)) for point in (*pair.a, *pair.b)]
+        for point in points if stated.layer else ():
+            training = trainings[point.label]
+            key = canonical_json(training.recipe.architecture.model_dump(mode="json"))
+            if key not in layers:
+                layers[key] = as_network(network_of(training, inputs, empty_network)).layers
+            if stated.layer not in layers[key]:
+                what = unknown_name("layer", stated.layer, layers[key])
+                raise SpecError(f"contrasts by {stated.measure}: {what} (of '{training.recipe.architecture.label}')")
+
+
+def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
+    """Every explainer that a probe names can explain one of the study's networks. Raises SpecError with why it cannot,
+    and what can. Of a network that says something of pixels nothing is explained.
+    """
+    asked = [(n, build("probe", probe.name, probe.params)) for n, probe in enumerate(spec.probes)]
+    probes = [(n, probe) for n, probe in asked if isinstance(probe, Attribution)]
+    if not probes or spec.task == "segmentation":
+        return
+    trainings: dict[str, TrainingSpec] = {}
+    for trial in plan.trials:
+        recipe = trial.training.recipe
+        network = [recipe.architecture.canonical(), recipe.loss.canonical()]  # a loss may bring a head of its own
+        trainings.setdefault(canonical_json(network), trial.training)
+    subjects = [_subject(training, inputs) for training in trainings.values()]
+    for number, probe in probes:
+        for method in probe.methods:
+            refused = [method.explainer.refusal(subject) for subject in subjects]
+            if all(refused):
+                raise SpecError(f"probes[{number}].attribution.explainers: {method.name}: {refused[0]}")
+
+
+def _subject(training: TrainingSpec, inputs: Inputs) -> Subject:
+    network = network_of(training, inputs, empty_network)
+    with evaluating(network):
+        return Subject.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
+
+
+def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inputs) -> None:
+    ours, theirs = (
+        with_trunk(network_of(training, inputs, empty_network)).trunk.state_dict() for inputs in (own, of_source)
+    )
+    for key, value in ours.items():
+        if theirs[key].shape == value.shape:
+            continue
+        if own.channels != of_source.channels:
+            raise SpecError(
+                f"source '{name}' has grey images and what starts from it colour ones, and the architecture "
+                f"'{training.recipe.architecture.label}' has as many input channels as its images ({key}: "
+                f"{shape(theirs[key])} and {shape(value)}): set in_chans: 3 for it, which repeats grey images"
+            )
+        raise SpecError(
+            f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "
+            f"architecture '{training.recipe.architecture.label}' hangs on the size ({key}: {shape(theirs[key])} "
+            f"and {shape(value)}): set sources.{name}.data.size: {own.size}"
+        )
+
+
+# Why a trial is new, by the fields that differ from the nearest trial that has a record, and why a probe is.
+
+
+def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """One sentence per reason with the number of new trials that have it, most frequent first.
+
+    new, known: canonical training specs. A trial's reason is what differs from the known one with the fewest
+    differences (the first of them, in the order of their seeds).
+    """
+    flat_known = sorted(map(flatten, known), key=lambda spec: spec.get("seed", 0))
+    return Counter(_reason(flatten(spec), flat_known) for spec in new).most_common()
+
+
+def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> list[tuple[str, int]]:
+    """One sentence per reason why probes of trials that have a record are new, most frequent first.
+
+    A probe is new where its trial was never asked it, or because the images that it looks at are others.
+    """
+    asked = {_question(record) for id in folder.ids("probes") for record in [folder.record("probes", id)]}
+    units = [unit for unit in new if folder.complete("trials", unit.trial.id)]
+    return Counter(_probe_reason(unit, plan, folder, asked) for unit in units).most_common()
+
+
+def _probe_reason(unit: ProbeUnit, plan: Plan, folder: RunFolder, asked: set[str]) -> str:
+    question = {"trial": unit.trial.id, "probe": unit.component.name, "params": dict(unit.component.params)}
+    if _question(question) not in asked:
+        return f"probe {unit.component.label} was not asked before"
+    label, id = unit.trial.point.label, unit.trial.id
+    unread = [
+        name for name in unit.trial.point.tests if not folder.complete("readings", plan.readings[label, id, name])
+    ]
+    looked_at = f"environment {', '.join(unread)} is new or changed" if unread else "its images or environments changed"
+    return f"probe {unit.component.label}: {looked_at}"
+
+
+def _question(record: Mapping[str, Any]) -> str:
+    return canonical_json({name: record[name] for name in ("trial", "probe", "params")})
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    if not isinstance(value, Mapping) or not value:
+        return {prefix.removesuffix("."): value}
+    flat: dict[str, Any] = {}
+    for key, item in cast("Mapping[str, Any]", value).items():
+        flat |= flatten(item, f"{prefix}{key}.")
+    return flat
+
+
+def _reason(new: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> str:
+    if not known:
+        return "nothing was trained here before"
+    differing = min((_differences(new, old) for old in known), key=len)
+    return "; ".join(differing) or "its record was removed"
+
+
+def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    keys = sorted(new.keys() | old.keys())
+    return [_change(key, new, old) for key in keys if new.get(key) != old.get(key)]
+
+
+def _change(key: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
+    if key not in old:
+        return f"{key} is {_short(new[key])} (not set before)"
+    if key not in new:
+        return f"{key} is not set (was {_short(old[key])})"
+    return f"{key} is {_short(new[key])} (was {_short(old[key])})"
+
+
+def _short(value: Any) -> str:
+    text = "{}" if value == {} else label(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+# What earlier runs left in a run folder: weights that a new probe needs, and what is to go before the next run.
+
+
+def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
+    """Raises StoreError where new probes would read networks that were trained, and whose weights are gone."""
+    trained = {unit.trial.id for unit in probes if folder.complete("trials", unit.trial.id)}
+    lost = [
+        id
+        for id in sorted(trained)
+        if not weights_path(folder, id).is_file() and not nothing_to_read(folder.record("trials", id))
+    ]
+    if lost:
+        raise StoreError(
+            f"{len(lost)} finished trials in {folder.root} would be probed anew, but their weights were not kept "
+            "(keep: none): leave probes and test environments as they were, or train again in another place with --out"
+        )
+
+
+def sweep(plan: Plan, folder: RunFolder) -> None:
+    """Remove what a killed run left: half-written files, checkpoints of finished trials, failures made good, and
+    weights that are not to be kept once all probes have read them.
+    """
+    folder.remove_partial_files()
+    unfinished = {trial.id for trial in plan.missing_trials(folder)}
+    unprobed = {unit.trial.id for unit in plan.missing_probes(folder)}
+    for id in {trial.id for trial in plan.trials} - unfinished:
+        remove_checkpoint(folder.unit("trials", id))
+        if id not in unprobed:
+            folder.forget_failure(id)
+            if plan.spec.keep == "none":
+                weights_path(folder, id).unlink(missing_ok=True)

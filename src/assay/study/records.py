@@ -1,0 +1,200 @@
+"""What a run folder keeps of its study, so that nothing but the folder is needed to read it: spec, plan, shape of data.
+
+`study.json` holds the checked spec, `plan.json` the units that were planned when it was last run. Data and code may
+have changed since, or be gone: whoever reads a finished study goes by these files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import ValidationError
+
+from assay.core.errors import SpecError, StoreError
+from assay.core.files import content_hash
+from assay.execution.jobs import Inputs, trained_model
+from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from
+from assay.probes.probe import Model
+from assay.spec.schema import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.store.files import read_json, write_json
+from assay.store.folder import RunFolder, UnitKind
+from assay.store.migrations import migrated
+from assay.store.schema import SCHEMA_VERSION
+
+STUDY = "study.json"
+PLAN = "plan.json"
+Value = TypeVar("Value")
+
+KINDS_OF_UNITS: tuple[UnitKind, ...] = get_args(UnitKind)
+AGAIN = "run the study again with its spec"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A study as its run folder has it.
+
+    stamp: as it was when the study was begun; a component of the user's own may have been edited since.
+    """
+
+    plan: Plan
+    inputs: Inputs
+    skip_bad_rows: bool
+    stamp: Mapping[str, str]
+
+
+def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) -> None:
+    """Write spec and plan, before anything of them is run."""
+    spec = plan.spec
+    complete = spec.model_dump(mode="json", context={"complete": True})
+    study = {"schema": SCHEMA_VERSION, "stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete}
+    write_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
+    write_json(folder.root / STUDY, study, sort_keys=False)
+
+
+def stamp(plan: Plan) -> dict[str, str]:
+    """What tables belong to: the hashes of the spec's parts, and of all units, which the data decide too."""
+    spec = plan.spec
+    units = content_hash(sorted(set(plan.ids())))
+    return {"trained": spec.trained, "probed": spec.probed, "compared": spec.compared, "units": units}
+
+
+def stored_study(root: Path) -> Stored:
+    """Spec and plan of a run folder. Raises StoreError when there are none, or another Assay wrote them."""
+    plan = plan_values(root)
+    path = root / STUDY
+    study = migrated(read_json(path), path)
+    spec = _read(path, lambda: StudySpec.model_validate(study["spec"]))
+    return _read(root / PLAN, lambda: _stored(spec, plan, study))
+
+
+def plan_values(root: Path) -> dict[str, Any]:
+    """The plan of a run folder as it was written. Raises StoreError when there is none."""
+    RunFolder(root).require_study()
+    path = root / PLAN
+    if not path.is_file():
+        raise StoreError(f"{root} holds no {PLAN}, which says what its records are: {AGAIN}")
+    return migrated(read_json(path), path)
+
+
+def planned_before(root: Path) -> set[str]:
+    """The ids of the trials that the last run here had planned; empty where none has, or it cannot be read."""
+    try:
+        return {entry["id"] for entry in plan_values(root)["trials"]}
+    except StoreError:
+        return set()
+
+
+def unnamed(root: Path) -> list[Path]:
+    """Units in a run folder that its study no longer names: folders of trials, readings and probes, and failures.
+
+    The study is the one that was last run here, with the data as they were then. Raises StoreError when it names none
+    of the units here, so that nothing that took hours is deleted by mistake.
+    """
+    plan = plan_values(root)
+    named = {entry["id"] for kind in KINDS_OF_UNITS for entry in plan[kind]}
+    folders = [path for kind in KINDS_OF_UNITS for path in sorted((root / kind).glob("*"))]
+    failures = sorted((root / "failures").glob("*.json"))
+    if folders and not any(path.name in named for path in folders):
+        raise StoreError(
+            f"the study last run in {root} names none of the {len(folders)} units here, so nothing is cleaned: "
+            "finish its run first, or delete the folder by hand"
+        )
+    return [path for path in (*folders, *failures) if path.stem not in named]
+
+
+def stored_model(trial: Path) -> Model:
+    """A trained model from the folder of its trial. Raises StoreError when it holds no complete trial."""
+    root, id = trial.resolve().parent.parent, trial.resolve().name
+    folder = RunFolder(root)
+    if not (root / STUDY).is_file() or not folder.complete("trials", id):
+        raise StoreError(f"{trial} holds no complete trial: choose a folder of trials/ with a record.json")
+    study = stored_study(root)
+    planned = next((planned for planned in study.plan.trials if planned.id == id), None)
+    if planned is None:
+        raise StoreError(f"trial {id} is named by no spec of {root}: run the study that made it again")
+    return trained_model(folder, id, planned.training, study.inputs)
+
+
+def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
+    complete = {"complete": True}
+    return {
+        "inputs": {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes},
+        "trials": [
+            {
+                "id": trial.id,
+                "point": trial.point.label,
+                "seed": trial.training.seed,
+                "fold": trial.training.fold,
+                "data": trial.training.data,
+                "start": start_id(trial.training.recipe),
+            }
+            for trial in plan.trials
+        ],
+        "sources": [
+            {
+                "id": source.id,
+                "name": source.name,
+                "data": source.data.model_dump(mode="json", context=complete),
+                "training": source.training.model_dump(mode="json", context=complete),
+            }
+            for source in plan.sources
+        ],
+        "probes": [
+            {
+                "id": unit.id,
+                "trial": unit.trial.id,
+                "point": unit.trial.point.label,
+                "component": unit.component.model_dump(mode="json", context=complete),
+            }
+            for unit in plan.probes
+        ],
+        "readings": [
+            {"id": id, "point": point, "trial": trial, "environment": environment}
+            for (point, trial, environment), id in plan.readings.items()
+        ],
+    }
+
+
+def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
+    points = {point.label: point for point in spec.points}
+    trials = {
+        (entry["point"], entry["id"], entry["seed"], entry["fold"]): _trial(entry, points[entry["point"]])
+        for entry in values["trials"]
+    }
+    by_id = {(label, id): trial for (label, id, _, _), trial in trials.items()}
+    probes = [
+        ProbeUnit(entry["id"], by_id[entry["point"], entry["trial"]], Component.model_validate(entry["component"]))
+        for entry in values["probes"]
+    ]
+    readings = {(entry["point"], entry["trial"], entry["environment"]): entry["id"] for entry in values["readings"]}
+    sources = tuple(_source(entry) for entry in values["sources"])
+    plan = Plan(spec, tuple(trials.values()), tuple(probes), readings, sources)
+    return Stored(plan, Inputs(**values["inputs"]), study["skip_bad_rows"], study["stamp"])
+
+
+def _trial(entry: dict[str, Any], point: RecipePoint) -> Trial:
+    recipe = started_from(point.recipe, entry["start"]) if entry["start"] else point.recipe
+    training = TrainingSpec(
+        data=entry["data"], environment=point.train, recipe=recipe, seed=entry["seed"], fold=entry["fold"]
+    )
+    return Trial(entry["id"], training, point)
+
+
+def _source(entry: dict[str, Any]) -> Source:
+    data, training = DataSpec.model_validate(entry["data"]), TrainingSpec.model_validate(entry["training"])
+    return Source(entry["id"], entry["name"], data, training)
+
+
+def _read(path: Path, make: Callable[[], Value]) -> Value:
+    """What `make` makes of a file; whatever is wrong with the file is told in one sentence."""
+    try:
+        return make()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"cannot read {path}: {place}: {first['msg']}; {AGAIN}") from error
+    except (KeyError, TypeError, SpecError) as error:
+        raise StoreError(f"cannot read {path}: it lacks or misnames {error}; {AGAIN}") from error

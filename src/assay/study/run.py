@@ -1,0 +1,302 @@
+"""A study from spec to page: plan, train and probe what is missing, compare, write the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.analysis.prespecified import state
+from assay.analysis.tables import analyse, analyse_records
+from assay.core.registry import own_code
+from assay.data.cache import Told, default_cache_root, untold
+from assay.execution.device import PROCESSOR
+from assay.execution.estimate import after_units, source_seconds, unit_seconds
+from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
+from assay.execution.plan import (
+    Plan,
+    ProbeUnit,
+    Source,
+    SourceJob,
+    StartedJob,
+    Trial,
+    check_sources,
+    make_plan,
+    missing_sources,
+    start_id,
+)
+from assay.execution.progress import Stage, telling
+from assay.execution.tasks import Event, Executor, Job, Observer, Task
+from assay.report.page import write_page
+from assay.shifts.population import Population
+from assay.spec.schema import StudySpec
+from assay.store.folder import RunFolder, working_in
+from assay.study.preflight import (
+    check_explainers,
+    check_layers,
+    check_measurable,
+    check_rows,
+    check_starts,
+    check_weights,
+    probe_reasons,
+    reasons,
+    sweep,
+)
+from assay.study.records import planned_before, stamp, store, stored_study
+
+Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
+"""Given the tasks of a run, something to enter that then sees every event."""
+
+UNFINISHED = "planned before, not finished yet"
+PROBE = "probe-"
+"""Stands before a trial's id in the names of its probe tasks."""
+SOURCE = "source-"
+"""Stands before a source's id in the name of its task."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study ready to run: what there is to do, why it is new, and about how long it takes.
+
+    why, why_probes: reason -> number of new trials, and of new probes of trials that are not new. starts: where the
+    images of each source come from.
+    """
+
+    spec: StudySpec
+    place: Place
+    population: Population
+    starts: Mapping[str, Population]
+    plan: Plan
+    tasks: tuple[Task, ...]
+    new_sources: int
+    new_trials: int
+    new_probes: int
+    why: tuple[tuple[str, int], ...]
+    why_probes: tuple[tuple[str, int], ...]
+    device: str
+
+    def seconds(self, workers: int) -> float:
+        """Expected seconds with that many workers, from the start of the first one to the page."""
+        at_once = min(max(1, workers), len(self.tasks) or 1)
+        return sum(task.cost for task in self.tasks) / at_once + after_units(len(self.plan.trials))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended. `page` is None when there is nothing to show yet.
+
+    trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0.
+    unlearned: trials of the study that collapsed or diverged, in this run or before, each counted as on the page.
+    """
+
+    folder: Path
+    trained: int
+    probed: int
+    failed: int
+    unlearned: int
+    stopped: bool
+    page: Path | None
+
+
+def prepare(
+    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, told: Told = untold
+) -> Prepared:
+    """Plan a study against what its run folder already holds. Reads data, trains nothing, writes nothing there.
+
+    device: as `choose_device` gives it. told: hears of images while they are read.
+
+    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`),
+    SpecError when its images cannot define what a contrast compares in it (`check_measurable`),
+    WeightsError when a start cannot (`check_starts`), StoreError when weights that a new probe reads were not kept, and
+    SpecError for a layer that no network has (`check_layers`) and an explainer that can explain none
+    (`check_explainers`).
+    """
+    code = own_code(spec.model_dump_json(context={"complete": True}))
+    place = Place(root, default_cache_root(), skip_bad_rows, code)
+    population = population_of(spec.data, place, device, fresh=True, told=told)
+    starts = {name: population_of(source.data, place, device, told=told) for name, source in spec.sources.items()}
+    check_sources(spec, population, starts)
+    plan = make_plan(spec, population, starts)
+    inputs = inputs_of(population, spec.data, spec.task)
+    check_layers(spec, plan, inputs)
+    check_explainers(spec, plan, inputs)
+    trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
+    if not trials and not probes:
+        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, (), (), device)
+    check_weights(probes, place.folder)
+    check_rows(spec, population, starts)
+    check_measurable(spec, population)
+    starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
+    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
+    check_starts(plan, inputs, _inputs_of_sources(spec, starts))
+    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
+    begun = planned_before(root)
+    new = [trial for trial in trials if trial.id not in begun]
+    why = reasons([trial.training.canonical() for trial in new], _known(place.folder)) if new else []
+    why += [(UNFINISHED, len(trials) - len(new))] if len(new) < len(trials) else []
+    why_probes = probe_reasons(plan, probes, place.folder)
+    counts = len(sources), len(trials), len(probes)
+    return Prepared(spec, place, population, starts, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
+
+
+def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
+    return {name: inputs_of(starts[name], source.data, source.recipe.task) for name, source in spec.sources.items()}
+
+
+def run_study(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage | None = None) -> Result:
+    """Carry out a prepared study and write its tables and page. Failures are kept and the rest goes on.
+
+    stage: hears what is done after the last task.
+    Raises StoreError when another run works in the folder.
+    """
+    with working_in(prepared.place.root):
+        return _run(prepared, watch, executor, stage or telling(quietly=True))
+
+
+def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
+    """How many trials collapsed or diverged. Several can share a training, as all confounders do at p = 0."""
+    trained = {trial.id for trial in trials if folder.complete("trials", trial.id)}
+    lost = {id for id in trained if folder.record("trials", id)["status"] != "done"}
+    return sum(trial.id in lost for trial in trials)
+
+
+def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> Result:
+    plan, place, population = prepared.plan, prepared.place, prepared.population
+    folder = place.folder
+    state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
+    store(folder, plan, inputs_of(population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
+    sweep(plan, folder)
+    with watch(prepared.tasks) as display:
+        outcome = executor.run(prepared.tasks, lambda event: _kept(place, event, display))
+    trials = {trial.id for trial in plan.trials}
+    trained = sum(id in trials for id in outcome.done)
+    page = None
+    if not outcome.stopped:
+        with folder.tables_made_of(stamp(plan)):
+            analyse(plan, place, population, stage)
+        stage("writing the page")
+        page = write_page(folder.root)
+    return Result(
+        folder=folder.root,
+        trained=trained,
+        probed=len(outcome.done) - trained,
+        failed=len(outcome.failed),
+        unlearned=unlearned(plan.trials, folder),
+        stopped=outcome.stopped,
+        page=page,
+    )
+
+
+def _known(folder: RunFolder) -> list[Mapping[str, Any]]:
+    return [folder.record("trials", id)["training"] for id in folder.ids("trials")]
+
+
+@contextmanager
+def quietly(_: Sequence[Task]) -> Generator[Observer]:
+    """A `Watch` that shows nothing."""
+    yield lambda _: None
+
+
+def _tasks(
+    plan: Plan,
+    sources: Sequence[Source],
+    trials: Sequence[Trial],
+    probes: Sequence[ProbeUnit],
+    place: Place,
+    population: Population,
+    starts: Mapping[str, Population],
+    device: str,
+) -> tuple[Task, ...]:
+    costs = unit_seconds(plan, population, device)
+    first = source_seconds(sources, starts, device)
+    by_id = {source.id: source for source in plan.sources}
+    pretrain = [
+        Task(
+            SOURCE + source.id,
+            SourceJob(place, source, device, by_id.get(source.start)),
+            source.label,
+            _start(source.start),
+            first[source.id],
+            counted="sources trained",
+        )
+        for source in sources
+    ]
+    train = [
+        Task(
+            trial.id,
+            _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
+            trial.label,
+            _start(start_id(trial.training.recipe)),
+            costs[trial.id][0],
+            counted="trials trained",
+        )
+        for trial in trials
+    ]
+    return (*pretrain, *train, *_probe_tasks(plan, probes, place, device, costs))
+
+
+def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
+    """The job that trains a trial, after a look at the source it starts from if it has one."""
+    start = sources.get(start_id(job.training.recipe))
+    return job if start is None else StartedJob(job, start)
+
+
+def _start(id: str) -> tuple[str, ...]:
+    return (SOURCE + id,) if id else ()
+
+
+def _probe_tasks(
+    plan: Plan, probes: Sequence[ProbeUnit], place: Place, device: str, costs: Mapping[str, tuple[float, float]]
+) -> Iterator[Task]:
+    """One task per trial and point: trials of one id are probed one after another, and the last drops the weights."""
+    by_trial: dict[str, dict[str, list[ProbeUnit]]] = {}
+    for unit in probes:
+        by_trial.setdefault(unit.trial.id, {}).setdefault(unit.trial.point.label, []).append(unit)
+    for id, by_point in by_trial.items():
+        before = id
+        for n, units in enumerate(by_point.values(), start=1):
+            last = n == len(by_point)
+            job = _probe_job(units, place, plan, keep_weights=plan.spec.keep == "all" or not last, device=device)
+            name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
+            needs = (before, *_start(start_id(units[0].trial.training.recipe)))
+            # Probes of a finished trial come before new trials: results early, and few weights at once.
+            label = f"probes of {units[0].trial.label}"
+            yield Task(name, job, label, needs, costs[id][1], first=True, counted="trials probed")
+            before = name
+
+
+def _probe_job(units: Sequence[ProbeUnit], place: Place, plan: Plan, *, keep_weights: bool, device: str) -> ProbeJob:
+    """The job that runs all missing probes of one trial, so that the model is read once per environment."""
+    trial = units[0].trial
+    tests = trial.point.tests
+    readings = {name: plan.readings[trial.point.label, trial.id, name] for name in tests}
+    components = {unit.id: unit.component for unit in units}
+    return ProbeJob(place, plan.spec.data, trial.training, tests, components, readings, keep_weights, device)
+
+
+def _kept(place: Place, event: Event, display: Observer) -> None:
+    """Keep the failure of a task under the source or trial that it belongs to, until a later try succeeds.
+
+    A trial whose source failed has failed too.
+    """
+    unit = event.task.id.removeprefix(SOURCE).removeprefix(PROBE).partition("-")[0]
+    if event.status == "failed" or (event.status == "skipped" and not event.task.id.startswith(PROBE)):
+        place.folder.write_failure(unit, {"task": event.task.label, "text": event.text})
+    elif event.status == "done":
+        place.folder.forget_failure(unit)
+    display(event)
+
+
+def rebuild(root: Path) -> Path:
+    """Statistics and page anew from the records of a run folder. Trains nothing and needs no data.
+
+    Raises StoreError when no run ended in the folder, or another run works in it.
+    """
+    study = stored_study(root)
+    place = Place(root, default_cache_root(), study.skip_bad_rows)
+    with working_in(root):
+        with place.folder.tables_made_of(study.stamp):
+            analyse_records(study.plan, place)
+        return write_page(root)

@@ -1,0 +1,350 @@
+"""Augmentation of images and of views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from assay.core import registry
+from assay.core.seeds import generator
+from assay.data.dataset import Batch
+from assay.models.untyped import tensor_of
+from assay.spec.schema import Component
+
+# Augmentations: parameters are drawn first, from (seed, name, view, step), then applied to the batch at once.
+#
+# Draws are made by NumPy on the CPU, so that they are the same on every device; pixels are changed where the batch is.
+
+Draws = Mapping[str, np.ndarray]
+"""Parameters by name, one entry for each image. `Augmenter` adds `boxes`, where pictures that do not fill their squares
+lie in them before any is moved.
+"""
+
+
+class Augmentation(Protocol):
+    """One kind of change. `geometric` ones move pixels and so are applied to masks too: label maps, whose values they
+    take over and never mix.
+    """
+
+    @property
+    def geometric(self) -> bool:
+        """Whether it moves pixels."""
+        ...
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """Parameters for `count` images, one entry each along the first axis."""
+        ...
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Changed images, float32 in [0, 1], or label maps, uint8; the input is left as it was."""
+        ...
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """All augmentations of a recipe, in order."""
+
+    steps: tuple[tuple[str, Augmentation], ...]
+
+    def __call__(self, batch: Batch, seed: int, purpose: str, step: int, view: int) -> Batch:
+        """The batch as this step and view see it."""
+        images, masks = batch.images, batch.masks
+        placed = {} if batch.boxes is None else {"boxes": batch.boxes}
+        for name, augmentation in self.steps:
+            draws = {**augmentation.draw(generator(seed, purpose, name, view, step), len(images)), **placed}
+            images = augmentation.apply(images, draws)
+            if masks is not None and augmentation.geometric:
+                masks = augmentation.apply(masks, draws)
+        return replace(batch, images=images, masks=masks, boxes=None)  # pictures may have been moved
+
+
+def build_augmenter(components: Sequence[Component], first: Sequence[tuple[str, Augmentation]] = ()) -> Augmenter:
+    """The augmentations of a recipe, after those of its mitigation.
+
+    A second one of the same name draws from a generator of its own.
+    """
+    steps = list(first)
+    for component in components:
+        repeated = sum(name.partition("#")[0] == component.name for name, _ in steps)
+        name = f"{component.name}#{repeated}" if repeated else component.name
+        steps.append((name, cast(Augmentation, registry.build("augmentation", component.name, component.params))))
+    return Augmenter(tuple(steps))
+
+
+def stack_views(views: Sequence[Batch]) -> Batch:
+    """Several views as one batch: view 1 of all images first, then view 2 of all."""
+    first = views[0]
+    masks = [view.masks for view in views if view.masks is not None]
+    return replace(
+        first,
+        images=torch.cat([view.images for view in views]),
+        target=first.target.repeat(len(views)),
+        row=first.row.repeat(len(views)),
+        masks=torch.cat(masks) if masks else None,
+        group=None if first.group is None else first.group.repeat(len(views)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """Mirror left and right, up and down, each with its probability."""
+
+    horizontal: float
+    vertical: float
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """left_right, up_down: bool [count]."""
+        u = rng.random((2, count))
+        return {"left_right": u[0] < self.horizontal, "up_down": u[1] < self.vertical}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """See the class."""
+        for name, axis in (("left_right", -1), ("up_down", -2)):
+            chosen = _to(np.flatnonzero(draws[name]), images)
+            images = images.index_copy(0, chosen, images.index_select(0, chosen).flip(axis))
+        return images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """Move by whole pixels, up to `pixels` along each axis; what comes into view repeats the edge."""
+
+    pixels: int
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """down, right: int64 [count] in [-pixels, pixels]."""
+        moves = rng.integers(-self.pixels, self.pixels + 1, size=(2, count))
+        return {"down": moves[0], "right": moves[1]}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Every image is one window of its padded self: a single gather of whole rows of pixels."""
+        if self.pixels == 0:
+            return images
+        height, width = images.shape[-2:]
+        padded = functional.pad(images.float(), (self.pixels,) * 4, mode="replicate").to(images.dtype)
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        down, right = (self.pixels - _to(draws[name], images) for name in ("down", "right"))
+        return windows[torch.arange(len(images), device=images.device), :, down, right]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affine:
+    """Rotate, scale and move about the centre, bilinear (label maps: nearest); what comes into view is the edge's."""
+
+    degrees: float
+    scale: float
+    shift: float
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """angle (radians), scale (factor), down and right (shares of the side): float64 [count]."""
+        u = rng.uniform(-1, 1, size=(4, count))
+        return {
+            "angle": u[0] * math.radians(self.degrees),
+            "scale": 1 + u[1] * self.scale,
+            "down": u[2] * self.shift,
+            "right": u[3] * self.shift,
+        }
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """The inverse map of every image is sampled; sides of unequal length keep angles."""
+        height, width = images.shape[-2:]
+        cosine = np.cos(draws["angle"]) / draws["scale"]
+        sine = np.sin(draws["angle"]) / draws["scale"]
+        right, down = 2 * draws["right"], 2 * draws["down"]
+        ratio = height / width
+        theta = np.stack(
+            [
+                np.stack([cosine, sine * ratio, -cosine * right - sine * ratio * down], axis=1),
+                np.stack([-sine / ratio, cosine, sine / ratio * right - cosine * down], axis=1),
+            ],
+            axis=1,
+        )
+        grid = functional.affine_grid(_to(theta.astype(np.float32), images), list(images.shape), align_corners=False)
+        how = "bilinear" if images.is_floating_point() else "nearest"
+        return functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False).to(
+            images.dtype
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """Change contrast about the image's mean, then brightness; clipped to [0, 1]."""
+
+    contrast: float
+    brightness: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """gain (factor), offset: float32 [count]."""
+        u = rng.uniform(-1, 1, size=(2, count)).astype(np.float32)
+        return {"gain": 1 + u[0] * self.contrast, "offset": u[1] * self.brightness}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """See the class."""
+        gain, offset = (_to(draws[name].astype(np.float32), images).reshape(-1, 1, 1, 1) for name in ("gain", "offset"))
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        return ((images - mean) * gain + mean + offset).clamp(0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Add Gaussian noise of a standard deviation drawn from 0 to `sd`; clipped to [0, 1]."""
+
+    sd: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """sd: float32 [count]; key: int64 [count], the seed of each image's noise."""
+        return {"sd": (rng.random(count) * self.sd).astype(np.float32), "key": rng.integers(0, 2**63, size=count)}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """The batch's noise comes from the first key; drawn on the CPU, so that every device adds the same."""
+        rng = torch.Generator().manual_seed(int(draws["key"][0]))
+        noise = torch.randn(images.shape, generator=rng).to(images.device)
+        return (images + noise * _to(draws["sd"], images).reshape(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def _to(values: np.ndarray, like: Tensor) -> Tensor:
+    return tensor_of(np.ascontiguousarray(values)).to(like.device)
+
+
+# Augmentations that make two views of an image differ as much as losses without labels need.
+#
+# Draws are made by NumPy on the CPU; pixels are changed where the batch is (`assay.training.augmentation`).
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+_TO_YIQ = np.array([_LUMINANCE, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+_ASPECT = 4 / 3  # of a crop, either way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizedCrop:
+    """A window of a random share of the area, from `smallest` to 1, and aspect from 3:4 to 4:3, anywhere within the
+    image, scaled to the image's size (bilinear; label maps: nearest).
+    """
+
+    smallest: float
+    geometric: bool = True
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """height, width: shares of the sides; down, right: of the middle from the image's, in shares of half a side."""
+        u = rng.random((4, count))
+        area = self.smallest + (1 - self.smallest) * u[0]
+        aspect = np.exp((2 * u[1] - 1) * math.log(_ASPECT))
+        height, width = np.minimum(np.sqrt(area / aspect), 1), np.minimum(np.sqrt(area * aspect), 1)
+        return {
+            "height": height,
+            "width": width,
+            "down": (2 * u[2] - 1) * (1 - height),
+            "right": (2 * u[3] - 1) * (1 - width),
+        }
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """See the class."""
+        zero = np.zeros_like(draws["down"])
+        across = np.stack([draws["width"], zero, draws["right"]], axis=1)
+        along = np.stack([zero, draws["height"], draws["down"]], axis=1)
+        theta = _on(np.stack([across, along], axis=1), images)
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        how = "bilinear" if images.is_floating_point() else "nearest"
+        return functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False).to(
+            images.dtype
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colour:
+    """Change brightness (a factor), contrast about the mean luminance, saturation and hue, of a share of the images;
+    take the colour out of another share; clipped to [0, 1].
+
+    Saturation and hue are length and angle of the two colour differences of YIQ. A grey image has neither.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    share: float
+    grey: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """gain, contrast, saturation: factors; hue: radians; all 1 and 0 where an image is not changed."""
+        u, changed, grey = rng.uniform(-1, 1, (4, count)), rng.random(count) < self.share, rng.random(count) < self.grey
+        return {
+            "gain": 1 + changed * u[0] * self.brightness,
+            "contrast": 1 + changed * u[1] * self.contrast,
+            "saturation": (1 + changed * u[2] * self.saturation) * ~grey,
+            "hue": changed * u[3] * self.hue * 2 * math.pi,
+        }
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """See the class."""
+        gain, contrast = (_on(draws[name], images).reshape(-1, 1, 1, 1) for name in ("gain", "contrast"))
+        if images.shape[1] == 3:
+            turned = _on(_turns(draws["saturation"], draws["hue"]), images)
+            images = torch.einsum("bij,bjhw->bihw", turned, images)
+            weights = _on(_LUMINANCE, images).reshape(1, 3, 1, 1)
+            mean = (images * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+        else:
+            mean = images.mean((1, 2, 3), keepdim=True)
+        return (((images - mean) * contrast + mean) * gain).clamp(0, 1)
+
+
+def _turns(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
+    """Matrices on red, green and blue, [n, 3, 3], that scale and turn the colour differences and keep the luminance."""
+    turn = np.zeros((len(hue), 3, 3))
+    turn[:, 0, 0] = 1
+    turn[:, 1, 1] = turn[:, 2, 2] = saturation * np.cos(hue)
+    turn[:, 2, 1] = saturation * np.sin(hue)
+    turn[:, 1, 2] = -turn[:, 2, 1]
+    return _FROM_YIQ @ turn @ _TO_YIQ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blur:
+    """Blur a share of the images by a Gaussian whose standard deviation is drawn from a tenth of `sigma` to `sigma`,
+    in shares of the side; edges are mirrored.
+    """
+
+    sigma: float
+    share: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """sigma: shares of the side, 0 where an image is not blurred."""
+        u = rng.random((2, count))
+        return {"sigma": np.where(u[0] < self.share, self.sigma * (0.1 + 0.9 * u[1]), 0.0)}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Rows, then columns; every image with a kernel of its own."""
+        count, channels, height, width = images.shape
+        side = min(height, width)
+        radius = min(max(1, math.ceil(3 * self.sigma * side - 1e-9)), side - 1)
+        sigma = np.maximum(draws["sigma"] * side, 1e-3)[:, None]
+        weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+        kernels = _on(weights / weights.sum(axis=1, keepdims=True), images).repeat_interleave(channels, dim=0)
+        flat = images.reshape(1, count * channels, height, width)
+        for shape, pad in (((-1, 1, 1, 2 * radius + 1), (radius, radius, 0, 0)),
+                           ((-1, 1, 2 * radius + 1, 1), (0, 0, radius, radius))):  # fmt: skip
+            flat = functional.conv2d(
+                functional.pad(flat, pad, mode="reflect"), kernels.reshape(*shape), groups=count * channels
+            )
+        return flat.reshape(images.shape).clamp(0, 1)
+
+
+def _on(values: np.ndarray | Sequence[float], images: Tensor) -> Tensor:
+    """As float32 where the images are."""
+    return tensor_of(np.ascontiguousarray(values, dtype=np.float32)).to(images.device)

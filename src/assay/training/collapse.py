@@ -1,0 +1,210 @@
+"""Detect training runs that collapsed, and watch training without labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from assay.models.untyped import singular_values
+
+# Collapse, found by what a model does: it is then called so, counted, and kept out of means.
+
+CONSTANT_LOGIT = 1e-4  # range of a logit over the images, in logits
+ONE_POINT = 1e-3  # spread of the embedding about its mean, as a share of the mean's length
+RANK_ONE = 1.01  # effective rank
+EQUAL_DISTANCES = 5e-3  # coefficient of variation of the pairwise distances
+NO_BETTER = 0.01  # distance of a loss from a constant's, as a share of that: each batch's, and the yardstick's
+SAME = 1e-5  # distance of a loss from a constant's, as a share of that, which rounding explains
+SHRUNK = 0.1  # spread of the embedding, as a share of what it was before training
+FEWEST = 4  # images: two alone are always on one line, and at one distance
+_PAIRED = 512  # images whose pairwise distances are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class LossBeside:
+    """A training batch's loss, and what the same loss gives when every image has the batch's mean embedding."""
+
+    actual: float
+    constant: float
+
+
+def collapse_reason(
+    features: Float[Tensor, "n d"],
+    logits: Float[Tensor, "n k"],
+    losses: Sequence[LossBeside] = (),
+    slow: Callable[[], bool] = lambda: False,
+) -> str | None:
+    """Why a model counts as collapsed, or None.
+
+    features, logits: of the validation images. losses: over some training batches. The signs, in this order: the same
+    output for every image; one embedding for every image; of at least 4 images, an embedding of effective rank one (Roy
+    and Vetterli 2007), or all pairwise distances equal; a loss that no training batch brings below that of a constant
+    embedding, unless the training is only slow, which is asked last (see `only_slow`).
+    """
+    spread = float((logits.amax(0) - logits.amin(0)).max())
+    if spread < CONSTANT_LOGIT:
+        return f"constant output: the logits of the validation images differ by at most {spread:.1e}"
+    embedding = features.double()
+    varies = spread_of(embedding)
+    if varies <= ONE_POINT:
+        return f"one embedding for all: it varies by {varies:.1e} of its length"
+    enough = len(embedding) >= FEWEST
+    rank = effective_rank(embedding)
+    if enough and embedding.shape[1] > 1 and rank < RANK_ONE:
+        return f"embedding of rank one: its effective rank is {rank:.3f}"
+    variation = distance_variation(embedding)
+    if enough and variation < EQUAL_DISTANCES:
+        return f"all distances equal: between validation images they vary by {variation:.1e} of their mean"
+    stuck = _stuck(losses)
+    return None if stuck is not None and slow() else stuck
+
+
+def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
+    """Whether a training whose loss stands at a constant's is on its way, and has not collapsed.
+
+    tells: whether it tells apart what it is to tell apart: with labels `tells_classes`, without them `tells_images`.
+    The embedding must not have shrunk either: standardised by a head, what is left of a collapsed one may tell the
+    classes as well. before: the features of the same images before training.
+    """
+    return tells and spread_of(features) > SHRUNK * spread_of(before)
+
+
+def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
+    """Whether a head refitted on the features tells validation images' classes better than their shares do.
+
+    yardstick: its log-loss on them, in nats.
+    """
+    share = torch.bincount(targets).double() / len(targets)
+    of_shares = -float(torch.xlogy(share, share).sum())
+    return yardstick < (1 - NO_BETTER) * of_shares
+
+
+def tells_images(losses: Sequence[LossBeside]) -> bool:
+    """Whether a loss tells images of a batch from their mean at all, however little."""
+    return any(abs(pair.actual - pair.constant) > SAME * pair.constant for pair in losses)
+
+
+def spread_of(features: Float[Tensor, "n d"]) -> float:
+    """Root mean squared distance of the images from their mean, as a share of the mean's length; infinite where only
+    the mean has none, 0 where all images are at one point.
+    """
+    embedding = features.double()
+    mean = embedding.mean(0)
+    scatter, length = float((embedding - mean).square().sum(1).mean().sqrt()), float(mean.square().sum().sqrt())
+    return scatter / length if length > 0 else math.inf if scatter > 0 else 0.0
+
+
+def effective_rank(features: Float[Tensor, "n d"]) -> float:
+    """exp of the entropy of the singular values' shares, of the centred features (Roy and Vetterli 2007).
+
+    From 1 to min(n - 1, d); 0 when nothing varies.
+    """
+    singular = singular_values(features.double() - features.double().mean(0))
+    total = float(singular.sum())
+    if total == 0:
+        return 0.0
+    share = singular / total
+    return math.exp(float(-torch.xlogy(share, share).sum()))
+
+
+def distance_variation(features: Float[Tensor, "n d"]) -> float:
+    """Standard deviation over mean of the Euclidean distances between the images; 0 when all are at one point."""
+    distances = torch.pdist(features[:_PAIRED].double())
+    mean = float(distances.mean()) if len(distances) else 0.0
+    return float(distances.std(correction=0)) / mean if mean > 0 else 0.0
+
+
+def _stuck(losses: Sequence[LossBeside]) -> str | None:
+    """Losses that mine their triplets can be 0 for a constant and 0 for a good embedding: those tell nothing."""
+    telling = [pair for pair in losses if pair.constant > 0]
+    if not telling or any(abs(pair.actual - pair.constant) > NO_BETTER * pair.constant for pair in telling):
+        return None
+    mean = sum(pair.actual for pair in telling) / len(telling)
+    return f"no better than a constant in training: the loss stands at {mean:.4f}, as for one embedding for all"
+
+
+# Watching a training that looks at no label: what its features are like from epoch to epoch, and when to stop.
+
+NEIGHBOURS, TEMPERATURE = 20, 0.07
+"""How many neighbours vote, and what divides their cosines: those of Wu, Xiong, Yu and Lin (CVPR 2018)."""
+MOST = 2000
+"""Training images that are looked at as neighbours, the first of them."""
+PATIENCE = 2
+"""Epochs in a row that end in a collapse before a training is stopped: one may pass."""
+
+Figures = Mapping[str, float]
+
+
+class Collapsed(Exception):
+    """The features of a training without labels collapsed. curve: a row per epoch until then."""
+
+    def __init__(self, reason: str, curve: Sequence[Mapping[str, float | int]]) -> None:
+        super().__init__(reason, curve)
+        self.reason, self.curve = reason, tuple(curve)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def figures(
+    features: Float[Tensor, "n d"],
+    targets: Int[Tensor, "n"],
+    neighbours: Float[Tensor, "m d"],
+    their_targets: Int[Tensor, "m"],
+) -> Figures:
+    """What an epoch's row of the curve tells of the validation images' features: `rank` (effective rank, 1 to d; 0
+    where nothing varies), `spread` (distance from the mean over the mean's length) and `knn_accuracy`.
+
+    neighbours: features of training images. Labels are looked at here, and nothing is decided by them. NaN where a
+    feature is not finite (later weights may be better, and the last are judged in the end), and `rank` of under 4
+    images.
+    """
+    if not bool(features.isfinite().all() and neighbours.isfinite().all()):
+        return dict.fromkeys(("rank", "spread", "knn_accuracy"), math.nan)
+    return {
+        "rank": effective_rank(features) if len(features) >= FEWEST else math.nan,
+        "spread": spread_of(features),
+        "knn_accuracy": knn_accuracy(features, targets, neighbours, their_targets),
+    }
+
+
+def knn_accuracy(
+    features: Float[Tensor, "n d"],
+    targets: Int[Tensor, "n"],
+    neighbours: Float[Tensor, "m d"],
+    their_targets: Int[Tensor, "m"],
+    count: int = NEIGHBOURS,
+) -> float:
+    """Share of images whose class is that of their nearest neighbours by cosine, each voting with exp(cosine / .07).
+
+    Of equal votes the first class wins; with fewer neighbours than `count` all vote.
+    """
+    own, other = (functional.normalize(one.double(), dim=1) for one in (features, neighbours))
+    nearest = (own @ other.T).topk(min(count, len(other)), dim=1)
+    classes = int(max(targets.max(), their_targets.max())) + 1
+    votes = (
+        functional.one_hot(their_targets[nearest.indices], classes) * (nearest.values / TEMPERATURE).exp()[..., None]
+    )
+    return float((votes.sum(1).argmax(1) == targets).double().mean())
+
+
+def collapse_of(curve: Sequence[Figures]) -> str:
+    """Why a training is to be stopped, from the rows of its curve; empty where it is not, or not yet."""
+    last = curve[-PATIENCE:]
+    if len(last) < PATIENCE or not all(map(_dead, last)):
+        return ""
+    row = last[-1]
+    return (
+        f"the features collapsed: after epoch {row['epoch']} their effective rank is {row['rank']:.3f} and they vary "
+        f"by {row['spread']:.1e} of their length; stopped. Try a lower learning rate, or another loss"
+    )
+
+
+def _dead(row: Figures) -> bool:
+    return row["rank"] < RANK_ONE or row["spread"] <= ONE_POINT

@@ -1,0 +1,161 @@
+"""Feed batches to a network, read a whole environment, and select thresholds on validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.core.seeds import generator
+from assay.data.dataset import Batch
+from assay.models.classifier import Outputs, as_network
+from assay.models.untyped import tensor_of
+from assay.shifts.environment import Environment
+
+# Batches of an environment: small sets live on the device as one tensor, large ones are read batch by batch.
+
+PRELOADED_BYTES = 512 * 2**20
+"""Sets up to this size as float32 are kept on the device; larger ones are read from where they are."""
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches by position. `whole` and `whole_masks` are the preloaded tensors, or None when read from disk."""
+
+    environment: Environment
+    device: torch.device
+    target: Tensor
+    row: Tensor
+    whole: Tensor | None
+    whole_masks: Tensor | None
+    masks: bool
+    group: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.environment)
+
+    def batch(self, index: np.ndarray) -> Batch:
+        """The images at these positions, in this order, on the device."""
+        at = tensor_of(index).to(self.device)
+        return Batch(
+            images=self._images(index, at),
+            target=self.target[at],
+            row=self.row[at],
+            masks=self._masks(index, at) if self.masks else None,
+            group=None if self.group is None else self.group[at],
+            boxes=None if self.environment.boxes is None else self.environment.boxes[index],
+        )
+
+    def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
+        """All images once, or the first so many, in the order of the table."""
+        end = len(self) if most is None else min(most, len(self))
+        for start in range(0, end, size):
+            yield self.batch(np.arange(start, min(start + size, end)))
+
+    def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
+        if self.whole is not None:
+            return self.whole.index_select(0, at)
+        return self.environment.images.read(index).to(self.device)
+
+    def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
+        if self.whole_masks is not None:
+            return self.whole_masks.index_select(0, at)
+        assert self.environment.masks is not None
+        return self.environment.masks.read(index).to(self.device)
+
+
+def make_feed(environment: Environment, device: torch.device, masks: bool, group: np.ndarray | None = None) -> Feed:
+    """A feed of an environment; masks are carried when asked for and there, groups (int64, one per row) when given."""
+    table = environment.table
+    channels, height, width = environment.images.shape
+    small = 4 * len(environment) * channels * height * width <= PRELOADED_BYTES
+    carried = masks and environment.masks is not None
+    return Feed(
+        environment=environment,
+        device=device,
+        target=tensor_of(table.target.astype(np.int64)).to(device),
+        row=tensor_of(table.row.astype(np.int64)).to(device),
+        whole=_whole(environment, device) if small else None,
+        whole_masks=_whole_masks(environment, device) if small and carried else None,
+        masks=carried,
+        group=None if group is None else tensor_of(group).to(device),
+    )
+
+
+def batch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    """The order in which an epoch sees the rows: int64 [rows], from (seed, epoch) alone."""
+    return generator(seed, "batch-order", epoch).permutation(rows)
+
+
+def _whole(environment: Environment, device: torch.device) -> Tensor:
+    """Read in chunks, so that no second copy of the set stands in memory."""
+    whole = torch.empty((len(environment), *environment.images.shape), device=device)
+    for start in range(0, len(environment), _CHUNK):
+        index = np.arange(start, min(start + _CHUNK, len(environment)))
+        whole[start : start + len(index)] = environment.images.read(index).to(device)
+    return whole
+
+
+def _whole_masks(environment: Environment, device: torch.device) -> Tensor:
+    assert environment.masks is not None
+    return environment.masks.read(np.arange(len(environment))).to(device)
+
+
+# What a network says of a whole set.
+
+
+@torch.no_grad()
+def read_all(network: nn.Module, feed: Feed, size: int, most: int | None = None) -> Outputs:
+    """Features and logits of a whole set, or of its first so many images, without augmentation, in the order of its
+    table, on the CPU.
+    """
+    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size, most)]
+    return Outputs(
+        features=torch.cat([part.features.float().cpu() for part in parts]),
+        logits=torch.cat([part.logits.float().cpu() for part in parts]),
+    )
+
+
+# Decisions that rest on validation rows alone: the decision threshold, and an epoch judged by its worst group.
+
+
+def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) -> float | None:
+    """The threshold on the positive probability that maximises sensitivity + specificity (Youden 1950).
+
+    It lies halfway between two neighbouring scores, so that no validation image sits on it; of several that are equally
+    good, the one nearest to 0.5. None for more than two classes, or when a class is absent: it is then not defined.
+    """
+    positive = targets.cpu().numpy() == 1
+    if logits.shape[1] != 2 or positive.all() or not positive.any():
+        return None
+    scores = torch.softmax(logits.detach().cpu().double(), dim=1)[:, 1].numpy()
+    order = np.argsort(scores, kind="stable")
+    ranked, hits = scores[order], positive[order]
+    # Calling positive what stands at or above place i, for every i from 0 to n.
+    sensitivity = 1 - np.concatenate([[0], np.cumsum(hits)]) / hits.sum()
+    specificity = np.concatenate([[0], np.cumsum(~hits)]) / (~hits).sum()
+    cuts = np.concatenate([[0.0], (ranked[:-1] + ranked[1:]) / 2, [1.0]])
+    real = np.concatenate([[True], ranked[:-1] < ranked[1:], [True]])
+    gain = np.where(real, sensitivity + specificity, -np.inf)
+    best = np.flatnonzero(gain >= gain.max() - 1e-12)
+    return float(cuts[best[np.argmin(np.abs(cuts[best] - 0.5))]])
+
+
+def worst_group(
+    logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"], groups: Int[np.ndarray, "n"]
+) -> tuple[float, float]:
+    """The least accuracy of a group (of the largest logit), and minus the largest mean log-loss of a group in nats.
+
+    Compared in this order: small groups often have equal accuracies, which the log-loss parts. Every group has rows.
+    """
+    member = functional.one_hot(tensor_of(groups)).double()
+    right = (logits.argmax(dim=1) == targets).double()
+    losses = functional.cross_entropy(logits.double(), targets, reduction="none")
+    per_group = torch.stack([right, losses]) @ member / member.sum(dim=0)
+    return float(per_group[0].min()), -float(per_group[1].max())

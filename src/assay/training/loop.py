@@ -1,0 +1,797 @@
+"""The training loop: deterministic, checkpointed, and resumed bit for bit within an epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from assay.core import registry
+from assay.core.errors import SpecError
+from assay.core.files import content_hash
+from assay.core.seeds import generator
+from assay.data.dataset import Batch
+from assay.maps.summary import Streamed, lesion_logits
+from assay.models.checkpoint import deterministic, library_draws, load_checkpoint, reseed, save_checkpoint
+from assay.models.classifier import GradeHead, Outputs, as_network, build_network, fit_head
+from assay.models.initialisation import build_finetuning, to_training
+from assay.models.untyped import channels_last, go_back
+from assay.shifts.environment import Environment
+from assay.spec.schema import WORST_GROUP, RecipeSpec
+from assay.stats.maps import threshold_at
+from assay.stats.measures import LEVELS
+from assay.stats.rows import LOUD, SILENT
+from assay.training.augmentation import Augmenter, build_augmenter, stack_views
+from assay.training.collapse import (
+    CONSTANT_LOGIT,
+    MOST,
+    Collapsed,
+    Figures,
+    LossBeside,
+    collapse_of,
+    collapse_reason,
+    figures,
+    only_slow,
+    tells_classes,
+    tells_images,
+)
+from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group, youden_threshold
+from assay.training.mitigations import Frozen, Labels, Mitigation, Setting, build_mitigation, labels_for, phases_of
+from assay.training.objective import LossContext, Objective, Progress
+from assay.training.optim import Schedule
+
+# How many rows make how many steps, and what is checked and hashed of the rows before the first.
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many rows make how many steps. Batches are whole; a set smaller than a batch is one batch."""
+
+    rows: int
+    batch: int
+    epochs: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps in an epoch."""
+        return max(1, self.rows // self.batch)
+
+    @property
+    def drawn(self) -> int:
+        """Rows that an epoch sees."""
+        return self.per_epoch * self.batch
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.epochs * self.per_epoch
+
+    def progress(self, step: int) -> Progress:
+        """Where a step stands."""
+        return Progress(step=step, steps=self.steps, epoch=step // self.per_epoch, epochs=self.epochs)
+
+
+def make_plans(rows: int, batch: int, phases: Sequence[int]) -> tuple[Plan, ...]:
+    """One plan for each phase of so many epochs."""
+    return tuple(Plan(rows=rows, batch=min(batch, rows), epochs=epochs) for epochs in phases)
+
+
+def identity(
+    recipe: RecipeSpec,
+    training: Environment,
+    validation: Environment,
+    classes: int,
+    seed: int,
+    groups: Sequence[np.ndarray | None],
+) -> str:
+    """Names what decides this training, so that a checkpoint of another is never continued."""
+    rows = hashlib.sha256()
+    for table in (training.table, validation.table):
+        rows.update(np.ascontiguousarray(table.row).tobytes())
+        rows.update(np.ascontiguousarray(table.target).tobytes())
+    for codes in groups:
+        rows.update(b"" if codes is None else codes.tobytes())
+    return content_hash({"recipe": recipe.canonical(), "seed": seed, "classes": classes, "rows": rows.hexdigest()})
+
+
+def check_masks(training: Environment, validation: Environment, classes: int) -> None:
+    """Raises SpecError for a set without rows or without masks, for masks of another number of kinds, and where no
+    training image shows a lesion.
+    """
+    for environment, what in ((training, "training"), (validation, "validation")):
+        if len(environment) == 0:
+            raise SpecError(f"the {what} environment '{environment.name}' has no rows")
+        if environment.masks is None:
+            raise SpecError(
+                f"task segmentation needs masks, and the {what} environment '{environment.name}' has none: name the "
+                "column of masks in data.mask, or use a phantom that draws a lesion"
+            )
+        if 1 + len(environment.masks.kinds) != classes:
+            kinds = ", ".join(environment.masks.kinds)
+            raise SpecError(f"the masks of '{environment.name}' tell {kinds} from background; {classes} classes given")
+
+
+def check_targets(training: Environment, validation: Environment, classes: int) -> None:
+    """Raises SpecError for a set without rows, and for targets that are no class."""
+    for environment, what in ((training, "training"), (validation, "validation")):
+        target = environment.table.target
+        if len(target) == 0:
+            raise SpecError(f"the {what} environment '{environment.name}' has no rows")
+        if target.min() < 0 or target.max() >= classes:
+            raise SpecError(
+                f"the {what} environment '{environment.name}' holds target {int(target.max())} and there are "
+                f"{classes} classes; targets are indices from 0 to {classes - 1}"
+            )
+
+
+# What a training begins with: a network with its first weights, the objective, and the optimiser over both.
+
+_CHUNK = 256
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a phase trains, at its first step."""
+
+    network: nn.Module
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+
+
+def make_learner(
+    recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, training: Environment, device: torch.device
+) -> Learner:
+    """The same each time. Within seeded library draws."""
+    channels, size, _ = training.images.shape
+    network = build_network(recipe, channels=channels, size=size, classes=setting.classes, seed=setting.seed)
+    network = channels_last(network, device)
+    rates = build_finetuning(recipe).rates(network)
+    for parameter, rate in rates.items():
+        parameter.requires_grad_(rate > 0)
+    network = to_training(network)
+    dense = recipe.task == "segmentation"
+    counts = _pixels(training, setting.classes) if dense else _images(training, setting.classes)
+    context = LossContext(as_network(network).width, setting.classes, tuple(counts.tolist()), dense)
+    objective = _objective(recipe, mitigation, setting, context).to(device).train()
+    with library_draws(setting.seed, "objective-start"):
+        objective.start(network)
+    return Learner(network, objective, _optimiser(recipe, network, objective, rates))
+
+
+def with_fitted_head(learner: Learner, training: Environment, batch: int, seed: int, device: torch.device) -> Learner:
+    """The same with a linear head fitted on the features that its network gives of the training images.
+
+    Batch norms first take their statistics from these images, as they do in the first step, which would else begin with
+    other features than those that the head was fitted on. Raises HeadNotFitted.
+    """
+    feed = make_feed(training, device, masks=False)
+    _settle(learner.network, feed, batch, seed)
+    seen = read_all(learner.network.eval(), feed, batch)
+    head = cast(nn.Linear, as_network(learner.network).head)
+    fit_head(seen.features, feed.target, head.out_features).fold_into(head)
+    to_training(learner.network)
+    return learner
+
+
+def _settle(network: nn.Module, feed: Feed, batch: int, seed: int) -> None:
+    """Running statistics of batch norms that are trained: the mean over batches of one pass through the images."""
+    to_training(network)
+    norms = [layer for layer in network.modules() if isinstance(layer, _NORMS) and layer.training]
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    order = generator(seed, "norms").permutation(len(feed))
+    with torch.no_grad():
+        for part in np.array_split(order, max(1, len(order) // batch)):
+            network(feed.batch(part).images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _images(training: Environment, classes: int) -> np.ndarray:
+    return np.bincount(training.table.target, minlength=classes)
+
+
+def _pixels(training: Environment, classes: int) -> np.ndarray:
+    """Pixels per label of the masks, counted in parts, so that no set of masks stands in memory."""
+    assert training.masks is not None
+    counts = np.zeros(classes, dtype=np.int64)
+    for start in range(0, len(training), _CHUNK):
+        labels = training.masks.read(np.arange(start, min(start + _CHUNK, len(training)))).numpy()
+        counts += np.bincount(labels.reshape(-1).astype(np.uint8), minlength=classes)
+    return counts
+
+
+def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, context: LossContext) -> Objective:
+    with library_draws(setting.seed, "objective"):
+        own = cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
+    with library_draws(setting.seed, "mitigation"):
+        return mitigation.objective(own, context, setting)
+
+
+def _optimiser(
+    recipe: RecipeSpec, network: nn.Module, objective: Objective, rates: Mapping[nn.Parameter, float]
+) -> torch.optim.Optimizer:
+    """One optimiser over the network and what the objective learns; an objective may hold the network's own parts.
+
+    rates: what multiplies the learning rate of a parameter, 1 where it is not named. The highest stands first.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in dict.fromkeys([*network.parameters(), *objective.parameters()]):
+        if parameter.requires_grad:
+            groups.setdefault(rates.get(parameter, 1.0), []).append(parameter)
+    shares = sorted(groups, reverse=True)
+    trained = [{"params": groups[share]} for share in shares]
+    optimiser = cast(
+        torch.optim.Optimizer,
+        registry.build("optimiser", recipe.optimiser.name, recipe.optimiser.params, trained),
+    )
+    for share, group in zip(shares, optimiser.param_groups, strict=True):
+        group["lr"] *= share
+        group["initial_lr"] = group["lr"]
+    return optimiser
+
+
+# A training under way: what it consists of, one step, the end of an epoch, and its state on disk.
+
+
+@dataclass
+class Run:
+    """The parts of one training and where it stands. `step` counts steps done in this phase; `losses` those of this
+    epoch; `curve` has a row for each epoch of all phases.
+
+    plans: one for each phase; each begins with what `afresh` makes, and the last is the recipe's own.
+    found: what the phase before handed on.
+    best: epoch (from 1), score and weights of the best epoch so far of this phase, when weights are selected; None
+        while no score was finite.
+    """
+
+    recipe: RecipeSpec
+    plans: tuple[Plan, ...]
+    seed: int
+    identity: str
+    device: torch.device
+    network: nn.Module
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+    afresh: Callable[[], Learner]
+    schedule: Schedule
+    augmenter: Augmenter
+    mitigation: Mitigation
+    setting: Setting
+    labels: Labels
+    training: Feed
+    validation: Feed
+    losses: Tensor
+    phase: int = 0
+    found: tuple[int, ...] = ()
+    step: int = 0
+    curve: list[dict[str, float | int]] = field(default_factory=list[dict[str, float | int]])
+    best: dict[str, Any] | None = None
+    _order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    @property
+    def plan(self) -> Plan:
+        """This phase's."""
+        return self.plans[self.phase]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step done, from 0, of all phases."""
+        before = sum(plan.epochs for plan in self.plans[: self.phase])
+        return before + max(0, self.step - 1) // self.plan.per_epoch
+
+    @property
+    def steps_done(self) -> int:
+        """Steps done in all phases."""
+        return sum(plan.steps for plan in self.plans[: self.phase]) + self.step
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(plan.steps for plan in self.plans)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases."""
+        return sum(plan.epochs for plan in self.plans)
+
+    def train_step(self) -> None:
+        """One step down the gradient."""
+        progress = self.plan.progress(self.step)
+        reseed(self.seed, "step", self.step)
+        batch = self.views(self._next_batch(), "augmentation", self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * self.schedule(self.step, self.plan.steps)
+        outputs = self.outputs(batch)
+        loss = self.objective.supervised(outputs, batch, progress)
+        go_back(loss)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.objective.after_step(self.network, progress)
+        self.losses[self.step % self.plan.per_epoch] = loss.detach()
+        self.step += 1
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """The network's answer in float32, whatever it computed in."""
+        network = as_network(self.network)
+        if self.recipe.precision == "float32":
+            return self.objective.read(network, batch)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            outputs = self.objective.read(network, batch)
+        auxiliary = tuple(logits.float() for logits in outputs.auxiliary)
+        return replace(outputs, features=outputs.features.float(), logits=outputs.logits.float(), auxiliary=auxiliary)
+
+    def close_epoch(self) -> None:
+        """A row of the curve, and the weights when they are the best so far."""
+        validation_loss = self._validation_loss()
+        rate = cast(float, self.optimiser.param_groups[0]["lr"])
+        row = {
+            "epoch": self.epoch + 1,
+            "train_loss": float(self.losses.double().mean()),
+            "validation_loss": validation_loss,
+            "lr": rate,
+        }
+        if self.objective.unlabelled:
+            row |= self._watched()
+        self.curve.append(row)
+        if self.objective.unlabelled and (reason := collapse_of(self.curve)):
+            raise Collapsed(reason, self.curve)
+        score = self._score(validation_loss)
+        if score is None or not all(map(math.isfinite, score)):
+            return
+        if self.best is None or score > tuple(cast(list[float], self.best["score"])):
+            weights = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+            self.best = {"epoch": self.epoch + 1, "score": list(score), "network": weights}
+
+    def _watched(self) -> Figures:
+        """What the epoch's features are like: of the validation images, beside the first training images."""
+        self.network.eval()
+        seen = read_all(self.network, self.validation, self.recipe.batch_size)
+        beside = read_all(self.network, self.training, self.recipe.batch_size, MOST)
+        to_training(self.network)
+        targets = self.training.target[: len(beside.features)].cpu()
+        return figures(seen.features, self.validation.target.cpu(), beside.features, targets)
+
+    def next_phase(self) -> Run:
+        """The training after this one, which knows what this one found."""
+        self.network.eval()
+        seen = read_all(self.network, self.training, self.recipe.batch_size)
+        learner = self.afresh()
+        return replace(
+            self,
+            network=learner.network,
+            objective=learner.objective,
+            optimiser=learner.optimiser,
+            losses=torch.zeros_like(self.losses),
+            phase=self.phase + 1,
+            found=self.mitigation.find(seen.logits, self.training.target.cpu()),
+            step=0,
+            best=None,
+            _order=(-1, np.empty(0, dtype=np.int64)),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint: all that the steps to come depend on."""
+        state = {
+            "identity": self.identity,
+            "phase": self.phase,
+            "found": list(self.found),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "losses": self.losses,
+            "curve": self.curve,
+            "best": self.best,
+        }
+        save_checkpoint(folder, state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Stand where a checkpoint stood."""
+        self.network.load_state_dict(state["network"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.losses.copy_(state["losses"])
+        self.phase, self.found = state["phase"], tuple(state["found"])
+        self.step, self.curve, self.best = state["step"], state["curve"], state["best"]
+
+    def batches_beside(self, feed: Feed, purpose: str, most: int | None = None) -> list[np.ndarray]:
+        """Positions of a set in a fixed mixed order, in batches of the recipe's size (a last short one is kept)."""
+        order = batch_order(self.seed, -1 if purpose == "validation" else -2, len(feed))
+        starts = range(0, len(order), self.recipe.batch_size)
+        return [order[start : start + self.recipe.batch_size] for start in starts][:most]
+
+    def _next_batch(self) -> Batch:
+        epoch, place = divmod(self.step, self.plan.per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, self.mitigation.order(self.setting, self.found, epoch))
+        return self.training.batch(self._order[1][place * self.plan.batch : (place + 1) * self.plan.batch])
+
+    def views(self, batch: Batch, purpose: str, step: int) -> Batch:
+        """As many augmented views of a batch as the objective asks for, drawn from (seed, purpose, step)."""
+        views = [self.augmenter(batch, self.seed, purpose, step, view) for view in range(self.objective.views)]
+        return views[0] if len(views) == 1 else stack_views(views)
+
+    def _score(self, validation_loss: float) -> tuple[float, ...] | None:
+        """What makes an epoch the best, more being better; None where the last is taken."""
+        if self.recipe.selection == WORST_GROUP:
+            assert self.labels.selected is not None
+            self.network.eval()
+            seen = read_all(self.network, self.validation, self.recipe.batch_size)
+            to_training(self.network)
+            return worst_group(seen.logits, self.validation.target.cpu(), self.labels.selected)
+        return (-validation_loss,) if self.recipe.selection == "best-validation-loss" else None
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """Mean of the objective over validation batches; images are augmented only to have several views of them."""
+        self.network.eval()
+        self.objective.eval()
+        total, progress = 0.0, self.plan.progress(self.step - 1)
+        for number, index in enumerate(self.batches_beside(self.validation, "validation")):
+            batch = self.validation.batch(index)
+            if self.objective.views > 1:
+                batch = self.views(batch, "validation-augmentation", number)
+            total += float(self.objective.loss(self.outputs(batch), batch, progress)) * len(index)
+        to_training(self.network)
+        self.objective.train()
+        return total / len(self.validation)
+
+
+def begin(
+    recipe: RecipeSpec,
+    training: Environment,
+    validation: Environment,
+    classes: int,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+) -> Run:
+    """A training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
+    (check_masks if recipe.task == "segmentation" else check_targets)(training, validation, classes)
+    mitigation = build_mitigation(recipe)
+    labels = labels_for(recipe, mitigation, training, validation)
+    plans = make_plans(len(training), recipe.batch_size, phases_of(recipe))
+    setting = Setting(seed, len(training), plans[-1].drawn, classes, labels.grouping, labels.trained)
+
+    def afresh() -> Learner:
+        made = make_learner(recipe, mitigation, setting, training, device)
+        tuning = build_finetuning(recipe)
+        first = tuning.fits_head and tuning.steps
+        return with_fitted_head(made, training, recipe.batch_size, seed, device) if first else made
+
+    learner = afresh()
+    masks = learner.objective.needs_masks
+    run = Run(
+        recipe=recipe,
+        plans=plans,
+        seed=seed,
+        identity=identity(recipe, training, validation, classes, seed, (labels.trained, labels.selected)),
+        device=device,
+        network=learner.network,
+        objective=learner.objective,
+        optimiser=learner.optimiser,
+        afresh=afresh,
+        schedule=cast(Schedule, registry.build("schedule", recipe.schedule.name, recipe.schedule.params)),
+        augmenter=build_augmenter(recipe.augmentation, mitigation.augmentations()),
+        mitigation=mitigation,
+        setting=setting,
+        labels=labels,
+        training=make_feed(training, device, masks, labels.carried),
+        validation=make_feed(validation, device, masks),
+        losses=torch.zeros(plans[-1].per_epoch, device=device),
+    )
+    kept = load_checkpoint(folder, run.identity)
+    if kept is not None:
+        run.restore(kept)
+    return run
+
+
+# What follows the last step: selected weights, a head on frozen features, threshold, yardstick, collapse.
+
+_BATCHES_LOOKED_AT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a training comes to; see `Fitted`. finite is False when the network says NaN or infinity."""
+
+    selected_epoch: int
+    threshold: float | None
+    yardstick: float
+    collapsed: str | None
+    finite: bool = True
+    validated: Float[Tensor, "n k"] | None = None
+    operating: tuple[float, ...] = ()
+    finding: str = ""
+
+
+@torch.no_grad()
+def finish(run: Run) -> Verdict:
+    """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
+    validation rows alone.
+    """
+    selected = run.epochs
+    if run.best is not None:
+        run.network.load_state_dict(run.best["network"])
+        selected = cast(int, run.best["epoch"])
+    run.network.eval()
+    run.objective.eval()
+    if run.recipe.task == "segmentation":
+        return _judge_maps(run, selected)
+    seen = read_all(run.network, run.validation, run.recipe.batch_size)
+    if not bool(seen.logits.isfinite().all() and seen.features.isfinite().all()):
+        return Verdict(selected, None, math.nan, None, finite=False)
+    return _judge(run, seen, selected)
+
+
+def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
+    network = as_network(run.network)
+    trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
+    if not bool(trained_on.isfinite().all()):
+        return Verdict(selected, None, math.nan, None, finite=False)
+    targets = run.validation.target.cpu()
+    own = cast(nn.Linear | GradeHead, network.head)
+    head = fit_head(trained_on, run.training.target, own.out_features)
+    probed = not run.plan.steps
+    collapsed_by_loss = [] if probed else _losses_beside(run)
+    rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
+    kept = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.fits_head else None)
+    if isinstance(own, GradeHead):
+        own.settle(seen.features, targets)
+    elif kept is not None:
+        kept.fold_into(own)
+    changed = kept is not None or isinstance(own, GradeHead)
+    logits = own(seen.features.to(run.device)).cpu() if changed else seen.logits
+    yardstick = head.log_loss(seen.features, targets)
+    if probed:
+        loss = head.log_loss(trained_on, run.training.target.cpu())
+        run.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
+
+    def slow() -> bool:
+        unlabelled = run.objective.unlabelled
+        tells = tells_images(collapsed_by_loss) if unlabelled else tells_classes(yardstick, targets)
+        return only_slow(seen.features, _features_before(run), tells=tells)
+
+    return Verdict(
+        selected_epoch=selected,
+        threshold=youden_threshold(logits, targets),
+        yardstick=yardstick,
+        collapsed=collapse_reason(seen.features, logits, collapsed_by_loss, slow),
+        validated=logits,
+    )
+
+
+def _losses_beside(run: Run) -> list[LossBeside]:
+    """Training batches' losses, and those of the same batches with their mean in every image's place."""
+    progress = run.plan.progress(run.plan.steps - 1)
+    pairs: list[LossBeside] = []
+    for index in run.batches_beside(run.training, "training", _BATCHES_LOOKED_AT):
+        batch = run.training.batch(index)
+        if run.objective.views > 1:
+            batch = run.views(batch, "collapse", len(pairs))
+        outputs = run.outputs(batch)
+        both = outputs, outputs.constant()
+        actual, beside = (float(run.objective.loss(given, batch, progress)) for given in both)
+        pairs.append(LossBeside(actual=actual, constant=beside))
+    return pairs
+
+
+def _features_before(run: Run) -> Tensor:
+    """The features of the validation images at the first step."""
+    network = run.afresh().network.eval()
+    return read_all(network, run.validation, run.recipe.batch_size).features
+
+
+def _judge_maps(run: Run, selected: int) -> Verdict:
+    """The operating thresholds, from validation lesions alone; a network that says the same everywhere has collapsed.
+
+    Maps are summarised batch by batch, and none is kept.
+    """
+    columns, spread = Streamed(), 0.0
+    network = as_network(run.network)
+    for batch in run.validation.in_order(run.recipe.batch_size):
+        logits = lesion_logits(network.read(batch.images).logits)
+        if not bool(logits.isfinite().all()):
+            return Verdict(selected, None, math.nan, None, finite=False)
+        assert batch.masks is not None
+        columns.append(logits, batch.masks[:, 0])
+        spread = max(spread, float(logits.max() - logits.min()))
+    found = columns.columns()
+    reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
+    constant = f"constant output: the logits differ by at most {spread:.1e} between places"
+    collapsed = constant if spread < CONSTANT_LOGIT else None
+    operating = tuple(one.value for one in reached)
+    return Verdict(
+        selected, None, math.nan, collapsed, operating=operating, finding=_extreme(found["half_area"], found["pixels"])
+    )
+
+
+def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> str:
+    """What is said of a network that calls no pixel lesion, or nearly all of every image. It has not collapsed: it may
+    rank pixels well.
+    """
+    if not area.any():
+        return f"{SILENT} in any of {len(area)} validation images at p = .5"
+    return f"{LOUD} in each of {len(area)} validation images at p = .5" if (area > 0.9 * pixels).all() else ""
+
+
+# The only training loop: deterministic, checkpointed, resumed bit for bit in the middle of an epoch.
+#
+# A step runs the network, hands its outputs to the objective, and goes down the gradient. Whatever is random in a step
+# is drawn from (seed, purpose, step), so that the state between two steps is weights, optimiser and counters, nothing
+# else.
+
+_REPORT_EVERY = 0.25  # seconds
+_CHECK_EVERY = {"cpu": 1}  # steps between looks at the loss; looking makes a GPU wait
+_CHECK_EVERY_ELSEWHERE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """Where a training stands: steps done of `steps`, epochs begun of `epochs`, and the last loss looked at."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    loss: float
+
+
+class Diverged(Exception):
+    """The loss, or what the network says after the last step, is not a finite number."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__(step, value)
+        self.step, self.value = step, value
+
+    def __str__(self) -> str:
+        return f"diverged: the loss is {self.value} at step {self.step}; try a lower learning rate"
+
+
+class Interrupted(Exception):
+    """Asked to stop: a checkpoint was written, the next `fit` continues from it."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"stopped after step {self.step}; a checkpoint is kept"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and what the training says about it.
+
+    network: in evaluation mode, with the selected weights. curve: one row per epoch with epoch, train_loss,
+    validation_loss, lr, and without labels what the features are like (`watching.figures`); of all phases, where a
+    mitigation has several; of a linear probe the one row of epoch 0. threshold: on the positive probability, None
+    unless there are two classes. yardstick: validation log-loss of a logistic head refitted on the frozen features, NaN
+    for dense outputs. collapsed: the reason, or None. selected_epoch: counted from 1. mitigation: whose group labels
+    were used for training and for selection, and what the mitigation says of itself, in plain values. validated: logits
+    of the validation rows in the order of their table, on the CPU; None for dense outputs. operating: of dense outputs
+    the logit of lesion at which each share in `LEVELS` of the validation lesions is found, NaN where none does.
+    finding: what is to be known of a training that is none of collapsed or diverged; empty where there is nothing.
+    """
+
+    network: nn.Module
+    curve: tuple[Mapping[str, float | int], ...]
+    threshold: float | None
+    yardstick: float
+    collapsed: str | None
+    selected_epoch: int
+    steps: int
+    mitigation: Mapping[str, Any]
+    validated: Float[Tensor, "n k"] | None
+    operating: tuple[float, ...] = ()
+    finding: str = ""
+
+
+def fit(
+    recipe: RecipeSpec,
+    training: Environment,
+    validation: Environment,
+    *,
+    classes: int,
+    seed: int,
+    folder: Path,
+    device: str = "cpu",
+    on_progress: Callable[[ProgressReport], None] | None = None,
+    checkpoint_every: float = 30.0,
+    should_stop: Callable[[], bool] | None = None,
+) -> Fitted:
+    """Train a recipe on an environment; continue from a checkpoint in `folder` when there is one of the same training.
+
+    Everything decided here rests on `training` and `validation`; test rows have no way in. Epochs are whole batches of
+    a fresh order: rows left over at the end of an epoch are skipped, others in each epoch.
+    checkpoint_every: seconds, at the least, between checkpoints; 0 writes one after each step.
+    Raises SpecError, WeightsError before the first step; Diverged; Collapsed from a training without labels whose
+    features died; Interrupted after `should_stop` said so.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with deterministic(recipe.threads), library_draws(seed, "fit"):
+        run = begin(recipe, training, validation, classes, seed, torch.device(device), folder)
+        _steps(run, folder, checkpoint_every, on_progress, should_stop)
+        while run.phase + 1 < len(run.plans):
+            run = run.next_phase()
+            _steps(run, folder, checkpoint_every, on_progress, should_stop)
+        verdict = finish(run)
+    return _fitted(run, verdict)
+
+
+def _steps(
+    run: Run,
+    folder: Path,
+    checkpoint_every: float,
+    on_progress: Callable[[ProgressReport], None] | None,
+    should_stop: Callable[[], bool] | None,
+) -> None:
+    """All steps of a phase that remain, with the pauses between them."""
+    check_every = _CHECK_EVERY.get(run.device.type, _CHECK_EVERY_ELSEWHERE)
+    saved = reported = time.monotonic()
+    loss = math.nan
+    while run.step < run.plan.steps:
+        run.train_step()
+        ends_epoch = run.step % run.plan.per_epoch == 0
+        if ends_epoch or run.step % check_every == 0:
+            loss = _finite(run)
+        if ends_epoch:
+            run.close_epoch()
+        now = time.monotonic()
+        if on_progress and (now - reported >= _REPORT_EVERY or run.steps_done == run.steps):
+            reported = now
+            on_progress(ProgressReport(run.steps_done, run.steps, run.epoch + 1, run.epochs, loss))
+        stop = should_stop is not None and run.steps_done < run.steps and should_stop()
+        if stop or now - saved >= checkpoint_every:
+            _finite(run)
+            run.save(folder)
+            saved = time.monotonic()
+        if stop:
+            raise Interrupted(run.steps_done)
+
+
+def _finite(run: Run) -> float:
+    """The last loss. Raises Diverged for the first that is not finite since the epoch began."""
+    losses = run.losses[: (run.step - 1) % run.plan.per_epoch + 1]
+    last = float(losses[-1])
+    if not math.isfinite(last) or not bool(losses.isfinite().all()):
+        first = int((~losses.isfinite()).nonzero()[0])
+        raise Diverged(run.steps_done - len(losses) + first + 1, float(losses[first]))
+    return last
+
+
+def _fitted(run: Run, verdict: Verdict) -> Fitted:
+    if not verdict.finite:
+        raise Diverged(run.steps, math.nan)
+    return Fitted(
+        network=run.network,
+        curve=tuple(run.curve),
+        threshold=verdict.threshold,
+        yardstick=verdict.yardstick,
+        collapsed=verdict.collapsed,
+        selected_epoch=verdict.selected_epoch,
+        steps=run.steps,
+        mitigation={
+            "name": run.recipe.mitigation.name,
+            **run.labels.account(),
+            **run.mitigation.account(run.found, run.objective),
+        },
+        validated=verdict.validated,
+        operating=verdict.operating,
+        finding=verdict.finding,
+    )

@@ -1,0 +1,319 @@
+"""Losses on logits of classes and grades."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.core.errors import DataError, SpecError
+from assay.data.dataset import Batch
+from assay.models.classifier import FIRST_CUT, Outputs
+from assay.training.objective import LossContext, Objective, Progress
+
+# Losses are computed in float32 whatever the network was computed in: bfloat16 has 8 bits for a difference of sums.
+
+
+def widened(values: Tensor) -> Tensor:
+    """float32 for half-precision values; float32 and float64 as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+@contextmanager
+def without_autocast(device: torch.device) -> Generator[None]:
+    """Matrix products inside keep the type of their arguments, also within an `autocast` region of the loop's."""
+    with torch.autocast(device.type, enabled=False):
+        yield
+
+
+# What the losses for segmentation look at: logits and labels of every pixel, and regions made of them.
+
+
+def pixels(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]]:
+    """Logits per pixel, in float32 or wider, and the label of each pixel (0 background; of Bool masks 1 is lesion).
+
+    Raises SpecError for logits per image; DataError where there are no masks, for masks of another size, and for a
+    label that the network has no channel for. The latter is looked for on the CPU alone: a GPU would have to wait for
+    the answer, and its own indexing stops the training there.
+    """
+    logits = outputs.logits
+    if logits.ndim != 4:
+        raise SpecError(
+            f"this loss compares every pixel with a mask, but the network gives logits of shape {tuple(logits.shape)}: "
+            "use a segmentation architecture, or a loss for classification"
+        )
+    if batch.masks is None:
+        raise DataError("this loss compares every pixel with a mask, but the images have none: use data with masks")
+    if batch.masks.shape[2:] != logits.shape[2:]:
+        raise DataError(
+            f"the network gives logits of {_size(logits)} pixels for masks of {_size(batch.masks)}: "
+            "its logits must have the size of its input"
+        )
+    labels = batch.masks[:, 0].long()
+    greatest = int(labels.max()) if labels.device.type == "cpu" else 0
+    if greatest >= logits.shape[1]:
+        raise DataError(
+            f"the masks hold the label {greatest}, but the network has {logits.shape[1]} channels: "
+            f"labels run from 0 (background) to {logits.shape[1] - 1}"
+        )
+    return widened(logits), labels
+
+
+def _size(maps: Tensor) -> str:
+    return f"{maps.shape[3]} x {maps.shape[2]}"
+
+
+def regions(
+    logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], *, background: bool
+) -> tuple[Float[Tensor, "b c h w"], Bool[Tensor, "b c h w"]]:
+    """Probabilities (softmax over channels) and the true region of each class; without background c = k - 1."""
+    first = 0 if background else 1
+    truth = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
+    truth.scatter_(1, labels[:, None], value=True)
+    return logits.softmax(dim=1)[:, first:], truth[:, first:]
+
+
+def rows_of(maps: Tensor, *, by_image: bool) -> Tensor:
+    """[b, c, h, w] as [b, c, h * w], or as one row of all pixels of the batch, [1, c, b * h * w]."""
+    return maps.flatten(2) if by_image else maps.transpose(0, 1).flatten(1)[None]
+
+
+# Losses on the network's logits: each trains encoder and head together.
+#
+# They serve both tasks: a label with the logits of an image, or a mask with those of its pixels. The loss of an image
+# is then the mean over its pixels.
+
+
+def cross_entropy(
+    logits: Float[Tensor, "b k *hw"],
+    target: Int[Tensor, "b *hw"],
+    *,
+    weights: Float[Tensor, "k"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """The mean over the batch (and pixels) of `cross_entropies`."""
+    return cross_entropies(logits, target, weights=weights, smoothing=smoothing).mean()
+
+
+def cross_entropies(
+    logits: Float[Tensor, "b k *hw"],
+    target: Int[Tensor, "b *hw"],
+    *,
+    weights: Float[Tensor, "k"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, "b *hw"]:
+    """For each image (or pixel) w[y] * -sum_k q_k log p_k, natural logarithm, at least 0.
+
+    q is 1 - smoothing on the target plus smoothing / K on every class (Szegedy et al., *Rethinking the Inception
+    Architecture*, CVPR 2016). The mean divides by the batch size, not by the batch's weights as torch does it: then
+    a batch's gradient does not depend on who else is in it, and a batch of one class is weighted at all.
+    """
+    each = nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+    return each if weights is None else each * weights[target]
+
+
+def focal(logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"], *, gamma: float) -> Float[Tensor, ""]:
+    """The mean over the batch (and pixels) of `focals`."""
+    return focals(logits, target, gamma=gamma).mean()
+
+
+def focals(logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"], *, gamma: float) -> Float[Tensor, "b *hw"]:
+    """For each image (or pixel) -(1 - p)^gamma log p, p being the probability of the target class; at least 0.
+
+    gamma 0 is cross-entropy. Without the class weight alpha of the paper. Lin, Goyal, Girshick, He and Dollár, *Focal
+    Loss for Dense Object Detection*, ICCV 2017.
+    """
+    log_p = torch.log_softmax(logits, dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
+    # 1 - p without cancellation; kept off 0, where the power has no finite gradient for gamma < 1
+    rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
+    return -(rest**gamma * log_p)
+
+
+def class_weights(counts: tuple[int, ...], what: str = "images") -> tuple[float, ...]:
+    """n / (K n_c): inverse frequency, scaled so that the mean weight over the training images (or pixels) is 1.
+
+    Raises DataError when a class has none.
+    """
+    if min(counts) < 1:
+        raise DataError(
+            f"weighted-cross-entropy weighs classes by their number of training {what}, which are "
+            f"{', '.join(map(str, counts))}: every class needs at least 1; use cross-entropy, or train on "
+            "rows that hold every class"
+        )
+    return tuple(sum(counts) / (len(counts) * count) for count in counts)
+
+
+def class_logits(outputs: Outputs) -> Float[Tensor, "b k"]:
+    """Logits per image, in float32 or wider. Raises SpecError for logits per pixel."""
+    if outputs.logits.ndim != 2:
+        raise SpecError(
+            f"this loss compares one label with one row of logits per image, but the network gives logits of shape "
+            f"{tuple(outputs.logits.shape)}: use a classification architecture, or a loss for segmentation"
+        )
+    return widened(outputs.logits)
+
+
+class ImageObjective(Objective):
+    """A mean over images: defined by the loss of each."""
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The loss of each image, in float32 or wider."""
+        raise NotImplementedError(f"{type(self).__name__} must define each")
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The mean over the batch."""
+        return self.each(outputs, batch, progress).mean()
+
+
+class LogitObjective(ImageObjective):
+    """A loss per label, of an image or, where the context is dense, of each pixel of its mask."""
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+        self.needs_masks = context.dense
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """The loss of each image; of its pixels the mean."""
+        with without_autocast(outputs.logits.device):
+            if self.needs_masks:
+                return self.of_labels(*pixels(outputs, batch)).flatten(1).mean(dim=1)
+            return self.of_labels(class_logits(outputs), batch.target)
+
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
+        """The loss of each label."""
+        raise NotImplementedError(f"{type(self).__name__} must define of_labels")
+
+
+class CrossEntropy(LogitObjective):
+    """`cross_entropy` of the logits. Defined on every batch; a mask without lesion as any other."""
+
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
+        """-log p(target)."""
+        return cross_entropies(logits, target)
+
+
+class WeightedCrossEntropy(LogitObjective):
+    """`cross_entropy` with `class_weights` of the training environment's counts. Defined on every batch; a mask without
+    lesion counts with the weight of background alone, which is small.
+    """
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__(context)
+        weights = class_weights(context.counts, "pixels" if context.dense else "images")
+        self.weights: Tensor
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
+        """-w(target) log p(target)."""
+        return cross_entropies(logits, target, weights=self.weights.to(logits.dtype))
+
+
+class LabelSmoothing(LogitObjective):
+    """`cross_entropy` against a softened target; 0 is plain. Defined on every batch; its least value is above 0, and
+    it is reached, on a mask without lesion too, with a lesion's probability at smoothing / K, not at 0.
+    """
+
+    def __init__(self, context: LossContext, *, smoothing: float) -> None:
+        super().__init__(context)
+        self.smoothing = smoothing
+
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
+        """Against the softened target."""
+        return cross_entropies(logits, target, smoothing=self.smoothing)
+
+
+class Focal(LogitObjective):
+    """`focal` of the logits. Defined on every batch; a mask without lesion as any other."""
+
+    def __init__(self, context: LossContext, *, gamma: float) -> None:
+        super().__init__(context)
+        self.gamma = gamma
+
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
+        """See `focals`."""
+        return focals(logits, target, gamma=self.gamma)
+
+
+# Losses for grades: classes in an order, of which one is missed by more than another.
+#
+# Each takes the logits as log-probabilities of the grades, whatever head made them; the head that its paper has is put
+# in the place of the network's own (`assay.models.classifier`).
+
+
+def cumulative(logits: Float[Tensor, "b k"]) -> tuple[Float[Tensor, "b j"], Float[Tensor, "b j"]]:
+    """log P(y > j) and log P(y <= j) for every grade but the last, from logits of the k = j + 1 grades."""
+    log_p = torch.log_softmax(logits, dim=1)
+    above = torch.logcumsumexp(log_p.flip(1), dim=1).flip(1)[:, 1:]
+    return above, torch.logcumsumexp(log_p, dim=1)[:, :-1]
+
+
+def coral(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+    """Of each image the sum over j of the log-loss of whether its grade lies above j, in nats; at least 0.
+
+    Cao, Mirjalili and Raschka, *Rank consistent ordinal regression for neural networks with application to age
+    estimation*, Pattern Recognition Letters 2020, equation 4 with all importances 1.
+    """
+    above, below = cumulative(logits)
+    higher = target[:, None] > torch.arange(logits.shape[1] - 1, device=logits.device)
+    return -torch.where(higher, above, below).sum(dim=1)
+
+
+def corn(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
+    """The sum over images of the log-losses of whether a grade is gone beyond, each asked of the images that reach it,
+    over how many such questions the batch asks; in nats, at least 0.
+
+    The sum over the questions of an image is -log P(its grade). Shi, Cao and Raschka, *Deep neural networks for
+    rank-consistent ordinal regression based on conditional probabilities*, Pattern Analysis and Applications 2023.
+    """
+    asked = (target + 1).clamp_max(logits.shape[1] - 1)
+    return functional.cross_entropy(logits, target, reduction="sum") / asked.sum()
+
+
+def expected_score(logits: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
+    """The score that a regression head made these logits of, before its cuts are learned: the log-odds of lying above
+    grade 0, which its slope of 1 has, and the first cut.
+    """
+    above, below = cumulative(logits)
+    return above[:, 0] - below[:, 0] + FIRST_CUT
+
+
+class Coral(ImageObjective):
+    """`coral` of the logits. Defined on every batch; with two classes it is cross-entropy."""
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """See `coral`."""
+        with without_autocast(outputs.logits.device):
+            return coral(class_logits(outputs), batch.target)
+
+
+class Corn(Objective):
+    """`corn` of the logits. Defined on every batch; with two classes it is cross-entropy."""
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """See `corn`."""
+        with without_autocast(outputs.logits.device):
+            return corn(class_logits(outputs), batch.target)
+
+
+class GradeRegression(ImageObjective):
+    """Squared distance of a score to the number of the grade, from 0. Defined on every batch. The cuts that turn the
+    score into grades are learned afterwards, on validation rows.
+    """
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+        """(score - grade)^2."""
+        with without_autocast(outputs.logits.device):
+            return (expected_score(class_logits(outputs)) - batch.target).square()

@@ -1,0 +1,116 @@
+"""Objectives that shape an embedding: a loss of pairs, triplets or class directions, and how the head is had.
+
+The builders are what a spec names; `library` holds those whose loss comes from pytorch-metric-learning. Under
+`head: after` the network's own head is never trained: a linear head is fitted on the frozen features after the last
+step, for ArcFace and the normalised softmax too, whose class directions (and whatever projection there was) are thrown
+away; so every loss is judged by the same yardstick. Under `head: joint` the network's head is trained along by
+cross-entropy and is what gives the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, TypedDict, Unpack
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from assay.data.dataset import Batch
+from assay.models.classifier import Outputs
+from assay.training.losses import pairs
+from assay.training.losses.classification import class_logits, cross_entropy, widened, without_autocast
+from assay.training.objective import LossContext, Objective, Progress
+
+Criterion = Callable[[Float[Tensor, "b d"], Int[Tensor, "b"]], Float[Tensor, ""]]
+Projection = Literal["none", "linear", "mlp"]
+Head = Literal["after", "joint"]
+
+
+class Options(TypedDict):
+    """What every embedding loss takes (`declared.EmbeddingParams`)."""
+
+    head: Head
+    weight: float
+    projection: Projection
+    embedding: int | None
+
+
+class EmbeddingObjective(Objective):
+    """criterion_weight * criterion(projection(features), target) + cross_entropy_weight * cross-entropy of the logits.
+
+    Without cross-entropy (weight None) it never trains the network's head. The criterion may be a module with
+    parameters of its own. unlabelled: whether the criterion looks at no target; with cross-entropy the whole does.
+    Projection and criterion are built of standard modules, so that the loop can initialise each
+    of their parameters by name. All is computed in float32, the projection too, under autocast.
+    """
+
+    def __init__(
+        self,
+        projection: nn.Module,
+        criterion: Criterion,
+        *,
+        criterion_weight: float = 1.0,
+        cross_entropy_weight: float | None = None,
+        views: int = 1,
+        unlabelled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.unlabelled = unlabelled and cross_entropy_weight is None
+        self.projection = projection
+        self.criterion: Criterion = criterion
+        self.criterion_weight = criterion_weight
+        self.cross_entropy_weight = cross_entropy_weight
+        self.views = views
+        self.fits_head = cross_entropy_weight is not None
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The weighted sum. Where the criterion is undefined on the batch its term is 0, connected to the graph."""
+        with without_autocast(outputs.features.device):
+            embedded = self.projection(widened(outputs.features))
+            total = self.criterion_weight * self.criterion(embedded, batch.target)
+            if self.cross_entropy_weight is None:
+                return total
+            return total + self.cross_entropy_weight * cross_entropy(class_logits(outputs), batch.target)
+
+
+def dimensions(context: LossContext, projection: Projection, embedding: int | None) -> int:
+    """Length of the embedding that the criterion sees."""
+    return context.width if projection == "none" or embedding is None else embedding
+
+
+def projection_head(context: LossContext, projection: Projection, embedding: int | None) -> nn.Module:
+    """From features to the embedding: nothing, a linear map, or the two layers of SimCLR and SupCon."""
+    width, out = context.width, dimensions(context, projection, embedding)
+    makers: dict[Projection, Callable[[], nn.Module]] = {
+        "none": nn.Identity,
+        "linear": lambda: nn.Linear(width, out),
+        "mlp": lambda: nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, out)),
+    }
+    return makers[projection]()
+
+
+def embedding_objective(
+    context: LossContext, criterion: Criterion, options: Options, views: int = 1, *, unlabelled: bool = False
+) -> EmbeddingObjective:
+    """The criterion on projected features, with the head as the options say."""
+    return EmbeddingObjective(
+        projection_head(context, options["projection"], options["embedding"]),
+        criterion,
+        cross_entropy_weight=options["weight"] if options["head"] == "joint" else None,
+        views=views,
+        unlabelled=unlabelled,
+    )
+
+
+def lifted_structure(
+    context: LossContext, *, margin: float, normalise: bool, **options: Unpack[Options]
+) -> EmbeddingObjective:
+    """See `pairs.lifted_structure`."""
+    criterion = partial(pairs.lifted_structure, margin=margin, normalise=normalise)
+    return embedding_objective(context, criterion, options)
+
+
+def n_pair(context: LossContext, *, regularisation: float, **options: Unpack[Options]) -> EmbeddingObjective:
+    """See `pairs.n_pair`."""
+    return embedding_objective(context, partial(pairs.n_pair, regularisation=regularisation), options)

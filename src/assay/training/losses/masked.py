@@ -1,0 +1,166 @@
+"""Masked autoencoding: a vision transformer sees a few patches of an image, a small one tells the others' pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.core.errors import SpecError
+from assay.core.seeds import generator
+from assay.data.dataset import Batch
+from assay.models.classifier import Network, Outputs
+from assay.models.timm import WHICH, Transformer, transformer_of
+from assay.models.untyped import tensor_of
+from assay.training.losses.classification import widened, without_autocast
+from assay.training.objective import LossContext, Objective, Progress
+
+HEAD_WIDTH = 32
+"""Dimensions of each head of the decoder's attention, as published (512 in 16 heads)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masked(Outputs):
+    """Of images of which the network saw some patches: what it made of these, and which ones it did not see.
+
+    tokens: of class token and registers, then of the patches that were seen, after the last norm. order: the places of
+    patches, the seen ones first in the order of their tokens. grid: patches down and across. patch: height and width of
+    one in pixels. channels: that the network takes; a grey image is repeated to as many.
+    """
+
+    tokens: Float[Tensor, "b t d"]
+    order: Int[Tensor, "b p"]
+    grid: tuple[int, int]
+    patch: tuple[int, int]
+    channels: int
+
+
+class MaskedAutoencoder(Objective):
+    """The mean squared error of the pixels of patches that the network did not see, each patch's own pixels being
+    standardised first (He et al., *Masked Autoencoders Are Scalable Vision Learners*, CVPR 2022); at least 0, and about
+    1 of a decoder that says grey everywhere.
+
+    Which patches are hidden is drawn anew at each step in training; in evaluation each row has its own for good. The
+    decoder is thrown away; what is kept is a common vision transformer. A patch that is the same everywhere is to be
+    told as 0. Raises SpecError at the start for a network that is no plain vision transformer of timm.
+    """
+
+    fits_head = False
+    unlabelled = True
+
+    def __init__(self, context: LossContext, *, hidden: float, depth: int, width: int) -> None:
+        super().__init__()
+        self.hidden, self.depth, self.width = hidden, depth, width
+        self.decoder = nn.ModuleDict()
+
+    def start(self, network: nn.Module) -> None:
+        """The decoder is made to the network's measure."""
+        transformer = transformer_of(network)
+        if transformer is None:
+            raise SpecError(
+                f"loss 'masked-autoencoder' trains {WHICH}, and this network has none: name one, such as "
+                "architecture: {timm: {model: vit_tiny_patch16_224}}, or use another loss without labels"
+            )
+        trunk, (height, width) = transformer.trunk, transformer.patch
+        device = next(trunk.parameters()).device
+        self.decoder["embed"] = nn.Linear(trunk.embed_dim, self.width)
+        self.decoder["hidden"] = nn.Embedding(1, self.width)
+        blocks = (Block(self.width, self.width // HEAD_WIDTH, qkv_bias=True) for _ in range(self.depth))
+        self.decoder["blocks"] = nn.Sequential(*blocks)
+        self.decoder["norm"] = nn.LayerNorm(self.width)
+        self.decoder["predict"] = nn.Linear(self.width, height * width * trunk.in_chans)
+        nn.init.normal_(cast(nn.Embedding, self.decoder["hidden"]).weight, std=0.02)
+        for module in self.decoder.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        self.decoder.to(device)
+
+    def read(self, network: Network, batch: Batch) -> Outputs:
+        """What the network makes of the patches that it is shown."""
+        transformer = _transformer(network)
+        grid = transformer.grid(batch.images.shape[2], batch.images.shape[3])
+        order = self._order(batch, grid[0] * grid[1])
+        with transformer.shown(order[:, : self._seen(order.shape[1])]) as tokens:
+            outputs = network.read(batch.images)
+        return Masked(
+            features=outputs.features,
+            logits=outputs.logits,
+            tokens=widened(tokens[0]),
+            order=order,
+            grid=grid,
+            patch=transformer.patch,
+            channels=int(transformer.trunk.in_chans),
+        )
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """See the class."""
+        assert isinstance(outputs, Masked), "a masked autoencoder's outputs are those of its own `read`"
+        with without_autocast(outputs.tokens.device):
+            seen = self._seen(outputs.order.shape[1])
+            told = self._told(outputs, seen)
+            images = widened(batch.images).expand(-1, outputs.channels, -1, -1)
+            wanted = standardised(patches(images, outputs.grid, outputs.patch))
+            at = outputs.order[:, seen:, None].expand(-1, -1, told.shape[2])
+            return (told.gather(1, at) - wanted.gather(1, at)).square().mean()
+
+    def _told(self, outputs: Masked, seen: int) -> Float[Tensor, "b p n"]:
+        """The pixels of every patch as the decoder has them."""
+        part, order = self.decoder, outputs.order
+        tokens = part["embed"](outputs.tokens)
+        before = tokens.shape[1] - seen
+        unseen = cast(nn.Embedding, part["hidden"]).weight.expand(len(order), order.shape[1] - seen, -1)
+        placed = torch.cat([tokens[:, before:], unseen], dim=1)
+        placed = placed.gather(1, order.argsort(dim=1)[:, :, None].expand_as(placed))
+        placed = placed + positions(outputs.grid, self.width).to(placed)
+        made = part["blocks"](torch.cat([tokens[:, :before], placed], dim=1))
+        return part["predict"](part["norm"](made))[:, before:]
+
+    def _seen(self, count: int) -> int:
+        """How many patches are seen of so many: at least one, and not all."""
+        return min(max(1, round(count * (1 - self.hidden))), count - 1)
+
+    def _order(self, batch: Batch, count: int) -> Int[Tensor, "b p"]:
+        """Places of patches in a random order: of the step's draws, or in evaluation of the row alone."""
+        if self.training:
+            return torch.rand(len(batch.images), count, device=batch.images.device).argsort(dim=1)
+        rows = (int(row) for row in batch.row.cpu().numpy())
+        orders = [tensor_of(generator(0, "hidden-patches", row).permutation(count)) for row in rows]
+        return torch.stack(orders).to(batch.images.device)
+
+
+def patches(images: Float[Tensor, "b c h w"], grid: tuple[int, int], patch: tuple[int, int]) -> Float[Tensor, "b p n"]:
+    """The pixels of each patch, row by row, the channels last.
+
+    Pixels at an edge that fill no patch are left out; a patch that reaches beyond the image has 0 there.
+    """
+    (down, across), (tall, wide) = grid, patch
+    whole = functional.pad(images, (0, across * wide - images.shape[3], 0, down * tall - images.shape[2]))
+    parts = whole.unfold(2, tall, tall).unfold(3, wide, wide)
+    return parts.permute(0, 2, 3, 4, 5, 1).reshape(len(images), down * across, -1)
+
+
+def standardised(values: Float[Tensor, "b p n"]) -> Float[Tensor, "b p n"]:
+    """Each patch with mean 0 and variance 1 (of n - 1; 1e-6 is added to it); what is the same everywhere is 0."""
+    return (values - values.mean(dim=-1, keepdim=True)) / (values.var(dim=-1, keepdim=True) + 1e-6).sqrt()
+
+
+def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "p {width}"]:
+    """Where each patch lies: sines and cosines of its row in the first half of the dimensions, of its column in the
+    second, at wavelengths from 2 pi to 10,000 times as much (Vaswani et al. 2017). width: a multiple of 4.
+    """
+    rate = 10_000 ** -(torch.arange(width // 4) / (width // 4))
+    row, column = torch.meshgrid(*(torch.arange(side).float() for side in grid), indexing="ij")
+    angles = [place.reshape(-1, 1) * rate for place in (row, column)]
+    return torch.cat([turned for angle in angles for turned in (angle.sin(), angle.cos())], dim=1)
+
+
+def _transformer(network: Network) -> Transformer:
+    found = transformer_of(cast(nn.Module, network))
+    assert found is not None, "start has refused other networks"
+    return found

@@ -1,0 +1,269 @@
+"""Losses for segmentation: of the hardest pixels, of overlap, and sums of losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError
+from assay.core.registry import build
+from assay.data.dataset import Batch
+from assay.models.classifier import Outputs
+from assay.training.losses.classification import (
+    CrossEntropy,
+    cross_entropies,
+    pixels,
+    regions,
+    rows_of,
+    without_autocast,
+)
+from assay.training.losses.declared_segmentation import ScheduleParams, TermParams
+from assay.training.objective import LossContext, Objective, Progress
+
+# Losses of a map of logits against a mask, and the objective that holds one.
+#
+# Those whose formula MONAI keeps as we need it stand in `overlap`. Every loss here is computed on the softmax of
+# float32 logits and is a mean over terms, one per image or one for the whole batch.
+
+Criterion = Callable[[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]], Float[Tensor, "t"]]
+"""Logits and labels of pixels to one term per image, or to one term for the batch."""
+Reduce = Literal["image", "batch"]
+
+_LEAST_DENOMINATOR = 1e-30  # stands for a denominator of 0, whose numerator is 0 too
+
+
+class SegmentationObjective(Objective):
+    """The mean of a criterion's terms. Defined on every batch.
+
+    reduce: `image` gives a term per image, which a mitigation may weigh; `batch` one term for all its pixels together.
+    """
+
+    needs_masks = True
+
+    def __init__(self, criterion: Criterion, reduce: Reduce) -> None:
+        super().__init__()
+        self.criterion: Criterion = criterion
+        self.by_image = reduce == "image"
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The mean over images, or the batch's one term."""
+        return self._terms(outputs, batch).mean()
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
+        """The loss of each image; None for a loss of the batch as a whole."""
+        return self._terms(outputs, batch) if self.by_image else None
+
+    def _terms(self, outputs: Outputs, batch: Batch) -> Float[Tensor, "t"]:
+        with without_autocast(outputs.logits.device):
+            return self.criterion(*pixels(outputs, batch))
+
+
+def hardest(
+    logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], *, share: float, reduce: Reduce
+) -> Float[Tensor, "t"]:
+    """Mean cross-entropy of the `share` of pixels where it is greatest (rounded, at least one), in nats, at least 0.
+
+    Share 1 is cross-entropy. On a target without lesion: the pixels most like a lesion are pushed down, all others get
+    no gradient. Wu, Shen and van den Hengel, *Bridging Category-level and Instance-level Semantic Image Segmentation*,
+    arXiv 1605.06885; nnU-Net's TopKLoss with 10 % of the batch's pixels.
+    """
+    each = rows_of(cross_entropies(logits, labels)[:, None], by_image=reduce == "image")[:, 0]
+    count = max(1, round(share * each.shape[1]))
+    return each.topk(count, dim=1, sorted=False).values.mean(dim=1)
+
+
+def top_k_cross_entropy(context: LossContext, *, share: float, reduce: Reduce) -> SegmentationObjective:
+    """See `hardest`."""
+    return SegmentationObjective(partial(hardest, share=share, reduce=reduce), reduce)
+
+
+def generalised_dices(
+    logits: Float[Tensor, "b k h w"],
+    labels: Int[Tensor, "b h w"],
+    *,
+    reduce: Reduce,
+    background: bool,
+    smoothing: float,
+) -> Float[Tensor, "t"]:
+    """1 - sum_c w_c (2 sum p g + s) / sum_c w_c (sum p + sum g + s), w_c = 1 / max(sum g, 1)^2; 0 to 1.
+
+    p: softmax, g: 1 on the pixels of class c, s: smoothing in pixels, sums over an image or the batch. With a single
+    class counted (one kind of lesion, no background) the weight cancels: it is Dice. A class without pixels is weighted
+    like one of a single pixel: on a target without lesion the lesion's term rules, and the loss is near
+    1 - s / (sum p + s); with s = 0 and no background it is 1 with a gradient of 0. Sudre, Li, Vercauteren, Ourselin and
+    Cardoso, *Generalised Dice Overlap as a Deep Learning Loss Function for Highly Unbalanced Segmentations*, DLMIA
+    2017.
+
+    MONAI's GeneralizedDiceLoss is another function on such targets: it gives an absent class the weight of the largest
+    one (none at all without background: the loss is then 0 whatever is predicted), and its smoothing is added to the
+    weighted sums, where 1e-5 is more than the whole background of an image of 448 x 448 pixels.
+    """
+    p, truth = (rows_of(maps, by_image=reduce == "image") for maps in regions(logits, labels, background=background))
+    shared, size = (p * truth).sum(dim=2), truth.sum(dim=2).to(p.dtype)
+    weight = size.clamp_min(1) ** -2
+    above = weight * (2 * shared + smoothing)
+    below = weight * (p.sum(dim=2) + size + smoothing)
+    return 1 - above.sum(dim=1) / below.sum(dim=1).clamp_min(_LEAST_DENOMINATOR)
+
+
+def generalised_dice(
+    context: LossContext, *, reduce: Reduce, background: bool, smoothing: float
+) -> SegmentationObjective:
+    """See `generalised_dices`."""
+    criterion = partial(generalised_dices, reduce=reduce, background=background, smoothing=smoothing)
+    return SegmentationObjective(criterion, reduce)
+
+
+def lovasz_steps(truth: Bool[Tensor, "t c n"]) -> Float[Tensor, "t c n"]:
+    """By how much the Jaccard distance grows when one pixel after another is wrong, in the order given.
+
+    0 to 1, with sum 1. Berman et al., algorithm 1. Counted in whole numbers and divided in float64: in float32 the
+    steps of an image of 512 x 512 pixels are off by a hundredth.
+    """
+    size = truth.sum(dim=2, keepdim=True)
+    missed, extra = truth.cumsum(dim=2), (~truth).cumsum(dim=2)
+    distance = 1 - (size - missed).double() / (size + extra)
+    return torch.diff(distance, dim=2, prepend=torch.zeros_like(distance[:, :, :1]))
+
+
+def lovaszes(
+    logits: Float[Tensor, "b k h w"],
+    labels: Int[Tensor, "b h w"],
+    *,
+    reduce: Reduce,
+    background: bool,
+    classes: Literal["all", "present"],
+) -> Float[Tensor, "t"]:
+    """Mean over classes of the Lovasz extension of the Jaccard distance, at the errors |g - p|; 0 to 1.
+
+    On a hard map it is the Jaccard distance itself. A class without pixels in the image (or batch), counted under
+    `classes: all`: its greatest probability there, so that on a target without lesion one pixel gets the gradient.
+    Under `present` such a class is left out: with background the loss is then the mean probability of a lesion, without
+    it 0 with a gradient of 0. Berman, Triki and Blaschko, *The Lovasz-Softmax Loss*, CVPR 2018.
+
+    segmentation-models-pytorch's LovaszLoss is `present` with background, without an argument for either, in a Python
+    loop over images and classes.
+    """
+    p, truth = (rows_of(maps, by_image=reduce == "image") for maps in regions(logits, labels, background=background))
+    errors, order = (truth.to(p.dtype) - p).abs().sort(dim=2, descending=True)
+    each = (errors * lovasz_steps(truth.gather(2, order)).to(p.dtype)).sum(dim=2)
+    counted = truth.any(dim=2) if classes == "present" else torch.ones_like(each, dtype=torch.bool)
+    return (each * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1)
+
+
+def lovasz(
+    context: LossContext, *, reduce: Reduce, background: bool, classes: Literal["all", "present"]
+) -> SegmentationObjective:
+    """See `lovaszes`."""
+    return SegmentationObjective(partial(lovaszes, reduce=reduce, background=background, classes=classes), reduce)
+
+
+# Sums of losses for segmentation, whose weights may change from epoch to epoch.
+
+Schedule = Literal["constant", "linear", "step", "cosine"]
+Weight = Callable[[Progress], float]
+
+
+def weight_at(progress: Progress, *, weight: float, schedule: Schedule, start: float, end: float, at: float) -> float:
+    """The weight in an epoch e of E, counted from 0; the same at every step of it.
+
+    constant: weight. linear: start + (end - start) e / (E - 1). cosine: half a cosine between the same ends. step:
+    start in the first round(at E) epochs, end in the rest, at least one epoch each. A single epoch has start.
+    """
+    if schedule == "constant":
+        return weight
+    last = progress.epochs - 1
+    if schedule == "step":
+        turn = max(1, min(round(at * progress.epochs), last))
+        return end if progress.epoch >= turn else start
+    share = progress.epoch / max(1, last)
+    return start + (end - start) * (share if schedule == "linear" else (1 - math.cos(math.pi * share)) / 2)
+
+
+class Sum(Objective):
+    """The sum of losses, each times its weight in the epoch at hand. What each needs and does it does still.
+
+    Raises SpecError for a loss that sees several views of an image, or that never trains the network's head.
+    """
+
+    needs_masks = True
+
+    def __init__(self, terms: Sequence[tuple[Objective, Weight]]) -> None:
+        super().__init__()
+        self.terms = nn.ModuleList([objective for objective, _ in terms])
+        self.weights: tuple[Weight, ...] = tuple(weight for _, weight in terms)
+        for objective, _ in terms:
+            if objective.views != 1 or not objective.fits_head:
+                raise SpecError(
+                    f"{type(objective).__name__} cannot be a term of a sum: it sees {objective.views} views of an "
+                    "image or leaves the head to be fitted afterwards; use it alone"
+                )
+
+    def start(self, network: nn.Module) -> None:
+        """Each term's."""
+        for objective in self._objectives():
+            objective.start(network)
+
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """Each term's."""
+        for objective in self._objectives():
+            objective.after_step(network, progress)
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The weighted sum."""
+        values = [objective.loss(outputs, batch, progress) for objective in self._objectives()]
+        return self._weighted(values, progress)
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
+        """The weighted sum of each image; None where a term is no mean over images."""
+        values = [objective.each(outputs, batch, progress) for objective in self._objectives()]
+        there = [value for value in values if value is not None]
+        return self._weighted(there, progress) if len(there) == len(values) else None
+
+    def _objectives(self) -> list[Objective]:
+        return [cast(Objective, module) for module in self.terms]
+
+    def _weighted(self, values: Sequence[Tensor], progress: Progress) -> Tensor:
+        weighted = [weight(progress) * value for weight, value in zip(self.weights, values, strict=True)]
+        return torch.stack(weighted).sum(dim=0)
+
+
+def _weight(of: ScheduleParams) -> Weight:
+    return partial(weight_at, weight=of.weight, schedule=of.schedule, start=of.start, end=of.end, at=of.at)
+
+
+def weighted_sum(context: LossContext, *, terms: tuple[TermParams, ...]) -> Sum:
+    """See `Sum`: each loss is built as a study builds it. Its value on a target without lesion is the terms'."""
+    made: list[tuple[Objective, Weight]] = []
+    for term in terms:
+        ((name, arguments),) = term.loss.items()
+        made.append((cast(Objective, build("loss", name, arguments, context)), _weight(term)))
+    return Sum(made)
+
+
+def cross_entropy_dice(
+    context: LossContext,
+    *,
+    reduce: Reduce,
+    background: bool,
+    smoothing: float,
+    weight: float,
+    schedule: Schedule,
+    start: float,
+    end: float,
+    at: float,
+) -> Sum:
+    """w * cross-entropy + (1 - w) * `dice`, w being `weight`, or `weight_at` the epoch under a schedule; at least 0.
+
+    On a target without lesion cross-entropy's part pushes down every lesion pixel, Dice's does what its smoothing says.
+    """
+    share = partial(weight_at, weight=weight, schedule=schedule, start=start, end=end, at=at)
+    dice = {"reduce": reduce, "background": background, "smoothing": smoothing}
+    overlap = cast(Objective, build("loss", "dice", dice, context))
+    return Sum([(CrossEntropy(context), share), (overlap, lambda progress: 1 - share(progress))])

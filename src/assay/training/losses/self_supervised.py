@@ -1,0 +1,329 @@
+"""Losses without labels, between views of an image."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.data.dataset import Batch
+from assay.models.classifier import Outputs, as_network
+from assay.training.losses.classification import widened, without_autocast
+from assay.training.losses.pairs import unit
+from assay.training.objective import LossContext, Objective, Progress
+
+# What two views of images should have in common: the criteria of losses that need no label, as pure functions.
+
+_VARIANCE_FLOOR = 1e-4  # added to a variance before its root, as published
+
+
+def barlow_twins(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, off_diagonal: float) -> Float[Tensor, ""]:
+    """sum_i (1 - C_ii)^2 + off_diagonal * sum_{i != j} C_ij^2, C being the correlations over the images between the
+    dimensions of one view and those of the other; at least 0.
+
+    A dimension that does not vary correlates with none. Zbontar, Jing, Misra, LeCun and Deny, *Barlow Twins*, ICML
+    2021.
+    """
+    correlation = _standardised(a).T @ _standardised(b) / len(a)
+    diagonal = correlation.diagonal()
+    return (1 - diagonal).square().sum() + off_diagonal * (correlation.square().sum() - diagonal.square().sum())
+
+
+def _standardised(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Mean 0 and variance 1 over the images, as a batch norm without parameters has it."""
+    centred = z - z.mean(0)
+    return centred / (centred.square().mean(0) + 1e-5).sqrt()
+
+
+def vicreg(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, invariance: float, variance: float, covariance: float
+) -> Float[Tensor, ""]:
+    """invariance * mean (a - b)^2 + variance * hinge + covariance * redundancy, at least 0.
+
+    hinge: the mean over dimensions and views of max(0, 1 - sqrt(var + 1e-4)). redundancy: the sum over views of the
+    squared covariances between different dimensions, over their number d. Both with n - 1; a batch of one image has
+    neither, and counts as not varying at all. Bardes, Ponce and LeCun, *VICReg*, ICLR 2022, as its code has it.
+    """
+    hinge = redundancy = a.new_zeros(())
+    for z in (a, b):
+        centred = z - z.mean(0)
+        covariances = centred.T @ centred / max(1, len(z) - 1)
+        own = covariances.diagonal()
+        hinge = hinge + functional.relu(1 - (own + _VARIANCE_FLOOR).sqrt()).mean() / 2
+        redundancy = redundancy + (covariances.square().sum() - own.square().sum()) / z.shape[1]
+    return invariance * functional.mse_loss(a, b) + variance * hinge + covariance * redundancy
+
+
+def agreement(predicted: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """Mean squared distance of unit vectors, 2 - 2 cos, from 0 to 4; no gradient flows into `target`.
+
+    Grill et al., *Bootstrap Your Own Latent*, NeurIPS 2020, of one view's prediction.
+    """
+    return (2 - 2 * (unit(predicted) * unit(target.detach())).sum(1)).mean()
+
+
+def info_nce(
+    query: Float[Tensor, "n d"],
+    key: Float[Tensor, "n d"],
+    queue: Float[Tensor, "q d"],
+    left_out: Bool[Tensor, "n q"],
+    *,
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """Mean over images of the log-loss in nats of finding the own key among it and the queue, by cosines over the
+    temperature; no gradient flows into keys. 0 for an image that all of the queue is left out for.
+
+    He, Fan, Wu, Xie and Girshick, *Momentum Contrast*, CVPR 2020. `queue` holds unit vectors.
+    """
+    seen, own = unit(query), unit(key.detach())
+    others = (seen @ queue.detach().T).masked_fill(left_out, -torch.inf)
+    logits = torch.cat([(seen * own).sum(1, keepdim=True), others], dim=1) / temperature
+    return functional.cross_entropy(logits, torch.zeros(len(seen), dtype=torch.int64, device=seen.device))
+
+
+def assignments(scores: Float[Tensor, "n k"], *, sharpness: float, rounds: int = 3) -> Float[Tensor, "n k"]:
+    """Soft assignments of images to prototypes, each row summing to 1 and prototypes filled nearly evenly: rounds of
+    Sinkhorn and Knopp on exp(scores / sharpness). Without gradient. Caron et al., *SwAV*, NeurIPS 2020.
+    """
+    with torch.no_grad():
+        log_q = scores.double() / sharpness
+        for _ in range(rounds):
+            log_q = log_q - torch.logsumexp(log_q, dim=0, keepdim=True)
+            log_q = log_q - torch.logsumexp(log_q, dim=1, keepdim=True)
+        return log_q.exp().to(scores.dtype)
+
+
+# Objectives that need no label: two views of each image, and for some a teacher that follows the network.
+#
+# All train the encoder alone: the projection is thrown away, and a head is fitted on the frozen features afterwards. A
+# teacher is a copy of network and projection whose weights are a moving average of theirs; it runs on the batch's
+# images itself, in the mode (training or evaluation) of its objective, in float32.
+
+
+class TwoViews(Objective):
+    """Two views, no label. `compared` is the loss of the projections of both."""
+
+    views = 2
+    fits_head = False
+    unlabelled = True
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """Of the first view of every image and the second."""
+        with without_autocast(outputs.features.device):
+            one, other = self.projection(widened(outputs.features)).chunk(2)
+            return self.compared(one, other, batch)
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """The scalar to minimise."""
+        raise NotImplementedError(f"{type(self).__name__} must define compared")
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths, batch norm and ReLU between them."""
+    layers: list[nn.Module] = []
+    for place, (before, after) in enumerate(pairwise(widths)):
+        last = place == len(widths) - 2
+        layers.append(nn.Linear(before, after, bias=last))
+        if not last:
+            layers += [nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class BarlowTwins(TwoViews):
+    """`views.barlow_twins` after a projection of three layers."""
+
+    def __init__(self, context: LossContext, *, embedding: int, off_diagonal: float) -> None:
+        super().__init__(mlp([context.width, embedding, embedding, embedding]))
+        self.off_diagonal = off_diagonal
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class."""
+        return barlow_twins(one, other, off_diagonal=self.off_diagonal)
+
+
+class VicReg(TwoViews):
+    """`views.vicreg` after an expander of three layers."""
+
+    def __init__(
+        self, context: LossContext, *, embedding: int, invariance: float, variance: float, covariance: float
+    ) -> None:
+        super().__init__(mlp([context.width, embedding, embedding, embedding]))
+        self.weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class."""
+        return vicreg(one, other, **self.weights)
+
+
+class SwAV(TwoViews):
+    """Each view's code, an even assignment to learned prototypes, is predicted from the other view's projection.
+
+    Mean of both directions of -sum_k q_k log softmax(z . c_k / temperature), in nats; prototypes are unit vectors. Two
+    views, no further crops, no queue. Caron et al., *Unsupervised Learning of Visual Features by Contrasting Cluster
+    Assignments*, NeurIPS 2020.
+    """
+
+    def __init__(
+        self, context: LossContext, *, embedding: int, prototypes: int, temperature: float, sharpness: float
+    ) -> None:
+        super().__init__(mlp([context.width, context.width, embedding]))
+        self.prototypes = nn.Linear(embedding, prototypes, bias=False)
+        self.temperature, self.sharpness = temperature, sharpness
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class."""
+        directions = unit(self.prototypes.weight)
+        scores = [unit(z) @ directions.T for z in (one, other)]
+        total = one.new_zeros(())
+        for own, others in (scores, scores[::-1]):
+            code = assignments(own, sharpness=self.sharpness)
+            total = total - (code * torch.log_softmax(others / self.temperature, dim=1)).sum(1).mean() / 2
+        return total
+
+
+class Taught(TwoViews):
+    """With a teacher: `averaged` is a copy of network and projection, made when training starts.
+
+    momentum: what a step keeps of the teacher's weights, at first; under `rising` it rises to 1 by half a cosine.
+    """
+
+    def __init__(self, projection: nn.Module, *, momentum: float, rising: bool) -> None:
+        super().__init__(projection)
+        self.momentum, self.rising = momentum, rising
+        self.averaged = nn.ModuleDict()
+
+    def start(self, network: nn.Module) -> None:
+        """The teacher begins as the network."""
+        for name, module in (("network", network), ("projection", self.projection)):
+            self.averaged[name] = copy.deepcopy(module).requires_grad_(False)
+
+    def taught(self, batch: Batch) -> Float[Tensor, "b d"]:
+        """The teacher's projections of all views, without gradient."""
+        with torch.no_grad():
+            features = as_network(self.averaged["network"]).read(batch.images).features
+            return self.averaged["projection"](widened(features))
+
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """The teacher's weights move towards the network's; its batch norms keep statistics of their own."""
+        kept = self.momentum
+        if self.rising:
+            kept = 1 - (1 - kept) * (math.cos(math.pi * progress.share) + 1) / 2
+        with torch.no_grad():
+            for name, module in (("network", network), ("projection", self.projection)):
+                for old, new in zip(self.averaged[name].parameters(), module.parameters(), strict=True):
+                    old.lerp_(new, 1 - kept)
+
+
+class Byol(Taught):
+    """Each view's projection predicts the teacher's of the other view: the mean of `views.agreement` both ways, times
+    2, from 0 to 8. Grill et al. 2020.
+    """
+
+    def __init__(self, context: LossContext, *, hidden: int, embedding: int, momentum: float) -> None:
+        super().__init__(mlp([context.width, hidden, embedding]), momentum=momentum, rising=True)
+        self.predictor = mlp([embedding, hidden, embedding])
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class."""
+        first, second = self.predictor(torch.cat([one, other])).chunk(2)
+        target, beside = self.taught(batch).chunk(2)
+        return agreement(first, beside) + agreement(second, target)
+
+
+class Moco(Taught):
+    """The first view's projection finds the teacher's of the second view among the keys of images seen before:
+    `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
+
+    queue: how many keys are kept, unit vectors, drawn at random at first; a training step puts its own in the place of
+    the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches.
+    The network runs on the second views too, which have no part in its loss. In training an image is not told from keys
+    of its own that are left of earlier steps: of few images a queue holds many such, of the published millions none.
+    """
+
+    keys: Tensor
+    rows: Tensor
+    place: Tensor
+
+    def __init__(
+        self, context: LossContext, *, embedding: int, queue: int, temperature: float, momentum: float
+    ) -> None:
+        width = context.width
+        projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
+        super().__init__(projection, momentum=momentum, rising=False)
+        self.temperature = temperature
+        self.register_buffer("keys", functional.normalize(torch.randn(queue, embedding), dim=1))
+        self.register_buffer("rows", torch.full((queue,), -1, dtype=torch.int64))  # no image's
+        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class. In evaluation mode the queue stays as it is."""
+        key = unit(self.taught(batch).chunk(2)[1])
+        row = batch.row.chunk(2)[0]
+        own = (row[:, None] == self.rows) & self.training  # rows of validation images are numbered anew
+        loss = info_nce(one, key, self.keys.clone(), own, temperature=self.temperature)
+        if self.training:
+            at = (self.place + torch.arange(len(key), device=key.device)) % len(self.keys)
+            last = slice(-len(self.keys), None)
+            self.keys[at[last]], self.rows[at[last]] = key[last].to(self.keys.dtype), row[last]
+            self.place.copy_((self.place + len(key)) % len(self.keys))
+        return loss
+
+
+class Dino(Taught):
+    """Each view's scores over learned outputs are to be the teacher's of the other view, centred and sharpened.
+
+    Mean of both ways of -sum_k p_k log softmax(s / temperature), p = softmax((t - centre) / sharpness) of the teacher,
+    in nats. The centre is a moving average of the teacher's scores. Two views and no smaller crops; unit vectors before
+    the last layer. Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021.
+    """
+
+    centre: Tensor
+
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        hidden: int,
+        outputs: int,
+        temperature: float,
+        sharpness: float,
+        momentum: float,
+        centring: float,
+    ) -> None:
+        projection = nn.Sequential(mlp([context.width, hidden, hidden // 4]), _Direction(hidden // 4, outputs))
+        super().__init__(projection, momentum=momentum, rising=True)
+        self.temperature, self.sharpness, self.centring = temperature, sharpness, centring
+        self.register_buffer("centre", torch.zeros(outputs))
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class. In evaluation mode the centre stays as it is."""
+        taught = self.taught(batch)
+        target, beside = torch.softmax((taught - self.centre) / self.sharpness, dim=1).chunk(2)
+        total = one.new_zeros(())
+        for told, scores in ((beside, one), (target, other)):
+            total = total - (told * torch.log_softmax(scores / self.temperature, dim=1)).sum(1).mean() / 2
+        if self.training:
+            self.centre.lerp_(taught.mean(0).to(self.centre.dtype), 1 - self.centring)
+        return total
+
+
+class _Direction(nn.Module):
+    """Cosines of the input to learned directions."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.directions = nn.Linear(width, outputs, bias=False)
+
+    def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
+        """[-1, 1]."""
+        return unit(z) @ unit(self.directions.weight).T

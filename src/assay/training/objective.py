@@ -1,0 +1,85 @@
+"""What training minimises: a module that may have parameters, buffers and a schedule of its own.
+
+The loop runs the network and hands over its outputs, so that the networks of many models can be run as one and each
+objective sees its own slice. Objectives are checkpointed with the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from assay.data.dataset import Batch
+from assay.models.classifier import Network, Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class LossContext:
+    """What a loss is built with, as its one positional argument: feature width, classes, training images per class.
+
+    dense: whether there are logits for each pixel. classes are then those of a pixel, 0 being background, and counts
+    are training pixels per class.
+    """
+
+    width: int
+    classes: int
+    counts: tuple[int, ...]
+    dense: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: `step` of `steps`, counted from 0; `epoch` of `epochs`."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+
+    @property
+    def share(self) -> float:
+        """0 at the first step, 1 at the last."""
+        return self.step / max(1, self.steps - 1)
+
+
+class Objective(nn.Module):
+    """Abstract. `views` is how many augmented views of each image a step sees (stacked along the batch axis, view 1 of
+    all images first; `batch` is then repeated likewise). `fits_head` is False when the objective never trains the
+    network's head: a linear head is then fitted on the frozen features after the last step. `needs_masks` asks for
+    `batch.masks`, where the environment has them. `unlabelled` says that no target is looked at: the features are then
+    watched from epoch to epoch, and a training whose features collapse is stopped. In evaluation mode `loss` changes no
+    buffer: validation calls it too.
+    """
+
+    views: int = 1
+    fits_head: bool = True
+    needs_masks: bool = False
+    unlabelled: bool = False
+
+    def start(self, network: nn.Module) -> None:
+        """Called once before the first step, with freshly initialised weights. A teacher copies the network here."""
+
+    def read(self, network: Network, batch: Batch) -> Outputs:
+        """How the network is run on a step's images: whole, unless an objective shows it something else of them."""
+        return network.read(batch.images)
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """The scalar to minimise."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss")
+
+    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
+        """The loss of each image, of which `loss` is the mean; None for a loss that is no mean over images."""
+        return None
+
+    def supervised(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """What training minimises: the loss, and that of each auxiliary head times their weight."""
+        total = self.loss(outputs, batch, progress)
+        for logits in outputs.auxiliary:
+            one = Outputs(features=outputs.features, logits=logits)
+            total = total + outputs.auxiliary_weight * self.loss(one, batch, progress)
+        return total
+
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """Called after each optimiser step. A moving average is updated here."""

@@ -1,0 +1,231 @@
+"""What a user is told of the data: proxies, unseen levels, a column and a mark that are there already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from assay.analysis.data_checks import Looked, cautions
+from assay.analysis.described import describe, keep, kept
+from assay.analysis.preview import make_preview
+from assay.analysis.results import Folds, Gathered
+from assay.execution.jobs import Place, population_of
+from assay.execution.plan import make_plan
+from assay.shifts import scene
+from assay.spec.parse import parse_study
+from assay.store.folder import RunFolder
+
+PATIENTS = 120
+TAGGED = 12
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grey images: `reader` is the target under another name, `site` C has every tenth patient, and every tenth image
+    is white where the tag would stand.
+    """
+    folder = tmp_path_factory.mktemp("images")
+    draw = np.random.default_rng(0)
+    rows = ["image,ill,who,reader,site,age,tag"]
+    for i in range(PATIENTS):
+        pixels = draw.integers(60, 140, (32, 32)).astype(np.uint8)
+        tagged = i % 10 == 0
+        if tagged:
+            pixels[:] = 255
+            pixels[0, 0] = i  # no two images alike
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        ill = i // 2 % 2
+        site = "C" if i % 10 == 5 else "AB"[draw.integers(2)]
+        rows.append(f"{i}.png,{ill},p{i},{'dr-' + str(ill)},{site},{draw.integers(20, 80)},{int(tagged)}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def study(images: Path, **changes: Any) -> dict[str, Any]:
+    factors = {"reader": "categorical", "site": "categorical", "age": {"kind": "continuous"}}
+    data = {"folder": str(images), "target": "ill", "patient": "who", "size": 32, "factors": factors}
+    environments = {
+        "train": {"where": {"site": ["A", "B"]}},
+        "same": {"like": "train"},
+        "elsewhere": {"where": {"site": ["A", "C"]}},
+        "tagged": {"interventions": {"tag": {"share": 1}}},
+    }
+    return {"name": "told", "data": data, "environments": environments, "seeds": 1, "probes": ["performance"],
+            "recipe": {"epochs": 1}, **changes}  # fmt: skip
+
+
+def told(tmp_path: Path, **study: Any) -> tuple[str, ...]:
+    spec = parse_study(study)
+    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    return cautions(spec, population, Looked.at(spec, population))
+
+
+def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    spec = parse_study(asked)
+    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    table = population.scene(spec.points[0].tests, 0).environment("elsewhere").table
+    levels = table.factor("site").levels
+    strange = int((table.columns["site"] == levels.index("C")).sum())
+    everywhere = population.scene(spec.points[0].tests, 0).environment("tagged").table
+    also = int((everywhere.columns["site"] == levels.index("C")).sum())
+    assert strange > 0
+    found = told(tmp_path, **asked)
+    assert found[:4] == (
+        "factor 'reader' is a proxy for the target: alone it tells 'ill' with AUROC 1.000 (120 rows), so what is said "
+        "of the one cannot be told from what is said of the other",
+        f"'elsewhere' has levels of 'site' that no training image has: C ({strange}) of {len(table)} images",
+        f"'tagged' has levels of 'site' that no training image has: C ({also}) of {len(everywhere)} images",
+        "the table has a column 'tag', as the intervention is called: where images bear it already, declare the column "
+        "as a factor of another name, such as tag_found: {column: tag}",
+    )
+    assert len(found) == 6
+    assert found[4].endswith("they are spots rather than letters")
+    assert found[5].startswith("confounder 'tag' hardly changes ")
+    assert found[5].endswith(
+        "images (less than a quarter of what it changes the median one): it is there already, or its place looks like "
+        "it"
+    )
+
+
+def test_a_column_that_is_not_declared_is_told_too(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    del asked["data"]["factors"]["reader"]
+    assert told(tmp_path, **asked)[0] == (
+        "column 'reader' is a proxy for the target: alone it tells 'ill' with AUROC 1.000 (120 rows), so what is said "
+        "of the one cannot be told from what is said of the other"
+    )
+
+
+def test_unseen_levels_of_folds_are_counted_over_all_of_them(images: Path, tmp_path: Path) -> None:
+    """Site C has 12 of the 120 images and no training row of any fold has it: every test row of it counts, once."""
+    asked = study(images)
+    asked["data"]["split"] = {"folds": 3}
+    asked["environments"] = {"train": {"where": {"site": ["A", "B"]}}, "all": {}}
+    said = [text for text in told(tmp_path, **asked) if "levels of" in text]
+    assert said == [
+        "'all' has levels of 'site' that no training image has (of its fold, all 3 together): C (12) of 120 images"
+    ]
+
+
+def test_a_segmentation_whose_target_is_something_else_than_a_lesion_is_told(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {
+        "name": "other",
+        "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"},
+        "environments": {"train": {}, "same": {"like": "train"}},
+        "recipe": {"task": "segmentation", "architecture": "small-unet", "loss": "dice", "epochs": 1},
+        "seeds": 1,
+    }
+    assert told(tmp_path, **asked) == (
+        "the target is 'malignant', not whether an image shows a lesion: AUROC and average precision rank "
+        "images by it, while overlap and false positives go by the masks",
+    )
+    asked["data"] = {"phantom": "endoscopy", "size": 64, "train": 16, "validation": 8, "test": 8,
+                     "core": "lesion", "target": "lesion"}  # fmt: skip
+    assert told(tmp_path, **asked) == ()
+
+
+def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
+    assert (
+        told(
+            tmp_path,
+            name="quiet",
+            data={"phantom": "nodule", "size": 32, "train": 64, "validation": 16, "test": 32, "core": "margin"},
+            environments={
+                "train": {"dose": {"confounder": {"tag": {"shape": "rectangle"}}, "p": [0, 1]}},
+                "clean": {"like": "train", "dose": {"p": 0}},
+                "tagged": {"like": "train", "dose": {"p": 1, "on": "both"}},
+            },
+            recipe={"epochs": 1},
+            seeds=1,
+        )
+        == ()
+    )
+
+
+def dosed(tmp_path: Path, confounder: Any, p: list[float], size: int = 64) -> tuple[str, ...]:
+    return told(
+        tmp_path,
+        name="dosed",
+        data={"phantom": "nodule", "size": size, "train": 40, "validation": 16, "test": 32, "core": "margin"},
+        environments={
+            "train": {"dose": {"confounder": confounder, "p": p}},
+            "clean": {"like": "train", "dose": {"p": 0}},
+        },
+        recipe={"epochs": 1},
+        seeds=1,
+    )
+
+
+def test_a_dose_that_is_on_no_image_is_told(tmp_path: Path) -> None:
+    (said,) = dosed(tmp_path, "tag", [0, 0.01, 1])
+    assert said == (
+        "the dose p = 0.01 of 'tag' is on none of the training images (20 not malignant and 20 malignant): "
+        "it is a dose of 0"
+    )
+    assert dosed(tmp_path, "tag", [0, 0.05, 1]) == ()
+
+
+@pytest.mark.parametrize(
+    ("confounder", "height"),
+    [
+        ({"tag": {"size": 0.08}}, "5"),
+        ({"laterality-marker": {"size": 0.08}}, "5.1"),
+        ({"text-line": {"size": 0.06}}, "3.8"),
+        ({"tag": {"size": 0.11}}, ""),
+        ({"tag": {"size": 0.08, "shape": "rectangle"}}, ""),
+    ],
+)
+def test_letters_that_cannot_be_read_are_told(tmp_path: Path, confounder: dict[str, Any], height: str) -> None:
+    said = [text for text in dosed(tmp_path, confounder, [0, 1]) if "letters" in text]
+    (name,) = confounder
+    assert [text.partition("(")[0] for text in said] == ([f"confounder '{name}"] if height else [])
+    assert not height or said[0].endswith(
+        f"writes letters {height} px high, under 7 px: they are spots rather than letters"
+    )
+
+
+def test_tests_that_disagree_are_told_and_the_first_decides(tmp_path: Path) -> None:
+    tests: dict[str, Any] = {
+        "faint": {"interventions": {"tag": {"size": 0.1}}},
+        "same": {"interventions": {"tag": {"size": 0.1}}},
+        "large": {"interventions": {"tag": {"size": 0.3}}},
+    }
+    data = {"phantom": "nodule", "size": 80, "train": 64, "validation": 16, "test": 32, "core": "margin"}
+    asked = {"name": "two", "data": data, "environments": {"train": {}, **tests}, "recipe": {"epochs": 1}, "seeds": 1}
+    said = "than 'faint', by which probes go that change it alone, and the neutral rows"
+    assert told(tmp_path, **asked) == (f"'large' states other arguments of 'tag' {said}",)
+    tests["faint"]["association"] = {"texture": {"strength": 0, "high": ["solid"]}}
+    tests["large"]["association"] = {"texture": {"strength": 0.5, "high": ["ground-glass"]}}
+    decided = scene.Tests(parse_study(asked | {"environments": {"train": {}, **tests}}).points[0].tests)
+    assert decided.disagreements[1] == f"'large' states other high levels of 'texture' {said}"
+    assert decided.interventions["tag"].component.params["size"] == 0.1
+    assert decided.ties["texture"] == ("solid",)
+
+
+def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images))
+    place = Place(tmp_path / "run", tmp_path / "cache")
+    population = population_of(spec.data, place)
+    expected = cautions(spec, population, Looked.at(spec, population))
+    assert make_preview(spec, population, tmp_path / "preview").doubts == expected
+    gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
+    keep(place.folder, describe(gathered, population))
+    assert kept(RunFolder(place.root)).cautions == expected
+    path = place.root / "described.json"
+    values = json.loads(path.read_text())
+    del values["cautions"]  # a folder of before they were kept
+    path.write_text(json.dumps(values))
+    assert kept(RunFolder(place.root)).cautions == ()
+
+
+def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    asked["data"]["split"] = {"column": "site", "means": {"A": "train", "B": "validation", "C": "test"}}
+    asked["environments"] = {"train": {}, "all": {}}
+    assert not [text for text in told(tmp_path, **asked) if "levels of" in text]

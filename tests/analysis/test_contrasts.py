@@ -1,0 +1,399 @@
+"""Contrasts of a study: who is compared with whom, and what cannot be tested counts all the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.stats import norm, ttest_1samp
+from tests.stats.worlds import panel
+
+from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, spec_pairs
+from assay.analysis.tables import collapse_rows
+from assay.spec.parse import parse_study
+from assay.spec.schema import ContrastSpec
+from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
+from assay.stats.doses import Dose, interaction
+from assay.stats.outcomes import collapse_rate
+from assay.stats.power import detectable
+from assay.store.schema import COLLAPSES, CONTRASTS
+
+
+def point(label: str) -> Any:
+    return SimpleNamespace(label=label, coordinates={"loss": label})
+
+
+@dataclass
+class Records:
+    """What contrasts ask of gathered records: recipe -> seed -> the status it came to, and values of one measure."""
+
+    statuses: Mapping[str, Mapping[int, str]]
+    values: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
+    contrasts: tuple[ContrastSpec, ...] = ()
+    errors: Mapping[int, float] = field(default_factory=dict[int, float])
+
+    def __post_init__(self) -> None:
+        spec = SimpleNamespace(points=tuple(map(point, self.statuses)), axes=("loss",), contrasts=self.contrasts)
+        self.plan = SimpleNamespace(spec=spec)
+        self.by_point = {
+            label: {seed: [SimpleNamespace(id=f"{label}{seed}")] for seed in seeds}
+            for label, seeds in self.statuses.items()
+        }
+        self.records = {
+            f"{label}{seed}": {"status": status}
+            for label, seeds in self.statuses.items()
+            for seed, status in seeds.items()
+            if status != "pending"
+        }
+
+    @property
+    def scalars(self) -> Mapping[str, Any]:
+        key = ("flip-rate", "(neutral)", "texture", "", "", "")
+        return {
+            label: {
+                key: {
+                    seed: {
+                        "value": value,
+                        "standard_error": self.errors.get(seed, math.nan),
+                        "direction": "lower",
+                        "reason": "no pair has both" if math.isnan(value) else "",
+                    }
+                    for seed, value in by_seed.items()
+                }
+            }
+            for label, by_seed in self.values.items()
+        }
+
+    def kept_seeds(self, point: Any) -> list[int]:
+        return [seed for seed, status in self.statuses[point.label].items() if status == "done"]
+
+    def lost_seeds(self, point: Any) -> list[int]:
+        return [seed for seed, status in self.statuses[point.label].items() if status in ("collapsed", "diverged")]
+
+
+FLIPS = ContrastSpec(axis="loss", against="plain", measure="flip-rate", environment="(neutral)", factor="texture")
+
+
+def pair(level: str, stated: ContrastSpec = FLIPS) -> Pair:
+    return Pair(stated, (point(level),), (point("plain"),), level, ())
+
+
+def sure(difference: float) -> Contrast:
+    seeds = np.arange(5)
+    spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    return contrast_seeds(SeedValues(difference + spread, seeds), SeedValues(0 * spread, seeds))
+
+
+def test_what_could_not_be_tested_counts_in_holms_family() -> None:
+    found = sure(0.03)
+    alone = family_rows("stated", [(pair("metric"), found)])[0]
+    beside, lost = family_rows("stated", [(pair("metric"), found), (pair("triplet"), untested("no seed was kept"))])
+    assert alone["p_holm"] == found.p
+    assert beside["p_holm"] == pytest.approx(2 * found.p)
+    assert beside["detectable"] == pytest.approx(detectable(found.standard_error, found.df, alpha=0.025))
+    assert (lost["conclusion"], lost["reason"], lost["seeds"]) == ("undefined", "no seed was kept", 0)
+    assert math.isnan(lost["p_holm"])
+    assert set(CONTRASTS) == set(beside)
+
+
+def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
+    """Dice per image against Dice per batch, beside cross-entropy against all: labels are written as the values are."""
+    words = {"axis": "loss", "measure": "dice", "environment": "same"}
+    one = {**words, "against": {"dice": {"reduce": "image"}}, "levels": [{"dice": {"reduce": "batch"}}]}
+    spec = parse_study(
+        {
+            "name": "per-image",
+            "data": {"phantom": "nodule", "core": "margin", "size": 32},
+            "environments": {"train": {}, "same": {}},
+            "recipe": {"task": "segmentation", "loss": ["cross-entropy", {"dice": {"reduce": ["image", "batch"]}}]},
+            "contrasts": [one, {**words, "against": "cross-entropy"}],
+        }
+    )
+    found = [(pair.stated.against, pair.level_a) for pair in spec_pairs(spec)]
+    image, batch = "dice(reduce=image)", "dice(reduce=batch)"
+    assert found == [(image, batch), ("cross-entropy", image), ("cross-entropy", batch)]
+
+
+def test_seeds_that_no_probe_measured_are_counted_as_left_out() -> None:
+    done = dict.fromkeys(range(5), "done")
+    values = {"metric": {1: 0.3, 2: 0.4, 3: 0.5}, "plain": dict.fromkeys(range(4), 0.1)}
+    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
+    assert (found.seeds, found.left_out) == (3, 2)
+    assert found.value == pytest.approx(0.3)
+
+
+def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not_worse() -> None:
+    """Flips: 2 in 100 more than of the plain recipe, where 10 in 100 would matter."""
+    done, shift = dict.fromkeys(range(3), "done"), {0: 0.01, 1: 0.02, 2: 0.03}
+    values = {"metric": {seed: 0.1 + more for seed, more in shift.items()}, "plain": dict.fromkeys(range(3), 0.1)}
+    stated = FLIPS.model_copy(update={"margin": 0.1})
+    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric", stated))  # type: ignore[arg-type]
+    (row,) = family_rows("stated", [(pair("metric", stated), found)])
+    assert found.direction == "lower"
+    expected = stats.ttest_1samp(list(shift.values()), 0.1, alternative="less").pvalue
+    assert row["noninferiority_p"] == pytest.approx(expected)
+    assert row["noninferiority_p"] == pytest.approx(row["equivalence_p"])  # it lies on the worse side
+
+
+def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
+    done = dict.fromkeys(range(3), "done")
+    values = {"metric": dict.fromkeys(range(3), 0.3), "plain": dict.fromkeys(range(3), 0.1)}
+    gathered = Records({"metric": done, "plain": done}, values)
+    elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
+    found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
+    assert (found.reason, found.seeds) == ("flip-rate of texture was not measured of metric", 0)
+    lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
+    assert carry_out(lost, pair("metric")).reason == "no seed of metric was kept"  # type: ignore[arg-type]
+
+
+def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_others() -> None:
+    done = dict.fromkeys(range(4), "done")
+    values = {"metric": {0: math.nan, 1: 0.3, 2: 0.4, 3: 0.5}, "plain": dict.fromkeys(range(4), 0.1)}
+    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
+    assert math.isnan(found.value)
+    assert math.isnan(found.p)
+    assert found.reason == "undefined for 1 of 4 seeds: no pair has both"
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected", "reason"),
+    [
+        ({}, math.sqrt(0.01 / 3), ""),  # the seeds alone: .2, .3, .4
+        ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), ""),
+        ({0: 0.3, 1: 0.3}, math.nan, "the standard error of a seed is not known"),
+    ],
+)
+def test_the_error_within_models_counts_or_is_told(errors: dict[int, float], expected: float, reason: str) -> None:
+    done = dict.fromkeys(range(3), "done")
+    values = {"metric": {0: 0.3, 1: 0.4, 2: 0.5}, "plain": dict.fromkeys(range(3), 0.1)}
+    found = carry_out(Records({"metric": done, "plain": done}, values, errors=errors), pair("metric"))  # type: ignore[arg-type]
+    assert found.standard_error == pytest.approx(expected, nan_ok=True)
+    assert (found.value, found.reason) == (pytest.approx(0.3), reason)
+
+
+def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
+    metric = {0: "collapsed", 1: "collapsed", 2: "diverged", 3: "done", 4: "pending"}
+    gathered = Records({"metric": metric, "plain": dict.fromkeys(range(5), "done")}, contrasts=(FLIPS,))
+    first, plain, difference = collapse_rows(gathered)  # type: ignore[arg-type]
+    assert set(first) == set(plain) == set(difference) == set(COLLAPSES)
+    assert (first["collapsed"], first["diverged"], first["seeds"]) == (2, 1, 4)
+    expected = collapse_rate(3, 4)
+    assert (first["rate"], first["low"], first["high"]) == (0.75, expected.low, expected.high)
+    assert (plain["rate"], plain["high"]) == (0, pytest.approx(1 - 0.025 ** (1 / 5)))
+    assert (difference["against"], difference["rate"], difference["seeds"]) == ("plain", 0.75, 4)
+    assert difference["p"] == pytest.approx(2 / 2**3)
+
+
+# --- along the doses ------------------------------------------------------------------------------------------------
+
+DOSED = ContrastSpec(axis="loss", against="plain", environment="reversed", at="dose-response")
+
+
+def dosed(loss: str, confounder: str, p: str) -> Any:
+    marked = SimpleNamespace(share={"positive": float(p), "negative": 0.0})
+    return SimpleNamespace(
+        label=f"{loss} {confounder} {p}",
+        coordinates={"loss": loss, "confounder": confounder, "p": p},
+        train=SimpleNamespace(interventions={confounder: marked}, association={}),
+    )
+
+
+def grid(*doses: str) -> list[Any]:
+    return [dosed(loss, what, p) for loss in ("plain", "metric") for what in ("tag", "blur") for p in doses]
+
+
+def of_panels(lost: str = "") -> Any:
+    """Gathered records in which every recipe has a panel of its own, but for one."""
+    numbers = {point.label: i for i, point in enumerate(grid("0", "0.5", "1"))}
+
+    def read(point: Any, environment: str) -> Any:
+        return None if point.label == lost else panel(numbers[point.label])
+
+    return SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
+
+
+def test_doses_are_one_comparison_for_each_confounder() -> None:
+    tag, blur = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))
+    assert (tag.where, blur.where) == ((("confounder", "tag"),), (("confounder", "blur"),))
+    assert tag.statement == "metric against plain: change in AUROC from p = 0 in reversed, confounder tag"
+
+
+def test_a_comparison_along_doses_is_the_interaction() -> None:
+    tag, _ = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))  # in any order of the spec
+    metric = [Dose(p, panel(i)) for p, i in ((0, 6), (0.5, 7), (1, 8))]
+    plain = [Dose(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
+    expected, found = interaction(metric, plain, "auroc"), carry_out(of_panels(), tag)
+    assert (found.value, found.p, found.scales) == (expected.value, expected.p, expected.scales)
+    (row,) = family_rows("stated", [(tag, found)])
+    assert expected.scales is not None
+    assert (row["plain_p"], row["probit_p"]) == (expected.scales.plain_p, expected.scales.probit_p)
+    assert set(row) == set(CONTRASTS)
+
+
+def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
+    tag, _ = pairs(DOSED, grid("0", "0.5", "1"), ("loss", "confounder", "p"))
+    assert carry_out(of_panels("metric tag 0.5"), tag).reason == "no seed of metric tag 0.5 was kept"
+    thinned = [point for point in grid("0", "1") if point.label != "metric tag 0"]
+    tag, _ = pairs(DOSED, thinned, ("loss", "confounder", "p"))
+    assert carry_out(of_panels(), tag).reason == "p = 0 and another dose were not trained on both sides"
+
+
+# --- a probe's numbers along the doses -------------------------------------------------------------------------------
+
+
+def of_probe(measure: str, values: Mapping[str, Mapping[int, float]], errors: float = math.nan) -> Any:
+    """Gathered records of one probe's measure of the tag, on neutral images: recipe -> seed -> value."""
+    rows = {
+        label: {
+            seed: {
+                "value": value,
+                "standard_error": errors,
+                "direction": "none",
+                "reason": "no pair has both" if math.isnan(value) else "",
+            }
+            for seed, value in by_seed.items()
+        }
+        for label, by_seed in values.items()
+    }
+    key = (measure, "(neutral)", "tag", "", "", "")
+    scalars: dict[str, Any] = {point.label: {} for point in grid("0", "0.5", "1")}
+    scalars |= {label: {key: by_seed} for label, by_seed in rows.items()}
+    return SimpleNamespace(scalars=scalars, kept_seeds=lambda _: [0, 1, 2])
+
+
+FLIPPED = {
+    "plain tag 0": {0: 0.1, 1: 0.1, 2: 0.1},
+    "plain tag 0.5": {0: 0.3, 1: 0.4, 2: 0.5},
+    "plain tag 1": {0: 0.5, 1: 0.6, 2: 0.7},
+    "metric tag 0": {0: 0.1, 1: 0.2, 2: 0.1},
+    "metric tag 0.5": {0: 0.1, 1: 0.2, 2: 0.1},
+    "metric tag 1": {0: 0.1, 1: 0.3, 2: 0.1},
+}
+
+
+def along_tag(measure: str) -> list[Pair]:
+    stated = DOSED.model_copy(update={"measure": measure, "environment": "(neutral)", "factor": "tag"})
+    return list(pairs(stated, grid("0", "0.5", "1"), ("loss", "confounder", "p")))
+
+
+def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand() -> None:
+    tag, _ = along_tag("flip-rate")
+    found = carry_out(of_probe("flip-rate", FLIPPED), tag)
+    assert found.per_seed == pytest.approx([0 - 0.3, 0.05 - 0.4, 0 - 0.5])
+    assert found.value == pytest.approx(-1.15 / 3)
+    assert found.scales is not None
+    z = {label: norm.ppf(list(by_seed.values())) for label, by_seed in FLIPPED.items()}
+    sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
+    assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
+    assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
+    assert tag.statement == "metric against plain: change in flip rate of tag from p = 0 in (neutral)"
+
+
+def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
+    beyond = {label: {seed: 4 * value for seed, value in by_seed.items()} for label, by_seed in FLIPPED.items()}
+    tag, _ = along_tag("logit-effect")
+    found = carry_out(of_probe("logit-effect", beyond), tag)
+    assert (found.value, found.scales) == (pytest.approx(-4.6 / 3), None)
+    assert found.p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
+
+
+def test_errors_within_models_are_one_at_all_doses_and_add_to_those_without() -> None:
+    tag, _ = along_tag("logit-effect")
+    found = carry_out(of_probe("logit-effect", FLIPPED, errors=0.3), tag)
+    within = 2 * (1 + 1) * 0.3**2  # two recipes: that at p = 0, and one that both doses share; shared by all seeds
+    assert found.standard_error == pytest.approx(math.sqrt(found.per_seed.var(ddof=1) / 3 + within))
+
+
+def test_a_number_that_one_dose_lacks_leaves_its_seed_out() -> None:
+    tag, _ = along_tag("flip-rate")
+    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 2: 0.7}}
+    found = carry_out(of_probe("flip-rate", lacking), tag)
+    assert (found.seeds, found.left_out, found.value) == (2, 1, pytest.approx(-0.4))
+
+
+def test_a_number_that_is_undefined_at_one_dose_is_not_compared_by_the_other_seeds() -> None:
+    tag, _ = along_tag("flip-rate")
+    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
+    found = carry_out(of_probe("flip-rate", lacking), tag)
+    assert math.isnan(found.value)
+    assert (found.seeds, found.reason) == (3, "undefined for 1 of 3 seeds: no pair has both")
+
+
+def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None:
+    _, blur = along_tag("flip-rate")
+    found = carry_out(of_probe("flip-rate", FLIPPED), blur)
+    assert found.reason == "flip-rate of tag was not measured of metric blur 0"
+
+
+# --- where both are equally good without a dose ----------------------------------------------------------------------
+
+EQUAL = DOSED.model_copy(update={"at": "matched-clean", "clean": "clean"})
+ROWS = ("50", "200")
+
+
+def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[list[Any], Any]:
+    """Recipes of two amounts and of doses with the distance of their classes, and gathered records of them."""
+    points: list[Any] = []
+    worth: dict[str, tuple[float, float]] = {}
+    for loss, skill in (("plain", (1.2, 2.4)), ("metric", (0.6, 1.8))):
+        for rows, clean in zip(ROWS, skill, strict=True):
+            for p in doses:
+                made = dosed(loss, "tag", p)
+                made.label, made.train.rows = f"{loss} {rows} {p}", int(rows)
+                made.coordinates["rows"] = rows
+                worth[made.label] = clean, clean if p == "0" else -clean
+                points.append(made)
+    number = {label: i for i, label in enumerate(worth)}
+
+    def read(point: Any, environment: str) -> Any:
+        distance = worth[point.label][environment == "reversed"]
+        return None if point.label == lost else panel(number[point.label], distance=distance, noise=3, patients=100)
+
+    return points, SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
+
+
+def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on() -> None:
+    points, gathered = of_amounts()
+    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
+    assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
+    assert only.statement == (
+        "metric against plain: change in AUROC from p = 0 in reversed, confounder tag, at equal AUROC in clean"
+    )
+    found = carry_out(gathered, only)
+    assert found.equal is not None
+    assert found.equal.a == 200  # the less able one, at its best
+    assert 50 < found.equal.b < 200
+    (row,) = family_rows("stated", [(only, found)])
+    equal = json.loads(row["equal"])
+    assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
+    assert set(row) == set(CONTRASTS)
+
+
+def test_an_amount_that_kept_no_seed_is_told() -> None:
+    points, gathered = of_amounts(lost="plain 50 1")
+    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
+    assert carry_out(gathered, only).reason == "no seed of plain 50 1 was kept"
+    points = [point for point in points if point.label != "metric 200 1"]
+    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
+    assert carry_out(gathered, only).reason == "p = 0 and another dose were not trained on both sides"
+
+
+def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all() -> None:
+    points, gathered = of_amounts(doses=("0", "0.5", "1"))
+    lacking = [point for point in points if point.label != "plain 50 0.5"]
+    without = [point for point in points if not point.label.endswith("0.5")]
+    found = []
+    for some in (lacking, without):
+        (only,) = pairs(EQUAL, some, ("loss", "confounder", "p", "rows"))
+        found.append((only.statement, carry_out(gathered, only)))
+    assert "change in AUROC from p = 0 to 1 in reversed" in found[0][0]
+    assert "change in AUROC from p = 0 in reversed" in found[1][0]
+    assert found[0][1].value == found[1][1].value
+    assert not math.isnan(found[0][1].value)

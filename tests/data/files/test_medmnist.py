@@ -1,0 +1,108 @@
+"""MedMNIST files: the given split, colour, resizing, and what is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.core.errors import DataError, SpecError
+from assay.data.cache import ArrayCache
+from assay.data.dataset import Dataset
+from assay.data.files.load import load_dataset
+from assay.data.splits import split
+from assay.spec.schema import DataSpec, SplitSpec
+
+COUNTS = {"train": 10, "val": 4, "test": 6}
+
+
+def write(path: Path, shape: tuple[int, ...] = (28, 28), labels: int = 1, classes: int = 3, **replaced: object) -> Path:
+    rng = np.random.default_rng(0)
+    arrays: dict[str, object] = {}
+    for part, n in COUNTS.items():
+        arrays[f"{part}_images"] = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
+        arrays[f"{part}_labels"] = rng.permutation(np.arange(n * labels) % classes).reshape(n, labels)
+    kept = {name: value for name, value in {**arrays, **replaced}.items() if value is not None}
+    np.savez_compressed(path, **kept)  # pyright: ignore[reportArgumentType]
+    return path
+
+
+def load(path: Path, **fields: object) -> Dataset:
+    spec = DataSpec.model_validate({"medmnist": str(path), "size": 28, **fields})
+    return load_dataset(spec, ArrayCache(path.parent / "cache"))
+
+
+def test_pixels_labels_and_split_are_those_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "toymnist.npz")
+    dataset = load(path)
+    with np.load(path) as file:
+        images = np.concatenate([file[f"{part}_images"] for part in COUNTS])
+        labels = np.concatenate([file[f"{part}_labels"] for part in COUNTS]).reshape(-1)
+    np.testing.assert_array_equal((dataset.images.read(np.arange(20)) * 255).round().numpy()[:, 0], images)
+    np.testing.assert_array_equal(dataset.table.target, labels)
+    assert dataset.table.classes == ("0", "1", "2")
+    found = split(dataset.table, SplitSpec(column="split"), 0)
+    assert found.train.tolist() == list(range(10))
+    assert found.validation.tolist() == list(range(10, 14))
+    assert found.test.tolist() == list(range(14, 20))
+
+
+def test_colour_is_kept_and_size_is_followed(tmp_path: Path) -> None:
+    assert load(write(tmp_path / "a.npz", (28, 28, 3)), size=16).images.shape == (3, 16, 16)
+
+
+def test_positive_classes_make_it_binary(tmp_path: Path) -> None:
+    dataset = load(write(tmp_path / "a.npz"), positive=("1", "2"))
+    assert dataset.table.classes == ("0", "1 or 2")
+    assert set(dataset.table.target.tolist()) == {0, 1}
+
+
+def test_volumes_are_refused_by_name(tmp_path: Path) -> None:
+    expected = "holds volumes of 28 x 28 x 28; 3-D images are not built yet: choose a 2-D MedMNIST set"
+    with pytest.raises(DataError, match=expected):
+        load(write(tmp_path / "nodulemnist3d.npz", (28, 28, 28)))
+
+
+def test_several_labels_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has 14 labels an image; multi-label targets are not built yet: choose a set"):
+        load(write(tmp_path / "chestmnist.npz", labels=14, classes=2))
+
+
+def test_files_that_are_no_medmnist(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.npz is no MedMNIST file: it has no array 'val_labels'"):
+        load(write(tmp_path / "a.npz", val_labels=None))
+    with pytest.raises(DataError, match=r"images are float32 .* expected uint8"):
+        load(write(tmp_path / "b.npz", test_images=np.zeros((6, 28, 28), dtype=np.float32)))
+    with pytest.raises(DataError, match="test_images are 32 x 32 and train_images 28 x 28; all parts must be alike"):
+        load(write(tmp_path / "f.npz", test_images=np.zeros((6, 32, 32), dtype=np.uint8)))
+    with pytest.raises(DataError, match="val has 4 images and 5 labels; it needs one label an image"):
+        load(write(tmp_path / "g.npz", val_labels=np.zeros((5, 1), dtype=np.uint8)))
+    with pytest.raises(DataError, match="its arrays are not plain numbers"):
+        load(write(tmp_path / "c.npz", test_images=np.array([{}], dtype=object)))
+    (tmp_path / "d.npz").write_text("not a zip")
+    with pytest.raises(DataError, match=r"d\.npz is damaged or no \.npz file \(.*\); download it again"):
+        load(tmp_path / "d.npz")
+    whole = write(tmp_path / "e.npz").read_bytes()
+    (tmp_path / "e.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"e\.npz is damaged or no \.npz file"):
+        load(tmp_path / "e.npz")
+    with pytest.raises(SpecError, match=r"data\.medmnist: '.*' is a folder; give the \.npz file"):
+        load(tmp_path)
+
+
+def test_a_flipped_byte_inside_is_found(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz")
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="is damaged or no"):
+        load(path)
+
+
+def test_copies_are_refused_by_row(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    images[5] = images[0]
+    path = write(tmp_path / "a.npz", test_images=images, test_labels=np.zeros((6, 1), dtype=np.int64))
+    with pytest.raises(DataError, match=r"row 20 'test 5': its pixels are those of row 15, another patient's"):
+        load(path)

@@ -1,0 +1,309 @@
+"""Each file format is read rightly: known pixels written by one library, read back as levels that can be said."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.pixels.processing import apply_windowing
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from tests.data.files.making import noise
+
+from assay.data.files.decode import ONE, labels_of
+from assay.data.files.readers import examine, read_picture, read_stored
+from assay.data.files.table import Unreadable
+
+SIZE = 64
+
+
+def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def _tiff(values: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+def dicom(values: np.ndarray, **tags: Any) -> bytes:
+    """A minimal secondary capture with these stored values."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dataset.Rows, dataset.Columns = values.shape[:2]
+    dataset.SamplesPerPixel = 3 if values.ndim == 3 else 1
+    if values.ndim == 3:
+        dataset.PlanarConfiguration = 0
+    dataset.PhotometricInterpretation = "RGB" if values.ndim == 3 else "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = values.dtype.itemsize * 8
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(np.issubdtype(values.dtype, np.signedinteger))
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.PixelData = values.tobytes()
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+GREY, RGB = noise(1), noise(2, channels=3)
+DEEP = (noise(3).astype(np.uint16) << 8) | noise(4)
+ALPHA = np.dstack([RGB, np.full(RGB.shape[:2], 128, dtype=np.uint8)])
+
+EXACT: dict[str, tuple[bytes, np.ndarray]] = {
+    "grey PNG": (_encoded(Image.fromarray(GREY), "PNG"), GREY),
+    "grey BMP": (_encoded(Image.fromarray(GREY), "BMP"), GREY),
+    "single GIF": (_encoded(Image.fromarray(GREY), "GIF"), np.repeat(GREY[..., None], 3, axis=2)),
+    "lossless WebP": (_encoded(Image.fromarray(RGB), "WEBP", lossless=True), RGB),
+    "colour PNG": (_encoded(Image.fromarray(RGB), "PNG"), RGB),
+    "16-bit PNG": (_encoded(Image.fromarray(DEEP), "PNG"), DEEP),
+    "1-bit PNG": (_encoded(Image.fromarray(GREY > 127), "PNG"), (GREY > 127) * np.uint8(255)),
+    "grey TIFF": (_tiff(GREY), GREY),
+    "LZW TIFF": (_encoded(Image.fromarray(RGB), "TIFF", compression="tiff_lzw"), RGB),
+    "16-bit TIFF": (_tiff(DEEP), DEEP),
+    "big-endian 16-bit TIFF": (_tiff(DEEP, byteorder=">"), DEEP),
+    "16-bit colour TIFF": (_tiff(RGB.astype(np.uint16) * 257, photometric="rgb"), RGB.astype(np.uint16) * 257),
+    "planar 16-bit colour TIFF": (
+        _tiff(np.moveaxis(RGB.astype(np.uint16), -1, 0), photometric="rgb", planarconfig="separate"),
+        RGB.astype(np.uint16),
+    ),
+    "white-is-zero 16-bit TIFF": (_tiff(DEEP, photometric="miniswhite"), 65535 - DEEP),
+    "float TIFF": (_tiff(GREY.astype(np.float32) / 255), GREY.astype(np.uint16) * 257),
+    "32-bit integer TIFF": (_tiff(DEEP.astype(np.int32)), DEEP),
+    "8-bit NIfTI": (nibabel.Nifti1Image(GREY, np.eye(4)).to_bytes(), GREY.T[::-1]),
+    "NIfTI-2 with an axis of one, gzip": (
+        gzip.compress(nibabel.Nifti2Image(GREY[:, :, None], np.eye(4)).to_bytes()),
+        GREY.T[::-1],
+    ),
+    "colour DICOM": (dicom(RGB), RGB),
+    "16-bit DICOM, whole range": (dicom(DEEP), DEEP),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_lossless_formats_come_back_level_for_level(kind: str) -> None:
+    data, expected = EXACT[kind]
+    picture = read_picture(data, SIZE)
+    assert picture.pixels.dtype == expected.dtype
+    np.testing.assert_array_equal(picture.pixels, expected)
+    header = examine(data)
+    assert (header.height, header.width) == expected.shape[:2]
+    assert header.deep == (expected.dtype == np.uint16)
+
+
+def test_jpeg_is_near_and_its_mode_is_kept() -> None:
+    smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 4
+    grey = read_picture(_encoded(Image.fromarray(smooth), "JPEG", quality=95), SIZE).pixels
+    assert grey.ndim == 2
+    assert np.abs(grey.astype(int) - smooth).max() <= 4
+
+
+def test_a_palette_becomes_its_colours() -> None:
+    image = Image.fromarray(GREY % 3, mode="P")
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=np.uint8)
+    image.putpalette(colours.tobytes())
+    np.testing.assert_array_equal(read_picture(_encoded(image, "PNG"), SIZE).pixels, colours[GREY % 3])
+
+
+def test_cmyk_becomes_rgb() -> None:
+    # Full cyan, magenta, yellow and black; and no ink at all.
+    inks = np.zeros((8, 40, 4), dtype=np.uint8)
+    for at in range(4):
+        inks[:, at * 8 : at * 8 + 8, at] = 255
+    data = _encoded(Image.fromarray(inks, mode="CMYK"), "TIFF")
+    pixels = read_picture(data, SIZE).pixels
+    expected = [(0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 0, 0), (255, 255, 255)]
+    assert [tuple(pixels[4, at * 8 + 4].tolist()) for at in range(5)] == expected
+
+
+def test_transparency_lies_over_black() -> None:
+    pixels = read_picture(_encoded(Image.fromarray(ALPHA), "PNG"), SIZE).pixels
+    np.testing.assert_allclose(pixels, RGB * (128 / 255), atol=1)
+    grey = Image.merge("LA", (Image.fromarray(GREY), Image.fromarray(np.zeros_like(GREY))))
+    assert not read_picture(_encoded(grey, "PNG"), SIZE).pixels.any()
+    assert read_picture(_encoded(grey, "PNG"), SIZE).pixels.ndim == 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "16-bit TIFF"])
+def test_orientation_is_applied(kind: str, orientation: int) -> None:
+    tall = np.zeros((24, 16), dtype=np.uint8)
+    tall[:8, :8] = 255  # a bright corner on a non-square image tells all eight apart
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    reference = Image.fromarray(tall)
+    reference.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(reference))
+    if kind == "16-bit TIFF":
+        data = _tiff(tall.astype(np.uint16) * 257, extratags=[(274, 3, 1, orientation, True)])
+    else:
+        data = _encoded(Image.fromarray(tall), kind, exif=exif)
+    pixels = read_picture(data, SIZE).pixels
+    assert (pixels.shape[0], pixels.shape[1]) == expected.shape == (examine(data).height, examine(data).width)
+    largest = np.iinfo(pixels.dtype).max
+    np.testing.assert_array_equal(pixels > largest // 2, expected > 127)
+
+
+def test_sixteen_bit_colour_png_is_noted() -> None:
+    # Pillow cannot write one: an IHDR of depth 16 and colour type 2 with stored rows.
+
+    rows = b"".join(b"\0" + (RGB[row].astype(">u2") * 257).tobytes() for row in range(16))
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+    picture = read_picture(data, SIZE)
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert picture.notes == ("16-bit colour was read as 8 bit",)
+
+
+CT = np.linspace(0, 4095, 256).round().astype(np.uint16).reshape(16, 16)
+
+
+def test_dicom_window_after_rescale_by_hand() -> None:
+    # Stored 0..4095, HU = stored - 1024; a lung window, centre -600, width 1500, spans -1350 to 149 (PS3.3 C.11.2.1.2).
+    data = dicom(
+        CT, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=-600, WindowWidth=1500, BitsStored=12, HighBit=11
+    )
+    hu = CT.astype(np.float64) - 1024
+    expected = np.clip((hu - -600.5) / 1499 + 0.5, 0, 1)
+    np.testing.assert_allclose(read_picture(data, SIZE).pixels / 65535, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_dicom_windows_agree_with_pydicom(function: str) -> None:
+    tags = {"WindowCenter": [2000, 40], "WindowWidth": [1000, 80], "VOILUTFunction": function}
+    data = dicom(CT, **tags)
+    reference = apply_windowing(CT, pydicom.dcmread(io.BytesIO(data)))
+    np.testing.assert_allclose(read_picture(data, SIZE).pixels, reference, atol=1)
+
+
+def test_monochrome1_is_inverted() -> None:
+    plain, inverted = dicom(CT), dicom(CT, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(read_picture(inverted, SIZE).pixels, 65535 - read_picture(plain, SIZE).pixels)
+
+
+def test_signed_dicom_spans_its_stored_bits() -> None:
+    values = np.array([-2048, 0, 2047, 0] * 64, dtype=np.int16).reshape(16, 16)
+    pixels = read_picture(dicom(values, BitsStored=12, HighBit=11), SIZE).pixels
+    np.testing.assert_array_equal(pixels[0, :4], [0, round(2048 / 4095 * 65535), 65535, round(2048 / 4095 * 65535)])
+
+
+def test_multi_frame_dicom_is_refused_by_name() -> None:
+    data = dicom(CT, NumberOfFrames=4)
+    with pytest.raises(Unreadable, match="it holds 4 frames; save the one frame"):
+        examine(data)
+
+
+def test_nifti_spans_its_display_range_or_its_own_with_a_note() -> None:
+    values = np.linspace(-1000, 400, 256).astype(np.float32).reshape(16, 16)
+    image = nibabel.Nifti1Image(values, np.eye(4))
+    own = read_picture(image.to_bytes(), SIZE)
+    assert (own.pixels.min(), own.pixels.max()) == (0, 65535)
+    assert own.notes == ("a NIfTI slice without cal_min and cal_max was scaled from its own minimum to its maximum",)
+    image.header["cal_min"], image.header["cal_max"] = -1000, 3000
+    shown = read_picture(image.to_bytes(), SIZE)
+    assert shown.notes == ()
+    np.testing.assert_allclose(shown.pixels, np.round((values.T[::-1] + 1000) / 4000 * 65535), atol=1)
+
+
+def test_nifti_rescale_is_applied() -> None:
+    image = nibabel.Nifti1Image(GREY.astype(np.float32), np.eye(4))
+    image.set_data_dtype(np.uint8)
+    image.header.set_slope_inter(2.0, 10.0)
+    image.header["cal_min"], image.header["cal_max"] = 0, 510
+    again = read_picture(image.to_bytes(), SIZE).pixels
+    reference = np.asarray(nibabel.Nifti1Image.from_bytes(image.to_bytes()).dataobj).T[::-1]
+    np.testing.assert_allclose(again, np.clip(reference / 510, 0, 1) * 65535, atol=1)
+
+
+LESION = GREY > 200
+MASKS: dict[str, Callable[[], bytes]] = {
+    "0 and 255": lambda: _encoded(Image.fromarray(LESION * np.uint8(255)), "PNG"),
+    "0 and 1": lambda: _encoded(Image.fromarray(LESION * np.uint8(1)), "PNG"),
+    "1 bit": lambda: _encoded(Image.fromarray(LESION), "PNG"),
+    "RGB": lambda: _encoded(Image.fromarray(np.repeat((LESION * np.uint8(255))[..., None], 3, 2)), "PNG"),
+    "16 bit": lambda: _encoded(Image.fromarray(LESION.astype(np.uint16) * 65535), "PNG"),
+    "palette of a label tool": lambda: _encoded(_labelled(), "PNG"),
+    "DICOM 0 and 1": lambda: dicom(LESION.astype(np.uint8)),
+    "NIfTI 0 and 1": lambda: nibabel.Nifti1Image(LESION[::-1].T.astype(np.int16), np.eye(4)).to_bytes(),
+    "NIfTI float": lambda: nibabel.Nifti1Image(LESION[::-1].T.astype(np.float64), np.eye(4)).to_bytes(),
+}
+
+
+def _labelled() -> Image.Image:
+    image = Image.fromarray(LESION.astype(np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    return image
+
+
+def _mask(data: bytes) -> np.ndarray:
+    return labels_of(read_stored(data), ONE).values
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_masks_in_every_spelling_are_the_same_mask(kind: str) -> None:
+    mask = _mask(MASKS[kind]())
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, LESION)
+
+
+def test_a_lossy_mask_is_cut_at_half() -> None:
+    mask = np.zeros((32, 32), dtype=np.uint8)
+    mask[8:24, 8:24] = 255
+    np.testing.assert_array_equal(_mask(_encoded(Image.fromarray(mask), "JPEG", quality=60)), mask > 0)
+    faint = np.zeros((32, 32), dtype=np.uint8)
+    faint[0, 0] = 20
+    assert not _mask(_encoded(Image.fromarray(faint), "JPEG")).any()
+    faint[:] = 1
+    assert not _mask(_encoded(Image.fromarray(faint), "JPEG")).any()
+
+
+HEADS = (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"BM", b"GIF89a")
+
+
+def _read_all(data: bytes) -> None:
+    """Whatever comes out of a reader is pixels or Unreadable; any other error fails the test."""
+    for read in (examine, _mask, lambda content: read_picture(content, SIZE)):
+        with contextlib.suppress(Unreadable):
+            read(data)
+
+
+@given(st.binary(max_size=400), st.sampled_from(HEADS))
+def test_any_bytes_are_read_or_called_unreadable(tail: bytes, head: bytes) -> None:
+    _read_all(head + tail)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@example(4161, "16-bit TIFF")  # a header that says 21 billion values
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["16-bit TIFF", "colour DICOM", "8-bit NIfTI", "grey PNG"]))
+def test_a_file_with_some_bytes_changed_is_read_or_called_unreadable(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    data = bytearray(EXACT[kind][0])
+    for at in rng.integers(0, len(data), 3):
+        data[at] = rng.integers(0, 256)
+    _read_all(bytes(data))

@@ -1,0 +1,42 @@
+"""Columns that a study does not name are levels or numbers; what counts rows, names things or is the target is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assay.data.files.folder import undeclared_table
+from assay.spec.schema import DataSpec, FactorSpec
+
+ROWS = 210
+
+
+def table_of(folder: Path, **named: object) -> DataSpec:
+    """The columns: an image, a target that is missing once, a patient, sex and seven more."""
+    lines = ["image,ill,who,sex,site,dose,code,id,text,file,empty"]
+    for i in range(ROWS):
+        ill = "" if i == 7 else i % 2
+        lines.append(f"{i}.png,{ill},p{i // 2},{'FM'[i % 2]},{'AB'[i % 2]},{i / 7},{i % 7},{i},text {i},m{i}.png,")
+    (folder / "data.csv").write_text("\n".join(lines) + "\n")
+    return DataSpec(folder=str(folder), target="ill", patient="who", **named)  # pyright: ignore[reportArgumentType]
+
+
+def test_kinds_are_found_in_the_cells(tmp_path: Path) -> None:
+    table = undeclared_table(table_of(tmp_path, mask="file"))
+    assert table is not None
+    kinds = {factor.name: factor.kind for factor in table.factors}
+    assert kinds == {"sex": "categorical", "site": "categorical", "dose": "continuous", "code": "categorical",
+                     "empty": "categorical"}  # fmt: skip
+    assert len(table) == ROWS - 1, "a row without a target tells nothing"
+
+
+def test_what_the_study_names_and_rows_that_it_does_not_use_are_left_out(tmp_path: Path) -> None:
+    factors = {"place": FactorSpec(kind="categorical", column="site")}
+    table = undeclared_table(table_of(tmp_path, factors=factors, where={"sex": ["F"]}))
+    assert table is not None
+    assert "site" not in table.columns
+    assert len(table) == ROWS // 2
+
+
+def test_without_a_column_of_the_target_nothing_is_held_against_it(tmp_path: Path) -> None:
+    spec = table_of(tmp_path, mask="file").model_copy(update={"target": "lesion"})
+    assert undeclared_table(spec) is None

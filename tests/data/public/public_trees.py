@@ -1,0 +1,120 @@
+"""Small trees in the layout of the public sets, which the tests write."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.data.files.making import noise, save
+
+from assay.data.cache import ArrayCache
+from assay.data.dataset import Dataset
+from assay.data.files.load import load_dataset
+from assay.spec.schema import Component, DataSpec
+
+# The header as the NIH publishes it: brackets with bare commas, and a comma at the end.
+NIH_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
+)
+NIH_ROWS = (
+    ("00000001_000.png", "Mass", 0, 1, "058Y", "M", "PA"),
+    ("00000001_001.png", "No Finding", 1, 1, "059Y", "M", "AP"),
+    ("00000002_000.png", "No Finding", 0, 2, "081Y", "F", "PA"),
+    ("00000003_000.png", "Mass|Effusion", 0, 3, "018M", "F", "PA"),
+    ("00000004_000.png", "Effusion", 0, 4, "414Y", "M", "AP"),
+    ("00000005_000.png", "Mass", 0, 5, "074", "F", "PA"),
+    ("00000006_000.png", "No Finding", 0, 6, "033Y", "M", "PA"),
+)
+NIH_TRAIN = ("00000001_000.png", "00000001_001.png", "00000002_000.png", "00000003_000.png")
+NIH_TEST = tuple(f"0000000{at}_000.png" for at in (4, 5, 6))
+
+CHEXPERT_FINDINGS = (
+    "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
+    "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices",
+)  # fmt: skip
+
+
+def load(
+    name: str, folder: Path, /, *, skip_bad_rows: bool = False, data: Mapping[str, Any] | None = None, **asked: Any
+) -> Dataset:
+    """The dataset of that name in a folder, with a cache of its own beside it."""
+    cache = ArrayCache(folder.parent / f"{folder.name}-cache")
+    return load_dataset(spec_of(name, folder, data, **asked), cache, skip_bad_rows=skip_bad_rows)
+
+
+def spec_of(name: str, folder: Path, data: Mapping[str, Any] | None = None, /, **asked: Any) -> DataSpec:
+    component = Component(kind="dataset", name=name, params={"folder": str(folder), **asked})
+    return DataSpec.model_validate({"dataset": component, "size": 16, **(data or {})})
+
+
+def nih(
+    folder: Path, *, rows: Sequence[Sequence[object]] = NIH_ROWS, header: str = NIH_HEADER, lists: bool = True
+) -> Path:
+    """`images_001/images/` and `images_002/images/`, the table, the lists. The size and spacing of all are the same."""
+    for at, row in enumerate(rows):
+        save(folder / f"images_00{1 + at % 2}" / "images" / str(row[0]), noise(at))
+    lines = [header, *(",".join([*(str(cell) for cell in row), "2682,2749,0.143,0.143,"]) for row in rows)]
+    (folder / "Data_Entry_2017.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if lists:
+        (folder / "train_val_list.txt").write_text("\n".join(NIH_TRAIN), encoding="utf-8")
+        (folder / "test_list.txt").write_text("\n".join(NIH_TEST) + "\n", encoding="utf-8")
+    return folder
+
+
+def chexpert(folder: Path, rows: Sequence[Mapping[str, object]], table: str = "train.csv") -> Path:
+    """A table and its images. A row gives path (below the set's folder), sex, age, side, view and findings by name."""
+    lines: list[list[object]] = [["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_FINDINGS]]
+    for row in rows:
+        path = str(row["path"])
+        save(folder / path, noise(abs(hash_of(path))))
+        findings = [row.get(name, "") for name in CHEXPERT_FINDINGS]
+        common = [row.get("sex", "Female"), row.get("age", 60), row.get("side", "Frontal"), row.get("view", "AP")]
+        lines.append([f"CheXpert-v1.0-small/{path}", *common, *findings])
+    write_csv(folder / table, lines)
+    return folder
+
+
+def mimic(folder: Path, images: Sequence[Mapping[str, object]], labels: Mapping[str, Mapping[str, object]]) -> Path:
+    """Tables in gzip and images. images: dicom, patient, study, view, split; labels: study -> patient and findings."""
+    metadata: list[list[object]] = [["dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns"]]
+    split: list[list[object]] = [["dicom_id", "study_id", "subject_id", "split"]]
+    for row in images:
+        dicom, patient, study = (str(row[key]) for key in ("dicom", "patient", "study"))
+        save(folder / "files" / f"p{patient[:2]}" / f"p{patient}" / f"s{study}" / f"{dicom}.jpg", noise(hash_of(dicom)))
+        metadata.append([dicom, patient, study, row.get("view", "AP"), 16, 16])
+        split.append([dicom, study, patient, row.get("split", "train")])
+    stated: list[list[object]] = [["subject_id", "study_id", *CHEXPERT_FINDINGS]]
+    for study, row in labels.items():
+        stated.append([row["patient"], study, *(row.get(name, "") for name in CHEXPERT_FINDINGS)])
+    for kind, lines in (("metadata", metadata), ("split", split), ("chexpert", stated)):
+        write_csv(folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", lines)
+    return folder
+
+
+def write_csv(path: Path, lines: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    data = text.getvalue().encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def hash_of(text: str) -> int:
+    """A seed for the picture of this name, the same in every process."""
+    return sum(ord(c) * 31**at for at, c in enumerate(text[:40])) % 2**32
+
+
+def targets(dataset: Dataset) -> list[int]:
+    return dataset.table.target.tolist()
+
+
+def values(dataset: Dataset, name: str) -> list[Any]:
+    """A factor's column as its level names or numbers."""
+    factor, column = dataset.table.factor(name), dataset.table.columns[name]
+    return [factor.text(value) if factor.levels else value for value in np.asarray(column).tolist()]

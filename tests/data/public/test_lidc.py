@@ -1,0 +1,387 @@
+"""LIDC-IDRI on a small tree of DICOM and XML: outlines, consensus, ratings, patches in mm, what cannot be used."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data.files.making import age
+from tests.data.public.lidc_tree import Drawn, hu, nodule, ring, slice_uid, write_series, write_slice, xml
+from tests.data.public.public_trees import load, targets, values
+
+from assay.core.errors import DataError, SpecError
+from assay.data.files.fitting import Patch, cut, cut_mask
+from assay.data.files.table import Unreadable
+from assay.data.public import ct
+from assay.data.public.lidc import Mark, Nodule, nodules, pixels, read_xml, region
+from assay.data.splits import assign_folds
+
+# 16 mm at 0.5 mm a pixel is 32 px: with size 32 a patch is the pixels themselves.
+WHOLE = {"field_mm": 16, "data": {"size": 32}}
+
+
+def points(chain: list[tuple[int, int]]) -> np.ndarray:
+    return np.array(chain, dtype=np.int64)
+
+
+def mark(reader: int, drawn: dict[str, list[tuple[int, int]]], **ratings: int) -> Mark:
+    slices = {uid: region([(True, points(chain))]) for uid, chain in drawn.items()}
+    return Mark(reader, slices, {uid: float(at) for at, uid in enumerate(sorted(drawn))}, {"malignancy": 4, **ratings})
+
+
+# --- outlines ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_outline_runs_outside_of_the_nodule() -> None:
+    """The published convention: an outline's own pixels are not nodule. A box of 7 x 5 pixels is 35 pixels."""
+    found = region([(True, points(ring(10, 20, 7, 5)))])
+    rows, columns = pixels(found.inside)
+    assert len(found.inside) == 35
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 24, 10, 16)
+    assert len(found.closed) == 9 * 7
+
+
+def test_corners_alone_give_the_same_pixels_as_the_whole_chain() -> None:
+    corners = [(9, 19), (17, 19), (17, 25), (9, 25)]
+    whole = region([(True, points(ring(10, 20, 7, 5)))])
+    np.testing.assert_array_equal(region([(True, points(corners))]).inside, whole.inside)
+    np.testing.assert_array_equal(region([(True, points(corners[::-1]))]).inside, whole.inside)
+
+
+def test_an_excluded_cavity_is_taken_out_with_its_outline() -> None:
+    cavity = points(ring(13, 23, 1))  # one pixel and its ring: 9
+    found = region([(True, points(ring(10, 20, 7))), (False, cavity)])
+    assert len(found.inside) == 49 - 9
+
+
+def test_a_diagonal_chain_holds_tight() -> None:
+    """A rhombus whose pixels touch at corners only encloses 1 + 3 + 5 + 3 + 1 pixels."""
+    chain = [(10, 6), (11, 7), (12, 8), (13, 9), (12, 10), (11, 11), (10, 12), (9, 11), (8, 10), (7, 9), (8, 8), (9, 7)]
+    assert len(region([(True, points(chain))]).inside) == 13
+
+
+# --- consensus --------------------------------------------------------------------------------------------------------
+
+
+def test_at_least_half_of_the_readers_have_a_pixel_inside() -> None:
+    same, moved = ring(20, 20, 6), ring(22, 20, 6)
+    three = Nodule((mark(0, {"a": same}), mark(1, {"a": same}), mark(2, {"a": moved})))
+    assert len(three.agreed()["a"]) == 36  # two of three agree on the first box alone
+    two = Nodule((mark(0, {"a": same}), mark(1, {"a": moved})))
+    assert len(two.agreed()["a"]) == 36 + 12  # one of two is half: the union
+    four = Nodule((mark(0, {"a": same}), mark(1, {"a": same}), mark(2, {"a": moved}), mark(3, {"a": moved})))
+    assert len(four.agreed()["a"]) == 36 + 12
+    assert Nodule((mark(0, {"a": same}), mark(1, {"b": same}), mark(2, {"c": same}))).middle() is None
+
+
+def test_outlines_of_different_readers_that_share_pixels_are_one_nodule() -> None:
+    marks = [mark(reader, {"a": ring(20 + reader, 20, 6)}) for reader in range(4)] + [mark(0, {"a": ring(50, 50, 5)})]
+    found = nodules(marks)
+    assert [one.readers for one in found] == [4, 1]
+    again = nodules(marks[::-1])
+    assert [{m.reader for m in one.marks} for one in again] == [{0, 1, 2, 3}, {0}]
+
+
+def test_no_reader_stands_in_a_nodule_twice() -> None:
+    """One reader drew two nodules, another a single one around both: it goes with the one that it overlaps most."""
+    first, second, around = (
+        mark(0, {"a": ring(10, 10, 4)}),
+        mark(0, {"a": ring(16, 10, 8)}),
+        mark(1, {"a": ring(9, 9, 16)}),
+    )
+    assert [one.marks for one in nodules([first, second, around])] == [(first,), (second, around)]
+
+
+def test_nodules_over_one_another_are_told_apart_by_slice() -> None:
+    assert [one.readers for one in nodules([mark(0, {"a": ring(9, 9, 4)}), mark(1, {"b": ring(9, 9, 4)})])] == [1, 1]
+
+
+def test_diameter_is_what_the_outline_encloses() -> None:
+    """A bar of 6 x 1 pixels of 0.5 mm: outline points lie 7 pixels across and 2 down, less a pixel."""
+    one = Nodule((mark(0, {"a": ring(20, 20, 6, 1)}),))
+    assert one.diameter(0.5, 0.5) == pytest.approx(math.hypot(3.5, 1.0) - 0.5)
+    assert one.diameter(0.5, 1.0) == pytest.approx(math.hypot(7.0, 1.0) - 0.75)
+    two = Nodule((mark(0, {"a": ring(20, 20, 6, 1)}), mark(1, {"a": ring(20, 20, 2, 1)})))
+    assert two.diameter(0.5, 0.5) == pytest.approx((math.hypot(3.5, 1) + math.hypot(1.5, 1)) / 2 - 0.5)
+
+
+def test_ratings_are_means_of_those_who_gave_them() -> None:
+    one = Nodule((mark(0, {"a": ring(9, 9, 4)}, margin=5, calcification=6), mark(1, {"a": ring(9, 9, 4)}, margin=2)))
+    assert one.rating("margin") == 3.5
+    assert math.isnan(one.rating("texture"))
+    assert one.calcified == 0.0
+    three = Nodule(tuple(mark(at, {"a": ring(9, 9, 4)}, calcification=value) for at, value in enumerate((3, 6, 6))))
+    assert three.calcified == pytest.approx(1 / 3)
+
+
+# --- XML --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("namespace", ["http://www.nih.gov", "http://www.nih.gov/other", ""])
+def test_marks_of_three_millimetres_and_more_are_read(tmp_path: Path, namespace: str) -> None:
+    small = Drawn({1: [([(30, 30)], True)]})  # a single point: under 3 mm
+    unrated = Drawn({1: [(ring(40, 40, 4), True)]}, rated=False)
+    zeros = nodule(50, 50, 4, **dict.fromkeys(("margin", "texture"), 0))
+    path = tmp_path / "a.xml"
+    path.write_text(xml("1.2", [[nodule(20, 20, 6, slices=(0, 1)), small, unrated], [zeros]], namespace))
+    reading = read_xml(path)
+    assert reading is not None
+    assert reading.series == "1.2"
+    assert [(one.reader, sorted(one.slices)) for one in reading.marks] == [(0, ["1.2.0", "1.2.1"]), (1, ["1.2.1"])]
+    assert reading.marks[0].heights == {"1.2.0": -100.0, "1.2.1": -102.5}
+    assert {"margin", "texture"}.isdisjoint(reading.marks[1].ratings)  # a rating of 0 is none
+
+
+def test_xml_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    whole = xml("1.2", [[nodule(20, 20, 6)]])
+    for text, message in (
+        (whole[:-30], "the XML is damaged or cut short; download it again"),
+        (whole.replace("<xCoord>19<", "<xCoord>left<", 1), "the XML has no number where an outline is told"),
+        (whole.replace("<xCoord>19<", "<xCoord>-5<", 1), "an outline leaves the image; download the XML again"),
+        (whole.replace("-102.5", "", 1), "the XML has no number where a slice's position is told"),
+        (whole.replace("1.2</Series", "</Series"), "the XML does not say which series it reads"),
+    ):
+        path.write_text(text)
+        with pytest.raises(Unreadable, match=re.escape(message)):
+            read_xml(path)
+    path.write_text('<IdriReadMessage xmlns="http://www.nih.gov/idri"></IdriReadMessage>')
+    assert read_xml(path) is None
+
+
+# --- patches ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_patch_at_the_scans_own_spacing_is_its_pixels() -> None:
+    slice_ = hu(3).astype(np.float32)
+    patch = Patch(23.0, 23.0, 0.5, 0.5, 16.0, 32)
+    expected = np.round(np.clip((slice_[7:39, 7:39] + 1000) / 1400, 0, 1) * 65535)
+    np.testing.assert_allclose(cut(slice_, patch, -1000, 400).astype(np.float64), expected, atol=1)
+
+
+def test_a_patch_is_as_wide_in_mm_whatever_the_spacing() -> None:
+    """The same disc of 8 mm, sampled at 0.5 x 0.5 and at 1.0 x 0.5 mm, covers the same share of a 20 mm patch."""
+    areas = []
+    for row_mm, column_mm in ((0.5, 0.5), (1.0, 0.5), (0.7, 0.7)):
+        y, x = np.mgrid[: int(60 / row_mm), : int(60 / column_mm)]
+        disc = np.hypot((y + 0.5) * row_mm - 30, (x + 0.5) * column_mm - 30) < 4
+        patch = Patch(30 / column_mm, 30 / row_mm, row_mm, column_mm, 20.0, 64)
+        mask = cut_mask(disc, patch)
+        assert mask.shape == (64, 64)
+        areas.append(mask.mean() * 400)
+        rows, columns = np.nonzero(mask)
+        assert abs(rows.mean() - 31.5) < 1
+        assert abs(columns.mean() - 31.5) < 1
+    np.testing.assert_allclose(areas, math.pi * 16, rtol=0.05)
+
+
+def test_what_lies_beyond_the_slice_is_black() -> None:
+    patch = Patch(0.0, 0.0, 0.5, 0.5, 16.0, 32)
+    image = cut(np.full((64, 64), 400, dtype=np.float32), patch, -1000, 400)
+    assert (image[:15] == 0).all()
+    assert (image[:, :15] == 0).all()
+    assert (image[17:, 17:] == 65535).all()
+
+
+def test_a_small_lesion_does_not_vanish() -> None:
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[32, 32] = True
+    assert cut_mask(mask, Patch(32.5, 32.5, 0.5, 0.5, 32.0, 8)).any()
+
+
+# --- the set ----------------------------------------------------------------------------------------------------------
+
+
+def tree(folder: Path) -> Path:
+    """Two patients, one with two scans; nodules of mean malignancy 4, 1, 3 and 5."""
+    write_series(
+        folder,
+        1,
+        [
+            [nodule(20, 20, 6, (0, 1), malignancy=5, margin=5, calcification=3)],
+            [nodule(20, 20, 6, (1,), malignancy=4, margin=2)],
+            [nodule(22, 20, 6, (1,), malignancy=3), nodule(40, 40, 5, (2,), malignancy=1)],
+        ],
+    )
+    write_series(
+        folder,
+        2,
+        [[nodule(20, 20, 6, malignancy=3)]],
+        patient="LIDC-IDRI-0001",
+        Manufacturer="SIEMENS",
+        SliceThickness=1,
+    )
+    write_series(folder, 3, [[nodule(20, 20, 6, malignancy=5)]], ConvolutionKernel="", PixelSpacing=[0.5, 1.0])
+    return folder
+
+
+def test_nodules_become_rows(tmp_path: Path) -> None:
+    dataset = load("lidc", tree(tmp_path / "set"), **WHOLE)
+    assert dataset.table.classes == ("benign", "malignant")
+    assert targets(dataset) == [0, 1, 1]  # slices run downwards, so the nodule of slice 2 comes first
+    assert dataset.table.patient.tolist() == [0, 0, 1]
+    assert values(dataset, "readers") == [1, 3, 1]
+    assert values(dataset, "margin") == [4, pytest.approx((5 + 2 + 4) / 3), 4]
+    assert values(dataset, "calcified") == [0, pytest.approx(1 / 3), 0]
+    assert values(dataset, "diameter_mm")[:2] == pytest.approx([6 * math.sqrt(2) / 2 - 0.5, 7 * math.sqrt(2) / 2 - 0.5])
+    assert values(dataset, "slice_thickness") == [2.5, 2.5, 2.5]
+    assert values(dataset, "pixel_size") == [0.5, 0.5, 0.75]
+    assert values(dataset, "manufacturer") == ["GE MEDICAL SYSTEMS"] * 3
+    assert values(dataset, "kernel") == ["BONE", "BONE", "missing"]
+    assert (dataset.scale.unit, dataset.scale.low, dataset.scale.high) == ("HU", -1000, 400)
+    assert dataset.scale.mm_per_pixel == 0.5
+
+
+def test_image_and_mask_are_those_of_the_slice(tmp_path: Path) -> None:
+    """Entry 2 lies on slice 1, its agreed box at 20..25; centred on 23.0 the patch is rows and columns 7 to 38."""
+    dataset = load("lidc", tree(tmp_path / "set"), **WHOLE)
+    assert dataset.masks is not None
+    expected = np.clip((hu(101)[7:39, 7:39] + 1000) / 1400, 0, 1)
+    np.testing.assert_allclose(dataset.images.read(np.array([1]))[0, 0].numpy(), expected, atol=2e-5)
+    box = np.zeros((32, 32), dtype=bool)
+    box[13:19, 13:19] = True
+    np.testing.assert_array_equal(dataset.masks.read(np.array([1]))[0, 0].numpy(), box)
+    # Columns 1.0 mm apart: the six columns are twelve pixels of the patch.
+    assert dataset.masks.read(np.array([2])).sum() == 6 * 12
+
+
+def test_the_rules_are_stated_and_counted(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "set")
+    card = load("lidc", folder, **WHOLE).card
+    assert "1 nodules of mean malignancy 3 were left out" in card.summary
+    assert "malignant over a mean malignancy of 3, benign under 3" in card.summary
+    assert "patches of 16 mm" in card.summary
+    assert "3 images of 2 patients: benign 1, malignant 2" in card.summary
+    assert "2 nodules rest on a single reader" in card.known_faults
+    assert "kernel is missing in 1 of 3 rows" in card.known_faults
+    assert card.licence == "CC BY 3.0"
+    assert "LIDC-IDRI-0" not in repr(card)
+    assert targets(load("lidc", folder, indeterminate="malignant", **WHOLE)) == [0, 1, 1, 1]
+    middle = load("lidc", folder, indeterminate="benign", **WHOLE)
+    assert targets(middle) == [0, 1, 0, 1]
+    assert "exactly 3 is benign" in middle.card.summary
+    assert middle.table.patient.tolist() == [0, 0, 0, 1]  # two scans of one patient
+    few = load("lidc", folder, readers=2, **WHOLE)
+    assert targets(few) == [1]
+    assert "3 nodules outlined by fewer than 2 readers were left out" in few.card.summary
+
+
+def test_where_chooses_nodules_by_any_column(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "set")
+    data = {"size": 32, "where": {"malignancy": {"min": 4}}}
+    assert targets(load("lidc", folder, field_mm=16, data=data)) == [1, 1]
+    data = {"size": 32, "where": {"manufacturer": "SIEMENS"}}
+    assert targets(load("lidc", folder, field_mm=16, indeterminate="benign", data=data)) == [0]
+    with pytest.raises(SpecError, match=r"data\.where\.vendor: the table of nodules has no column 'vendor'"):
+        load("lidc", folder, data={"where": {"vendor": "GE"}})
+
+
+def test_xml_may_lie_in_a_tree_of_its_own_and_stand_twice(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "set")
+    apart = folder / "tcia-lidc-xml" / "157"
+    apart.mkdir(parents=True)
+    for path in list(folder.glob("LIDC*/*/*/*.xml")):
+        shutil.copy(path, apart)
+    both = load("lidc", folder, **WHOLE)
+    for path in list(folder.glob("LIDC*/*/*/*.xml")):
+        path.unlink()
+    assert load("lidc", folder, **WHOLE).content == both.content
+    (apart / "cxr.xml").write_text('<IdriReadMessage xmlns="http://www.nih.gov/idri"/>')
+    assert "1 XML files of another kind were passed over" in load("lidc", folder, **WHOLE).card.known_faults
+
+
+def test_all_entries_that_cannot_be_used_at_once(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "set")
+    places = {at: write_series(folder, at, [[nodule(20, 20, 6)]]) for at in range(4, 10)}
+    (places[4] / "004.xml").write_text("<LidcReadMessage><Resp")
+    for path in places[5].glob("*.dcm"):
+        path.unlink()
+    (places[6] / "1-002.dcm").unlink()
+    write_slice(places[7] / "1-002.dcm", "1.3.6.1.4.1.14519.7", 1, "", hu(7))
+    write_slice(places[8] / "1-002.dcm", "1.3.6.1.4.1.14519.8", 1, "LIDC-IDRI-0008", hu(8), PixelSpacing=None)
+    slice_ = (places[9] / "1-002.dcm").read_bytes()
+    (places[9] / "1-002.dcm").write_bytes(slice_[:3000])
+    other = xml("1.3.6.1.4.1.14519.3", [[nodule(30, 30, 6)]])
+    (folder / "z.xml").write_text(other)
+    apart = [[nodule(10, 10, 3, (at,))] for at in range(3)]
+    write_series(folder, 10, [[nodule(20, 20, 6)], *apart])
+    with pytest.raises(DataError) as caught:
+        load("lidc", folder, **WHOLE)
+    text = str(caught.value)
+    assert text.splitlines()[0] == "7 bad items in set/:"
+    for what in (
+        "the XML is damaged or cut short; download it again",
+        "the series that it reads is not there; download the series, or take the XML out",
+        "the slice that it is outlined on is not in its series; download the series whole",
+        "its slice names no patient; download the series again",
+        "its slice does not say its pixels' size; download the series again",
+        "the slice is damaged or cut short; download the series again",
+        "another XML reads the same series; keep the later release of the two",
+    ):
+        assert what in text, what
+    kept = load("lidc", folder, skip_bad_rows=True, **WHOLE)
+    assert len(kept.card.left_out) == 7
+    assert not re.search(r"LIDC-IDRI-0\d|14519", repr((kept.card, kept.leakage)))
+
+
+@pytest.mark.parametrize("spacing", [b"0.5 ", b"wide\\0.5", b"\\ ", b"0.5\\0.5\\2 "])
+def test_a_spacing_that_is_no_pair_of_numbers_is_none(tmp_path: Path, spacing: bytes) -> None:
+    """As it lies in the file: what the header says is decoded only when it is asked for."""
+    folder = tree(tmp_path / "set")
+    path = write_series(folder, 4, [[nodule(20, 20, 6)]]) / "1-002.dcm"
+    path.write_bytes(_with_spacing(path.read_bytes(), spacing))
+    with pytest.raises(DataError, match="its slice does not say its pixels' size; download the series again"):
+        load("lidc", folder, **WHOLE)
+    assert len(load("lidc", folder, skip_bad_rows=True, **WHOLE).card.left_out) == 1
+
+
+def _with_spacing(content: bytes, spacing: bytes) -> bytes:
+    """A file of DICOM whose element (0028,0030), of explicit VR, holds these bytes."""
+    start = content.index(b"\x28\x00\x30\x00DS") + 6
+    length = int.from_bytes(content[start : start + 2], "little")
+    return content[:start] + len(spacing).to_bytes(2, "little") + spacing + content[start + 2 + length :]
+
+
+def test_readers_who_agree_on_no_pixel(tmp_path: Path) -> None:
+    """Three outlines in a row that share their edges and nothing inside."""
+    drawn = [[nodule(10, 10, 3)], [nodule(14, 10, 3)], [nodule(18, 10, 3)]]
+    write_series(tmp_path / "set", 1, drawn)
+    with pytest.raises(DataError, match="half of its readers agree on no pixel; leave it out, or ask for more readers"):
+        load("lidc", tmp_path / "set", **WHOLE)
+
+
+def test_a_folder_without_readers_xml(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    with pytest.raises(SpecError, match="set/ holds no XML of LIDC readers; give the folder of the set"):
+        load("lidc", tmp_path / "set")
+    with pytest.raises(ValueError, match="the window runs from 400 to -1000 HU; low must lie below high"):
+        load("lidc", tmp_path / "set", low=400, high=-1000)
+    write_series(tmp_path / "set", 1, [[nodule(20, 20, 6, malignancy=3)]])
+    with pytest.raises(DataError, match=r"set gives no nodules; .* 1 nodules of mean malignancy 3 were left out"):
+        load("lidc", tmp_path / "set")
+
+
+def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tree(tmp_path / "set")
+    age(folder)
+    before = load("lidc", folder, **WHOLE)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a slice was read again")
+
+    monkeypatch.setattr(ct.pydicom, "dcmread", refuse)
+    assert load("lidc", folder, **WHOLE).content == before.content
+
+
+def test_all_of_a_patient_lies_on_one_side(tmp_path: Path) -> None:
+    for at in range(1, 9):
+        drawn = [nodule(20, 20, 6, (0,), malignancy=5), nodule(40, 40, 6, (2,), malignancy=1)]
+        write_series(tmp_path / "set", at, [drawn], patient=f"LIDC-IDRI-{(at + 1) // 2:04d}")
+    table = load("lidc", tmp_path / "set", **WHOLE).table
+    folds = assign_folds(table, 4, 0)
+    assert all(len(set(folds[table.patient == patient].tolist())) == 1 for patient in range(4))
+    assert slice_uid("1", 2) == "1.2"

@@ -1,0 +1,158 @@
+"""What each fine-tuning leaves as it was, how fast it changes the rest, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.training.world import part, recipe
+from torch.nn import functional
+
+from assay.models.classifier import as_network, build_network, fit_head
+from assay.models.initialisation import depths, to_training
+from assay.spec.schema import RecipeSpec
+from assay.testing.data import squares
+from assay.testing.models import same_state
+from assay.training.feed import read_all
+from assay.training.loop import Interrupted, begin, fit
+
+TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
+BLOCKS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4")
+
+
+def tuned(name: str, **params: Any) -> RecipeSpec:
+    return recipe(finetuning=part("finetuning", name, **params))
+
+
+def at_start(chosen: RecipeSpec) -> dict[str, torch.Tensor]:
+    return build_network(chosen, channels=1, size=TRAINING.images.shape[1], classes=2, seed=0).state_dict()
+
+
+def trained(chosen: RecipeSpec, folder):
+    return fit(chosen, TRAINING, VALIDATION, classes=2, seed=0, folder=folder)
+
+
+def changed(network: torch.nn.Module, chosen: RecipeSpec) -> set[str]:
+    """The parts of which any tensor changed, statistics of batch norms among them."""
+    before = at_start(chosen)
+    moved = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    return {".".join(key.split(".")[:2]) if key.startswith("trunk") else "head" for key in moved}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parts"),
+    [
+        (tuned("full"), {*BLOCKS, "head"}),
+        (tuned("last-layers", layers=1), {"trunk.block4", "head"}),
+        (tuned("last-layers", layers=3), {*BLOCKS[1:], "head"}),
+        (tuned("last-layers", layers=9), {*BLOCKS, "head"}),
+        (tuned("discriminative-rates"), {*BLOCKS, "head"}),
+        (tuned("probe-then-full"), {*BLOCKS, "head"}),
+        (tuned("linear-probe"), {"head"}),
+    ],
+    ids=lambda value: value.finetuning.label if isinstance(value, RecipeSpec) else "",
+)
+def test_what_is_frozen_stays_as_it_was_to_the_bit(chosen: RecipeSpec, parts: set[str], tmp_path) -> None:
+    assert changed(trained(chosen, tmp_path).network, chosen) == parts
+
+
+def test_rates_fall_by_layer_and_the_curve_tells_the_heads(tmp_path) -> None:
+    chosen = tuned("discriminative-rates", decay=0.5)
+    run = begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    of_parameter = {p: group["initial_lr"] for group in run.optimiser.param_groups for p in group["params"]}
+    rates = [{of_parameter[parameter] for parameter in layer} for layer in depths(run.network)]
+    top = of_parameter[as_network(run.network).head.weight]
+    assert rates == [{top * 0.5**4}, {top * 0.5**3}, {top * 0.5**2}, {top * 0.5}]
+    assert run.optimiser.param_groups[0]["initial_lr"] == top
+
+
+def test_a_network_of_timm_is_parted_at_its_stages() -> None:
+    chosen = recipe(architecture=part("architecture", "timm", model="resnet10t"))
+    network = build_network(chosen, channels=3, size=32, classes=2, seed=0)
+    parts = depths(network)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    assert sum(len(one) for one in parts) == sum(1 for name in names.values() if name.startswith("trunk."))
+    assert [names[one[-1]].split(".")[1] for one in parts[-4:]] == ["layer1", "layer2", "layer3", "layer4"]
+
+
+def test_a_linear_probe_is_the_head_fitted_on_the_features_of_the_start(tmp_path) -> None:
+    chosen = tuned("linear-probe")
+    done = trained(chosen, tmp_path)
+    run = begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    run.network.eval()
+    own = fit_head(read_all(run.network, run.training, 16).features, run.training.target, 2)
+    seen = read_all(run.network, run.validation, 16).features
+    assert done.validated is not None
+    torch.testing.assert_close(done.validated.double(), own.logits(seen), rtol=1e-4, atol=1e-4)
+    assert done.yardstick == pytest.approx(own.log_loss(seen, run.validation.target))
+    assert (done.steps, done.selected_epoch, len(done.curve)) == (0, 0, 1)
+    assert done.curve[0]["validation_loss"] == done.yardstick
+    assert done.collapsed is None
+
+
+def test_a_probe_comes_before_the_first_step_of_what_follows(tmp_path) -> None:
+    """The head is that of the features which training sees: the first step begins where the head was fitted."""
+    run = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    assert run.network.training
+    batch = run.training.batch(np.arange(64))
+    images = [batch.images[half] for half in (slice(0, 32), slice(32, 64))]
+    with torch.no_grad():
+        in_training = torch.cat([run.network(part) for part in images])
+        tested = run.network.eval()(batch.images)
+    losses = [float(functional.cross_entropy(logits, batch.target)) for logits in (in_training, tested)]
+    assert losses[0] < 2 * losses[1] + 0.1
+    again = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path / "again")
+    own = fit_head(read_all(again.network.eval(), again.training, 16).features, again.training.target, 2)
+    torch.testing.assert_close(as_network(again.network).head.weight.double(), own.weight, rtol=1e-3, atol=1e-4)
+    norms = [layer for layer in run.network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert norms
+    for norm in norms:
+        assert norm.momentum == 0.1
+        assert norm.running_mean is not None
+        assert norm.running_mean.abs().max() > 0
+
+
+@pytest.mark.parametrize("chosen", [tuned("last-layers", layers=2), tuned("probe-then-full")], ids=["last", "probe"])
+def test_resumed_it_ends_as_it_would_have_ended(chosen: RecipeSpec, tmp_path) -> None:
+    whole = trained(chosen, tmp_path / "whole")
+    counted = iter(range(100))
+    with pytest.raises(Interrupted):
+        fit(chosen, TRAINING, VALIDATION, classes=2, seed=0, folder=tmp_path / "cut", checkpoint_every=0,
+            should_stop=lambda: next(counted) == 4)  # fmt: skip
+    assert same_state(whole.network, trained(chosen, tmp_path / "cut").network)
+
+
+def test_frozen_batch_norms_answer_as_in_tests_and_others_learn() -> None:
+    network = build_network(recipe(), channels=1, size=16, classes=2, seed=0)
+    for parameter in network.get_submodule("trunk.block1").parameters():
+        parameter.requires_grad_(False)
+    to_training(network.eval())
+    assert [network.get_submodule(f"{block}.1").training for block in BLOCKS] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"loss": part("loss", "coral")}, "and loss 'coral' has a head of its own for grades: use cross-entropy"),
+        ({"loss": part("loss", "focal")}, "takes no step, so loss 'focal' would have no effect: use cross-entropy"),
+        ({"selection": "best-validation-loss"}, "so selection 'best-validation-loss' would have no effect: use last"),
+        (
+            {"mitigation": part("mitigation", "reweighting"), "groups": "tag"},
+            "so mitigation 'reweighting' would have no effect: use none or last-layer-retraining",
+        ),
+        (
+            {"task": "segmentation", "loss": part("loss", "dice")},
+            "the recipe's task is segmentation: use full, last-layers or discriminative-rates",
+        ),
+    ],
+)
+def test_what_has_no_effect_is_refused(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        RecipeSpec(finetuning=part("finetuning", "linear-probe"), **fields)
+
+
+def test_a_probe_before_training_serves_any_loss_on_a_linear_head() -> None:
+    chosen = RecipeSpec(finetuning=part("finetuning", "probe-then-full"), loss=part("loss", "focal"))
+    assert chosen.finetuning.name == "probe-then-full"

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import time
+
+import pytest
+import torch
+from tests.models.weights.networks import network, recipe_of
+from tests.models.weights.server import Behaviour, serving
+from tests.training.world import part
+
+from assay.core.errors import WeightsError
+from assay.models import weight_files
+from assay.models.classifier import build_network
+from assay.models.weight_files import cached_path, fetch, reachable
+
+CONTENT = bytes(range(256)) * 8000
+SUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def only(folder, path):
+    """Nothing lies in the folder but the file and its lock."""
+    return {item.name for item in folder.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+def test_a_file_is_fetched_once(tmp_path):
+    seen = []
+    behaviour = Behaviour(CONTENT)
+    with serving(behaviour) as url:
+        path = fetch(url, SUM, tmp_path, size=len(CONTENT), progress=lambda here, total: seen.append((here, total)))
+        assert fetch(url, SUM, tmp_path) == path
+    assert fetch(url, SUM, tmp_path) == path  # the server is gone
+    assert path == cached_path(url, SUM, tmp_path) == tmp_path / f"{SUM[:12]}-weights_v1.pth"
+    assert path.read_bytes() == CONTENT
+    assert only(tmp_path, path)
+    assert behaviour.requests == [None]
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert [here for here, _ in seen] == sorted({here for here, _ in seen})
+
+
+def test_a_cut_download_goes_on_where_it_stopped(tmp_path):
+    behaviour = Behaviour(CONTENT, cut=700_000, cuts=2)
+    with serving(behaviour) as url:
+        path = fetch(url, SUM, tmp_path)
+    assert path.read_bytes() == CONTENT
+    assert behaviour.requests == [None, "bytes=700000-", "bytes=1400000-"]
+    assert behaviour.served == len(CONTENT)
+
+
+def test_a_server_without_ranges_is_asked_for_all_again(tmp_path):
+    behaviour = Behaviour(CONTENT, cut=700_000, cuts=1, ranges=False)
+    with serving(behaviour) as url:
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+    assert behaviour.requests == [None, "bytes=700000-"]
+
+
+def test_a_server_that_only_ever_cuts_is_given_up(tmp_path):
+    behaviour = Behaviour(CONTENT, cut=0, cuts=100)
+    with (
+        serving(behaviour) as url,
+        pytest.raises(WeightsError, match=r"stopped: the connection was cut\. Or fetch it by hand and put it at "),
+    ):
+        fetch(url, SUM, tmp_path)
+    assert len(behaviour.requests) == 5
+
+
+def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path):
+    behaviour = Behaviour(CONTENT, stall=300_000)
+    begun = time.monotonic()
+    with serving(behaviour) as url:
+        with pytest.raises(WeightsError) as error:
+            fetch(url, SUM, tmp_path, stalled=0.3)
+        assert time.monotonic() - begun < 5
+        assert str(error.value) == (
+            f"download of {url} stopped: nothing came for 0.3 seconds. 300,000 bytes are kept, and the same command "
+            f"goes on from there. Or fetch it by hand and put it at {cached_path(url, SUM, tmp_path)} (SHA-256 {SUM}); "
+            "or give its path with initialisation: {file: {path: ...}}"
+        )
+        behaviour.stall = None
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+    assert behaviour.requests == [None, "bytes=300000-"]
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth"
+        with pytest.raises(
+            WeightsError, match=r"stopped: nothing came for 0\.3 seconds\. Or fetch it by hand and put it at "
+        ):
+            fetch(url, SUM, tmp_path, stalled=0.3)
+
+
+def test_other_content_is_refused_and_removed(tmp_path):
+    other = CONTENT[:-1] + b"!"
+    with serving(Behaviour(other)) as url:
+        with pytest.raises(WeightsError) as error:
+            fetch(url, SUM, tmp_path)
+        assert str(error.value) == (
+            f"what {url} sent has SHA-256 {hashlib.sha256(other).hexdigest()}, expected {SUM}: refused and removed. "
+            "Either it is another file, or it was changed on the way"
+        )
+        assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
+        with pytest.raises(WeightsError, match="the server has 2,048,000 bytes there, expected 5: it is another file"):
+            fetch(url, SUM, tmp_path, size=5)
+
+
+def test_a_part_of_another_file_is_not_built_upon(tmp_path):
+    with serving(Behaviour(CONTENT)) as url:
+        part = tmp_path / f"{cached_path(url, SUM, tmp_path).name}.part"
+        part.write_bytes(b"x" * (len(CONTENT) + 5))  # longer than the file: the server answers 416
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+        part.write_bytes(b"x" * 100)
+        cached_path(url, SUM, tmp_path).unlink()
+        with pytest.raises(WeightsError, match="refused and removed"):
+            fetch(url, SUM, tmp_path)
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(tmp_path):
+    with serving(Behaviour(CONTENT)) as url:
+        path = fetch(url, SUM, tmp_path)
+        path.write_bytes(CONTENT[:1000])
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_file_of_unknown_length_is_judged_by_its_checksum(tmp_path):
+    with serving(Behaviour(CONTENT, length=False)) as url:
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "text"),
+    [
+        (Behaviour(b"<html>", kind="text/html; charset=utf-8"), "the server answered with a web page, not a file"),
+        (Behaviour(b"", status=404), "the server answered 404 Not Found"),
+    ],
+)
+def test_an_answer_that_is_no_file_is_said(tmp_path, behaviour, text):
+    with serving(behaviour) as url, pytest.raises(WeightsError, match=f"stopped: {text}\\. Or fetch it by hand"):
+        fetch(url, SUM, tmp_path)
+
+
+def test_without_a_connection_it_is_said_at_once_what_to_do(tmp_path, monkeypatch):
+    def slow(*_args, **_options):
+        time.sleep(3)
+        raise OSError
+
+    monkeypatch.setattr(weight_files.socket, "create_connection", slow)
+    begun = time.monotonic()
+    with pytest.raises(WeightsError) as error:
+        fetch("https://example.org/models/net.pth", SUM, tmp_path)
+    assert time.monotonic() - begun < 2
+    assert str(error.value) == (
+        "cannot reach example.org. Fetch https://example.org/models/net.pth by hand on a machine that can, and put it "
+        f"at {tmp_path / f'{SUM[:12]}-net.pth'} (SHA-256 {SUM}); or give its path with "
+        "initialisation: {file: {path: ...}}"
+    )
+
+
+def test_another_file_put_there_by_hand_is_told_and_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(weight_files, "reachable", lambda url: False)
+    url = "https://example.org/models/net.pth"
+    path = cached_path(url, SUM, tmp_path)
+    path.write_bytes(b"another")
+    with pytest.raises(WeightsError) as error:
+        fetch(url, SUM, tmp_path)
+    found = hashlib.sha256(b"another").hexdigest()
+    assert str(error.value).endswith(f"{{path: ...}}}}. The file that lies there has SHA-256 {found}")
+    assert path.read_bytes() == b"another"
+
+
+def test_a_file_put_there_by_hand_needs_no_connection(tmp_path, monkeypatch):
+    monkeypatch.setattr(weight_files, "reachable", lambda url: False)
+    url = "https://example.org/models/net.pth"
+    cached_path(url, SUM, tmp_path).write_bytes(CONTENT)
+    assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_cut_is_seen_where_the_study_alone_knows_the_length(tmp_path):
+    behaviour = Behaviour(CONTENT, cut=700_000, cuts=1, length=False)
+    with serving(behaviour) as url:
+        assert fetch(url, SUM, tmp_path, size=len(CONTENT)).read_bytes() == CONTENT
+    assert behaviour.requests == [None, "bytes=700000-"]
+
+
+def test_a_line_that_is_lost_keeps_what_came(tmp_path, monkeypatch):
+    def lost(*_args, **_options):
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(weight_files, "reachable", lambda url: True)
+    monkeypatch.setattr(weight_files, "urlopen", lost)
+    (tmp_path / f"{SUM[:12]}-net.pth.part").write_bytes(CONTENT[:1000])
+    text = r"stopped: \[Errno 113\] No route to host\. 1,000 bytes are kept, and the same command goes on from there\."
+    with pytest.raises(WeightsError, match=text):
+        fetch("https://example.org/net.pth", SUM, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http:///net.pth", "https://example.org:port/net.pth"])
+def test_other_kinds_of_addresses_are_refused(tmp_path, url):
+    with pytest.raises(WeightsError, match=f"'{url}' is no address to download from; expected https:// or http://, a"):
+        fetch(url, SUM, tmp_path)
+
+
+def test_a_proxy_is_knocked_at_in_place_of_the_host(monkeypatch):
+    knocked = []
+
+    def connect(address, timeout):
+        knocked.append(address)
+        raise OSError
+
+    monkeypatch.setattr(weight_files.socket, "create_connection", connect)
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    begun = time.monotonic()
+    assert not reachable("https://example.org/x")
+    assert not reachable("https://inside.example/x")
+    monkeypatch.setenv("https_proxy", "proxy.example:3129")  # as urllib takes it too
+    assert not reachable("https://example.org/x")
+    assert knocked == [("proxy.example", 3128), ("inside.example", 443), ("proxy.example", 3129)]
+    monkeypatch.setenv("https_proxy", "http://proxy.example:99999")  # no port that there is
+    assert not reachable("https://example.org/x")
+    assert time.monotonic() - begun < 1  # a refusal is not waited out
+
+
+def _fetch(url, folder, queue):
+    queue.put(fetch(url, SUM, folder).read_bytes() == CONTENT)
+
+
+def test_two_processes_fetch_it_once(tmp_path):
+    behaviour = Behaviour(CONTENT)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    with serving(behaviour) as url:
+        workers = [context.Process(target=_fetch, args=(url, tmp_path, queue)) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        assert [queue.get(timeout=30) for _ in workers] == [True, True]
+        for worker in workers:
+            worker.join()
+    assert behaviour.requests == [None]
+
+
+def test_a_network_starts_from_an_address(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    theirs = network(seed=1).trunk.state_dict()
+    torch.save(theirs, tmp_path / "file.pth")
+    content = (tmp_path / "file.pth").read_bytes()
+    with serving(Behaviour(content)) as url:
+        begun = part(
+            "initialisation", "download", url=url, sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+        )
+        loaded = build_network(recipe_of("resnet18", begun), channels=3, size=32, classes=2, seed=0)
+    assert all(torch.equal(value, theirs[key]) for key, value in loaded.trunk.state_dict().items())
+    assert [item.suffix for item in (tmp_path / "weights").glob("*.pth")] == [".pth"]

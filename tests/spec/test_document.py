@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assay.core.errors import SpecError
+from assay.spec.document import Document, Problems, dotted, plain
+from assay.spec.parse import parse_study
+
+
+class Mine:
+    """A loss of the user's own, by its class."""
+
+
+def test_python_values_are_read_as_yaml_would_have_them() -> None:
+    given: Any = {
+        "tuple": (1, 2.5),
+        "path": Path("a") / "b",
+        "number": np.float32(0.5),
+        "count": np.int64(3),
+        "own": Mine,
+        1: {True: None},
+    }
+    assert plain(given) == {
+        "tuple": [1, 2.5],
+        "path": "a/b",
+        "number": 0.5,
+        "count": 3,
+        "own": f"{Mine.__module__}:Mine",
+        "1": {"true": None},
+    }
+
+
+def test_what_no_yaml_could_hold_is_refused() -> None:
+    with pytest.raises(SpecError) as caught:
+        plain({"recipe": {"loss": [{1, 2}]}})
+    assert str(caught.value).startswith("recipe.loss[0] = {1, 2}\n  expected text, a number, true or false, a list or")
+
+
+def test_a_value_without_a_place_has_that_of_what_holds_it() -> None:
+    document = Document({}, {("a",): "f:1", ("a", 0, "b"): "f:2"})
+    assert document.place(("a", 0, "b", "c")) == "f:2"
+    assert document.place(("a", 1)) == "f:1"
+    assert document.place(("z",)) == ""
+    assert dotted(("a", 0, "b")) == "a[0].b"
+
+
+def test_problems_are_told_together_and_each_once() -> None:
+    problems = Problems(Document({}))
+    for _ in range(2):
+        for i in range(7):
+            problems.add(("seeds", i), i, "expected a whole number")
+    with pytest.raises(SpecError) as caught:
+        problems.stop()
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 11
+    assert lines[:2] == ["seeds[0] = 0", "  expected a whole number"]
+    assert lines[-1] == "and 2 more"
+
+
+def test_a_mistake_in_one_value_of_an_axis_is_told_once_at_that_value(study: dict[str, Any]) -> None:
+    study["recipe"] = {"loss": ["cross-entropy", {"supcon": {"temperature": [0.1, -1]}}], "epochs": [1, 2, 3]}
+    with pytest.raises(SpecError) as caught:
+        parse_study(study)
+    assert str(caught.value) == (
+        "recipe.loss[1].supcon.temperature[1] = -1\n"
+        "  expected a number above 0, at most 10 (divides cosine similarities, no unit)"
+    )
+
+
+def test_a_mistake_that_is_inherited_is_told_where_it_is_written(study: dict[str, Any]) -> None:
+    study["environments"]["train"]["association"] = {"texture": [0.5, 2], "size": 0.5}
+    study["environments"]["again"] = {"like": "same"}
+    with pytest.raises(SpecError) as caught:
+        parse_study(study)
+    assert str(caught.value) == (
+        "environments.train.association.texture[1] = 2\n"
+        "  expected a number from -1 to 1 (Somers' D of the factor given the target)"
+    )

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml as pyyaml
+
+from assay.core.errors import SpecError
+from assay.spec.parse import parse_study
+
+Study = dict[str, Any]
+
+
+def test_set_replaces_adds_and_reads_yaml(study: Study) -> None:
+    spec = parse_study(study, overrides=["recipe.epochs=[5, 10]", "recipe.optimiser.sgd.lr=1e-3"])
+    assert spec.axes["epochs"] == ("5", "10")
+    assert spec.points[0].recipe.optimiser.label == "sgd(lr=0.001)"
+
+
+def test_later_settings_win_and_seeds_come_last(study: Study) -> None:
+    study["scales"] = {"quick": {"seeds": 1, "recipe.epochs": 2}}
+    spec = parse_study(study, scale="quick")
+    assert (spec.seeds, spec.points[0].recipe.epochs) == (1, 2)
+    spec = parse_study(study, scale="quick", overrides=["recipe.epochs=3", "recipe.epochs=4", "seeds=7"], seeds=9)
+    assert (spec.seeds, spec.points[0].recipe.epochs) == (9, 4)
+    assert parse_study(study, scale="default") == parse_study(study)
+
+
+@pytest.mark.parametrize(("part", "name"), [("environments", "environment"), ("sources", "source")])
+def test_a_field_of_a_part_that_is_not_there_is_a_slip_of_the_pen(study: Study, part: str, name: str) -> None:
+    study["sources"] = {"shapes": {"data": {"phantom": "natural", "size": 32, "target": "kind", "core": "kind"}}}
+    known = {"environments": "same", "sources": "shapes"}[part]
+    with pytest.raises(SpecError) as told:
+        parse_study(study, overrides=[f"{part}.{known[:-1]}.data=1"])
+    assert str(told.value).startswith(f"--set: unknown {name} '{known[:-1]}': did you mean '{known}'?")
+    assert str(told.value).endswith(f"\n  {part}.{known[:-1]}={{...}} makes a new one")
+
+
+def test_a_field_is_set_in_a_part_that_is_written_empty(study: Study) -> None:
+    study["environments"] = {"train": None, "same": None}
+    spec = parse_study(study, overrides=["environments.same.difficulty={margin: 1.5}", "environments.train.rows=20"])
+    assert spec.points[0].tests["same"].difficulty == {"margin": 1.5}
+    assert spec.points[0].train.rows == 20
+
+
+def test_an_argument_is_set_in_a_component_named_by_a_word(study: Study) -> None:
+    study |= {"recipe": {"loss": "supcon"}, "probes": ["performance", "reliance"]}
+    spec = parse_study(study, overrides=["recipe.loss.supcon.temperature=0.5", "probes.reliance.samples=128"])
+    assert spec.points[0].recipe.loss.label == "supcon(temperature=0.5)"
+    assert [probe.label for probe in spec.probes] == ["performance", "reliance(samples=128)"]
+
+
+def test_an_item_of_a_list_is_named_by_number_or_component(study: Study) -> None:
+    spec = parse_study(study, overrides=["recipe.loss.supcon.temperature=[0.2, 0.5]", "recipe.loss.0=triplet"])
+    assert spec.axes["loss"] == ("triplet", "supcon(temperature=0.2)", "supcon(temperature=0.5)")
+
+
+def test_the_values_given_are_left_as_they_are(study: Study) -> None:
+    before = repr(study)
+    parse_study(study, overrides=["recipe.loss.supcon.temperature=0.2", "seeds=9"])
+    assert repr(study) == before
+
+
+def test_a_wrong_scale_is_told_with_its_own_line(study: Study, tmp_path: Path) -> None:
+    study["scales"] = {"quick": {"recipe.epochs": 0}}
+    text = pyyaml.safe_dump(study, sort_keys=False)
+    (tmp_path / "study.yaml").write_text(text)
+    line = next(i for i, written in enumerate(text.splitlines(), 1) if "recipe.epochs" in written)
+    with pytest.raises(SpecError) as caught:
+        parse_study(tmp_path / "study.yaml", scale="quick")
+    assert str(caught.value).splitlines()[0] == f"{tmp_path}/study.yaml:{line}: recipe.epochs = 0"

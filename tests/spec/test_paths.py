@@ -1,0 +1,186 @@
+"""What a path in a spec means, and how a file's content names a trial in place of its path."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml as pyyaml
+from tests.spec.conftest import STUDY, trial_ids
+
+from assay.core.errors import SpecError
+from assay.core.files import assets_folder, file_hash, filled, told, unset
+from assay.spec.parse import parse_study
+from assay.spec.schema import Component, StudySpec
+
+
+def study_file(folder: Path, path: str, **more: str) -> Path:
+    """A study beside whose file the weights are looked for."""
+    study: dict[str, Any] = copy.deepcopy(STUDY)
+    study["recipe"]["initialisation"] = {"file": {"path": path, **more}}
+    folder.mkdir(exist_ok=True)
+    (folder / "study.yaml").write_text(pyyaml.safe_dump(study))
+    return folder / "study.yaml"
+
+
+def ids(folder: Path, path: str, **more: str) -> list[str]:
+    return trial_ids(parse_study(study_file(folder, path, **more)))
+
+
+def test_weights_name_a_trial_by_their_content_and_not_by_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, elsewhere = tmp_path / "weights.pt", tmp_path / "other" / "moved.pt"
+    weights.write_bytes(b"one")
+    first = ids(tmp_path, "weights.pt")
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"one")
+    monkeypatch.setenv("MY_WEIGHTS", "other")
+    monkeypatch.chdir(tmp_path)
+    assert ids(tmp_path / "other", "moved.pt") == first
+    assert ids(tmp_path / "other", "${MY_WEIGHTS}/moved.pt") == first, "a variable is relative to the working folder"
+    assert ids(tmp_path, str(elsewhere)) == first
+    assert ids(tmp_path, "weights.pt", sha256=hashlib.sha256(b"one").hexdigest()) == first
+    weights.write_bytes(b"another")
+    assert not set(ids(tmp_path, "weights.pt")) & set(first)
+
+
+def test_a_checksum_of_digits_without_quotes_is_refused_and_never_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"one")
+    study = study_file(tmp_path, "weights.pt", sha256="0" * 64)
+    study.write_text(study.read_text().replace("'" + "0" * 64 + "'", "0" * 64))
+    with pytest.raises(SpecError, match=r"sha256 = 0\n  expected text .*\n  put it in quotes: without them YAML takes"):
+        parse_study(study)
+
+
+def test_a_stored_study_keeps_the_content_that_it_was_planned_with(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"one")
+    spec = parse_study(study_file(tmp_path, "weights.pt"))
+    stored = spec.model_dump(mode="json", context={"complete": True})
+    (tmp_path / "weights.pt").unlink()
+    read = StudySpec.model_validate(stored)
+    assert trial_ids(read) == trial_ids(spec)
+    assert read.points[0].recipe.initialisation.params == {
+        "path": str(tmp_path / "weights.pt"),
+        "sha256": hashlib.sha256(b"one").hexdigest(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("weihgts.pt", "recipe.initialisation.file.path = 'weihgts.pt'\n  there is no such file or folder\n"
+                       "  did you mean 'weights.pt'?"),
+        ("${NO_SUCH_PLACE}/w.pt", "the variable NO_SUCH_PLACE is not set"),
+        ("folder", "cannot be read: Is a directory; give the path of a file"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_not_there_are_told_before_anything_runs(
+    path: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_PLACE", raising=False)
+    (tmp_path / "weights.pt").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SpecError) as caught:
+        parse_study(study_file(tmp_path, path))
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/jane/w.pt", "w.pt"),
+        ("/home/jane/", "jane"),
+        ("C:\\Users\\jane\\w.pt", "w.pt"),
+        ("//store/jane/w.pt", "w.pt"),
+        ("weights/w.pt", "weights/w.pt"),
+        ("${WEIGHTS}/w.pt", "${WEIGHTS}/w.pt"),
+        ("~/w.pt", "~/w.pt"),
+        ("https://example.org/w.pt", "https://example.org/w.pt"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_an_absolute_path_is_told_by_its_last_part(text: str, shown: str) -> None:
+    assert told(text) == shown
+
+
+def of_files(*paths: str | Path) -> dict[str, Any]:
+    """A study of weights from these files, compared with those of the first."""
+    study: dict[str, Any] = copy.deepcopy(STUDY)
+    files = [{"file": {"path": str(path)}} for path in paths]
+    study["recipe"]["initialisation"] = files
+    study["contrasts"] = [{"axis": "initialisation", "against": files[0], "measure": "auroc", "environment": "same"}]
+    return study
+
+
+def test_no_label_names_the_folders_of_who_runs_it(tmp_path: Path) -> None:
+    for name in ("a.pt", "b.pt"):
+        (tmp_path / name).write_text(name)
+    spec = parse_study(of_files(tmp_path / "a.pt", tmp_path / "b.pt"))
+    assert spec.axes["initialisation"] == ("file(path=a.pt)", "file(path=b.pt)")
+    assert spec.contrasts[0].against == "file(path=a.pt)"
+    made = [spec.points[0].recipe.initialisation, spec.points[1].recipe.initialisation]
+    assert [one.params["path"] for one in made] == [str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
+    assert made[0].label.startswith("file(path=a.pt, sha256=")
+    nih = Component(kind="dataset", name="nih", params={"folder": "/home/jane/nih", "finding": "Mass"})
+    assert nih.label == "nih(folder=nih, finding=Mass)"
+    everything = [
+        *(point.label for point in spec.points),
+        *(text for point in spec.points for text in point.coordinates.values()),
+    ]
+    assert not any(str(tmp_path) in text for text in everything)
+
+
+def test_files_of_one_name_on_an_axis_are_told_apart_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.pt").write_text(name)
+    with pytest.raises(SpecError) as caught:
+        parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "two" / "best.pt"))
+    assert (
+        "the value 'file(path=best.pt)' stands twice on this axis; name the files differently, or write their paths "
+        "from the study file's folder"
+    ) in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    spec = parse_study(of_files("one/best.pt", "two/best.pt"))
+    assert spec.axes["initialisation"] == ("file(path=one/best.pt)", "file(path=two/best.pt)")
+    with pytest.raises(SpecError, match=r"'file\(path=best.pt\)' stands twice on this axis; keep one"):
+        parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "one" / "best.pt"))
+
+
+def test_a_hash_is_read_anew_when_the_file_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    for content in (b"1", b"22"):
+        file.write_bytes(content)
+        assert file_hash(file) == hashlib.sha256(content).hexdigest()
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HERE", "sets")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert filled("a/b", "/studies") == Path("/studies/a/b")
+    assert filled("a/${HERE}", "/studies") == Path("/studies/a/sets")
+    assert filled("${HERE}/b", "/studies") == tmp_path / "sets" / "b"
+    assert filled("~/b", "/studies") == Path("/home/someone/b")
+    assert filled("/a/b", "/studies") == Path("/a/b")
+
+
+def test_the_image_sets_are_looked_for_beside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.delenv("ASSAY_ASSETS", raising=False)
+    assert unset("${ASSAY_ASSETS}/set") == ["ASSAY_ASSETS"]
+    (tmp_path / "shared" / "assets").mkdir(parents=True)
+    beside = (tmp_path / "shared" / "assets").resolve()
+    assert unset("${ASSAY_ASSETS}/set") == []
+    assert filled("${ASSAY_ASSETS}/set", "/studies").resolve() == beside / "set"
+    assert assets_folder().resolve() == beside
+    monkeypatch.setenv("ASSAY_ASSETS", "mine")
+    assert assets_folder() == filled("${ASSAY_ASSETS}", "/studies") == tmp_path / "project" / "mine"

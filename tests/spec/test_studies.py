@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import csv
+import doctest
+import json
+from pathlib import Path
+
+import pytest
+
+from assay.core.errors import SpecError
+from assay.spec import load
+from assay.spec.load import STUDIES, builtin_studies, load_study_mapping, parse_yaml, read_yaml, study_yaml
+from assay.spec.parse import parse_study
+from assay.spec.schema import RecipeSpec, StudySpec
+
+COLUMNS = {
+    "lung-nodule": "image mask malignant patient diameter_mm pixel_mm margin lobulation spiculation texture "
+    "manufacturer",
+    "chest-xray": "image finding labels patient sex age view origin",
+    "dermoscopy": "image melanoma lesion sex age site",
+    "fundus": "image grade patient eye macular_edema origin repeat_of",
+    "foot-ulcer": "image mask split lesion_fraction",
+    "polyp": "image mask kind lesion_fraction",
+}
+
+WEIGHTS = ("tf_efficientnet_lite0.imagenet", "legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
+
+
+@pytest.fixture(autouse=True)
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables with the columns of the real sets but no rows, and files in place of weights: examples are checked so."""
+    for name, columns in COLUMNS.items():
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "data.csv").open("w", newline="") as file:
+            csv.writer(file).writerow(columns.split())
+    (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
+    (tmp_path / "fundus" / "idrid_boxes.csv").write_text("image,kind,x0,y0,x1,y1\n")
+    (tmp_path / "weights").mkdir()
+    for name in WEIGHTS:
+        (tmp_path / "weights" / f"{name}.safetensors").write_text(name)
+    monkeypatch.setenv("ASSAY_ASSETS", str(tmp_path))
+
+
+def every_scale() -> list[tuple[str, str]]:
+    return [
+        (name, scale)
+        for name in builtin_studies()
+        for scale in ("default", *load_study_mapping(name).get("scales", {}))
+    ]
+
+
+@pytest.mark.parametrize(("name", "scale"), every_scale())
+def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> None:
+    spec = parse_study(name, scale=scale)
+    assert spec.name == name
+    assert spec.points
+
+
+def test_the_default_study_compares_losses_at_equal_budget_and_at_matched_fit() -> None:
+    spec = parse_study("nodule-loss")
+    assert len(spec.points) == 15
+    assert spec.seeds == 5
+    assert [(contrast.at, contrast.environment) for contrast in spec.contrasts] == [
+        ("equal-budget", "reversed"),
+        ("matched-fit", "reversed"),
+    ]
+
+
+@pytest.mark.parametrize("scale", ["default", "controls", "attribution", "paper"])
+def test_the_supervised_control_takes_the_steps_of_the_stage_without_labels(scale: str) -> None:
+    """Pictures after pictures, against own photographs after pictures: within a twentieth."""
+    spec = parse_study("dr-pretraining", scale=scale)
+    control, own = spec.sources["pictures-more"], spec.sources["pictures-own"]
+
+    def steps(recipe: RecipeSpec, images: int) -> int:
+        return recipe.epochs * (images // recipe.batch_size)
+
+    assert control.data is not None
+    assert steps(control.recipe, control.data.train) == pytest.approx(steps(own.recipe, spec.data.train), rel=0.05)
+
+
+def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:
+    for name, line in builtin_studies().items():
+        assert 20 < len(line) < 120, name
+        assert line.endswith("."), name
+        assert len(study_yaml(name).splitlines()) <= 85, name
+        assert max(map(len, study_yaml(name).splitlines())) <= 125, name
+
+
+def test_a_study_can_be_changed_and_parsed_again() -> None:
+    study = load_study_mapping("nodule-loss")
+    study["recipe"]["epochs"] = [1, 2]
+    study["contrasts"] = []
+    assert parse_study(study).axes["epochs"] == ("1", "2")
+    assert load_study_mapping("nodule-loss")["recipe"]["epochs"] == [5, 10, 20]
+    assert doctest.testmod(load).failed == 0
+
+
+def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:
+    (tmp_path / "copy.yaml").write_text(study_yaml("nodule-loss"))
+    assert (
+        parse_study("nodule-loss")
+        == parse_study(tmp_path / "copy.yaml")
+        == parse_study(load_study_mapping("nodule-loss"))
+    )
+
+
+def test_a_study_survives_json() -> None:
+    values = json.loads(json.dumps(load_study_mapping("nodule-loss")))
+    assert parse_study(values) == parse_study("nodule-loss")
+
+
+def test_an_unknown_name_is_told() -> None:
+    with pytest.raises(SpecError) as caught:
+        study_yaml("dermatoscopy")
+    assert str(caught.value) == "unknown study 'dermatoscopy': did you mean 'dermoscopy'?"
+
+
+def test_a_stored_study_cannot_test_on_training_rows_either() -> None:
+    stored = parse_study("nodule-loss").model_dump(mode="json", context={"complete": True})
+    name = next(iter(stored["points"][0]["tests"]))
+    stored["points"][0]["tests"][name]["split"] = "train"
+    with pytest.raises(ValueError, match=f"environment '{name}' is made from training rows, which its models have"):
+        StudySpec.model_validate(stored)
+
+
+def test_a_relative_folder_starts_at_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = study_yaml("dermoscopy").replace("${ASSAY_ASSETS}/dermoscopy", "dermoscopy")
+    (tmp_path / "mine.yaml").write_text(text)
+    monkeypatch.chdir("/")
+    assert parse_study(tmp_path / "mine.yaml").data.folder == str(tmp_path / "dermoscopy")
+    assert parse_study("dermoscopy").data.folder == "${ASSAY_ASSETS}/dermoscopy"
+
+
+def test_examples_name_columns_as_the_tables_do() -> None:
+    values = read_yaml(STUDIES / "examples" / "nodule-loss-lidc.yaml").values
+    assert set(values["data"]["factors"]) <= set(COLUMNS["lung-nodule"].split())
+
+
+def test_the_examples_of_the_reference_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTS", str(tmp_path))
+    (tmp_path / "resnet50.pth").write_bytes(b"weights")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "spec.md").read_text()
+    blocks = [block.partition("\n")[::2] for block in text.split("```")[1::2]]
+    whole = parse_yaml(blocks[0][1], "spec.md")[0]
+    assert parse_study(whole).axes == {"loss": ("cross-entropy", "supcon")}
+    recipe = {**whole["recipe"], "epochs": [10, 20], "batch_size": [32, 64]}
+    for kind, body in blocks[1:]:
+        if kind == "yaml":
+            parse_study({**whole, "recipe": recipe, **parse_yaml(body, "spec.md")[0]})
+        else:
+            exec(body, {})  # the lines that a user copies
+
+
+def test_studies_of_one_question_start_from_the_same_sources() -> None:
+    main, *others = (
+        parse_study(name).sources for name in ("source-matters", "source-matters-amount", "source-matters-rate")
+    )
+    for sources in others:
+        assert sources == {name: main[name] for name in sources}

@@ -1,0 +1,41 @@
+"""Data that change while a session lives, and pictures that belong to the seed and the recipes they are shown with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.study.tiny import TINY
+
+from assay.analysis.illustrations import same_pairs
+from assay.analysis.preview import distinct_environments
+from assay.execution import jobs
+from assay.execution.jobs import Place
+from assay.shifts.scene import NEUTRAL
+from assay.spec.parse import parse_study
+
+
+def test_a_population_is_opened_anew_when_asked(tmp_path: Path) -> None:
+    data = parse_study(TINY).data
+    first = jobs.population_of(data, Place(tmp_path, tmp_path))
+    assert jobs.population_of(data, Place(tmp_path, tmp_path)) is first
+    assert jobs.population_of(data, Place(tmp_path, tmp_path), fresh=True) is not first
+
+
+def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:
+    spec = parse_study({**TINY, "first_seed": 7})
+    population = jobs.population_of(spec.data, Place(tmp_path, tmp_path))
+    (_, _, shown), _ = distinct_environments(spec.points, population, spec.first_seed)
+    trained, _ = population.training(spec.points[0].train, 7)
+    assert shown.table.patient.tolist() == trained.table.patient.tolist()
+
+
+def test_pairs_show_logits_of_recipes_that_saw_these_images(tmp_path: Path) -> None:
+    """Difficulty on an axis, in all tests: the neutral images differ between the two recipes."""
+    environments = {"train": {"difficulty": {"texture": [1, 2]}}, "same": {"like": "train"}}
+    spec = parse_study({**TINY, "environments": environments})
+    population = jobs.population_of(spec.data, Place(tmp_path, tmp_path))
+    easy, hard = spec.points
+    assert population.scene(easy.tests, 0).identity(NEUTRAL) != population.scene(hard.tests, 0).identity(NEUTRAL)
+
+    logits = {point.label: {0: (0.0, 1.0)} for point in spec.points}
+    assert list(same_pairs(logits, "texture", hard, spec, population)) == [hard.label]

@@ -1,0 +1,43 @@
+"""A study of grades, from its spec to its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.study.tiny import run_tiny
+
+from assay.store.folder import RunFolder
+
+DENSITY = {"phantom": "nodule", "size": 32, "train": 96, "validation": 32, "test": 32, "target": "texture",
+           "core": "texture", "referable": 1}  # fmt: skip
+"""Solid, part-solid, ground-glass."""
+
+
+def test_grades_are_called_as_their_head_calls_them_and_cut_where_the_study_says(
+    tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    run_tiny(
+        tmp_path,
+        data=DENSITY,
+        environments={"train": {}, "same": {}},
+        recipe={"epochs": 6, "batch_size": 8, "loss": ["cross-entropy", "coral"], "optimiser": {"adamw": {"lr": 0.01}}},
+    )
+    folder = RunFolder(tmp_path)
+    rows = {(row["recipe"], row["measure"]): row for row in folder.table("seeds") if row["environment"] == "same"
+            and not (row["group"] or row["factor"] or row["level"])}  # fmt: skip
+    for id in folder.ids("readings"):
+        outputs = folder.outputs(id)
+        record = folder.record("trials", folder.record("readings", id)["trial"])
+        loss = "coral" if "coral" in str(record["training"]["recipe"]) else "cross-entropy"
+        p = np.exp(outputs["logits"] - np.logaddexp.reduce(outputs["logits"], axis=1, keepdims=True))
+        called = p.argmax(1) if loss == "cross-entropy" else (p[:, 1:].sum(1) >= 0.5).astype(int) + (p[:, 2] >= 0.5)
+        assert rows[loss, "accuracy"]["value"] == pytest.approx((called == outputs["target"]).mean())
+        odds = np.logaddexp(outputs["logits"][:, 1], outputs["logits"][:, 2]) - outputs["logits"][:, 0]
+        above = outputs["target"] >= 1
+        assert len(record["specific"]) == 2
+        caught = (odds >= record["specific"][0][1])[above].mean()
+        assert rows[loss, "sensitivity-at-specificity-90"]["value"] == pytest.approx(caught)
+    assert {loss for loss, _ in rows} == {"cross-entropy", "coral"}

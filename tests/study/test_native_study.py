@@ -1,0 +1,142 @@
+"""A study of files of many sizes and two kinds of lesion: outlined at the study's size, measured at the files' own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.data.files.making import save, write_table
+from tests.study.tiny import plan_tiny, run_tiny
+
+from assay.report.page import write_page
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+MILLIMETRES = 0.5
+KINDS = ("polyp", "tool")
+
+
+def written(folder: Path) -> Path:
+    """48 photographs, wide and tall, of 40 to 90 px: a bright square (1), a dark one (2), both, or neither."""
+    rng = np.random.default_rng(0)
+    rows: list[list[object]] = [["image", "mask", "mm"]]
+    for at in range(48):
+        height, width = rng.integers(40, 90, 2)
+        pixels, mask = rng.integers(90, 130, (height, width)), np.zeros((height, width), np.uint8)
+        for kind, (shown, grey) in enumerate((((at % 4) in (0, 2), 250), ((at % 4) in (1, 2), 5)), start=1):
+            if shown:
+                y = int(rng.integers(0, height // 2 - 10)) + (height // 2) * (kind - 1)
+                x = int(rng.integers(0, width - 12))
+                mask[y : y + 10, x : x + 12] = kind
+                pixels[y : y + 10, x : x + 12] = grey
+        save(folder / f"{at}.png", pixels.astype(np.uint8))
+        save(folder / f"m{at}.png", mask)
+        rows.append([f"{at}.png", f"m{at}.png", MILLIMETRES])
+    write_table(folder / "data.csv", rows)
+    return folder
+
+
+def study(folder: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "data": {"folder": str(folder), "mask": "mask", "mask_values": {1: "polyp", 2: "tool"}, "target": "lesion",
+                 "pixel_size": "mm", "size": 32},
+        "environments": {"train": {}, "same": {}, "crops": {"crop": "lesion-free"}},
+        "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 12, "batch_size": 8,
+                   "optimiser": {"adamw": {"lr": 0.01}}},
+        "seeds": 3,
+        "probes": ["performance", {"segmentation": {"native": True}}],
+        "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice-native", "environment": "same"}],
+        **changes,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("files") / "set")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "native", **study(folder)).folder)
+
+
+def estimates(run: RunFolder, measure: str, environment: str = "same", level: str = "") -> list[Row]:
+    return [
+        row
+        for row in run.table("estimates")
+        if (row["measure"], row["environment"], row["level"]) == (measure, environment, level) and not row["factor"]
+    ]
+
+
+def _dice(kept: dict[str, np.ndarray], place: int) -> float:
+    """The mean over the images that show a kind, from counts at native size."""
+    truth, called, hit = (kept[f"native_kind_{name}"][:, place] for name in ("truth", "predicted", "hit"))
+    return float((2 * hit / np.maximum(truth + called, 1))[truth > 0].mean())
+
+
+def test_overlap_and_surfaces_at_native_size_stand_beside_those_at_the_studys(run: RunFolder) -> None:
+    here, there = estimates(run, "dice"), estimates(run, "dice-native")
+    assert len(here) == len(there) == 2
+    for own, native in zip(here, there, strict=True):
+        assert own["value"] != native["value"] == pytest.approx(own["value"], abs=0.15)
+        assert native["low"] < native["value"] < native["high"]
+        assert native["patients"] == own["patients"]
+    for near, far in zip(estimates(run, "hd95"), estimates(run, "hd95-native"), strict=True):
+        assert near["unit"] == far["unit"] == "mm"
+        assert far["value"] == pytest.approx(near["value"], rel=0.5)
+    (contrast,) = run.table("contrasts")
+    assert contrast["measure"] == "dice-native"
+    assert contrast["value"] == pytest.approx(there[1]["value"] - there[0]["value"])
+
+
+def test_kept_counts_are_of_the_masks_as_they_came(run: RunFolder, folder: Path) -> None:
+    plan = json.loads((run.root / "plan.json").read_text())
+    kept = run.outputs(next(one["id"] for one in plan["readings"] if one["environment"] == "same"))
+    shown = np.isin(kept["row"] % 4, [0, 2]) * 120 + np.isin(kept["row"] % 4, [1, 2]) * 120
+    np.testing.assert_array_equal(kept["native_truth"], shown)
+    np.testing.assert_array_equal(kept["native_kind_truth"][:, 0], np.isin(kept["row"] % 4, [0, 2]) * 120)
+    assert (kept["native_pixels"] > kept["pixels"]).all()
+
+
+def test_each_kind_is_told_apart_in_the_tables_and_on_the_page(run: RunFolder) -> None:
+    plan = json.loads((run.root / "plan.json").read_text())
+    for loss in ("cross-entropy", "dice"):
+        ids = [one["id"] for one in plan["readings"] if (one["point"], one["environment"]) == (loss, "same")]
+        kept = [run.outputs(id) for id in ids]
+        assert len(kept) == 3
+        for place, kind in enumerate(KINDS):
+            told = {
+                measure: next(row["value"] for row in estimates(run, measure, level=kind) if row["recipe"] == loss)
+                for measure in ("dice", "dice-native", "lesion-sensitivity", "false-positives-per-image")
+            }
+            found = [one["kind_found"][:, place].sum() / one["kind_lesions"][:, place].sum() for one in kept]
+            assert told["lesion-sensitivity"] == pytest.approx(np.mean(found))
+            false = [one["kind_stray"][:, place].mean() for one in kept]
+            assert told["false-positives-per-image"] == pytest.approx(np.mean(false))
+            dice = [_dice(one, place) for one in kept]
+            assert told["dice-native"] == pytest.approx(np.mean(dice))
+            assert told["dice"] == pytest.approx(told["dice-native"], abs=0.2)
+    page = write_page(run.root).read_text()
+    assert "By kind of lesion" in page
+    assert "Dice at native size" in page
+
+
+def test_crops_have_no_native_size_and_say_so(run: RunFolder) -> None:
+    for row in estimates(run, "dice-native", "crops"):
+        assert np.isnan(row["value"])
+        assert row["reason"].startswith("no masks at native size")
+    assert len(estimates(run, "dice-native", "crops")) == 2
+
+
+def test_asking_for_native_size_reads_again_and_trains_nothing(folder: Path, tmp_path: Path, study_cache: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        plain = plan_tiny(tmp_path / "a", **study(folder, probes=["segmentation"], contrasts=[])).plan
+        native = plan_tiny(tmp_path / "b", **study(folder)).plan
+    assert [trial.id for trial in plain.trials] == [trial.id for trial in native.trials]
+    assert not set(plain.readings.values()) & set(native.readings.values())

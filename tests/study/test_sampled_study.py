@@ -1,0 +1,96 @@
+"""Doses by sampling beside doses by intervention: what is trained, what is compared, what the preview and page say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.study.test_dose_study import DOSED
+from tests.study.tiny import TINY
+
+from assay.analysis.contrasts import spec_pairs
+from assay.analysis.preview import Preview, make_preview
+from assay.cli.preview import Found, text_lines
+from assay.data.cache import ArrayCache
+from assay.data.dataset import Card
+from assay.execution.plan import make_plan
+from assay.shifts.population import open_population
+from assay.spec.parse import parse_study
+
+TESTS: dict[str, Any] = {
+    "clean": {"like": "train", "dose": {"p": 0}},
+    "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Any]:
+    """400 images of noise, 100 of each class and sex."""
+    rng = np.random.default_rng(0)
+    lines = ["image,ill,sex,view"]
+    for i in range(400):
+        Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{i % 2},{'FM'[i // 2 % 2]},{('PA', 'AP')[i // 4 % 2]}")
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    factors = {"sex": {"kind": "categorical", "high": ["F"]}, "view": {"kind": "categorical", "high": ["AP"]}}
+    return {
+        "name": "sampled",
+        "data": {"folder": str(tmp_path), "target": "ill", "size": 16, "factors": factors},
+        "environments": {"train": {"dose": {"confounder": ["tag", "sex", "view"], "p": [0, 1]}}, **TESTS},
+        "recipe": DOSED["recipe"],
+        "seeds": 3,
+        "contrasts": DOSED["contrasts"][:1],
+    }
+
+
+def test_a_phantom_trains_p_0_once_for_tag_and_texture(tmp_path: Path):
+    spec = parse_study({**TINY, **DOSED})
+    plan = make_plan(spec, open_population(spec.data, ArrayCache(tmp_path)))
+    assert len(plan.trials) == 2 * 3 * 2 * 3
+    assert len({trial.id for trial in plan.trials}) == 2 * (1 + 3) * 3
+
+
+def test_files_pair_every_confounder_with_its_own_p_0(files: dict[str, Any], tmp_path: Path):
+    spec = parse_study(files)
+    plan = make_plan(spec, open_population(spec.data, ArrayCache(tmp_path / "cache")))
+    by_place = {(trial.point.label, trial.training.seed): trial.id for trial in plan.trials}
+    starts = {by_place[f"cross-entropy · {confounder} · 0", 0] for confounder in ("tag", "sex", "view")}
+    assert len(starts) == 3
+    pairs = spec_pairs(spec)
+    assert [dict(pair.where) for pair in pairs] == [{"confounder": name} for name in ("tag", "sex", "view")]
+    for pair in pairs:
+        sides = [[dict(point.coordinates) for point in side] for side in (pair.a, pair.b)]
+        assert all([at["p"] for at in side] == ["0", "1"] for side in sides)
+        assert {at["confounder"] for side in sides for at in side} == {dict(pair.where)["confounder"]}
+
+
+def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(files: dict[str, Any], tmp_path: Path):
+    def doubts(name: str, **train: Any) -> tuple[str, ...]:
+        environments = {**files["environments"], "train": {**files["environments"]["train"], **train}}
+        spec = parse_study({**files, "environments": environments})
+        population = open_population(spec.data, ArrayCache(tmp_path / "cache"))
+        made = {point.label: population.training(point.train, 0)[0] for point in spec.points}
+        sizes = [len(environment) for environment in made.values()]
+        assert (len(set(sizes)) == 1) == ("rows" in train)
+        return make_preview(spec, population, tmp_path / name).doubts
+
+    letters = "confounder 'tag' writes letters 2 px high, under 7 px: they are spots rather than letters"
+    text, also = doubts("found")
+    assert text.startswith("training rows differ over the doses of ")
+    assert also == letters
+    assert doubts("equal", rows=100) == (letters,)
+
+
+def test_the_doubt_stands_in_the_text_of_the_preview(tmp_path: Path):
+    data = SimpleNamespace(card=Card("some", "", known_faults=("frames are dark",), left_out=("line 2: gone",) * 7))
+    prepared: Any = SimpleNamespace(spec=parse_study(TINY), tasks=(), plan=SimpleNamespace(trials=()), population=data)
+    found = Found(prepared, Preview((), (), doubts=("rows differ",)), (), 1, tmp_path)
+    lines = text_lines(found)
+    assert "doubt: rows differ" in lines
+    assert "data: frames are dark" in lines
+    assert lines.count("left out: line 2: gone") == 5
+    assert "left out: and 2 more, which the report lists" in lines

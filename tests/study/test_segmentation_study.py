@@ -1,0 +1,128 @@
+"""A study of segmentation from its spec to its page: lesions that are plain to see, and images without any."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.report.reading import evidence_in
+from tests.study.tiny import run_tiny
+
+from assay.report.page import write_page
+from assay.report.sections.performance import course
+from assay.report.sections.segmentation import free_response
+from assay.store.files import Row, read_rows
+from assay.store.folder import RunFolder
+
+STUDY: dict[str, Any] = {
+    "data": {"phantom": "nodule", "core": "margin", "target": "malignant", "size": 32, "train": 96, "validation": 32,
+             "test": 40},
+    "environments": {"train": {}, "same": {}, "faint": {"where": {"contrast": {"max": 650}}}},
+    "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 5, "batch_size": 16,
+               "optimiser": {"adamw": {"lr": 0.01}}},
+    "seeds": 3,
+    "probes": ["performance", "segmentation", "lesion-free"],
+    "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "segmentation", **STUDY).folder)
+
+
+def estimates(run: RunFolder, measure: str, environment: str = "same") -> dict[str, Row]:
+    rows = [row for row in run.table("estimates") if row["measure"] == measure and row["environment"] == environment]
+    return {json.loads(row["coordinates"])["loss"]: row for row in rows if not row["factor"] and not row["group"]}
+
+
+def test_lesions_that_are_plain_to_see_are_outlined_better_than_by_any_mask_that_is_the_same_everywhere(
+    run: RunFolder,
+) -> None:
+    """An empty mask has Dice 0; a full one 2 truth / (truth + pixels) of each image, which is had from the columns."""
+    plan = json.loads((run.root / "plan.json").read_text())
+    kept = run.outputs(next(one["id"] for one in plan["readings"] if one["environment"] == "same"))
+    full = float(np.mean(2 * kept["truth"] / (kept["truth"] + kept["pixels"])))
+    found = {loss: row["value"] for loss, row in estimates(run, "dice").items()}
+    assert found.keys() == {"cross-entropy", "dice"}
+    assert all(value > 2 * full for value in found.values()), (found, full)
+
+
+def test_a_measure_is_that_of_the_kept_columns(run: RunFolder) -> None:
+    """Dice at p = .5 by hand, from the columns of each reading of one recipe."""
+    plan = json.loads((run.root / "plan.json").read_text())
+    ids = [one["id"] for one in plan["readings"] if one["point"] == "dice" and one["environment"] == "same"]
+    assert len(ids) == 3
+    per_seed: list[float] = []
+    for id in ids:
+        kept = run.outputs(id)
+        half = 16  # thresholds run from -16 to 16 in steps of 1
+        per_seed.append(float(np.mean(2 * kept["hit"][:, half] / (kept["truth"] + kept["predicted"][:, half]))))
+    assert estimates(run, "dice")["dice"]["value"] == pytest.approx(np.mean(per_seed))
+
+
+def test_what_these_images_cannot_tell_is_undefined_and_says_why(run: RunFolder) -> None:
+    for row in estimates(run, "false-positive-rate-at-90").values():
+        assert np.isnan(row["value"])
+        assert row["reason"] == "no lesion-free image"
+    assert run.table("planes") == []
+
+
+def test_the_free_response_rises_with_the_false_positives(run: RunFolder) -> None:
+    rows = [row for row in run.table("free_response") if row["recipe"] == "dice" and row["environment"] == "same"]
+    found = [row["sensitivity"] for row in sorted(rows, key=lambda row: row["false_positives"])]
+    assert len(found) >= 2
+    assert found == sorted(found)
+    assert max(found) > 0.8
+
+
+def test_the_operating_thresholds_stand_in_the_record_of_a_trial(run: RunFolder) -> None:
+    trial = json.loads((run.root / "plan.json").read_text())["trials"][0]["id"]
+    operating = run.record("trials", trial)["operating"]
+    assert len(operating) == 3
+    assert operating == sorted(operating, reverse=True)
+
+
+def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolder) -> None:
+    pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
+    assert {row["environment"] for row in pictures} == {"same", "faint"}
+    assert all("White: truth; orange: called." in row["caption"] for row in pictures)
+    sheets = [row for row in run.table("pictures") if row["kind"] == "sheet"]
+    assert sheets
+    assert all(row["caption"].endswith(" White: the outline of the mask.") for row in sheets)
+    page = write_page(run.root).read_text()
+    assert "What each outlines, on the same images" in page
+    assert "Lesions found against false positives" in page
+    assert "Dice by what empty masks count" in page
+
+
+def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -> None:
+    plan = json.loads((run.root / "plan.json").read_text())
+    ids = [one["id"] for one in plan["trials"] if one["point"] == "dice"]
+    kept = [read_rows(run.unit("trials", id) / "curve.parquet") for id in ids]
+    rows = [row for row in run.table("curves") if row["recipe"] == "dice"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    for epoch, row in enumerate(rows):
+        assert row["train_loss"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))
+    assert all(np.isnan(row["weight"]) for row in rows)
+    page = write_page(run.root).read_text()
+    assert "Loss in training" in page
+    assert "Schedule of the learning rate" in page
+    assert "Schedule of the loss" not in page
+
+
+def test_the_files_of_the_figures_have_all_that_is_drawn(run: RunFolder) -> None:
+    evidence = evidence_in(run.root)
+    for figure, column in ((free_response(evidence), "false_positives"), (course(evidence, "lr"), "epoch")):
+        assert figure is not None
+        assert figure.csv is not None
+        written = base64.b64decode(figure.csv.uri.split(",")[1])
+        text = gzip.decompress(written) if figure.csv.name.endswith(".gz") else written
+        assert column in text.decode().splitlines()[0].split(",")

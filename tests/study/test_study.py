@@ -1,0 +1,220 @@
+"""A study as a whole: what is run, what is not run again, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.study.small import SMALL, records, write_spec
+from tests.study.tiny import TINY
+
+import assay
+from assay.core.errors import StoreError
+from assay.core.files import content_hash
+from assay.execution.local import InProcess
+from assay.execution.tasks import Observer, Task, turn
+from assay.spec.parse import parse_study
+from assay.store.folder import RunFolder
+from assay.store.schema import SCHEMA_VERSION
+from assay.study.records import unnamed
+from assay.study.run import Prepared, prepare, rebuild, run_study, unlearned
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+
+
+def command(*arguments: str | Path) -> subprocess.Popen[str]:
+    """The command line in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "assay", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(root: Path, **changes: Any) -> Path:
+    """The small study with changes, run in this process beside what `root` holds."""
+    return assay.load({**SMALL, **changes}).run(root.parent, workers=0, progress=False).folder
+
+
+def prepared(root: Path, **changes: Any) -> Prepared:
+    return prepare(parse_study({**SMALL, **changes}), root)
+
+
+def test_a_study_ends_with_a_page_and_tables(finished_run: Path) -> None:
+    assert (finished_run / "report.html").is_file()
+    trials = RunFolder(finished_run).table("trials")
+    assert [row["status"] for row in trials] == ["done"] * 6
+    (contrast,) = RunFolder(finished_run).table("contrasts")
+    assert contrast["statement"] == "supcon against cross-entropy: AUROC in reversed"
+    assert contrast["low"] < contrast["value"] < contrast["high"]
+
+
+def kill_after(event: str, count: int, pause: float, *arguments: str | Path) -> None:
+    """The command with two workers, all killed so many seconds after an event was told so many times."""
+    process = command(*arguments, "--workers", "2", "--json")
+    assert process.stdout is not None
+    for line in process.stdout:
+        count -= json.loads(line)["event"] == event
+        if count == 0:
+            break
+    time.sleep(pause)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_killed_at_random_and_resumed_the_records_are_the_same_bytes(finished_run: Path, tmp_path: Path) -> None:
+    """Two workers, killed with their parent, then one worker: as one process in one go, from Python instead of YAML."""
+    spec, seed = write_spec(tmp_path), random.randrange(2**32)
+    print("seed of the moments:", seed)  # pytest shows it when this fails
+    draw, done = random.Random(seed), 0
+    for event, count in (("started", 2), ("done", 2), ("done", 2)):
+        kill_after(event, count, draw.uniform(0, 0.3), "run", spec, "--out", tmp_path)
+        left = len(list((tmp_path / "small").glob("[tp]r*/*/record.json")))
+        assert done <= left < 12
+        done = left
+    assert done >= 4
+    last = command("run", spec, "--out", tmp_path, "--workers", "1")
+    _, err = last.communicate(timeout=300)
+    assert last.returncode == 0, err
+    assert records(tmp_path / "small") == records(finished_run)
+
+
+def test_records_do_not_depend_on_the_order_of_tasks(
+    study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = parse_study({**TINY, "seeds": 2, "recipe": {**TINY["recipe"], "loss": ["cross-entropy", "focal"]}})
+    made: dict[str, tuple[list[str], dict[str, str]]] = {}
+    for name, order in (("usual", turn), ("shuffled", lambda task: content_hash([1, task.id]))):
+        monkeypatch.setattr("assay.execution.tasks.turn", order)
+        begun: list[str] = []
+
+        @contextmanager
+        def watch(_: Sequence[Task], begun: list[str] = begun) -> Generator[Observer]:
+            yield lambda event: begun.append(event.task.id) if event.status == "started" else None
+
+        root = run_study(prepare(spec, tmp_path / name), watch, InProcess()).folder
+        made[name] = begun, records(root)
+    assert made["usual"][0] != made["shuffled"][0]
+    assert set(made["usual"][0]) == set(made["shuffled"][0])
+    assert made["usual"][1] == made["shuffled"][1]
+
+
+def test_a_second_run_does_nothing(run_copy: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run_copy.glob("*/*/record.json")}
+    bytes_before = records(run_copy)
+    run(run_copy)
+    assert {path: path.stat().st_mtime_ns for path in run_copy.glob("*/*/record.json")} == before
+    assert records(run_copy) == bytes_before
+
+
+@pytest.mark.parametrize(
+    ("changes", "trials", "probes"),
+    [
+        ({}, 0, 0),
+        ({"question": "Another?", "contrasts": []}, 0, 0),
+        ({"probes": ["performance", "decodability"]}, 0, 6),
+        ({"environments": {**SMALL["environments"], "conflict": {"where": {"texture": "solid"}}}}, 0, 6),
+        ({"seeds": 4}, 2, 2),
+        ({"recipe": {**SMALL["recipe"], "loss": ["cross-entropy", "supcon", "focal"]}}, 3, 3),
+        ({"recipe": {**SMALL["recipe"], "epochs": 3}}, 6, 6),
+        ({"data": {**SMALL["data"], "test": 60}}, 0, 6),
+    ],
+    ids=["nothing", "contrast", "probe", "environment", "seed", "axis", "recipe", "test-rows"],
+)
+def test_only_what_is_missing_is_run(run_copy: Path, changes: dict[str, Any], trials: int, probes: int) -> None:
+    made = prepared(run_copy, **changes)
+    assert (made.new_trials, made.new_probes) == (trials, probes)
+
+
+def test_a_new_probe_reads_kept_models_and_trains_nothing(run_copy: Path) -> None:
+    weights = {path: path.stat().st_mtime_ns for path in run_copy.glob("trials/*/*")}
+    run(run_copy, probes=["performance", "decodability"])
+    assert {path: path.stat().st_mtime_ns for path in run_copy.glob("trials/*/*")} == weights
+    measures = {row["measure"] for row in RunFolder(run_copy).table("estimates")}
+    assert {"auroc", "decodability"} <= measures
+
+
+def test_seeds_raised_after_results_are_told_for_ever(run_copy: Path) -> None:
+    run(run_copy, seeds=4)
+    rebuild(run_copy)
+    said = [row["text"] for row in RunFolder(run_copy).table("sentences") if row["part"] == "doubt"]
+    assert "seeds were raised from 3 to 4 after results existed" in said
+
+
+def test_why_a_trial_is_new_names_the_field(run_copy: Path) -> None:
+    ((reason, count),) = prepared(run_copy, seeds=4).why
+    assert (reason.partition(" (was")[0], count) == ("seed is 3", 2)
+
+
+def test_a_contrast_added_later_is_exploratory_for_ever(run_copy: Path) -> None:
+    later = {"axis": "loss", "against": "supcon", "measure": "accuracy", "environment": "same"}
+    for _ in range(2):
+        run(run_copy, contrasts=[*SMALL["contrasts"], later])
+        assert [bool(row["exploratory"]) for row in RunFolder(run_copy).table("contrasts")] == [False, True]
+
+
+def test_report_is_rebuilt_from_records_alone(run_copy: Path) -> None:
+    before = records(run_copy)
+    shutil.rmtree(run_copy / "tables")
+    (run_copy / "report.html").unlink()
+    assert rebuild(run_copy).is_file()
+    assert records(run_copy) == before
+
+
+def test_what_the_spec_does_not_name_is_found(run_copy: Path) -> None:
+    assert unnamed(run_copy) == []
+    run(run_copy, seeds=1, contrasts=[])
+    lost = [path.parent.name for path in unnamed(run_copy)]
+    assert {kind: lost.count(kind) for kind in set(lost)} == {"trials": 4, "probes": 4, "readings": 8}
+
+
+def test_weights_that_are_not_kept_go_after_the_probes(tmp_path: Path) -> None:
+    recipe = {"loss": "cross-entropy", "epochs": 1, "batch_size": 32}
+    study = assay.load({**SMALL, "recipe": recipe, "contrasts": [], "seeds": 1, "keep": "none"})
+    root = study.run(tmp_path, workers=0, progress=False).folder
+    (trial,) = (root / "trials").iterdir()
+    assert not (trial / "weights.safetensors").exists()
+    with pytest.raises(StoreError, match="were not kept: remove its folder to train it again"):
+        assay.load_model(trial)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
+    """Sent to the whole group, as a terminal and a scheduler do."""
+    spec = write_spec(tmp_path, recipe={**SMALL["recipe"], "epochs": 2000}, contrasts=[], seeds=1)
+    process = command("run", spec, "--out", tmp_path, "--workers", "1", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "planned"
+    assert json.loads(process.stdout.readline())["event"] == "started"
+    os.killpg(process.pid, number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert json.loads(out.splitlines()[-1])["stopped"] is True
+    assert err == ""
+
+
+def test_trials_that_share_a_training_are_counted_each(tmp_path: Path) -> None:
+    """As the page counts them."""
+    planned = prepare(parse_study(SMALL), tmp_path / "run").plan.trials[0]
+    trials = [replace(planned, id=id) for id in ("a", "a", "b", "c", "d")]
+    for id, status in (("a", "collapsed"), ("b", "diverged"), ("c", "done")):
+        (tmp_path / "trials" / id).mkdir(parents=True)
+        (tmp_path / "trials" / id / "record.json").write_text(json.dumps({"schema": SCHEMA_VERSION, "status": status}))
+    assert unlearned(trials, RunFolder(tmp_path)) == 3

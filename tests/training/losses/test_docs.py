@@ -1,0 +1,79 @@
+"""The pages on losses say what the code does, and their examples run."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training.losses.test_declared import FOR_SEGMENTATION, NAMES, WITHOUT_LABELS
+
+from assay.core import registry
+from assay.core.registry import entries, lookup
+from assay.training.objective import LossContext
+
+ROOT = Path(__file__).parents[3]
+REFERENCE = (ROOT / "docs/reference/losses.md").read_text(encoding="utf-8")
+HOW_TO = (ROOT / "docs/how-to/add-a-loss.md").read_text(encoding="utf-8")
+SHARED = {
+    "## On an embedding": ("head", "weight", "projection", "embedding"),
+    "## For segmentation": ("reduce", "background", "smoothing"),
+}
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def told(value: object) -> str:
+    """A default as the tables write it."""
+    spelt = {"None": "as features", "True": "true", "False": "false", "PydanticUndefined": "needed"}
+    return spelt.get(str(value), str(value))
+
+
+def defaults(section: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", [*NAMES, *FOR_SEGMENTATION, *WITHOUT_LABELS])
+def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
+    part, section = REFERENCE.split(f"### `{name}`\n", 1)
+    title = re.findall(r"^## .*$", part, flags=re.MULTILINE)[-1]
+    common = defaults(REFERENCE.split(title, 1)[1].split("\n### ", 1)[0])
+    shared = {argument: common[argument] for argument in SHARED.get(title, ())}
+    known = {**shared, **defaults(section.split("\n### ", 1)[0].split("\n## ", 1)[0])}
+    for argument, field in lookup("loss", name).params.model_fields.items():
+        assert known[argument] == told(field.default), argument
+
+
+def test_every_loss_says_what_it_does_on_an_empty_target() -> None:
+    table = REFERENCE.split("### What they say of an image without lesion", 1)[1].split("\n### ", 1)[0]
+    first = " ".join(re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE))
+    serving = {entry.name for entry in entries("loss") if "segmentation" in getattr(entry.params, "tasks", ())}
+    assert set(re.findall(r"`([a-z-]+)`", first)) == serving
+
+
+def test_the_catalogue_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it passes its suite is shown in tests/docs/test_plug_ins.py."""
+    names = ("my_losses", "my_catalogue")
+    for name, block in zip(names, (blocks(HOW_TO)[0], blocks(HOW_TO)[-1]), strict=True):
+        (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    importlib.import_module("my_catalogue")
+    objective = registry.build("loss", "logit-adjusted", {}, LossContext(width=2, classes=2, counts=(3, 1)))
+    assert objective.shift.tolist() == pytest.approx([math.log(3 / 4), math.log(1 / 4)])
+
+
+def test_the_timing_of_the_reference_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    threads = torch.get_num_threads()
+    try:
+        exec(blocks(REFERENCE)[0], {})
+    finally:
+        torch.set_num_threads(threads)
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == set(NAMES)

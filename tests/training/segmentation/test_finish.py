@@ -1,0 +1,73 @@
+"""What is said of a segmentation whose training is over: where it calls nothing, the same everywhere, or is broken."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from assay.data.cache import ArrayCache
+from assay.shifts.population import open_population
+from assay.spec.parse import parse_study
+from assay.training.loop import Verdict, _extreme, begin, finish
+
+STUDY: dict[str, Any] = {
+    "name": "finished",
+    "data": {"phantom": "nodule", "size": 32, "train": 16, "validation": 12, "test": 8, "core": "margin"},
+    "environments": {"train": {}, "same": {}},
+    "recipe": {"task": "segmentation", "architecture": "small-unet", "epochs": 1, "batch_size": 8},
+}
+
+
+@pytest.fixture
+def verdict_with(tmp_path: Path) -> Any:
+    def judged(scale: float, background: float) -> Verdict:
+        """Of a network as drawn, its head's weights multiplied and its logit of background set."""
+        study = parse_study(STUDY)
+        population = open_population(study.data, ArrayCache(tmp_path / "cache"))
+        (point,) = study.points
+        environments = population.training(point.train, 0)
+        run = begin(point.recipe, *environments, 2, 0, torch.device("cpu"), tmp_path / "trial")
+        head = cast(nn.Conv2d, run.network.head)
+        assert head.bias is not None
+        with torch.no_grad():
+            head.weight.mul_(scale)
+            head.bias.copy_(torch.tensor([background, 0.0]))
+        return finish(run)
+
+    return judged
+
+
+def test_a_network_that_calls_nothing_is_told_so_and_has_not_collapsed(verdict_with: Any) -> None:
+    found = verdict_with(0.01, 20.0)
+    assert found.finding == "calls no pixel lesion in any of 12 validation images at p = .5"
+    assert found.collapsed is None
+    assert found.finite
+
+
+def test_one_that_calls_nearly_everything_is_told_so_too(verdict_with: Any) -> None:
+    found = verdict_with(0.01, -20.0)
+    assert found.finding == "calls over nine tenths of the pixels lesion in each of 12 validation images at p = .5"
+    assert found.collapsed is None
+
+
+def test_one_that_calls_some_pixels_is_not() -> None:
+    pixels = np.full(2, 100)
+    assert _extreme(np.array([0, 1]), pixels) == ""
+    assert _extreme(np.array([90, 100]), pixels) == ""
+    assert _extreme(np.array([91, 100]), pixels).endswith("in each of 2 validation images at p = .5")
+
+
+def test_one_that_says_the_same_everywhere_has_collapsed(verdict_with: Any) -> None:
+    found = verdict_with(0.0, 20.0)
+    assert found.collapsed == "constant output: the logits differ by at most 0.0e+00 between places"
+    assert all(math.isnan(logit) for logit in found.operating)
+
+
+def test_one_whose_logits_are_not_finite_has_diverged(verdict_with: Any) -> None:
+    assert not verdict_with(math.nan, 0.0).finite

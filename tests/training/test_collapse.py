@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.training.world import part, recipe
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.data.dataset import Batch
+from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, initialise_by_name
+from assay.testing.data import squares
+from assay.training.collapse import (
+    LossBeside,
+    collapse_reason,
+    distance_variation,
+    effective_rank,
+    only_slow,
+    tells_classes,
+    tells_images,
+)
+from assay.training.loop import fit
+from assay.training.losses.self_supervised import TwoViews
+from assay.training.objective import LossContext, Objective, Progress
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_healthy_embedding_has_not_collapsed():
+    healthy = [LossBeside(0.3, 0.69), LossBeside(0.69, 0.69)]
+    assert collapse_reason(normal(200, 16), normal(200, 2), healthy) is None
+
+
+def test_the_same_output_for_every_image():
+    reason = collapse_reason(normal(50, 8), torch.ones(50, 2) + 1e-6 * normal(50, 2))
+    assert reason is not None
+    assert reason.startswith("constant output: the logits of the validation images differ by at most")
+
+
+def test_one_embedding_for_every_image():
+    """Every feature is 5 plus or minus 1e-4: a spread of 2e-5 of the length."""
+    signs = torch.tensor([1.0, -1.0]).repeat(25)[:, None] * torch.tensor([1.0, -1.0]).repeat(4)
+    reason = collapse_reason((5 + 1e-4 * signs.double()), normal(50, 2))
+    assert reason == "one embedding for all: it varies by 2.0e-05 of its length"
+
+
+def test_an_embedding_on_a_line():
+    line = normal(50, 1) * torch.arange(1.0, 9.0)
+    assert str(collapse_reason(line, normal(50, 2))).startswith("embedding of rank one: its effective rank is 1.000")
+
+
+def test_a_single_feature_is_not_called_rank_one():
+    assert collapse_reason(normal(50, 1), normal(50, 2)) is None
+
+
+def test_all_distances_equal():
+    """The corners of a regular simplex."""
+    assert str(collapse_reason(torch.eye(40), normal(40, 2))).startswith("all distances equal")
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_effective_rank_of_equal_directions_is_their_number(rank):
+    """Orthonormal columns, each with its negative so that they are centred, in equal shares."""
+    basis = torch.linalg.qr(normal(12, 12).double()).Q[:, :rank].T
+    assert effective_rank(torch.cat([basis, -basis])) == pytest.approx(rank)
+
+
+def test_effective_rank_ignores_place_scale_and_rotation():
+    x, rotation = normal(30, 6).double(), torch.linalg.qr(normal(6, 6, seed=1).double()).Q
+    assert effective_rank(3 * x @ rotation + 7) == pytest.approx(effective_rank(x))
+    assert effective_rank(torch.ones(5, 3)) == 0
+
+
+def test_distance_variation_by_hand():
+    """Points 0, 1, 3 on a line: distances 1, 2, 3 with mean 2 and sd sqrt(2/3)."""
+    assert distance_variation(torch.tensor([[0.0], [1.0], [3.0]])) == pytest.approx(math.sqrt(2 / 3) / 2)
+    assert distance_variation(torch.ones(4, 2)) == 0
+
+
+def test_a_loss_that_mines_nothing_from_a_constant_says_nothing():
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.0, 0.0)]) is None
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.1, math.nan)]) is None
+
+
+def test_stuck_only_when_every_batch_is():
+    stuck, moving = LossBeside(0.69, 0.6931), LossBeside(0.6, 0.6931)
+    assert str(collapse_reason(normal(50, 8), normal(50, 2), [stuck, stuck])) == (
+        "no better than a constant in training: the loss stands at 0.6900, as for one embedding for all"
+    )
+    assert collapse_reason(normal(50, 8), normal(50, 2), [stuck, moving]) is None
+
+
+STUCK = [LossBeside(0.69, 0.6931)]
+CLASSES = torch.arange(200) % 2
+
+
+@pytest.mark.parametrize(
+    ("width", "yardstick", "slow"),
+    [
+        (1.0, 0.45, True),
+        (1.0, 0.69, False),  # ln 2 = .6931: the head knows no more than the shares
+        (0.02, 0.45, False),  # the head standardises what is left of the embedding
+    ],
+)
+def test_a_stuck_loss_is_only_slow_where_features_tell_the_classes_and_have_not_shrunk(width, yardstick, slow):
+    before = 5 + normal(200, 8)
+    after = 5 + width * normal(200, 8, seed=1)
+    tells = tells_classes(yardstick, CLASSES)
+    assert only_slow(after, before, tells=tells) is slow
+    reason = collapse_reason(after, normal(200, 2), STUCK, lambda: only_slow(after, before, tells=tells))
+    assert (reason is None) is slow
+
+
+def test_a_loss_that_rounding_alone_parts_from_a_constant_s_tells_no_image_from_another():
+    assert not tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.84421, 4.8442)])
+    assert tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.8405, 4.8442)])
+    assert not tells_images([])
+
+
+def test_only_a_stuck_loss_is_excused_by_being_slow():
+    assert str(collapse_reason(torch.eye(40), normal(40, 2), STUCK, lambda: True)).startswith("all distances equal")
+
+
+class SoftMarginHard(Objective):
+    """Soft-margin batch-hard triplet (Hermans et al. 2017): ln 2 when the hardest distances are equal."""
+
+    fits_head = False
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__()
+
+    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Tensor:
+        x = outputs.features
+        distances = ((x[:, None] - x[None]).square().sum(-1) + 1e-12).sqrt()
+        same = batch.target[:, None] == batch.target
+        hardest = torch.where(same, distances, distances.new_tensor(-1.0)).amax(1)
+        nearest = torch.where(same, distances.new_tensor(math.inf), distances).amin(1)
+        return functional.softplus(hardest - nearest).mean()
+
+
+def linear(context: ArchitectureContext) -> Classifier:
+    """Features linear in 16 means of pixels: nothing keeps them apart, and little can be learned by heart."""
+    trunk = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 4))
+    network = Classifier(trunk, 4, (), InputScaling(1), context.classes)
+    initialise_by_name(network, context.seed)
+    return network
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "supcon"])
+def test_a_training_that_has_hardly_begun_is_not_called_collapsed(tmp_path, loss, monkeypatch):
+    """After eight steps at a tiny rate every batch is at a constant's loss, and the features tell the squares."""
+    chosen = recipe(
+        loss,
+        architecture=part("architecture", "tests.training.test_collapse:linear"),
+        optimiser=part("optimiser", "adamw", lr=1e-6),
+        epochs=1,
+        batch_size=64,
+        augmentation=(),
+    )
+    rows = squares(512), squares(200, seed=1)
+    fitted = fit(chosen, *rows, classes=2, seed=0, folder=tmp_path / "slow")
+    assert fitted.collapsed is None
+    assert fitted.yardstick < 0.9 * math.log(2)
+    monkeypatch.setattr("assay.training.loop.only_slow", lambda *_, **__: False)
+    asked = fit(chosen, *rows, classes=2, seed=0, folder=tmp_path / "asked")
+    assert str(asked.collapsed).startswith("no better than a constant in training")
+
+
+@pytest.mark.parametrize("loss", ["nt-xent", "moco", "byol", "dino", "swav"])
+def test_a_training_without_labels_that_has_hardly_begun_has_not_collapsed(tmp_path, loss, monkeypatch):
+    """Labels have no say: what the classes are cannot be told from these features by any head."""
+    chosen = recipe(loss, optimiser=part("optimiser", "adamw", lr=1e-6), epochs=1, batch_size=32, augmentation=())
+    training, validation = squares(96), squares(40, seed=1)
+    shuffled = replace(validation, table=replace(validation.table, target=np.arange(40) % 2))
+    fitted = fit(chosen, training, shuffled, classes=2, seed=0, folder=tmp_path / "slow")
+    assert fitted.collapsed is None
+    monkeypatch.setattr("assay.training.loop.only_slow", lambda *_, **__: False)
+    asked = fit(chosen, training, shuffled, classes=2, seed=0, folder=tmp_path / "asked")
+    assert str(asked.collapsed).startswith("no better than a constant in training")
+
+
+class DeadProjection(TwoViews):
+    """Finds the second view of each image among all, by a projection that says the same of all."""
+
+    def __init__(self, context: LossContext) -> None:
+        super().__init__(nn.Linear(context.width, 4).requires_grad_(False))
+        nn.init.zeros_(self.projection.weight)
+
+    def compared(self, one: Tensor, other: Tensor, batch: Batch) -> Tensor:
+        return functional.cross_entropy(one @ other.T, torch.arange(len(one)))
+
+
+def test_a_training_without_labels_whose_projection_is_dead_is_called_collapsed(tmp_path):
+    """The features vary as they did before: nothing has moved them."""
+    loss = "tests.training.test_collapse:DeadProjection"
+    chosen = recipe(loss, epochs=1, batch_size=32, augmentation=())
+    fitted = fit(chosen, squares(96), squares(40, seed=1), classes=2, seed=0, folder=tmp_path)
+    assert str(fitted.collapsed).startswith("no better than a constant in training: the loss stands at 3.4657")
+
+
+def test_a_triplet_loss_at_ln_2_is_called_collapsed(tmp_path):
+    """With labels that the pixels do not tell, the best embedding is a single point: every batch is at ln 2."""
+    training = squares(512)
+    shuffled = replace(training, table=replace(training.table, target=np.arange(512) % 2))
+    chosen = recipe(
+        "tests.training.test_collapse:SoftMarginHard",
+        architecture=part("architecture", "tests.training.test_collapse:linear"),
+        optimiser=part("optimiser", "adamw", lr=0.01),
+        epochs=20,
+        batch_size=32,
+        augmentation=(),
+    )
+    fitted = fit(chosen, shuffled, squares(40, seed=1), classes=2, seed=0, folder=tmp_path)
+    assert fitted.curve[-1]["train_loss"] == pytest.approx(math.log(2), abs=0.01)
+    known = ("one embedding for all", "no better than a constant in training: the loss stands at 0.69")
+    assert str(fitted.collapsed).startswith(known)
+
+
+def test_a_network_that_learns_is_not_called_collapsed(tmp_path):
+    fitted = fit(recipe(epochs=12), squares(128), squares(60, seed=1), classes=2, seed=0, folder=tmp_path)
+    assert fitted.collapsed is None
