@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ DESCRIPTION = "reference.json"  # commit, machine and libraries of a reference
 KEPT = ("runs", "answers", "wrong")  # folders of a job that belong to the reference
 WRONG_EVERY = 5  # every fifth study file of tests/spec/wrong_specs.py
 SHOWN_PER_PART = 5  # differences shown for one table, JSON file or text
+SHOWN_FILES = 20  # missing and extra files shown for one study
 
 # --- What may differ -------------------------------------------------------------------------------------------------
 
@@ -230,11 +232,30 @@ def wrong_studies() -> dict[str, str]:
     return {re.sub(r"\W+", "-", case): module.RIGHT.replace(*edit) for case, edit in edits}
 
 
+def environment(place: Path) -> dict[str, str]:
+    """Return variables under which Python runs the code of this checkout.
+
+    Python reads entry points from the metadata of the installed package, which may be that of another checkout. This
+    checkout's are written where Python looks first.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    folder = place / "metadata" / f"assay-{project['version']}.dist-info"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        lines: list[str] = []
+        for group, points in project.get("entry-points", {}).items():
+            lines += [f"[{group}]", *(f"{name} = {where}" for name, where in points.items())]
+        metadata = f"Metadata-Version: 2.1\nName: assay\nVersion: {project['version']}\n"
+        (folder / "METADATA").write_text(metadata, encoding="utf-8")
+        (folder / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    return {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{folder.parent}", "COLUMNS": "120"}
+
+
 def ask(words: Iterable[str], folder: Path, answer: str) -> bool:
     """Run `assay` in a job's folder, keep its answer, and return whether it ended well."""
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "ASSAY_CACHE": str(folder / "cache"), "COLUMNS": "120"}
+    variables = {**environment(folder.parent), "ASSAY_CACHE": str(folder / "cache")}
     command = [sys.executable, "-m", "assay", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     text = f"exit code {done.returncode}\n{done.stdout}"
     if done.returncode == 2:
         text += done.stderr
@@ -242,7 +263,8 @@ def ask(words: Iterable[str], folder: Path, answer: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     if done.returncode not in (0, 2):
-        print(f"{folder.name}: assay {' '.join(words)}\n{done.stderr[-3000:]}", file=sys.stderr)
+        last = "".join(done.stderr.splitlines(keepends=True)[-3:])
+        print(f"{folder.name}: assay {' '.join(words)}: exit code {done.returncode}\n{last}", file=sys.stderr)
     return done.returncode == 0
 
 
@@ -370,19 +392,20 @@ class Comparison:
     def summary(self) -> str:
         """Return one line about what was compared."""
         return (
-            f"{len(self.differences)} differences; compared {self.files:,} files, {self.tables:,} tables, "
+            f"{len(self.differences):,} lines of differences; compared {self.files:,} files, {self.tables:,} tables, "
             f"{self.rows:,} rows, {self.values:,} values; {self.masked:,} masked"
         )
 
     def compare_folders(self, reference: Path, now: Path, name: str) -> None:
         """Compare all files of two folders; `name` stands before their names."""
         before, after = files_in(reference), files_in(now)
-        for file in sorted({*before, *after}):
-            if file not in after:
-                self.differences.append(f"{name}/{file}: missing, the reference has it")
-            elif file not in before:
-                self.differences.append(f"{name}/{file}: extra, the reference lacks it")
-            else:
+        alone = [f"{file}: missing, the reference has it" for file in before if file not in after]
+        alone += [f"{file}: extra, the reference lacks it" for file in after if file not in before]
+        self.differences += [f"{name}/{line}" for line in alone[:SHOWN_FILES]]
+        if len(alone) > SHOWN_FILES:
+            self.differences.append(f"{name}: and {len(alone) - SHOWN_FILES} more files missing or extra")
+        for file in before:
+            if file in after:
                 self.compare_files(before[file], after[file], f"{name}/{file}")
 
     def compare_files(self, reference: Path, now: Path, name: str) -> None:
@@ -516,7 +539,7 @@ def excerpt(value: Any, other: Any) -> str:
 # --- The two commands ------------------------------------------------------------------------------------------------
 
 
-def description() -> dict[str, str]:
+def description(place: Path) -> dict[str, str]:
     """Describe the code and the machine of a reference, to explain differences; never compared."""
     commands = {"commit": ("rev-parse", "HEAD"), "changed": ("status", "--short", "src")}
     git = {
@@ -524,8 +547,8 @@ def description() -> dict[str, str]:
         for name, words in commands.items()
     }
     code = "import assay, torch; print(assay.__file__, torch.__version__, torch.backends.cpu.get_cpu_capability())"
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(place), capture_output=True, text=True, check=True)
     file, torch, processor = done.stdout.split()
     if not Path(file).is_relative_to(SOURCE):
         raise SystemExit(f"guard: Python imports {file}, not the code in {SOURCE}")
@@ -538,7 +561,7 @@ def record(folder: Path, jobs: tuple[str, ...], place: Path, at_once: int) -> in
     """Run jobs and keep what they wrote in a folder. Returns the exit code."""
     if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
         raise SystemExit(f"guard: {folder} is not empty and holds no reference: choose another folder")
-    made = description()
+    made = description(place)
     run_all(jobs, place, wrong_studies() if "texts" in jobs else {}, at_once)
     for job in jobs:
         answer = place / job / "answers" / ("help.txt" if job == "texts" else "run.txt")
@@ -560,7 +583,7 @@ def compare(folder: Path, jobs: tuple[str, ...], place: Path, at_once: int) -> i
         raise SystemExit(f"guard: {folder} holds no reference: run `record` before the refactoring")
     if absent := [job for job in jobs if not (folder / job).exists()]:
         raise SystemExit(f"guard: the reference lacks {', '.join(absent)}: record them, or choose others with --only")
-    reference, made = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")), description()
+    reference, made = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")), description(place)
     for name in ("processor", "machine", "python", "torch", "cores"):
         if reference[name] != made[name]:
             print(f"guard: recorded with {name} {reference[name]}, now {made[name]}: last digits may differ")
