@@ -64,6 +64,7 @@ def test_the_catalogue_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, mon
         (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
+    entries()  # load all catalogues into the real registry before it is replaced
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     importlib.import_module("my_catalogue")
     objective = registry.build("loss", "logit-adjusted", {}, LossContext(width=2, classes=2, counts=(3, 1)))
