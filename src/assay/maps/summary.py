@@ -384,8 +384,6 @@ def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> Non
 # A map of logits never leaves the pass that made it. `summarise` turns a batch of them into columns, `Streamed` does so
 # batch by batch. Which columns there are stands in docs/reference/maps.md.
 
-__all__ = ["Streamed", "joined", "of_one_width", "summarise"]
-
 
 # Each kind of lesion by itself, where several kinds are told apart: its pixels, its lesions, and what is called it.
 

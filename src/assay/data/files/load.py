@@ -167,7 +167,6 @@ def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 # Images from files: a folder with a CSV, images beside masks, one folder per class, MedMNIST, or a public set.
 
-__all__ = ["load_dataset"]
 
 _PLACES = ("dataset", "folder", "classes", "medmnist")
 
