@@ -1,4 +1,8 @@
-"""Turn segmentation logits into columns per image: areas, calibration, lesions and kinds."""
+"""Turn segmentation logits into columns per image: areas, calibration, lesions and kinds.
+
+Logits are not kept. `summarise` turns a batch of them into columns, `Streamed` does so batch by batch.
+docs/reference/maps.md lists the columns.
+"""
 
 from __future__ import annotations
 
@@ -377,12 +381,6 @@ def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> Non
             f"pixel sizes have shape {pixel_size.shape}: "
             f"give a height and a width above 0 for each of {len(logits)} maps"
         )
-
-
-# From maps of logits to columns: what a segmentation says of an image, as numbers that can be kept.
-#
-# A map of logits never leaves the pass that made it. `summarise` turns a batch of them into columns, `Streamed` does so
-# batch by batch. Which columns there are stands in docs/reference/maps.md.
 
 
 # Each kind of lesion by itself, where several kinds are told apart: its pixels, its lesions, and what is called it.
