@@ -71,11 +71,13 @@ def test_new_probes_of_weights_that_were_not_kept_are_refused_once_before_anythi
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     run_tiny(tmp_path, keep="none")
+    (id,) = RunFolder(tmp_path).ids("trials")
     with pytest.raises(StoreError) as caught:
         plan_tiny(tmp_path, keep="none", seeds=2, **changes)
     assert str(caught.value) == (
         f"1 finished trials in {tmp_path} would be probed anew, but their weights were not kept "
-        "(keep: none): leave probes and test environments as they were, or train again in another place with --out"
+        "(keep: none): leave probes and test environments as they were, or train again in another place with --out, or "
+        f"here once you have deleted {tmp_path}/trials/{id}"
     )
     assert plan_tiny(tmp_path, keep="none", seeds=2).new_trials == 1
     assert plan_tiny(tmp_path / "elsewhere", keep="none", **changes).new_trials == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -16,7 +17,7 @@ from assay.core.measures import AT_NATIVE, OF_WORST_GROUP, WORST, WORST_ENVIRONM
 from assay.core.registry import build, lookup
 from assay.core.types import FactorTable
 from assay.execution.jobs import operating_of, specific_of
-from assay.execution.plan import Plan, ProbeUnit, Trial
+from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.maps.summary import of_one_width
 from assay.probes.performance import Performance
 from assay.probes.probe import group_name, groups_of
@@ -498,6 +499,23 @@ class Gathered:
     def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
         read = {name: self._read(seed, point.label, name) for name in point.tests}
         return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
+
+    def unfinished(self, trial: Trial) -> str:
+        """What a trained trial lacks that was planned and has not failed; empty where nothing is missing."""
+        start = start_id(trial.training.recipe)
+        if start and not self.folder.complete("sources", start):
+            return "the record of its start is missing: run the study again"
+        if any(not self.folder.probed(unit.id) for unit in self._planned[trial.point.label, trial.id]):
+            return "probes or readings of it are missing: run the study again"
+        return ""
+
+    @cached_property
+    def _planned(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
+        """(recipe label, trial id) -> its probe units, complete or not."""
+        found: dict[tuple[str, str], list[ProbeUnit]] = defaultdict(list)
+        for unit in self.plan.probes:
+            found[unit.trial.point.label, unit.trial.id].append(unit)
+        return found
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"

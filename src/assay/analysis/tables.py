@@ -20,7 +20,7 @@ from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES as NAMED
 from assay.core.measures import range_of
 from assay.core.registry import lookup
-from assay.execution.jobs import CURVE, Place
+from assay.execution.jobs import CURVE, Place, kept_provenance
 from assay.execution.plan import Plan, Source, Trial
 from assay.execution.progress import Stage
 from assay.shifts.population import Population
@@ -40,11 +40,12 @@ from assay.spec.schema import (
 from assay.spec.sections import has_order
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.findings import verdict
+from assay.stats.format import count
 from assay.stats.measures import MEASURES
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel
 from assay.store import schema
-from assay.store.files import Row, read_json, read_rows
+from assay.store.files import Row, read_rows
 from assay.training.losses.declared_segmentation import ScheduleParams
 from assay.training.losses.segmentation import weight_at
 from assay.training.objective import Progress
@@ -330,18 +331,18 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
 def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     record = gathered.records.get(trial.id)
     failure = gathered.failures.get(trial.id, {})
-    provenance = gathered.folder.unit("trials", trial.id) / "provenance.json"
     status = record["status"] if record else "failed" if failure else "pending"
     reason = (record or {}).get("reason") or str(failure.get("text", ""))
+    lacking = gathered.unfinished(trial) if record and not failure else ""
     return {
         "trial": trial.id,
         "recipe": trial.point.label,
         "coordinates": json.dumps(dict(trial.point.coordinates)),
         "seed": trial.training.seed,
         "fold": trial.training.fold,
-        "status": "failed" if record and failure else status,
-        "reason": reason,
-        "seconds": read_json(provenance)["seconds"] if record else math.nan,
+        "status": "failed" if record and failure else "pending" if lacking else status,
+        "reason": lacking or reason,
+        "seconds": kept_provenance(gathered.folder.unit("trials", trial.id)).get("seconds", math.nan),
         **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
     }
 
@@ -463,7 +464,9 @@ def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) 
 def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     """Spec, hashes, versions and kinds of machine: what a reviewer needs to find this again."""
     spec = gathered.plan.spec
-    records = [read_json(gathered.folder.unit("trials", id) / "provenance.json") for id in gathered.records]
+    found = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
+    records = [record for record in found if record]
+    lost = len(found) - len(records)
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
@@ -478,6 +481,8 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "device": ", ".join(sorted({record["device"] for record in records})),
         "python": ", ".join(sorted({record["python"] for record in records})),
     }
+    if lost:
+        facts["not known"] = f"time, machine and versions of {lost} of {count(len(found), 'trial')}"
     for name in sorted({name for record in records for name in record["libraries"]}):
         # trials of an earlier version may not have named all that a later one does
         versions = {record["libraries"][name] for record in records if name in record["libraries"]}

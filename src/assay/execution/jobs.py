@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -90,6 +91,27 @@ def provenance(start: float, device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
     }
+
+
+_FACTS: Mapping[str, type | tuple[type, ...]] = {
+    "started": str,
+    "seconds": (int, float),
+    "machine": str,
+    "processor": str,
+    "device": str,
+    "python": str,
+    "libraries": dict,
+}
+
+
+def kept_provenance(unit: Path) -> dict[str, Any]:
+    """The `PROVENANCE` of a unit; empty where it is missing or damaged, since it decides no result."""
+    try:
+        found = json.loads((unit / PROVENANCE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in _FACTS.items())  # pyright: ignore[reportUnknownMemberType]
+    return cast("dict[str, Any]", found) if whole else {}
 
 
 # The two jobs of a study: train one trial, probe one trained model. Each leaves records; run again, it continues.
@@ -241,11 +263,11 @@ class ProbeJob:
         """See `Job`. A trial that left no network has nothing to read: its probes leave records that say so."""
         require_code(self.place.code)
         folder = self.place.folder
-        missing = {id: component for id, component in self.probes.items() if not folder.complete("probes", id)}
+        missing = {id: component for id, component in self.probes.items() if not folder.probed(id)}
         trial = folder.record("trials", self.training.id)
         if reason := nothing_to_read(trial):
             for id, component in missing.items():
-                folder.write_measurements(id, [], self._record(component, reason))
+                folder.write_measurements(id, [], self._record(component, reason, ()))
             return
         context.report(0.0, "reading")
         population = population_of(self.data, self.place, self.device)
@@ -259,12 +281,19 @@ class ProbeJob:
         for id, component in missing.items():
             if id in result.sampled:
                 folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
-            folder.write_measurements(id, result.measurements[id], self._record(component, ""))
+            folder.write_measurements(id, result.measurements[id], self._record(component, "", result.asked[id]))
         if not self.keep_weights:
             weights_path(folder, self.training.id).unlink(missing_ok=True)
 
-    def _record(self, component: Component, reason: str) -> dict[str, Any]:
-        return {"trial": self.training.id, "probe": component.name, "params": dict(component.params), "reason": reason}
+    def _record(self, component: Component, reason: str, asked: Sequence[str]) -> dict[str, Any]:
+        """The record of a probe. `readings`: of the environments asked for; without one the probe is missing."""
+        return {
+            "trial": self.training.id,
+            "probe": component.name,
+            "params": dict(component.params),
+            "reason": reason,
+            "readings": {name: self.readings[name] for name in asked if name in self.readings},
+        }
 
     def _known(self, folder: RunFolder) -> dict[str, Read]:
         kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}

@@ -118,12 +118,13 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
 def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Place) -> list[Source]:
     """The sources that must be trained, or whose record the run folder lacks, for the units that start from `wanted`.
 
-    wanted: ids. What a missing source itself starts from is wanted too.
+    wanted: ids. What a missing source itself starts from is wanted too. A source without its record is missing even
+    where nothing is left to start from it: the tables show the record.
     """
     missing: list[Source] = []
     ids = set(wanted)
     for source in reversed(sources):
-        if source.id in ids and not _complete(source, place):
+        if not place.folder.complete("sources", source.id) or (source.id in ids and not _complete(source, place)):
             missing.append(source)
             ids.add(source.start)
     return missing[::-1]
@@ -284,8 +285,8 @@ class Plan:
         return [trial for trial in _distinct(self.trials) if not folder.complete("trials", trial.id)]
 
     def missing_probes(self, folder: RunFolder) -> list[ProbeUnit]:
-        """Probe units without a record, each id once."""
-        return [unit for unit in _distinct(self.probes) if not folder.complete("probes", unit.id)]
+        """Probe units that lack their record or a reading that they made, each id once."""
+        return [unit for unit in _distinct(self.probes) if not folder.probed(unit.id)]
 
     def ids(self) -> Iterator[str]:
         """The names of all trials, readings and probe units; a trial's name covers its sources."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from types import TracebackType
 from typing import Self, cast
 
@@ -515,12 +516,14 @@ def _same_rows(a: Environment, b: Environment) -> bool:
 class ProbeResult:
     """measurements: probe name -> what it found. reads: environment name -> what the trained network said of it.
 
-    sampled: probe name -> the activations that it keeps, of probes that keep any.
+    sampled: probe name -> the activations that it keeps, of probes that keep any. asked: probe name -> the environments
+    of `reads` that it asked for.
     """
 
     measurements: dict[str, list[Measurement]]
     reads: dict[str, Read]
     sampled: dict[str, Sampled]
+    asked: dict[str, tuple[str, ...]]
 
 
 def run_probes(
@@ -530,9 +533,12 @@ def run_probes(
 
     known: answers of this model kept earlier, by environment name; what they cover is not read again.
     """
-    requests = [request for probe in probes.values() for request in probe.requests(model, scene)]
-    reading = ModelReading(model, requests, known)
+    requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
+    reading = ModelReading(model, chain.from_iterable(requests.values()), known)
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
     kept = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
     sampled = {name: found for name, found in kept.items() if found is not None}
-    return ProbeResult(measurements, reading.answered(), sampled)
+    reads = reading.answered()
+    named = {name: dict.fromkeys(one.environment.name for one in asked) for name, asked in requests.items()}
+    asked = {name: tuple(one for one in environments if one in reads) for name, environments in named.items()}
+    return ProbeResult(measurements, reads, sampled, asked)

@@ -180,6 +180,13 @@ class RunFolder:
         """Whether this unit's record, which is written last, is there."""
         return (self.unit(kind, id) / "record.json").is_file()
 
+    def probed(self, id: str) -> bool:
+        """Whether a probe has its record, and every reading that the record names is complete."""
+        if not self.complete("probes", id):
+            return False
+        readings: Mapping[str, str] = self.record("probes", id).get("readings", {})
+        return all(self.complete("readings", reading) for reading in readings.values())
+
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """The complete units of a kind, sorted."""
         return (path.parent.name for path in sorted((self.root / kind).glob("*/record.json")))

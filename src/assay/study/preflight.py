@@ -354,8 +354,14 @@ def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
     if lost:
         raise StoreError(
             f"{len(lost)} finished trials in {folder.root} would be probed anew, but their weights were not kept "
-            "(keep: none): leave probes and test environments as they were, or train again in another place with --out"
+            "(keep: none): leave probes and test environments as they were, or train again in another place with "
+            f"--out, or here once you have deleted {_named(folder, lost)}"
         )
+
+
+def _named(folder: RunFolder, trials: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(trials) - most} more" if len(trials) > most else ""
+    return ", ".join(str(folder.unit("trials", id)) for id in trials[:most]) + more
 
 
 def sweep(plan: Plan, folder: RunFolder) -> None:

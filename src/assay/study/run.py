@@ -123,13 +123,13 @@ def prepare(
     check_layers(spec, plan, inputs)
     check_explainers(spec, plan, inputs)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
-    if not trials and not probes:
+    starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
+    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
+    if not trials and not probes and not sources:
         return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, (), (), device)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
-    starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
-    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
     begun = planned_before(root)
