@@ -28,7 +28,8 @@ def dosed(made: Made) -> Iterator[Row]:
             "standard_error": 0.02, "df": 5.0, "p": max(plain, probit), "plain_p": plain, "probit_p": probit,
             "p_holm": max(plain, probit), "family": "stated", "seeds": made.seeds, "left_out": 0, "patients": 1000,
             "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
-            "equivalence_p": NAN, "noninferiority_p": NAN, "conclusion": conclusion, "detectable": 0.11,
+            "equivalence_p": NAN, "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
+            "noninferiority_p": NAN, "conclusion": conclusion, "detectable": 0.11,
             "exploratory": False, "reason": "no seed was kept" if lost else "",
         }  # fmt: skip
 

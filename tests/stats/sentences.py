@@ -23,8 +23,8 @@ def contrast(**changes: Any) -> dict[str, Any]:
     row = {
         "id": "c1", "axis": "loss", "a": "arcface", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
         "environment": "reversed", "factor": "", "layer": "", "where": '{"epochs": "20"}', "value": -0.22, "low": -0.33,
-        "high": -0.11, "p": 0.003, "p_holm": 0.01, "seeds": 5, "margin": None, "conclusion": "lower",
-        "detectable": 0.12, "exploratory": False, "reason": "",
+        "high": -0.11, "standard_error": 0.04, "p": 0.003, "p_holm": 0.01, "seeds": 5, "margin": None,
+        "equivalence_level": 0.9, "conclusion": "lower", "detectable": 0.12, "exploratory": False, "reason": "",
     }  # fmt: skip
     return {**row, **changes}
 

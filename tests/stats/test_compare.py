@@ -196,6 +196,24 @@ def test_conclusions() -> None:
     assert decide([made(0.02)])[0].conclusion == "higher"
 
 
+@pytest.mark.parametrize("values", [(0.0,), (0.0, 0.01), (0.002, -0.01, 0.012, 0.03)])
+def test_the_interval_of_equivalence_lies_within_the_margin_just_where_it_is_shown(values: tuple[float, ...]) -> None:
+    base, margin = contrast(panel(0), panel(1), "auroc"), 0.05
+    for error in (0.004, 0.011, 0.015, 0.018, 0.022, 0.03):
+        family = [
+            replace(base, value=value, p=1.0, standard_error=error, df=4.0, margin=margin, low=-1.0, high=1.0,
+                    equivalence_p=equivalence(value, error, 4.0, margin))
+            for value in values
+        ]  # fmt: skip
+        for one in decide(family):
+            if one.conclusion == "equivalent":
+                assert -margin < one.equivalence_low < one.equivalence_high < margin
+        surest = min(decide(family), key=lambda one: one.equivalence_p_holm)
+        inside = -margin < surest.equivalence_low and surest.equivalence_high < margin
+        assert inside == (surest.conclusion == "equivalent")
+        assert surest.equivalence_level == pytest.approx(1 - 0.1 / len(values))
+
+
 # --- matched fit ----------------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.stats.sentences import DOSED, ESTIMATES, MATCHED, SAME, contrast, estimate, texts
 
+from assay.stats.compare import decide, equivalence, untested
 from assay.stats.findings import verdict
 from assay.store.schema import SENTENCES
 
@@ -118,13 +120,10 @@ def test_a_difference_shown_on_few_seeds_is_called_a_first_sign(seeds: int, said
         ),
         (
             {"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.01},
-            "in reversed was not shown, but arcface was not worse by .05 or more: ",
+            "in reversed was not shown, but arcface was not worse by .05 or more (p = .01, one-sided): ",
         ),
-        ({"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.2}, "in reversed was not shown: "),
-        (
-            {"conclusion": "equivalent", "margin": 0.05},
-            "arcface and cross-entropy were equivalent in AUROC in reversed within .05",
-        ),
+        # half of .05 is what one of the two sides of a 95 % interval leaves
+        ({"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.03}, "in reversed was not shown: "),
         (
             {"conclusion": "undefined", "reason": "no image of the positive class", "value": None, "p_holm": None},
             "the comparison of arcface with cross-entropy in AUROC in reversed is undefined: no image of the positive",
@@ -135,22 +134,31 @@ def test_each_conclusion_has_its_words(changes: dict[str, Any], words: str) -> N
     assert words in texts("answer", [contrast(**changes)], ESTIMATES)[1]
 
 
-SMALL = {"margin": 0.05, "value": -0.03, "low": -0.04, "high": -0.02}
+SMALL = {
+    "margin": 0.05, "value": -0.03, "low": -0.04, "high": -0.02, "equivalence_low": -0.038, "equivalence_high": -0.022,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         # worse, and not by the margin: by either test, for they are one
-        ({**SMALL, "noninferiority_p": 0.01}, "a lower AUROC than cross-entropy in reversed, but by less than .05: "),
-        ({**SMALL, "equivalence_p": 0.01}, "a lower AUROC than cross-entropy in reversed, but by less than .05: "),
+        (
+            {**SMALL, "noninferiority_p": 0.01},
+            "a lower AUROC than cross-entropy in reversed, but by less than .05 (p = .01, one-sided): ",
+        ),
+        (
+            {**SMALL, "equivalence_p": 0.01},
+            "a lower AUROC than cross-entropy in reversed, but by less than .05 (90 % interval [-.038, -.022], p = .01 "
+            "for equivalence after correction): ",
+        ),
         # worse, by how much is open
-        ({**SMALL, "noninferiority_p": 0.2, "equivalence_p": 0.2}, "a lower AUROC than cross-entropy in reversed: "),
+        ({**SMALL, "noninferiority_p": 0.03, "equivalence_p": 0.2}, "a lower AUROC than cross-entropy in reversed: "),
         # better is never worse, which says nothing of how much better it is
         ({"conclusion": "higher", "margin": 0.05, "noninferiority_p": 0.001, "equivalence_p": 0.4}, "in reversed: "),
         (
             {"conclusion": "higher", "margin": 0.05, "noninferiority_p": 0.001, "equivalence_p": 0.01},
-            "a higher AUROC than cross-entropy in reversed, but by less than .05: ",
+            "a higher AUROC than cross-entropy in reversed, but by less than .05 (90 % interval ",
         ),
         # of a measure that is better when lower, lower is the better way
         (
@@ -159,7 +167,7 @@ SMALL = {"margin": 0.05, "value": -0.03, "low": -0.04, "high": -0.02}
         ),
         (
             {**SMALL, "measure": "brier", "conclusion": "higher", "noninferiority_p": 0.01},
-            "a higher Brier score than cross-entropy in reversed, but by less than .05: ",
+            "a higher Brier score than cross-entropy in reversed, but by less than .05 (p = .01, one-sided): ",
         ),
     ],
 )
@@ -170,7 +178,30 @@ def test_a_difference_that_is_shown_and_small_is_told_in_one_sentence(changes: d
     assert "not worse" not in told
     matched = {**MATCHED, **SMALL, "conclusion": "lower", **changes}
     (*_, beside) = texts("answer", [contrast(measure=matched["measure"]), matched], ESTIMATES)
-    assert beside.endswith(", but by less than .05." if "less than" in words else "er.")
+    assert (", but by less than .05 (" in beside) == ("less than" in words)
+
+
+def test_equivalence_is_told_with_the_interval_and_the_p_of_the_test_that_decided() -> None:
+    """The contrast of a trial: the 95 % interval is -.06 to .06, and equivalence within .05 is shown all the same."""
+    made = replace(
+        untested("", margin=0.05), value=0.0, low=-0.061, high=0.061, standard_error=0.022, df=4.0, p=1.0,
+        equivalence_p=equivalence(0.0, 0.022, 4.0, 0.05),
+    )  # fmt: skip
+    (found,) = decide([made])
+    assert found.conclusion == "equivalent"
+    row = contrast(
+        value=0.0, low=-0.061, high=0.061, standard_error=0.022, p_holm=1.0, margin=0.05, conclusion="equivalent",
+        equivalence_p=found.equivalence_p_holm, equivalence_level=found.equivalence_level,
+        equivalence_low=found.equivalence_low, equivalence_high=found.equivalence_high,
+    )  # fmt: skip
+    (told,) = texts("answer", [row], [])
+    assert told == (
+        "At equal budget (epochs 20), arcface and cross-entropy were equivalent in AUROC in reversed within .05: "
+        "difference .00, 90 % interval [-.05, .05], p = .04 for equivalence after correction, 5 seeds."
+    )
+    (*_, beside) = texts("answer", [contrast(), {**row, "at": "matched-fit"}], ESTIMATES)
+    assert beside.endswith("was .00 (90 % interval [-.05, .05], p = .04 for equivalence after correction): equivalent "
+                           "within .05.")  # fmt: skip
 
 
 def test_both_values_of_a_comparison_have_the_same_decimals() -> None:

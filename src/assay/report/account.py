@@ -379,7 +379,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     """Every comparison: the difference, its interval, p after Holm, what it amounts to."""
     if not tables.contrasts:
         return None
-    heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin)", "p not worse",
+    heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin; interval)", "p not worse",
              "detectable", "sign-flip p (least)", "seeds", "patients", "status")  # fmt: skip
     order = sorted(tables.contrasts, key=lambda row: (bool(row["exploratory"]), _nan_last(numeric(row, "p_holm"))))
     measures = distinct(row["measure"] for row in order)
@@ -393,7 +393,10 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
         "p that so few seeds can give. Stated: before there were results."
     )
     if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
-        note += " P not worse: one-sided, of the first being worse than the second by the margin or more."
+        note += " P not worse: one-sided, of the first being worse than the second by the margin or more; shown under "
+        note += ".025."
+    if not all(math.isnan(numeric(row, "equivalence_p")) for row in order):
+        note += " P equivalent: shown under .05, by the interval of the level that this test has after correction."
     return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
@@ -421,8 +424,12 @@ def _conclusion(row: Row, trials: Sequence[Row]) -> str:
 
 
 def _equivalence(row: Row, places: int) -> Cell:
+    """P-value of equivalence, with the margin and the interval that decides: `.02 (.05; 90 % [-.04, .04])`."""
     p, margin = probability(numeric(row, "equivalence_p")), numeric(row, "margin")
-    return p if p.text == NONE else Cell(f"{p.text} ({number(margin, places)})", p.sort, True)
+    low, high = (number(numeric(row, f"equivalence_{end}"), places) for end in ("low", "high"))
+    level = f"{100 * numeric(row, 'equivalence_level'):.3g} %"
+    tested = f"{number(margin, places)}; {level} [{low}, {high}]"
+    return p if p.text == NONE else Cell(f"{p.text} ({tested})", p.sort, True)
 
 
 def _less(row: Row, name: str, other: int, word: str, usual: int = 0) -> Cell:

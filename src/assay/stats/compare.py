@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
@@ -30,7 +30,7 @@ def noninferiority(value: float, standard_error: float, df: float, margin: float
     """The p-value of a being worse than b by at least the margin, value being a - b: one one-sided test.
 
     direction: which way of the measure is better; NaN where neither is. Of the two tests of equivalence it is the one
-    that looks the worse way, so that what is equivalent is not inferior either, and what is better never is.
+    that looks the worse way, so that its p is never the greater. It is claimed at `NONINFERIORITY_ALPHA`.
     """
     _check(margin)
     if direction == "none":
@@ -50,6 +50,9 @@ def _check(margin: float) -> None:
 # over seeds stands beside with the smallest p it could have reached, and decides nothing.
 
 ALPHA = 0.05
+"""The level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
+NONINFERIORITY_ALPHA = 0.025
+"""The level of the one-sided test of non-inferiority: that of a 95 % interval, as regulators ask."""
 EXACT_FLIPS = 14
 """Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
 
@@ -122,10 +125,18 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a contrast amounts to within its family; all p-values are Holm's."""
+    """Conclusion on a contrast within its family; all p-values are Holm's.
+
+    equivalence_low, equivalence_high: the interval that decides on equivalence, of the level that was tested: 90 % for
+    two one-sided tests at .05, more where Holm corrects them. It lies within the margin wherever equivalence is shown.
+    NaN without a margin.
+    """
 
     p_holm: float
     equivalence_p_holm: float
+    equivalence_level: float
+    equivalence_low: float
+    equivalence_high: float
     noninferiority_p_holm: float
     conclusion: Conclusion
 
@@ -271,10 +282,18 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     NaN stays NaN, but counts: the family is what was stated, not what could be computed.
     """
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
-    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * holm_factors(p)[order]))
     adjusted = np.empty(len(p))
     adjusted[order] = stepped
     return np.where(np.isnan(p), np.nan, adjusted)
+
+
+def holm_factors(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Number by which Holm's method multiplies each p-value: m for the least, 1 for the greatest."""
+    order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
+    factors = np.empty(len(p))
+    factors[order] = len(p) - np.arange(len(p))
+    return factors
 
 
 def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
@@ -290,19 +309,34 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
     depends = _on_one_scale(family, alpha)
     # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
     margins = [not np.isnan(one.margin) for one in family]
-    equal = _among([one.equivalence_p for one in family], margins)
+    equal = _among(holm, [one.equivalence_p for one in family], margins)
+    factors = _among(holm_factors, [one.equivalence_p for one in family], margins)
     directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
-    not_worse = _among([one.noninferiority_p for one in family], directed)
+    not_worse = _among(holm, [one.noninferiority_p for one in family], directed)
     return [
-        Decision(p[i], equal[i], not_worse[i], _conclusion(one, p[i], equal[i], depends[i], alpha))
+        Decision(
+            p[i],
+            equal[i],
+            *_tested_for_equivalence(one, alpha / factors[i]),
+            not_worse[i],
+            _conclusion(one, p[i], equal[i], depends[i], alpha),
+        )
         for i, one in enumerate(family)
     ]
 
 
-def _among(p: Sequence[float], asked: Sequence[bool]) -> list[float]:
-    """Holm's p-values of those that were asked for, NaN for the others."""
+def _tested_for_equivalence(one: Contrast, alpha: float) -> tuple[float, float, float]:
+    """Level and ends of the interval that lies within the margin just where both one-sided tests reject at alpha."""
+    half = float(stats.t.ppf(1 - alpha, one.df)) * one.standard_error
+    return 1 - 2 * alpha, one.value - half, one.value + half
+
+
+def _among(
+    adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], asked: Sequence[bool]
+) -> list[float]:
+    """Adjusted p-values of those that were asked for, NaN for the others."""
     adjusted, positions = np.full(len(p), np.nan), np.flatnonzero(asked)
-    adjusted[positions] = holm(np.array(p)[positions])
+    adjusted[positions] = adjust(np.array(p)[positions])
     return adjusted.tolist()
 
 

@@ -9,9 +9,9 @@ from statistics import median
 from typing import Any, Literal
 
 from assay.core.measures import QUIET, better, range_of
-from assay.stats.compare import ALPHA
+from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
 from assay.stats.doubts import doubts
-from assay.stats.format import common_decimals, count, in_words, listed, number, p_value
+from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.measures import MEASURES
 from assay.stats.rows import (
     CONFOUNDER,
@@ -24,6 +24,7 @@ from assay.stats.rows import (
     along,
     along_amounts,
     ends,
+    equivalence_interval,
     find,
     first_sign,
     label,
@@ -703,6 +704,13 @@ def corrected(row: Row) -> str:
     return f"{p_value(numeric(row, 'p_holm'))} after correction"
 
 
+def _decided(row: Row) -> tuple[str, str]:
+    """The difference, and the p of the test that its conclusion rests on, either of them with the interval."""
+    if row.get("conclusion") == "equivalent":
+        return number(numeric(row, "value"), decimals(numeric(row, "standard_error"))), equivalence_interval(row)
+    return value_of(row), corrected(row)
+
+
 def difference(row: Row, estimates: Sequence[Row]) -> str:
     """What a contrast found, with both recipes' values, its interval, its p and the seeds it rests on."""
     called, there = label(row), where(row)
@@ -710,7 +718,7 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     levels = [find(estimates, row, side) for side in ("a", "b")]
     known = all(level is not None for level in levels)
     values = _both([level for level in levels if level is not None]) if known else ""
-    found = f"difference {value_of(row)}, {corrected(row)}{both_scales(row)}, {seeds_of(row)}"
+    found = f"difference {', '.join(_decided(row))}{both_scales(row)}, {seeds_of(row)}"
     if over_doses(row) and row.get("conclusion") in _OVER_DOSES:
         changes = _OVER_DOSES[str(row["conclusion"])].format(a=a, b=b)
         return f"{called}{there} {changes}{_within(row)}: {found}.{first_sign(row)}"
@@ -736,21 +744,25 @@ def _both(levels: Sequence[Row]) -> str:
 
 
 def _within(row: Row) -> str:
-    """`, but by less than .02`: of a difference that is shown, and shown to be smaller than the margin too.
+    """`, but by less than .02 (90 % interval ...)`: of a shown difference that is also shown to be under the margin.
 
     That is equivalence, or of a worse recipe non-inferiority: the two say one thing of a difference to the worse.
     """
     conclusion, good = row.get("conclusion"), better(text_of(row, "measure"))
-    worse = bool(good) and conclusion != good
-    small = numeric(row, "equivalence_p") < ALPHA or (worse and numeric(row, "noninferiority_p") < ALPHA)
-    return f", but by less than {number(numeric(row, 'margin'))}" if conclusion in SHOWN and small else ""
+    if conclusion not in SHOWN:
+        return ""
+    small = f", but by less than {number(numeric(row, 'margin'))}"
+    if good and conclusion != good and numeric(row, "noninferiority_p") < NONINFERIORITY_ALPHA:
+        return f"{small} ({p_value(numeric(row, 'noninferiority_p'))}, one-sided)"
+    return f"{small} ({equivalence_interval(row)})" if numeric(row, "equivalence_p") < ALPHA else ""
 
 
 def _not_worse(row: Row, a: str) -> str:
-    """`, but arcface was not worse by .05 or more`, where the one-sided test shows it."""
-    if not numeric(row, "noninferiority_p") < ALPHA:
+    """`, but arcface was not worse by .05 or more (p = .01, one-sided)`, where the one-sided test shows it."""
+    p = numeric(row, "noninferiority_p")
+    if not p < NONINFERIORITY_ALPHA:
         return ""
-    return f", but {a} was not worse by {number(numeric(row, 'margin'))} or more"
+    return f", but {a} was not worse by {number(numeric(row, 'margin'))} or more ({p_value(p)}, one-sided)"
 
 
 _OVER_DOSES = {
@@ -788,7 +800,8 @@ def _short(row: Row, main: Row) -> str:
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
     }
     ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")
-    return f"the difference in {label(row)} between {a} and {b} was {value_of(row)} ({corrected(row)}): {ending}."
+    value, tested = _decided(row)
+    return f"the difference in {label(row)} between {a} and {b} was {value} ({tested}): {ending}."
 
 
 def _matched(contrasts: Sequence[Row], main: Row, how: str) -> Row | None:

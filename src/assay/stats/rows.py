@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assay.stats.estimate import MINIMUM_SEEDS, NO_VARIATION
-from assay.stats.format import count, in_words, listed, number, with_interval
+from assay.stats.format import count, decimals, in_words, listed, number, p_value, with_interval
 
 # Reading rows of the store's tables, and the sentence that is made of them.
 
@@ -162,6 +162,15 @@ def value_of(row: Row, places: int | None = None) -> str:
     """
     unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
     return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit, places)
+
+
+def equivalence_interval(row: Row) -> str:
+    """Interval and p-value that decide on equivalence: `90 % interval [-.04, .04], p = .02 for equivalence`."""
+    low, high = numeric(row, "equivalence_low"), numeric(row, "equivalence_high")
+    places = decimals((high - low) / 2)
+    ends = f"[{number(low, places)}, {number(high, places)}]"
+    level = f"{100 * numeric(row, 'equivalence_level'):.3g} %"
+    return f"{level} interval {ends}, {p_value(numeric(row, 'equivalence_p'))} for equivalence after correction"
 
 
 def seeds_of(row: Row) -> str:

@@ -99,13 +99,17 @@ CONTRASTS = (
     # one row per stated comparison: value = a - b
     "id", "statement", "axis", "a", "b", "at", "doses", "measure", "environment", "factor", "layer", "where", "value",
     "low", "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out",
-    "patients", "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "noninferiority_p",
-    "conclusion", "detectable", "exploratory", "equal", "reason",
+    "patients", "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "equivalence_level",
+    "equivalence_low", "equivalence_high", "noninferiority_p", "conclusion", "detectable", "exploratory", "equal",
+    "reason",
 )  # fmt: skip
 # doses: those beside p = 0 that a comparison over doses rests on, where somewhere more were trained; "" elsewhere
 # equal: of one at matched clean performance, JSON: the level, the environment it is of (clean), the training rows of a
 # and of b, and those that were trained; "" elsewhere
-# noninferiority_p: of a being worse than b by the margin or more; NaN without a margin, or where neither way is better
+# equivalence_p: the greater of two one-sided tests, by Holm; equivalence is claimed under .05. equivalence_level, _low,
+# _high: the interval of the level that decided (.90 uncorrected, more by Holm); NaN without a margin
+# noninferiority_p: of a being worse than b by the margin or more, claimed under .025; NaN without a margin, or where
+# neither way is better
 # plain_p, probit_p: of a dose-response on each scale, NaN elsewhere; its p is the greater, or 1 where signs differ
 # left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
 # conclusion: "higher" | "lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"

@@ -24,7 +24,7 @@ from assay.report.wording import (
     plural,
 )
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONFOUNDER, amounts, over_doses
+from assay.stats.rows import CONFOUNDER, amounts, equivalence_interval, over_doses
 from assay.store import schema
 from assay.store.files import Row
 
@@ -338,7 +338,7 @@ def _in_words(row: Row) -> str:
         "higher": f"{row['a']} {more}, than {row['b']}{scales}",
         "lower": f"{row['a']} {less}, than {row['b']}{scales}",
         "depends on the scale": "depends on the scale: shown on one, or with opposite signs",
-        "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
+        "equivalent": f"equivalent within {number(numeric(row, 'margin'))} ({equivalence_interval(row)})",
         "undefined": f"undefined: {row['reason'] or 'no value'}",
     }
     equal = amounts(row)

@@ -545,6 +545,8 @@ def _shown(rows: Sequence[Row]) -> str:
     words = [f"Shown: {named}."] if 0 < len(shown) <= 3 else []
     if beside:
         words.append("An interval is of one comparison alone; what is shown is decided after correction for all.")
+    if any(row["conclusion"] == "equivalent" for row in rows):
+        words.append("Equivalence is decided by another interval, of the level tested: the table has it.")
     return " ".join(words)
 
 
