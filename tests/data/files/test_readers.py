@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.processing import apply_windowing
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 from tests.data.files.making import noise
 
 from assay.data.files.decode import ONE, labels_of
@@ -217,6 +218,87 @@ def test_multi_frame_dicom_is_refused_by_name() -> None:
     data = dicom(CT, NumberOfFrames=4)
     with pytest.raises(Unreadable, match="it holds 4 frames; save the one frame"):
         examine(data)
+
+
+def test_a_dicom_with_the_pixels_of_two_frames_is_refused() -> None:
+    data = dicom(np.stack([CT, CT]), Rows=CT.shape[0], Columns=CT.shape[1], SamplesPerPixel=1,
+                 PhotometricInterpretation="MONOCHROME2")  # fmt: skip
+    with (
+        pytest.warns(UserWarning, match="pixel data"),
+        pytest.raises(Unreadable, match="it holds the pixels of 2 frames; save the one"),
+    ):
+        read_picture(data, SIZE)
+
+
+def _zeros(unpacked: int, window: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, window)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(unpacked >> 20)) + packer.flush()
+
+
+def _entry(data: bytearray, tag: int) -> int:
+    """Where a tag of the first page of a little-endian TIFF is."""
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    return next(
+        at for at in range(start + 2, start + 2 + 12 * count, 12) if struct.unpack_from("<H", data, at)[0] == tag
+    )
+
+
+def _tiff_bomb() -> bytes:
+    strip = _zeros(1 << 26, zlib.MAX_WBITS)
+    data = bytearray(_tiff(DEEP, compression="zlib", rowsperstrip=SIZE, metadata=None))
+    struct.pack_into("<I", data, _entry(data, 273) + 8, len(data))
+    struct.pack_into("<HII", data, _entry(data, 279) + 2, 4, 1, len(strip))
+    return bytes(data) + strip
+
+
+def _nifti_bomb() -> bytes:
+    image = nibabel.Nifti1Image(GREY, np.eye(4)).to_bytes()
+    return gzip.compress(image) + _zeros(1 << 26, 31)
+
+
+def deflated(data: bytes, padding: int = 0) -> bytes:
+    """A DICOM file in the deflated transfer syntax, with so many zeros behind its pixels."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.DataSetTrailingPadding = bytes(padding)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_deflated_dicom_is_read() -> None:
+    assert examine(deflated(dicom(DEEP))).deep
+    np.testing.assert_array_equal(read_picture(deflated(dicom(DEEP)), SIZE).pixels, DEEP)
+
+
+@pytest.mark.parametrize("bomb", [_tiff_bomb, _nifti_bomb, lambda: deflated(dicom(DEEP), 1 << 26)])
+def test_a_file_that_unpacks_to_more_than_its_header_says_is_refused(bomb: Callable[[], bytes]) -> None:
+    data = bomb()
+    assert len(data) < 1 << 17
+    assert examine(data).width == DEEP.shape[1]
+    tracemalloc.start()
+    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
+        read_picture(data, SIZE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.9 * (1 << 25)
+
+
+def test_a_tiff_that_points_back_to_itself_is_refused() -> None:
+    data = bytearray(_tiff(GREY))
+    start = struct.unpack_from("<I", data, 4)[0]
+    struct.pack_into("<I", data, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], start)
+    with pytest.raises(Unreadable, match="it has over 1000 pages, or one that points back to an earlier one"):
+        examine(bytes(data))
+
+
+def test_a_volume_is_refused_before_it_is_unpacked() -> None:
+    header = nibabel.Nifti1Image(GREY, np.eye(4)).header
+    header.set_data_shape((512, 512, 512))
+    header["magic"] = b"n+1"
+    with pytest.raises(Unreadable, match="it is a volume of 512 x 512 x 512"):
+        examine(gzip.compress(header.binaryblock))
 
 
 def test_nifti_spans_its_display_range_or_its_own_with_a_note() -> None:

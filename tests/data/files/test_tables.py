@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, expe
     with pytest.raises(DataError) as caught:
         read_table(tmp_path / "t.csv", "image")
     assert str(caught.value) == expected
+
+
+def test_the_number_of_columns_is_bounded(tmp_path: Path) -> None:
+    name = tmp_path / "t.csv"
+    name.write_text(",".join(["image", *(f"f{at}" for at in range(9_999))]) + "\n")
+    assert len(read_table(name, "image").header) == 10_000
+    name.write_text(",".join(["image", *(f"f{at}" for at in range(10_000))]) + "\n")
+    with pytest.raises(DataError, match=r"t\.csv has 10,001 columns, over 10,000; leave out those not used"):
+        read_table(name, "image")
+
+
+def test_a_packed_table_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.data.files.table._LARGEST", 1 << 20)
+    (tmp_path / "t.csv").write_bytes(gzip.compress(b"image\n" + b"a.png\n" * (1 << 18)))
+    with pytest.raises(DataError, match=r"t\.csv unpacks to over 1 MiB; leave out"):
+        read_table(tmp_path / "t.csv", "image")
 
 
 def test_an_unfinished_quote_is_one_sentence(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import nibabel
@@ -13,11 +15,31 @@ import numpy as np
 import pydicom
 import tifffile
 from PIL import Image
+from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from assay.data.files.pictures import Header, Picture, finite, scaled, stored
 from assay.data.files.table import Unreadable
+
+# Packed data is unpacked no further than the size that the file's own header gives.
+
+_SPARE = 1 << 24
+"""Bytes allowed for headers, and for padding behind pixels."""
+_PAGES = 1000
+_ONE_FRAME = "save the one frame that is meant as a file of its own"
+
+
+def _check_pixels(count: int) -> None:
+    """Raise Unreadable for an image of more pixels than Pillow allows."""
+    if count > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Unreadable(f"its header says {count:,} pixels", "save a smaller version")
+
+
+def _too_long() -> Unreadable:
+    return Unreadable("it unpacks to more than its header says (a decompression bomb?)", "copy or export it again")
+
 
 # The one place that knows pydicom and nibabel: single DICOM images and NIfTI slices.
 
@@ -33,7 +55,7 @@ def is_dicom(data: bytes) -> bool:
 
 def dicom_header(data: bytes) -> Header:
     """Size and kind of a DICOM image, without its pixels."""
-    dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+    dataset = pydicom.dcmread(io.BytesIO(_inflated(data, _SPARE)[0]), stop_before_pixels=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
     colour = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
@@ -47,8 +69,10 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     Grey: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
     stored bits can take; MONOCHROME1 is inverted; 16 bit. Colour: RGB, 8 bit.
     """
-    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset = pydicom.dcmread(io.BytesIO(_bounded(data)))
     values = pixel_array(dataset)  # YBR comes as RGB
+    if values.ndim > (3 if int(dataset.SamplesPerPixel) > 1 else 2):
+        raise Unreadable(f"it holds the pixels of {len(values)} frames", _ONE_FRAME)
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
@@ -59,6 +83,39 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
         return Picture(values > 0 if int(values.max()) <= 1 else stored(values))
     grey = _windowed(values, dataset)
     return Picture(np.uint16(65535) - grey if photometric == "MONOCHROME1" else grey)
+
+
+def _bounded(data: bytes) -> bytes:
+    """A DICOM file without deflation. Raises Unreadable when it holds more than the image that its header describes."""
+    start, complete = _inflated(data, _SPARE)
+    if complete:
+        return start
+    header = pydicom.dcmread(io.BytesIO(start), stop_before_pixels=True)
+    count = int(header.Rows) * int(header.Columns)
+    _check_pixels(count)
+    whole, complete = _inflated(data, _SPARE + count * int(header.SamplesPerPixel) * int(header.BitsAllocated) // 8)
+    if not complete:
+        raise _too_long()
+    return whole
+
+
+def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
+    """A DICOM file without deflation (PS3.5, A.5), at most `most` bytes of its content, and whether that is all of it.
+
+    Files in other transfer syntaxes are returned as they are.
+    """
+    file = io.BytesIO(data)
+    file.seek(132)
+    meta = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+    )
+    if str(meta.get("TransferSyntaxUID", "")) != DeflatedExplicitVRLittleEndian:
+        return data, True
+    plain = ExplicitVRLittleEndian.encode().ljust(len(DeflatedExplicitVRLittleEndian), b"\0")
+    head = data[: file.tell()].replace(DeflatedExplicitVRLittleEndian.encode(), plain)
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = unpacker.decompress(data[file.tell() :], most)
+    return head + content, not unpacker.unconsumed_tail
 
 
 def _windowed(values: np.ndarray, dataset: Any) -> np.ndarray:
@@ -112,12 +169,14 @@ def nifti_header(data: bytes) -> Header:
 
     Raises Unreadable for a volume: 3-D images are not built yet, and no slice is chosen for the user.
     """
-    image = _nifti(data)
-    shape = tuple(int(length) for length in image.shape if length != 1)
+    with _nifti_file(data) as file:
+        header = _nifti_kind(file).header_class.from_fileobj(file)
+    shape = tuple(int(length) for length in header.get_data_shape() if length != 1)
     if len(shape) != 2:
-        text = " x ".join(str(length) for length in image.shape)
+        text = " x ".join(str(length) for length in header.get_data_shape())
         raise Unreadable(f"it is a volume of {text}; 3-D images are not built yet", "export one slice a file")
-    return Header(shape[0], shape[1], image.get_data_dtype() != np.uint8 or _rescaled(image))
+    rescaled = header.get_slope_inter() not in ((None, None), (1.0, 0.0))
+    return Header(shape[0], shape[1], header.get_data_dtype() != np.uint8 or rescaled)
 
 
 def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
@@ -144,9 +203,30 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
 
 
 def _nifti(data: bytes) -> Any:
-    raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    kind = nibabel.Nifti2Image if raw[4:8] == b"n+2\0" else nibabel.Nifti1Image
+    """The image, unpacked no further than its header says."""
+    with _nifti_file(data) as file:
+        kind = _nifti_kind(file)
+        header = kind.header_class.from_fileobj(file)
+        count = math.prod(int(length) for length in header.get_data_shape())
+        _check_pixels(count)
+        most = _SPARE + count * header.get_data_dtype().itemsize
+        file.seek(0)
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise _too_long()
     return kind.from_bytes(raw)
+
+
+def _nifti_file(data: bytes) -> Any:
+    file = io.BytesIO(data)
+    return gzip.GzipFile(fileobj=file) if data[:2] == b"\x1f\x8b" else file
+
+
+def _nifti_kind(file: Any) -> Any:
+    """NIfTI-1 or NIfTI-2; the file is back at its start."""
+    second = file.read(8)[4:8] == b"n+2\0"
+    file.seek(0)
+    return nibabel.Nifti2Image if second else nibabel.Nifti1Image
 
 
 def _rescaled(image: Any) -> bool:
@@ -160,6 +240,12 @@ def _rescaled(image: Any) -> bool:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 
+_UNPACKERS: dict[int, Callable[[], Any]] = {
+    8: zlib.decompressobj,
+    32946: zlib.decompressobj,
+    34925: lambda: lzma.LZMADecompressor(memlimit=1 << 28),
+}
+"""TIFF compressions that can unpack to a thousand times their size."""
 _GREY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
 _CHANNELS = 4
 # EXIF orientation -> swap axes, then flip rows, then flip columns
@@ -177,8 +263,13 @@ _TURNS = {
 def tiff_header(data: bytes) -> Header:
     """Size and kind of a TIFF. Reduced copies (thumbnails, pyramid levels) are not counted as frames."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
+        frames = 0
+        for at, other in enumerate(file.pages):
+            if at == _PAGES:
+                raise Unreadable(f"it has over {_PAGES} pages, or one that points back to an earlier one", _ONE_FRAME)
+            frames += not _reduced(other)
         page = file.pages.first
-        frames = sum(not _reduced(page) for page in file.pages) * int(page.imagedepth)
+        frames *= int(page.imagedepth)
         width, height = int(page.imagewidth), int(page.imagelength)
         if _orientation(page) >= 5:
             width, height = height, width
@@ -191,6 +282,7 @@ def tiff_pixels(data: bytes) -> Picture:
         page = file.pages.first
         if math.prod(page.shape) > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
             raise Unreadable(f"its header says {math.prod(page.shape):,} values", "copy or export it again")
+        _check_segments(page, data)
         values = np.asarray(page.asarray())
         axes = str(page.axes)
         if axes == "SYX":
@@ -203,6 +295,18 @@ def tiff_pixels(data: bytes) -> Picture:
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             pixels = np.iinfo(pixels.dtype).max - pixels
         return Picture(_upright(pixels, _orientation(page)))
+
+
+def _check_segments(page: Any, data: bytes) -> None:
+    """Raise Unreadable when the strips or tiles of a TIFF unpack to more than its header says."""
+    unpacker = _UNPACKERS.get(int(page.compression))
+    if unpacker is None:
+        return
+    left = math.prod(page.chunked) * math.prod(page.chunks) * page.dtype.itemsize
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        left -= len(unpacker().decompress(data[offset : offset + length], left + 1))
+        if left < 0:
+            raise _too_long()
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

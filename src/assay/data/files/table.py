@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -92,6 +93,9 @@ def left_out(problems: Sequence[Problem], word: str = "line") -> tuple[str, ...]
 # Read a CSV as people save it: with a byte-order mark, semicolons or tabs, and mistakes in some rows.
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_LARGEST = 1 << 28
+"""Bytes that a packed table may unpack to."""
+_MOST_COLUMNS = 10_000
 _ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
 
 
@@ -174,9 +178,12 @@ def _text(path: Path) -> str:
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:
-            data = gzip.decompress(data)
+            with gzip.open(io.BytesIO(data)) as file:
+                data = file.read(_LARGEST + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path.name} is damaged or cut short; download it again") from error
+        if len(data) > _LARGEST:
+            raise DataError(f"{path.name} unpacks to over {_LARGEST >> 20} MiB; leave out columns that are not used")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -194,8 +201,11 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     header = tuple(cell.strip() for cell in cells)
     while header and not header[-1]:
         header = header[:-1]
+    if len(header) > _MOST_COLUMNS:
+        raise DataError(f"{path.name} has {len(header):,} columns, over {_MOST_COLUMNS:,}; leave out those not used")
+    counts = Counter(header)
     for name in header:
-        if name and header.count(name) > 1:
+        if name and counts[name] > 1:
             places = " and ".join(str(at + 1) for at, other in enumerate(header) if other == name)
             raise DataError(f"{path.name} names column {shown(name)} twice (columns {places}); rename one of them")
     return header
