@@ -196,6 +196,7 @@ def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[s
     counted. looked: as previews look at it.
     """
     return (
+        *population.card.doubts,
         *_target(spec, population),
         *_proxies(spec, population),
         *_unseen(spec, population),

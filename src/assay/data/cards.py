@@ -102,6 +102,7 @@ def card_of(
     facts: Sequence[str] = (),
     warnings: Sequence[str] = (),
     left_out: tuple[str, ...] = (),
+    doubts: tuple[str, ...] = (),
 ) -> Card:
     """The card of a set from files.
 
@@ -120,6 +121,7 @@ def card_of(
         source=known.source if known else "the user's own",
         known_faults=faults,
         left_out=left_out,
+        doubts=doubts,
     )
 
 

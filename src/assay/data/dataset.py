@@ -37,6 +37,7 @@ class Card:
     source: str = ""
     known_faults: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # rows that were skipped, with the reason; identifiers stay out
+    doubts: tuple[str, ...] = ()  # what puts any result from it in doubt, beside its known faults
 
 
 @runtime_checkable

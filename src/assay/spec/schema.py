@@ -155,6 +155,7 @@ class DataSpec(Frozen):
     preprocessing: what is done to photographs of the retina before they are kept: `circle-crop`, or that and
         `ben-graham` (`assay.data.files.pictures`).
     unmasked: what an image without a mask is: an error, free of lesions, or left out.
+    unnamed: what an image without a patient is: an error, or a patient of its own.
     """
 
     phantom: Component | None = None
@@ -180,6 +181,7 @@ class DataSpec(Frozen):
     mask_inverted: bool = False
     unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
     patient: str = ""
+    unnamed: Literal["refuse", "own"] = "refuse"
     positive: tuple[str, ...] = ()  # which values of the target column are the positive class, when it is not 0/1
     channels: Literal["auto", "grey", "colour"] = "auto"
     factors: Mapping[str, FactorSpec] = {}

@@ -381,11 +381,11 @@ SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 FILES_ONLY = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
-    "positive", "channels", "factors", "where", "split", "preprocessing", "pixel_size", "boxes",
+    "unnamed", "positive", "channels", "factors", "where", "split", "preprocessing", "pixel_size", "boxes",
 )  # fmt: skip
 TABLE_ONLY = (
     "target", "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
-    "positive", "factors", "pixel_size", "boxes",
+    "unnamed", "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
 
 

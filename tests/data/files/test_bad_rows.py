@@ -170,7 +170,6 @@ CELLS: dict[str, tuple[list[object], str]] = {
     "absolute": (["/etc/hostname", 0], "line 4 '/etc/hostname': its path is absolute; give it relative to set/"),
     "absolute on Windows": (["C:\\x\\2.png", 0], "its path is absolute"),
     "a folder": (["", 1], "it names no image"),
-    "same image": (["1.png", 0], "line 4 '1.png': line 3 names the same image; keep one of them"),
     "too few cells": (["2.png"], "line 4 '2.png': it has 1 cells where the header has 2; fill it up"),
     "too many cells": (
         ["2.png", 0, "more"],
@@ -240,8 +239,10 @@ def test_copies_that_contradict_each_other_are_both_bad(tmp_path: Path) -> None:
     save(folder / "5.png", noise(2))
     left = load(folder, skip_bad_rows=True).card.left_out
     assert left == (
-        "line 4: its pixels are those of line 7, another patient's under another label",
-        "line 7: its pixels are those of line 4, another patient's under another label",
+        "line 4: its pixels are those of line 7, another patient's under another label ('label' there, "
+        "'not label' here)",
+        "line 7: its pixels are those of line 4, another patient's under another label ('not label' there, "
+        "'label' here)",
     )
 
 

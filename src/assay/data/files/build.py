@@ -43,6 +43,7 @@ from assay.data.files.masks import (
     told_of,
 )
 from assay.data.files.readers import read_picture
+from assay.data.files.skipped import contradiction, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, near_pairs, row_hashes
 from assay.spec.schema import DataSpec
@@ -212,6 +213,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         refuse(listing.where, listing.problems, listing.word)
     if not len(listing):
         _none_left(listing)
+    refuse_vanished(listing)
     table = _table(listing)
     images = ArrayImages(pixels.images.array, kept)
     masks, about_masks, doubts = _masks(listing, pixels, kept)
@@ -233,6 +235,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
             *doubts,
         ),
         left_out=left_out(listing.problems, listing.word),
+        doubts=unequally_lost(listing),
     )
     millimetres = _millimetres(spec, table, pixels.native[kept])
     scale = _scale(known.scale if known else PixelScale(), millimetres)
@@ -356,7 +359,7 @@ def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
         first = int(group[0])
         for at in (group[1:] if agree else group).tolist():
             other = int(group[1]) if at == first else first
-            label = "" if agree else " under another label"
+            label = "" if agree else contradiction(listing, at, other)
             what = f"its pixels are those of {listing.word} {listing.numbers[other]}, another patient's{label}"
             problems.append(listing.problem(at, what, "keep one of them, or give both the same patient"))
     return problems

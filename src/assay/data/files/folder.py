@@ -24,6 +24,7 @@ from assay.data.files.masks import (
     row_masks,
     unmasked,
 )
+from assay.data.files.skipped import contradicting
 from assay.data.files.table import (
     Problem,
     Table,
@@ -92,7 +93,7 @@ def list_table(spec: DataSpec) -> Listing:
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
-    problems += _same_image(table, names, images, word)
+    problems += _same_image(table, names, images, None if target is None else (target, classes), word)
     listing = Listing(
         title=folder.name,
         where=spec.table,
@@ -110,6 +111,7 @@ def list_table(spec: DataSpec) -> Listing:
         facts=facts,
         warnings=(
             *(() if spec.patient else (OWN_PATIENT,)),
+            *_unnamed(spec, table),
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
@@ -261,15 +263,34 @@ def _first(places: Sequence[Path], cell: str) -> Path:
     return inside(places[-1], cell)
 
 
-def _same_image(table: Table, names: Sequence[str], images: Sequence[Path | None], word: str) -> list[Problem]:
-    first: dict[Path, int] = {}
-    problems: list[Problem] = []
+def _same_image(
+    table: Table,
+    names: Sequence[str],
+    images: Sequence[Path | None],
+    labels: tuple[np.ndarray, tuple[str, ...]] | None,
+    word: str,
+) -> list[Problem]:
+    """All but the first of the rows that name one image; all of them if their labels contradict each other.
+
+    labels: class codes and the names of the classes; None where masks tell them.
+    """
+    rows: dict[Path, list[int]] = {}
     for at, path in enumerate(images):
-        if path is not None and first.setdefault(path, at) != at:
-            other = table.numbers[first[path]]
-            problems.append(
-                Problem(table.numbers[at], names[at], f"{word} {other} names the same image", "keep one of them")
-            )
+        if path is not None:
+            rows.setdefault(path, []).append(at)
+    problems: list[Problem] = []
+    for group in (group for group in rows.values() if len(group) > 1):
+        codes = [-1 if labels is None else int(labels[0][at]) for at in group]
+        agree = len(set(codes) - {-1}) < 2
+        for place, at in enumerate(group):
+            if agree and place == 0:
+                continue
+            other = 0 if agree else next((i for i, code in enumerate(codes) if code not in (codes[place], -1)), 0)
+            what = f"{word} {table.numbers[group[other]]} names the same image"
+            if not agree and labels is not None:
+                what += contradicting(labels[1], codes[place], codes[other])
+            remedy = "keep one of them" if agree else "keep the one that is right"
+            problems.append(Problem(table.numbers[at], names[at], what, remedy))
     return problems
 
 
@@ -313,11 +334,26 @@ def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[
     if not spec.patient:
         return patient_codes(names)
     cells = table.column(spec.patient, "data.patient")
-    wrong = {
-        at: (f"{spec.patient} is missing", "say whose image it is") for at, cell in enumerate(cells) if absent(cell)
-    }
-    problems += problems_of(table, names, wrong)
-    return patient_codes(cells)
+    if spec.unnamed == "refuse":
+        missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
+        problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if absent(cell)})
+    return patient_codes(_with_own(spec, cells, names))
+
+
+def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    """The patients' cells; with `unnamed: own` an empty one holds the image's name, after what no cell holds."""
+    if spec.unnamed == "refuse":
+        return cells
+    return [f"\0{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
+
+
+def _unnamed(spec: DataSpec, table: Table) -> tuple[str, ...]:
+    """What is to be known of images without a patient, where each counts as a patient of its own."""
+    if not spec.patient or spec.unnamed != "own":
+        return ()
+    blank = sum(absent(cell) for cell in table.column(spec.patient, "data.patient"))
+    told = f"{spec.patient} is missing in {blank:,} of {len(table):,} rows: each counts as a patient of its own"
+    return (told,) if blank else ()
 
 
 def _factors(
@@ -362,7 +398,8 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     if spec.target not in table.header:  # whether masks show a lesion
         return None
     target = target_column(spec.target, spec.positive, table.column(spec.target, "data.target"))
-    patient = patient_codes(table.column(spec.patient or spec.image, "data.patient"))
+    cells, images = (table.column(name, "data.patient") for name in (spec.patient or spec.image, spec.image))
+    patient = patient_codes(_with_own(spec, cells, images))
     factors: list[Factor] = []
     columns: dict[str, np.ndarray] = {}
     for name in names:

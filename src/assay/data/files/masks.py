@@ -664,7 +664,8 @@ class Listing:
     shows them. names: image names for messages. target: int64 [n] into `classes`; None when the masks decide it (any
     lesion or none). meaning: of the masks' values. facts: half-sentences for the card, such as how the classes were
     found. warnings: what a user should know. about: what is known of a public set; without it the title and the header
-    tell whether the set is a known one. boxes: of lesions, where a table of them is named.
+    tell whether the set is a known one. boxes: of lesions, where a table of them is named. lost: number of a row that
+    was left out as bad -> its class code, -1 where its label could not be read.
     """
 
     title: str
@@ -686,6 +687,7 @@ class Listing:
     about: KnownSet | None = None
     meaning: Meaning = ONE
     boxes: Boxes | None = None
+    lost: Mapping[int, int] = field(default_factory=dict[int, int])
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -698,7 +700,10 @@ class Listing:
         """The listing without these rows, with the problems added, and the positions that were kept."""
         bad = {problem.row for problem in problems}
         kept = [at for at, number in enumerate(self.numbers) if number not in bad]
-        return replace(self.take(kept), problems=(*self.problems, *problems)), kept
+        codes: list[int] = [] if self.target is None else self.target.tolist()
+        gone = {number: code for number, code in zip(self.numbers, codes, strict=False) if number in bad}
+        lost = {**self.lost, **gone}
+        return replace(self.take(kept), problems=(*self.problems, *problems), lost=lost), kept
 
     def take(self, kept: list[int]) -> Listing:
         """The rows at these positions."""

@@ -156,22 +156,46 @@ def read_table(path: Path, image: str) -> Table:
     text = _text(path)
     first = text.splitlines()[0] if text.strip() else ""
     separator = max(",;\t", key=first.count)
+    physical = io.StringIO(text, newline="").readlines()
     try:
-        lines = list(_numbered(csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
+        lines = list(_numbered(csv.reader(physical, delimiter=separator)))
     except csv.Error as error:
         raise DataError(f"{path.name} is not a table: {error}; save it as CSV (UTF-8) again") from error
-    if not lines or not any(lines[0][1]):
+    if not lines or not any(lines[0].cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
-    header = _header(path, lines[0][1])
+    header = _header(path, lines[0].cells)
+    _refuse_swallowed(path, lines, physical, separator)
     return _check_rows(path.name, header, lines[1:], header.index(image) if image in header else 0, separator == ";")
 
 
-def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the number of the line that it begins at: a cell in quotes may hold several lines."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The cells of a row, and the first and last line of the file that it takes: a cell in quotes may hold several."""
+
+    first: int
+    last: int
+    cells: list[str]
+
+
+def _numbered(reader: Reader) -> Iterator[_Read]:
     begins = 1
     for cells in reader:
-        yield begins, cells
+        yield _Read(begins, reader.line_num, cells)
         begins = reader.line_num + 1
+
+
+def _refuse_swallowed(path: Path, rows: Sequence[_Read], physical: Sequence[str], separator: str) -> None:
+    """Raise DataError where a stray quotation mark joins rows into one cell: of the lines that a row takes beside its
+    first, at least half have as many separators as the header.
+    """
+    within = len(rows[0].cells) - 1
+    for row in rows:
+        alike = sum(line.count(separator) == within for line in physical[row.first : row.last])
+        if within and alike and 2 * alike >= row.last - row.first:
+            raise DataError(
+                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row, and {alike} of "
+                "them look like rows of their own; remove the stray mark, or put a cell of several lines on one line"
+            )
 
 
 def _text(path: Path) -> str:
@@ -211,24 +235,23 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return header
 
 
-def _check_rows(
-    name: str, header: tuple[str, ...], lines: Sequence[tuple[int, list[str]]], named: int, comma: bool
-) -> Table:
+def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], named: int, comma: bool) -> Table:
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, ...], int] = {}
-    for at, line in lines:
-        cells = tuple(cell.strip() for cell in line)
+    for line in lines:
+        at, cells = line.first, tuple(cell.strip() for cell in line.cells)
         if not any(cells):
             continue
         label = cells[named] if named < len(cells) else ""
         if len(cells) < len(header) or any(cells[len(header) :]):
+            span = f"it runs to line {line.last} and" if line.last > line.first else "it"
             problems.append(
                 Problem(
                     at,
                     label,
-                    f"it has {len(cells)} cells where the header has {len(header)}",
+                    f"{span} has {len(cells)} cells where the header has {len(header)}",
                     "fill it up, or put text that holds the separator in double quotes",
                 )
             )
