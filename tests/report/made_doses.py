@@ -30,7 +30,7 @@ def dosed(made: Made) -> Iterator[Row]:
             "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
             "equivalence_p": NAN, "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
             "noninferiority_p": NAN, "conclusion": conclusion, "detectable": 0.11,
-            "exploratory": False, "reason": "no seed was kept" if lost else "",
+            "exploratory": False, "exhausted": "", "reason": "no seed was kept" if lost else "",
         }  # fmt: skip
 
 

@@ -249,7 +249,7 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "margin": 0.05, "equivalence_p": 0.4, "equivalence_level": 0.9, "equivalence_low": value - 0.055,
                 "equivalence_high": value + 0.055, "noninferiority_p": 0.3,
                 "conclusion": "undefined" if undefined else verdict, "detectable": 0.11,
-                "exploratory": loss == "supcon" and at == "matched-fit",
+                "exploratory": loss == "supcon" and at == "matched-fit", "exhausted": "",
                 "reason": "the two recipes reach no common fit" if lost else _few(made.seeds) if few else "",
             }  # fmt: skip
 

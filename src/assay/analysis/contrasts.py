@@ -222,6 +222,7 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
             "family": name,
             "exploratory": name == "exploratory",
             "equal": _equal(pair, result),
+            "exhausted": "",
             "reason": result.reason,
         }
         for (pair, result), decision in zip(family, decisions, strict=True)

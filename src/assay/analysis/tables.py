@@ -39,6 +39,7 @@ from assay.spec.schema import (
 )
 from assay.spec.sections import has_order
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
+from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import verdict
 from assay.stats.format import count
 from assay.stats.measures import MEASURES
@@ -300,7 +301,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     seeds, estimates = _estimates(gathered)
     estimates += _corruption(plan.spec, estimates)
     before = stated(place.root, plan.spec)
-    contrasts = contrast_rows(gathered, before.pairs)
+    contrasts = with_ends_of_scale(contrast_rows(gathered, before.pairs), estimates)
     environments = described.environments
     folder.write_table("trials", schema.TRIALS, trials)
     folder.write_table("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])

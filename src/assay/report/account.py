@@ -29,6 +29,7 @@ from assay.report.sheets import (
     words,
 )
 from assay.report.wording import column_places, measure_name, placed, recipe_head
+from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import in_words, listed, number, with_interval
 from assay.stats.measures import MEASURES
 from assay.stats.rows import without_seeds
@@ -420,6 +421,8 @@ def _conclusion(row: Row, trials: Sequence[Row]) -> str:
     """`arcface lower`, `not shown`, `undefined: why`."""
     if row["conclusion"] == "undefined" and row["reason"]:
         return f"undefined: {without_seeds(row['reason'], trials)}"
+    if row["conclusion"] == EXHAUSTED:
+        return f"{EXHAUSTED}: all values lie {row['exhausted']}"
     return f"{row['a']} {row['conclusion']}" if row["conclusion"] in DIFFERS else row["conclusion"]
 
 

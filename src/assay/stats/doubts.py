@@ -16,10 +16,12 @@ from assay.stats.rows import (
     Row,
     Sentence,
     ends,
+    label,
     mapping,
     numeric,
     text_of,
     under_seeds,
+    where,
 )
 
 WIDE_UNDER_SEEDS = 8
@@ -57,6 +59,7 @@ def doubts(
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
         *_at_chance(estimates, dosed),
+        *_ends_of_scale(contrasts),
         *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
         *_far(contrasts),
@@ -167,6 +170,19 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Sentence]:
         return []
     without, so = (" without a dose", "a change from there says little") if dosed else ("", "differences say little")
     return [Sentence("doubt", f"no recipe is clear of chance (AUROC .50){without}: {so}", "warn", "estimates")]
+
+
+def _ends_of_scale(contrasts: Sequence[Row]) -> list[Sentence]:
+    """Report comparisons whose recipes all lie at one end of the scale."""
+    spent = [row for row in contrasts if text_of(row, "exhausted")]
+    if not spent:
+        return []
+    first = spent[0]
+    text = (
+        f"scale exhausted in {len(spent)} of {count(len(contrasts), 'comparison')}: neither a difference nor its "
+        f"absence says much there; the first: {label(first)}{where(first)}, all values {text_of(first, 'exhausted')}"
+    )
+    return [Sentence("doubt", text, "warn", text_of(first, "id"))]
 
 
 def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:

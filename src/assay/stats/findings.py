@@ -11,6 +11,7 @@ from typing import Any, Literal
 from assay.core.measures import QUIET, better, range_of
 from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
 from assay.stats.doubts import doubts
+from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.measures import MEASURES
 from assay.stats.rows import (
@@ -686,6 +687,8 @@ def _found(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> str
     of = f"Of {count(len(contrasts), 'comparison')} of {in_words(text_of(main, 'axis'))}"
     of += f" with {against[0]}" if len(against) == 1 else ""
     alike = f", {equal} showed equivalence" if equal else ""
+    spent = conclusions.count(EXHAUSTED)
+    alike += f", {spent} had no room for one ({EXHAUSTED})" if spent else ""
     lost = conclusions.count("undefined")
     alike += f", {lost} could not be tested" if lost and not shown else ""  # else the doubts alone tell it
     if all(kind == "undefined" for kind in conclusions):
@@ -732,6 +735,8 @@ def difference(row: Row, estimates: Sequence[Row]) -> str:
     if conclusion == "equivalent":
         margin = number(numeric(row, "margin"))
         return f"{a} and {b} were equivalent in {called}{there} within {margin}: {shown}."
+    if conclusion == EXHAUSTED:
+        return f"{called} of {a} and {b}{there} leaves no room for a difference{_exhausted(row)}: {shown}."
     if conclusion == "not shown":
         return f"a difference in {called} between {a} and {b}{there} was not shown{_not_worse(row, a)}: {shown}."
     return f"the comparison of {a} with {b} in {called}{there} is undefined: {text_of(row, 'reason') or 'no value'}."
@@ -741,6 +746,11 @@ def _both(levels: Sequence[Row]) -> str:
     """`.912 [.902, .920] against .901 [.890, .911]`: both with the decimals that they have in common."""
     places = common_decimals((numeric(level, "high") - numeric(level, "low")) / 2 for level in levels)
     return " against ".join(value_of(level, places) for level in levels)
+
+
+def _exhausted(row: Row) -> str:
+    """` (scale exhausted: all values lie within .10 of 1)`."""
+    return f" ({EXHAUSTED}: all values lie {text_of(row, 'exhausted')})"
 
 
 def _within(row: Row) -> str:
@@ -798,6 +808,7 @@ def _short(row: Row, main: Row) -> str:
         "higher": f"{a} {still}higher{_within(row)}",
         "lower": f"{a} {still}lower{_within(row)}",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
+        EXHAUSTED: f"no room for a difference{_exhausted(row)}",
     }
     ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")
     value, tested = _decided(row)

@@ -101,7 +101,7 @@ CONTRASTS = (
     "low", "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out",
     "patients", "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "equivalence_level",
     "equivalence_low", "equivalence_high", "noninferiority_p", "conclusion", "detectable", "exploratory", "equal",
-    "reason",
+    "exhausted", "reason",
 )  # fmt: skip
 # doses: those beside p = 0 that a comparison over doses rests on, where somewhere more were trained; "" elsewhere
 # equal: of one at matched clean performance, JSON: the level, the environment it is of (clean), the training rows of a
@@ -112,7 +112,8 @@ CONTRASTS = (
 # neither way is better
 # plain_p, probit_p: of a dose-response on each scale, NaN elsewhere; its p is the greater, or 1 where signs differ
 # left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
-# conclusion: "higher" | "lower" | "depends on the scale" | "equivalent" | "not shown" | "undefined"
+# exhausted: the end of the scale at which all values behind the comparison lie, `within .10 of 1`, `at chance`; or ""
+# conclusion: "higher" | "lower" | "depends on the scale" | "equivalent" | "scale exhausted" | "not shown" | "undefined"
 
 HALF_DOSES = (
     # one row per recipe (without its dose) x environment x measure: the smallest p at which half of the margin over

@@ -28,6 +28,7 @@ from assay.report.layout import (
 from assay.report.rows import Tables, coordinates, distinct, mapping, numeric
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, sheet, words
 from assay.report.wording import column_places, held_words, higher_is_better, measure_name, recipe_head
+from assay.stats.exhausted import EXHAUSTED
 from assay.stats.findings import named
 from assay.stats.format import count, in_words, listed
 from assay.stats.outcomes import CORRUPTION, RELATIVE
@@ -571,6 +572,8 @@ def _comparisons_title(called: str, rows: Sequence[Row], against: str) -> str:
     equal = sum(row["conclusion"] == "equivalent" for row in counted)
     lost = sum(row["conclusion"] == "undefined" for row in counted)
     alike = f", {equal} showed equivalence" if equal else ""
+    spent = sum(row["conclusion"] == EXHAUSTED for row in counted)
+    alike += f", {spent} had no room for one ({EXHAUSTED})" if spent else ""
     alike += f", {lost} could not be tested" if lost else ""
     if lost == len(counted):
         of = count(lost, "comparison")

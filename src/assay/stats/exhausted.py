@@ -1,0 +1,72 @@
+"""Find comparisons whose recipes all lie at one end of the scale, where equivalence says nothing.
+
+Two recipes within the margin of an end cannot differ by more than the margin, whatever they are, so that the test of
+equivalence shows only where they lie. The same holds at chance, such as the AUROC of a coin or the accuracy of naming
+the commonest class. The conclusion there is "scale exhausted" and never "equivalent".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from assay.core.measures import better, range_of
+from assay.stats.format import number
+from assay.stats.rows import OF_THE_MODEL, Row, belongs, ends, numeric, text_of
+
+EXHAUSTED = "scale exhausted"
+NEAR_WORST = 0.05
+"""Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
+
+
+def with_ends_of_scale(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+    """Contrasts with the column `exhausted`, and with "scale exhausted" in place of "equivalent" where it is set."""
+    marked: list[dict[str, Any]] = []
+    for row in contrasts:
+        where = end_of_scale(row, estimates)
+        equivalent = row.get("conclusion") == "equivalent"
+        marked.append({**row, "exhausted": where, **({"conclusion": EXHAUSTED} if where and equivalent else {})})
+    return marked
+
+
+def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> str:
+    """End of the scale at which every value behind a contrast lies, such as `within .10 of 1`; empty elsewhere.
+
+    The values are those of both recipes, at every budget or dose that is compared. Chance is an end for what is
+    equivalent alone: an interval may also hold chance for want of data.
+    """
+    sides = [_values(contrast, estimates, side) for side in ("a", "b")]
+    rows = [row for side in sides for row in side]
+    if not all(sides):
+        return ""
+    margin = numeric(contrast, "margin")
+    margin = 0.0 if math.isnan(margin) else margin
+    low, high = range_of(text_of(contrast, "measure"))
+    worst = {"higher": low, "lower": high}.get(better(text_of(contrast, "measure")), math.nan)
+    for end in (low, high):
+        near = max(margin, NEAR_WORST * (high - low)) if end == worst and math.isfinite(high - low) else margin
+        if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
+            return f"within {number(near)} of {end:g}"
+    if contrast.get("conclusion") == "equivalent" and all(_at_chance(row) for row in rows):
+        return "at chance"
+    return ""
+
+
+def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:
+    """Estimates of the measure of one recipe that a contrast rests on."""
+    keys = ("measure", "environment", "factor", "layer")
+    return [
+        row
+        for row in estimates
+        if all(text_of(row, key) == text_of(contrast, key) for key in keys)
+        and text_of(row, "group") in OF_THE_MODEL
+        and not text_of(row, "level")
+        and not math.isnan(numeric(row, "value"))
+        and belongs(row, contrast, side)
+    ]
+
+
+def _at_chance(row: Row) -> bool:
+    low, high = ends(row)
+    return low <= numeric(row, "chance") <= high

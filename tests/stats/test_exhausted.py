@@ -1,0 +1,85 @@
+"""Recipes that all lie at an end of the scale are never called equivalent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.stats.sentences import contrast, estimate
+
+from assay.stats.exhausted import EXHAUSTED, with_ends_of_scale
+from assay.stats.findings import verdict
+
+
+def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
+    rows = [estimate(loss, measure, value, half, "reversed") for loss, value in (("arcface", a), ("cross-entropy", b))]
+    return [{**row, "chance": chance} for row in rows]
+
+
+def equal(measure: str, margin: float | None = 0.05, **changes: Any) -> dict[str, Any]:
+    return contrast(measure=measure, margin=margin, conclusion="equivalent", value=0.0, equivalence_p=0.01, **changes)
+
+
+@pytest.mark.parametrize(
+    ("row", "estimates", "where"),
+    [
+        # every image of the healthy raises an alarm, under any loss
+        (equal("false-positive-rate-at-90", 0.10), pair("false-positive-rate-at-90", 0.96, 0.99), "within .10 of 1"),
+        (equal("dice", 0.02), pair("dice", 0.03, 0.01), "within .05 of 0"),
+        (equal("auroc"), pair("auroc", 0.96, 0.97), "within .05 of 1"),
+        (equal("auroc"), pair("auroc", 0.52, 0.48, 0.05, 0.5), "at chance"),
+        (equal("accuracy"), pair("accuracy", 0.81, 0.80, 0.02, 0.8), "at chance"),
+    ],
+)
+def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
+    row: dict[str, Any], estimates: list[dict[str, Any]], where: str
+) -> None:
+    (found,) = with_ends_of_scale([row], estimates)
+    assert (found["conclusion"], found["exhausted"]) == (EXHAUSTED, where)
+    said = verdict([found], estimates)
+    answers = [one["text"] for one in said if one["part"] == "answer"]
+    assert not any("equivalen" in text for text in answers)
+    assert any(f"leaves no room for a difference (scale exhausted: all values lie {where})" in text for text in answers)
+    (doubt,) = (one for one in said if one["part"] == "doubt" and one["text"].startswith("scale exhausted in 1 of 1"))
+    assert doubt["light"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("row", "estimates"),
+    [
+        (equal("dice", 0.02), pair("dice", 0.96, 0.95)),
+        (equal("auroc"), pair("auroc", 0.35, 0.34, 0.05, 0.5)),
+        (equal("auroc"), pair("auroc", 0.52, 0.60, 0.05, 0.5)),
+        (equal("false-positive-rate", 0.10), pair("false-positive-rate", 0.96, 0.85)),
+        (equal("hd95", 2.0), pair("hd95", 20.0, 21.0)),
+        (equal("auroc"), []),
+    ],
+)
+def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[str, Any]]) -> None:
+    (found,) = with_ends_of_scale([row], estimates)
+    assert (found["conclusion"], found["exhausted"]) == ("equivalent", "")
+
+
+def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_them() -> None:
+    shown = contrast(measure="dice", margin=0.02, conclusion="lower", value=-0.02)
+    (found,) = with_ends_of_scale([shown], pair("dice", 0.01, 0.03))
+    assert (found["conclusion"], found["exhausted"]) == ("lower", "within .05 of 0")
+    open_ = contrast(measure="auroc", margin=0.05, conclusion="not shown")
+    assert with_ends_of_scale([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["exhausted"] == ""
+
+
+def test_of_several_comparisons_those_without_room_are_counted() -> None:
+    rows = with_ends_of_scale(
+        [contrast(), equal("dice", 0.02, id="c2")], [*pair("auroc", 0.48, 0.7), *pair("dice", 0.99, 0.99)]
+    )
+    assert any(
+        "1 showed a difference, 1 had no room for one (scale exhausted): at equal budget" in one["text"]
+        for one in verdict(rows, pair("auroc", 0.48, 0.7))
+    )
+
+
+def test_matched_fit_is_judged_by_every_budget() -> None:
+    early = [{**row, "coordinates": row["coordinates"].replace("20", "5")} for row in pair("auroc", 0.7, 0.72)]
+    row = equal("auroc", where="{}", at="matched-fit")
+    assert with_ends_of_scale([row], pair("auroc", 0.97, 0.96))[0]["conclusion"] == EXHAUSTED
+    assert with_ends_of_scale([row], [*pair("auroc", 0.97, 0.96), *early])[0]["conclusion"] == "equivalent"
