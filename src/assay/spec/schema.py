@@ -78,6 +78,8 @@ def _beside(key: str, arguments: Container[str]) -> str:
 # Where a study's images come from and how patients are divided: the `data` part of a spec.
 
 Part = Literal["train", "validation", "test"]
+Fit = Literal["pad", "squash", "crop"]
+"""How an image that is not square becomes one: padded with black, stretched, or cut to its central square."""
 MaskValue = Annotated[int, Field(ge=0, le=65535)]
 REFERABLE = 2
 """The grade from which an image counts as positive where grades are cut in two, unless a study says otherwise."""
@@ -152,6 +154,9 @@ class DataSpec(Frozen):
     mask_values: value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for none;
         empty: lesion where a mask is above half of its range. Kinds are in the order of their least value.
     mask_inverted: lesion is where masks are dark.
+    fit: how images become squares: `pad` keeps the aspect and pads with black, `squash` scales height and width each to
+        `size`, `crop` keeps the central square. A model trained elsewhere needs what it was trained with.
+    crop_share: the share of height and width that `squash` and `crop` keep, around the middle; timm's `crop_pct`.
     preprocessing: what is done to photographs of the retina before they are kept: `circle-crop`, or that and
         `ben-graham` (`assay.data.files.pictures`).
     unmasked: what an image without a mask is: an error, free of lesions, or left out.
@@ -188,6 +193,8 @@ class DataSpec(Frozen):
     where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
     split: SplitSpec = SplitSpec()
     preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
+    fit: Fit = "pad"
+    crop_share: Annotated[float, Field(ge=0.1, le=1)] = 1.0
     boxes: BoxesSpec | None = None  # of a folder with a CSV
     pixel_size: str = ""  # the column that holds mm per pixel, if any
 
@@ -197,6 +204,16 @@ class DataSpec(Frozen):
             raise ValueError("preprocessing cuts images, and masks and mm per pixel would not follow; leave one out")
         if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
             raise ValueError("ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]")
+        return self
+
+    @model_validator(mode="after")
+    def _fit_of_images_alone(self) -> DataSpec:
+        if self.fit != "pad" and (
+            self.mask or self.boxes or self.pixel_size or self.masked_set or self.table.casefold().endswith(".json")
+        ):
+            raise ValueError(f"fit: {self.fit} is for images alone: masks, boxes and mm per pixel follow `pad` only")
+        if self.fit == "pad" and self.crop_share < 1:
+            raise ValueError("crop_share is for `fit: crop` and `fit: squash`; `pad` keeps the whole image")
         return self
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ from assay.data.files.decode import (
     name_of,
     read_file,
 )
-from assay.data.files.fitting import placed, resized, touched
+from assay.data.files.fitting import Framing, placed, resized, touched
 from assay.data.files.masks import (
     Listing,
     MaskAt,
@@ -185,6 +185,8 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
     """The dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
     if spec.preprocessing and listing.masks is not None:
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
+    if spec.fit != "pad" and listing.masks is not None:
+        raise SpecError(f"data.fit: {spec.fit} is for images alone, and the masks of these follow `pad` only")
     facts = facts_of(listing.images, cache)
     masks = None if listing.masks is None else mask_facts(listing.masks, cache)
     whole, kept = listing.drop(_unusable(listing, facts, masks))
@@ -287,7 +289,7 @@ def _decoded(
     digests = [fact.digest for fact in facts]
     deep = any(header.deep for header in headers)
     images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache,
-                           spec.preprocessing, native)  # fmt: skip
+                           spec.preprocessing, native, Framing(spec.fit, spec.crop_share))  # fmt: skip
     if masks is None or listing.masks is None:
         return Pixels(images, None, native)
     decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)

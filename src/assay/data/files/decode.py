@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 from assay.core.files import content_hash
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
-from assay.data.files.fitting import Box, fit_image, fit_labels, is_coloured, placed, vanished
+from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_coloured, vanished
 from assay.data.files.pictures import Header, Picture, ben_graham, circle_crop
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
@@ -237,20 +237,24 @@ def decode_images(
     cache: ArrayCache,
     changes: Sequence[str] = (),
     native: Int[np.ndarray, "n 2"] | None = None,
+    framing: Framing = PAD,
 ) -> Decoded:
     """All images as uint8 (or uint16 when `deep`) [n, c, size, size].
 
     sources: per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3]. digests: what names their
     content. channels: `grey` takes the luminance (Rec. 601) of colour images, `colour` repeats grey ones; `auto` is
     colour if any image has differing channels. changes: `DataSpec.preprocessing`. native: width and height
-    of the files, where some may be decoded at a part of that. Files that fail are listed, not raised.
+    of the files, where some may be decoded at a part of that. Files that fail are listed, not
+    raised. framing: how images become squares.
     """
     if channels != "auto":
-        return _decode(sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes, native)
+        return _decode(
+            sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes, native, framing
+        )
     try:
-        return _decode(sources, digests, size, deep, 1, True, cache, changes, native)
+        return _decode(sources, digests, size, deep, 1, True, cache, changes, native, framing)
     except _ColourFound:
-        return _decode(sources, digests, size, deep, 3, False, cache, changes, native)
+        return _decode(sources, digests, size, deep, 3, False, cache, changes, native, framing)
 
 
 def decode_masks(
@@ -280,10 +284,11 @@ def _decode(
     cache: ArrayCache,
     changes: Sequence[str],
     native: Int[np.ndarray, "n 2"] | None,
+    framing: Framing,
 ) -> Decoded:
     """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
     dtype = np.dtype(np.uint16 if deep else np.uint8)
-    told = ("+".join(changes),) if changes else ()
+    told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
     name = name_of("images", digests, size, dtype.name, channels, only_grey, *told)
     coloured = f"{name}.coloured.json"
     if only_grey and cache.read_notes(coloured):
@@ -299,8 +304,8 @@ def _decode(
             height, width = pixels.shape[:2]
         else:
             height, width = pixels.shape[:2] if native is None else native[at, ::-1].tolist()
-        box = placed(height, width, size)
-        fitted = fit_image(pixels, size, channels, dtype, box)
+        box = framing.placed(height, width, size)
+        fitted = fit_image(framing.kept(pixels), size, channels, dtype, box)
         out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
         return _Filled(notes, box)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.data.files.pictures import scaled
+from assay.spec.schema import Fit
 
 # How images and masks of any size become squares of the study's size.
 #
@@ -21,6 +22,9 @@ from assay.data.files.pictures import scaled
 # is lesion where at least half of the native pixels whose middles lie in it are, of the kind that has most of them;
 # lesions too small for that keep the pixels that they cover most where the image has no other, so that no image loses
 # its last.
+#
+# `data.fit` states another rule for images without masks: `squash` stretches the image over the whole square, `crop`
+# keeps its central square.
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 _TOUCHING = np.ones((3, 3), dtype=np.int64)
@@ -52,6 +56,37 @@ def placed(height: int, width: int, size: int) -> Box:
     longer = max(height, width)
     tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
     return Box((size - tall) // 2, (size - wide) // 2, tall, wide)
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """`DataSpec.fit` and `DataSpec.crop_share`: how images become squares."""
+
+    fit: Fit = "pad"
+    share: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """What names it in a cache; empty for the default."""
+        return "" if self == PAD else f"fit {self.fit} {self.share:g}"
+
+    def kept(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the part of pixels [h, w] or [h, w, 3] that is shown: for `crop` the central square."""
+        if self.fit == "pad":
+            return pixels
+        height, width = pixels.shape[:2]
+        whole = (min(height, width),) * 2 if self.fit == "crop" else (height, width)
+        tall, wide = (max(1, round(side * self.share)) for side in whole)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        return np.ascontiguousarray(pixels[top : top + tall, left : left + wide])
+
+    def placed(self, height: int, width: int, size: int) -> Box:
+        """Return where an image of this native height and width lies in a square of `size` px."""
+        return placed(height, width, size) if self.fit == "pad" else Box(0, 0, size, size)
+
+
+PAD = Framing()
+"""The default: the whole image, its aspect kept, padded with black."""
 
 
 def is_coloured(pixels: np.ndarray) -> bool:

@@ -18,6 +18,7 @@ from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.build import Pixels, assemble, from_files
 from assay.data.files.decode import decode_images
+from assay.data.files.fitting import Framing
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.masks import OWN_PATIENT, Listing
 from assay.data.files.table import expand, target_column
@@ -41,7 +42,9 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dat
     sources: list[Callable[[], np.ndarray | bytes]] = [_row(array, at) for array in arrays for at in range(len(array))]
     listing = _listing(spec, path, np.concatenate(labels), counts)
     digests = [f"{digest}:{at}" for at in range(len(sources))]
-    images = decode_images(sources, digests, spec.size, False, spec.channels, cache)
+    images = decode_images(
+        sources, digests, spec.size, False, spec.channels, cache, framing=Framing(spec.fit, spec.crop_share)
+    )
     height, width = arrays[0].shape[1:3]
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
     return assemble(listing, Pixels(images, None, native), spec, cache, skip_bad_rows)

@@ -1,0 +1,97 @@
+"""How images of other shapes become squares: padded, squashed or cropped, as `data.fit` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.data.files.making import save, write_table
+from tests.data.files.test_decode import load
+
+from assay.core.errors import DataError, SpecError
+from assay.spec.parse import parse_study
+
+HIGH, WIDE, SIZE = 24, 48, 16
+
+
+def picture(at: int, colour: bool = False) -> np.ndarray:
+    shape = (HIGH, WIDE, 3) if colour else (HIGH, WIDE)
+    return np.random.default_rng(at).integers(0, 256, shape, dtype=np.uint8)
+
+
+def wide_set(folder: Path, colour: bool = False) -> Path:
+    for at in range(6):
+        save(folder / f"{at}.png", picture(at, colour))
+    write_table(folder / "data.csv", [["image", "label"], *([f"{at}.png", at % 2] for at in range(6))])
+    return folder
+
+
+def small(pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def first(folder: Path, **data: Any) -> np.ndarray:
+    return np.round(255 * load(folder, **data).images.read(np.arange(1))[0].numpy()).astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_squash_scales_each_side_and_crop_keeps_the_central_square(tmp_path: Path, colour: bool) -> None:
+    folder = wide_set(tmp_path / "set", colour)
+    given = picture(0, colour)
+    for fit, kept in (("squash", given), ("crop", given[:, 12:36])):
+        np.testing.assert_array_equal(np.squeeze(np.moveaxis(first(folder, fit=fit), 0, -1)), small(kept))
+    padded = first(folder)
+    assert not padded[:, :4].any()
+    assert not padded[:, 12:].any()
+    np.testing.assert_array_equal(padded, first(folder, fit="pad"))
+
+
+def test_a_share_around_the_middle_is_kept(tmp_path: Path) -> None:
+    folder = wide_set(tmp_path / "set")
+    np.testing.assert_array_equal(first(folder, fit="crop", crop_share=0.5)[0], small(picture(0)[6:18, 18:30]))
+    np.testing.assert_array_equal(first(folder, fit="squash", crop_share=0.5)[0], small(picture(0)[6:18, 12:36]))
+
+
+def test_squashed_images_fill_their_square(tmp_path: Path) -> None:
+    folder = wide_set(tmp_path / "set")
+    assert load(folder).boxes is not None
+    assert load(folder, fit="squash").boxes is None
+
+
+def study(folder: Path, **data: Any) -> dict[str, Any]:
+    return {
+        "name": "fitted",
+        "data": {"folder": str(folder), "target": "label", "size": SIZE, **data},
+        "environments": {"train": {}, "same": {"like": "train"}},
+        "recipe": {"architecture": "small-cnn", "loss": "cross-entropy"},
+        "seeds": 1,
+        "probes": ["performance"],
+    }
+
+
+def test_the_default_leaves_the_name_of_a_study_and_another_fit_changes_it(tmp_path: Path) -> None:
+    folder = wide_set(tmp_path / "set")
+    plain, padded, squashed = (
+        parse_study(study(folder, **more)).data.canonical() for more in ({}, {"fit": "pad"}, {"fit": "squash"})
+    )
+    assert plain == padded
+    assert squashed == {**plain, "fit": "squash"}
+    assert load(folder).content != load(folder, fit="squash").content
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"fit": "squash", "mask": "mask"}, "fit: squash is for images alone"),
+        ({"fit": "crop", "pixel_size": "mm"}, "fit: crop is for images alone"),
+        ({"crop_share": 0.9}, "crop_share is for `fit: crop` and `fit: squash`"),
+        ({"fit": "stretch"}, "pad"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_with_the_reason(tmp_path: Path, data: dict[str, Any], said: str) -> None:
+    with pytest.raises((SpecError, DataError)) as error:
+        parse_study(study(wide_set(tmp_path / "set"), **data))
+    assert said in str(error.value)
