@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from assay.spec.parse import parse_study, placing, refuse_unknown_keys
 from assay.spec.schema import StudySpec
@@ -178,6 +178,8 @@ def probe(
     seed: int = 0,
     skip_bad_rows: bool = False,
     progress: bool = True,
+    preprocessing: Literal["config", "none"] | None = None,
+    expect: float | None = None,
 ) -> pd.DataFrame:
     """What probes measure of a model that you have: one row per number, nothing is trained and nothing is kept.
 
@@ -191,6 +193,13 @@ def probe(
     are not given, and those at a matched sensitivity are undefined.
     layers: dotted names of modules whose output is described. threshold: on the probability of the second of two
     classes, in place of `validation`; .5 when neither is given. seed: of a probe's own draws.
+    preprocessing: of a timm model, whose config says how its images were made. By default `data` takes from it the
+    size, channels and framing (`fit`) that it does not say itself, and images are scaled by its mean and std; a warning
+    says what was taken. "config" does the same without the warning, "none" takes nothing. Other modules get images as
+    they are.
+    expect: the AUROC that you know of this model on such images, of two classes. A value far from it is reported.
+    Warns, and keeps the sentences in the frame's `attrs["doubts"]`, where the output is constant or nearly so, where
+    the AUROC is far from `expect`, and where preprocessing was taken from a config.
     Columns: `probe` and the fields of `core.types.Measurement`; standard errors are over patients, of this one model.
 
     Raises SpecError for a wrong request, DataError for rows that cannot be read, ReadingError for a model that cannot
@@ -211,7 +220,7 @@ def probe(
         device="cpu" if held is None else str(held.device),
     )
     with reading_shown(quietly=not progress) as told:
-        rows = examine(
+        found = examine(
             model,
             data,
             probes,
@@ -220,5 +229,11 @@ def probe(
             task=task,
             skip_bad_rows=skip_bad_rows,
             told=told,
+            preprocessing=preprocessing,
+            expect=expect,
         )
-    return pd.DataFrame(rows)
+    for sentence in found.doubts:
+        warnings.warn(sentence, stacklevel=2)
+    frame = pd.DataFrame(found.rows)
+    frame.attrs["doubts"] = list(found.doubts)
+    return frame

@@ -153,9 +153,20 @@ def test_a_constant_model_relies_on_nothing_that_can_be_named() -> None:
         m = index(measurements, measure, "tag")
         assert np.isnan(m.value)
         assert m.reason == "the output is constant over the design"
-    assert effect(measurements, "flip-rate", "tag").value == 0
+    m = effect(measurements, "flip-rate", "tag")
+    assert np.isnan(m.value)
+    assert m.reason.endswith("so that a flip rate cannot tell: read logit-effect")
     m = effect(measurements, "logit-effect", "tag")
     assert m.reason == "the logit does not vary within a class on neutral images, so it has no unit"
+
+
+def test_no_flip_is_no_finding_where_all_images_are_far_from_the_threshold() -> None:
+    """The tag moves the logit by two thirds of its spread; 20 below the threshold nothing can flip."""
+    network = Reader({"tag": 2.0, "noise": 10.0})
+    assert effect(reliance(network), "flip-rate", "tag").value > 0
+    far = reliance(Reader({"tag": 2.0, "noise": 10.0}, offset=-40.0))
+    assert effect(far, "logit-effect", "tag").value > 0.5
+    assert "cannot tell" in effect(far, "flip-rate", "tag").reason
 
 
 def test_a_carried_factor_that_the_logit_ignores_is_not_relied_on() -> None:

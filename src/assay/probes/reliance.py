@@ -19,6 +19,13 @@ from assay.stats.metrics import predictions, probabilities
 
 LOW_TO_HIGH, HIGH_TO_LOW = "low to high", "high to low"
 UNIT = "within-class sd"
+BORDER = 0.02
+"""The share of images that must lie near the threshold, or be called otherwise than most, for a flip rate of 0 to
+say anything."""
+FAR = (
+    "no image flips, and under 2 % of them lie within one within-class sd of the threshold or beyond it, so that a "
+    "flip rate cannot tell: read logit-effect"
+)
 PAIRS = 3
 """How many pairs have their logits kept one by one."""
 
@@ -33,6 +40,7 @@ class Change:
     after: np.ndarray
     flipped: np.ndarray
     rows: np.ndarray
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,9 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
     where they are. An effect is the mean change of the logit (positive minus negative; for several classes the log-odds
     of each against the rest, named by `level`), after minus before, high minus low where there is no direction, in
     units of the within-class standard deviation of the logit on neutral images, so that models of different logit
-    scale compare. A flip is a change of the class called at the model's threshold. Standard errors are over patients
+    scale compare. A flip is a change of the class called at the model's threshold. Where none flips and hardly
+    any logit lies within a within-class standard deviation of the threshold or beyond it (`BORDER`), the rate is
+    undefined: it could not tell a factor that is used from one that is not. Standard errors are over patients
     and include the error of the unit.
     """
     neutral = scene.neutral()
@@ -108,7 +118,7 @@ def _change(
 ) -> Change:
     threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
     called = [predictions(probabilities(logits[rows]), threshold) for logits in (before, after)]
-    return Change(factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows)
+    return Change(factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows, threshold)
 
 
 def _sides(own: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
@@ -139,9 +149,24 @@ def _measured(change: Change, spread: Spread, neutral: Environment, classes: tup
         return [_undefined(place, name, "no neutral image is on that side") for name in _NAMES]
     rate, error = mean_with_error(change.flipped.astype(np.float64), patient)
     found = [replace(place, value=rate, standard_error=error)]
+    if not rate and _near_threshold(change, spread) < BORDER:
+        found = [_undefined(place, "flip-rate", FAR)]
     for column, level in enumerate(score_names(classes)):
         found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=UNIT))
     return found
+
+
+def _near_threshold(change: Change, spread: Spread) -> float:
+    """Return the share of images, before and after, near another call or called otherwise than most of them."""
+    scores, deviation = np.concatenate([change.before, change.after]), float(spread.deviation.max())
+    if scores.shape[1] > 1:
+        called, ordered = scores.argmax(axis=1), np.sort(scores, axis=1)
+        away = ordered[:, -1] - ordered[:, -2]
+    else:
+        cut = np.log(max(change.threshold, 1e-12)) - np.log(max(1 - change.threshold, 1e-12))
+        called, away = (scores[:, 0] >= cut).astype(np.int64), np.abs(scores[:, 0] - cut)
+    near = (away <= deviation) & _varies(deviation, scores)
+    return float((near | (called != np.bincount(called).argmax())).mean())
 
 
 _NAMES = ("flip-rate", "logit-effect", "logit-effect-absolute")

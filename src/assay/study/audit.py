@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,10 +26,11 @@ from assay.spec.document import mapping_of
 from assay.spec.parse import parse_study
 from assay.spec.schema import REFERABLE, StudySpec, Task
 from assay.spec.sections import has_order
-from assay.stats.format import listed
+from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
 from assay.store.files import Row
+from assay.study.outside import channels_of, config_of, signs
 from assay.training.feed import youden_threshold
 
 _VALIDATION = "validation"
@@ -36,6 +38,17 @@ _AT_ONCE = 256
 """Images that are read and hashed together."""
 OF_LAYERS = ("decodability", "representation")
 """Probes that look at layers alone."""
+
+
+Preprocessing = Literal["config", "none"]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Rows of measurements, and sentences on what was taken for granted or looks wrong."""
+
+    rows: list[Row]
+    doubts: tuple[str, ...]
 
 
 def examine(
@@ -48,14 +61,29 @@ def examine(
     task: Task = "classification",
     skip_bad_rows: bool = False,
     told: Told = untold,
-) -> list[Row]:
+    preprocessing: Preprocessing | None = None,
+    expect: float | None = None,
+) -> Examined:
     """What probes measure of a model, one row each: the probe's name, then the fields of `Measurement`.
 
     data, probes, environments: as in a study, but that all environments are tested on and no row is trained on.
     validation: as `data`, images that set the model's thresholds (`_with_thresholds`); a phantom draws its validation
     images, which are none that are tested.
+    preprocessing, expect: see `assay.probe`.
     Raises SpecError and DataError as a study does, and ReadingError where the model cannot take the images.
     """
+    if expect is not None and not 0 <= expect <= 1:
+        raise SpecError(f"expect is an AUROC in 0..1, not {expect!r}")
+    config = None if preprocessing == "none" else config_of(model.network)
+    if preprocessing == "config" and config is None:
+        raise SpecError("preprocessing: this model has no config of timm; put what was done to images before it")
+    doubts: list[str] = []
+    if config is not None:
+        filled = config.filled(data, task)
+        if preprocessing is None:
+            doubts.append(config.told(data, filled))
+        data = filled
+        validation = None if validation is None else config.filled(validation, task)
     spec = _as_study(data, probes, environments, task)
     _require_layers(model, spec)
     cache = ArrayCache(default_cache_root(), told)
@@ -67,13 +95,19 @@ def examine(
         model = replace(model, cut=spec.data.referable or REFERABLE)
     scene = opened(spec).scene(spec.points[0].tests, model.seed)
     built = {probe.label: build("probe", probe.name, probe.params) for probe in spec.probes}
-    with computing_on(model.device):
+    scaling = nullcontext() if config is None else config.scaling(model.network)
+    with computing_on(model.device), scaling:
         _require_fit(model, scene)
         if validation is not None:
             asked = _as_study(validation, ("performance",), {_VALIDATION: {}}, task)
             model = _with_thresholds(model, _validation_images(opened(asked), asked, scene, model.seed), task)
         result = run_probes(model, scene, built)
-    return [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
+        if task == "classification":
+            first = scene.environment(scene.names[0])
+            read = result.reads.get(first.name) or ModelReading(model, [Request(first)]).read(first)
+            doubts += signs(read.logits, first.table, model.threshold, expect)
+    rows: list[Row] = [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
+    return Examined(rows, tuple(doubts))
 
 
 def _validation_images(population: Population, asked: StudySpec, scene: Scene, seed: int) -> Environment:
@@ -160,6 +194,13 @@ def _require_fit(model: Model, scene: Scene) -> None:
             model.network(image)
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
+        wanted = channels_of(model.network)
+        if wanted and (image.shape[1], wanted) in ((1, 3), (3, 1)):
+            what, key = ("gray", "colour") if wanted == 3 else ("in color", "grey")
+            raise ReadingError(
+                f"the model cannot read images {list(image.shape)}: they are {what}, and its first layer takes "
+                f"{count(wanted, 'channel')}; give `channels: {key}` in data"
+            ) from error
         raise ReadingError(
             f"the model cannot read images {list(image.shape)}, float32 in 0..1: {first}; give the size that it was "
             "trained at as data.size, and what it does to channels and scaling as a module before it"

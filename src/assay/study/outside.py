@@ -1,0 +1,152 @@
+"""Preprocessing of a model that was trained elsewhere, and signs that it does not fit the model."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor, nn
+
+from assay.core.types import FactorTable
+from assay.models.untyped import named_layers
+from assay.probes.reader import log_odds
+from assay.spec.document import mapping_of
+from assay.spec.schema import Task
+from assay.stats.format import count, number
+from assay.stats.influence import auroc_rows
+from assay.stats.metrics import auroc, placements, predictions, probabilities
+
+# The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
+# on.
+
+_FITS = {"center": "crop", "squash": "squash", "border": "pad"}
+"""timm's `crop_mode` as `data.fit`."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the config of a timm model says of its images. data: keys of `data:`. mean, std: per channel."""
+
+    data: Mapping[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def filled(self, data: Mapping[str, Any], task: Task) -> dict[str, Any]:
+        """Return `data` with the keys that it does not say: size, and of images from files channels and framing.
+
+        Framing is left to data with masks, which follow `fit: pad` only.
+        """
+        given = dict(data)
+        if "phantom" in given:
+            return {"size": self.data["size"], **given}
+        alone = task == "classification" and not any(given.get(key) for key in ("mask", "boxes", "pixel_size"))
+        table = str(given.get("table", "data.csv"))
+        whole = bool(given.get("classes") or given.get("medmnist") or (table and not table.endswith(".json")))
+        framed = alone and whole and "fit" not in given and "dataset" not in given
+        taken = {key: item for key, item in self.data.items() if framed or key not in ("fit", "crop_share")}
+        return {**taken, **given}
+
+    def told(self, data: Mapping[str, Any], filled: Mapping[str, Any]) -> str:
+        """Say what was taken from the config."""
+        taken = [f"data.{key}: {item}" for key, item in filled.items() if key not in data]
+        scaling = f"scaling by mean {_numbers(self.mean)} and std {_numbers(self.std)}"
+        return (
+            f"taken from the config of this timm model: {', '.join([*taken, scaling])}; if it was trained otherwise, "
+            "say so in `data`, or give preprocessing='none' and images stay in 0..1"
+        )
+
+    @contextmanager
+    def scaling(self, network: nn.Module) -> Generator[None]:
+        """Scale the images that the network is given, as long as this lasts."""
+
+        def scaled(_: nn.Module, images: tuple[Any, ...]) -> tuple[Any, ...]:
+            first = cast(Tensor, images[0])
+            mean, std = (first.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.std))
+            return ((first - mean) / std, *images[1:])
+
+        handle = network.register_forward_pre_hook(scaled)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+def config_of(network: nn.Module) -> Config | None:
+    """Return what a timm model says of its images; None for other modules, and where it takes other channels."""
+    given = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
+    mean, std = (tuple(float(part) for part in given.get(key) or ()) for key in ("mean", "std"))
+    shape = tuple(int(side) for side in given.get("input_size") or ())
+    if not mean or len(mean) != len(std) or len(shape) != 3 or channels_of(network) not in (None, len(mean)):
+        return None
+    data: dict[str, Any] = {"size": shape[1], "channels": "grey" if len(mean) == 1 else "colour"}
+    fit = _FITS.get(str(given.get("crop_mode") or "center"), "crop")
+    share = float(given.get("crop_pct") or 1)
+    return Config({**data, "fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}, mean, std)
+
+
+def channels_of(network: nn.Module) -> int | None:
+    """Return how many channels the first convolution takes; None for a network without one."""
+    return next((one.in_channels for _, one in named_layers(network) if isinstance(one, nn.Conv2d)), None)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return f"({', '.join(f'{one:g}' for one in values)})"
+
+
+# Signs that a model is shown other images than it was trained on.
+
+CAUSES = (
+    "check what its training did to images: framing (data.fit: pad, squash or crop, and data.size), scaling (mean and "
+    "std, or 0..255) and the order of channels (RGB or BGR)"
+)
+_ONE_CLASS = 0.98
+"""The share of images called one class from which an output counts as nearly constant."""
+_TRUE = 0.9
+"""Up to this share of images may be of that class for the calls to be a sign of anything."""
+_FAR = 0.05
+_NORMAL = 1.96
+
+
+def signs(logits: np.ndarray, table: FactorTable, threshold: float | None, expect: float | None) -> list[str]:
+    """Say what of a classifier's logits [n, k] shows that it is shown other images than it was trained on.
+
+    expect: the AUROC that the user knows of. It differs where it is outside the 95% interval over patients and more
+    than 0.05 away.
+    """
+    found = [_constant(logits, table, 0.5 if threshold is None else threshold)]
+    if expect is not None:
+        found.append(_unexpected(logits, table, expect))
+    return [f"{one}; {CAUSES}" for one in found if one]
+
+
+def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
+    scores = log_odds(logits)
+    if float(scores.std(axis=0).max()) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
+        return f"the model gives all {count(len(logits), 'image')} the same output"
+    called = predictions(probabilities(logits), threshold)
+    counts = np.bincount(called, minlength=len(table.classes))
+    most = int(counts.argmax())
+    true = int((table.target == most).sum())
+    if counts[most] < _ONE_CLASS * len(called) or true > _TRUE * len(called):
+        return ""
+    return (
+        f"the output is nearly constant: the model calls {counts[most]:,} of {count(len(called), 'image')} "
+        f"'{table.classes[most]}' at its threshold, and {true:,} are; its flip rates say little"
+    )
+
+
+def _unexpected(logits: np.ndarray, table: FactorTable, expect: float) -> str:
+    if len(table.classes) != 2:
+        return f"expect is an AUROC of two classes, and these data have {len(table.classes)}: it was not compared"
+    score, target = log_odds(logits)[:, 0], table.target
+    if len(np.unique(target)) < 2:
+        return f"expect is an AUROC, and all images are '{table.classes[int(target[0])]}': it was not compared"
+    area = auroc(score, target).value
+    rows = auroc_rows(*placements(score, target), target, area)
+    error = float(np.sqrt((np.bincount(table.patient, weights=rows) ** 2).sum()))
+    if abs(area - expect) <= max(_FAR, _NORMAL * error):
+        return ""
+    return f"the AUROC is {number(area)} where {number(expect)} was expected"
