@@ -167,6 +167,15 @@ def test_a_far_tail_of_few_seeds_is_cautioned_about() -> None:
     assert any(text.startswith("2 differences with p < .001 on as few as 3 seeds") for text in both)
 
 
+def test_a_claim_whose_variance_nothing_moderates_is_doubted_in_a_large_family() -> None:
+    shown = contrast(seeds=3, measure="auroc", environment="same", b="plain", conclusion="lower")
+    others = [contrast(seeds=3, measure="dice", environment="same", b="plain") for _ in range(7)]
+    (text,) = (text for text in doubts([shown, *others]) if "no other comparison has the same measure" in text)
+    assert text.startswith("1 claim of 8 comparisons with under 5 seeds")
+    for fine in ([shown, *others[:6]], [shown, shown, *others], [{**shown, "seeds": 5}, *others]):
+        assert not any("no other comparison" in text for text in doubts(fine))
+
+
 @pytest.mark.parametrize(
     "changes", [{"seeds": 5}, {"p_holm": FAR}, {"conclusion": "not shown"}, {"conclusion": "undefined"}]
 )

@@ -28,7 +28,7 @@ def load(name: str) -> ModuleType:
 
 
 _, simulation, doses = load("_simulation"), load("interval_simulation"), load("dose_simulation")
-worst = load("worst_group_simulation")
+worst, families = load("worst_group_simulation"), load("family_simulation")
 
 
 @pytest.mark.parametrize("world", [simulation.auroc_world(0.8, 60, 20), simulation.accuracy_world(0.8, 60)])
@@ -98,3 +98,16 @@ def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> N
         logits = np.where(one.reshape(5, -1) == (target == 1), 1.0, -1.0)
         chosen.append(evaluate(Panel(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy"))
     assert worst.p_values(right)[0] == pytest.approx(compare(chosen, np.array([1.0, -1.0])).p)
+
+
+@pytest.mark.parametrize("kind", ["equal", "reference 3 times as spread", "one in five falls"])
+def test_a_family_of_eight_keeps_its_error_where_seeds_outweigh_patients(kind: str) -> None:
+    assert families.simulate(kind, 8, 8, 6.0, 3, 1000)["met"]
+
+
+def test_what_the_design_detects_it_does_detect_four_times_in_five() -> None:
+    found = families.simulate("equal", 8, 8, 6.0, 3, 1000)
+    assert 0.75 < found["power"] < 0.85
+    assert 0.75 < found["power_planned"] < 0.85
+    assert found["claims_own"] > 0.08, "variances of their own break the promise"
+    assert found["power_least"] < 0.5, "the least of eight noisy figures is not what is found"

@@ -248,7 +248,7 @@ def test_not_shown_is_never_called_no_difference() -> None:
 @pytest.mark.parametrize(
     ("detectable", "told"),
     [
-        ((0.12, 0.4), "a difference of .12 or more in the surest of them, of .40 or more in the least sure."),
+        ((0.12, 0.4), "a difference of .12 to .40 or more."),
         ((0.12, 1.3), "a difference of .12 or more, and not even the greatest difference there can be in 1 of them."),
         ((1.3, 1.7), "not even the greatest difference there can be in 2 of them."),
     ],
@@ -259,7 +259,7 @@ def test_the_design_finds_nothing_greater_than_can_be(detectable: tuple[float, f
 
 
 def test_what_the_design_finds_is_told_of_each_measure() -> None:
-    """A rank of 86 directions and an AUROC of .40 are not the surest and the least sure of one thing."""
+    """A rank of 86 directions and an AUROC of .40 are not two ends of one range."""
     open_ = [{**contrast(), "conclusion": "not shown", "detectable": size} for size in (0.12, 0.4, 1.5)]
     open_.append({**contrast(measure="effective-rank"), "conclusion": "not shown", "detectable": 8.6})
     assert texts("limit", open_, [])[0].endswith(

@@ -28,7 +28,8 @@ from assay.stats.compare import (
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import MEASURES
-from assay.stats.power import detectable
+from assay.stats.pooling import pooled
+from assay.stats.power import found_reachable
 from assay.stats.rows import DOSES, LABELS, MATCHED
 from assay.store.files import Row
 
@@ -205,11 +206,30 @@ def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
     Those that were stated beforehand (by `Pair.id`) are one family, the exploratory ones another.
     """
     found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
-    return [
-        row
-        for name, before in (("stated", True), ("exploratory", False))
-        for row in family_rows(name, [(pair, result) for pair, result in found if (pair.id in beforehand) is before])
-    ]
+    stated = pooled_pairs([one for one in found if one[0].id in beforehand])
+    # What is exploratory is moderated by all contrasts and changes the variance of no stated one.
+    exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
+    return [*family_rows("stated", stated), *family_rows("exploratory", exploratory)]
+
+
+def pooling_group(stated: ContrastSpec) -> tuple[str, ...]:
+    """What contrasts share whose seeds' variances are pooled: the measure, environment, reference and matching."""
+    measure = (stated.measure, stated.factor, stated.layer)
+    return (*measure, stated.environment, stated.axis, str(stated.against), stated.at)
+
+
+def pooled_pairs(found: Sequence[tuple[Pair, Contrast]]) -> list[tuple[Pair, Contrast]]:
+    """The same comparisons in the same order, tested with variances moderated over their pooling groups."""
+    results = [result for _, result in found]
+    for members in _positions([pooling_group(pair.stated) for pair, _ in found]):
+        for i, result in zip(members, pooled([results[i] for i in members]), strict=True):
+            results[i] = result
+    return [(pair, result) for (pair, _), result in zip(found, results, strict=True)]
+
+
+def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """The positions of equal keys."""
+    return [[i for i, one in enumerate(keys) if one == key] for key in dict.fromkeys(keys)]
 
 
 def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
@@ -218,15 +238,27 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
     return [
         {
             **_base(pair),
-            **_tested(result, decision, len(family)),
+            **_tested(result, decision, reach),
             "family": name,
             "exploratory": name == "exploratory",
             "equal": _equal(pair, result),
             "exhausted": "",
             "reason": result.reason,
         }
-        for (pair, result), decision in zip(family, decisions, strict=True)
+        for (pair, result), decision, reach in zip(family, decisions, _reaches(family), strict=True)
     ]
+
+
+def _reaches(family: Sequence[tuple[Pair, Contrast]]) -> list[float]:
+    """What each comparison could detect: one figure for all of a family that compare one measure in one way."""
+    groups = [pooling_group(pair.stated) for pair, _ in family]
+    sizes = [groups.count(group) for group in groups]
+    results, reaches = [result for _, result in family], [math.nan] * len(family)
+    for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair, _ in family]):
+        figure = found_reachable([results[i] for i in alike], [sizes[i] for i in alike], len(family))
+        for i in alike:
+            reaches[i] = math.nan if results[i].spread is None else figure
+    return reaches
 
 
 def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
@@ -314,7 +346,7 @@ def _equal(pair: Pair, result: Contrast) -> str:
     return json.dumps({**asdict(result.equal), "clean": pair.stated.clean, "trained": trained})
 
 
-def _tested(result: Contrast, decision: Decision, family: int) -> Row:
+def _tested(result: Contrast, decision: Decision, reach: float) -> Row:
     return {
         "value": result.value,
         "low": result.low,
@@ -338,5 +370,5 @@ def _tested(result: Contrast, decision: Decision, family: int) -> Row:
         "equivalence_high": decision.equivalence_high,
         "noninferiority_p": decision.noninferiority_p_holm,
         "conclusion": decision.conclusion,
-        "detectable": detectable(result.standard_error, result.df, alpha=0.05 / family),
+        "detectable": reach,
     }

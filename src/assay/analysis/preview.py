@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.analysis.contrasts import Pair, pairs
+from assay.analysis.contrasts import Pair, pairs, pooling_group
 from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import Folds
@@ -197,10 +197,16 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[dict
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
     """
     family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
-    return [_entry(pair, spec, population, len(family)) for pair in family]
+    groups = [pooling_group(pair.stated) for pair in family]
+    return [
+        _entry(pair, spec, population, len(family), groups.count(group))
+        for pair, group in zip(family, groups, strict=True)
+    ]
 
 
-def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> dict[str, str | float | None]:
+def _entry(
+    pair: Pair, spec: StudySpec, population: Population, family: int, group: int
+) -> dict[str, str | float | None]:
     stated = pair.stated
     entry: dict[str, str | float | None] = {
         "statement": pair.statement,
@@ -214,7 +220,9 @@ def _entry(pair: Pair, spec: StudySpec, population: Population, family: int) -> 
     positives, negatives = counts[-1], sum(counts[:-1])
     if rests_on(stated.measure, positives, negatives) is None:
         return {**entry, "reason": "a measure whose variance no plan knows: known once it has run"}
-    difference = planned(spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds)
+    difference = planned(
+        spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds, group
+    )
     if stated.at in (DOSES, MATCHED):
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent

@@ -390,8 +390,8 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
         "A row is what the study says that it compares, and the conclusion what may be claimed of it. "
         "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
         "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
-        "difference that this design would find four times in five. Sign-flip: a test over seeds alone, with the least "
-        "p that so few seeds can give. Stated: before there were results."
+        "difference that this design would find four times in five, one figure for all rows of a measure. Sign-flip: a "
+        "test over seeds alone, with the least p that so few seeds can give. Stated: before there were results."
     )
     if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
         note += " P not worse: one-sided, of the first being worse than the second by the margin or more; shown under "

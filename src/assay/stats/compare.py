@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
 
@@ -14,7 +14,7 @@ from scipy import stats
 
 from assay.core.seeds import generator
 from assay.core.types import Direction
-from assay.stats.estimate import Uncertainty, interval, uncertainty, uncertainty_seeds
+from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty, uncertainty_seeds
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
@@ -64,11 +64,15 @@ Scale = Literal["plain", "probit"]
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """The p-values of a contrast that is claimed on two scales only together, and whether its signs agree there."""
+    """The p-values of a contrast that is claimed on two scales only together, and whether its signs agree there.
+
+    probit: the contrast on the other scale.
+    """
 
     plain_p: float
     probit_p: float
     agree: bool
+    probit: Contrast | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Contrast:
     sign_flip_min_p being the least it can be. seeds: those that all panels kept. left_out: seeds that some panels kept
     and others did not. paired_patients: those that all panels share. per_seed: [seeds]. reason: why there is no value
     or no test; empty where there are both. direction: which way of the measure is better, where that is known.
+    whole, spread: the combination and the parts of its variance, from which `pooling.pooled` makes the tests again.
     """
 
     value: float
@@ -114,6 +119,8 @@ class Contrast:
     scales: Scales | None = None
     equal: EqualClean | None = None
     direction: Direction = "none"
+    whole: Evaluated | None = field(default=None, compare=False, repr=False)
+    spread: Spread | None = field(default=None, compare=False, repr=False)
 
     @property
     def noninferiority_p(self) -> float:
@@ -252,6 +259,8 @@ def tested(
         whole.images,
         whole.values,
         sure.reason,
+        whole=whole,
+        spread=sure.spread,
     )
 
 

@@ -132,7 +132,7 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
     agree = plain.value * other.value > 0
     p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
     reason = plain.reason or (f"on the probit scale: {other.reason}" if other.reason else "")
-    return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree))
+    return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree, other))
 
 
 # Half-dose: the smallest p at which half of the margin over chance that a recipe had at p = 0 is gone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from assay.stats.doses import uneven_rows
@@ -29,6 +30,8 @@ FAR = 0.001
 """A p-value under this lies beyond what was simulated: whether p = .05 holds is what docs/statistics.md shows."""
 FAR_UNDER_SEEDS = 5
 """Under so many seeds p may rest on a variance that is small by chance, and on many degrees of freedom for it."""
+LARGE_FAMILY = 8
+"""From so many comparisons on, one that is not pooled is doubted (docs/statistics.md, families)."""
 FOLDED = 0.0835
 """The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
 ASSOCIATION_TOLERANCE = 0.05
@@ -63,6 +66,7 @@ def doubts(
         *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
         *_far(contrasts),
+        *_alone(contrasts),
         *_folds(contrasts, trials),
         *_undefined(contrasts),
     ]
@@ -245,6 +249,29 @@ def _far(contrasts: Sequence[Row]) -> list[Sentence]:
         f"simulation behind p stops at .05{beside}"
     )
     return [Sentence("doubt", text, "warn", text_of(far[0], "id"))]
+
+
+def _alone(contrasts: Sequence[Row]) -> list[Sentence]:
+    """Claims of large families on few seeds by a variance that no other comparison moderates."""
+    groups = Counter(map(_pooling_group, contrasts))
+    found = [
+        row
+        for row in contrasts
+        if row.get("conclusion") in (*SHOWN, "equivalent")
+        and MINIMUM_SEEDS <= numeric(row, "seeds") < FAR_UNDER_SEEDS
+        and groups[_pooling_group(row)] == 1
+    ]
+    if not found or len(contrasts) < LARGE_FAMILY:
+        return []
+    text = (
+        f"{count(len(found), 'claim')} of {len(contrasts)} comparisons with under {FAR_UNDER_SEEDS} seeds: no other "
+        "comparison has the same measure, environment and reference, so that a small variance may be chance"
+    )
+    return [Sentence("doubt", text, "warn", text_of(found[0], "id"))]
+
+
+def _pooling_group(row: Row) -> tuple[str, ...]:
+    return tuple(text_of(row, key) for key in ("measure", "factor", "layer", "environment", "axis", "b", "at"))
 
 
 def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Sentence]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 from assay.stats.panel import Evaluated, Panel, evaluate
@@ -33,15 +33,23 @@ from assay.stats.panel import Evaluated, Panel, evaluate
 # simulated studies. docs/statistics.md has the simulation, docs/decisions/0005-intervals.md what else was tried.
 
 
+PRIOR = 4
+"""Degrees of freedom that the mean variance of a pooling group counts for (see `moderated`)."""
+
+
 @dataclass(frozen=True)
 class Spread:
-    """The variance of a mean over seeds, its degrees of freedom, and its parts A, B and E; one or a batch."""
+    """The variance of a mean over seeds, its degrees of freedom, and its parts A, B and E; one or a batch.
+
+    df_patients: the degrees of freedom of B.
+    """
 
     variance: Float[np.ndarray, "*w"]
     df: Float[np.ndarray, "*w"]
     seeds: Float[np.ndarray, "*w"]
     patients: Float[np.ndarray, "*w"]
     residual: Float[np.ndarray, "*w"]
+    df_patients: Float[np.ndarray, "*w"]
 
 
 def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, "*w s p"]) -> Spread:
@@ -53,8 +61,44 @@ def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, 
     a = values.var(axis=-1, ddof=1) / seeds
     b = (contributions.mean(axis=-2) ** 2).sum(axis=-1)
     e = ((contributions**2).sum(axis=(-2, -1)) - seeds * b) / (seeds * (seeds - 1))
+    return _joined(a, b, e, seeds - 1, np.full_like(b, patients - 1.0))
+
+
+def _joined(a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray) -> Spread:
     variance = np.maximum(a + b - e, np.maximum(a, b))
-    return Spread(variance, degrees(a, variance, seeds - 1, patients - 1), a, b, e)
+    return Spread(variance, degrees(a, variance, df_seeds, df_patients), a, b, e, df_patients)
+
+
+def recombined(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
+    """The same spread with another seeds' part and its degrees of freedom (see `moderated`)."""
+    return _joined(seeds, spread.patients, spread.residual, df_seeds, spread.df_patients)
+
+
+def moderated(
+    own: Float[np.ndarray, "*w m"], seeds: Int[np.ndarray, " m"], together: Float[np.ndarray, "*w m s"]
+) -> tuple[Float[np.ndarray, "*w m"], Float[np.ndarray, "*w m"]]:
+    """Compute the seeds' part of the variances of a pooling group of m contrasts, and its degrees of freedom.
+
+    A variance that is small by chance is drawn towards the mean of its group, which counts as `PRIOR` degrees of
+    freedom. One that is larger than what comes out stays as it is, with its own degrees of freedom.
+
+    Args:
+        own: The variance of one seed's value in each contrast.
+        seeds: The number of seeds of each contrast.
+        together: The values of the seeds that all contrasts share; they give the covariance C of the group, by which
+            the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR + S - 1.
+    """
+    df_own = seeds - 1.0
+    pooled = (PRIOR * own.mean(axis=-1, keepdims=True) + df_own * own) / (PRIOR + df_own)
+    centered = together - together.mean(axis=-1, keepdims=True)
+    gram = np.swapaxes(centered, -1, -2) @ centered  # its traces are those of C
+    squares = (gram**2).sum(axis=(-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rank = np.where(squares > 0, np.trace(gram, axis1=-2, axis2=-1) ** 2 / squares, 1.0)
+    df_group = np.maximum((together.shape[-1] - 1) * rank, df_own.min())[..., None]
+    larger = pooled > own
+    df = np.where(larger, np.minimum(PRIOR + df_own, df_group), df_own)
+    return np.where(larger, pooled, own) / seeds, df
 
 
 def covariance(
@@ -75,7 +119,10 @@ def covariance(
 
 
 def degrees(
-    seeds: Float[np.ndarray, "*w"], variance: Float[np.ndarray, "*w"], df_seeds: float, df_patients: float
+    seeds: Float[np.ndarray, "*w"],
+    variance: Float[np.ndarray, "*w"],
+    df_seeds: float | Float[np.ndarray, "*w"],
+    df_patients: float | Float[np.ndarray, "*w"],
 ) -> Float[np.ndarray, "*w"]:
     """Degrees of freedom of a variance of which `seeds` is the seeds' part; NaN where the variance is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -118,11 +165,15 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """The standard error of a mean over seeds and its degrees of freedom, or NaN and why there is none."""
+    """The standard error of a mean over seeds and its degrees of freedom, or NaN and why there is none.
+
+    spread: what they are made of, where there is a variance.
+    """
 
     standard_error: float
     df: float
     reason: str = ""
+    spread: Spread | None = None
 
 
 def estimate(panel: Panel, name: str) -> Estimate:
@@ -157,10 +208,9 @@ def uncertainty(part: Evaluated) -> Uncertainty:
     if reason := part.reason or _too_few(len(part.values)):
         return Uncertainty(float("nan"), float("nan"), reason)
     spread = two_way(part.values, part.contributions)
-    variance = float(spread.variance)
-    if np.isnan(variance) or len(part.patients) < 2:
+    if np.isnan(spread.variance) or len(part.patients) < 2:
         return Uncertainty(float("nan"), float("nan"), "it rests on a single patient: no variance over patients")
-    return _from_variance(variance, float(spread.df))
+    return sure_of(spread)
 
 
 def estimate_seeds(
@@ -202,12 +252,12 @@ def uncertainty_seeds(
     reason = f"undefined for {missing} of {len(values)} seeds" if missing else _too_few(len(values))
     if reason:
         return Uncertainty(float("nan"), float("nan"), reason)
-    between = float(values.var(ddof=1)) / len(values)
+    between = values.var(ddof=1) / len(values)
     within = 0.0 if standard_errors is None else float(standard_errors.mean()) ** 2
     if np.isnan(within):
         return Uncertainty(float("nan"), float("nan"), "the standard error of a seed is not known")
-    df = degrees(np.array(between), np.array(between + within), len(values) - 1, np.inf)
-    return _from_variance(between + within, float(df))
+    nothing = np.array(0.0)
+    return sure_of(_joined(np.array(between), np.array(within), nothing, len(values) - 1, np.array(np.inf)))
 
 
 def _too_few(seeds: int) -> str:
@@ -217,10 +267,11 @@ def _too_few(seeds: int) -> str:
     return f"{seeds} seed{plural}: no interval is drawn under {MINIMUM_SEEDS}" if seeds < MINIMUM_SEEDS else ""
 
 
-def _from_variance(variance: float, df: float) -> Uncertainty:
-    if variance <= ROUNDING:
+def sure_of(spread: Spread) -> Uncertainty:
+    """The standard error and degrees of freedom of a spread, or why there is none."""
+    if float(spread.variance) <= ROUNDING:
         return Uncertainty(float("nan"), float("nan"), f"{NO_VARIATION}: no interval can be made")
-    return Uncertainty(float(np.sqrt(variance)), df)
+    return Uncertainty(float(np.sqrt(spread.variance)), float(spread.df), spread=spread)
 
 
 def interval(

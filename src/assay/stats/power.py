@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import optimize, stats
 
-from assay.stats.estimate import degrees
+from assay.core.seeds import generator
+from assay.stats.compare import Contrast
+from assay.stats.estimate import degrees, moderated
 
 POWER = 0.8
+DRAWS = 4000
+"""Contrasts that `reachable` draws."""
 OF_RANKS = ("auroc", "auroc-macro", "auroc-top-mean", "auroc-area")
 OF_POSITIVES = ("sensitivity", "dice", "iou", "pixel-precision", "pixel-recall")
 OF_NEGATIVES = (
@@ -38,6 +44,65 @@ def detectable(standard_error: float, df: float, power: float = POWER, alpha: fl
 
     # sf rises from alpha / 2 at a shift of 0 to its half near the critical value, and on.
     return float(optimize.brentq(shortfall, 0.0, 4 * critical + 10)) * standard_error
+
+
+@cache
+def reachable(
+    between: float, within: float, seeds: int, df_patients: float, group: int = 1, family: int = 1, power: float = POWER
+) -> float:
+    """The difference that contrasts of a design find with this power, on average, at Holm's first step.
+
+    The rule of the tests (`estimate.moderated`) has no closed form, so that it is applied to drawn values of seeds: of
+    recipes with a common reference, all of one spread. NaN where nothing varies.
+
+    Args:
+        between: The seeds' part of the variance of a contrast, as it is without error.
+        within: The rest of it, estimated with `df_patients`.
+        seeds: How many there are, at least 2.
+        group: Contrasts of a pooling group. Beyond 8 they count as 8, which changes the result by little.
+        family: Contrasts that Holm corrects together.
+    """
+    if not between + within > 0:
+        return float("nan")
+    size = min(group, 8)
+    rng = generator(0, "reachable", seeds, size)
+    drawn = rng.normal(size=(-(-DRAWS // size), size + 1, seeds))
+    values = (drawn[:, 1:] - drawn[:, :1]) * np.sqrt(between * seeds / 2)
+    part, df_seeds = moderated(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
+    rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
+    df = degrees(part, part + rest, df_seeds, df_patients)
+    critical = stats.t.isf(0.025 / family, df) * np.sqrt(part + rest)
+    spread = float(np.sqrt(between + within))
+
+    def shortfall(difference: float) -> float:
+        return float(stats.norm.sf((critical - difference) / spread).mean()) - power
+
+    return float(optimize.brentq(shortfall, 0.0, float(critical.max()) + 10 * spread))
+
+
+def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int) -> float:
+    """What contrasts of one kind can detect: one figure for all, from the mean of their variances.
+
+    The least of several noisy standard errors would promise too much. NaN where none has a variance.
+
+    Args:
+        family: The contrasts; the seeds' part of their variance is taken without moderation.
+        groups: How many contrasts are in the pooling group of each.
+        size: Contrasts that Holm corrects together, of this kind or another.
+    """
+    known = [
+        (one.whole, one.spread, group)
+        for one, group in zip(family, groups, strict=True)
+        if one.whole is not None and one.spread is not None
+    ]
+    if not known:
+        return float("nan")
+    between = float(np.mean([whole.values.var(ddof=1) / len(whole.values) for whole, _, _ in known]))
+    within = float(np.mean([max(0.0, float(spread.patients - spread.residual)) for _, spread, _ in known]))
+    seeds = round(float(np.median([len(whole.values) for whole, _, _ in known])))
+    group = round(float(np.median([size for _, _, size in known])))
+    df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in known]))
+    return reachable(between, within, seeds, df_patients, group, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +145,14 @@ def planned(
     assumed: Assumptions | None = None,
     family: int = 1,
     folds: int = 1,
+    group: int = 1,
 ) -> float:
     """The difference that a contrast could detect at 80 % power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
     it is at most that of a share, which is what is taken. With folds a seed's value is the mean of as many trainings,
-    taken for independent. NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
+    taken for independent. group: contrasts of its pooling group.
+    NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
     under 2 patients behind it otherwise, and where `rests_on` says None.
     """
     patients = rests_on(name, positives, negatives)
@@ -95,8 +162,7 @@ def planned(
     given = assumed or Assumptions()
     single = patient_variance(given.value, positives, negatives, name)
     between, within = given.seed_sd**2 / (seeds * folds), 2 * single * (1 - given.correlation)
-    df = float(degrees(np.array(between), np.array(between + within), seeds - 1, patients - 1))
-    return detectable(float(np.sqrt(between + within)), df, alpha=0.05 / family)
+    return reachable(between, within, seeds, patients - 1, group, family)
 
 
 def patient_variance(value: float, positives: int, negatives: int, name: str) -> float:
