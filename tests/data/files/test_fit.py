@@ -95,3 +95,40 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason(tmp_path: Path, data: 
     with pytest.raises((SpecError, DataError)) as error:
         parse_study(study(wide_set(tmp_path / "set"), **data))
     assert said in str(error.value)
+
+
+# --- 16-bit files with fewer bits of content --------------------------------------------------------------------------
+
+
+def deep_set(folder: Path, most: int, ending: str = "png") -> Path:
+    for at in range(6):
+        pixels = np.random.default_rng(at).integers(0, most + 1, (SIZE, SIZE)).astype(np.uint16)
+        pixels[0, 0] = most - at
+        save(folder / f"{at}.{ending}", pixels)
+    write_table(folder / "data.csv", [["image", "label"], *([f"{at}.{ending}", at % 2] for at in range(6))])
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize(("most", "bits"), [(4095, 12), (3000, 12), (1023, 10)])
+def test_the_true_range_of_16_bit_files_is_used_and_said(tmp_path: Path, most: int, bits: int, ending: str) -> None:
+    dataset = load(deep_set(tmp_path / "set", most, ending))
+    images = dataset.images.read(np.arange(6)).numpy()
+    assert 0.3 < float(np.median(images)) < 0.6
+    np.testing.assert_allclose(images[:, 0, 0, 0], [(most - at) / (2**bits - 1) for at in range(6)], atol=1e-4)
+    said = f"16-bit files hold values up to {most:,}: they were read as {bits} bit, of 0 to {2**bits - 1:,} (6 images)"
+    assert said in dataset.card.known_faults
+
+
+def test_files_that_use_their_16_bits_stay(tmp_path: Path) -> None:
+    dataset = load(deep_set(tmp_path / "set", 40_000))
+    np.testing.assert_allclose(
+        dataset.images.read(np.arange(6))[:, 0, 0, 0].numpy(), [(40_000 - at) / 65535 for at in range(6)], atol=1e-5
+    )
+    assert not any("16-bit" in one for one in dataset.card.known_faults)
+
+
+def test_8_bit_images_among_them_keep_their_levels(tmp_path: Path) -> None:
+    folder = deep_set(tmp_path / "set", 4095)
+    save(folder / "0.png", np.full((SIZE, SIZE), 51, dtype=np.uint8))
+    assert float(load(folder).images.read(np.arange(1)).max()) == pytest.approx(0.2, abs=1e-4)

@@ -42,6 +42,7 @@ from assay.data.files.masks import (
     refuse_empty,
     told_of,
 )
+from assay.data.files.pictures import at_full_range
 from assay.data.files.readers import read_picture
 from assay.data.files.skipped import contradiction, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
@@ -65,6 +66,7 @@ class FileCrops:
     channels: Channels
     deep: bool
     cache: ArrayCache
+    bits: int = 16
 
     def take(self, kept: Sequence[int]) -> FileCrops:
         """The rows at these positions."""
@@ -142,7 +144,8 @@ class Cut:
         crops = self.crops
         asked: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
         sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in asked]
-        digests = [f"{crops.digests[row]} crop {where}" for row, *where in asked]
+        stretched = f" {crops.bits} bit" if crops.bits < 16 else ""
+        digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in asked]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
         if decoded.failures:
             what, remedy = next(iter(decoded.failures.values()))
@@ -151,7 +154,9 @@ class Cut:
 
     def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
         """The native pixels of a window, scaled to their place in the square."""
-        pixels = read_picture(read_file(self.crops.images[row]), 0).pixels
+        picture = read_picture(read_file(self.crops.images[row]), 0)
+        stretched = picture.peak is not None and self.crops.bits < 16
+        pixels = at_full_range(picture.pixels, self.crops.bits) if stretched else picture.pixels
         height, width = pixels.shape[:2]
         box = placed(height, width, self.crops.size)
         top, bottom = ((at - box.top) * height // box.height for at in (window[0], window[2]))
@@ -303,6 +308,7 @@ def _decoded(
         channels="grey" if images.array.shape[1] == 1 else "colour",
         deep=deep,
         cache=cache,
+        bits=images.bits,
     )
     return Pixels(images, decoded, native, crops)
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from assay.core.files import content_hash
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_coloured, vanished
-from assay.data.files.pictures import Header, Picture, ben_graham, circle_crop
+from assay.data.files.pictures import Header, Picture, at_full_range, ben_graham, bits_of, circle_crop
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
 from assay.spec.schema import BACKGROUND, DataSpec
@@ -209,12 +209,16 @@ class Decoded:
     """An array of all files, with zeros where one failed. notes: what was changed on the way -> positions of files.
 
     boxes: top, left, height and width in the square of every image; None where each fills it, and for masks.
+    peaks: position -> greatest value that its file stores, of those whose header says no range. bits: how many of 16
+    bits these values take in all files together; they were stretched to all 16.
     """
 
     array: np.ndarray
     failures: Failures
     notes: dict[str, list[int]]
     boxes: Int[np.ndarray, "n 4"] | None = None
+    peaks: Mapping[int, int] = field(default_factory=dict[int, int])
+    bits: int = 16
 
 
 class _Filled(NamedTuple):
@@ -222,6 +226,7 @@ class _Filled(NamedTuple):
 
     notes: tuple[str, ...]
     box: Box | None = None
+    peak: int | None = None
 
 
 class _ColourFound(Exception):
@@ -289,6 +294,7 @@ def _decode(
     """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
     dtype = np.dtype(np.uint16 if deep else np.uint8)
     told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
+    told = (*told, "peaks") if deep else told
     name = name_of("images", digests, size, dtype.name, channels, only_grey, *told)
     coloured = f"{name}.coloured.json"
     if only_grey and cache.read_notes(coloured):
@@ -296,7 +302,8 @@ def _decode(
 
     def one(at: int, out: np.ndarray) -> _Filled:
         given = sources[at]()
-        pixels, notes = (given, ()) if isinstance(given, np.ndarray) else _picture(given, size)
+        picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, size)
+        pixels = picture.pixels
         if only_grey and is_coloured(pixels):
             raise _ColourFound
         if "circle-crop" in changes:
@@ -307,18 +314,39 @@ def _decode(
         box = framing.placed(height, width, size)
         fitted = fit_image(framing.kept(pixels), size, channels, dtype, box)
         out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
-        return _Filled(notes, box)
+        # Graham's differences are spread over 16 bits already.
+        return _Filled(picture.notes, box, None if "ben-graham" in changes else picture.peak)
 
     try:
-        return _fill(name, (len(sources), channels, size, size), dtype, one, cache)
+        decoded = _fill(name, (len(sources), channels, size, size), dtype, one, cache)
+        return _at_true_range(name, decoded, cache)
     except _ColourFound:
         cache.write_notes(coloured, True)
         raise
 
 
-def _picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    picture = read_picture(data, size)
-    return picture.pixels, picture.notes
+def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
+    """Stretch 16-bit files to the whole range where none of the set uses it, such as 12-bit content.
+
+    The number of bits is that of the greatest value in any such file, so that images stay comparable. Files whose
+    header says what range they show, and 8-bit ones, stay as they are.
+    """
+    if not decoded.peaks:
+        return decoded
+    peak = max(decoded.peaks.values())
+    bits = bits_of(peak)
+    if bits == 16:
+        return decoded
+    rows = np.array(sorted(decoded.peaks), dtype=np.int64)
+
+    def fill(array: np.ndarray) -> None:
+        array[:] = decoded.array
+        for row in rows.tolist():
+            array[row] = at_full_range(array[row], bits)
+
+    array = cache.get(f"{name}-{bits}bit", decoded.array.shape, decoded.array.dtype, fill)
+    note = f"16-bit files hold values up to {peak:,}: they were read as {bits} bit, of 0 to {2**bits - 1:,}"
+    return replace(decoded, array=array, notes={**decoded.notes, note: rows.tolist()}, bits=bits)
 
 
 def _fill(
@@ -336,6 +364,7 @@ def _fill(
         noted: dict[str, list[int]] = {}
         whole = Box(0, 0, *shape[2:])
         boxes: list[Box] = []
+        peaks: dict[str, int] = {}
 
         def attempt(at: int) -> tuple[int, _Filled, Unreadable | None]:
             try:
@@ -351,15 +380,18 @@ def _fill(
             for note in filled.notes:
                 noted.setdefault(note, []).append(at)
             boxes.append(filled.box or whole)
+            if filled.peak is not None:
+                peaks[str(at)] = filled.peak
         padded = any(box != whole for box in boxes)
         edges = [[box.top, box.left, box.height, box.width] for box in boxes] if padded else None
-        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges})
+        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges, "peaks": peaks})
 
     array = cache.get(name, shape, dtype, fill, beside)
     kept = cache.read_notes(beside)
     failures = {int(at): (what, remedy) for at, (what, remedy) in kept["failures"].items()}
     boxes = None if kept["boxes"] is None else np.array(kept["boxes"], dtype=np.int64)
-    return Decoded(array, failures, kept["notes"], boxes)
+    peaks = {int(at): int(peak) for at, peak in kept.get("peaks", {}).items()}
+    return Decoded(array, failures, kept["notes"], boxes, peaks)
 
 
 def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable[Any]:

@@ -292,9 +292,11 @@ def tiff_pixels(data: bytes) -> Picture:
         if values.ndim == 3:
             values = values[..., :3] if page.photometric == tifffile.PHOTOMETRIC.RGB else values[..., 0]
         pixels = stored(values)
+        known = pixels.dtype == np.uint8 or not np.issubdtype(values.dtype, np.integer)
+        peak = None if known else int(pixels.max())
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            pixels = np.iinfo(pixels.dtype).max - pixels
-        return Picture(_upright(pixels, _orientation(page)))
+            pixels, peak = np.iinfo(pixels.dtype).max - pixels, None
+        return Picture(_upright(pixels, _orientation(page)), peak=peak)
 
 
 def _check_segments(page: Any, data: bytes) -> None:

@@ -30,13 +30,15 @@ class Header:
 class Picture:
     """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; what was changed on the way; lossy.
 
-    palette: of a mask whose pixels are indices into a palette, the colours that they show.
+    palette: of a mask whose pixels are indices into a palette, the colours that they show. peak: the greatest value
+    that a 16-bit file stores, where no header says what range it shows; None where the range is known.
     """
 
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
     lossy: bool = False
     palette: np.ndarray | None = None
+    peak: int | None = None
 
 
 def stored(values: np.ndarray) -> np.ndarray:
@@ -60,6 +62,16 @@ def stored(values: np.ndarray) -> np.ndarray:
         f"its values run from {low:g} to {high:g}, and what range is shown is not said",
         f"shift and scale them to {allowed}",
     )
+
+
+def bits_of(peak: int) -> int:
+    """Return how many bits values up to this one take, at least 8."""
+    return max(8, peak.bit_length())
+
+
+def at_full_range(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Return uint16 pixels of so many bits stretched to 16."""
+    return np.asarray(np.round(pixels * (65535 / (2**bits - 1))), dtype=np.uint16)
 
 
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -122,7 +122,8 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         notes = ("16-bit colour was read as 8 bit",) if _loses_depth(opened) else ()
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP:
-            return Picture(stored(np.asarray(image)), lossy=lossy)
+            pixels = stored(np.asarray(image))
+            return Picture(pixels, lossy=lossy, peak=int(pixels.max()))
         if mask and image.mode == "P":
             return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
         if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
