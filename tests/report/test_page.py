@@ -19,6 +19,7 @@ from tests.report.made import LEVELS, Made
 from tests.report.making import make_run
 from tests.report.reading import page_of
 
+from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.store import schema
@@ -286,6 +287,20 @@ def test_a_missing_table_is_named(run: Path, tmp_path: Path) -> None:
     (broken / "tables" / "sentences.parquet").unlink()
     with pytest.raises(StoreError, match=r"holds no table 'sentences': run the study, which trains only"):
         write_page(broken)
+
+
+def test_intervals_are_called_over_images_where_patients_are_not_named(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "unnamed"))
+    for table in ("estimates", "contrasts", "environments"):
+        rows = [over_images(row) for row in RunFolder(copy).table(table)]
+        RunFolder(copy).write_table(table, getattr(schema, table.upper()), rows)
+    write_page(copy)
+    said = (copy / "report.html").read_text(encoding="utf-8")
+    assert "intervals are over images" in said
+    assert "crossed images and seeds" in said
+    assert "1,000 images." in said
+    assert "1,000 patients" not in said
+    assert "intervals are over images" not in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_missing_column_is_named(run: Path, tmp_path: Path) -> None:

@@ -106,7 +106,17 @@ def test_lights_when_it_is_not() -> None:
         lights([one, {"status": "diverged", "recipe": "arcface"}])["1 trial diverged (arcface): left out of means"]
         == "warn"
     )
-    assert lights()["leakage between patients was not checked: no column names them"] == "warn"
+    assert lights()["leakage between patients was not checked: no column names them"] == "bad"
+
+
+def test_that_patients_are_not_named_is_a_problem_told_once() -> None:
+    unnamed = "no patient column is named: ...; column 'patient_id' looks like one (60 values)"
+    for leakage in (None, ["rows 3 and 9 show one image"]):
+        said = verdict([contrast()], ESTIMATES, [], [], leakage, unnamed=unnamed)
+        (told,) = (row for row in said if "patient" in row["text"] and row["part"] == "doubt")
+        assert told["light"] == "bad"
+        assert told["text"].startswith("intervals are over images")
+        assert told["text"].endswith(unnamed)
 
 
 def doubts(rows: list[dict[str, Any]], estimates: Any = (), trials: Any = ()) -> dict[str, str]:

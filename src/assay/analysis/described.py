@@ -18,7 +18,7 @@ from assay.analysis.preview import distinct_environments
 from assay.analysis.results import Folds, Gathered, Group, Outputs
 from assay.core.errors import StoreError
 from assay.core.measures import OF_WORST_GROUP
-from assay.data.files.masks import OWN_PATIENT
+from assay.data.cards import without_patients
 from assay.execution.plan import Plan
 from assay.shifts.environment import Achieved
 from assay.shifts.population import Population
@@ -36,7 +36,8 @@ class Described:
     """What a study's data say of themselves.
 
     environments, dose_counts, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
-    leakage: as datasets have it. cautions: as `cautions` says them. folds: of every seed.
+    leakage: as datasets have it. unnamed: what is said of a set whose patients are not named, else empty. cautions: as
+    `cautions` says them. folds: of every seed.
     pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
     -> the rows of the groups that are the worst where a comparison of the worst is stated.
     """
@@ -51,6 +52,7 @@ class Described:
     folds: int
     pooled: Mapping[tuple[str, int], list[Row]]
     worst: Mapping[tuple[str, int, str, Group], list[int]]
+    unnamed: str = ""
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """What was measured of all folds together, as `Folds` measured it."""
@@ -78,7 +80,8 @@ def describe(gathered: Gathered, population: Population) -> Described:
         "rows left out": "; ".join(card.left_out),
     }
     leakage = population.dataset.leakage if population.dataset else ()
-    checked = leakage if leakage or OWN_PATIENT not in card.known_faults else None
+    unnamed = without_patients(card.known_faults)
+    checked = None if unnamed and not leakage else leakage
     environments = tuple(environment_rows(gathered.plan, population))
     doses = tuple(dose_count_rows(gathered.plan.spec, population))
     pictures = tuple(illustrate(gathered, population))
@@ -86,7 +89,9 @@ def describe(gathered: Gathered, population: Population) -> Described:
     looked = Looked.at(spec, population)
     visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
     pooled, worst = gathered.pooled, _worst_groups(gathered)
-    return Described(environments, doses, pictures, visibility, facts, checked, told, population.folds, pooled, worst)
+    return Described(
+        environments, doses, pictures, visibility, facts, checked, told, population.folds, pooled, worst, unnamed
+    )
 
 
 def _worst_groups(gathered: Gathered) -> dict[tuple[str, int, str, Group], list[int]]:
@@ -112,6 +117,7 @@ def keep(folder: RunFolder, described: Described) -> None:
         "facts": dict(described.facts),
         "leakage": described.leakage,
         "cautions": described.cautions,
+        "unnamed": described.unnamed,
         "folds": described.folds,
         "pooled": [
             {"recipe": recipe, "seed": seed, "rows": _written(rows)}
@@ -136,6 +142,7 @@ def kept(folder: RunFolder) -> Described:
         facts=values["facts"],
         leakage=None if values["leakage"] is None else tuple(values["leakage"]),
         cautions=tuple(values.get("cautions", ())),
+        unnamed=values.get("unnamed", ""),
         folds=values["folds"],
         pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
         worst={

@@ -297,36 +297,45 @@ def analyse_records(plan: Plan, place: Place) -> None:
 
 def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     plan, folder = gathered.plan, place.folder
+
+    def write(name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        folder.write_table(name, columns, [over_images(row) for row in rows] if described.unnamed else rows)
+
     trials = [_trial_row(trial, gathered) for trial in plan.trials]
     seeds, estimates = _estimates(gathered)
     estimates += _corruption(plan.spec, estimates)
     before = stated(place.root, plan.spec)
     contrasts = with_ends_of_scale(contrast_rows(gathered, before.pairs), estimates)
     environments = described.environments
-    folder.write_table("trials", schema.TRIALS, trials)
-    folder.write_table("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])
-    folder.write_table("seeds", schema.SEEDS, seeds)
-    folder.write_table("estimates", schema.ESTIMATES, estimates)
-    folder.write_table("contrasts", schema.CONTRASTS, contrasts)
-    folder.write_table("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
-    folder.write_table("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
-    folder.write_table("trades", schema.TRADES, trade_rows(gathered))
-    folder.write_table("planes", schema.PLANES, plane_rows(gathered))
-    folder.write_table("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
-    folder.write_table("curves", schema.CURVES, curve_rows(gathered))
-    folder.write_table("starts", schema.STARTS, start_rows(gathered))
-    folder.write_table("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
-    folder.write_table("collapses", schema.COLLAPSES, collapse_rows(gathered))
-    folder.write_table("similarities", schema.SIMILARITIES, similarity_rows(gathered))
-    folder.write_table("environments", schema.ENVIRONMENTS, environments)
-    folder.write_table("dose_counts", schema.DOSE_COUNTS, described.dose_counts)
-    folder.write_table("visibility", schema.VISIBILITY, described.visibility)
+    write("trials", schema.TRIALS, trials)
+    write("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])
+    write("seeds", schema.SEEDS, seeds)
+    write("estimates", schema.ESTIMATES, estimates)
+    write("contrasts", schema.CONTRASTS, contrasts)
+    write("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
+    write("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
+    write("trades", schema.TRADES, trade_rows(gathered))
+    write("planes", schema.PLANES, plane_rows(gathered))
+    write("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
+    write("curves", schema.CURVES, curve_rows(gathered))
+    write("starts", schema.STARTS, start_rows(gathered))
+    write("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
+    write("collapses", schema.COLLAPSES, collapse_rows(gathered))
+    write("similarities", schema.SIMILARITIES, similarity_rows(gathered))
+    write("environments", schema.ENVIRONMENTS, environments)
+    write("dose_counts", schema.DOSE_COUNTS, described.dose_counts)
+    write("visibility", schema.VISIBILITY, described.visibility)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
     told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
-    said = verdict(contrasts, estimates, trials, environments, *told)
-    folder.write_table("sentences", schema.SENTENCES, said)
-    folder.write_table("pictures", schema.PICTURES, described.pictures)
-    folder.write_table("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))
+    said = verdict(contrasts, estimates, trials, environments, *told, unnamed=described.unnamed)
+    write("sentences", schema.SENTENCES, said)
+    write("pictures", schema.PICTURES, described.pictures)
+    write("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))
+
+
+def over_images(row: Row) -> Row:
+    """A row of a set whose patients are not named: it counts none, since its interval is over images."""
+    return {name: 0 if name in ("patients", "paired_patients") else value for name, value in row.items()}
 
 
 def _trial_row(trial: Trial, gathered: Gathered) -> Row:

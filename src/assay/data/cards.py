@@ -91,6 +91,17 @@ KNOWN: dict[str, KnownSet] = {
 }
 
 
+OWN_PATIENT = (
+    "no patient column is named: every image counts as a patient of its own, so a patient may be on both sides"
+)
+"""Known fault of a set without patients; a suggestion may follow it."""
+
+
+def without_patients(faults: Sequence[str]) -> str:
+    """The fault among these that says that patients are not named; empty where they are."""
+    return next((fault for fault in faults if fault.startswith(OWN_PATIENT)), "")
+
+
 def card_of(
     title: str,
     known: KnownSet | None,
@@ -110,7 +121,7 @@ def card_of(
     decoding. shape: (channels, height, width) after. deep: 16 bit. facts end the summary; warnings join the known
     faults.
     """
-    computed = f"{_counts(table)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
+    computed = f"{_counts(table, warnings)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
     about = [known.summary] if known else []
     summary = ". ".join([*about, computed, *facts])
     faults = (*(known.faults if known else ()), *warnings, *_missing(table), *_aspects(native, table))
@@ -131,8 +142,10 @@ def known_set(title: str, header: Sequence[str]) -> KnownSet | None:
     return known if known is not None and set(known.columns) <= set(header) else None
 
 
-def _counts(table: FactorTable) -> str:
+def _counts(table: FactorTable, warnings: Sequence[str]) -> str:
     classes = ", ".join(f"{name} {int((table.target == code).sum()):,}" for code, name in enumerate(table.classes))
+    if without_patients(warnings):
+        return f"{len(table):,} images, patients not named: {classes}"
     return f"{len(table):,} images of {len(np.unique(table.patient)):,} patients: {classes}"
 
 

@@ -170,7 +170,7 @@ def environments(tables: Tables) -> Sheet | None:
                 words(_share(row)),
                 words(_cells(row["counts"])),
                 amount(whole(row, "images")),
-                amount(whole(row, "patients")),
+                amount(count) if (count := whole(row, "patients")) else Cell(NONE, "", True),
             )
         )
         for row in tables.environments
@@ -386,10 +386,11 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     measures = distinct(row["measure"] for row in order)
     places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
     lines = [Line(_compared(row, places[row["measure"]], tables.trials), anchors[row["id"]]) for row in order]
+    unit = "patients" if any(whole(row, "patients") for row in order) else "images"
     note = (
         "A row is what the study says that it compares, and the conclusion what may be claimed of it. "
         "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
-        "patients. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
+        f"{unit}. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
         "difference that this design would find four times in five, one figure for all rows of a measure. Sign-flip: a "
         "test over seeds alone, with the least p that so few seeds can give. Stated: before there were results."
     )

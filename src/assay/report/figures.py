@@ -138,8 +138,12 @@ def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """How many seeds and patients the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`"""
-    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", "patients")]
+    """How many seeds and patients the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`
+
+    Images take the place of patients where these are not named.
+    """
+    over = "patients" if any(whole(row, "patients") for row in rows if "patients" in row) else "images"
+    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)]
     return ", ".join(part for part in parts if part) + "." if any(parts) else ""
 
 

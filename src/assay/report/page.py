@@ -20,7 +20,7 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
-from assay.report.rows import Tables, distinct, read_tables
+from assay.report.rows import Tables, distinct, read_tables, whole
 from assay.report.sections import doses, performance, reliance, representation, segmentation
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
@@ -113,7 +113,8 @@ class Section:
 class Content:
     """All that the template shows. facts: the provenance. first: the figures of the first screen. measures: those there
     are estimates of. folds: whether images were tested in folds. dosed: whether there are doses. files: every
-    table whole. chosen_widest: `fall` or `rise` where the answer tells of the widest of several, else empty.
+    table whole. chosen_widest: `fall` or `rise` where the answer tells of the widest of several, else empty. unit: over
+    what intervals are, beside seeds: patients, or images where patients are not named.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Content:
     folds: bool
     dosed: bool
     chosen_widest: str
+    unit: str
     files: tuple[tuple[str, Download | None], ...]
 
 
@@ -163,9 +165,15 @@ def collect(root: Path) -> Content:
         measures=frozenset(row["measure"] for row in tables.estimates),
         dosed=bool(tables.half_doses),
         chosen_widest=widest,
+        unit="patients" if _patients_named(tables) else "images",
         folds=any(row["fold"] for row in tables.trials),
         files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
     )
+
+
+def _patients_named(tables: Tables) -> bool:
+    """Whether patients are counted anywhere; those of a set that does not name them are not."""
+    return any(whole(row, "patients") for row in tables.environments) or not tables.environments
 
 
 def without_files(content: Content) -> Content:

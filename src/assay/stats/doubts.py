@@ -50,14 +50,17 @@ def doubts(
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
     cautions: Sequence[str] = (),
+    unnamed: str = "",
 ) -> list[Sentence]:
     """The lights of the first screen, each in words, in the order in which they are read.
 
-    dosed: the axis of the doses; empty where there is none. cautions: on the data, each a light of its own.
+    dosed: the axis of the doses; empty where there is none. cautions: on the data, each a light of its own. unnamed:
+    what the data say where no column names patients, else empty.
     """
     return [
         *_trials(trials),
-        *_leakage(leakage),
+        *_unnamed(unnamed),
+        *_leakage(leakage, unnamed),
         *(Sentence("doubt", text, "warn") for text in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
@@ -119,9 +122,18 @@ def _named(rows: Sequence[Row]) -> str:
     return listed([*names[:NAMED], count(more, "more recipe")] if more > 0 else names)
 
 
-def _leakage(leakage: Sequence[str] | None) -> list[Sentence]:
+def _unnamed(unnamed: str) -> list[Sentence]:
+    """Report that patients are unknown: images of one may be on both sides, and intervals are over images."""
+    if not unnamed:
+        return []
+    text = f"intervals are over images, too narrow where a patient has several, and leakage was not checked: {unnamed}"
+    return [Sentence("doubt", text, "bad")]
+
+
+def _leakage(leakage: Sequence[str] | None, unnamed: str) -> list[Sentence]:
     if leakage is None:
-        return [Sentence("doubt", "leakage between patients was not checked: no column names them", "warn")]
+        text = "leakage between patients was not checked: no column names them"
+        return [] if unnamed else [Sentence("doubt", text, "bad")]
     if not leakage:
         return [Sentence("doubt", "no leakage found", "ok")]
     return [Sentence("doubt", f"{count(len(leakage), 'sign')} of leakage: {leakage[0]}", "bad")]

@@ -608,18 +608,20 @@ def verdict(
     dosed: str = "",
     cautions: Sequence[str] = (),
     interventions: Collection[str] = (),
+    unnamed: str = "",
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
     leakage: what the leakage check found, as sentences; None when none was made.
     seeds: how many were planned when results first existed, and how many now. dosed: the axis of the doses, or empty.
     cautions: what is to be known of the data beside, as sentences. interventions: the study's changes to pixels.
+    unnamed: what the data say where no column names patients, else empty.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *answers(contrasts, estimates, interventions),
         *limits(contrasts, estimates),
-        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions),
+        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed),
     ]
     return [asdict(sentence) for sentence in sentences]
 

@@ -36,10 +36,10 @@ SETS: dict[str, tuple[dict[str, object], str]] = {
         "1,990 images of 788 patients: not malignant 1,336, malignant 654",
     ),
     "chest-xray": ({"target": "finding", "patient": "patient"}, "1,605 images of 1,281 patients"),
-    "dermoscopy": ({"target": "melanoma"}, "1,491 images of 1,491 patients: not melanoma 1,000, melanoma 491"),
+    "dermoscopy": ({"target": "melanoma"}, "1,491 images, patients not named: not melanoma 1,000, melanoma 491"),
     "fundus": ({"target": "grade", "patient": "patient"}, "1,740 images of 846 patients: 0 1,017, 1 268, 2 345, 3 75"),
-    "foot-ulcer": ({"target": "lesion", "mask": "mask"}, "985 images of 985 patients: absent 23, present 962"),
-    "polyp": ({"target": "kind", "mask": "mask"}, "220 images of 220 patients: lesion-free 20, polyp 200"),
+    "foot-ulcer": ({"target": "lesion", "mask": "mask"}, "985 images, patients not named: absent 23, present 962"),
+    "polyp": ({"target": "kind", "mask": "mask"}, "220 images, patients not named: lesion-free 20, polyp 200"),
 }
 
 

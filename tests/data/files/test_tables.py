@@ -259,6 +259,32 @@ def test_missing_values_are_counted_in_the_card(tmp_path: Path) -> None:
     assert any(fault.startswith("no patient column is named") for fault in card.known_faults)
 
 
+@pytest.mark.parametrize(
+    ("column", "cells", "said"),
+    [
+        ("patient_id", ["a", "a", "b", "b", "c", "c", "d", "d"], True),
+        ("PatientID", [1, 1, 2, 2, 3, 3, 4, 4], True),
+        ("case", [1, 1, 2, 2, 3, 3, 4, 4], True),
+        ("patient_id", list(range(8)), False),  # each has one image: nothing to gain
+        ("patient_id", ["a"] * 8, False),
+        ("showcase", [1, 1, 2, 2, 3, 3, 4, 4], False),
+        ("age", [1, 1, 2, 2, 3, 3, 4, 4], False),
+    ],
+)
+def test_a_column_that_looks_like_a_patient_is_suggested_where_none_is_named(
+    tmp_path: Path, column: str, cells: list[object], said: bool
+) -> None:
+    folder = small_set(tmp_path / "set", extra={column: cells})
+    card = load(folder).card
+    (fault,) = (fault for fault in card.known_faults if fault.startswith("no patient column is named"))
+    assert (f"; column '{column}' looks like one" in fault) == said
+    assert "8 images, patients not named: " in card.summary
+    if said:
+        named = load(folder, patient=column).card
+        assert "8 images of 4 patients: " in named.summary
+        assert not any("patient" in fault for fault in named.known_faults)
+
+
 def test_patient_identifiers_never_leave(tmp_path: Path) -> None:
     who = [f"Jane Doe {at}" for at in range(7)] + [""]
     folder = small_set(tmp_path / "set", extra={"who": who})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -67,6 +68,11 @@ def _asked(spec: DataSpec, table: Table) -> str:
     return "; ".join(told)
 
 
+_PATIENT_STEMS = ("patient", "subject", "participant")
+_PATIENT_WORDS = frozenset({"pid", "mrn", "person", "case", "study", "individual", "eid", "donor"})
+"""Words of a column's name that speak of patients, as a part of it and as a whole word."""
+
+
 def list_table(spec: DataSpec) -> Listing:
     """A CSV or a COCO file beside images. Raises SpecError for a wrong spec; single bad rows come as problems."""
     folder = folder_of(spec.folder, "data.folder")
@@ -110,7 +116,7 @@ def list_table(spec: DataSpec) -> Listing:
         problems=read.problems,
         facts=facts,
         warnings=(
-            *(() if spec.patient else (OWN_PATIENT,)),
+            *(() if spec.patient else (OWN_PATIENT + _suggested(spec, table),)),
             *_unnamed(spec, table),
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
@@ -338,6 +344,18 @@ def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[
         missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
         problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if absent(cell)})
     return patient_codes(_with_own(spec, cells, names))
+
+
+def _suggested(spec: DataSpec, table: Table) -> str:
+    """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
+    named = {spec.image, spec.target, spec.mask, *spec.factors}
+    for column in table.header:
+        parts = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
+        called = not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
+        cells = [cell for cell in table.column(column, "data.patient") if not absent(cell)]
+        if called and column not in named and 1 < len(set(cells)) < len(cells):
+            return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
+    return ""
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:

@@ -19,6 +19,7 @@ from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import content_hash
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
+from assay.data.cards import OWN_PATIENT as OWN_PATIENT
 from assay.data.cards import KnownSet
 from assay.data.dataset import BoxedLesions
 from assay.data.files.decode import (
@@ -719,11 +720,6 @@ class Listing:
             columns={name: column[index] for name, column in self.columns.items()},
             boxes=None if self.boxes is None else self.boxes.take(kept),
         )
-
-
-OWN_PATIENT = (
-    "no patient column is named: every image counts as a patient of its own, so a patient may be on both sides"
-)
 
 
 # The mask of every row of a table: a file, runs in a cell, the outlines of a COCO file, or none.
