@@ -322,3 +322,33 @@ def test_what_test_only_asks_for_decides_training():
     plain, held = population(), population(test_only={"site": ["b"]})
     assert content_hash(plain.identity(PLAIN)) != content_hash(held.identity(PLAIN))
     assert "site" in held.identity(PLAIN)["columns"]
+
+
+def test_a_factor_that_cannot_be_untied_stays_as_found_and_the_rest_is_probed():
+    """Where the site is the target itself no rows have both; the size is untied all the same."""
+    made = dataset()
+    made = dataset(site=made.table.target)
+    scene = population(made).scene({"found": PLAIN, "site": tied(site=1), "none": tied(size=0)}, 0)
+    neutral = scene.neutral()
+    assert {a.factor: a.asked for a in neutral.achieved if a.asked is not None} == {"size": 0.0}
+    (said,) = neutral.notes
+    assert said.startswith("'site' cannot be untied from the target and stays as found in the neutral rows: ")
+    assert "(neutral)" not in said
+    assert rows(scene.independent()) == rows(neutral)
+    assert scene.identity("(neutral)")["as found"] == ["site"]
+
+
+def test_one_environment_does_not_take_most_rows_from_the_other_probes():
+    """In one of ten rows the site is not what the target is; untying it leaves twice as many."""
+    site = dataset().table.target.copy()
+    site[:90] = 1 - site[:90]
+    scene = population(dataset(site=site)).scene({"found": PLAIN, "view": tied(site=0)}, 0)
+    few, all_rows = len(scene.environment("view")), len(scene.environment("found"))
+    assert few < 0.25 * all_rows
+    assert rows(scene.neutral()) == rows(scene.environment("found"))
+    assert scene.neutral().notes == (
+        f"'site' stays as found in the neutral rows: to untie it from the target would leave {few} of {all_rows}; "
+        f"decodability is asked on these {few}",
+    )
+    assert len(scene.independent()) == few
+    assert scene.independent().notes == ()

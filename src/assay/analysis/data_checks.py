@@ -263,6 +263,7 @@ def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
         for name in scene.names:
             if point.tests[name].crop:
                 said |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
+        said |= dict.fromkeys(scene.neutral().notes)
     yield from said
 
 

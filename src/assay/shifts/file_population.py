@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -30,6 +31,18 @@ from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 from assay.spec.sections import LESION
 
 # What a probe may look at on images from files: test environments, and interventions put on and taken off.
+
+
+LEAST_NEUTRAL = 0.25
+"""The share of the rows that untying a factor from the target must leave, or the factor stays as found."""
+
+
+@dataclass(frozen=True)
+class Untied:
+    """An environment that unties factors from the target. left: those that stay as found -> why."""
+
+    spec: EnvironmentSpec
+    left: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,9 @@ class FileScene:
         known = {"factors": self.population.factors_hash}
         boxed = self.population.dataset.lesions
         boxes = {} if boxed is None else {"boxes": boxed.content}
-        return {**self.population.identity(spec), **known, **boxes, **here, **described}
+        left = sorted(self._neutral.left) if name not in self.specs else []
+        found = {"as found": left} if left else {}
+        return {**self.population.identity(spec), **known, **boxes, **here, **described, **found}
 
     def environment(self, name: str) -> Environment:
         """A test environment. Raises SpecError for an unknown name, DataError when a patient was trained on."""
@@ -85,13 +100,16 @@ class FileScene:
 
     def neutral(self) -> Environment:
         """Test rows in which no factor that any test ties is tied to the target, with the interventions alone that all
-        tests put on all images.
+        tests put on all images. A factor that the rows cannot untie, or that would cost most of them, stays as found;
+        `notes` say so.
         """
-        return self._make(NEUTRAL, self.tests.neutral)
+        return self._untied(NEUTRAL, self._neutral)
 
     def independent(self) -> Environment:
-        """The neutral rows: on files no factor can be set."""
-        return self._make(INDEPENDENT, self.tests.neutral)
+        """The neutral rows, with every factor untied that can be, however few rows that leaves: on files no factor can
+        be set.
+        """
+        return self._untied(INDEPENDENT, self._untie(0.0))
 
     def changeable(self) -> tuple[str, ...]:
         """The interventions of the test environments."""
@@ -109,6 +127,50 @@ class FileScene:
     def sobol(self, samples: int) -> None:
         """None: there is no phantom to draw from."""
         return
+
+    def _untied(self, name: str, untied: Untied) -> Environment:
+        if name not in self._made:
+            made = self._make(name, untied.spec)
+            self._made[name] = replace(made, notes=(*made.notes, *untied.left.values()))
+        return self._made[name]
+
+    @cached_property
+    def _neutral(self) -> Untied:
+        return self._untie(LEAST_NEUTRAL)
+
+    def _untie(self, least: float) -> Untied:
+        """Untie as many of the factors that any test ties as the rows allow, in the order of their names.
+
+        least: the share of rows that must remain.
+        """
+        wanted, population = self.tests.neutral, self.population
+        positions = self._parts.test if population.folds == 1 else np.arange(len(population.table))
+
+        def rows(ties: Mapping[str, AssociationSpec]) -> int:
+            return len(population.choose(wanted.model_copy(update={"association": ties}), positions, TEST_SEED))
+
+        whole = rows({})
+        with suppress(AssociationError):
+            if rows(wanted.association) >= least * whole:
+                return Untied(wanted, {})
+        kept: dict[str, AssociationSpec] = {}
+        left: dict[str, str] = {}
+        for name, tie in wanted.association.items():
+            try:
+                count = rows({**kept, name: tie})
+            except AssociationError as error:
+                left[name] = (
+                    f"'{name}' cannot be untied from the target and stays as found in the neutral rows: {error}"
+                )
+                continue
+            if count >= least * whole:
+                kept[name] = tie
+            else:
+                left[name] = (
+                    f"'{name}' stays as found in the neutral rows: to untie it from the target would leave {count:,} "
+                    f"of {whole:,}; decodability is asked on these {count:,}"
+                )
+        return Untied(wanted.model_copy(update={"association": kept}), left)
 
     def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
         if name not in self._made:
