@@ -118,8 +118,8 @@ class Run:
         """The rows of one table.
 
         name: contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, curves,
-        trials, sources, starts, recipes, collapses, similarities, environments, dose_counts, visibility, pictures,
-        provenance.
+        trials, sources, starts, recipes, collapses, similarities, environments, dose_counts, visibility, shortcuts,
+        pictures, provenance.
         Columns are in `store.schema`. Warns when the tables are of an earlier study than the last begun here. Raises
         StoreError, with the nearest name, when there is no such table.
         """

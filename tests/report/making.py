@@ -58,6 +58,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder.write_table("pictures", schema.PICTURES, list(pictures(root, made)) if made.pictures else [])
     folder.write_table("dose_counts", schema.DOSE_COUNTS, list(dose_counts(made)))
     folder.write_table("visibility", schema.VISIBILITY, list(visibility()) if made.pictures else [])
+    folder.write_table("shortcuts", schema.SHORTCUTS, [])
     folder.write_table("provenance", schema.PROVENANCE, _provenance(made))
     return root
 

@@ -16,6 +16,7 @@ from assay.analysis.doses import dose_count_rows
 from assay.analysis.illustrations import illustrate
 from assay.analysis.preview import distinct_environments
 from assay.analysis.results import Folds, Gathered, Group, Outputs
+from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
 from assay.core.measures import OF_WORST_GROUP
 from assay.data.cards import without_patients
@@ -35,9 +36,9 @@ DESCRIBED = "described.json"
 class Described:
     """What a study's data say of themselves.
 
-    environments, dose_counts, pictures, visibility: rows of these tables. facts: what the provenance says of the data.
-    leakage: as datasets have it. unnamed: what is said of a set whose patients are not named, else empty. cautions: as
-    `cautions` says them. folds: of every seed.
+    environments, dose_counts, pictures, visibility, shortcuts: rows of these tables. facts: what the provenance says of
+    the data. leakage: as datasets have it. unnamed: what is said of a set whose patients are not named, else empty.
+    cautions: as `cautions` says them. folds: of every seed.
     pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
     -> the rows of the groups that are the worst where a comparison of the worst is stated.
     """
@@ -46,6 +47,7 @@ class Described:
     dose_counts: tuple[Row, ...]
     pictures: tuple[Row, ...]
     visibility: tuple[Row, ...]
+    shortcuts: tuple[Row, ...]
     facts: Mapping[str, str]
     leakage: tuple[str, ...] | None
     cautions: tuple[str, ...]
@@ -87,10 +89,22 @@ def describe(gathered: Gathered, population: Population) -> Described:
     pictures = tuple(illustrate(gathered, population))
     spec = gathered.plan.spec
     looked = Looked.at(spec, population)
-    visibility, told = tuple(visibility_rows(spec, looked)), cautions(spec, population, looked)
+    visibility, shortcuts = tuple(visibility_rows(spec, looked)), tuple(shortcut_rows(spec, population))
+    told = (*cautions(spec, population, looked), *shortcut_cautions(shortcuts))
     pooled, worst = gathered.pooled, _worst_groups(gathered)
     return Described(
-        environments, doses, pictures, visibility, facts, checked, told, population.folds, pooled, worst, unnamed
+        environments,
+        doses,
+        pictures,
+        visibility,
+        shortcuts,
+        facts,
+        checked,
+        told,
+        population.folds,
+        pooled,
+        worst,
+        unnamed,
     )
 
 
@@ -114,6 +128,7 @@ def keep(folder: RunFolder, described: Described) -> None:
         "dose_counts": _written(described.dose_counts),
         "pictures": _written(described.pictures),
         "visibility": _written(described.visibility),
+        "shortcuts": _written(described.shortcuts),
         "facts": dict(described.facts),
         "leakage": described.leakage,
         "cautions": described.cautions,
@@ -139,6 +154,7 @@ def kept(folder: RunFolder) -> Described:
         dose_counts=tuple(_read(values.get("dose_counts", []))),
         pictures=tuple(_read(values["pictures"])),
         visibility=tuple(_read(values.get("visibility", []))),
+        shortcuts=tuple(_read(values.get("shortcuts", []))),
         facts=values["facts"],
         leakage=None if values["leakage"] is None else tuple(values["leakage"]),
         cautions=tuple(values.get("cautions", ())),

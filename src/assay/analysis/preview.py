@@ -13,6 +13,7 @@ from assay.analysis.contrasts import Pair, pairs, pooling_group
 from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import Folds
+from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
 from assay.shifts.association import also_achieved
@@ -33,14 +34,16 @@ from assay.store.files import Row
 
 @dataclass(frozen=True)
 class Preview:
-    """Pictures of a study's environments and confounders, what each environment holds, and how visible each
-    confounder is: rows of these tables. doubts: what to doubt of the data and of the training environments, in words.
+    """Pictures of a study's environments and confounders, what each environment holds, how visible each confounder is,
+    and what tells the target without a network: rows of these tables. doubts: what to doubt of the data and of the
+    training environments, in words.
     """
 
     pictures: tuple[Row, ...]
     environments: tuple[Shown, ...]
     visibility: tuple[Row, ...] = ()
     doubts: tuple[str, ...] = ()
+    shortcuts: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,9 @@ def make_preview(
         replace(_shown(spec, population, *found, marks), name=head)
         for found, head in zip(environments, heads, strict=True)
     )
-    doubted = (*_doubts(spec, environments), *cautions(spec, population, looked))
-    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted)
+    shortcuts = tuple(shortcut_rows(spec, population))
+    doubted = (*_doubts(spec, environments), *cautions(spec, population, looked), *shortcut_cautions(shortcuts))
+    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted, shortcuts)
 
 
 def _sources(spec: StudySpec, starts: Mapping[str, Population], folder: Path) -> Iterator[Row]:

@@ -325,6 +325,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     write("environments", schema.ENVIRONMENTS, environments)
     write("dose_counts", schema.DOSE_COUNTS, described.dose_counts)
     write("visibility", schema.VISIBILITY, described.visibility)
+    write("shortcuts", schema.SHORTCUTS, described.shortcuts)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
     told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
     said = verdict(contrasts, estimates, trials, environments, *told, unnamed=described.unnamed)

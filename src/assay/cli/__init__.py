@@ -153,7 +153,7 @@ def results(
             metavar="NAME",
             help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, "
             "curves, trials, sources, starts, recipes, "
-            "collapses, similarities, environments, dose_counts, visibility, pictures, "
+            "collapses, similarities, environments, dose_counts, visibility, shortcuts, pictures, "
             "provenance.",
         ),
     ] = "contrasts",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from assay.cli.run import Request, Settled
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
+from assay.report.sections import shortcuts
 from assay.shifts.environment import Achieved
 from assay.stats.format import count, listed, number
 from assay.stats.power import Assumptions
@@ -61,6 +62,30 @@ def _cells(row: Row) -> tuple[str, ...]:
     """Three figures, a dash where there is none, and the number of images."""
     figures = (float(row[name]) for name in _NAMES)
     return (*("–" if value != value else number(value, 3) for value in figures), str(row["images"]))
+
+
+# What tells the target without a network, as lines of text and as a table of the page.
+
+
+def shortcut_lines(rows: Sequence[Row]) -> list[str]:
+    """A line per factor, column, image property and baseline under its head; nothing for a phantom."""
+    if not rows:
+        return []
+    cells = [shortcuts.HEADS[:5], *(shortcuts.texts(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in cells]
+    return ["", shortcuts.CAPTION, *(f"  {line}".rstrip() for line in lines)]
+
+
+def shortcut_table(rows: Sequence[Row]) -> str:
+    """The same as HTML."""
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in (*shortcuts.HEADS[:5], "images"))
+    body = ""
+    for row in rows:
+        name, *others = shortcuts.texts(row)
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in (*others, f"{row['images']:,}"))
+        body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+    return f"<table><caption>{escape(shortcuts.CAPTION)}</caption><tr>{heads}</tr>{body}</table>"
 
 
 # `assay preview`: pictures, associations, size, time and power of a study, before a second of training.
@@ -120,6 +145,7 @@ def text_lines(found: Found) -> list[str]:
             lines += [f"  {association(tie)}", *_counts(tie)]
     lines += [f"source {row['caption']}" for row in found.preview.pictures if row["kind"] == "source"]
     lines += visibility_lines(found.preview.visibility)
+    lines += shortcut_lines(found.preview.shortcuts)
     lines += [line for text in about_data(found) for line in ("", text)]
     lines += ["", POWER_HEAD] if found.power else []
     lines += [f"  {line}" for line in power_lines(found)]
@@ -252,6 +278,7 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
             for shown in found.preview.environments
         ],
         "visibility": [_without_nan(row) for row in found.preview.visibility],
+        "shortcuts": [_without_nan(row) for row in found.preview.shortcuts],
         "doubts": list(found.preview.doubts),
         "power": found.power,
         "pictures": [str(found.folder / str(row["file"])) for row in found.preview.pictures],
@@ -310,6 +337,8 @@ def write_preview(found: Found) -> Path:
     pairs = [row for row in found.preview.pictures if row["kind"] == "pair"]
     parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
     parts += [_picture(found.folder, row) for row in pairs]
+    if found.preview.shortcuts:
+        parts += [_side_by_side([shortcut_table(found.preview.shortcuts)]), _paragraph(shortcuts.MEANING)]
     parts += [_power(found)] if found.power else []
     page = found.folder / "index.html"
     write_text(page, _document(spec.name, "\n".join(parts)))

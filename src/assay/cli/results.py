@@ -35,6 +35,7 @@ SHOWN = {
     "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
     "dose_counts": ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
     "visibility": ("confounder", "share", "difference", "ssim", "images", "reason"),
+    "shortcuts": ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
     "pictures": ("file", "kind", "environment", "factor", "caption"),
     "provenance": ("key", "value"),
 }  # fmt: skip

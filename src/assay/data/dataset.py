@@ -184,6 +184,7 @@ class Dataset:
     column says so.
     lesions: boxes of lesions by kind; None where none are named.
     boxes: top, left, height and width of every picture in its square; None where each fills it.
+    formats: how the name of each image's file ends, `jpg`; none where images are no files.
     """
 
     table: FactorTable
@@ -198,6 +199,7 @@ class Dataset:
     millimetres: Float[np.ndarray, " n"] | None = None
     lesions: BoxedLesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
+    formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

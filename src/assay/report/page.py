@@ -21,7 +21,7 @@ from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
 from assay.report.rows import Tables, distinct, read_tables, whole
-from assay.report.sections import doses, performance, reliance, representation, segmentation
+from assay.report.sections import doses, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
 from assay.report.sheets import Download, Sheet, as_csv, as_markdown
@@ -210,6 +210,7 @@ _WHOLE = (
     "environments",
     "dose_counts",
     "visibility",
+    "shortcuts",
     "sentences",
     "provenance",
 )
@@ -225,7 +226,9 @@ _USED = ("sobol-total", "flip-rate", "logit-effect")
 
 def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
     """Comparisons always; what a probe measured where it has."""
-    parts = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
+    asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
+    seen = there(shortcuts.table(evidence.tables))
+    parts = (*asked, Section("plain-sight", "What tells the target in plain sight", "", (), seen))
     return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
 
 

@@ -42,6 +42,7 @@ class Tables:
     pictures: Rows
     dose_counts: Rows
     visibility: Rows
+    shortcuts: Rows
     provenance: Rows
 
     @property

@@ -196,6 +196,14 @@ VISIBILITY = (
     "confounder", "factor", "kind", "share", "difference", "ssim", "images", "reason",
 )  # fmt: skip
 
+SHORTCUTS = (
+    # one row per thing that may tell the target without a network, of images from files: kind is factor | column
+    # (undeclared) | image (a property) | baseline (a ridge regression out of fold); of: the class that it tells; value:
+    # AUROC with its interval over patients; direction: higher | lower where a number is taken as it is; strong: whether
+    # it is a caution
+    "name", "kind", "of", "value", "low", "high", "direction", "strong", "images", "patients", "reason",
+)  # fmt: skip
+
 SENTENCES = (
     # the page's words, made by stats.verdict: part (answer | doubt | limit), text, light (ok | warn | bad | none),
     # evidence (id of the contrast or table row the number comes from)
@@ -214,6 +222,6 @@ PROVENANCE = ("key", "value")
 TABLES = (
     "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trades", "planes", "free_response",
     "curves", "trials", "sources", "starts", "recipes", "collapses", "similarities", "environments", "dose_counts",
-    "visibility", "pictures", "provenance",
+    "visibility", "shortcuts", "pictures", "provenance",
 )  # fmt: skip
 """Their names, what is asked for most first."""

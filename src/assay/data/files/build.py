@@ -250,7 +250,10 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     native = pixels.native[kept]
     lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
     boxes = None if pixels.images.boxes is None else pixels.images.boxes[kept]
-    return Dataset(table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions, boxes)
+    formats = tuple(path.suffix.lstrip(".").lower() for path in listing.images)
+    return Dataset(
+        table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions, boxes, formats
+    )
 
 
 def _none_left(listing: Listing) -> None:

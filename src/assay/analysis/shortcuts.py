@@ -1,0 +1,296 @@
+"""List what tells the target of a set of images without a network: columns, image properties and plain baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from assay.core.seeds import row_uniform
+from assay.core.types import Factor, FactorTable
+from assay.data.dataset import Dataset
+from assay.data.files.folder import undeclared_table
+from assay.probes.decodability import folds_by_patient, held_out
+from assay.probes.probe import clustered_error
+from assay.shifts.checks import LEAST_ROWS, PROXY
+from assay.shifts.intervention import by_box
+from assay.shifts.population import Population
+from assay.spec.schema import StudySpec
+from assay.stats.estimate import interval
+from assay.stats.format import listed, with_interval
+from assay.stats.influence import auroc_rows
+from assay.stats.metrics import placements
+from assay.store.files import Row
+
+STRONG, CLEAR = 0.8, 0.65
+"""What tells the target with at least this AUROC, the lower end of its interval being above the second, is doubted."""
+MOST_IMAGES = 4000
+"""Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
+FOLDS, SEED = 5, 0
+THUMBNAIL, RING = 16, 20
+"""Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
+NAMED = 5
+_BLACK, _WHITE = 1 / 255, 254 / 255
+_BATCH = 64
+_SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
+
+
+def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
+    """Rows of `schema.SHORTCUTS`, the greatest AUROC first; none for a phantom, whose factors the study draws itself.
+
+    Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
+    properties of the images, and what ridge regressions say of patients that they were not fitted to.
+    """
+    dataset = population.dataset
+    if dataset is None:
+        return []
+    rows = [_factor_row("factor", factor, dataset.table) for factor in dataset.table.factors if factor.role != "core"]
+    others = undeclared_table(spec.data)
+    rows += [_factor_row("column", factor, others) for factor in (others.factors if others else ()) if others]
+    rows += _image_rows(dataset)
+    return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
+
+
+def shortcut_cautions(rows: Sequence[Row]) -> Iterator[str]:
+    """Sentences on what tells the target strongly; factors and columns from `PROXY` on are told as proxies."""
+    strong = [row for row in rows if row["strong"]]
+    columns = [row for row in strong if row["kind"] in ("factor", "column") and row["value"] < PROXY]
+    for plain in (columns, [row for row in strong if row["kind"] == "image"]):
+        if plain:
+            yield f"in plain sight, the target is told by {_named(plain)}: a network may learn this instead"
+    if fitted := [row for row in strong if row["kind"] == "baseline"]:
+        yield (
+            f"without a network, a ridge regression tells the target of other patients from {_named(fitted)}: a result "
+            "that is no better needs no more than that"
+        )
+
+
+def _named(rows: Sequence[Row]) -> str:
+    more = [f"{len(rows) - NAMED} more"] if len(rows) > NAMED else []
+    return listed([*(f"{_called(row)} (AUROC {_shown(row)})" for row in rows[:NAMED]), *more])
+
+
+def _called(row: Row) -> str:
+    if row["kind"] == "baseline":
+        return f"the {row['name']} alone"
+    return f"{row['kind']} '{row['name']}'" if row["kind"] != "image" else f"the image's {row['name']}"
+
+
+def _shown(row: Row) -> str:
+    """The AUROC with its interval, as preview and page have it."""
+    return with_interval(row["value"], row["low"], row["high"])
+
+
+# One row: a score per image against the target.
+
+
+@dataclass(frozen=True)
+class _Told:
+    """How well a score tells a class from the others."""
+
+    value: float
+    low: float
+    high: float
+    direction: str = ""
+
+
+def _told(
+    score: Float[np.ndarray, " n"],
+    of: Bool[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    fold: Int[np.ndarray, " n"] | None,
+) -> _Told:
+    """The AUROC with its 95 % interval over patients (DeLong's components, summed by patient).
+
+    fold: that a score was fitted for: images are compared within a fold. None for a score as it is, which is taken
+    whichever way it points.
+    """
+    answer = of.astype(np.int64)
+    right, opposite = placements(score, answer, fold)
+    value = float(right[of].sum() / opposite[of].sum())
+    error = clustered_error(auroc_rows(right, opposite, answer), patient)
+    direction = ""
+    if fold is None:
+        direction = "higher" if value >= 0.5 else "lower"
+        value = max(value, 1 - value)
+    least = min(len(np.unique(patient[side])) for side in (of, ~of))
+    if value in (0.0, 1.0):  # no variance is seen: the exact bound of the smaller side (Clopper and Pearson)
+        edge = 0.025 ** (1 / least)
+        return _Told(value, *((edge, 1.0) if value else (0.0, 1 - edge)), direction)
+    low, high = interval(value, error, max(1, least - 1), (0.0, 1.0))
+    return _Told(value, low, high, direction)
+
+
+def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarray], fold: np.ndarray | None) -> Row:
+    """scores: class code -> a number per row, NaN where there is none. Of several classes the one told best."""
+    best, of, images, patients = None, "", 0, 0
+    for code, score in scores.items():
+        known = np.isfinite(score)
+        positive = table.target[known] == code
+        if min(positive.sum(), (~positive).sum()) < LEAST_ROWS:
+            continue
+        found = _told(score[known], positive, table.patient[known], None if fold is None else fold[known])
+        if best is None or found.value > best.value:
+            best, of = found, table.classes[code]
+            images, patients = int(known.sum()), len(np.unique(table.patient[known]))
+    reason = "" if best else f"fewer than {LEAST_ROWS} images with a value on either side"
+    best = best or _Told(np.nan, np.nan, np.nan)
+    strong = best.value >= STRONG and best.low > CLEAR
+    return {"name": name, "kind": kind, "of": of, "value": best.value, "low": best.low, "high": best.high,
+            "direction": best.direction, "strong": strong, "images": images, "patients": patients,
+            "reason": reason}  # fmt: skip
+
+
+def _codes(table: FactorTable) -> Sequence[int]:
+    """The classes that are told from the others: the last of two, each of several."""
+    return (1,) if len(table.classes) == 2 else range(len(table.classes))
+
+
+def _factor_row(kind: str, factor: Factor, table: FactorTable) -> Row:
+    """Numbers, ordered levels and two levels as they are; several levels by the share of the class among patients of
+    the other folds that have the level.
+    """
+    if factor.kind != "categorical" or len(factor.levels) == 2:
+        values = table.columns[factor.name].astype(np.float64)
+        score = np.where(values < 0, np.nan, values) if factor.levels else values
+        return _row(kind, factor.name, table, dict.fromkeys(_codes(table), score), None)
+    level = table.columns[factor.name].astype(np.int64)
+    return _level_row(kind, factor.name, level, table)
+
+
+def _level_row(kind: str, name: str, level: Int[np.ndarray, " n"], table: FactorTable) -> Row:
+    fold = folds_by_patient(table.patient, FOLDS, SEED)
+    scores: dict[int, np.ndarray] = {}
+    for code in _codes(table):
+        score = np.full(len(level), np.nan)
+        for part in np.unique(fold):
+            fitted, tested = (fold != part) & (level >= 0), (fold == part) & (level >= 0)
+            if fitted.any() and tested.any():
+                score[tested] = _shares(level[fitted], table.target[fitted] == code, level[tested])
+        scores[code] = score
+    return _row(kind, name, table, scores, fold)
+
+
+def _shares(
+    level: Int[np.ndarray, " m"], of: Bool[np.ndarray, " m"], asked: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """The share of the class in each level that is asked; of a level that is not there, in all."""
+    size = int(max(level.max(), asked.max())) + 1
+    counts, own = np.bincount(level, minlength=size), np.bincount(level, weights=of, minlength=size)
+    return np.where(counts > 0, own / np.maximum(counts, 1), of.mean())[asked]
+
+
+# The images: cheap properties, and what a thumbnail, the outer tenth and the padding say.
+
+
+def _image_rows(dataset: Dataset) -> Iterator[Row]:
+    rows = _sample(dataset.table.patient)
+    table = dataset.table.take(rows)
+    measured, pictures = _looked_at(dataset, rows)
+    for name, values in {**_native(dataset, rows), **measured}.items():
+        if np.ptp(values) > 0:
+            yield _row("image", name, table, dict.fromkeys(_codes(table), values), None)
+    ends: list[str] = [dataset.formats[at] for at in rows.tolist()] if dataset.formats else []
+    formats = [_SUFFIXES.get(end, end) for end in ends]
+    found = sorted(set(formats))
+    if len(found) > 1:
+        level = np.array([found.index(name) for name in formats], dtype=np.int64)
+        yield _level_row("image", "file format", level, table)
+    fold = folds_by_patient(table.patient, FOLDS, SEED)
+    for name, features in pictures.items():
+        wanted = np.stack([table.target == code for code in _codes(table)], axis=1).astype(np.float64)
+        said = held_out(features, wanted, fold)
+        yield _row("baseline", name, table, dict(zip(_codes(table), said.T, strict=True)), fold)
+
+
+def _sample(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Positions of all images, or of whole patients up to `MOST_IMAGES`, at least one."""
+    if len(patient) <= MOST_IMAGES:
+        return np.arange(len(patient))
+    codes, which, counts = np.unique(patient, return_inverse=True, return_counts=True)
+    order = np.argsort(row_uniform(SEED, "shortcuts", codes), kind="stable")
+    drawn = order[: max(1, int((np.cumsum(counts[order]) <= MOST_IMAGES).sum()))]
+    return np.flatnonzero(np.isin(which, drawn))
+
+
+def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarray]:
+    if dataset.native is None:
+        return {}
+    width, height = dataset.native[rows].astype(np.float64).T
+    return {"width": width, "height": height, "aspect (width / height)": width / height}
+
+
+def _looked_at(
+    dataset: Dataset, rows: Int[np.ndarray, " m"]
+) -> tuple[dict[str, np.ndarray], dict[str, Float[np.ndarray, "m d"]]]:
+    """Properties of every picture, and features of the baselines, all at study resolution and without padding."""
+    shape = dataset.images.shape
+    properties: dict[str, np.ndarray] = {}
+    features: dict[str, np.ndarray] = {}
+    boxes = None if dataset.boxes is None else dataset.boxes[rows]
+    for box, alike in by_box(boxes, np.arange(len(rows)), shape):
+        for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
+            pictures = dataset.images.read(rows[part])[:, :, box.rows, box.columns]
+            for into, found in ((properties, _properties(pictures)), (features, _features(pictures))):
+                for name, values in found.items():
+                    place = into.setdefault(name, np.zeros((len(rows), *values.shape[1:])))
+                    place[part] = values.double().numpy()
+    if boxes is not None and len(np.unique(boxes, axis=0)) > 1:
+        features["padding mask"] = _padding(boxes, shape)
+    return properties, features
+
+
+def _properties(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+    grey = pictures.mean(dim=1)
+    flat = grey.flatten(1)
+    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := grey.diff(dim=axis)).numel()]
+    contrast = flat.std(dim=1, correction=0)
+    inner = _inner(grey.shape[1], grey.shape[2])
+    border = (flat.sum(dim=1) - grey[:, *inner].flatten(1).sum(dim=1)) / max(1, flat.shape[1] - _size(inner))
+    found = {
+        "mean brightness": flat.mean(dim=1),
+        "contrast": contrast,
+        "share of black pixels": (flat <= _BLACK).double().mean(dim=1),
+        "share of white pixels": (flat >= _WHITE).double().mean(dim=1),
+        "brightness of the border": border,
+        "sharpness": sum(steps, torch.zeros(len(grey))) / contrast.clamp(min=_BLACK),
+    }
+    if pictures.shape[1] > 1:
+        found["colour saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
+    return found
+
+
+def _inner(height: int, width: int) -> tuple[slice, slice]:
+    """What lies within the outer tenth."""
+    down, across = (max(1, round(side / 10)) if side > 2 else 0 for side in (height, width))
+    return slice(down, height - down), slice(across, width - across)
+
+
+def _size(inner: tuple[slice, slice]) -> int:
+    return (inner[0].stop - inner[0].start) * (inner[1].stop - inner[1].start)
+
+
+def _features(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b d"]]:
+    small = functional.adaptive_avg_pool2d(pictures, RING)
+    frame = torch.ones(RING, RING, dtype=torch.bool)
+    frame[2:-2, 2:-2] = False
+    return {
+        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": functional.adaptive_avg_pool2d(pictures, THUMBNAIL).flatten(
+            1
+        ),
+        "outer tenth of the image": small[:, :, frame].flatten(1),
+    }
+
+
+def _padding(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "n d"]:
+    """Where the padding of each square lies, in `THUMBNAIL` squares a side."""
+    found, which = np.unique(boxes, axis=0, return_inverse=True)
+    masks = torch.zeros(len(found), 1, *shape[1:])
+    for mask, (top, left, height, width) in zip(masks, found.tolist(), strict=True):
+        mask[0, top : top + height, left : left + width] = 1
+    return functional.adaptive_avg_pool2d(masks, THUMBNAIL).flatten(1).double().numpy()[which.reshape(-1)]

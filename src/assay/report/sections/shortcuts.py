@@ -1,0 +1,41 @@
+"""The page's table of what tells the target without a network."""
+
+from __future__ import annotations
+
+from assay.report.rows import Tables, numeric, whole
+from assay.report.sheets import NONE, Cell, Line, Sheet, amount, sheet, words
+from assay.stats.format import with_interval
+from assay.store import schema
+from assay.store.files import Row
+
+HEADS = ("what", "kind", "class", "AUROC", "higher or lower", "images", "patients", "why there is none")
+CAPTION = "What tells the target without a network"
+MEANING = (
+    "AUROC of one column, property or fitted score for a class against the others, with its 95 % interval over "
+    "patients, of the images as they are found; of several classes the one that it tells best. A number is taken "
+    "whichever way it points. Levels and baselines (ridge regressions) are fitted on other patients than they are "
+    "judged on."
+)
+"""What the figures mean, for the page and the preview."""
+KINDS = {"factor": "factor", "column": "column, undeclared", "image": "image property", "baseline": "baseline"}
+
+
+def table(tables: Tables) -> Sheet | None:
+    """A row per factor, column, image property and baseline, the greatest AUROC first; None for a phantom, whose
+    factors the study draws itself.
+    """
+    rows = tables.shortcuts
+    lines = [Line((*map(words, texts(row)), *counts(row), words(row["reason"] or NONE))) for row in rows]
+    return sheet("shortcuts", CAPTION, HEADS, lines, (rows, schema.SHORTCUTS), MEANING) if rows else None
+
+
+def texts(row: Row) -> tuple[str, ...]:
+    """What, kind, class, AUROC and direction of a row; a dash where there is none."""
+    value, low, high = (numeric(row, name) for name in ("value", "low", "high"))
+    auroc = with_interval(value, low, high) if value == value else NONE
+    return str(row["name"]), KINDS[str(row["kind"])], str(row["of"]) or NONE, auroc, str(row["direction"]) or NONE
+
+
+def counts(row: Row) -> tuple[Cell, ...]:
+    """Images and patients as cells."""
+    return amount(whole(row, "images")), amount(whole(row, "patients"))

@@ -1,0 +1,157 @@
+"""What tells the target in plain sight: factors, columns, image properties and baselines, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import mannwhitneyu
+
+from assay.analysis.data_checks import Looked
+from assay.analysis.preview import make_preview
+from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
+from assay.execution.jobs import Place, population_of
+from assay.execution.local import InProcess
+from assay.spec.parse import parse_study
+from assay.store import schema
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+from assay.study.run import prepare, quietly, run_study
+
+N = 240
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images a patient. Of the ill, `view` is AP in .9 and of the others in .2; `dose` is higher, `ward` is one of
+    three; their images are wider, brighter at the border and mostly JPEG. `shoe` and the middle tell nothing.
+    """
+    folder = tmp_path_factory.mktemp("images")
+    draw = np.random.default_rng(3)
+    rows = ["image,ill,who,view,dose,ward,shoe"]
+    for i in range(N):
+        ill = i // 2 % 2
+        width = 60 + int(draw.integers(0, 30)) + 25 * ill
+        pixels = draw.integers(60, 120, (64, width)).astype(np.uint8)
+        pixels[:6] += np.uint8(draw.integers(0, 60) + 40 * ill)
+        ending = "jpg" if draw.random() < 0.15 + 0.7 * ill else "png"
+        Image.fromarray(pixels).save(folder / f"{i}.{ending}")
+        view = "AP" if draw.random() < (0.9 if ill else 0.2) else "PA"
+        ward = "abc"[draw.choice(3, p=[0.7, 0.2, 0.1] if ill else [0.1, 0.2, 0.7])]
+        rows.append(f"{i}.{ending},{ill},p{i // 2},{view},{draw.normal() + 1.5 * ill:.4f},{ward},{draw.normal():.4f}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def study(images: Path, **data: Any) -> dict[str, Any]:
+    given = {"folder": str(images), "target": "ill", "patient": "who", "size": 48,
+             "factors": {"view": "categorical", "shoe": {"kind": "continuous"}}, **data}  # fmt: skip
+    return {"name": "told", "data": given, "environments": {"train": {}, "same": {}}, "seeds": 1,
+            "probes": ["performance"], "recipe": {"epochs": 1}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    spec = parse_study(study(images))
+    root = tmp_path_factory.mktemp("run")
+    return shortcut_rows(spec, population_of(spec.data, Place(root, root / "cache")))
+
+
+def row(rows: list[Row], name: str) -> Row:
+    return next(one for one in rows if one["name"] == name)
+
+
+def test_every_factor_column_property_and_baseline_is_listed(rows: list[Row]) -> None:
+    kinds = {kind: {one["name"] for one in rows if one["kind"] == kind} for kind in ("factor", "column", "baseline")}
+    assert kinds["factor"] == {"view", "shoe"}
+    assert kinds["column"] == {"dose", "ward"}
+    assert kinds["baseline"] == {"thumbnail of 16 x 16 pixels", "outer tenth of the image", "padding mask"}
+    assert {one["name"] for one in rows if one["kind"] == "image"} >= {
+        "width", "aspect (width / height)", "mean brightness", "contrast", "share of black pixels",
+        "brightness of the border", "sharpness", "file format",
+    } - {"share of black pixels"}  # fmt: skip
+    values = [one["value"] for one in rows]
+    assert values == sorted(values, reverse=True)
+    assert all(set(one) == set(schema.SHORTCUTS) for one in rows)
+
+
+def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> None:
+    table = np.genfromtxt(images / "data.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    ill = table["ill"] == 1
+    area = mannwhitneyu(table["dose"][ill], table["dose"][~ill]).statistic / (ill.sum() * (~ill).sum())
+    assert row(rows, "dose")["value"] == pytest.approx(area)
+    view = table["view"] == "AP"
+    assert row(rows, "view")["value"] == pytest.approx(max(0.5 + d / 2 for d in (1, -1) for d in [
+        d * (view[ill].mean() - view[~ill].mean())]))  # fmt: skip
+    for one in rows:
+        assert one["low"] < one["value"] < one["high"] or one["value"] == 1
+    for name in ("view", "dose", "file format", "width", "brightness of the border", "padding mask"):
+        assert row(rows, name)["low"] > 0.65, name
+    assert row(rows, "shoe")["low"] < 0.5
+    assert row(rows, "ward")["low"] > 0.6
+    assert row(rows, "outer tenth of the image")["low"] > 0.8
+    assert row(rows, "view")["patients"] == N // 2
+
+
+def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tmp_path: Path) -> None:
+    spec = parse_study(study(images))
+    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    preview = make_preview(spec, population, tmp_path / "preview")
+    assert list(preview.shortcuts) == rows
+    columns, properties, fitted = shortcut_cautions(rows)
+    assert {columns, properties, fitted} <= set(preview.doubts)
+    assert columns.startswith("in plain sight, the target is told by column 'dose' (AUROC .8")
+    assert "factor 'view' (AUROC .8" in columns
+    assert "the image's width (AUROC .9" in properties
+    assert "the outer tenth of the image alone (AUROC .9" in fitted
+    assert Looked.at(spec, population).sample.size  # the pictures are as they were
+
+
+def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path) -> None:
+    """The same images with labels drawn anew by patient."""
+    draw = np.random.default_rng(5).permutation(N // 2)
+    lines = (images / "data.csv").read_text().splitlines()
+    cells = [line.split(",") for line in lines[1:]]
+    for i, line in enumerate(cells):
+        line[1] = str(draw[i // 2] % 2)
+    (images / "drawn.csv").write_text("\n".join([lines[0], *map(",".join, cells)]) + "\n")
+    spec = parse_study(study(images, table="drawn.csv"))
+    found = shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))
+    assert len(found) > 10
+    assert not any(one["strong"] for one in found)
+    assert not list(shortcut_cautions(found))
+
+
+def test_a_level_of_its_own_for_every_patient_tells_nothing(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images, factors={"who": "categorical"}, where={"shoe": {"max": 9}}))
+    found = shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))
+    assert row(found, "who")["value"] == pytest.approx(0.5)
+
+
+def test_of_several_classes_the_one_that_is_told_best_is_named(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images, target="ward", factors={"ill": "categorical"}))
+    found = row(shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))), "ill")
+    assert found["of"] in ("a", "c")
+    assert found["value"] > 0.7
+
+
+def test_a_phantom_has_none(tmp_path: Path) -> None:
+    data = {"phantom": "nodule", "core": "margin", "target": "margin", "size": 32, "train": 20, "validation": 10,
+            "test": 10}  # fmt: skip
+    spec = parse_study({**study(tmp_path), "data": data})
+    assert shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))) == []
+
+
+def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -> None:
+    run_study(prepare(parse_study(study(images)), tmp_path), quietly, InProcess())
+    run = RunFolder(tmp_path)
+    found = run.table("shortcuts")
+    assert {"view", "dose", "outer tenth of the image"} <= {one["name"] for one in found}
+    assert any("factor 'view' (AUROC .8" in one["text"] for one in run.table("sentences") if one["part"] == "doubt")
+    page = (tmp_path / "report.html").read_text()
+    part = page[page.index('id="plain-sight"') :]
+    assert "column, undeclared" in part
+    assert "padding mask" in part
