@@ -67,7 +67,7 @@ def _rows(gathered: Gathered) -> Iterator[Row]:
     for point in gathered.plan.spec.points:
         seeds = gathered.kept_seeds(point)
         trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
-        found = [read_rows(gathered.folder.unit("trials", trial.id) / CURVE) for trial in trials]
+        found = [read_rows(gathered.folder.checked("trials", trial.id, CURVE)) for trial in trials]
         for epoch in range(min((len(rows) for rows in found), default=0)):
             here = [rows[epoch] for rows in found]
             yield {

@@ -213,12 +213,24 @@ def list_(
     list_command(kind, json)
 
 
-@app.command(epilog="Example: assay doctor")
-def doctor(out: Out = RUNS, json: Json = False) -> None:
-    """Say what this machine has and lacks. Ends with 1 when something is missing that Assay needs."""
-    from assay.cli.inspect import doctor_command
+@app.command(epilog="Example: assay doctor nodule-loss")
+def doctor(
+    run: Annotated[
+        str | None, typer.Argument(help="Check the files of this run folder, or study under --out.", metavar="RUN")
+    ] = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Say what this machine has and lacks; with RUN, which files of a run and of the cache are damaged.
 
-    doctor_command(out, json)
+    Ends with 1 when something is missing that Assay needs, or a file is damaged.
+    """
+    from assay.cli.inspect import check_command, doctor_command
+
+    if run is None:
+        doctor_command(out, json)
+    else:
+        check_command(run, out, json)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -85,7 +85,17 @@ class Finding:
 
 def doctor_command(out: Path, json: bool) -> None:
     """Print the findings; the exit code is 1 when something that Assay needs is missing."""
-    findings = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights(), *_extras()]
+    _tell([*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights(), *_extras()], json)
+
+
+def check_command(run: str, out: Path, json: bool) -> None:
+    """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
+    from assay.cli.results import find_run
+
+    _tell(list(_checksums(find_run(run, out))), json)
+
+
+def _tell(findings: Sequence[Finding], json: bool) -> None:
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -96,6 +106,32 @@ def doctor_command(out: Path, json: bool) -> None:
                 print(f"{'':<{width + 8}}{finding.remedy}")
     if any(finding.light == "bad" for finding in findings):
         sys.exit(1)
+
+
+def _checksums(root: Path) -> Iterator[Finding]:
+    from assay.data.cache import damaged_arrays, default_cache_root
+    from assay.models.checkpoint import WEIGHTS_FILE
+    from assay.store.folder import RunFolder
+    from assay.study.records import KINDS_OF_UNITS
+
+    folder, cache = RunFolder(root), default_cache_root()
+    for kind in KINDS_OF_UNITS:
+        ids = list(folder.ids(kind))
+        # weights are deleted after the probes where a study keeps none
+        yield from _sound(kind, len(ids), [said for id in ids for said in folder.damage(kind, id, {WEIGHTS_FILE})])
+    yield from _sound("tables", len(list((root / "tables").glob("*.parquet"))), folder.damaged_tables())
+    shared = RunFolder(cache)
+    starts = [id for id in folder.ids("sources") if shared.complete("sources", id)]
+    yield from _sound("weights of sources", len(starts), [s for id in starts for s in shared.damage("sources", id)])
+    yield from _sound("images in the cache", *damaged_arrays(cache))
+
+
+def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[Finding]:
+    if not damaged:
+        yield Finding("ok", what, f"{checked} checked, none damaged")
+    for said in damaged:
+        found, _, remedy = said.rpartition("; ")
+        yield Finding("bad", what, found, remedy)
 
 
 def _python() -> Iterator[Finding]:

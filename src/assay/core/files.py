@@ -178,6 +178,11 @@ def file_hash(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _read_hash(path: Path, size: int, changed: int) -> str:
+    return sha256(path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file as it is now. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

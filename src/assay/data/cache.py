@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from assay.core.errors import StoreError
-from assay.core.files import holding, write_bytes
+from assay.core.files import holding, sha256, write_bytes
 from assay.data.dataset import ONE_KIND
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -58,6 +58,7 @@ class ArrayCache:
 
     A file appears under its name only when it is complete and flushed. Its key must hold all that decides its content:
     what is found under a key with the right shape and type is taken as it is.
+    Beside it lies its SHA-256, `<key>.sha256`, which `check_opened` and `damaged_arrays` compare.
     told: hears of images while they are read into it.
     """
 
@@ -102,7 +103,10 @@ class ArrayCache:
     def _open(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], beside: str) -> np.ndarray | None:
         if beside and self.read_notes(beside) is None:
             return None
-        return _open_complete(path, shape, dtype)
+        array = _open_complete(path, shape, dtype)
+        if array is not None:
+            _opened.setdefault(path)
+        return array
 
     def read_notes(self, name: str) -> Any:
         """The value kept under `name`, or None when there is none or it cannot be read."""
@@ -114,6 +118,52 @@ class ArrayCache:
     def write_notes(self, name: str, value: Any) -> None:
         """Keep a JSON value under `name`, whole or not at all; the last of several writers wins."""
         write_bytes(self.root / name, json.dumps(value, separators=(",", ":")).encode())
+
+
+_opened: dict[Path, tuple[int, ...] | None] = {}
+"""The arrays that this process has opened, and the state of each file when it was last found to be sound."""
+
+
+def check_opened() -> None:
+    """Compare every array that this process has opened with its checksum, once as long as its file is not touched.
+
+    Raises StoreError for one that is damaged.
+    """
+    for path, sound in list(_opened.items()):
+        try:
+            status = path.stat()
+        except OSError:  # deleted since, while it stays open here
+            continue
+        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        if state == sound:
+            continue
+        if _damaged(path):
+            raise StoreError(_damage(path))
+        _opened[path] = state
+
+
+def damaged_arrays(root: Path) -> tuple[int, list[str]]:
+    """How many arrays of a cache have a checksum, and a sentence for each that is damaged."""
+    arrays = [path for path in sorted(root.glob("*.npy")) if _wanted(path)]
+    return len(arrays), [_damage(path) for path in arrays if _damaged(path)]
+
+
+def _damaged(path: Path) -> bool:
+    wanted = _wanted(path)
+    return bool(wanted) and sha256(path) != wanted
+
+
+def _wanted(path: Path) -> str:
+    """The checksum of an array; empty for one that was built without."""
+    try:
+        return path.with_suffix(".sha256").read_text().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _damage(path: Path) -> str:
+    what = "it is damaged (its content is not that of its checksum)"
+    return f"cannot read {path}: {what}; delete this file and run the study again"
 
 
 @contextmanager
@@ -153,6 +203,8 @@ def _build(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Calla
             array.flush()
             with partial.open("r+b") as handle:
                 os.fsync(handle.fileno())
+        write_bytes(path.with_suffix(".sha256"), f"{sha256(partial)}\n".encode())
+        with writing(path):
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

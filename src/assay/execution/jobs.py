@@ -19,7 +19,7 @@ from torch import nn
 from assay.core.errors import DataError, StoreError
 from assay.core.files import canonical_json
 from assay.core.registry import build, require_code
-from assay.data.cache import ArrayCache, Told, untold
+from assay.data.cache import ArrayCache, Told, check_opened, untold
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
@@ -195,6 +195,7 @@ class TrainJob:
         apart = OF_A_SOURCE.items() <= self.training.data.items()
         drawn = images_seed(seed) if apart else seed  # another split of own images would hold test images of the trials
         training, validation = population.training(self.training.environment, drawn, self.training.fold)
+        check_opened()
 
         def on_progress(report: ProgressReport) -> None:
             context.report(report.step / report.steps, f"loss {report.loss:.3f}")
@@ -373,7 +374,7 @@ def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs:
     weights = weights_path(folder, trial)
     if not weights.is_file():
         raise StoreError(f"the weights of trial {trial} were not kept: remove its folder to train it again")
-    load_weights(network, weights)
+    load_weights(network, folder.checked("trials", trial, WEIGHTS_FILE))
     record = folder.record("trials", trial)
     return Model(
         network=channels_last(network, torch.device(device)).eval(),

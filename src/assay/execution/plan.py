@@ -176,6 +176,7 @@ class SourceJob:
         if _in_cache(id, self.place.cache):  # what is there may be read-only
             self._take(shared.folder)
             return
+        _check_weights(self.start, self.place)
         with holding(unit / ".lock", wait, remedy=ELSEWHERE):
             if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
                 (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
@@ -209,6 +210,7 @@ class StartedJob:
         if lost := _without_start(self.start, folder):
             _leave(folder, "trials", self.train.training, lost, provenance(began, self.train.device))
         else:
+            _check_weights(self.start, self.train.place)
             self.train(context)
 
 
@@ -219,6 +221,12 @@ def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
         return {}
     reason = f"{start.label} {record['status']}, so nothing starts from it: {record['reason']}"
     return {"status": record["status"], "reason": reason, WITHOUT_START: start.id}
+
+
+def _check_weights(start: Source | None, place: Place) -> None:
+    """Raises StoreError where the weights of a source that is of use are not those that its training left."""
+    if start and _in_cache(start.id, place.cache):
+        RunFolder(place.cache).checked("sources", start.id, WEIGHTS_FILE)
 
 
 def _leave(

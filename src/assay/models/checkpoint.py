@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from assay.core.files import write_bytes
+from assay.core.files import write_bytes, write_whole
 from assay.core.seeds import derive
 from assay.models.untyped import fill_fresh_memory, fills_fresh_memory, fork_generators, named_layers, seed_torch
 from assay.models.weight_files import read_weights
@@ -29,18 +30,29 @@ from assay.models.weights import load_into, set_strides, start_of
 WEIGHTS_FILE = "weights.safetensors"
 """What a unit calls its trained weights."""
 _NAME = "checkpoint.pt"
+_DIGEST = hashlib.sha256().digest_size
 _FORMAT = "assay-network-1"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write tensors, numbers, strings and plain containers: to a temporary file, flushed, then renamed."""
+    """Write tensors, numbers, strings and plain containers: to a temporary file, flushed, then renamed.
+
+    The first bytes are the SHA-256 of the rest, which is what `torch.save` writes.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_bytes(folder / _NAME, buffer.getvalue())
+    content = buffer.getbuffer()
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
+
+    write_whole(folder / _NAME, write)
 
 
 def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
-    """The kept state, or None when there is none, it is of another training, or it cannot be read.
+    """The kept state, or None when there is none, it is of another training, it is damaged, or it cannot be read.
 
     Training is deterministic: starting again costs time and changes no result, so an unreadable file is no error.
     """
@@ -48,7 +60,10 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+        content = path.read_bytes()
+        if hashlib.sha256(memoryview(content)[_DIGEST:]).digest() != content[:_DIGEST]:
+            return None
+        state = cast(dict[str, Any], torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError):
         return None
     return state if state.get("identity") == identity else None

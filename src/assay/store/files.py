@@ -33,7 +33,12 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
 
     sort_keys: false where the order means something, such as that of a study's axes.
     """
-    write_text(path, json.dumps(_without_nan(value), sort_keys=sort_keys, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value, sort_keys=sort_keys))
+
+
+def json_text(value: Any, *, sort_keys: bool = True) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(_without_nan(value), sort_keys=sort_keys, indent=1, ensure_ascii=False) + "\n"
 
 
 REMADE = "delete this file and run the study again"

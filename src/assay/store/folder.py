@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from assay.core.errors import StoreError, unknown_name
-from assay.core.files import holding, write_bytes
+from assay.core.files import holding, sha256, write_bytes
 from assay.core.types import Measurement
 from assay.spec.schema import StudySpec
-from assay.store.files import Row, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
+from assay.store.files import (
+    REMADE,
+    Row,
+    json_text,
+    read_json,
+    read_parquet,
+    read_rows,
+    write_json,
+    write_parquet,
+    write_rows,
+)
 from assay.store.migrations import migrated, unversioned
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
 
@@ -142,6 +153,7 @@ EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
 
+ACTIVATIONS = "activations.safetensors"
 OF_ROWS = ("row", "patient", "target", "fold")
 UnitKind = Literal["sources", "trials", "readings", "probes"]
 
@@ -159,6 +171,40 @@ def remove_unit(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+# Checksums: a record holds those of the files of its unit, and one of itself; the tables' stamp those of tables.
+
+FILES, SELF = "files", "sha256"
+_UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt", "trials.parquet", "provenance.parquet"}
+"""Those that hold times among them: what has their checksum would not be the same when it is made again."""
+_ALTERED = "it is damaged (its content is not that of its checksum)"
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256 of the files in a folder that are the same whenever they are made again."""
+    paths = sorted(path for path in folder.glob("*") if path.name not in _UNCHECKED and not path.name.startswith("."))
+    return {path.name: sha256(path) for path in paths if path.is_file()}
+
+
+def _checksum(id: str, record: Mapping[str, Any]) -> str:
+    """That of a record without its own, which belongs to this unit alone."""
+    text = json_text([id, {key: value for key, value in record.items() if key != SELF}])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _require(path: Path, wanted: str | None) -> Path:
+    """The path, whose content has this checksum. A file that cannot be read is left to its reader to refuse.
+
+    Raises StoreError for another content.
+    """
+    try:
+        altered = wanted is not None and sha256(path) != wanted
+    except OSError:
+        altered = False
+    if altered:
+        raise StoreError(f"cannot read {path}: {_ALTERED}; {_REMADE}")
+    return path
 
 
 @dataclass(frozen=True)
@@ -193,13 +239,47 @@ class RunFolder:
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
         """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten."""
-        write_json(self.unit(kind, id) / "record.json", {"schema": SCHEMA_VERSION, **record})
+        unit = self.unit(kind, id)
+        complete = {"schema": SCHEMA_VERSION, **record, FILES: _checksums(unit)}
+        write_json(unit / "record.json", {**complete, SELF: _checksum(id, complete)})
         self.forget_failure(id)
 
     def record(self, kind: UnitKind, id: str) -> dict[str, Any]:
-        """The record of a complete unit, brought to the present schema."""
+        """The record of a complete unit, brought to the present schema. Raises StoreError where it is damaged."""
+        record = self._checked_record(kind, id)
+        return {key: value for key, value in record.items() if key not in (FILES, SELF)}
+
+    def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
-        return migrated(read_json(path), path)
+        record = migrated(read_json(path), path)
+        if SELF in record and record[SELF] != _checksum(id, record):
+            raise StoreError(f"cannot read {path}: {_ALTERED}; {REMADE}")
+        return record
+
+    def checked(self, kind: UnitKind, id: str, name: str) -> Path:
+        """The path of a file of a complete unit. Raises StoreError where its content is not what the unit left."""
+        path = self.unit(kind, id) / name
+        return (
+            _require(path, self._checked_record(kind, id).get(FILES, {}).get(name)) if self.complete(kind, id) else path
+        )
+
+    def damage(self, kind: UnitKind, id: str, may_lack: Collection[str] = ()) -> list[str]:
+        """A sentence for everything of a complete unit that is missing or damaged. may_lack: files that may be gone."""
+        try:
+            names: Mapping[str, str] = self._checked_record(kind, id).get(FILES, {})
+        except StoreError as error:
+            return [str(error)]
+        found: list[str] = []
+        for name in names:
+            path = self.unit(kind, id) / name
+            if not path.is_file():
+                found += [] if name in may_lack else [f"cannot read {path}: there is no such file; {_REMADE}"]
+                continue
+            try:
+                self.checked(kind, id, name)
+            except StoreError as error:
+                found.append(str(error))
+        return found
 
     def failure_path(self, id: str) -> Path:
         """Where the traceback of a failed unit is kept."""
@@ -235,7 +315,7 @@ class RunFolder:
 
     def outputs(self, id: str) -> dict[str, np.ndarray]:
         """What `write_outputs` kept, with `logits` as float32 [n, k]."""
-        columns = read_parquet(self.unit("readings", id) / "outputs.parquet")
+        columns = read_parquet(self.checked("readings", id, "outputs.parquet"))
         classes = sum(name.startswith("logit_") for name in columns)
         logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
         return {**unflattened(columns), "logits": logits}
@@ -248,7 +328,7 @@ class RunFolder:
 
     def measurements(self, id: str) -> list[Row]:
         """What `write_measurements` kept."""
-        return read_rows(self.unit("probes", id) / "measurements.parquet")
+        return read_rows(self.checked("probes", id, "measurements.parquet"))
 
     def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
         """Keep what layers of one model said of a sample of images: float32 [n, d] by layer. Before its probe's record.
@@ -259,14 +339,14 @@ class RunFolder:
 
     def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """What `write_sampled` kept: rows, and layers in their order. Raises StoreError where a probe kept nothing."""
-        return read_sampled(self._sampled(id))
+        return read_sampled(self.checked("probes", id, ACTIVATIONS))
 
     def has_sampled(self, id: str) -> bool:
         """Whether a probe kept activations."""
         return self._sampled(id).is_file()
 
     def _sampled(self, id: str) -> Path:
-        return self.unit("probes", id) / "activations.safetensors"
+        return self.unit("probes", id) / ACTIVATIONS
 
     def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Replace one of the tables that the report is made of."""
@@ -278,16 +358,32 @@ class RunFolder:
         path = self.root / "tables" / STAMP
         path.unlink(missing_ok=True)
         yield
-        write_json(path, {"schema": SCHEMA_VERSION, **stamp})
+        write_json(path, {"schema": SCHEMA_VERSION, **stamp, FILES: _checksums(path.parent)})
 
     def tables_are_current(self) -> bool:
         """Whether the tables were made of the study that was last begun here, and not of an earlier one."""
+        stamp = self._stamp()
+        made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
+        return bool(stamp) and made_of == read_json(self.root / "study.json").get("stamp")
+
+    def _stamp(self) -> dict[str, Any]:
+        """What was written after the tables; empty while they are made."""
         path = self.root / "tables" / STAMP
-        if not path.is_file():
-            return False
-        made_of = migrated(unversioned(read_json(path)), path)
-        del made_of["schema"]
-        return made_of == read_json(self.root / "study.json").get("stamp")
+        return migrated(unversioned(read_json(path)), path) if path.is_file() else {}
+
+    def damaged_tables(self) -> list[str]:
+        """A sentence for every table that is missing or damaged."""
+        found: list[str] = []
+        for name, wanted in self._stamp().get(FILES, {}).items():
+            path = self.root / "tables" / name
+            if not path.is_file():
+                found.append(f"cannot read {path}: there is no such file; {_REMADE}")
+                continue
+            try:
+                _require(path, wanted)
+            except StoreError as error:
+                found.append(str(error))
+        return found
 
     def remove_partial_files(self) -> None:
         """Remove files that a killed run did not finish writing. For who holds the folder.
@@ -304,4 +400,4 @@ class RunFolder:
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
             raise StoreError(f"{self.root} holds no table '{name}': run the study, which trains only what is missing")
-        return read_rows(path)
+        return read_rows(_require(path, self._stamp().get(FILES, {}).get(path.name)))

@@ -1,0 +1,138 @@
+"""Files that were altered after they were written are refused by name when they are read, and found by the doctor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.cli.asking import Asking
+from tests.study.small import SMALL, records
+from tests.study.tiny import run_tiny
+
+import assay
+from assay.core.errors import StoreError
+from assay.data.cache import ArrayCache
+from assay.models.checkpoint import load_checkpoint, save_checkpoint
+from assay.store.folder import RunFolder
+from assay.study.run import rebuild
+
+
+def flip(path: Path) -> Path:
+    """Turn one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    return path
+
+
+def one(root: Path, pattern: str) -> Path:
+    return min(root.glob(pattern))
+
+
+READ = ["trials/*/record.json", "readings/*/record.json", "readings/*/outputs.parquet",
+        "probes/*/record.json", "probes/*/measurements.parquet"]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", READ)
+def test_a_bit_that_turned_in_a_record_or_in_a_file_of_it_stops_the_report(run_copy: Path, pattern: str) -> None:
+    path = one(run_copy, pattern)
+    text = path.read_text() if path.suffix == ".json" else ""
+    if text:  # a digit, so that it is still JSON
+        place = next(at for at, sign in enumerate(text) if sign == '"' and text[at + 1].isalpha())
+        path.write_text(text[: place + 1] + chr(ord(text[place + 1]) ^ 1) + text[place + 2 :])
+    else:
+        flip(path)
+    with pytest.raises(StoreError, match="is damaged") as refused:
+        rebuild(run_copy)
+    assert str(path) in str(refused.value)
+
+
+def test_two_readings_that_were_swapped_are_refused(run_copy: Path) -> None:
+    first, second, *_ = sorted((run_copy / "readings").iterdir())
+    first.rename(run_copy / "third")
+    second.rename(first)
+    (run_copy / "third").rename(second)
+    with pytest.raises(StoreError, match="is damaged"):
+        rebuild(run_copy)
+
+
+def test_a_table_that_was_altered_is_not_printed(run_copy: Path) -> None:
+    path = flip(run_copy / "tables" / "estimates.parquet")
+    with pytest.raises(StoreError, match=r"estimates\.parquet: it is damaged"):
+        RunFolder(run_copy).table("estimates")
+    rebuild(run_copy)
+    assert RunFolder(run_copy).table("estimates")
+    assert path.is_file()
+
+
+def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
+    run_copy: Path,
+    finished_run: Path,
+    study_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = Asking(capsys)
+    monkeypatch.setenv("ASSAY_CACHE", str(shutil.copytree(study_cache, tmp_path / "cache")))
+    assert asked("doctor", run_copy).code == 0
+    damaged = [flip(one(run_copy, "trials/*/weights.safetensors")), flip(max(run_copy.glob("trials/*/curve.parquet"))),
+               flip(one(run_copy, "readings/*/outputs.parquet")), flip(run_copy / "tables" / "seeds.parquet"),
+               flip(one(tmp_path / "cache", "*.npy"))]  # fmt: skip
+    found = asked("doctor", run_copy, "--json")
+    assert found.code == 1
+    bad = [finding for finding in json.loads(found.out) if finding["light"] == "bad"]
+    assert {finding["found"].split(": ")[0] for finding in bad} == {f"cannot read {path}" for path in damaged}
+    for finding in bad:
+        path = Path(finding["found"].removeprefix("cannot read ").split(": ")[0])
+        if finding["remedy"] == "delete its folder and run the study again":
+            shutil.rmtree(path.parent)
+        else:
+            assert finding["remedy"] == "delete this file and run the study again"
+            path.unlink()
+    assay.load(SMALL).run(run_copy.parent, workers=0, progress=False)
+    assert records(run_copy) == records(finished_run)
+    assert asked("doctor", run_copy).code == 0
+
+
+def test_a_training_does_not_start_from_an_image_array_that_was_altered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    reference = records(run_tiny(tmp_path / "reference").folder)
+    path = flip(one(tmp_path / "cache", "*.npy"))
+    result = run_tiny(tmp_path / "tiny")
+    (failure,) = RunFolder(result.folder).failures().values()
+    assert failure["text"].startswith(f"cannot read {path}: it is damaged")
+    assert failure["text"].endswith("delete this file and run the study again")
+    path.unlink()
+    assert records(run_tiny(tmp_path / "tiny").folder) == reference
+
+
+def test_a_checkpoint_with_a_turned_bit_is_not_taken_up(tmp_path: Path) -> None:
+    state = {"identity": "a", "step": 3, "weights": torch.zeros(64)}
+    save_checkpoint(tmp_path, state)
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    found = load_checkpoint(tmp_path, "a")
+    assert found is not None
+    assert found["step"] == 3
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        content = bytearray(kept)
+        content[draw.integers(len(content))] ^= 1 << draw.integers(8)
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+        assert load_checkpoint(tmp_path, "a") is None
+
+
+def test_a_cache_built_without_checksums_still_serves(tmp_path: Path) -> None:
+    def fill(array: np.ndarray) -> None:
+        array[:] = 7
+
+    cache = ArrayCache(tmp_path)
+    cache.get("one", (3,), np.uint8, fill)
+    (tmp_path / "one.sha256").unlink()
+    assert cache.get("one", (3,), np.uint8, fill).tolist() == [7, 7, 7]
