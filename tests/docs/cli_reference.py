@@ -18,9 +18,10 @@ Every command answers `--help`. On standard output stands what was asked for, an
 | exit code | |
 |---|---|
 | 0 | done |
-| 1 | some trials failed; the rest is done, and the report names them. `doctor`: something is missing |
+| 1 | some trials failed; the rest is done, and the report names them. `doctor`: something is missing or damaged |
 | 2 | the request was wrong: nothing has run |
 | 70 | a fault of Assay, or of your own code that the study names: the traceback says where |
+| 74 | a file could not be written, since the disk or the quota is full or the file system is read-only: the run stopped at once, and the same command goes on from there |
 | 130 | interrupted; the same command goes on from there |
 
 Ctrl-C lets every worker leave a checkpoint; pressed twice, it ends them at once. `ASSAY_CACHE` moves the cache of decoded images, `ASSAY_ASSETS` says where the example studies find theirs.

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.core.errors import DataError
+from assay.core.errors import DataError, FullError
 from assay.execution.tasks import Context, Stopped
 
 
@@ -24,6 +24,12 @@ class Touch:
 class Refuse:
     def __call__(self, context: Context) -> None:
         raise DataError("row 3 is wrong")
+
+
+@dataclass(frozen=True)
+class Fill:
+    def __call__(self, context: Context) -> None:
+        raise FullError("cannot write x: the disk is full")
 
 
 @dataclass(frozen=True)

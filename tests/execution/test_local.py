@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.execution.jobs_for_tests import Die, DieAtRest, Refuse, Touch, Unreadable, WaitForStop
+from tests.execution.jobs_for_tests import Die, DieAtRest, Fill, Refuse, Touch, Unreadable, WaitForStop
 
+from assay.core.errors import FullError
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Event, Executor, Queue, Task
 
@@ -43,6 +44,16 @@ def test_a_failure_skips_what_needs_it_and_the_rest_goes_on(executor: Executor, 
         "failed": 1,
         "skipped": 2,
     }
+
+
+def test_a_full_disk_ends_a_run_before_any_other_task_is_lost(executor: Executor, tmp_path: Path) -> None:
+    others = [Task(str(n), WaitForStop(tmp_path / "began", tmp_path / "left"), "") for n in range(9)]
+    tasks = [Task("fills", Fill(), "fills", first=True), *others]
+    events: list[Event] = []
+    with pytest.raises(FullError, match="the disk is full"):
+        executor.run(tasks, events.append)
+    assert len([event for event in events if event.status == "started"]) <= 2
+    assert not [event for event in events if event.status in ("failed", "skipped")]
 
 
 def test_needs_run_before_what_needs_them(executor: Executor, tmp_path: Path) -> None:

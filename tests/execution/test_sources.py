@@ -230,6 +230,17 @@ def test_who_waits_for_a_source_can_be_stopped(tmp_path: Path):
     SourceJob(one.place, source)(WORKING)
 
 
+def test_what_a_killed_pretraining_left_half_written_is_removed(tmp_path: Path) -> None:
+    one = prepared(tmp_path)
+    (source,) = one.plan.sources
+    left = weights_of(source).with_name(".checkpoint.pt.host-7-0a.partial")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"half")
+    SourceJob(one.place, source)(WORKING)
+    assert weights_of(source).is_file() or RunFolder(default_cache_root()).complete("sources", source.id)
+    assert not left.exists()
+
+
 def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     longer = prepared(tmp_path, sources=source(epochs=7))
     (wanted,) = longer.plan.sources

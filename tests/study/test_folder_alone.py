@@ -21,7 +21,7 @@ from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_json, write_json
 from assay.store.folder import EARLIER, RunFolder, working_in
 from assay.study.records import stamp, stored_study, unnamed
-from assay.study.run import rebuild
+from assay.study.run import UNFINISHED, rebuild
 
 TABLES = ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "pictures", "provenance")
 
@@ -229,3 +229,13 @@ def test_why_probes_are_new_names_the_environment_or_the_probe(
     asked = plan_tiny(root, probes=["performance", "decodability"])
     assert asked.why_probes == (("probe decodability was not asked before", 1),)
     assert plan_tiny(root, seeds=2).why_probes == ()
+
+
+def test_a_probe_of_an_interrupted_run_was_asked_before(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+    shutil.rmtree(root / "probes")
+    shutil.rmtree(root / "readings")
+    assert plan_tiny(root).why_probes == ((UNFINISHED, 1),)

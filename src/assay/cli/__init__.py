@@ -73,6 +73,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
 RUNS = Path("runs")
+FULL = 74
+"""The exit code of a run that found no room to write: EX_IOERR of sysexits.h."""
 FAULT = 70
 """The exit code of what nobody foresaw: EX_SOFTWARE of sysexits.h."""
 
@@ -235,7 +237,7 @@ def doctor(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Ends with 0 done, 1 some trials failed, 2 the request was wrong, 70 a fault of Assay or of code that
-    the study names, 130 interrupted.
+    the study names, 74 no room to write, 130 interrupted.
 
     arguments: what stands after `assay`; those of the process when None. A study may name modules of the working
     directory, which are looked for last, so that none of its files stands for a library.
@@ -247,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _answer(arguments: list[str]) -> int:
     """Do what was asked and return the exit code. Whatever is wrong with the request is told on standard error."""
-    from assay.core.errors import AssayError
+    from assay.core.errors import AssayError, FullError
 
     try:
         command = typer.main.get_command(app)
@@ -261,7 +263,7 @@ def _answer(arguments: list[str]) -> int:
         return 2
     except AssayError as error:
         print(error, file=sys.stderr)
-        return 2
+        return FULL if isinstance(error, FullError) else 2
     except BrokenPipeError:  # the reader has gone: what is left to print goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 130

@@ -51,6 +51,10 @@ class StoreError(AssayError):
     """A run folder cannot be read or written. What was written earlier is undamaged."""
 
 
+class FullError(StoreError):
+    """Nothing more can be written: the disk or the quota is full, or the file system is read-only. A run ends."""
+
+
 _ELSEWHERE = {
     "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention", "dann": "domain-adversarial",
     "dfr": "last-layer-retraining", "fine-tuning": "finetuning", "ig": "integrated-gradients",
@@ -60,21 +64,31 @@ _ELSEWHERE = {
 """What some call by another name, in the way of ours."""
 
 
+_LONGEST = 200
+"""Characters of a name that are compared with others."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str | None:
     """The allowed name that a mistyped or another name most likely meant, or None when nothing is near."""
     names = list(allowed)
     ours = _ELSEWHERE.get(given.lower())
     if ours in names:
         return ours
-    matches = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(given[:_LONGEST], names, n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+def cut(text: str, longest: int = 60) -> str:
+    """A text of the user's on one line, its end left out where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
     """One sentence for an unknown name, with the nearest valid one or, failing that, what is allowed."""
     near = nearest(given, allowed)
     hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
-    return f"unknown {what} '{given}': {hint}"
+    return f"unknown {what} '{cut(given)}': {hint}"
 
 
 def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:

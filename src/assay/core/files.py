@@ -10,13 +10,14 @@ import os
 import platform
 import re
 import secrets
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from assay.core.errors import StoreError
+from assay.core.errors import FullError, StoreError
 
 # Files that are there whole or not at all: written under another name, flushed, renamed.
 
@@ -29,6 +30,15 @@ _REASONS = {
     errno.ENOTDIR: "a file stands where a folder is expected; choose another place with --out",
     errno.EEXIST: "a file stands where a folder is expected; choose another place with --out",
 }
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What every later write fails with too."""
+
+
+def not_written(text: str, error: OSError) -> StoreError:
+    """The error to raise for a file that could not be written: `FullError` where none can be."""
+    return FullError(text) if error.errno in FULL else StoreError(text)
+
 
 _WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
 """The machine: process ids alone repeat where several write to one file system."""
@@ -48,7 +58,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         _flush(path.parent)
     except OSError as error:
         _discard(temporary)
-        raise StoreError(f"cannot write {path}: {_reason(error)}; what was written before is undamaged") from error
+        text = f"cannot write {path}: {_reason(error)}; what was written before is undamaged"
+        raise not_written(text, error) from error
     except BaseException:
         _discard(temporary)
         raise
@@ -93,14 +104,14 @@ def holding(path: Path, wait: Callable[[], None] | None = None, *, remedy: str =
 
     wait: called between tries while another process has it, and may raise to give up; without it the system waits.
     Processes that are started meanwhile do not hold it. A file system that knows no locks holds nobody up: keeping
-    runs apart is then up to the user.
+    runs apart is then up to the user, who is warned once in a process.
     Raises StoreError, which says `remedy`, when the file cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; {remedy}") from error
+        raise not_written(f"cannot write {path}: {error.strerror}; {remedy}", error) from error
     try:
         if wait is None:
             _taken(lock, fcntl.LOCK_EX)
@@ -117,9 +128,15 @@ def _taken(lock: int, how: int) -> bool:
         fcntl.flock(lock, how)
     except BlockingIOError:
         return False
-    except OSError:  # the file system knows no locks
-        return True
+    except OSError as error:  # the file system knows no locks
+        _say_unlocked(error.strerror or str(error))
     return True
+
+
+@lru_cache(maxsize=1)
+def _say_unlocked(reason: str) -> None:
+    text = f"this file system has no locks ({reason}): make sure that no other run uses the same folder or cache"
+    warnings.warn(text, stacklevel=2)
 
 
 # What a path in a spec means, wherever it is read: `~`, `${NAME}`, and where relative ones start.
@@ -171,13 +188,21 @@ def assets_folder() -> Path:
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, read once as long as its size and its time of change stay. Raises OSError."""
-    state = path.stat()
-    return _read_hash(path, state.st_size, state.st_mtime_ns)
+    """The SHA-256 of a file, read once as long as its `file_state` stays. Raises OSError."""
+    return _read_hash(path, file_state(path))
+
+
+def file_state(path: Path) -> tuple[int, int, int, int]:
+    """What changes when a file is edited or replaced: size, times of its content and its entry (ns), inode.
+
+    Raises OSError.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 @lru_cache(maxsize=256)
-def _read_hash(path: Path, size: int, changed: int) -> str:
+def _read_hash(path: Path, state: tuple[int, ...]) -> str:
     return sha256(path)
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from assay.core.errors import StoreError
-from assay.core.files import holding, sha256, write_bytes
+from assay.core.files import file_state, holding, not_written, sha256, write_bytes
 from assay.data.dataset import ONE_KIND
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -131,10 +131,9 @@ def check_opened() -> None:
     """
     for path, sound in list(_opened.items()):
         try:
-            status = path.stat()
+            state = file_state(path)
         except OSError:  # deleted since, while it stays open here
             continue
-        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         if state == sound:
             continue
         if _damaged(path):
@@ -174,9 +173,8 @@ def writing(path: Path) -> Generator[None]:
     except OSError as error:
         if error.errno not in _REASONS:
             raise
-        raise StoreError(
-            f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; {ELSEWHERE}"
-        ) from error
+        text = f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; {ELSEWHERE}"
+        raise not_written(text, error) from error
 
 
 def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.resource_tracker import ensure_running
 
+from assay.core.errors import FullError
 from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
 from assay.execution.tasks import Context, Event, Executor, Job, Observer, Outcome, Queue, Stopped, Task, describe
 
@@ -194,6 +195,8 @@ def _work(pipe: Connection, stop: Connection) -> None:
             job(Context(report, stop.poll))
         except Stopped:
             pipe.send(("stopped",))
+        except FullError as error:
+            pipe.send(("full", str(error)))
         except Exception as error:
             pipe.send(("failed", describe(error), time.monotonic() - start))
         else:
@@ -256,6 +259,8 @@ class InProcess:
             except KeyboardInterrupt:
                 outcome.stopped = True
                 break
+            except FullError:
+                raise
             except Exception as error:
                 _failed(queue, outcome, observe, task, describe(error), time.monotonic() - start)
                 continue
@@ -284,6 +289,9 @@ class Workers:
         try:
             with _interrupts(stop, crew, self.heard):
                 self._loop(queue, outcome, observe, crew, stop)
+        except FullError:
+            crew.kill()
+            raise
         finally:
             crew.dismiss()
             stop.close()
@@ -318,6 +326,8 @@ class Workers:
                 _finished(queue, outcome, observe, task, seconds)
             case ("stopped",):
                 outcome.stopped = True
+            case ("full", str(text)):
+                raise FullError(text)
             case ("failed", str(text), float(seconds)):
                 _failed(queue, outcome, observe, task, text, seconds)
             case _:

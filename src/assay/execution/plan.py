@@ -180,6 +180,8 @@ class SourceJob:
         with holding(unit / ".lock", wait, remedy=ELSEWHERE):
             if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
                 (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
+                for left in unit.glob(".*.partial"):  # by one that was killed: the lock is held
+                    left.unlink(missing_ok=True)
                 TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
             self._take(shared.folder)
 

@@ -84,7 +84,10 @@ class Executor(Protocol):
     """Runs tasks whose needs are met until none is left. A failed task's dependants are skipped, the rest go on."""
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
-        """Run all that can be run and tell the observer what happens."""
+        """Run all that can be run and tell the observer what happens.
+
+        Raises FullError at the first task that finds no room to write: the others would be lost like it.
+        """
         ...
 
 

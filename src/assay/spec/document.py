@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from assay.core.errors import SpecError, nearest
+from assay.core.errors import SpecError, cut, nearest
 
 # Plain values with the place that each was written at: a line of a file, an option of the command line, or nowhere.
 
@@ -138,7 +138,7 @@ class Problem:
         """The lines, without a place where none is known."""
         place = document.place(self.keys)
         place += f", as {self.by} changed the study" if place and self.by else ""
-        head = ": ".join(part for part in (place, dotted(self.keys)) if part) or "the study"
+        head = ": ".join(part for part in (place, cut(dotted(self.keys), 120)) if part) or "the study"
         lines = [f"{head} = {self.given}" if self.given else head, f"  {self.expected}"]
         return "\n".join([*lines, f"  {self.hint}"] if self.hint else lines)
 
@@ -180,7 +180,7 @@ class Problems:
         problem = Problem(
             (*holder, keys[-1]),
             "",
-            f"unknown key '{keys[-1]}' in {inside}{meant}",
+            f"unknown key '{cut(str(keys[-1]))}' in {inside}{meant}",
             f"allowed: {shorten(sorted(names))}",
             unknown=True,
         )
@@ -230,21 +230,16 @@ def _line(place: str) -> float:
 def show(value: Any) -> str:
     """A value on one short line, as YAML would have it."""
     if isinstance(value, str):
-        return value if value == "" else f"'{_cut(value)}'"
+        return value if value == "" else f"'{cut(value)}'"
     if isinstance(value, float):
         return repr(value)
-    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+    return cut(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def shorten(names: Sequence[str], most: int = 14) -> str:
     """Names joined by commas, the first ones when there are many."""
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _cut(text: str, longest: int = 60) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return ", ".join(cut(name) for name in names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 # Pydantic's findings in Assay's words: what was given, what is allowed with range and unit, what to write instead.
@@ -256,26 +251,36 @@ QUOTES = "put it in quotes: without them YAML takes it for a number"
 
 def checked(model: type[ModelT], values: Mapping[str, Any], keys: Keys, problems: Problems) -> ModelT | None:
     """The model made from these values, or None with every problem noted under `keys`."""
-    wrong_booleans = [
+    wrong = [
         name
         for name, value in values.items()
-        if isinstance(value, bool)
-        and name in model.model_fields
-        and not _takes(bool, model.model_fields[name].annotation)
+        if name in model.model_fields and _misread(value, model.model_fields[name].annotation)
     ]
-    for name in wrong_booleans:
+    for name in wrong:
         problems.add((*keys, name), values[name], f"expected {expected(model.model_fields[name])}")
     try:
-        made = model.model_validate({k: v for k, v in values.items() if k not in wrong_booleans})
+        made = model.model_validate({k: v for k, v in values.items() if k not in wrong})
     except ValidationError as error:
         found = error.errors(include_url=False)
         for item in found:
-            missed = item["type"] == "missing" and str(item["loc"][0]) in wrong_booleans
+            missed = item["type"] == "missing" and str(item["loc"][0]) in wrong
             emptied = item["type"] == "too_short" and any(_within(item["loc"], other["loc"]) for other in found)
             if not (missed or emptied):
                 _explain(model, item["type"], item["loc"], item.get("input"), item["msg"], keys, problems)
         return None
-    return None if wrong_booleans else made
+    return None if wrong else made
+
+
+_PARTED = re.compile(r"\s*[+-]?(?=[\d.]*_)[\d_.]+(e[+-]?[\d_]+)?\s*", re.IGNORECASE)
+
+
+def _misread(value: Any, annotation: Any) -> bool:
+    """Whether Pydantic would take a value for what nobody wrote: `true` for 1, or the text `1_0` for 10."""
+    if isinstance(value, list):
+        return any(isinstance(item, str) and _misread(item, annotation) for item in cast("list[object]", value))
+    if isinstance(value, str):
+        return _PARTED.fullmatch(value) is not None and not _takes(str, annotation)
+    return isinstance(value, bool) and not _takes(bool, annotation)
 
 
 def _plainly(message: str) -> str:

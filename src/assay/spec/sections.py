@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from assay.core.errors import SpecError, nearest, unknown_name
+from assay.core.errors import SpecError, cut, nearest, unknown_name
 from assay.core.files import begins_with_variable, filled, unset
 from assay.core.registry import KINDS, ComponentKind, Entry, Params, build, entries, lookup
 from assay.core.types import Factor
@@ -103,7 +103,7 @@ def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, problems: P
             problems.add(keys, given, str(error))
         else:
             own = f"allowed: {shorten(names, 20)}; your own as package.module:name"
-            problems.add(keys, given, f"unknown {kind} '{name}'{meant}", own)
+            problems.add(keys, given, f"unknown {kind} '{cut(name)}'{meant}", own)
     except Exception as error:  # a user's module may fail in any way when it is imported
         problems.add(keys, given, f"importing it failed: {type(error).__name__}: {error}")
     return None
@@ -163,7 +163,7 @@ def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | No
         return Component(kind="initialisation", name="source", params={"name": value})
     near = nearest(value, sources) if isinstance(value, str) else None
     if near and value not in [entry.name for entry in entries("initialisation")]:
-        problems.add(keys, value, f"unknown initialisation '{value}': did you mean the source '{near}'?")
+        problems.add(keys, value, f"unknown initialisation '{cut(value)}': did you mean the source '{near}'?")
         return None
     made = component("initialisation", value, keys, problems)
     if made is not None and made.name == "source":

@@ -80,9 +80,10 @@ def plan_values(root: Path) -> dict[str, Any]:
 
 
 def planned_before(root: Path) -> set[str]:
-    """The ids of the trials that the last run here had planned; empty where none has, or it cannot be read."""
+    """The ids of the trials and probes that the last run here had planned; empty where there is none to be read."""
     try:
-        return {entry["id"] for entry in plan_values(root)["trials"]}
+        plan = plan_values(root)
+        return {entry["id"] for kind in ("trials", "probes") for entry in plan[kind]}
     except StoreError:
         return set()
 

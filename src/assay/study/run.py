@@ -136,7 +136,9 @@ def prepare(
     new = [trial for trial in trials if trial.id not in begun]
     why = reasons([trial.training.canonical() for trial in new], _known(place.folder)) if new else []
     why += [(UNFINISHED, len(trials) - len(new))] if len(new) < len(trials) else []
-    why_probes = probe_reasons(plan, probes, place.folder)
+    why_probes = probe_reasons(plan, [unit for unit in probes if unit.id not in begun], place.folder)
+    later = sum(unit.id in begun and place.folder.complete("trials", unit.trial.id) for unit in probes)
+    why_probes += [(UNFINISHED, later)] if later else []
     counts = len(sources), len(trials), len(probes)
     return Prepared(spec, place, population, starts, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
 

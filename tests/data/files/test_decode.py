@@ -212,6 +212,24 @@ def test_a_file_changed_a_moment_ago_is_not_taken_from_memory(tmp_path: Path) ->
     assert load(folder).content != first.content
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["edited", "replaced"])
+def test_another_file_of_the_same_size_and_date_is_read_again(tmp_path: Path, replaced: bool) -> None:
+    # As when an archive with fixed dates is unpacked over a set.
+    folder = small_set(tmp_path / "set")
+    for at in range(8):
+        Image.fromarray(noise(at)).save(folder / f"{at}.bmp")
+    write_table(folder / "data.csv", [["image", "label"], *([f"{at}.bmp", at % 2] for at in range(8))])
+    age(folder)
+    first = load(folder)
+    stamp = (folder / "3.bmp").stat()
+    Image.fromarray(noise(77)).save(folder / ("new.bmp" if replaced else "3.bmp"))
+    if replaced:
+        (folder / "new.bmp").rename(folder / "3.bmp")
+    os.utime(folder / "3.bmp", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert (folder / "3.bmp").stat().st_size == stamp.st_size
+    assert load(folder).content != first.content
+
+
 def test_a_damaged_memory_or_lost_notes_cost_time_only(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", extra={"mask": ["m.png"] * 8})
     save(folder / "m.png", blob())

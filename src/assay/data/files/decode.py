@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from assay.core.files import content_hash
+from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_coloured, vanished
@@ -463,8 +463,7 @@ def _memory(notes: Any) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return list(file_state(path))
 
 
 def _recalled(kept: dict[str, Any]) -> Fact:

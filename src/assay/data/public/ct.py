@@ -17,6 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
+from assay.core.files import file_state
 from assay.data.cache import ArrayCache
 from assay.data.files.decode import in_threads
 from assay.data.files.table import Unreadable
@@ -65,8 +66,7 @@ def _memory(notes: Any) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return list(file_state(path))
 
 
 def _header(path: Path) -> SliceHeader | None:
