@@ -13,6 +13,7 @@ from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
 from assay.stats.doubts import doubts
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
+from assay.stats.groups import at_chance_in_worst_group
 from assay.stats.measures import MEASURES
 from assay.stats.rows import (
     CONFOUNDER,
@@ -619,6 +620,7 @@ def verdict(
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
+        *at_chance_in_worst_group(estimates),
         *answers(contrasts, estimates, interventions),
         *limits(contrasts, estimates),
         *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed),

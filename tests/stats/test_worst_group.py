@@ -1,0 +1,56 @@
+"""The sentence that leads an answer where the worst group of a recipe fell to chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.stats.sentences import ESTIMATES, SAME, contrast, estimate, texts
+
+from assay.core.measures import WORST_GROUP
+from assay.stats.groups import at_chance_in_worst_group
+
+
+def worst(loss: str, value: float, half: float, environment: str = "same", **changes: Any) -> dict[str, Any]:
+    row = estimate(loss, "auroc", value, half, environment)
+    return {**row, "group": WORST_GROUP, "chance": 0.5, "reason": "in view=AP", **changes}
+
+
+def test_a_worst_group_at_chance_leads_the_answer() -> None:
+    rows = [*SAME, *ESTIMATES, worst("arcface", 0.52, 0.08), worst("cross-entropy", 0.9, 0.05)]
+    answer = texts("answer", [contrast()], rows)
+    assert answer[0] == (
+        "The worst group of arcface in same (view=AP) fell to chance (.50): AUROC .52 [.44, .60] there, "
+        ".97 [.96, .98] over all images."
+    )
+    assert answer[1:] == texts("answer", [contrast()], [*SAME, *ESTIMATES])
+
+
+def test_it_leads_where_nothing_was_compared_too() -> None:
+    assert texts("answer", [], [*SAME, worst("arcface", 0.52, 0.08)])[0].startswith("The worst group of arcface in")
+
+
+def test_of_several_the_lowest_is_told_and_the_others_are_counted() -> None:
+    rows = [*SAME, worst("arcface", 0.5, 0.08), worst("cross-entropy", 0.3, 0.1, reason="fewer seeds; in site=C")]
+    (said,) = at_chance_in_worst_group(rows)
+    assert said.text == (
+        "The worst group of cross-entropy in same (site=C) fell below chance (.50): AUROC .30 [.20, .40] there, "
+        ".99 [.98, 1.00] over all images; so it did in 1 more of 2 recipes and environments."
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [worst("arcface", 0.7, 0.1)],  # clear of chance
+        [worst("arcface", 0.6, 0.38)],  # too small to tell
+        [worst("arcface", 0.52, float("nan"))],  # too few seeds
+        [{**worst("arcface", 0.52, 0.08), "measure": "accuracy"}],  # whose chance is not .50
+    ],
+)
+def test_no_other_group_is_told(rows: list[dict[str, Any]]) -> None:
+    assert at_chance_in_worst_group([*SAME, *rows]) == []
+
+
+def test_a_recipe_that_is_at_chance_over_all_images_has_not_fallen() -> None:
+    assert at_chance_in_worst_group([*ESTIMATES, worst("arcface", 0.3, 0.05, "reversed")]) == []
