@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.core.errors import DataError, SpecError
-from assay.core.types import Factor, FactorTable
+from assay.core.types import Factor, FactorTable, Places
 from assay.data.splits import Split, assign_folds, split
 from assay.spec.schema import SplitSpec
 
@@ -180,7 +182,7 @@ def test_columns_that_cannot_be() -> None:
         split(with_column(("left", "train"), [0, 1]), spec, 0)
     with pytest.raises(SpecError, match="'side' never says test; use folds or shares instead"):
         split(with_column(("train", "val"), [0, 1]), spec, 0)
-    with pytest.raises(DataError, match=r"column 'side' is missing in 2 rows \(first: 1, 3\); fill it in"):
+    with pytest.raises(DataError, match=r"column 'side' is missing in 2 rows \(rows 1, 3\); fill it in"):
         split(with_column(("test", "train"), [0, -1, 1, -1]), spec, 0)
 
 
@@ -189,6 +191,25 @@ def test_a_patient_across_a_given_column_is_refused_by_rows() -> None:
     with pytest.raises(DataError) as caught:
         split(table, SplitSpec(column="side"), 0)
     assert str(caught.value) == (
-        "column 'side' puts 2 patients on several sides (4 rows, first: 0, 2, 3, 5); "
+        "column 'side' puts 2 patients on several sides (4 rows: rows 0, 2, 3, 5); "
         "move each patient to one side, or use folds or shares, which split by patient"
     )
+
+
+def test_too_few_images_without_a_lesion_are_refused_with_the_cure() -> None:
+    table = table_of(list(range(12)), [1] * 10 + [0] * 2)
+    lesions = replace(table, classes=("absent", "present"))
+    with pytest.raises(DataError, match=r"would hold no 'absent'.*test_only: \{lesion: absent\}\}"):
+        split(lesions, SplitSpec(), 0)
+
+
+def test_rows_are_named_as_their_file_counts_them() -> None:
+    table = table_of([0, 0, 1, 1, 2], [0, 1, 0, 1, 0])
+    side = Factor("side", "categorical", levels=("test", "train"))
+    table = table.with_column(side, np.array([0, 1, 0, -1, 1]))
+    named = replace(table, places=Places("data.csv", "line", (2, 3, 5, 9, 10)))
+    with pytest.raises(DataError, match=r"is missing in 1 rows \(lines 9 of data\.csv\); fill it in"):
+        split(named, SplitSpec(column="side"), 0)
+    whole = named.with_column(side, np.array([0, 1, 0, 0, 1]))
+    with pytest.raises(DataError, match=r"\(2 rows: lines 2, 3 of data\.csv\)"):
+        split(whole, SplitSpec(column="side"), 0)

@@ -70,3 +70,9 @@ def test_a_wrong_scale_is_told_with_its_own_line(study: Study, tmp_path: Path) -
     with pytest.raises(SpecError) as caught:
         parse_study(tmp_path / "study.yaml", scale="quick")
     assert str(caught.value).splitlines()[0] == f"{tmp_path}/study.yaml:{line}: recipe.epochs = 0"
+
+
+def test_null_unsets_a_key_of_the_data(study: Study) -> None:
+    without = {**study, "data": {name: value for name, value in study["data"].items() if name != "train"}}
+    assert parse_study(study, overrides=["data.train=null"]) == parse_study(without)
+    assert parse_study(study, overrides=[("data.train", None), "data.validation=null"]) == parse_study(without)

@@ -55,6 +55,18 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where the rows of a dataset come from. numbers: of every row, as `where` counts them (a header is line 1).
+
+    where: the table or folder. word: what a row is called there, such as `line`.
+    """
+
+    where: str
+    word: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FactorTable:
     """One row per image: its target, its patient, and one column per factor. It survives every shift.
 
@@ -63,6 +75,7 @@ class FactorTable:
     patient: int64 [n], a code; identifiers themselves never leave the data source.
     columns: factor name -> array [n] as `Factor` describes.
     fold: int64 [n] or None, the fold in which a row is tested, where the split is k-fold.
+    places: where the rows of the whole dataset come from; None where they come from no file.
     """
 
     row: np.ndarray
@@ -72,9 +85,19 @@ class FactorTable:
     factors: tuple[Factor, ...] = ()
     columns: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     fold: np.ndarray | None = None
+    places: Places | None = None
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def named(self, rows: np.ndarray, most: int = 8) -> str:
+        """Name rows, given by `row`, as their file counts them: `lines 3, 9 of data.csv`."""
+        places = self.places
+        ordered: list[int] = np.sort(rows).tolist()
+        numbers = ordered if places is None else sorted(places.numbers[row] for row in ordered)
+        text = ", ".join(str(number) for number in numbers[:most])
+        text += f", ... ({len(numbers)} in all)" if len(numbers) > most else ""
+        return f"rows {text}" if places is None else f"{places.word}s {text} of {places.where}"
 
     def factor(self, name: str) -> Factor:
         """The factor of that name. Raises KeyError."""

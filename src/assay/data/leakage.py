@@ -127,28 +127,23 @@ def _mean_of_nine(small: np.ndarray) -> np.ndarray:
 def check_disjoint(train: FactorTable, test: FactorTable) -> None:
     """Raise DataError, naming rows, when training and test rows share an image or a patient.
 
-    Rows are named by their number within the dataset, patients by nothing: their codes say no more than the rows do.
+    Rows are named as their file counts them, patients by nothing: their codes say no more than the rows do.
     """
     shared_rows = np.intersect1d(train.row, test.row)
     if len(shared_rows):
         raise DataError(
-            f"{len(shared_rows)} images are in training and in test: rows {_listed(shared_rows)}; "
+            f"{len(shared_rows)} images are in training and in test: {train.named(shared_rows)}; "
             "choose test rows that were not trained on"
         )
     shared = np.intersect1d(train.patient, test.patient)
     if not len(shared):
         return
     examples = [
-        f"rows {_listed(train.row[train.patient == patient])} in training and "
-        f"{_listed(test.row[test.patient == patient])} in test"
+        f"{train.named(train.row[train.patient == patient])} in training and "
+        f"{test.named(test.row[test.patient == patient])} in test"
         for patient in shared[:5]
     ]
     more = f"; and {len(shared) - 5} patients more" if len(shared) > 5 else ""
     raise DataError(
         f"{len(shared)} patients are in training and in test: {'; '.join(examples)}{more}; split by patient"
     )
-
-
-def _listed(rows: np.ndarray, most: int = 8) -> str:
-    text = ", ".join(str(row) for row in np.sort(rows)[:most])
-    return f"{text}, ... ({len(rows)} in all)" if len(rows) > most else text

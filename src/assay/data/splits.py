@@ -11,6 +11,7 @@ from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
 from assay.spec.schema import SplitSpec
+from assay.spec.sections import LESION
 
 PARTS = ("train", "validation", "test")
 _MEANING = {
@@ -77,7 +78,18 @@ def _complete(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy
         for at, where in enumerate(names):
             if where and of_class.any() and not (of_class & (part == at)).any():
                 patients = len(np.unique(table.patient[of_class]))
-                raise DataError(f"{where} would hold no '{name}', which {patients} patients have in all; {remedy}")
+                what = f"{where} would hold no '{name}', which {patients} patients have in all"
+                raise DataError(f"{what}; {remedy}{_cure(table, name)}")
+
+
+def _cure(table: FactorTable, name: str) -> str:
+    """Return what else helps where images without a lesion are too few to be in every part."""
+    if table.classes != LESION.levels or name != LESION.levels[0]:
+        return ""
+    return (
+        ", or test on all of them and train on lesions alone: data.split: {train: 0.6, validation: 0.2, test: 0.2, "
+        "test_only: {lesion: absent}}"
+    )
 
 
 def _deal(table: FactorTable, shares: np.ndarray, seed: int, purpose: str) -> np.ndarray:
@@ -143,10 +155,8 @@ def _given(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
             f"data.split.column: '{spec.column}' holds {found}; its values must be train, validation (or val) and test"
         )
     if (values < 0).any():
-        rows = ", ".join(str(row) for row in table.row[values < 0][:8])
-        raise DataError(
-            f"column '{spec.column}' is missing in {int((values < 0).sum())} rows (first: {rows}); fill it in"
-        )
+        rows = table.named(table.row[values < 0])
+        raise DataError(f"column '{spec.column}' is missing in {int((values < 0).sum())} rows ({rows}); fill it in")
     codes = [
         PARTS.index(spec.means[level]) if level in spec.means else _MEANING[level.casefold()] for level in factor.levels
     ]
@@ -179,8 +189,8 @@ def _refuse_shared(table: FactorTable, part: np.ndarray, column: str) -> None:
     if not shared.any():
         return
     rows = table.row[shared[member]]
-    first = ", ".join(str(row) for row in rows[:8])
     raise DataError(
-        f"column '{column}' puts {int(shared.sum())} patients on several sides ({len(rows)} rows, first: {first}); "
-        "move each patient to one side, or use folds or shares, which split by patient"
+        f"column '{column}' puts {int(shared.sum())} patients on several sides "
+        f"({len(rows)} rows: {table.named(rows)}); move each patient to one side, "
+        "or use folds or shares, which split by patient"
     )

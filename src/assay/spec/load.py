@@ -225,14 +225,17 @@ def _written(text: str) -> tuple[str, Any]:
 
 def put(document: Document, key: str, value: Any, place: str, places: Mapping[Keys, str] | None = None) -> Document:
     """The document with one value replaced. A component named by a word alone becomes a mapping when an argument of it
-    is set; an item of a list is named by its number or, for components, by its name.
+    is set; an item of a list is named by its number or, for components, by its name. None unsets a key of `data`.
     """
     values = plain(document.values)
     keys = _walk(values, key.split("."), place)
     target: Any = values
     for part in keys[:-1]:
         target = target[part]
-    target[keys[-1]] = plain(value, keys)
+    if value is None and "data" in keys[:-1] and isinstance(target, dict):
+        cast("dict[str, Any]", target).pop(str(keys[-1]), None)  # `data.mask=null` unsets: the default holds again
+    else:
+        target[keys[-1]] = plain(value, keys)
     kept = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
     below = {(*keys, *at): where for at, where in (places or {}).items()}
     return Document(values, {**kept, keys: place, **below}, document.folder, document.stem)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.errors import DataError, SpecError
-from assay.core.types import FactorTable, rows_of
+from assay.core.types import FactorTable, Places, rows_of
 from assay.data import leakage
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, known_set
@@ -403,6 +403,7 @@ def _table(listing: Listing) -> FactorTable:
         classes=listing.classes,
         factors=listing.factors,
         columns=listing.columns,
+        places=Places(listing.where, listing.word, listing.numbers),
     )
 
 
