@@ -117,9 +117,9 @@ class Run:
     def table(self, name: str = "contrasts") -> pd.DataFrame:
         """The rows of one table.
 
-        name: contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, curves,
-        trials, sources, starts, recipes, collapses, similarities, environments, dose_counts, visibility, shortcuts,
-        pictures, provenance.
+        name: contrasts, sentences, estimates, seeds, reliance_contrasts, half_doses, dose_changes, trades, planes,
+        free_response, curves, trials, sources, starts, recipes, collapses, similarities, environments, dose_counts,
+        visibility, shortcuts, pictures, provenance.
         Columns are in `store.schema`. Warns when the tables are of an earlier study than the last begun here. Raises
         StoreError, with the nearest name, when there is no such table.
         """

@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.stats import norm, ttest_1samp
 from tests.stats.worlds import panel
 
-from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, spec_pairs
+from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
@@ -23,7 +23,7 @@ from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
 from assay.stats.doses import Dose, interaction
 from assay.stats.outcomes import collapse_rate
 from assay.stats.power import detectable
-from assay.store.schema import COLLAPSES, CONTRASTS
+from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 
 
 def point(label: str) -> Any:
@@ -397,3 +397,31 @@ def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all() -> None:
     assert "change in AUROC from p = 0 in reversed" in found[1][0]
     assert found[0][1].value == found[1][1].value
     assert not math.isnan(found[0][1].value)
+
+
+def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
+    """Single intervals overlap, since some seeds flip more under everything; within each seed the tag is first."""
+    levels = np.array([0.1, 0.3, 0.5, 0.7, 0.2])
+    values = {
+        "tag": levels + 0.2,
+        "size": levels + np.array([0.01, 0.0, -0.01, 0.0, 0.02]),
+        "mass": levels - np.array([0.0, 0.02, 0.01, 0.0, 0.01]),
+    }
+    nothing = {"standard_error": math.nan, "reason": ""}
+    scalars = {
+        ("flip-rate", "(neutral)", factor, "", "", group): {
+            seed: {"value": value, **nothing} for seed, value in enumerate(own.tolist())
+        }
+        for factor, own in values.items()
+        for group in ("", "low to high")
+    }
+    scalars["flip-rate", "(neutral)", "lost", "", "", ""] = {0: {"value": math.nan, **nothing}}
+    recipe = point("metric")
+    plan = SimpleNamespace(spec=SimpleNamespace(points=[recipe]))
+    rows = reliance_rows(SimpleNamespace(plan=plan, scalars={recipe.label: scalars}))  # type: ignore[arg-type]
+    assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
+    assert set(rows[0]) == set(RELIANCE_CONTRASTS)
+    expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]
+    assert [row["p"] for row in rows] == pytest.approx(expected)
+    assert max(row["p_holm"] for row in rows) < 0.001
+    assert stats.ttest_ind(values["tag"], values["size"]).pvalue > 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from assay.stats.findings import verdict
@@ -50,5 +51,25 @@ def at_dose(loss: str, p: str, value: float) -> dict[str, Any]:
     return {**row, "recipe": f"{loss} {p}", "coordinates": json.dumps({"loss": loss, "confounder": "tag", "p": p})}
 
 
-def texts(part: str, *args: Any) -> list[str]:
-    return [row["text"] for row in verdict(*args) if row["part"] == part]
+def paired(estimates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Contrasts of each recipe's greatest factor with the others: shown just where the intervals lie apart."""
+    rows: list[dict[str, Any]] = []
+    for recipe, measure in dict.fromkeys((row["recipe"], row["measure"]) for row in estimates if not row["group"]):
+        own = [
+            row for row in estimates if (row["recipe"], row["measure"]) == (recipe, measure) and not row.get("group")
+        ]
+        first, *others = sorted(own, key=lambda row: -row["value"] if row["value"] == row["value"] else math.inf)
+        for row in others:
+            apart = (first["value"] if math.isnan(first["low"] or math.nan) else first["low"]) > (
+                row["value"] if math.isnan(row["high"] or math.nan) else row["high"]
+            )
+            rows.append({
+                "recipe": recipe, "measure": measure, "factor": first["factor"], "against": row["factor"],
+                "value": first["value"] - row["value"], "p_holm": 0.001 if apart else 0.5, "reason": "",
+            })  # fmt: skip
+    return rows
+
+
+def texts(part: str, contrasts: Any, estimates: Any, *args: Any) -> list[str]:
+    rows = verdict(contrasts, estimates, *args, paired=paired(estimates))
+    return [row["text"] for row in rows if row["part"] == part]

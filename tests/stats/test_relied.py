@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, texts
+from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, paired, texts
 
 from assay.stats.findings import relied, verdict
 
@@ -73,7 +73,7 @@ def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> No
         estimate("arcface", "flip-rate", 0.2, 0.05, factor="mass"),
         estimate("arcface", "flip-rate", 0.9, 0.05, factor="tag"),
     ]
-    (without,) = relied(rows, None, ("tag",))
+    (without,) = relied(rows, None, ("tag",), paired(rows))
     assert "relied most on tag (flip rate .90" in without.text
     (phantoms,) = relied(rows, None)
     assert "Total Sobol' index for mass" in phantoms.text
@@ -82,7 +82,8 @@ def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> No
 
 def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged() -> None:
     unsure = {**ESTIMATES[2], "reason": "not converged: standard error 0.061 exceeds 0.05"}
-    rows = verdict([contrast()], [unsure, *ESTIMATES[3:]])
+    estimates = [unsure, *ESTIMATES[3:]]
+    rows = verdict([contrast()], estimates, paired=paired(estimates))
     said = next(row for row in rows if "relied" in row["text"])
     assert said["light"] == "warn"
     assert said["text"].startswith(
@@ -92,7 +93,8 @@ def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged(
 
 def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> None:
     unsure = {**ESTIMATES[3], "reason": "not converged: standard error 0.061 exceeds 0.05"}
-    said = verdict([contrast()], [ESTIMATES[2], unsure])[0]
+    rows = [ESTIMATES[2], unsure]
+    said = verdict([contrast()], rows, paired=paired(rows))[0]
     assert (said["light"], said["text"]) == (
         "warn",
         "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]).",
@@ -203,6 +205,26 @@ def test_along_doses_what_the_greatest_made_of_them_is_told() -> None:
     compared, said = texts("answer", [DOSED], rows)
     assert compared.startswith("Over the doses (confounder tag)")  # the question of such a study comes first
     assert said == ("Trained with tag at p = 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")
+
+
+def test_a_factor_may_be_relied_on_most_where_intervals_overlap_and_seeds_agree() -> None:
+    """Seeds that flip more under a tag flip more under everything: the tag is above size in each of them."""
+    rows = [
+        estimate("plain", "flip-rate", 0.4, 0.35, factor="tag"),
+        estimate("plain", "flip-rate", 0.2, 0.15, factor="size"),
+        estimate("plain", "flip-rate", 0.1, 0.05, factor="mass"),
+    ]
+    other = {"recipe": "plain", "measure": "flip-rate", "factor": "tag", "value": 0.2, "p_holm": 0.01, "reason": ""}
+    shown = [{**other, "against": "size"}, {**other, "against": "mass"}]
+    (said,) = relied(rows, None, (), shown)
+    assert said.text == "plain relied most on tag (flip rate .40 [.05, .75])."
+    for open_ in ({**shown[0], "p_holm": 0.2}, {**shown[0], "measure": "sobol-total"}, {**shown[0], "value": -0.2}):
+        (said,) = relied(rows, None, (), [open_, shown[1]])
+        assert said.text.startswith(
+            "What plain relied on most could not be told (flip rate: tag .40 [.05, .75] and size"
+        )
+    (said,) = relied(rows, None)  # intervals alone claim nothing
+    assert "could not be told" in said.text
 
 
 def test_a_factor_that_flips_no_image_under_any_seed_does_not_keep_the_greatest_from_being_named() -> None:

@@ -7,7 +7,17 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from assay.analysis.results import Gathered, is_of_panels, measured, panel_for, seed_values, why_nothing
+import numpy as np
+
+from assay.analysis.results import (
+    Gathered,
+    is_of_panels,
+    measured,
+    panel_for,
+    seed_values,
+    values_of_seeds,
+    why_nothing,
+)
 from assay.core.files import content_hash
 from assay.core.measures import EFFECTS
 from assay.core.types import Direction
@@ -22,6 +32,7 @@ from assay.stats.compare import (
     contrast,
     contrast_seeds,
     decide,
+    holm,
     matched_fit,
     untested,
 )
@@ -30,7 +41,7 @@ from assay.stats.format import listed
 from assay.stats.measures import MEASURES
 from assay.stats.pooling import pooled
 from assay.stats.power import found_reachable
-from assay.stats.rows import DOSES, LABELS, MATCHED
+from assay.stats.rows import DOSES, LABELS, MATCHED, RELIANCE
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
@@ -372,3 +383,58 @@ def _tested(result: Contrast, decision: Decision, reach: float) -> Row:
         "conclusion": decision.conclusion,
         "detectable": reach,
     }
+
+
+# Paired contrasts between the factors that one recipe relies on: is its greatest factor above each of the others?
+#
+# The values of two factors are of the same models, so that the difference is taken per seed. Factors are ranked by the
+# means that are then tested. Holm corrects over the other factors, and a factor is the greatest where all are rejected.
+
+
+def reliance_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.RELIANCE_CONTRASTS`, by every measure of reliance that has more than one factor."""
+    return [
+        row
+        for point in gathered.plan.spec.points
+        for measure in RELIANCE
+        for row in _against_greatest(point, measure, _by_factor(gathered, point, measure))
+    ]
+
+
+def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, SeedValues]:
+    """Values per seed of every factor where its mean is greatest, the strongest factor first."""
+    strongest: dict[str, SeedValues] = {}
+    for (name, _, factor, _, _, group), by_seed in gathered.scalars[point.label].items():
+        found = values_of_seeds(by_seed)
+        if name != measure or group or np.isnan(found.values).any() or not len(found.values):
+            continue
+        if factor not in strongest or found.values.mean() > strongest[factor].values.mean():
+            strongest[factor] = found
+    return dict(sorted(strongest.items(), key=lambda item: -item[1].values.mean()))
+
+
+def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, SeedValues]) -> list[Row]:
+    if len(by_factor) < 2:
+        return []
+    (factor, first), *others = by_factor.items()
+    results = [contrast_seeds(first, other) for _, other in others]
+    adjusted = holm(np.array([result.p for result in results]))
+    return [
+        {
+            "recipe": point.label,
+            "coordinates": json.dumps(dict(point.coordinates)),
+            "measure": measure,
+            "factor": factor,
+            "against": against,
+            "value": result.value,
+            "low": result.low,
+            "high": result.high,
+            "standard_error": result.standard_error,
+            "df": result.df,
+            "p": result.p,
+            "p_holm": p,
+            "seeds": result.seeds,
+            "reason": result.reason,
+        }
+        for (against, _), result, p in zip(others, results, adjusted.tolist(), strict=True)
+    ]

@@ -632,10 +632,15 @@ def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) ->
     wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
     for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
         if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
-            return SeedValues(
-                np.array([row["value"] for row in by_seed.values()], dtype=np.float64),
-                np.array(list(by_seed), dtype=np.int64),
-                errors_within([row["standard_error"] for row in by_seed.values()]),
-                next((row["reason"] for row in by_seed.values() if math.isnan(row["value"])), ""),
-            )
+            return values_of_seeds(by_seed)
     return SeedValues(np.zeros(0), np.zeros(0, dtype=np.int64))
+
+
+def values_of_seeds(by_seed: Mapping[int, Row]) -> SeedValues:
+    """The rows of one measurement, by seed, as values with their errors within models."""
+    return SeedValues(
+        np.array([row["value"] for row in by_seed.values()], dtype=np.float64),
+        np.array(list(by_seed), dtype=np.int64),
+        errors_within([row["standard_error"] for row in by_seed.values()]),
+        next((row["reason"] for row in by_seed.values() if math.isnan(row["value"])), ""),
+    )

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.analysis.contrasts import contrast_rows, pairs
+from assay.analysis.contrasts import contrast_rows, pairs, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.prespecified import stated
@@ -312,6 +312,8 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     write("seeds", schema.SEEDS, seeds)
     write("estimates", schema.ESTIMATES, estimates)
     write("contrasts", schema.CONTRASTS, contrasts)
+    paired = reliance_rows(gathered)
+    write("reliance_contrasts", schema.RELIANCE_CONTRASTS, paired)
     write("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
     write("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
     write("trades", schema.TRADES, trade_rows(gathered))
@@ -328,7 +330,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     write("shortcuts", schema.SHORTCUTS, described.shortcuts)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
     told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
-    said = verdict(contrasts, estimates, trials, environments, *told, unnamed=described.unnamed)
+    said = verdict(contrasts, estimates, trials, environments, *told, unnamed=described.unnamed, paired=paired)
     write("sentences", schema.SENTENCES, said)
     write("pictures", schema.PICTURES, described.pictures)
     write("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))

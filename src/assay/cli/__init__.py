@@ -153,8 +153,8 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="contrasts, sentences, estimates, seeds, half_doses, dose_changes, trades, planes, free_response, "
-            "curves, trials, sources, starts, recipes, "
+            help="contrasts, sentences, estimates, seeds, reliance_contrasts, half_doses, dose_changes, trades, "
+            "planes, free_response, curves, trials, sources, starts, recipes, "
             "collapses, similarities, environments, dose_counts, visibility, shortcuts, pictures, "
             "provenance.",
         ),

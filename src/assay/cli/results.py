@@ -19,6 +19,8 @@ SHOWN = {
     "sentences": ("part", "light", "text"),
     "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
     "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
+    "reliance_contrasts": ("recipe", "measure", "factor", "against", "value", "low", "high", "p_holm", "seeds",
+                           "reason"),
     "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
     "trades": ("recipe", "across", "up", "correlation", "df", "seeds", "reason"),
     "planes": ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),

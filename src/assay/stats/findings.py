@@ -11,6 +11,7 @@ from typing import Any, Literal
 from assay.core.measures import QUIET, better, range_of
 from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
 from assay.stats.doubts import doubts
+from assay.stats.estimate import NO_VARIATION
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.groups import at_chance_in_worst_group
@@ -19,6 +20,7 @@ from assay.stats.rows import (
     CONFOUNDER,
     MATCHED,
     OF_THE_MODEL,
+    RELIANCE,
     SHOWN,
     Light,
     Row,
@@ -316,13 +318,13 @@ def _common_chance(rows: Iterable[Row]) -> float:
 
 # The sentence on what recipes relied on: all those of the slice that is compared, alike ones together.
 
-RELIANCE = ("sobol-total", "flip-rate")
-"""Measures that carry the words *relies on*, in the order in which an answer looks for them."""
 MOST_CLAUSES = 3
 """Where recipes come out in more ways than this, those of which nothing can be told are told together."""
 MOST_NAMED = 4
 """Of more factors that cannot be told apart, the first are named and the others counted."""
 _CLEAR = ("most", "largest")
+Above = Collection[tuple[str, str, str]]
+"""Recipe, factor and another factor that the first is shown to be above."""
 UNSURE = "not converged"
 """What a probe says in `reason` of a value that more samples might move."""
 
@@ -331,9 +333,9 @@ UNSURE = "not converged"
 class Outcome:
     """What can be said of a recipe's reliance, and of which factors.
 
-    kind: `most` and `unclear` by intervals that lie apart or not, `doubtful` where values have not converged, `largest`
-    where there are values without intervals, which claim no order, and `undefined` without a value. without: factors
-    that lack a value, beside which nothing is known to be the greatest; of: all factors that there are.
+    kind: `most` and `unclear` by paired contrasts between factors, `doubtful` where values have not converged,
+    `largest` where there are values without intervals, which claim no order, and `undefined` without a value. without:
+    factors that lack a value, beside which nothing is known to be the greatest; of: all factors that there are.
     """
 
     kind: Literal["most", "unclear", "doubtful", "largest", "undefined"]
@@ -350,9 +352,12 @@ class Outcome:
         return f"of {len(self.of) - len(self.without)} of {len(self.of)} factors, no value for {which}"
 
 
-def relied(estimates: Sequence[Row], main: Row | None, interventions: Collection[str] = ()) -> list[Sentence]:
+def relied(
+    estimates: Sequence[Row], main: Row | None, interventions: Collection[str] = (), paired: Sequence[Row] = ()
+) -> list[Sentence]:
     """Which factor each recipe relied on most, by the first measure of reliance that was taken of all of them.
 
+    paired: rows of `schema.RELIANCE_CONTRASTS`, which alone can show that a factor is above the others.
     interventions: changes to pixels, which a design over a phantom's factors leaves out: where another measure was
     taken of one, the design ranks nothing, since what a study is about may be what it lacks.
     Single directions and pairs of levels (a `group`) are parts of the same effect and are not ranked beside it. Along
@@ -368,7 +373,7 @@ def relied(estimates: Sequence[Row], main: Row | None, interventions: Collection
         recipes = of_slice(rows, main)
         if any(_known(own) for own in recipes.values()):
             light: Light = "warn" if any(_doubtful(row) for own in recipes.values() for row in own) else "none"
-            text = "; ".join(_clauses(recipes, main)) + "."
+            text = "; ".join(_clauses(recipes, main, _above(paired, name))) + "."
             said = opening(main, text)
             if said.startswith(("with ", "what ", label(rows[0]))):  # a recipe's name keeps its own letters
                 said = said[:1].upper() + said[1:]
@@ -385,21 +390,35 @@ def _at_greatest_dose(main: Row | None, rows: Sequence[Row]) -> Row | None:
     return {**main, "where": {**mapping(main.get("where")), **last}}
 
 
-def _clauses(recipes: Recipes, main: Row | None) -> list[str]:
+def _above(paired: Sequence[Row], measure: str) -> Above:
+    """The pairs of factors of which the first is shown to be above the second, by recipe."""
+    return frozenset(
+        (text_of(row, "recipe"), text_of(row, "factor"), text_of(row, "against"))
+        for row in paired
+        if text_of(row, "measure") == measure and numeric(row, "value") > 0 and _shown_apart(row)
+    )
+
+
+def _shown_apart(row: Row) -> bool:
+    """By its p, or because the difference was the same for every seed, which leaves nothing to test."""
+    return numeric(row, "p_holm") < ALPHA or text_of(row, "reason").startswith(NO_VARIATION)
+
+
+def _clauses(recipes: Recipes, main: Row | None, above: Above) -> list[str]:
     """One clause for the recipes of each outcome: the clear ones, then the rest, each in order of appearance.
 
     Where even the clear ones are many, the first of them.
     """
     alike: dict[Outcome, list[str]] = {}
     for recipe, rows in recipes.items():
-        alike.setdefault(_outcome(rows), []).append(recipe)
+        alike.setdefault(_outcome(rows, above), []).append(recipe)
     found = dict(sorted(alike.items(), key=lambda item: item[0].kind not in _CLEAR))
     rest: list[str] = []
     if len(found) > MOST_CLAUSES:
         open_ = [outcome for outcome in found if outcome.kind not in _CLEAR]
         rest = [name for outcome in open_ for name in found.pop(outcome)]
     told = [
-        most(names[0], recipes[names[0]])
+        most(names[0], recipes[names[0]], outcome)
         if len(names) == 1
         else _together(outcome, {name: recipes[name] for name in names}, several(names, len(recipes), main))
         for outcome, names in found.items()
@@ -424,8 +443,8 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     return sorted(strongest.values(), key=lambda row: -numeric(row, "value"))
 
 
-def _outcome(rows: Sequence[Row]) -> Outcome:
-    """What the rows of one recipe say. Overlapping intervals claim no order."""
+def _outcome(rows: Sequence[Row], above: Above) -> Outcome:
+    """What the rows of one recipe say. An order is claimed of factors whose paired difference is shown alone."""
     ranked = _ranked(rows)
     of = tuple(dict.fromkeys(text_of(row, "factor") for row in rows))
     if not ranked:
@@ -434,7 +453,11 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     lacking = {text_of(row, "factor") for row in rows if math.isnan(numeric(row, "value"))} - {text_of(first, "factor")}
     without = tuple(factor for factor in of if factor in lacking)
     bare = all(math.isnan(ends(row)[0]) for row in ranked)
-    near = [first, *(row for row in others if not (bare or ends(row)[1] < ends(first)[0]))]
+    pairs = {
+        text_of(row, "factor"): (text_of(row, "recipe"), text_of(first, "factor"), text_of(row, "factor"))
+        for row in others
+    }
+    near = [first, *(row for row in others if not (bare or pairs[text_of(row, "factor")] in above))]
     doubtful = tuple(text_of(row, "factor") for row in near if _doubtful(row))
     if doubtful:
         return Outcome("doubtful", doubtful, without, of)
@@ -446,14 +469,13 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     return Outcome("unclear", tuple(sorted(factors)), without, of)
 
 
-def most(recipe: str, rows: Sequence[Row]) -> str:
+def most(recipe: str, rows: Sequence[Row], outcome: Outcome) -> str:
     """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`.
 
-    Overlapping intervals claim no order, nor do values without any: of these it is said which is the largest. None is
-    claimed either where the largest value, or one whose interval reaches it, has not converged. Of a single factor
-    there is no most: its value is told.
+    Values without intervals claim no order: of these it is said which is the largest. None is claimed either where the
+    largest value, or one that is not shown to be below it, has not converged. Of a single factor there is no most: its
+    value is told.
     """
-    outcome = _outcome(rows)
     of = {text_of(row, "factor"): row for row in _ranked(rows)}
     called = label(rows[0])
     if len(outcome.of) == 1:
@@ -610,18 +632,19 @@ def verdict(
     cautions: Sequence[str] = (),
     interventions: Collection[str] = (),
     unnamed: str = "",
+    paired: Sequence[Row] = (),
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
     leakage: what the leakage check found, as sentences; None when none was made.
     seeds: how many were planned when results first existed, and how many now. dosed: the axis of the doses, or empty.
     cautions: what is to be known of the data beside, as sentences. interventions: the study's changes to pixels.
-    unnamed: what the data say where no column names patients, else empty.
+    unnamed: what the data say where no column names patients, else empty. paired: rows of `schema.RELIANCE_CONTRASTS`.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *at_chance_in_worst_group(estimates),
-        *answers(contrasts, estimates, interventions),
+        *answers(contrasts, estimates, interventions, paired),
         *limits(contrasts, estimates),
         *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed),
     ]
@@ -631,7 +654,12 @@ def verdict(
 # --- the answer -----------------------------------------------------------------------------------------------------
 
 
-def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: Collection[str] = ()) -> list[Sentence]:
+def answers(
+    contrasts: Sequence[Row],
+    estimates: Sequence[Row],
+    interventions: Collection[str] = (),
+    paired: Sequence[Row] = (),
+) -> list[Sentence]:
     """What the recipes relied on, what the shift cost, what the comparisons of each axis found, whether it held at
     equal fit. Of a dose-response the comparisons come first: they are its question.
     """
@@ -639,7 +667,7 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
     if not stated:
         late = f"{count(len(contrasts), 'comparison')}, added or changed after results were known, can claim nothing"
         none = f"{late}: stated before results, in a folder of their own, they could." if contrasts else _NONE
-        return [*relied(estimates, None, interventions), Sentence("answer", none)]
+        return [*relied(estimates, None, interventions, paired), Sentence("answer", none)]
     axes = [text_of(row, "axis") for row in stated]
     families = [
         [row for row in stated if text_of(row, "axis") == axis]
@@ -650,7 +678,7 @@ def answers(contrasts: Sequence[Row], estimates: Sequence[Row], interventions: C
     performances = [row for row in families[0] if _of_all_images(row)]
     fell = leading(performances) if performances else None
     before = [
-        *relied(estimates, first, interventions),
+        *relied(estimates, first, interventions, paired),
         *(quiet(stated, estimates, first) or cost(estimates, fell, compared)),
     ]
     said: list[Sentence] = []

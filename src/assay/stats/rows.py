@@ -91,6 +91,8 @@ AMOUNTS = "rows"
 """The axis of amounts of training data, by the end of its name."""
 CONFOUNDER = "confounder"
 """The axis of what is dosed."""
+RELIANCE = ("sobol-total", "flip-rate")
+"""Measures that carry the words *relies on*, in the order in which an answer looks for them."""
 SHOWN = ("higher", "lower")
 """Conclusions that claim a difference."""
 FIRST_SIGN_UNDER = 5

@@ -115,6 +115,13 @@ CONTRASTS = (
 # exhausted: the end of the scale at which all values behind the comparison lie, `within .10 of 1`, `at chance`; or ""
 # conclusion: "higher" | "lower" | "depends on the scale" | "equivalent" | "scale exhausted" | "not shown" | "undefined"
 
+RELIANCE_CONTRASTS = (
+    # one row per recipe x measure of reliance x factor but the greatest: value is the greatest factor's (factor) less
+    # that of another (against), paired by seed; p_holm: over the other factors
+    "recipe", "coordinates", "measure", "factor", "against", "value", "low", "high", "standard_error", "df", "p",
+    "p_holm", "seeds", "reason",
+)  # fmt: skip
+
 HALF_DOSES = (
     # one row per recipe (without its dose) x environment x measure: the smallest p at which half of the margin over
     # chance that there was at p = 0 is gone, with its interval. axis: that of the doses. beyond: the first of high,
@@ -220,7 +227,8 @@ PICTURES = (
 PROVENANCE = ("key", "value")
 
 TABLES = (
-    "contrasts", "sentences", "estimates", "seeds", "half_doses", "dose_changes", "trades", "planes", "free_response",
+    "contrasts", "sentences", "estimates", "seeds", "reliance_contrasts", "half_doses", "dose_changes", "trades",
+    "planes", "free_response",
     "curves", "trials", "sources", "starts", "recipes", "collapses", "similarities", "environments", "dose_counts",
     "visibility", "shortcuts", "pictures", "provenance",
 )  # fmt: skip
