@@ -25,7 +25,7 @@ def test_lights_when_all_is_well() -> None:
     assert lights(trials, environments, []) == {
         "all 90 trials finished": "ok",
         "none collapsed or diverged": "ok",
-        "no leakage found": "ok",
+        "no exact copy and no near copy (turned, mirrored, cropped to 90 %, re-encoded) across patients": "ok",
         "associations achieved as asked": "ok",
         "5 seeds: how they vary is known only roughly": "warn",
     }
@@ -97,7 +97,7 @@ def test_lights_when_it_is_not() -> None:
     assert lights(trials, environments, ["rows 3 and 9 show one image"]) == {
         "2 failed and 1 pending of 5 trials: left out": "bad",
         "1 trial collapsed (triplet): left out of means": "warn",
-        "1 sign of leakage: rows 3 and 9 show one image": "bad",
+        "1 pair of near copies across patients: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
         "5 seeds: how they vary is known only roughly": "warn",
     }

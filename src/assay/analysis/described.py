@@ -38,6 +38,7 @@ class Described:
 
     environments, dose_counts, pictures, visibility, shortcuts: rows of these tables. facts: what the provenance says of
     the data. leakage: as datasets have it. unnamed: what is said of a set whose patients are not named, else empty.
+    drawn: images come from a phantom, in which no copies are looked for.
     cautions: as `cautions` says them. folds: of every seed.
     pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
     -> the rows of the groups that are the worst where a comparison of the worst is stated.
@@ -55,6 +56,7 @@ class Described:
     pooled: Mapping[tuple[str, int], list[Row]]
     worst: Mapping[tuple[str, int, str, Group], list[int]]
     unnamed: str = ""
+    drawn: bool = False
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """What was measured of all folds together, as `Folds` measured it."""
@@ -92,6 +94,7 @@ def describe(gathered: Gathered, population: Population) -> Described:
     visibility, shortcuts = tuple(visibility_rows(spec, looked)), tuple(shortcut_rows(spec, population))
     told = (*cautions(spec, population, looked), *shortcut_cautions(shortcuts))
     pooled, worst = gathered.pooled, _worst_groups(gathered)
+    drawn = population.dataset is None
     return Described(
         environments,
         doses,
@@ -105,6 +108,7 @@ def describe(gathered: Gathered, population: Population) -> Described:
         pooled,
         worst,
         unnamed,
+        drawn,
     )
 
 
@@ -133,6 +137,7 @@ def keep(folder: RunFolder, described: Described) -> None:
         "leakage": described.leakage,
         "cautions": described.cautions,
         "unnamed": described.unnamed,
+        "drawn": described.drawn,
         "folds": described.folds,
         "pooled": [
             {"recipe": recipe, "seed": seed, "rows": _written(rows)}
@@ -160,6 +165,7 @@ def kept(folder: RunFolder) -> Described:
         cautions=tuple(values.get("cautions", ())),
         unnamed=values.get("unnamed", ""),
         folds=values["folds"],
+        drawn=bool(values.get("drawn", False)),
         pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
         worst={
             (recipe, seed, entry["environment"], tuple(entry["group"])): entry["rows"]

@@ -330,7 +330,16 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     write("shortcuts", schema.SHORTCUTS, described.shortcuts)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
     told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
-    said = verdict(contrasts, estimates, trials, environments, *told, unnamed=described.unnamed, paired=paired)
+    said = verdict(
+        contrasts,
+        estimates,
+        trials,
+        environments,
+        *told,
+        unnamed=described.unnamed,
+        paired=paired,
+        drawn=described.drawn,
+    )
     write("sentences", schema.SENTENCES, said)
     write("pictures", schema.PICTURES, described.pictures)
     write("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))

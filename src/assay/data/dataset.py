@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from assay.core.types import Factor, FactorTable
+
+if TYPE_CHECKING:
+    from assay.data.near_copies import Pair
 
 # The dataset protocol: images that can be read by row, a factor table, masks where there are any, and a card.
 
@@ -177,7 +180,8 @@ class Dataset:
     """Images from files: position i of `images` and `masks` is row i of the table (`table.row == arange(n)`).
 
     content: a hash of pixels, targets and patients, so that a changed file is a changed dataset.
-    leakage: near-duplicate pairs that were found across patients, as sentences (exact ones are refused).
+    leakage: near copies across patients, a sentence for each pair (exact ones are refused).
+    near_copies: the same pairs, and with `split.together` those that were put together, the most alike first.
     native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
     crops: native masks, and where windows can be cut from; None without masks, or where images are no files.
     millimetres: how many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
@@ -200,6 +204,7 @@ class Dataset:
     lesions: BoxedLesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
     formats: tuple[str, ...] = ()
+    near_copies: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

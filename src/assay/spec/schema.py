@@ -105,6 +105,7 @@ class SplitSpec(Frozen):
     means: what values of the column mean where they say it otherwise: `{validation: test}`.
     test_only: factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows,
         whatever else divides the others. Not with folds, which test every row anyway.
+    together: `near-copies` for rows whose images are near copies to stay on one side: their patients count as one.
     """
 
     folds: Annotated[int, Field(ge=3, le=20)] | None = None
@@ -114,6 +115,7 @@ class SplitSpec(Frozen):
     column: str = ""
     means: Mapping[str, Part] = {}
     test_only: Mapping[str, Any] = {}
+    together: Literal["", "near-copies"] = ""
 
     @model_validator(mode="after")
     def _go_together(self) -> SplitSpec:

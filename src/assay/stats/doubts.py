@@ -37,6 +37,10 @@ FOLDED = 0.0835
 ASSOCIATION_TOLERANCE = 0.05
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
 """Measures of which chance is .5 whatever the data."""
+LOOKED_FOR = "turned, mirrored, cropped to 90 %, re-encoded"
+"""The near copies whose recall docs/reference/data.md states."""
+CONTRADICT = "their labels contradict"
+"""Part of the sentence on a pair of near copies with different labels."""
 NAMED = 3
 """More recipes than this are counted in a light instead of named."""
 
@@ -51,16 +55,17 @@ def doubts(
     dosed: str = "",
     cautions: Sequence[str] = (),
     unnamed: str = "",
+    drawn: bool = False,
 ) -> list[Sentence]:
     """The lights of the first screen, each in words, in the order in which they are read.
 
     dosed: the axis of the doses; empty where there is none. cautions: on the data, each a light of its own. unnamed:
-    what the data say where no column names patients, else empty.
+    what the data say where no column names patients, else empty. drawn: images come from a phantom, each for itself.
     """
     return [
         *_trials(trials),
         *_unnamed(unnamed),
-        *_leakage(leakage, unnamed),
+        *_leakage(leakage, unnamed, drawn),
         *(Sentence("doubt", text, "warn") for text in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
@@ -130,13 +135,17 @@ def _unnamed(unnamed: str) -> list[Sentence]:
     return [Sentence("doubt", text, "bad")]
 
 
-def _leakage(leakage: Sequence[str] | None, unnamed: str) -> list[Sentence]:
+def _leakage(leakage: Sequence[str] | None, unnamed: str, drawn: bool) -> list[Sentence]:
+    if drawn:
+        return [Sentence("doubt", "every image is drawn for itself, so that no copies were looked for", "ok")]
     if leakage is None:
         text = "leakage between patients was not checked: no column names them"
         return [] if unnamed else [Sentence("doubt", text, "bad")]
     if not leakage:
-        return [Sentence("doubt", "no leakage found", "ok")]
-    return [Sentence("doubt", f"{count(len(leakage), 'sign')} of leakage: {leakage[0]}", "bad")]
+        return [Sentence("doubt", f"no exact copy and no near copy ({LOOKED_FOR}) across patients", "ok")]
+    contradicting = sum(CONTRADICT in text for text in leakage)
+    of = f", {contradicting} with contradicting labels" if contradicting else ""
+    return [Sentence("doubt", f"{count(len(leakage), 'pair')} of near copies across patients{of}: {leakage[0]}", "bad")]
 
 
 def _associations(environments: Sequence[Row]) -> list[Sentence]:

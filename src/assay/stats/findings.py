@@ -633,6 +633,7 @@ def verdict(
     interventions: Collection[str] = (),
     unnamed: str = "",
     paired: Sequence[Row] = (),
+    drawn: bool = False,
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
@@ -640,13 +641,14 @@ def verdict(
     seeds: how many were planned when results first existed, and how many now. dosed: the axis of the doses, or empty.
     cautions: what is to be known of the data beside, as sentences. interventions: the study's changes to pixels.
     unnamed: what the data say where no column names patients, else empty. paired: rows of `schema.RELIANCE_CONTRASTS`.
+    drawn: images come from a phantom, each drawn for itself.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *at_chance_in_worst_group(estimates),
         *answers(contrasts, estimates, interventions, paired),
         *limits(contrasts, estimates),
-        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed),
+        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed, drawn),
     ]
     return [asdict(sentence) for sentence in sentences]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from assay.core.errors import DataError, SpecError
 from assay.core.types import FactorTable, Places, rows_of
-from assay.data import leakage
+from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, known_set
 from assay.data.dataset import Dataset, Images, PixelScale
@@ -46,7 +46,8 @@ from assay.data.files.pictures import at_full_range
 from assay.data.files.readers import read_picture
 from assay.data.files.skipped import contradiction, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
-from assay.data.leakage import exact_groups, near_pairs, row_hashes
+from assay.data.leakage import exact_groups, row_hashes
+from assay.data.near_copies import Pair, together
 from assay.spec.schema import DataSpec
 from assay.spec.sections import LESION
 
@@ -170,19 +171,18 @@ class Cut:
 
 # From a listing to a dataset: decode, leave out or refuse what is bad, look for copies, write the card.
 
-_SENTENCES = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
 
-    crops: where windows of the same images can be cut from.
+    detail: what near copies are found by, of every image. crops: where windows of the same images can be cut from.
     """
 
     images: Decoded
     masks: Decoded | None
     native: np.ndarray
+    detail: Callable[[], np.ndarray]
     crops: FileCrops | None = None
 
 
@@ -225,8 +225,10 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     images = ArrayImages(pixels.images.array, kept)
     masks, about_masks, doubts = _masks(listing, pixels, kept)
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
+    pairs = _near_copies(table, pixels.detail(), kept, cache)
+    if spec.split.together and pairs:
+        table, doubts = replace(table, patient=together(table.patient, pairs)), (*doubts, _put_together(pairs))
     content = _content(table, hashes[kept], mask_hashes)
-    copies = _near_copies(listing, table, images, content, cache)
     known = listing.about or known_set(listing.title, listing.header)
     card = card_of(
         listing.title,
@@ -251,8 +253,22 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
     boxes = None if pixels.images.boxes is None else pixels.images.boxes[kept]
     formats = tuple(path.suffix.lstrip(".").lower() for path in listing.images)
+    told = _told_copies(listing, table, pairs)
     return Dataset(
-        table, images, masks, card, scale, content, copies, native, crops, millimetres, lesions, boxes, formats
+        table,
+        images,
+        masks,
+        card,
+        scale,
+        content,
+        told,
+        native,
+        crops,
+        millimetres,
+        lesions,
+        boxes,
+        formats,
+        tuple(pairs),
     )
 
 
@@ -296,10 +312,12 @@ def _decoded(
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
     digests = [fact.digest for fact in facts]
     deep = any(header.deep for header in headers)
-    images = decode_images(_sources(listing.images), digests, spec.size, deep, spec.channels, cache,
+    sources = _sources(listing.images)
+    images = decode_images(sources, digests, spec.size, deep, spec.channels, cache,
                            spec.preprocessing, native, Framing(spec.fit, spec.crop_share))  # fmt: skip
+    detail = partial(detail_of, sources, digests, cache)
     if masks is None or listing.masks is None:
-        return Pixels(images, None, native)
+        return Pixels(images, None, native, detail)
     decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)
     crops = FileCrops(
         images=listing.images,
@@ -313,10 +331,10 @@ def _decoded(
         cache=cache,
         bits=images.bits,
     )
-    return Pixels(images, decoded, native, crops)
+    return Pixels(images, decoded, native, detail, crops)
 
 
-def _sources(paths: Sequence[Path]) -> list[Callable[[], bytes]]:
+def _sources(paths: Sequence[Path]) -> list[Callable[[], np.ndarray | bytes]]:
     return [file_source(path) for path in paths]
 
 
@@ -416,23 +434,66 @@ def _content(table: FactorTable, images: np.ndarray, masks: np.ndarray | None) -
     return digest.hexdigest()[:16]
 
 
-def _near_copies(
-    listing: Listing, table: FactorTable, images: ArrayImages, content: str, cache: ArrayCache
-) -> tuple[str, ...]:
-    """Sentences on near copies across patients; found once per content."""
-    notes = f"near-{leakage.VERSION}-{leakage.LIKENESS}-{content}-{_origin(images.array)[-8:]}.json"
-    kept: list[tuple[int, int, float]] | None = cache.read_notes(notes)
-    if kept is None:
-        pairs = near_pairs(images.array, table.patient, images.rows)
-        kept = [(pair.first, pair.second, pair.likeness) for pair in pairs]
-        cache.write_notes(notes, kept)
-    sentences = [
-        f"{listing.word}s {listing.numbers[first]} and {listing.numbers[second]} of different patients are nearly the "
-        f"same image (likeness {likeness:.3f})"
-        for first, second, likeness in kept[:_SENTENCES]
-    ]
-    more = [f"and {len(kept) - _SENTENCES} such pairs more"] if len(kept) > _SENTENCES else []
-    return (*sentences, *more)
+def detail_of(
+    sources: Sequence[Callable[[], np.ndarray | bytes]], digests: Sequence[str], cache: ArrayCache
+) -> np.ndarray:
+    """Return the local detail of every image as its file has it, int8 [n, g, g]; 0 for a file that cannot be read.
+
+    It does not depend on the size at which a study looks, and is kept in the cache.
+    """
+    side = near_copies.GRID
+
+    def one(at: int, out: np.ndarray) -> None:
+        try:
+            given = sources[at]()
+            out[:] = near_copies.details(given if isinstance(given, np.ndarray) else read_picture(given, side).pixels)
+        except Unreadable:
+            out[:] = 0
+
+    def fill(array: np.ndarray) -> None:
+        for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
+            cache.told("looking for near copies", at + 1, len(array))
+
+    name = name_of("detail", digests, near_copies.VERSION)
+    return cache.get(name, (len(sources), side, side), np.int8, fill)
+
+
+def _near_copies(table: FactorTable, detail: np.ndarray, kept: np.ndarray, cache: ArrayCache) -> list[Pair]:
+    """Near copies across patients; found once per content of files and patients."""
+    compared = hashlib.sha256(kept.tobytes() + table.patient.tobytes()).hexdigest()[:16]
+    notes = f"near-{_origin(detail)}-{compared}.json"
+    found: list[tuple[int, int, float]] | None = cache.read_notes(notes)
+    if found is None:
+        pairs = near_copies.near_pairs(detail, table.patient, kept)
+        found = [(pair.first, pair.second, pair.likeness) for pair in pairs]
+        cache.write_notes(notes, found)
+    return [Pair(*pair) for pair in found]
+
+
+def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """A sentence for every pair of different patients; those with contradicting labels come first."""
+    told: list[tuple[bool, str]] = []
+    for pair in pairs:
+        if table.patient[pair.first] == table.patient[pair.second]:
+            continue
+        labels = [table.classes[table.target[at]] for at in (pair.first, pair.second)]
+        text = (
+            f"{listing.word}s {listing.numbers[pair.first]} and {listing.numbers[pair.second]} of different patients "
+            f"are nearly the same image (likeness {pair.likeness:.3f})"
+        )
+        contradict = labels[0] != labels[1]
+        if contradict:
+            text = f"{text}, and their labels contradict: {' and '.join(labels)}"
+        told.append((not contradict, text))
+    return tuple(text for _, text in sorted(told, key=lambda one: one[0]))
+
+
+def _put_together(pairs: Sequence[Pair]) -> str:
+    images = len({at for pair in pairs for at in (pair.first, pair.second)})
+    return (
+        f"{images:,} images in {len(pairs):,} pairs are near copies of other patients' images; the patients of each "
+        "pair count as one, so that both images stay on one side (split.together)"
+    )
 
 
 def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +17,7 @@ from assay.core.registry import build
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
-from assay.data.files.build import Pixels, assemble, from_files
+from assay.data.files.build import Pixels, assemble, detail_of, from_files
 from assay.data.files.decode import decode_images
 from assay.data.files.fitting import Framing
 from assay.data.files.folder import list_classes, list_stems, list_table
@@ -47,7 +48,8 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dat
     )
     height, width = arrays[0].shape[1:3]
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
-    return assemble(listing, Pixels(images, None, native), spec, cache, skip_bad_rows)
+    detail = partial(detail_of, sources, digests, cache)
+    return assemble(listing, Pixels(images, None, native, detail), spec, cache, skip_bad_rows)
 
 
 def _row(array: np.ndarray, at: int) -> Callable[[], np.ndarray]:

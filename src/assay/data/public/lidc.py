@@ -20,7 +20,7 @@ from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset, PixelScale
-from assay.data.files.build import Pixels, assemble
+from assay.data.files.build import Pixels, assemble, detail_of
 from assay.data.files.decode import Labels, decode_images, decode_masks, facts_of
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.masks import Listing
@@ -580,6 +580,7 @@ def _pixels(params: LidcParams, spec: DataSpec, entries: Sequence[Entry], cache:
         decode_images(sources, names, spec.size, True, spec.channels, cache),
         decode_masks(masks, agreed, spec.size, cache),
         np.array(native, dtype=np.int64),
+        partial(detail_of, sources, names, cache),
     )
 
 

@@ -1,0 +1,398 @@
+"""Near copies: the same picture mirrored, turned, cropped, shifted, brightened or re-encoded.
+
+Three steps. `details` reduces each native image to its local detail on a square grid, without shading, contrast and
+black surroundings. A search compares low-frequency DCT coefficients of all pairs in eight orientations and in windows
+that stand for crops and shifts, and keeps the nearest few of each image. Each of these candidates is registered
+(affine, inverse compositional Gauss-Newton) at two resolutions, and scored by the median correlation over the cells of
+a grid: a copy agrees everywhere, two retinas agree at the rim or the disc at most. The threshold is set from random
+pairs of different patients of the same set.
+
+References:
+    Baker and Matthews, "Lucas-Kanade 20 years on: a unifying framework", IJCV 2004 (the registration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from PIL import Image
+from scipy import ndimage, sparse, stats
+from scipy.sparse import csgraph
+from torch import Tensor
+from torch.nn import functional
+
+VERSION = 2
+"""Rises when the same images give other pairs."""
+GRID = 96
+STRICTEST = 0.85
+LOOSEST = 0.76
+"""Bounds of the threshold on likeness, whatever the random pairs say."""
+
+_COARSE, _MIDDLE = 32, 48  # sides at which pairs are registered; they are scored at GRID
+_SCALE = 40.0  # detail of 1 as an int8
+_FREQUENCIES = 12
+_WINDOW, _SHIFTED = 0.91, 0.96
+_CANDIDATES = 6
+_SEARCHED, _ROUGH = 0.65, 0.7  # least correlations at which a candidate is registered, and registered finely
+_RANDOM_PAIRS = 100
+_FALSE_IMAGES = 0.01
+_BLOCK, _AT_ONCE = 2048, 32
+_CELLS = 6
+
+# The eight orientations as maps of coordinates in -1..1 (x, y), and the windows that are laid over each other: the
+# whole of one image on a window of the other (a crop), or opposite sides of both (a shift).
+_ORIENTATIONS = [np.array([[a, 0], [0, b]], dtype=np.float32) for a in (1, -1) for b in (1, -1)] + [
+    np.array([[0, a], [b, 0]], dtype=np.float32) for a in (1, -1) for b in (1, -1)
+]
+_PLACES = [(x, y) for y in (0.0, 0.5, 1.0) for x in (0.0, 0.5, 1.0)]
+_WHOLE = (1.0, 0.5, 0.5)
+_Window = tuple[float, float, float]
+_LAID: list[tuple[_Window, _Window]] = [
+    (_WHOLE, _WHOLE),
+    *((_WHOLE, (_WINDOW, x, y)) for x, y in _PLACES),
+    *(((_SHIFTED, 1 - x, 1 - y), (_SHIFTED, x, y)) for x, y in _PLACES if (x, y) != (0.5, 0.5)),
+]
+_FIRST_WINDOWS = tuple(dict.fromkeys(first for first, _ in _LAID))
+_SECOND_WINDOWS = tuple(dict.fromkeys(second for _, second in _LAID))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two positions with nearly the same image.
+
+    Attributes:
+        first: the lower position.
+        second: the higher position.
+        likeness: median correlation of local detail after registration, at most 1.
+    """
+
+    first: int
+    second: int
+    likeness: float
+
+
+def details(pixels: np.ndarray) -> Int8[np.ndarray, "g g"]:
+    """Reduce an image to its local detail on a square grid.
+
+    The gray image is squeezed to the grid, so that aspect does not matter. Each point is taken less the local mean and
+    over the local spread, both without the black surroundings of the picture, which become 0.
+
+    Args:
+        pixels: uint8 or uint16 [h, w] or [h, w, 3].
+    """
+    gray = pixels.astype(np.float32) if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    if pixels.dtype != np.uint8:
+        low, high = float(gray.min()), float(gray.max())
+        gray = (gray - low) * (255 / max(high - low, 1))
+    size = (GRID, GRID)
+    small = np.asarray(Image.fromarray(gray.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, reducing_gap=2))
+    low, high = np.quantile(small, (0.005, 0.995))
+    inside = ndimage.minimum_filter((small > low + 0.06 * (high - low) + 1).astype(np.float32), 5)
+    weight = _blurred(inside) + 1e-3
+    centered = (small - _blurred(small * inside) / weight) * inside
+    spread = np.sqrt(_blurred(centered**2) / weight + 16)  # 4 gray levels: noise is not raised to detail
+    return np.round(np.clip(centered / spread, -2, 2) * _SCALE).astype(np.int8)
+
+
+def _blurred(values: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(values, 5, mode="nearest", truncate=2.5)
+
+
+def near_pairs(
+    detail: Int8[np.ndarray, "m g g"], patients: Int[np.ndarray, "n"], rows: Int[np.ndarray, "n"] | None = None
+) -> list[Pair]:
+    """Find pairs of different patients whose images are nearly the same, the most alike first.
+
+    Every image is compared with all others; the six nearest candidates of each are verified.
+
+    Args:
+        detail: `details` of images.
+        patients: the patient of each row.
+        rows: positions in `detail` that are compared, all of them when None. Pairs are positions in `rows`.
+    """
+    used = np.arange(len(detail)) if rows is None else rows
+    if len(np.unique(patients)) < 2:
+        return []
+    searched = _Searched.of(detail, used)
+    first, second = searched.candidates(patients)
+    likeness = _likeness(searched, first, second, gated=True)
+    threshold = _threshold(searched, patients)
+    found: dict[tuple[int, int], float] = {}
+    for i, j, value in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):
+        if value >= threshold:
+            pair = (min(i, j), max(i, j))
+            found[pair] = max(value, found.get(pair, -1.0))
+    pairs = [Pair(i, j, round(value, 3)) for (i, j), value in found.items()]
+    return sorted(pairs, key=lambda pair: (-pair.likeness, pair.first, pair.second))
+
+
+def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"]) -> float:
+    """The likeness that a normal law, fitted to random pairs (Fisher's z), exceeds in 1 % of images by chance."""
+    n = len(patients)
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, n, (2, min(_RANDOM_PAIRS, max(n // 2, 20))))
+    other = patients[first] != patients[second]
+    scores = _likeness(searched, first[other], second[other], gated=False)
+    if len(scores) < 10:
+        return STRICTEST
+    z = np.arctanh(np.clip(scores, -0.99, 0.99))
+    middle = float(np.median(z))
+    spread = 1.4826 * float(np.median(np.abs(z - middle)))  # robust: random pairs of a set full of copies may be copies
+    far = float(stats.norm.isf(_FALSE_IMAGES / n))
+    return float(np.clip(np.tanh(middle + far * spread), LOOSEST, STRICTEST))
+
+
+def together(patients: Int[np.ndarray, "n"], pairs: Sequence[Pair]) -> Int[np.ndarray, "n"]:
+    """Return patients such that the images of each pair are of one: the least of those that pairs link."""
+    codes, at = np.unique(patients, return_inverse=True)
+    links = np.array([(at[pair.first], at[pair.second]) for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    graph = sparse.coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(len(codes), len(codes)))
+    _, group = csgraph.connected_components(graph, directed=False)
+    least = np.full(len(codes), np.iinfo(np.int64).max)
+    np.minimum.at(least, group, codes)
+    return least[group][at]
+
+
+# The search.
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """A set as the search sees it. mean, spread: of coefficients over all images in all orientations."""
+
+    detail: Int8[np.ndarray, "m g g"]
+    rows: Int[np.ndarray, "n"]
+    mean: np.ndarray
+    spread: np.ndarray
+    first: Mapping[_Window, Float[np.ndarray, "n d"]]
+
+    @classmethod
+    def of(cls, detail: np.ndarray, rows: np.ndarray) -> _Searched:
+        """Compute what all comparisons share."""
+        raw = {window: _coefficients(detail, rows, window) for window in _FIRST_WINDOWS}
+        turned = [_turned(raw[_WHOLE], turn) for turn in range(len(_ORIENTATIONS))]
+        mean = np.mean([one.mean(axis=0) for one in turned], axis=0)
+        spread = np.sqrt(np.mean([((one - mean) ** 2).mean(axis=0) for one in turned], axis=0))
+        spread = spread + 0.05 * spread.mean() + 1e-6
+        return cls(detail, rows, mean, spread, {w: _unit(one, mean, spread) for w, one in raw.items()})
+
+    def second(self, places: np.ndarray) -> dict[tuple[int, _Window], Float[np.ndarray, "k d"]]:
+        """Descriptors of the images at these places, in every orientation and window."""
+        made: dict[tuple[int, _Window], np.ndarray] = {}
+        for window in _SECOND_WINDOWS:
+            raw = _coefficients(self.detail, self.rows[places], window)
+            for turn in range(len(_ORIENTATIONS)):
+                made[turn, window] = _unit(_turned(raw, turn), self.mean, self.spread)
+        return made
+
+    def candidates(self, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest images of other patients of each image, each pair once, as two arrays of places."""
+        n = len(self.rows)
+        kept = [(np.zeros((n, 0), dtype=np.float32), np.zeros((n, 0), dtype=np.int64))]
+        for left in range(0, n, _BLOCK):
+            places = np.arange(left, min(left + _BLOCK, n))
+            second = self.second(places)
+            near, at = zip(*(self._nearest(np.arange(n)[top : top + _BLOCK], places, second, patients)
+                             for top in range(0, n, _BLOCK)), strict=True)  # fmt: skip
+            likeness, found = (
+                np.concatenate([old, new], axis=1)
+                for old, new in zip(kept[-1], (np.concatenate(near), np.concatenate(at)), strict=True)
+            )
+            best = np.argsort(-likeness, axis=1, kind="stable")[:, :_CANDIDATES]
+            kept = [(np.take_along_axis(likeness, best, axis=1), np.take_along_axis(found, best, axis=1))]
+        likeness, found = kept[-1]
+        first = np.repeat(np.arange(n), likeness.shape[1])
+        close = likeness.reshape(-1) >= _SEARCHED
+        first, second = first[close], found.reshape(-1)[close]
+        order = np.lexsort((-likeness.reshape(-1)[close], np.maximum(first, second), np.minimum(first, second)))
+        names = (np.minimum(first, second) * n + np.maximum(first, second))[order]
+        once = order[np.r_[True, names[1:] != names[:-1]][: len(names)]]
+        return first[once], second[once]
+
+    def _nearest(
+        self,
+        rows: np.ndarray,
+        places: np.ndarray,
+        second: Mapping[tuple[int, _Window], np.ndarray],
+        patients: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        best = np.full((len(rows), len(places)), -1, dtype=np.float32)
+        for (_, b), descriptor in second.items():
+            for first, other in _LAID:
+                if other == b:
+                    np.maximum(best, self.first[first][rows] @ descriptor.T, out=best)
+        best[patients[rows][:, None] == patients[places]] = -1
+        most = min(_CANDIDATES, len(places))
+        at = np.argpartition(-best, most - 1, axis=1)[:, :most]
+        return np.take_along_axis(best, at, axis=1), places[at]
+
+    def starts(self, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, "k 2 3"]:
+        """The map from first to second images at which the descriptors of each pair agree best."""
+        made = self.second(second)
+        likeness = [
+            (self.first[a][first] * made[turn, b]).sum(axis=1) for turn in range(len(_ORIENTATIONS)) for a, b in _LAID
+        ]
+        return _STARTS[np.argmax(likeness, axis=0)]
+
+
+def _basis(n: int, scale: float, place: float) -> Float[np.ndarray, "f n"]:
+    """DCT-II basis over a window of this share of the side; rows of length 1."""
+    t = ((np.arange(n) + 0.5) / n - place * (1 - scale)) / scale
+    rows = np.cos(np.pi * np.arange(_FREQUENCIES)[:, None] * t) * ((t >= 0) & (t <= 1))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _coefficients(detail: np.ndarray, rows: np.ndarray, window: _Window) -> Float[np.ndarray, "k f f"]:
+    scale, x, y = window
+    down, across = _basis(GRID, scale, y), _basis(GRID, scale, x)
+    parts = [
+        down @ (detail[rows[start : start + 256]].astype(np.float32) / _SCALE) @ across.T
+        for start in range(0, len(rows), 256)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, _FREQUENCIES, _FREQUENCIES), dtype=np.float32)
+
+
+def _turned(coefficients: np.ndarray, turn: int) -> np.ndarray:
+    """Coefficients of turned images: mirroring changes signs of odd frequencies, turning swaps the axes."""
+    map_, sign = _ORIENTATIONS[turn], (-1.0) ** np.arange(_FREQUENCIES, dtype=np.float32)
+    if map_[0, 0]:
+        out, across, down = coefficients, map_[0, 0] < 0, map_[1, 1] < 0
+    else:
+        out, across, down = coefficients.transpose(0, 2, 1), map_[1, 0] < 0, map_[0, 1] < 0
+    return out * (sign[:, None] if down else np.float32(1)) * (sign if across else np.float32(1))
+
+
+_RADIUS = np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES])
+_USED: Bool[np.ndarray, "f f"] = (_RADIUS >= 2) & (_RADIUS < _FREQUENCIES)
+
+
+def _unit(coefficients: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> Float[np.ndarray, "k d"]:
+    """Standardized coefficients of length 1; those of an image without detail stay 0."""
+    plain = ((coefficients - mean) / spread)[:, _USED]
+    plain = np.clip(plain, -3, 3) * (np.abs(coefficients).max(axis=(1, 2)) > 0.1)[:, None]
+    length = np.linalg.norm(plain, axis=1, keepdims=True)
+    return (plain / np.maximum(length, 1e-6)).astype(np.float32)
+
+
+def _start(turn: int, first: _Window, second: _Window) -> np.ndarray:
+    """The map of coordinates that lays the first window on the second of a turned image, [2, 3]."""
+    here, there = (np.array([(2 * x - 1) * (1 - scale), (2 * y - 1) * (1 - scale)]) for scale, x, y in (first, second))
+    scale = second[0] / first[0]
+    turned = _ORIENTATIONS[turn]
+    return np.concatenate([turned * scale, (turned @ (there - scale * here))[:, None]], axis=1).astype(np.float32)
+
+
+_STARTS = np.stack([_start(turn, a, b) for turn in range(len(_ORIENTATIONS)) for a, b in _LAID])
+
+
+# Verification.
+
+
+def _likeness(searched: _Searched, first: np.ndarray, second: np.ndarray, gated: bool) -> Float[np.ndarray, "k"]:
+    """The likeness of registered pairs; -1 where `gated` and the rough registration already shows a difference."""
+    out = np.full(len(first), -1.0)
+    if not len(first):
+        return out
+    laid = [searched.starts(first[at : at + 512], second[at : at + 512]) for at in range(0, len(first), 512)]
+    starts = torch.as_tensor(np.concatenate(laid))
+    for start in range(0, len(first), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        one, two = (_images(searched, places[part]) for places in (first, second))
+        rough, maps = _registered(_reduced(one, _COARSE), _reduced(two, _COARSE), starts[part], 5)
+        go_on = rough >= _ROUGH if gated else torch.ones_like(rough, dtype=torch.bool)
+        if go_on.any():
+            one, two = one[go_on], two[go_on]
+            _, maps = _registered(_reduced(one, _MIDDLE), _reduced(two, _MIDDLE), maps[go_on], 2)
+            out[np.arange(len(first))[part][go_on.numpy()]] = _agreement(one, two, maps).numpy()
+    return out
+
+
+def _images(searched: _Searched, places: np.ndarray) -> Float[Tensor, "k 1 g g"]:
+    return torch.as_tensor(searched.detail[searched.rows[places]].astype(np.float32) / _SCALE)[:, None]
+
+
+def _reduced(images: Tensor, side: int) -> Tensor:
+    return functional.avg_pool2d(images, GRID // side)
+
+
+def _points(n: int) -> Float[Tensor, "p 3"]:
+    """Centers of pixels in -1..1 as x, y, 1."""
+    center = (torch.arange(n) + 0.5) / n * 2 - 1
+    y, x = torch.meshgrid(center, center, indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)
+
+
+def _registered(
+    template: Float[Tensor, "k 1 n n"], image: Float[Tensor, "k 1 n n"], maps: Float[Tensor, "k 2 3"], steps: int
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k 2 3"]]:
+    """Improve affine maps from the template to the image; their correlation and the best map of each pair."""
+    k, _, n, _ = template.shape
+    points = _points(n)
+    padded = functional.pad(template, (1, 1, 1, 1), mode="replicate")[:, 0]
+    slopes = [padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]]
+    descent = torch.cat([slope.reshape(k, -1, 1) * (n / 4) * points for slope in slopes], dim=2)
+    normal = descent.transpose(1, 2) @ descent
+    damping = normal.diagonal(dim1=1, dim2=2).mean(dim=1) * 1e-3 + 1e-6
+    inverse = _inverse(normal + torch.eye(6) * damping[:, None, None])
+    wanted, below = template.reshape(k, -1), torch.tensor([0.0, 0.0, 1.0]).expand(k, 1, 3)
+    best, best_maps = torch.full((k,), -2.0), maps
+    for step in range(steps + 1):
+        seen, inside = _mapped(image, maps, points)
+        a, b = (_centered(values, inside) for values in (wanted, seen))
+        length, other = _length(a), _length(b) + 1e-6
+        found = (a * b).sum(dim=1) / (length * other + 1e-6)[:, 0]
+        found = torch.where(inside.mean(dim=1) > 0.6, found, -1.0)
+        better = found > best
+        best, best_maps = torch.where(better, found, best), torch.where(better[:, None, None], maps, best_maps)
+        if step < steps:
+            change = inverse @ (descent.transpose(1, 2) @ (b / other * length - a)[..., None])
+            moved = torch.eye(3).repeat(k, 1, 1)
+            moved[:, :2] += change.reshape(k, 2, 3)
+            maps = (torch.cat([maps, below], dim=1) @ _inverse(moved))[:, :2]
+    return best, best_maps
+
+
+def _inverse(matrices: Tensor) -> Tensor:
+    """Inverses; not finite for singular matrices, whose pairs then keep the map that they had."""
+    return cast("Tensor", torch.linalg.inv_ex(matrices)[0])  # pyright: ignore[reportUnknownMemberType]
+
+
+def _length(values: Float[Tensor, "k p"]) -> Float[Tensor, "k 1"]:
+    return values.square().sum(dim=1, keepdim=True).sqrt()
+
+
+def _mapped(image: Tensor, maps: Tensor, points: Tensor) -> tuple[Float[Tensor, "k p"], Float[Tensor, "k p"]]:
+    """The image where the map takes each point, and 1 for points that stay inside."""
+    k, _, n, _ = image.shape
+    at = points @ maps.transpose(1, 2)
+    seen = functional.grid_sample(image, at.reshape(k, n, n, 2), padding_mode="border", align_corners=False)
+    return seen.reshape(k, -1), (at.abs() <= 1).all(dim=2).float()
+
+
+def _centered(values: Tensor, inside: Tensor) -> Tensor:
+    mean = (values * inside).sum(dim=1, keepdim=True) / inside.sum(dim=1, keepdim=True).clamp(min=1)
+    return (values - mean) * inside
+
+
+def _agreement(template: Tensor, image: Tensor, maps: Tensor) -> Float[Tensor, "k"]:
+    """The median correlation over cells that hold detail in either image and lie inside both."""
+    k, _, n, _ = template.shape
+    seen, inside = _mapped(image, maps, _points(n))
+
+    def cells(values: Tensor) -> Tensor:
+        return functional.avg_pool2d(values.reshape(k, 1, n, n), n // _CELLS).reshape(k, -1)
+
+    a, b, share = template.reshape(k, -1), seen, cells(inside)
+    of = share.clamp(min=1e-6)
+    mean_a, mean_b = cells(a * inside) / of, cells(b * inside) / of
+    spread_a, spread_b = cells(a * a * inside) / of - mean_a**2, cells(b * b * inside) / of - mean_b**2
+    together = cells(a * b * inside) / of - mean_a * mean_b
+    found = together / (spread_a.clamp(min=1e-6) * spread_b.clamp(min=1e-6)).sqrt()
+    counts = (torch.maximum(spread_a, spread_b) > 0.02) & (share > 0.5)
+    middle = torch.where(counts, found, torch.nan).nanmedian(dim=1).values
+    return torch.where(counts.sum(dim=1) >= _CELLS, middle, -1.0).nan_to_num(nan=-1.0)

@@ -1,0 +1,173 @@
+"""Near copies are found whatever was done to them, at any size of study, and different images are not."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from assay.data.cache import ArrayCache
+from assay.data.dataset import Dataset
+from assay.data.files.load import load_dataset
+from assay.data.near_copies import Pair, details, near_pairs, together
+from assay.data.splits import split
+from assay.spec.schema import DataSpec
+
+SIDE = 160
+T = Image.Transpose
+
+
+def scene(seed: int) -> Image.Image:
+    """A random scene of blobs and lines in a bright round field on black: alike at a glance, never copies."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(size=(14, 14)).astype(np.float32)
+    fine = np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    shading = 140 - 0.004 * (x**2 + y**2)
+    gray = np.clip(shading + 28 * fine, 25, 250) * (np.hypot(x, y) < SIDE * 0.48)
+    return Image.fromarray(gray.astype(np.uint8))
+
+
+def cropped(image: Image.Image, x: float, y: float, share: float = 0.9) -> Image.Image:
+    side = round(SIDE * share)
+    left, top = round((SIDE - side) * x), round((SIDE - side) * y)
+    return image.crop((left, top, left + side, top + side))
+
+
+def encoded(image: Image.Image, quality: int = 60) -> Image.Image:
+    kept = io.BytesIO()
+    image.save(kept, "JPEG", quality=quality)
+    return Image.open(kept)
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "mirrored": lambda image: image.transpose(T.FLIP_LEFT_RIGHT),
+    "upside down": lambda image: image.transpose(T.FLIP_TOP_BOTTOM),
+    "quarter turn left": lambda image: image.transpose(T.ROTATE_90),
+    "half turn": lambda image: image.transpose(T.ROTATE_180),
+    "quarter turn right": lambda image: image.transpose(T.ROTATE_270),
+    "transposed": lambda image: image.transpose(T.TRANSPOSE),
+    "transversed": lambda image: image.transpose(T.TRANSVERSE),
+    "re-encoded": encoded,
+    "rescaled": lambda image: image.resize((90, 90), Image.Resampling.BILINEAR),
+    "cropped in the middle": lambda image: cropped(image, 0.5, 0.5),
+    "cropped in a corner": lambda image: cropped(image, 0, 1),
+    "cropped at a side": lambda image: cropped(image, 0.5, 1),
+    "shifted": lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, -6, 0, 1, 6)),
+    "brighter": lambda image: image.point([min(255, int(value * 1.2 + 10)) for value in range(256)]),
+    "cropped, mirrored, re-encoded": lambda image: encoded(cropped(image, 0.2, 0.8).transpose(T.FLIP_LEFT_RIGHT)),
+}
+
+
+@pytest.mark.parametrize("n", [10, 70])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(change: str, n: int) -> None:
+    images = [scene(seed) for seed in range(n)]
+    images[7] = CHANGES[change](images[2])
+    pairs = near_pairs(np.stack([details(np.asarray(image)) for image in images]), np.arange(n))
+    assert [(pair.first, pair.second) for pair in pairs] == [(2, 7)]
+
+
+def test_a_copy_within_a_patient_is_no_pair() -> None:
+    detail = np.stack([details(np.asarray(scene(seed))) for seed in (0, 0, 1, 2)])
+    assert near_pairs(detail, np.array([0, 0, 1, 2])) == []
+    assert [(pair.first, pair.second) for pair in near_pairs(detail, np.arange(4))] == [(0, 1)]
+    assert near_pairs(detail, np.zeros(4, dtype=np.int64)) == []
+    assert near_pairs(detail[:0], np.zeros(0, dtype=np.int64)) == []
+
+
+def test_rows_choose_what_is_compared() -> None:
+    detail = np.stack([details(np.asarray(scene(seed % 50))) for seed in range(60)])
+    pairs = near_pairs(detail, np.arange(4), np.array([52, 7, 2, 20]))
+    assert [(pair.first, pair.second) for pair in pairs] == [(0, 2)]
+
+
+def test_pairs_cross_blocks_and_do_not_depend_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = np.stack([details(np.asarray(scene(seed % 33))) for seed in range(40)])
+    whole = near_pairs(detail, np.arange(40))
+    assert [(pair.first, pair.second) for pair in whole] == [(at, at + 33) for at in range(7)]
+    monkeypatch.setattr("assay.data.near_copies._BLOCK", 9)
+    assert near_pairs(detail, np.arange(40)) == whole
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((8, 8), "uint8"), ((28, 40, 3), "uint8"), ((300, 200), "uint16")])
+def test_any_size_and_flat_images(shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    made = [np.full(shape, 9, dtype)] * 3 + [rng.integers(0, 255, shape).astype(dtype) for _ in range(20)]
+    assert near_pairs(np.stack([details(one) for one in made]), np.arange(23)) == []  # flat images are no copies
+
+
+def test_images_of_linked_pairs_are_put_together() -> None:
+    patients = np.array([5, 7, 9, 7, 11, 13])
+    pairs = [Pair(0, 1, 0.9), Pair(3, 2, 0.9)]
+    assert together(patients, pairs).tolist() == [5, 5, 5, 5, 11, 13]
+    assert together(patients, []).tolist() == patients.tolist()
+
+
+def folder_of(root: Path, copies: int) -> DataSpec:
+    """60 scenes of 60 patients in two classes; the last ones are mirrored, smoothed copies of the first ones."""
+    root.mkdir()
+    rows: list[dict[str, object]] = []
+    for at in range(60):
+        image = scene(at)
+        if at >= 60 - copies:
+            image = scene(at - (60 - copies)).transpose(T.FLIP_LEFT_RIGHT).filter(ImageFilter.GaussianBlur(0.7))
+        image.save(root / f"{at}.png")
+        rows.append({"image": f"{at}.png", "sick": at % 2, "patient": f"p{at}"})
+    with (root / "data.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, ["image", "sick", "patient"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return DataSpec(folder=str(root), table="data.csv", target="sick", patient="patient")
+
+
+def loaded(spec: DataSpec, cache: Path, **changes: object) -> Dataset:
+    return load_dataset(spec.model_copy(update=changes), ArrayCache(cache))
+
+
+def test_pairs_do_not_depend_on_the_size_of_the_study_and_are_counted_rightly(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path / "set", copies=25)
+    small, large = (loaded(spec, tmp_path / "cache", size=size) for size in (16, 64))
+    assert len(small.leakage) == len(small.near_copies) == 25  # "21 signs" was said of any number
+    assert small.leakage == large.leakage
+    assert small.near_copies == large.near_copies
+    # Row 35 is a copy of row 0, which has another label.
+    assert all("and their labels contradict: " in text for text in small.leakage)
+
+
+def test_contradicting_labels_come_first(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path / "set", copies=4)
+    table = tmp_path / "set" / "data.csv"
+    table.write_text(table.read_text().replace("0.png,0,", "0.png,1,").replace("50.png,1,", "50.png,0,"))
+    table.write_text(table.read_text().replace("\n2.png,0,", "\n2.png,1,"))
+    said = loaded(spec, tmp_path / "cache").leakage
+    assert len(said) == 4
+    contradicting = ["contradict" in text for text in said]
+    assert contradicting == sorted(contradicting, reverse=True)
+
+
+def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path / "set", copies=20)
+    apart, kept = (
+        loaded(spec, tmp_path / "cache", split=spec.split.model_copy(update={"together": how}))
+        for how in ("", "near-copies")
+    )
+
+    def crossing(dataset: Dataset) -> int:
+        parts = split(dataset.table, spec.split, 0)
+        side = np.empty(60, dtype=np.int64)
+        for code, rows in enumerate((parts.train, parts.validation, parts.test)):
+            side[rows] = code
+        return sum(side[pair.first] != side[pair.second] for pair in dataset.near_copies)
+
+    assert crossing(apart) > 0
+    assert crossing(kept) == 0
+    assert kept.leakage == ()
+    assert len(kept.near_copies) == 20
+    assert any("(split.together)" in text for text in kept.card.known_faults)
+    assert apart.content != kept.content
