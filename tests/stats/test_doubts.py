@@ -97,7 +97,7 @@ def test_lights_when_it_is_not() -> None:
     assert lights(trials, environments, ["rows 3 and 9 show one image"]) == {
         "2 failed and 1 pending of 5 trials: left out": "bad",
         "1 trial collapsed (triplet): left out of means": "warn",
-        "1 pair of near copies across patients: rows 3 and 9 show one image": "bad",
+        "1 pair of near copies: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
         "5 seeds: how they vary is known only roughly": "warn",
     }
@@ -218,3 +218,14 @@ def test_what_is_said_of_folds_is_what_was_simulated() -> None:
 def test_nothing_is_said_to_have_gone_well_before_anything_is_done() -> None:
     said = lights([{"status": "pending", "recipe": "arcface"}] * 3)
     assert not any("none collapsed" in text for text in said)
+
+
+def test_pairs_of_near_copies_are_counted_and_phantoms_have_none() -> None:
+    pairs = [
+        "rows 1 and 2 are alike, and their labels contradict: a and b",
+        *(f"rows {at} are alike" for at in range(30)),
+    ]
+    assert lights([], [], pairs)[f"31 pairs of near copies, 1 with contradicting labels: {pairs[0]}"] == "bad"
+    said = verdict([contrast()], ESTIMATES, leakage=[], drawn=True)
+    assert [row["light"] for row in said if "no copies were looked for" in row["text"]] == ["ok"]
+    assert not any("near copy" in row["text"] for row in said)

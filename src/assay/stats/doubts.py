@@ -145,7 +145,7 @@ def _leakage(leakage: Sequence[str] | None, unnamed: str, drawn: bool) -> list[S
         return [Sentence("doubt", f"no exact copy and no near copy ({LOOKED_FOR}) across patients", "ok")]
     contradicting = sum(CONTRADICT in text for text in leakage)
     of = f", {contradicting} with contradicting labels" if contradicting else ""
-    return [Sentence("doubt", f"{count(len(leakage), 'pair')} of near copies across patients{of}: {leakage[0]}", "bad")]
+    return [Sentence("doubt", f"{count(len(leakage), 'pair')} of near copies{of}: {leakage[0]}", "bad")]
 
 
 def _associations(environments: Sequence[Row]) -> list[Sentence]:
