@@ -45,7 +45,7 @@ def _device(text: str) -> str:
 def _whole(text: str, least: int, most: int) -> int:
     """An option's whole number. Raises typer.BadParameter with what was given and what is allowed."""
     try:
-        number = int(text)
+        number = int(text) if "_" not in text else least - 1
     except ValueError:
         number = least - 1
     if not least <= number <= most:
