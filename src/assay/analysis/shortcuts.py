@@ -261,7 +261,7 @@ def _properties(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "
         "sharpness": sum(steps, torch.zeros(len(grey))) / contrast.clamp(min=_BLACK),
     }
     if pictures.shape[1] > 1:
-        found["colour saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
+        found["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
     return found
 
 
