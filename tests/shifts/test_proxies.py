@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
+from assay.analysis.shortcuts import _factor_row
 from assay.core.types import Factor, FactorTable
 from assay.shifts.checks import Proxy, proxies
 
@@ -64,3 +67,14 @@ def test_nothing_is_said_of_the_core_factor_of_chance_or_of_few_rows():
     assert proxies(table(Factor("age", "continuous"), DRAW.normal(size=N))) == []
     few = np.repeat([0, 1], 9)
     assert proxies(table(Factor("age", "continuous"), few.astype(float), few)) == []
+
+
+def test_a_blank_column_raises_no_warning_of_numpy() -> None:
+    """A categorical column without any value has no levels, and is all NaN."""
+    rows = np.arange(60)
+    site = Factor("site", "categorical")
+    table = FactorTable(rows, rows % 2, rows, ("no", "yes"), (site,), {"site": np.full(60, np.nan)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert proxies(table) == []
+        _factor_row("factor", site, table)

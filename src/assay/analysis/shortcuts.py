@@ -155,7 +155,7 @@ def _factor_row(kind: str, factor: Factor, table: FactorTable) -> Row:
     """Numbers, ordered levels and two levels as they are; several levels by the share of the class among patients of
     the other folds that have the level.
     """
-    if factor.kind != "categorical" or len(factor.levels) == 2:
+    if factor.kind != "categorical" or len(factor.levels) in (0, 2):  # a blank column has no levels
         values = table.columns[factor.name].astype(np.float64)
         score = np.where(values < 0, np.nan, values) if factor.levels else values
         return _row(kind, factor.name, table, dict.fromkeys(_codes(table), score), None)

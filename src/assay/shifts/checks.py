@@ -63,7 +63,7 @@ def _strongest(factor: Factor, table: FactorTable) -> Proxy | None:
 
 def _scores(factor: Factor, table: FactorTable, of: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     """Higher meaning more, NaN where the value is missing."""
-    if factor.kind != "categorical":
+    if factor.kind != "categorical" or not factor.levels:  # a blank column has no levels
         return factor.numbers(table.columns[factor.name])
     level = table.columns[factor.name].astype(np.int64)
     patients, patient = np.unique(table.patient, return_inverse=True)

@@ -161,6 +161,7 @@ class DataSpec(Frozen):
     crop_share: the share of height and width that `squash` and `crop` keep, around the middle; timm's `crop_pct`.
     preprocessing: what is done to photographs of the retina before they are kept: `circle-crop`, or that and
         `ben-graham` (`assay.data.files.pictures`).
+    links: whether files that a table names may be links that lead out of the folder: refused, or followed.
     unmasked: what an image without a mask is: an error, free of lesions, or left out.
     unnamed: what an image without a patient is: an error, or a patient of its own.
     """
@@ -196,6 +197,7 @@ class DataSpec(Frozen):
     split: SplitSpec = SplitSpec()
     preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
     fit: Fit = "pad"
+    links: Literal["refuse", "follow"] = "refuse"
     crop_share: Annotated[float, Field(ge=0.1, le=1)] = 1.0
     boxes: BoxesSpec | None = None  # of a folder with a CSV
     pixel_size: str = ""  # the column that holds mm per pixel, if any

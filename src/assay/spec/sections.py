@@ -382,7 +382,7 @@ PHANTOM_ONLY = ("core", "train", "validation", "test")
 FILES_ONLY = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
     "unnamed", "positive", "channels", "factors", "where", "split", "preprocessing", "fit", "crop_share",
-    "pixel_size", "boxes",
+    "links", "pixel_size", "boxes",
 )  # fmt: skip
 TABLE_ONLY = (
     "target", "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",

@@ -89,7 +89,7 @@ def list_table(spec: DataSpec) -> Listing:
         rows = f"no row fits data.where: {_asked(spec, read)}" if spec.where else "it has a header and no rows"
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
     problems: list[Problem] = []
-    images, missing = _locate(folder, table, names, coco is not None)
+    images, missing = _locate(folder, table, names, coco is not None, spec.links == "follow")
     problems += missing
     masks, missing = row_masks(folder, spec, table, names, coco)
     problems += missing
@@ -245,8 +245,12 @@ def _ignored(others: int) -> tuple[str, ...]:
     return (f"{others} files without an image's extension were not looked at",) if others else ()
 
 
-def _locate(folder: Path, table: Table, cells: Sequence[str], deeper: bool) -> tuple[list[Path | None], list[Problem]]:
-    """The files of these names. deeper: they may lie in `images/` as well, as those of a COCO file often do."""
+def _locate(
+    folder: Path, table: Table, cells: Sequence[str], deeper: bool, links: bool
+) -> tuple[list[Path | None], list[Problem]]:
+    """The files of these names. deeper: they may lie in `images/` as well, as those of a COCO file often do.
+    links: they may be links that lead out of the folder.
+    """
     below = folder / "images"
     places = (folder, below) if deeper and below.is_dir() else (folder,)
     paths: list[Path | None] = []
@@ -255,18 +259,18 @@ def _locate(folder: Path, table: Table, cells: Sequence[str], deeper: bool) -> t
         try:
             if absent(cell):
                 raise Unreadable("it names no image", "name a file")
-            paths.append(_first(places, cell))
+            paths.append(_first(places, cell, links))
         except Unreadable as error:
             paths.append(None)
             problems.append(Problem(line, cell, error.what, error.remedy))
     return paths, problems
 
 
-def _first(places: Sequence[Path], cell: str) -> Path:
+def _first(places: Sequence[Path], cell: str, links: bool) -> Path:
     for place in places[:-1]:
         with suppress(Unreadable):
-            return inside(place, cell)
-    return inside(places[-1], cell)
+            return inside(place, cell, links)
+    return inside(places[-1], cell, links)
 
 
 def _same_image(

@@ -752,7 +752,7 @@ def row_masks(
 def _of_cell(folder: Path, spec: DataSpec, cell: str) -> MaskAt:
     if absent(cell):
         return None
-    return inside(folder, cell) if spec.mask_format == "file" else runs(cell, spec.mask_format)
+    return inside(folder, cell, spec.links == "follow") if spec.mask_format == "file" else runs(cell, spec.mask_format)
 
 
 def unmasked(masks: Sequence[object], spec: DataSpec) -> tuple[str, ...]:

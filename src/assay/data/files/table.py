@@ -469,11 +469,12 @@ def expand(text: str, place: str) -> Path:
     return path
 
 
-def inside(folder: Path, text: str) -> Path:
+def inside(folder: Path, text: str, links: bool = False) -> Path:
     """The file that a row names, relative to the table's folder.
 
     The name is tried as written, with `\\` as `/`, and in both Unicode normal forms (macOS writes NFD). Raises
-    Unreadable when it is absolute, climbs out of the folder (also by a symbolic link), is missing or is no file.
+    Unreadable when it is absolute, climbs out of the folder (also by a symbolic link, unless `links` allows that), is
+    missing or is no file.
     """
     if _ABSOLUTE.match(text):
         raise Unreadable("its path is absolute", f"give it relative to {folder.name}/")
@@ -486,7 +487,8 @@ def inside(folder: Path, text: str) -> Path:
             # that is too long for the system.
             path = f"{folder}/{normal}"
             if os.path.isfile(path):  # noqa: PTH113
-                _check_contained(folder, path)
+                if not links:
+                    _check_contained(folder, path)
                 return Path(path)
             if os.path.isdir(path):  # noqa: PTH112
                 raise Unreadable("it is a folder", "name an image file")
@@ -497,7 +499,8 @@ def _check_contained(folder: Path, path: str) -> None:
     link = os.path.islink(path)  # noqa: PTH114
     real = os.path.realpath(path) if link else _real_folder(path.rpartition("/")[0]) + "/"
     if not real.startswith(_real_folder(str(folder)) + "/"):
-        raise Unreadable("its path leads out of the folder by a link", f"copy the file under {folder.name}/")
+        remedy = f"copy the file under {folder.name}/, or write data.links: follow"
+        raise Unreadable("its path leads out of the folder by a link", remedy)
 
 
 @cache
