@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from tests.cli.asking import Asking
 from tests.data.files.making import noise, save, small_set
 from tests.study.small import SMALL, write_spec
+from tests.study.tiny import TINY
 
 import assay
 from assay.core.errors import AssayError, DataError, SpecError, StoreError
@@ -275,3 +278,23 @@ def test_a_model_that_cannot_take_the_images_is_told_with_their_shape(tmp_path: 
         assay.probe(coloured, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
     assert str(error.value).startswith("the model cannot read images [1, 1, 16, 16], float32 in 0..1: Given groups=1")
     assert "data.size" in str(error.value)
+
+
+def test_a_script_without_a_main_guard_runs_with_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('script begins')\n"
+        "import assay\n"
+        f"run = assay.load({TINY!r}).run('runs', workers=1, progress=False)\n"
+        "print('rows', len(run.table('estimates')))\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("script begins") == 1
+    assert int(ended.stdout.split()[-1]) > 0
+
+
+def test_code_of_the_script_itself_is_refused() -> None:
+    recipe = {**TINY["recipe"], "loss": "__main__:mine"}
+    with pytest.raises(SpecError, match="loss '__main__:mine' is in the script that runs: move it to a module of its"):
+        assay.load({**TINY, "recipe": recipe})

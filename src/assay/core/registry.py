@@ -159,6 +159,8 @@ def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional
 @cache
 def _dotted(kind: ComponentKind, name: str) -> Entry:
     module_name, _, attribute = name.partition(":")
+    if module_name == "__main__":
+        raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
     try:
         module = importlib.import_module(module_name)
         target = getattr(module, attribute)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.resource_tracker import ensure_running
+from types import ModuleType
 
 from assay.core.errors import FullError
 from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
@@ -164,10 +166,25 @@ class Crew:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.stop.seen_by_workers), daemon=True)
-        with _environment({**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}), _undisturbed():
+        variables = {**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}
+        with _environment(variables), _undisturbed(), _without_script():
             process.start()
         theirs.close()
         return Worker(process, ours)
+
+
+@contextmanager
+def _without_script() -> Generator[None]:
+    """Start processes that do not run the user's script again: a spawned process imports the main module otherwise.
+
+    Jobs name nothing of the main module (`registry.lookup` refuses it), so that scripts need no main guard.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _work(pipe: Connection, stop: Connection) -> None:
