@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from assay.analysis.contrasts import Pair, spec_pairs
+from assay.core.errors import StoreError
 from assay.core.files import content_hash
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_json, write_json
@@ -87,4 +88,9 @@ def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
 def _known(root: Path) -> dict[str, Any]:
     """What the file holds; empty without one. Raises StoreError when a later Assay wrote it."""
     path = root / FILE
-    return migrated(unversioned(read_json(path, damaged=_LOST)), path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    found = read_json(path, damaged=_LOST)
+    if not isinstance(found, dict) or not isinstance(cast(dict[str, Any], found).get("pairs"), dict):
+        raise StoreError(f"cannot read {path}: it is damaged (it lists no comparisons); {_LOST}")
+    return migrated(unversioned(cast(dict[str, Any], found)), path)

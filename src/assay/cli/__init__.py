@@ -270,6 +270,10 @@ def _answer(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except SystemExit as error:
+        traceback.print_exc()
+        print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)
+        return FAULT
     except Exception:  # 1, Python's own code for it, says that some trials failed
         traceback.print_exc()
         return FAULT

@@ -14,7 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+import typer
+
 from assay.core.errors import SpecError, unknown_of_few
+from assay.core.files import at_home
 from assay.core.measures import MEANINGS, MEASURES, better
 from assay.core.registry import KINDS, entries
 from assay.spec.load import builtin_studies, study_yaml
@@ -32,7 +35,7 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
         return
     if name not in builtin_studies():
         read_study(name)  # refuses what is no study
-    text = study_yaml(name) if name in builtin_studies() else Path(name).expanduser().read_text(encoding="utf-8")
+    text = study_yaml(name) if name in builtin_studies() else at_home(name).read_text(encoding="utf-8")
     if sets or seeds is not None or scale:
         parse_study(name, overrides=sets, seeds=seeds, scale=scale)
         raise SpecError("show prints the study as it is written; add --json to see it after --set, --seeds or --scale")
@@ -105,7 +108,7 @@ def _tell(findings: Sequence[Finding], json: bool) -> None:
             if finding.remedy:
                 print(f"{'':<{width + 8}}{finding.remedy}")
     if any(finding.light == "bad" for finding in findings):
-        sys.exit(1)
+        raise typer.Exit(1)
 
 
 def _checksums(root: Path) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError, nearest
+from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table, working_in
 
@@ -64,14 +65,14 @@ def find_run(run: str, out: Path) -> Path:
     """The run folder that a path or a study's name means. Raises StoreError with the nearest that there is."""
     places = tuple(dict.fromkeys((Path(run), out / run)))
     for folder in places:
-        if (folder / "study.json").is_file():
+        if is_file(folder / "study.json"):
             return folder
     known = sorted(path.parent.name for path in out.glob("*/study.json"))
     near = nearest(run, known)
     there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out says where runs lie"
     if Path(run).is_absolute():
         near, there = None, "give the folder of a run, or the name of a study that lies in --out"
-    empty = [folder for folder in places if folder.is_dir()]
+    empty = [folder for folder in places if is_folder(folder)]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
     what = f"'{empty[0]}' holds no study.json, so it is no run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else there

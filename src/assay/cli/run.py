@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -87,7 +89,7 @@ def run_command(asked: Request, settled: Settled) -> None:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:
         _tell(result)
-    sys.exit(130 if result.stopped else 1 if result.failed else 0)
+    raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
 def plan_lines(prepared: Prepared, workers: int) -> list[str]:

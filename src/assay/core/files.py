@@ -157,7 +157,22 @@ def filled(text: str, folder: str = "") -> Path:
     working folder, as everywhere outside of Assay. Unset variables are left as they are written; see `unset`.
     """
     base = "" if begins_with_variable(text) else folder
-    return Path(base, Path(_NAMED.sub(lambda found: variable(found[1]) or found[0], text)).expanduser()).absolute()
+    return Path(base, at_home(_NAMED.sub(lambda found: variable(found[1]) or found[0], text))).absolute()
+
+
+def at_home(text: str | Path) -> Path:
+    """A path with `~` replaced; the home of a user whom this machine does not know stays as it is written."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  pathlib's own raises RuntimeError
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; there is none of a name that is too long."""
+    return os.path.isfile(path)  # noqa: PTH113  pathlib's own raises OSError for names over 255 bytes
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; there is none of a name that is too long."""
+    return os.path.isdir(path)  # noqa: PTH112  as above
 
 
 def begins_with_variable(text: str) -> bool:

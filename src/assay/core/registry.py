@@ -164,6 +164,10 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
     try:
         module = importlib.import_module(module_name)
         target = getattr(module, attribute)
+    except SystemExit as error:
+        raise SpecError(
+            f"{kind} '{name}': module '{module_name}' ends Python (sys.exit) when it is imported"
+        ) from error
     except (ImportError, AttributeError) as error:
         raise SpecError(f"{kind} '{name}' cannot be imported: {error}; expected package.module:attribute") from error
     if kind == "intervention" and inspect.isfunction(target) and not hasattr(target, "__wrapped__"):

@@ -18,6 +18,7 @@ from assay.spec.document import Document, Keys, dotted, mapping_of, plain, short
 # core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), and keys are text as written.
 
 LONGEST = 1_000_000  # characters of a study file
+LONGEST_NUMBER = 300  # digits
 MOST_VALUES = 20_000  # values after aliases are written out, so that a few lines cannot grow into gigabytes
 _PREFIX = "tag:yaml.org,2002:"
 
@@ -143,6 +144,10 @@ class _Builder:
         if tag == "bool":
             return text.lower() == "true"
         if tag == "int":
+            if len(text) > LONGEST_NUMBER:
+                raise SpecError(
+                    f"{place}: a number of {len(text):,} digits; no field takes one of over {LONGEST_NUMBER}"
+                )
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         if tag == "float":
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, nearest, or_else, unknown_name
-from assay.core.files import filled
+from assay.core.files import at_home, filled, is_file, is_folder
 from assay.spec.checks import (
     CONFOUNDER,
     check_contrasts,
@@ -120,13 +120,13 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
     if isinstance(source, Mapping):
         return Document(cast(dict[str, Any], plain(source)))
     text = str(source)
-    if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or Path(text).is_file():
-        path = Path(source).expanduser()
-        if path.is_dir():
+    if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or is_file(Path(text)):
+        path = at_home(source)
+        if is_folder(path):
             raise SpecError(_of_folder(path))
         return read_yaml(path)
     files = study_files()
-    if text not in files and Path(text).is_dir():
+    if text not in files and is_folder(Path(text)):
         raise SpecError(_of_folder(Path(text)))
     if text not in files:
         raise SpecError(or_else(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
@@ -135,7 +135,7 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
 
 def _of_folder(folder: Path) -> str:
     """What to say to someone who gave a folder for a study."""
-    if (folder / "study.json").is_file():
+    if is_file(folder / "study.json"):
         return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
     studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
     return f"{folder} is a folder; give the YAML file of a study: {shorten(studies) or 'there is none in it'}"

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, cut, nearest, unknown_name
-from assay.core.files import begins_with_variable, filled, unset
+from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
 from assay.core.registry import KINDS, ComponentKind, Entry, Params, build, entries, lookup
 from assay.core.types import Factor
 from assay.spec.document import Keys, Problems, checked, hint, mapping_of, shorten
@@ -74,7 +74,7 @@ def located(value: Any, keys: Keys, problems: Problems) -> str | None:
     if missing:
         return None
     path = filled(value, problems.document.folder)
-    if not path.exists():
+    if not (is_file(path) or is_folder(path)):
         near = _beside(path)
         problems.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
         return None
@@ -83,7 +83,7 @@ def located(value: Any, keys: Keys, problems: Problems) -> str | None:
 
 def _beside(path: Path) -> str | None:
     """What lies where a path points to that may have been meant: of files named alike one of its kind, or a folder."""
-    there = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    there = sorted(path.parent.iterdir()) if is_folder(path.parent) else []
     there = [item for item in there if path.suffix or item.is_dir()]
     there.sort(key=lambda item: item.suffix.lower() == path.suffix.lower())  # of one name the last is kept
     alike = {item.stem: item.name for item in there}
@@ -467,19 +467,19 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
     if is_coco(data):
         return
     path = filled(data.folder, problems.document.folder) / data.table
-    if not path.is_file():
-        near = nearest(path.name, [item.name for item in path.parent.glob("*.csv")]) if path.parent.is_dir() else None
+    if not is_file(path):
+        near = nearest(path.name, [item.name for item in path.parent.glob("*.csv")]) if is_folder(path.parent) else None
         hint = f"did you mean '{near}'?" if near else "images and masks without a table: table: ''"
         problems.add((*keys, "table"), data.table, "there is no such file in the folder", hint)
         return
     header = read_header(path)
     for name in data.further:
         beside = path.parent / name
-        if not beside.is_file():
+        if not is_file(beside):
             problems.add((*keys, "further"), name, "there is no such file in the folder")
             return
         header = [*header, *read_header(beside), "table"]
-    if data.boxes and not (path.parent / data.boxes.table).is_file():
+    if data.boxes and not is_file(path.parent / data.boxes.table):
         problems.add((*keys, "boxes", "table"), data.boxes.table, "there is no such file in the folder")
     derived = LESION.name if has_masks(data) else ""
     for at, column in _columns(data):
@@ -494,7 +494,7 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
     """The columns of the study's tables that have no part in it: no factor, and nothing else that the spec names."""
     names = [data.table, *data.further] if data.folder and data.table and not is_coco(data) else []
-    tables = [path for name in names if (path := filled(data.folder) / name).is_file()]
+    tables = [path for name in names if is_file(path := filled(data.folder) / name)]
     named = {"", *(column for at, column in _columns(data) if at[0] != "where")}
     header = [*(name for path in tables for name in read_header(path)), *(["table"] if data.further else [])]
     return tuple(dict.fromkeys(name for name in header if name not in named))

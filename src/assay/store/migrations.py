@@ -17,16 +17,20 @@ STEPS: dict[int, Callable[[Record], Record]] = {}
 
 def unversioned(record: Record) -> Record:
     """A record of a kind that had no version at first: without one it is of the first."""
-    return {"schema": 1, **record}
+    return {"schema": 1, **record} if isinstance(record, dict) else record  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 def migrated(record: Record, path: Path, steps: dict[int, Callable[[Record], Record]] = STEPS) -> Record:
     """The record in the present schema. Raises StoreError when it was written by a later Assay, or has no version."""
+    if not isinstance(record, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StoreError(f"{path} is damaged: it holds no record; restore it from a copy, or delete it and run again")
     version = record.get("schema")
     if not isinstance(version, int):
         raise StoreError(f"{path} has no schema version: it was not written by Assay")
     if version > SCHEMA_VERSION:
         raise StoreError(f"{path} has schema {version}, this Assay reads up to {SCHEMA_VERSION}: install a newer Assay")
     for step in range(version, SCHEMA_VERSION):
+        if step not in steps:
+            raise StoreError(f"{path} has schema {step}, which no Assay wrote: restore it from a copy")
         record = {**steps[step](record), "schema": step + 1}
     return record

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +108,42 @@ def test_copies_are_refused_by_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.npz", test_images=images, test_labels=np.zeros((6, 1), dtype=np.int64))
     with pytest.raises(DataError, match=r"row 20 'test 5': its pixels are those of row 15, another patient's"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0.2, 1.7, 1.0, 0.0], "2 of val_labels are no whole numbers (row from 0, value: 0: 0.2, 1: 1.7); store"),
+        ([0.0, np.nan, 1.0, 0.0], "1 of val_labels are no whole numbers (row from 0, value: 1: nan); store class"),
+        (["a", "b", "a", "b"], "val_labels are of type <U1; store them as whole numbers"),
+        (np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "val_labels are of type datetime64[D]; store them as"),
+        ([1j, 0, 1, 0], "val_labels are of type complex128; store them as whole numbers"),
+    ],
+)
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, labels: object, said: str) -> None:
+    path = write(tmp_path / "toymnist.npz", val_labels=np.asarray(labels).reshape(-1, 1))
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert said in str(caught.value)
+
+
+def test_whole_labels_of_any_number_type_are_read(tmp_path: Path) -> None:
+    labels = np.array([[0.0], [1.0], [2.0], [0.0]])
+    table = load(write(tmp_path / "toymnist.npz", val_labels=labels)).table
+    assert table.target[10:14].tolist() == [0, 1, 2, 0]
+
+
+def test_an_array_is_unpacked_only_where_its_header_gives_its_size(tmp_path: Path) -> None:
+    path = write(tmp_path / "toymnist.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            shape = (10**9, 28, 28) if name == "train_images" else array.shape
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(buffer, header)
+            archive.writestr(f"{name}.npy", buffer.getvalue() + array.tobytes())
+    with pytest.raises(DataError, match="train_images is not of the size that its header says"):
+        load(path)
+    assert not list((tmp_path / "cache").rglob("*train_images*"))

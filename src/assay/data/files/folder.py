@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.core.errors import SpecError
+from assay.core.files import is_file
 from assay.core.types import Factor, FactorTable
 from assay.data.files.decode import meaning_of
 from assay.data.files.masks import (
@@ -77,7 +78,7 @@ def list_table(spec: DataSpec) -> Listing:
     """A CSV or a COCO file beside images. Raises SpecError for a wrong spec; single bad rows come as problems."""
     folder = folder_of(spec.folder, "data.folder")
     path = folder / spec.table
-    if not path.is_file():
+    if not is_file(path):
         raise SpecError(
             f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
         )
@@ -172,7 +173,7 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
 
 
 def _further(folder: Path, name: str) -> Path:
-    if not (folder / name).is_file():
+    if not is_file(folder / name):
         raise SpecError(f"data.further: {folder.name}/ has no file '{name}'; name a CSV that lies beside the table")
     return folder / name
 

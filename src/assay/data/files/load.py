@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from assay.data.files.decode import decode_images
 from assay.data.files.fitting import Framing
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.masks import OWN_PATIENT, Listing
-from assay.data.files.table import expand, target_column
+from assay.data.files.table import SHOWN, expand, target_column
 from assay.spec.schema import DataSpec
 
 # MedMNIST `.npz` files (Yang et al. 2023): 2-D, one label an image. The given split becomes the factor `split`.
@@ -103,7 +104,7 @@ def _open(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list[np.ndar
         raise DataError(f"{path.name} is damaged or no .npz file ({error}); download it again") from error
     for array in images:
         _check_images(path.name, array)
-    flat = [_check_labels(path.name, array) for array in labels]
+    flat = [_check_labels(path.name, f"{part}_labels", array) for part, array in zip(PARTS, labels, strict=True)]
     _check_alike(path.name, images, flat)
     return images, flat, digest
 
@@ -117,14 +118,27 @@ def _check_images(name: str, array: np.ndarray) -> None:
         raise DataError(f"{name}: images are {array.dtype} {array.shape}; expected uint8 [n, h, w] or [n, h, w, 3]")
 
 
-def _check_labels(name: str, array: np.ndarray) -> np.ndarray:
+def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
+    """Labels as int64 [n]. Raises DataError for labels that are no whole numbers, with the first of them."""
     labels = np.asarray(array)
+    if labels.dtype.kind not in "biuf":
+        raise DataError(f"{name}: {which} are of type {labels.dtype}; store them as whole numbers")
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise DataError(
             f"{name} has {labels.shape[1]} labels an image; multi-label targets are not built yet: "
             "choose a set with one label, such as pneumoniamnist"
         )
-    return labels.reshape(-1).astype(np.int64)
+    flat = labels.reshape(-1)
+    whole = (np.isfinite(flat) & (flat == np.trunc(flat)) & (np.abs(flat) < 2**53)) if flat.dtype.kind == "f" else None
+    if flat.dtype.kind == "u":
+        whole = flat < 2**63
+    if whole is not None and not whole.all():
+        wrong = np.flatnonzero(~whole)
+        shown = ", ".join(f"{at}: {flat[at]}" for at in wrong[:SHOWN].tolist())
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        what = f"{len(wrong)} of {which} are no whole numbers (row from 0, value: {shown}{more})"
+        raise DataError(f"{name}: {what}; store class numbers")
+    return flat.astype(np.int64)
 
 
 def _check_alike(name: str, images: list[np.ndarray], labels: list[np.ndarray]) -> None:
@@ -147,6 +161,9 @@ def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache)
     """One array of the archive, unpacked into the cache piece by piece, so that it never lies in memory whole."""
     with archive.open(f"{name}.npy") as stream:
         shape, dtype = _array_header(stream)
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or stream.tell() + size != archive.getinfo(f"{name}.npy").file_size:
+            raise ValueError(f"{name} is not of the size that its header says")
 
         def fill(out: np.ndarray) -> None:
             target = out.reshape(-1).view(np.uint8).data

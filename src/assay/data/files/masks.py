@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError, SpecError, unknown_name
-from assay.core.files import content_hash
+from assay.core.files import content_hash, is_file
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT as OWN_PATIENT
@@ -318,6 +318,8 @@ def _id(value: Any, of: str, path: Path) -> int | str:
 def _parsed(path: Path) -> Mapping[str, Any]:
     try:
         whole = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise DataError(f"{path.name} is nested too deeply for COCO; export it again as COCO") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not JSON: {error}; export it again as COCO") from error
     if not isinstance(whole, dict):
@@ -454,7 +456,7 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     any of the images.
     """
     path = folder / spec.table
-    if not path.is_file():
+    if not is_file(path):
         raise SpecError(f"data.boxes: {folder.name}/ has no file '{spec.table}'; name a CSV that lies beside the table")
     table = read_table(path, "image")
     names, kind = (table.column(column, "data.boxes") for column in ("image", "kind"))

@@ -1,0 +1,100 @@
+"""Requests that are odd rather than wrong end with exit code 2 and at most three lines, not with a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.study.tiny import TINY
+
+from assay.analysis.prespecified import stated
+from assay.cli import main
+from assay.core.errors import DataError, StoreError
+from assay.data.files.masks import read_coco
+from assay.spec.parse import parse_study
+from assay.spec.schema import DataSpec
+from assay.store.migrations import migrated, unversioned
+
+LONG = "a" * 300
+
+
+def answer(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code if isinstance(ended.value.code, int) else 1
+
+
+def study(folder: Path, **changes: Any) -> str:
+    path = folder / "odd.yaml"
+    path.write_text(json.dumps({**TINY, **changes}))
+    return str(path)
+
+
+FILES: dict[str, Any] = {"target": "label", "size": 16}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {**FILES, "folder": "~nobody-here/x"}},
+        {"data": {**FILES, "folder": LONG}},
+        {"data": {**FILES, "folder": ".", "table": f"{LONG}.csv"}},
+        {"data": {"medmnist": f"{LONG}.npz", "size": 16}},
+    ],
+)
+def test_paths_that_cannot_be(
+    changes: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environments = {"train": {}, "same": {"like": "train"}}
+    assert answer("preview", study(tmp_path, **changes, environments=environments)) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", LONG], ["results", LONG], ["run", f"{LONG}.yaml"], ["show", LONG], ["run", "~nobody-here/a.yaml"]],
+)
+def test_names_that_no_file_can_have(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(*arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "0x" + "f" * 5000])
+def test_a_number_of_thousands_of_digits(number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "odd.yaml").write_text(f"name: odd\nseeds: {number}\n")
+    assert answer("show", str(tmp_path / "odd.yaml"), "--json") == 2
+    assert "digits; no field takes one of over 300" in capsys.readouterr().err
+    assert answer("show", "nodule-loss", "--json", "--set", f"seeds={number}") == 2
+    assert len(capsys.readouterr().err) < 500
+
+
+def test_deeply_nested_coco(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match=r"a\.json is nested too deeply for COCO"):
+        read_coco(tmp_path / "a.json", DataSpec(folder=str(tmp_path), table="a.json", size=16))
+
+
+def test_code_that_ends_python_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ending_module.py").write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert answer("show", study(tmp_path, recipe={"loss": "ending_module:f"}), "--json") == 2
+    assert "module 'ending_module' ends Python (sys.exit) when it is imported" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [[], None, 1, {"schema": 0}])
+def test_records_of_another_kind(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        migrated(unversioned(value), tmp_path / "record.json")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"pairs": []}'])
+def test_a_list_of_comparisons_without_any_is_damaged(text: str, tmp_path: Path) -> None:
+    (tmp_path / "stated.json").write_text(text)
+    with pytest.raises(StoreError, match=r"stated\.json: it is damaged \(it lists no comparisons\); restore it"):
+        stated(tmp_path, parse_study(TINY))
