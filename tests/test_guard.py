@@ -149,3 +149,7 @@ def test_a_folder_in_the_repository_is_refused(capsys: pytest.CaptureFixture[str
 def test_compare_needs_a_reference(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="holds no reference: run `record` before the refactoring"):
         GUARD.main(["compare", str(tmp_path)])
+
+
+def test_wrong_studies_are_found_where_the_tests_keep_them() -> None:
+    assert len(GUARD.wrong_studies()) > 10

@@ -223,7 +223,7 @@ def draw_images(folder: Path) -> None:
 
 def wrong_studies() -> dict[str, str]:
     """Return wrong study files of the tests, by name."""
-    place = importlib.util.spec_from_file_location("wrong_specs", ROOT / "tests" / "core" / "wrong_specs.py")
+    place = importlib.util.spec_from_file_location("wrong_specs", ROOT / "tests" / "spec" / "wrong_specs.py")
     assert place is not None
     assert place.loader is not None
     module = importlib.util.module_from_spec(place)

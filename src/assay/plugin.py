@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         empty_network,
         initialise_by_name,
     )
+    from assay.models.initialisation import FineTuning
     from assay.models.segmenter import EncoderDecoder, Segmenter, reach, tiled
     from assay.models.weight_files import read_weights
     from assay.models.weights import start_of
@@ -91,7 +92,7 @@ if TYPE_CHECKING:
     )
     from assay.probes.reader import ModelReading, ProbeResult, ReadingError, Recorder, run_probes
     from assay.shifts.checks import visibility
-    from assay.shifts.distortions.base import distorted
+    from assay.shifts.distortions.base import Distortion, distorted
     from assay.shifts.environment import Environment, Scene, SobolDesign
     from assay.shifts.intervention import ChangedImages, Drawn, Draws, Intervention, Parameters, draw, mark_factor
     from assay.spec.schema import (
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from assay.training.losses.classification import widened, without_autocast
     from assay.training.mitigations import MitigatedObjective, Mitigation, Setting, groups_in, phases_of
     from assay.training.objective import LossContext, Objective, Progress
+    from assay.training.optim import Schedule
 
 __all__ = [
     "ONE_KIND",
@@ -129,6 +131,7 @@ __all__ = [
     "DataError",
     "DataSpec",
     "Dataset",
+    "Distortion",
     "Drawn",
     "Draws",
     "DrawsPairs",
@@ -138,6 +141,7 @@ __all__ = [
     "ExplainerError",
     "Factor",
     "FactorTable",
+    "FineTuning",
     "FineTuningParams",
     "Fitted",
     "Halves",
@@ -186,6 +190,7 @@ __all__ = [
     "RunFolder",
     "Sampled",
     "Scene",
+    "Schedule",
     "Scope",
     "Segmenter",
     "Setting",
@@ -261,6 +266,7 @@ _WHERE: dict[str, str] = {
     "DataError": "assay.core.errors",
     "DataSpec": "assay.spec.schema",
     "Dataset": "assay.data.dataset",
+    "Distortion": "assay.shifts.distortions.base",
     "Drawn": "assay.shifts.intervention",
     "Draws": "assay.shifts.intervention",
     "DrawsPairs": "assay.data.dataset",
@@ -270,6 +276,7 @@ _WHERE: dict[str, str] = {
     "ExplainerError": "assay.probes.explainers",
     "Factor": "assay.core.types",
     "FactorTable": "assay.core.types",
+    "FineTuning": "assay.models.initialisation",
     "FineTuningParams": "assay.spec.schema",
     "Fitted": "assay.training.loop",
     "Halves": "assay.data.phantoms.base",
@@ -318,6 +325,7 @@ _WHERE: dict[str, str] = {
     "RunFolder": "assay.store.folder",
     "Sampled": "assay.probes.probe",
     "Scene": "assay.shifts.environment",
+    "Schedule": "assay.training.optim",
     "Scope": "assay.probes.probe",
     "Segmenter": "assay.models.segmenter",
     "Setting": "assay.training.mitigations",

@@ -99,7 +99,7 @@ APART = 3
 
 @dataclass(frozen=True)
 class Found:
-    """All that a preview tells. power: one entry per comparison, as `execution.power` makes them."""
+    """All that a preview tells. power: one entry per comparison, as `analysis.preview` makes them."""
 
     prepared: Prepared
     preview: Preview

@@ -22,7 +22,7 @@ from assay.data.retina_parameters import (
     Messidor2Params,
 )
 
-# The factors of each phantom, in a place that a catalogue can import: checking a spec needs no PyTorch.
+# Factors of each phantom.
 
 NODULE = (
     Factor("margin", "continuous", "core", range=(0.0, 1.0), description="0 smooth to 1 spiculated"),
@@ -151,7 +151,7 @@ FUNDUS = (
 )
 
 
-# The kinds of the natural-like phantom: which law draws each. Torch-free, so that a catalogue can import it.
+# Kinds of the natural-like phantom: which law draws each.
 
 Family = Literal["leaves", "noise", "fractal"]
 

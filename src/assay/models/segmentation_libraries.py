@@ -13,7 +13,7 @@ from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.segresnet import SegResNet
 from segmentation_models_pytorch.base import initialization  # pyright: ignore[reportMissingTypeStubs]
-from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMissingTypeStubs]  # pyright: ignore[reportMissingTypeStubs]
+from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMissingTypeStubs]
     TimmUniversalEncoder,
     get_encoder_names,
 )

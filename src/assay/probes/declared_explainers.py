@@ -45,52 +45,51 @@ class LrpParams(Params):
     epsilon: float = Field(1e-6, gt=0, le=1, description="of the rule of linear layers, in units of their output")
 
 
-_GRADIENTS = "assay.probes.explainers"
-_LAYERS = "assay.probes.explainers"
+_CODE = "assay.probes.explainers"
 
 register(
     "explainer",
     "gradient",
-    f"{_GRADIENTS}:Gradient",
+    f"{_CODE}:Gradient",
     summary="size of the gradient by the pixels (Simonyan et al. 2014)",
 )
 register(
     "explainer",
     "input-x-gradient",
-    f"{_GRADIENTS}:InputXGradient",
+    f"{_CODE}:InputXGradient",
     summary="pixel times gradient (Shrikumar et al. 2016)",
 )
 register(
     "explainer",
     "integrated-gradients",
-    f"{_GRADIENTS}:IntegratedGradients",
+    f"{_CODE}:IntegratedGradients",
     IntegratedGradientsParams,
     summary="the mean gradient on the way from a baseline to the image (Sundararajan et al. 2017)",
 )
 register(
     "explainer",
     "smoothgrad",
-    f"{_GRADIENTS}:SmoothGrad",
+    f"{_CODE}:SmoothGrad",
     SmoothGradParams,
     summary="the gradient averaged over noisy copies (Smilkov et al. 2017)",
 )
 register(
     "explainer",
     "guided-backprop",
-    f"{_GRADIENTS}:GuidedBackprop",
+    f"{_CODE}:GuidedBackprop",
     summary="the gradient without the negative part at each ReLU (Springenberg et al. 2015)",
 )
 register(
     "explainer",
     "grad-cam",
-    f"{_LAYERS}:GradCam",
+    f"{_CODE}:GradCam",
     LayerParams,
     summary="maps of the last convolution weighted by their mean gradient (Selvaraju et al. 2017)",
 )
 register(
     "explainer",
     "layer-cam",
-    f"{_LAYERS}:LayerCam",
+    f"{_CODE}:LayerCam",
     LayerParams,
     summary="maps of a layer weighted by the gradient at each place (Jiang et al. 2021)",
 )

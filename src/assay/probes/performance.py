@@ -29,7 +29,7 @@ class Performance:
     model's threshold, .5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal
     mass). With several classes `auroc-macro` (the unweighted mean over classes) stands in place of the first four, and
     `auroc` and `average-precision` are given for each class against the rest, named by `level`; of a model of grades
-    (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.grades`.
+    (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.measures`.
     Per group of a factor (its levels, or the halves below and above the median of the neutral rows) AUROC, with
     `factor` and `level`; per group x class `accuracy`, with the class in `group`.
     `group="worst environment"`: the worst of each measure over environments. `group="worst group"`: per environment,

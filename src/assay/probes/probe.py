@@ -27,7 +27,7 @@ class Model:
     the stated shares of validation lesions, NaN where none does. middle: whether of several classes the middle one is
     called, as models of grades do, in place of the likeliest. cut: where classes are grades, the first that counts as
     positive when they are cut in two; None where they are not. specific: the log-odds of lying at or above the cut from
-    which each of `stats.grades.SPECIFICITIES` is reached on validation.
+    which each of `stats.measures.SPECIFICITIES` is reached on validation.
     """
 
     network: nn.Module

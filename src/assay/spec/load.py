@@ -308,9 +308,6 @@ def study_files() -> dict[str, Path]:
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}
 
 
-# The studies that come with Assay: YAML files of a few dozen lines, to run, to print and to edit.
-
-
 def builtin_studies() -> dict[str, str]:
     """Name -> one line about each built-in study: its first comment."""
     return {name: _first_line(file.read_text(encoding="utf-8")) for name, file in study_files().items()}

@@ -17,7 +17,7 @@ from assay.spec.document import Keys, Problems, checked, hint, mapping_of, short
 from assay.spec.grid import label
 from assay.spec.schema import Component, ContrastSpec, DataSpec, FactorSpec, RecipeSpec
 
-# From the words of a study file to the models of `core.spec`: components, recipes, conditions, contrasts.
+# From the words of a study file to the models of `spec.schema`: components, recipes, conditions, contrasts.
 #
 # Each function notes what is wrong under its keys and returns None, so that independent mistakes are told together.
 

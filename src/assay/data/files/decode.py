@@ -189,8 +189,7 @@ def _listed(values: list[int]) -> str:
 
 # Decode files once, at study resolution, into the cache: streamed, so that only a few are in memory at a time.
 #
-# How an image and its mask are fitted into a square stands in `fitting`. Grey levels stay 8 bit unless any image of the
-# set has more, when all become 16 bit.
+# `data.files.fitting` fits an image and its mask into a square.
 
 IMAGE_VERSION = 2
 """Rises when the same files decode to other pixels."""

@@ -457,7 +457,7 @@ _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 def expand(text: str, place: str) -> Path:
     """A path of a spec: `~` and `${VAR}` replaced, relative to the current folder.
 
-    See `core.paths`, which the check of a spec uses too. place: the spec's key, for the error.
+    See `core.files`, which the check of a spec uses too. place: the spec's key, for the error.
     Raises SpecError for a variable that is not set and for a path that does not exist.
     """
     for name in unset(text):

@@ -164,7 +164,6 @@ class WeightedSumParams(DenseParams):
 
 _OWN = "assay.training.losses.segmentation"
 _MONAI = "assay.training.losses.overlap"
-_SUMS = "assay.training.losses.segmentation"
 
 for _name, _target, _params, _summary in (
     ("top-k-cross-entropy", f"{_OWN}:top_k_cross_entropy", TopKParams, "cross-entropy of the hardest pixels alone"),
@@ -219,13 +218,13 @@ for _name, _target, _params, _summary in (
     ),
     (
         "cross-entropy-dice",
-        f"{_SUMS}:cross_entropy_dice",
+        f"{_OWN}:cross_entropy_dice",
         CrossEntropyDiceParams,
         "weight * cross-entropy + (1 - weight) * Dice, the weight constant or by epoch",
     ),
     (
         "weighted-sum",
-        f"{_SUMS}:weighted_sum",
+        f"{_OWN}:weighted_sum",
         WeightedSumParams,
         "any losses for segmentation, each with its weight, constant or by epoch",
     ),
