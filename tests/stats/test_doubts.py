@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.stats.sentences import ESTIMATES, contrast, estimate
 
-from assay.stats.doubts import FAR, FOLDED
+from assay.stats.doubts import FAR, FOLDED, outlying_seeds
 from assay.stats.estimate import NO_VARIATION
 from assay.stats.findings import verdict
 
@@ -229,3 +231,43 @@ def test_pairs_of_near_copies_are_counted_and_phantoms_have_none() -> None:
     said = verdict([contrast()], ESTIMATES, leakage=[], drawn=True)
     assert [row["light"] for row in said if "no copies were looked for" in row["text"]] == ["ok"]
     assert not any("near copy" in row["text"] for row in said)
+
+
+def seed_rows(values: dict[str, list[float]], **changes: Any) -> list[dict[str, Any]]:
+    where = {"measure": "auroc", "environment": "reversed", "factor": "", "level": "", "layer": "", "group": ""}
+    return [
+        {**where, "recipe": recipe, "seed": seed, "value": value, **changes}
+        for recipe, of_seeds in values.items()
+        for seed, value in enumerate(of_seeds)
+    ]
+
+
+NEAR = {"triplet": [0.94, 0.95, 0.93], "plain": [0.90, 0.91, 0.92], "arcface": [0.95, 0.93, 0.94], "focal": [0.9] * 3}
+
+
+def test_a_seed_far_from_the_others_of_its_recipe_is_cautioned_about() -> None:
+    (text,) = outlying_seeds(seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}), [contrast()])
+    assert text.startswith("1 value of single seeds over 4 robust standard deviations")
+    assert "(triplet with seed 2: auroc in reversed is .65, the median .94)" in text
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        seed_rows(NEAR),
+        seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}, environment="same"),  # not compared
+        seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}, group="untrained"),
+        seed_rows({"triplet": [0.94, 0.95, 0.65]}),  # too few to know how seeds vary
+        seed_rows({**NEAR, "triplet": [0.94, 0.95, math.nan]}),
+        seed_rows({name: [0.5] * 3 for name in NEAR}),
+    ],
+)
+def test_other_seeds_are_not(rows: list[dict[str, Any]]) -> None:
+    assert outlying_seeds(rows, [contrast()]) == []
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_normal_seeds_are_seldom_called_outlying(seeds: int) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [{f"loss {k}": rng.normal(size=seeds).tolist() for k in range(5)} for _ in range(500)]
+    assert np.mean([bool(outlying_seeds(seed_rows(values), [contrast()])) for values in drawn]) < 0.05

@@ -12,6 +12,7 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
 from tests.stats.worlds import panel
 
@@ -45,7 +46,20 @@ def test_degrees_of_freedom_lie_between_those_of_seeds_and_of_patients() -> None
     only_seeds = two_way(*mean_parts(rng.normal(size=(4, 1)) + 1e-9 * rng.normal(size=(4, 50))))
     only_patients = two_way(*mean_parts(rng.normal(size=50) + 1e-9 * rng.normal(size=(4, 1))))
     assert float(only_seeds.df) == pytest.approx(3, abs=1e-3)
-    assert float(only_patients.df) == pytest.approx(49, abs=1e-3)
+    assert float(only_patients.df) == pytest.approx(float(only_patients.df_patients), abs=1e-3)
+    assert 40 < float(only_patients.df) <= 49
+
+
+def test_few_patients_that_matter_leave_few_degrees_of_freedom() -> None:
+    """Ten patients carry nearly all contributions of 200: 3 B^2 / sum c^4 - 1 instead of 199."""
+    rng = np.random.default_rng(0)
+    table = 1e-9 * rng.normal(size=(4, 1)) + np.where(np.arange(200) < 10, 1.0, 0.01) * rng.normal(size=200)
+    mean = table.mean(axis=0)
+    found = two_way(table.mean(axis=1), table)
+    assert float(found.df_patients) == pytest.approx(3 * (mean**2).sum() ** 2 / (mean**4).sum() - 1)
+    assert float(found.df) < 30
+    single = two_way(np.zeros(3), np.eye(1, 50).repeat(3, axis=0))
+    assert float(single.df_patients) == 2
 
 
 def test_seeds_alone_give_students_interval() -> None:
@@ -70,14 +84,33 @@ def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
     assert math.isnan(found.low)
 
 
-def test_the_interval_of_a_share_over_seeds_is_cut_at_its_ends() -> None:
+def test_the_interval_of_a_share_over_seeds_is_a_logit_one_within_its_ends() -> None:
     values = np.array([0.0, 0.01, 0.05])
+    found = estimate_seeds(values, bounds=(0.0, 1.0))
+    half = float(stats.t.ppf(0.975, 2) * stats.sem(values)) / (0.02 * 0.98)
+    assert (found.low, found.high) == pytest.approx(tuple(expit(logit(0.02) + by) for by in (-half, half)))
+    assert math.isnan(estimate_seeds(values[:2], bounds=(0.0, 1.0)).low)
+
+
+def test_what_sampling_carries_beyond_an_end_keeps_students_interval() -> None:
+    values = np.array([-0.004, 0.01, 0.05])
     whole, cut = estimate_seeds(values), estimate_seeds(values, bounds=(0.0, 1.0))
     assert whole.low < 0
     assert (cut.low, cut.high) == (0, whole.high)
     beyond = estimate_seeds(values - 0.03, bounds=(0.0, 1.0))
     assert beyond.low < beyond.value < 0
-    assert math.isnan(estimate_seeds(values[:2], bounds=(0.0, 1.0)).low)
+
+
+def test_errors_within_models_near_an_end_are_not_stretched_by_the_logit() -> None:
+    """Nothing varies between seeds: their common sampling error is symmetric, also near 0."""
+    found = estimate_seeds(np.full(4, 0.005), np.full(4, 0.01), (0.0, 1.0))
+    assert (found.low, found.high) == (0, pytest.approx(0.005 + 1.959964 * 0.01))
+
+
+def test_skewed_shares_over_seeds_are_covered() -> None:
+    draws = np.random.default_rng(0).beta(1, 9, (2000, 5))
+    found = [estimate_seeds(values, bounds=(0.0, 1.0)) for values in draws]
+    assert np.mean([one.low <= 0.1 <= one.high for one in found]) > 0.925
 
 
 @pytest.mark.filterwarnings("error")

@@ -38,6 +38,7 @@ from assay.spec.schema import (
     training_labels,
 )
 from assay.spec.sections import has_order
+from assay.stats.doubts import outlying_seeds
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import verdict
@@ -329,7 +330,8 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
     write("visibility", schema.VISIBILITY, described.visibility)
     write("shortcuts", schema.SHORTCUTS, described.shortcuts)
     seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
-    told = described.leakage, seeds_planned, dosed, described.cautions, marked(plan.spec.points)
+    cautioned = (*described.cautions, *outlying_seeds(seeds, contrasts))
+    told = described.leakage, seeds_planned, dosed, cautioned, marked(plan.spec.points)
     said = verdict(
         contrasts,
         estimates,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 
 from assay.stats.doses import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
@@ -32,6 +33,12 @@ FAR_UNDER_SEEDS = 5
 """Under so many seeds p may rest on a variance that is small by chance, and on many degrees of freedom for it."""
 LARGE_FAMILY = 8
 """From so many comparisons on, one that is not pooled is doubted (docs/statistics.md, families)."""
+OUTLYING = 4
+"""Robust standard deviations from the other seeds of its recipe from which on a seed is doubted."""
+NORMAL_QUARTILE = 0.6745
+"""The median distance of normal values from their median, in standard deviations."""
+FEWEST_DISTANCES = 8
+"""Fewer distances than this give no robust standard deviation."""
 FOLDED = 0.0835
 """The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
 ASSOCIATION_TOLERANCE = 0.05
@@ -293,6 +300,48 @@ def _alone(contrasts: Sequence[Row]) -> list[Sentence]:
 
 def _pooling_group(row: Row) -> tuple[str, ...]:
     return tuple(text_of(row, key) for key in ("measure", "factor", "layer", "environment", "axis", "b", "at"))
+
+
+def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[str]:
+    """Caution about seeds that lie far from the others of their recipe, in what is compared.
+
+    A recipe that fails with one seed in five looks better than it is in most sets of 3 to 5 seeds, and one that did
+    fail is not described by a mean. The spread is robust and of all recipes together, since 3 seeds have none to speak
+    of: the median distance from the recipe's median, without one distance of 0 per recipe.
+    """
+    keys = ("measure", "environment", "factor", "layer")
+    asked = {tuple(text_of(row, key) for key in keys) for row in contrasts}
+    groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
+    for row in seeds:
+        key = tuple(text_of(row, name) for name in keys)
+        if key in asked and not text_of(row, "level") and text_of(row, "group") in ("", "trained"):
+            groups.setdefault(key, {}).setdefault(text_of(row, "recipe"), []).append(row)
+    found: list[tuple[float, Row, float]] = []
+    for by_recipe in groups.values():
+        away: list[tuple[float, Row, float]] = []
+        distances: list[float] = []
+        for rows in by_recipe.values():
+            values = [numeric(row, "value") for row in rows]
+            if len(rows) < MINIMUM_SEEDS or any(map(math.isnan, values)):
+                continue
+            middle = median(values)
+            away += [(abs(value - middle), row, middle) for value, row in zip(values, rows, strict=True)]
+            distances += sorted(abs(value - middle) for value in values)[1:]
+        if len(distances) < FEWEST_DISTANCES:
+            continue
+        # Few distances give an uncertain median: normal seeds would be called outlying in .05 of groups instead of .03.
+        spread = median(distances) / NORMAL_QUARTILE * (1 + 2 / len(distances))
+        found += [one for one in away if spread > 0 and one[0] > OUTLYING * spread]
+    if not found:
+        return []
+    _, worst, middle = max(found, key=lambda one: one[0])
+    place = f" in {text_of(worst, 'environment')}" if text_of(worst, "environment") else ""
+    named = f"{text_of(worst, 'recipe')} with seed {int(numeric(worst, 'seed'))}: {text_of(worst, 'measure')}{place}"
+    return [
+        f"{count(len(found), 'value')} of single seeds over {OUTLYING} robust standard deviations from the other seeds "
+        f"of the recipe ({named} is {number(numeric(worst, 'value'))}, the median {number(middle)}): a mean over few "
+        "seeds flatters recipes that sometimes fail"
+    ]
 
 
 def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Sentence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from assay.stats.panel import Evaluated, Panel, evaluate
 #
 # Degrees of freedom weigh the seeds' share of the variance, w = A / variance:
 #
-#     1 / df = w / (S - 1) + (1 - w) / (P - 1)
+#     1 / df = w / (S - 1) + (1 - w) / D        D = min(P - 1, 3 B^2 / sum_p mean_s(c)^4 - 1), at least 1
 #
 # Satterthwaite (1946) has the squares of the shares in place of the shares. With 3 seeds a share that is small by
 # chance then promises tens of degrees of freedom: a family of four true null hypotheses was rejected in a tenth of
@@ -61,7 +62,20 @@ def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, 
     a = values.var(axis=-1, ddof=1) / seeds
     b = (contributions.mean(axis=-2) ** 2).sum(axis=-1)
     e = ((contributions**2).sum(axis=(-2, -1)) - seeds * b) / (seeds * (seeds - 1))
-    return _joined(a, b, e, seeds - 1, np.full_like(b, patients - 1.0))
+    return _joined(a, b, e, seeds - 1, degrees_of_patients(contributions.mean(axis=-2), patients))
+
+
+def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.ndarray, "*w"]) -> np.ndarray:
+    """Degrees of freedom of the patients' part of a variance, from contributions that are means over seeds.
+
+    A sum of squares over P patients has P - 1 degrees of freedom only where the patients matter alike. Few patients of
+    a class, or many images of a few, leave fewer: 3 B^2 / sum(c^4) - 1, which is P - 1 for normal contributions.
+    """
+    square = mean**2
+    b, fourth = square.sum(axis=-1), (square**2).sum(axis=-1)
+    most = np.maximum(np.asarray(patients) - 1.0, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(fourth > 0, np.clip(3 * b**2 / fourth - 1, 1.0, most), most)
 
 
 def _joined(a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray) -> Spread:
@@ -223,16 +237,29 @@ def estimate_seeds(
     standard_errors: within each model. The models are read on the same samples, so their errors do not average out over
     seeds: the square of their mean is added to the variance between seeds. That is the most it can be (errors wholly
     shared), so that the interval errs on the wide side.
-    bounds: what the true value cannot leave, at which the interval is cut. It is Student's, not that of a logit: such
-    numbers lie at an end (no output flips), or by sampling beyond it (a Sobol' index of nearly 0), where a logit has no
-    slope. A value beyond an end keeps its interval whole.
+    bounds: what the true value cannot leave. The part of the interval that is between seeds is made on the logit scale,
+    as that of a measure is: Student's covers .76 to .90 where values are skewed or near an end (docs/statistics.md).
+    Where a seed's value lies beyond an end, by sampling (a Sobol' index of nearly 0), it is Student's, cut at an end
+    that the mean is within.
     """
     sure = uncertainty_seeds(values, standard_errors)
     value = float(values.mean()) if len(values) else float("nan")
-    low, high = interval(value, sure.standard_error, sure.df)
-    if bounds[0] <= value <= bounds[1]:
-        low, high = (float(np.clip(end, *bounds)) for end in (low, high))
+    low, high = _interval_seeds(values, value, sure, bounds)
     return Estimate(value, low, high, sure.standard_error, sure.df, len(values), 0, 0, values, sure.reason)
+
+
+def _interval_seeds(
+    values: Float[np.ndarray, " s"], value: float, sure: Uncertainty, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    if sure.spread is None:
+        return float("nan"), float("nan")
+    if not bounds[0] <= values.min() <= values.max() <= bounds[1]:
+        ends = interval(value, sure.standard_error, sure.df)
+        return ends if not bounds[0] <= value <= bounds[1] else (max(bounds[0], ends[0]), min(bounds[1], ends[1]))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, sure.df))
+    between, within = reach * math.sqrt(float(sure.spread.seeds)), reach * math.sqrt(float(sure.spread.patients))
+    low, high = (math.hypot(value - moved(value, by, bounds), within) for by in (-between, between))
+    return max(bounds[0], value - low), min(bounds[1], value + high)
 
 
 def errors_within(rows: Sequence[float]) -> Float[np.ndarray, " s"] | None:
