@@ -67,8 +67,8 @@ def of_patients(world: str, ratio: float, seeds: int, worlds: int) -> np.ndarray
         values, rows = aurocs((distance + between) * target + noise, target, patient)
         return values[:, 0], rows[:, 0] @ member
 
-    still = draw(1000, 1, 0.0)[0]
-    seed_sd = ratio * float(np.std(still)) / (float(stats.norm.pdf(distance / 2)) / 2)
+    spread_of_one = float(np.sqrt(np.var(draw(1000, 1, 0.0)[0], dtype=np.float64)))
+    seed_sd: float = ratio * spread_of_one / (float(stats.norm.pdf(distance / 2)) / 2)
     truth = float(stats.norm.cdf(distance / np.sqrt(4 + seed_sd**2)))
     found: list[tuple[bool, bool, float]] = []
     for _ in range(worlds // CHUNK):
