@@ -98,3 +98,19 @@ def test_a_list_of_comparisons_without_any_is_damaged(text: str, tmp_path: Path)
     (tmp_path / "stated.json").write_text(text)
     with pytest.raises(StoreError, match=r"stated\.json: it is damaged \(it lists no comparisons\); restore it"):
         stated(tmp_path, parse_study(TINY))
+
+
+def test_own_code_is_named_before_it_is_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "telling_module.py").write_text("import sys\nprint('imported', file=sys.stderr)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert answer("show", study(tmp_path, recipe={"loss": "telling_module:f"}), "--json") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("importing telling_module, which the study names: its code runs\nimported\n")
+
+
+@pytest.mark.parametrize("name", ["os:abort", "subprocess:Popen", "os.path:join"])
+def test_pythons_own_library_is_no_component(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer("show", study(tmp_path, recipe={"loss": name}), "--json") == 2
+    assert f"loss '{name}' is no loss: it is of Python's own library" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
 
@@ -156,11 +157,20 @@ def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional
     return entry.load()(*positional, **arguments)
 
 
+def _name_own_code(module: str) -> None:
+    """Say on standard error, once, that a module which a study names is about to be imported: its code runs."""
+    if module not in sys.modules and parent_process() is None:
+        print(f"importing {module}, which the study names: its code runs", file=sys.stderr, flush=True)
+
+
 @cache
 def _dotted(kind: ComponentKind, name: str) -> Entry:
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__":
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
+    if module_name.partition(".")[0] in sys.stdlib_module_names:
+        raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
+    _name_own_code(module_name)
     try:
         module = importlib.import_module(module_name)
         target = getattr(module, attribute)
