@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from assay.analysis.pictures import Gallery
 from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
+from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
 from assay.data.near_copies import Pair, details, near_pairs, together
 from assay.data.splits import split
@@ -171,3 +172,13 @@ def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
     assert len(kept.near_copies) == 20
     assert any("(split.together)" in text for text in kept.card.known_faults)
     assert apart.content != kept.content
+
+
+def test_all_pairs_are_drawn_one_above_the_other(tmp_path: Path) -> None:
+    dataset = loaded(folder_of(tmp_path / "set", copies=11), tmp_path / "cache", size=32)
+    (tmp_path / "out").mkdir()
+    first, second = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
+    assert first["caption"] == "1 to 8 of 11 pairs of near copies, the most alike first: one above the other."
+    assert second["caption"] == "9 to 11 of 11 pairs of near copies, the most alike first: one above the other."
+    shapes = [Image.open(tmp_path / "out" / str(row["file"])) for row in (first, second)]
+    assert [round(image.width / image.height * 2) for image in shapes] == [8, 3]  # columns over two rows

@@ -16,7 +16,7 @@ from scipy import ndimage
 from assay.analysis.data_checks import Confounder, Looked
 from assay.core.errors import foremost, others
 from assay.core.files import write_whole
-from assay.data.dataset import PixelScale
+from assay.data.dataset import Dataset, PixelScale
 from assay.shifts.environment import Environment, Scene
 from assay.shifts.intervention import mark_factor
 from assay.stats.format import in_words, listed
@@ -109,6 +109,23 @@ class Gallery:
         )
         rows = [_pixels(environment, index) for index in chosen]
         return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", text, environment=name)
+
+    def near_copies(self, dataset: Dataset) -> list[Row]:
+        """Sheets of all pairs of near copies, eight a sheet: the first image of each pair above the second."""
+        pairs, told = (
+            dataset.near_copies,
+            "{} to {} of {} pairs of near copies, the most alike first: one above the other.",
+        )
+        made: list[Row] = []
+        for start in range(0, len(pairs), COLUMNS):
+            some = pairs[start : start + COLUMNS]
+            rows = [
+                [coloured(image) for image in dataset.images.read(np.array(places)).numpy()]
+                for places in ([pair.first for pair in some], [pair.second for pair in some])
+            ]
+            text = told.format(start + 1, start + len(some), len(pairs))
+            made.append(self._write(f"near-copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", text))
+        return made
 
     def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
         """A sheet of one confounder: the same images without it, with it, and the difference.

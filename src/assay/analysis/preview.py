@@ -88,8 +88,15 @@ def make_preview(
         replace(_shown(spec, population, *found, marks), name=head)
         for found, head in zip(environments, heads, strict=True)
     )
+    pictures += gallery.near_copies(population.dataset) if population.dataset else []
+    leakage = population.dataset.leakage if population.dataset else ()
     shortcuts = tuple(shortcut_rows(spec, population))
-    doubted = (*_doubts(spec, environments), *cautions(spec, population, looked), *shortcut_cautions(shortcuts))
+    doubted = (
+        *leakage,
+        *_doubts(spec, environments),
+        *cautions(spec, population, looked),
+        *shortcut_cautions(shortcuts),
+    )
     return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted, shortcuts)
 
 
