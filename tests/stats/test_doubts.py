@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.stats.sentences import ESTIMATES, contrast, estimate
 
-from assay.stats.doubts import FAR, FOLDED, outlying_seeds
+from assay.stats.doubts import FAR, FOLDED, ONE_POOL, Split, outlying_seeds
 from assay.stats.estimate import NO_VARIATION
 from assay.stats.findings import verdict
 
@@ -215,6 +215,25 @@ def test_what_is_said_of_folds_is_what_was_simulated() -> None:
             if "fold" in row["design"] and row["quantity"].startswith("false positives")
         ]
     assert max(rates) == FOLDED
+
+
+@pytest.mark.parametrize(("split", "words"), [("shares", "one pool"), ("column", "a column of the table names")])
+def test_splits_that_seeds_redraw_little_of_say_that_their_p_is_too_small(split: Split, words: str) -> None:
+    rows = verdict([contrast()], [], [{"status": "done", "recipe": "arcface"}], split=split)
+    (told,) = (row for row in rows if row["text"].startswith("seeds ") and "simulated comparisons" in row["text"])
+    assert words in told["text"]
+    assert told["light"] == "warn"
+    assert not any("simulated" in row["text"] for row in verdict([LOST], [], [], split=split))
+    assert not any("simulated" in row["text"] for row in verdict([contrast()], []))
+
+
+@pytest.mark.parametrize("split", ["shares", "column"])
+def test_what_is_said_of_splits_is_what_was_simulated(split: Split) -> None:
+    path = Path(__file__).parents[2] / "docs" / "results" / "split-simulation.csv"
+    with path.open() as lines:
+        rates = [float(row["rate"]) for row in csv.DictReader(lines) if row["design"].startswith(split)]
+    assert len(rates) >= 6
+    assert max(rates) == ONE_POOL[split]
 
 
 def test_nothing_is_said_to_have_gone_well_before_anything_is_done() -> None:

@@ -38,7 +38,7 @@ from assay.spec.schema import (
     training_labels,
 )
 from assay.spec.sections import has_order
-from assay.stats.doubts import outlying_seeds
+from assay.stats.doubts import Split, outlying_seeds
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import verdict
@@ -341,10 +341,18 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
         unnamed=described.unnamed,
         paired=paired,
         drawn=described.drawn,
+        split=split_of(plan.spec),
     )
     write("sentences", schema.SENTENCES, said)
     write("pictures", schema.PICTURES, described.pictures)
     write("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))
+
+
+def split_of(spec: StudySpec) -> Split:
+    """How the training rows of all seeds come from one pool; empty of phantoms, which draw rows anew, and of folds."""
+    if spec.data.phantom or spec.data.split.folds:
+        return ""
+    return "column" if spec.data.split.column else "shares"
 
 
 def over_images(row: Row) -> Row:

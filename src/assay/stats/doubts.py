@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
+from typing import Literal
 
 from assay.stats.doses import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
@@ -41,6 +42,10 @@ FEWEST_DISTANCES = 8
 """Fewer distances than this give no robust standard deviation."""
 FOLDED = 0.0835
 """The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
+Split = Literal["", "shares", "column"]
+"""How training rows of all seeds come from one pool; empty where each seed has rows of its own, or folds."""
+ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
+"""The same share of such splits, simulated."""
 ASSOCIATION_TOLERANCE = 0.05
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
 """Measures of which chance is .5 whatever the data."""
@@ -63,11 +68,13 @@ def doubts(
     cautions: Sequence[str] = (),
     unnamed: str = "",
     drawn: bool = False,
+    split: Split = "",
 ) -> list[Sentence]:
     """The lights of the first screen, each in words, in the order in which they are read.
 
     dosed: the axis of the doses; empty where there is none. cautions: on the data, each a light of its own. unnamed:
     what the data say where no column names patients, else empty. drawn: images come from a phantom, each for itself.
+    split: how training rows are taken from one pool.
     """
     return [
         *_trials(trials),
@@ -83,6 +90,7 @@ def doubts(
         *_far(contrasts),
         *_alone(contrasts),
         *_folds(contrasts, trials),
+        *_one_pool(contrasts, trials, split),
         *_undefined(contrasts),
     ]
 
@@ -352,6 +360,21 @@ def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Sentence]:
     text = (
         f"{folds} folds share training rows, so that p is higher than stated: where nothing differed, p < .05 came in "
         f"up to {number(FOLDED)} of simulated comparisons"
+    )
+    return [Sentence("doubt", text, "warn")]
+
+
+def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Sentence]:
+    """Seeds that redraw little of the training rows show little of what another training set would change."""
+    if not split or all(math.isnan(numeric(row, "p")) for row in contrasts):
+        return []
+    redraws = {
+        "shares": "draw their training rows from one pool, most of which they share",
+        "column": "train on the rows that a column of the table names and redraw weights and order alone",
+    }[split]
+    text = (
+        f"seeds {redraws}, so that p is of this training set and may be higher than stated: where nothing differed, "
+        f"p < .05 came in up to {number(ONE_POOL[split], 3)} of simulated comparisons"
     )
     return [Sentence("doubt", text, "warn")]
 

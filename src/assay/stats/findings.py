@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from assay.core.measures import QUIET, better, range_of
 from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
-from assay.stats.doubts import doubts
+from assay.stats.doubts import Split, doubts
 from assay.stats.estimate import NO_VARIATION
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
@@ -634,6 +634,7 @@ def verdict(
     unnamed: str = "",
     paired: Sequence[Row] = (),
     drawn: bool = False,
+    split: Split = "",
 ) -> list[dict[str, str]]:
     """Every sentence of a study's first screen, in order: answers, limits, doubts, as rows of SENTENCES.
 
@@ -642,13 +643,14 @@ def verdict(
     cautions: what is to be known of the data beside, as sentences. interventions: the study's changes to pixels.
     unnamed: what the data say where no column names patients, else empty. paired: rows of `schema.RELIANCE_CONTRASTS`.
     drawn: images come from a phantom, each drawn for itself.
+    split: how the training rows of all seeds come from one pool.
     """
     contrasts = [{**row, "reason": without_seeds(text_of(row, "reason"), trials)} for row in contrasts]
     sentences = [
         *at_chance_in_worst_group(estimates),
         *answers(contrasts, estimates, interventions, paired),
         *limits(contrasts, estimates),
-        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed, drawn),
+        *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed, drawn, split),
     ]
     return [asdict(sentence) for sentence in sentences]
 
