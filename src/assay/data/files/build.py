@@ -476,7 +476,7 @@ def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) ->
     for pair in pairs:
         if table.patient[pair.first] == table.patient[pair.second]:
             continue
-        labels = [table.classes[table.target[at]] for at in (pair.first, pair.second)]
+        labels = [table.classes[int(table.target[at])] for at in (pair.first, pair.second)]
         text = (
             f"{listing.word}s {listing.numbers[pair.first]} and {listing.numbers[pair.second]} of different patients "
             f"are nearly the same image (likeness {pair.likeness:.3f})"
