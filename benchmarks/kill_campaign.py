@@ -29,8 +29,8 @@ from _shared import Page, parser
 
 import assay
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "study"))
-from small import SMALL, records, write_spec
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.worlds.studies import SMALL, records, write_spec
 
 NAME = str(SMALL["name"])
 AFTER = 0.3  # seconds at most between the record that is waited for and the kill: a trial or two

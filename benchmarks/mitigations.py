@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.training.mitigations.world import mitigated, tagged
-from tests.training.world import part
+from tests.worlds.environments import mitigated, part, tagged
 
 from assay.shifts.environment import Environment
 from assay.training.loop import fit
@@ -29,7 +28,7 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("just-train-twice", {"epochs": 2, "upweight": 10}),
     ("last-layer-retraining", {}),
     ("last-layer-retraining", {"rows": "training"}),
-    ("confounder-augmentation", {"intervention": "tests.training.mitigations.world:CornerTag"}),
+    ("confounder-augmentation", {"intervention": "tests.worlds.environments:CornerTag"}),
     ("domain-adversarial", {}),
     ("domain-adversarial", {"given_target": True}),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from tests.study.small import SMALL
+from tests.worlds.studies import SMALL
 
 import assay
 

@@ -15,9 +15,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 from tests.cli.asking import Asking
-from tests.data.files.making import noise, save, small_set
-from tests.study.small import SMALL, write_spec
-from tests.study.tiny import TINY
+from tests.worlds.files import noise, save, small_set
+from tests.worlds.studies import SMALL, TINY, write_spec
 
 import assay
 from assay.core.errors import AssayError, DataError, SpecError, StoreError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.study.tiny import TINY, run_tiny
+from tests.worlds.studies import TINY, run_tiny
 
 from assay.analysis.data_checks import SAMPLE, Looked, confounders, in_turn, sampled, visibility_rows
 from assay.analysis.pictures import GAP, amplification

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.stats import norm, ttest_1samp
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows

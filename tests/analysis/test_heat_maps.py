@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.study.tiny import run_tiny
+from tests.worlds.studies import run_tiny
 
 from assay.report.page import write_page
 from assay.store.folder import RunFolder

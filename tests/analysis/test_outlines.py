@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.study.test_native_study import study, written
-from tests.study.tiny import plan_tiny, run_tiny
+from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.stats.format import number
 from assay.store.folder import RunFolder

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.study.tiny import TINY, run_tiny
+from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
 from assay.analysis.tables import recipe_rows

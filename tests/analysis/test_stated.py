@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.small import SMALL
+from tests.worlds.studies import SMALL
 
 from assay.analysis.contrasts import spec_pairs
 from assay.analysis.prespecified import FILE, state, stated

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.report.made import Made
-from tests.report.making import make_run
+from tests.worlds.tables import Made, make_run
 
 from assay.report.charts import draw_strips
 from assay.report.drawing import Mark, Panel, Plot, styles

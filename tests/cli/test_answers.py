@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 from tests.cli.asking import Asking
-from tests.study.small import SMALL, write_spec
+from tests.worlds.studies import SMALL, write_spec
 
 from assay.cli import app
 from assay.cli.results import HEADS, SHOWN

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.asking import Asking
-from tests.study.small import records, write_spec
-from tests.study.tiny import TINY
+from tests.worlds.studies import TINY, records, write_spec
 
 from assay.core import files
 from assay.data import cache

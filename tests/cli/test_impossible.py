@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cli.asking import Asking
-from tests.study.tiny import TINY
+from tests.worlds.studies import TINY
 
 
 def tagged(**changes: Any) -> dict[str, Any]:

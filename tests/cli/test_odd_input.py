@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.tiny import TINY
+from tests.worlds.studies import TINY
 
 from assay.analysis.prespecified import stated
 from assay.cli import main

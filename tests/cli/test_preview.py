@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
-from tests.data.files.making import noise, save, write_table
-from tests.study.small import SMALL, write_spec
+from tests.worlds.files import noise, save, write_table
+from tests.worlds.studies import SMALL, write_spec
 
 from assay.store.folder import working_in
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.asking import Asking
-from tests.data.files.making import age, small_set, spec_of
+from tests.worlds.files import age, small_set, spec_of
 
 from assay.data.cache import ArrayCache, untold
 from assay.data.files.load import load_dataset

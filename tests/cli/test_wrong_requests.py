@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.asking import Asking
-from tests.study.small import write_spec
+from tests.worlds.studies import write_spec
 
 ENTRIES = (Path(__file__).parent / "wrong_requests.txt").read_text(encoding="utf-8").removeprefix("$ assay ")
 WRONG = [entry.strip().partition("\n")[::2] for entry in ENTRIES.split("\n$ assay ")]

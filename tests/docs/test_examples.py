@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 from tests.docs.reading import PAGES, ROOT, blocks, name
-from tests.study.small import SMALL
+from tests.worlds.studies import SMALL
 
 import assay
 from assay.cli import main

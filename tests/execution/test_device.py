@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.study.tiny import TINY, run_tiny
+from tests.worlds.studies import TINY, run_tiny
 
 from assay.core.errors import SpecError
 from assay.execution.device import choose_device, computing_on, device_name

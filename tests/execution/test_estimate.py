@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.study.tiny import plan_tiny
+from tests.worlds.studies import plan_tiny
 
 from assay.execution import estimate
 from assay.execution.estimate import BESIDE, END_PER_TRIAL, PROBES, START, TRIAL, Speed

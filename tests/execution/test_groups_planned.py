@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.docs.reading import ROOT, blocks
-from tests.study.tiny import plan_tiny
+from tests.worlds.studies import plan_tiny
 
 from assay.core.errors import DataError
 from assay.spec.load import parse_yaml

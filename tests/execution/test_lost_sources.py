@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.started import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
+from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
 from assay.core.files import holding
 from assay.data.cache import default_cache_root

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.study.small import SMALL
-from tests.study.started import prepared, run
+from tests.worlds.studies import SMALL, prepared, run
 
 import assay
 from assay.core.errors import SpecError, StoreError, WeightsError

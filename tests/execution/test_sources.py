@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.study.started import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
+from tests.worlds.studies import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
 from assay.core.errors import SpecError, WeightsError
 from assay.core.files import holding

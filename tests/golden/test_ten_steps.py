@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.world import recipe
+from tests.worlds.environments import recipe
 
 from assay.models.checkpoint import deterministic, library_draws
 from assay.testing.data import squares

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.special import expit
-from tests.maps.worlds import PAIRS, summary, world
+from tests.worlds.maps import PAIRS, summary, world
 
 from assay.core.measures import REGIONS, MapGrid
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage import measure
-from tests.maps.worlds import MAPS, PAIRS, summary, world
+from tests.worlds.maps import MAPS, PAIRS, summary, world
 
 from assay.core.measures import MapGrid
 

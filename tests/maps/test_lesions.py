@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from skimage import measure
-from tests.maps.worlds import MAPS, PAIRS, summary, world
+from tests.worlds.maps import MAPS, PAIRS, summary, world
 
 from assay.core.measures import MapGrid
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from tests.maps.worlds import PAIRS, summary, world
+from tests.worlds.maps import PAIRS, summary, world
 
 from assay.core.measures import MapGrid
 from assay.maps.summary import Streamed, joined, summarise

@@ -11,7 +11,7 @@ import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
-from tests.maps.worlds import MAPS, summary, world
+from tests.worlds.maps import MAPS, summary, world
 
 from assay.core.measures import MapGrid
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch.nn import functional
 
 from assay.models.classifier import as_network, build_network, fit_head

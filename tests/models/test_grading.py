@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch import Tensor
 from torch.nn import functional
 

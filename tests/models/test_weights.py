@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.core.errors import WeightsError

@@ -8,8 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tests.report.made import Made
-from tests.report.making import make_run
+from tests.worlds.tables import Made, make_run
 
 from assay.report.layout import Evidence, outline
 from assay.report.page import write_page

@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.report.made import Made
-from tests.report.making import make_run
 from tests.report.reading import evidence_of
+from tests.worlds.tables import Made, make_run
 
 from assay.report.layout import Evidence
 from assay.report.page import write_page

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
+from tests.worlds.tables import make_run
 
 from assay.report.drawing import styles
 from assay.report.images import asked, logit_drawing, logit_words

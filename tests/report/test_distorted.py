@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.report.made import Made
 from tests.report.reading import evidence_of, page_of, words_of
+from tests.worlds.tables import Made
 
 from assay.report.layout import Evidence
 from assay.report.sections import performance

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.made import Made
-from tests.report.making import make_run
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
+from tests.worlds.tables import Made, make_run
 
 from assay.report.charts import draw_curves
 from assay.report.drawing import Mark, Panel, Plot, styles

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.made import LEVELS, Made
-from tests.report.making import make_run
 from tests.report.reading import evidence_in, evidence_of
+from tests.worlds.tables import LEVELS, Made, make_run
 
 from assay.report.charts import draw_curves, draw_strips
 from assay.report.drawing import Mark, Panel, Plot, Reference, styles

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.report.made import Made
-from tests.report.made_geometry import LAYERS, SHAPES, add_geometry
-from tests.report.making import make_run
 from tests.report.reading import evidence_of
+from tests.worlds.tables import GEOMETRY_LAYERS, SHAPES, Made, add_geometry, make_run
 
 from assay.report.layout import Evidence, outline
 from assay.report.page import write_page
@@ -36,7 +34,7 @@ def test_every_layer_has_a_panel_of_its_shape(evidence: Evidence) -> None:
         made = representation.shape(evidence, measure)
         assert made is not None
         assert ("before training" in made.note) == (measure != "cka-to-untrained")
-        assert all(f"at {layer}:" in made.alternative for layer in LAYERS)
+        assert all(f"at {layer}:" in made.alternative for layer in GEOMETRY_LAYERS)
     table = representation.layers(evidence)
     assert table is not None
     assert "CKA with the layer before training" in table.heads

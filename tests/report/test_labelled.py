@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.report.made import Made
 from tests.report.reading import evidence_of, page_of
+from tests.worlds.tables import Made
 
 from assay.report.charts import draw_curves
 from assay.report.drawing import Mark, Panel, Plot, styles

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.report.made import Made
-from tests.report.making import make_run
+from tests.worlds.tables import Made, make_run
 
 from assay.report.figures import Figure
 from assay.report.page import Content, Said, Section, as_text, collect

@@ -15,9 +15,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from tests.report.made import LEVELS, Made
-from tests.report.making import make_run
 from tests.report.reading import page_of
+from tests.worlds.tables import LEVELS, Made, make_run
 
 from assay.analysis.tables import over_images
 from assay.core.errors import StoreError

@@ -8,9 +8,8 @@ import math
 from pathlib import Path
 
 import pytest
-from tests.report.made import Made
-from tests.report.making import make_run
 from tests.report.reading import evidence_in
+from tests.worlds.tables import Made, make_run
 
 from assay.report.layout import ROWS
 from assay.report.page import SIZE_LIMIT, collect, render, without_files, write_page

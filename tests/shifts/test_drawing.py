@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.shifts.toy import FACTORS, Toy
+from tests.worlds.environments import FACTORS, Toy
 
 from assay.core.errors import AssociationError, SpecError
 from assay.shifts.association import achieved

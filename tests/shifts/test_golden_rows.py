@@ -3,7 +3,7 @@
 import hashlib
 
 import numpy as np
-from tests.shifts.toy import Toy
+from tests.worlds.environments import Toy
 
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import choose

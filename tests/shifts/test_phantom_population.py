@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.shifts.toy import FACTORS, Toy
+from tests.worlds.environments import FACTORS, Toy
 
 from assay.core.errors import AssociationError, SpecError
 from assay.core.files import content_hash
@@ -18,7 +18,7 @@ ONE = 1  # image that tells the number of channels, once in a process
 
 
 def data(**changes):
-    phantom = Component(kind="phantom", name="tests.shifts.toy:Toy", params=changes.pop("params", {}))
+    phantom = Component(kind="phantom", name="tests.worlds.environments:Toy", params=changes.pop("params", {}))
     return DataSpec(
         **{"phantom": phantom, "core": "margin", "size": 8, "train": 60, "validation": 20, "test": 40, **changes}
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.shifts.toy import Toy
+from tests.worlds.environments import Toy
 
 from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
@@ -112,7 +112,7 @@ def test_the_target_cannot_be_half_of_itself(tie, text):
 
 
 def test_a_population_has_the_levels_as_classes_and_reports_no_tie_of_the_target_to_itself(tmp_path):
-    phantom = Component(kind="phantom", name="tests.shifts.toy:Toy")
+    phantom = Component(kind="phantom", name="tests.worlds.environments:Toy")
     data = DataSpec(phantom=phantom, target="grade", core="grade", size=8, train=40, validation=20, test=40)
     population = open_population(data, ArrayCache(tmp_path))
     assert population.classes == ("0", "1", "2", "3")

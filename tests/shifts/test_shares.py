@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.shifts.toy import Toy
+from tests.worlds.environments import Toy
 
 from assay.core.errors import AssociationError, SpecError
 from assay.core.types import Factor, FactorTable

@@ -128,7 +128,11 @@ def test_more_rows_than_there_are_are_refused_with_both_numbers():
 @pytest.fixture
 def phantom(tmp_path):
     data = DataSpec(
-        phantom=Component(kind="phantom", name="tests.shifts.toy:Toy"), core="margin", target="ill", train=200, test=50
+        phantom=Component(kind="phantom", name="tests.worlds.environments:Toy"),
+        core="margin",
+        target="ill",
+        train=200,
+        test=50,
     )
     return PhantomPopulation(data, ArrayCache(tmp_path))
 

@@ -14,7 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.stats.compare import (
     Budget,

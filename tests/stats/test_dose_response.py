@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import norm
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.stats.compare import Contrast, Scales, SeedValues, contrast, decide
 from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.stats.estimate import errors_within, estimate, estimate_seeds, interval, two_way
 from assay.stats.panel import Panel, evaluate

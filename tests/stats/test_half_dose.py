@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.stats.doses import Dose, HalfDose, crossings, first_zero, half_dose
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
-from tests.stats.worlds import answers
+from tests.worlds.panels import answers
 
 from assay.stats.influence import Answers
 from assay.stats.measures import MEASURES, influence_of, measure, value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.core.seeds import generator
 from assay.stats.compare import decide

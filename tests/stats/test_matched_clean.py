@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.stats.worlds import panel
+from tests.worlds.panels import panel
 
 from assay.stats.compare import decide
 from assay.stats.doses import Amount, Dose, interaction, matched_clean

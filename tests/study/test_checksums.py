@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.cli.asking import Asking
-from tests.study.small import SMALL, records
-from tests.study.tiny import run_tiny
+from tests.worlds.studies import SMALL, records, run_tiny
 
 import assay
 from assay.core.errors import StoreError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.study.tiny import TINY
+from tests.worlds.studies import TINY
 
 from assay.analysis.illustrations import same_pairs
 from assay.analysis.preview import distinct_environments

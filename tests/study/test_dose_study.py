@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.study.tiny import TINY, run_tiny
+from tests.worlds.studies import TINY, run_tiny
 
 from assay.analysis.described import kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.started import WORKING
-from tests.study.tiny import TINY, plan_tiny, run_tiny
+from tests.worlds.studies import TINY, WORKING, plan_tiny, run_tiny
 
 import assay
 from assay.core.errors import SpecError, StoreError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.study.tiny import run_tiny
+from tests.worlds.studies import run_tiny
 
 from assay.store.folder import RunFolder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.tiny import plan_tiny
+from tests.worlds.studies import plan_tiny
 
 from assay.core.errors import SpecError
 

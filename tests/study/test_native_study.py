@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data.files.making import save, write_table
-from tests.study.tiny import plan_tiny, run_tiny
+from tests.worlds.files import save, write_table
+from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.report.page import write_page
 from assay.store.files import Row

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.data.files.making import save, write_table
+from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.small import records
-from tests.study.started import study
-from tests.study.tiny import run_tiny
+from tests.worlds.studies import records, run_tiny, study
 
 import assay
 from assay.core.errors import StoreError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.study.test_dose_study import DOSED
-from tests.study.tiny import TINY
+from tests.worlds.studies import TINY
 
 from assay.analysis.contrasts import spec_pairs
 from assay.analysis.preview import Preview, make_preview

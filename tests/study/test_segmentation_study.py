@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.report.reading import evidence_in
-from tests.study.tiny import run_tiny
+from tests.worlds.studies import run_tiny
 
 from assay.report.page import write_page
 from assay.report.sections.performance import course

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.study.tiny import plan_tiny, run_tiny
+from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.core.errors import SpecError, WeightsError
 from assay.execution import estimate

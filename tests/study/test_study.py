@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.small import SMALL, records, write_spec
-from tests.study.tiny import TINY
+from tests.worlds.studies import SMALL, TINY, records, write_spec
 
 import assay
 from assay.core.errors import StoreError

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.training.world import part
+from tests.worlds.environments import part
 
 from assay.core.registry import build, entries
 from assay.data.dataset import Batch

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.training.world import part
+from tests.worlds.environments import part
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries, lookup

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.training.world import CountedImages, part, recipe
+from tests.worlds.environments import CountedImages, part, recipe
 from torch import Tensor
 
 from assay.core.errors import SpecError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.testing.data import squares

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tests.data.files.making import blob, load, noise, save, small_set, write_table
+from tests.worlds.files import blob, load, noise, save, small_set, write_table
 
 from assay.core.errors import DataError, SpecError
 from assay.spec.schema import FactorSpec

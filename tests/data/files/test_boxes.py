@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.data.files.making import noise, save, write_table
+from tests.worlds.files import noise, save, write_table
 
 from assay.core.errors import AssayError
 from assay.data.cache import ArrayCache

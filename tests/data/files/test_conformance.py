@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tests.data.files.making import SIDE, blob, noise, save, small_set, write_table
+from tests.worlds.files import SIDE, blob, noise, save, small_set, write_table
 
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.data.files.making import age, blob, load, noise, save, small_set, spec_of, write_table
 from tests.data.files.test_retouch import fundus
+from tests.worlds.files import age, blob, load, noise, save, small_set, spec_of, write_table
 
 from assay.data.cache import ArrayCache
 from assay.data.files import decode

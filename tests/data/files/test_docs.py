@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.data.files.making import noise, save
+from tests.worlds.files import noise, save
 
 from assay.spec.schema import DataSpec
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.files.making import save, write_table
-from tests.data.files.test_decode import load
+from tests.worlds.files import load, save, write_table
 
 from assay.core.errors import DataError, SpecError
 from assay.spec.parse import parse_study

@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.files.making import SIDE, blob, load, noise, save, small_set, spec_of
+from tests.worlds.files import SIDE, blob, load, noise, save, small_set, spec_of
 
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache

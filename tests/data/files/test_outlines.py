@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.files.making import SIDE, blob, load, noise, save, small_set, write_table
+from tests.worlds.files import SIDE, blob, load, noise, save, small_set, write_table
 
 from assay.core.errors import DataError, SpecError
 from assay.data.dataset import Dataset

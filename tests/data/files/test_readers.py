@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.processing import apply_windowing
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
-from tests.data.files.making import noise
+from tests.worlds.files import noise
 
 from assay.data.files.decode import ONE, labels_of
 from assay.data.files.readers import examine, read_picture, read_stored

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.files.making import load, noise, save, small_set, write_table
+from tests.worlds.files import load, noise, save, small_set, write_table
 
 from assay.core.errors import DataError
 

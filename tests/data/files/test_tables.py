@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data.files.making import load, noise, save, small_set, write_table
+from tests.worlds.files import load, noise, save, small_set, write_table
 
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache

@@ -9,9 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.files.making import age
-from tests.data.public.lidc_tree import Drawn, hu, nodule, ring, slice_uid, write_series, write_slice, xml
-from tests.data.public.public_trees import load, targets, values
+from tests.worlds.files import age
+from tests.worlds.public import (
+    Drawn,
+    hu,
+    load,
+    nodule,
+    ring,
+    slice_uid,
+    targets,
+    values,
+    write_series,
+    write_slice,
+    xml,
+)
 
 from assay.core.errors import DataError, SpecError
 from assay.data.files.fitting import Patch, cut, cut_mask

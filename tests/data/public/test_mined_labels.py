@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data.public.public_trees import chexpert, load, mimic, targets, values
+from tests.worlds.public import chexpert, load, mimic, targets, values
 
 from assay.core.errors import DataError, SpecError
 from assay.data.splits import split

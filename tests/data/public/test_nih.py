@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.files.making import noise, save
-from tests.data.public.public_trees import NIH_HEADER, NIH_ROWS, load, nih, targets, values
+from tests.worlds.files import noise, save
+from tests.worlds.public import NIH_HEADER, NIH_ROWS, load, nih, targets, values
 
 from assay.core.errors import DataError, SpecError
 from assay.data.splits import split

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.data.public import lidc_tree
-from tests.data.public.public_trees import chexpert, mimic, nih, spec_of
+from tests.worlds import public
+from tests.worlds.public import chexpert, mimic, nih, spec_of
 
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
@@ -52,8 +52,8 @@ class TestLidc(DatasetConformance):
 
     def make(self, folder: Path, cache: ArrayCache) -> Dataset:
         if not folder.exists():
-            box = lidc_tree.nodule
+            box = public.nodule
             drawn = [[box(20, 20, 6, malignancy=5), box(40, 30, 5, malignancy=1)], [box(21, 20, 6, malignancy=4)]]
-            lidc_tree.write_series(folder, 1, drawn)
-            lidc_tree.write_series(folder, 2, [[box(20, 20, 4, malignancy=2)]], PixelSpacing=[0.7, 0.9])
+            public.write_series(folder, 1, drawn)
+            public.write_series(folder, 2, [[box(20, 20, 4, malignancy=2)]], PixelSpacing=[0.7, 0.9])
         return load_dataset(spec_of("lidc", folder, field_mm=20), cache)

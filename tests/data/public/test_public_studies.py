@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from tests.data.public import lidc_tree
-from tests.data.public.public_trees import chexpert, mimic, nih
+from tests.worlds import public
+from tests.worlds.public import chexpert, mimic, nih
 
 from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
@@ -47,8 +47,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     mimic(data / "mimic-cxr-jpg", images, labels)
     for at in range(1, 11):
-        box = lidc_tree.nodule(20, 20, 6, malignancy=5 if at % 2 else 1)
-        lidc_tree.write_series(data / "LIDC-IDRI", at, [[box]] * 3)
+        box = public.nodule(20, 20, 6, malignancy=5 if at % 2 else 1)
+        public.write_series(data / "LIDC-IDRI", at, [[box]] * 3)
     return tmp_path
 
 

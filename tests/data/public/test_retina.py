@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.files.making import noise, save
-from tests.data.public.public_trees import load, spec_of, targets, values, write_csv
+from tests.worlds.files import noise, save
+from tests.worlds.public import load, spec_of, targets, values, write_csv
 
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache

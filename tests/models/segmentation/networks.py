@@ -6,7 +6,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from tests.models.weights.networks import filled
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch import Tensor, nn
 
 from assay.models.classifier import build_network

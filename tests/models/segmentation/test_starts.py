@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from tests.models.segmentation.networks import built, images, saved, timm_network
-from tests.training.world import part
+from tests.worlds.environments import part
 from torch import nn
 
 from assay.core.errors import WeightsError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.models.classifier import build_network

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.models.weights.networks import network, recipe_of
 from tests.models.weights.server import Behaviour, serving
-from tests.training.world import part
+from tests.worlds.environments import part
 
 from assay.core.errors import WeightsError
 from assay.models import weight_files

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.models.weights.networks import network, start
-from tests.training.world import part
+from tests.worlds.environments import part
 from torch.nn import functional
 
 from assay.core.errors import WeightsError

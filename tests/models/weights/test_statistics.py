@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.models.weights.networks import filled, network, recipe_of
-from tests.training.world import part
+from tests.worlds.environments import part
 from torch import nn
 
 from assay.core.errors import WeightsError

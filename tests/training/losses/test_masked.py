@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.training.world import part, recipe
+from tests.worlds.environments import part, recipe
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from tests.training.mitigations.world import mitigated, tagged
 from tests.training.test_train import train
-from tests.training.world import part
+from tests.worlds.environments import mitigated, part, tagged
 
 from assay.data.dataset import Batch
 from assay.models.classifier import Outputs

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.training.mitigations.world import CornerTag, mitigated, tagged
-from tests.training.world import part
+from tests.worlds.environments import CornerTag, mitigated, part, tagged
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, lookup
@@ -15,7 +14,7 @@ from assay.spec.schema import Component
 from assay.training.augmentation import build_augmenter
 from assay.training.mitigations import ConfounderAugmentation, build_mitigation
 
-CORNER = {"tests.training.mitigations.world:CornerTag": {}}
+CORNER = {"tests.worlds.environments:CornerTag": {}}
 
 
 def method(probability: float, intervention=CORNER) -> ConfounderAugmentation:

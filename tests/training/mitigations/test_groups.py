@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.training.mitigations.world import AGE, tagged, with_column
+from tests.worlds.environments import AGE, tagged, with_column
 
 from assay.core.errors import DataError, SpecError
 from assay.data.dataset import HIGH_HALF, LOW_HALF

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from benchmarks.mitigations import trained, worst_group_accuracy
-from tests.training.mitigations.world import tagged
+from tests.worlds.environments import tagged
 
 TEST = tagged(1000, seed=99, tied=0)
 SEEDS = range(3)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.training.mitigations.world import AGE, mitigated, tagged, with_column
 from tests.training.test_train import train
-from tests.training.world import part
+from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
 from assay.core.errors import DataError
 from assay.core.registry import build, entries, lookup
@@ -21,7 +20,7 @@ from assay.training.mitigations import build_mitigation
 from assay.training.objective import LossContext
 
 TRAINING, VALIDATION = tagged(70, seed=1, tied=0.5), tagged(40, seed=2, tied=0.5)
-ARGUMENTS = {"confounder-augmentation": {"intervention": "tests.training.mitigations.world:CornerTag"}}
+ARGUMENTS = {"confounder-augmentation": {"intervention": "tests.worlds.environments:CornerTag"}}
 NAMES = [entry.name for entry in entries("mitigation")]
 ALL = [mitigated(name, **ARGUMENTS.get(name, {})) for name in NAMES]
 

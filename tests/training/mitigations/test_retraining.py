@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from tests.training.mitigations.world import mitigated, tagged
 from tests.training.test_train import train
+from tests.worlds.environments import mitigated, tagged
 
 from assay.training.mitigations import balanced_subset, grouping
 

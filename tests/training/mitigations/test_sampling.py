@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.training.mitigations.world import mitigated, tagged
 from tests.training.test_train import train
+from tests.worlds.environments import mitigated, tagged
 
 from assay.models.checkpoint import load_checkpoint
 from assay.testing.models import same_state

@@ -13,10 +13,10 @@ import numpy as np
 from assay.core.errors import SpecError
 from assay.core.files import is_file
 from assay.core.types import Factor, FactorTable
+from assay.data.cards import OWN_PATIENT
 from assay.data.files.decode import meaning_of
 from assay.data.files.masks import (
     FILE_NAME,
-    OWN_PATIENT,
     Listing,
     image_files,
     leave_out_unmasked,

@@ -17,12 +17,13 @@ from assay.core.errors import DataError, SpecError
 from assay.core.registry import build
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
+from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset
 from assay.data.files.build import Pixels, assemble, detail_of, from_files
 from assay.data.files.decode import decode_images
 from assay.data.files.fitting import Framing
 from assay.data.files.folder import list_classes, list_stems, list_table
-from assay.data.files.masks import OWN_PATIENT, Listing
+from assay.data.files.masks import Listing
 from assay.data.files.table import SHOWN, expand, target_column
 from assay.spec.schema import DataSpec
 

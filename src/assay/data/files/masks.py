@@ -19,7 +19,6 @@ from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import content_hash, is_file
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
-from assay.data.cards import OWN_PATIENT as OWN_PATIENT
 from assay.data.cards import KnownSet
 from assay.data.dataset import BoxedLesions
 from assay.data.files.decode import (

@@ -15,12 +15,12 @@ import numpy as np
 
 from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
-from assay.data.cards import KnownSet
+from assay.data.cards import OWN_PATIENT, KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
 from assay.data.files.decode import ONE, Meaning
 from assay.data.files.folder import BY_MASK
-from assay.data.files.masks import OWN_PATIENT, Kind, Listing, Pairs, paired, paired_by_kind
+from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.chest import SPLIT, directory
 from assay.data.retina_parameters import IdridSegParams

@@ -15,10 +15,9 @@ from PIL import Image
 
 from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
-from assay.data.cards import KnownSet
+from assay.data.cards import OWN_PATIENT, KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
-from assay.data.files.masks import OWN_PATIENT
 from assay.data.files.table import Table, Unreadable, number, read_table, shown
 from assay.data.public.chest import Radiographs, Sides, directory, listing_of
 from assay.data.retina_parameters import (

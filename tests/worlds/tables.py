@@ -1,23 +1,267 @@
-"""A run folder with every table, as a study would leave it; the numbers are drawn, not measured."""
+"""Run folders with made tables, for tests of the report."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from tests.report.made import LEVELS, NAN, SHIFTS, Made
-from tests.report.made_doses import dose_changes, dose_counts, dosed, half_doses
-from tests.report.made_pictures import pictures, visibility
+from PIL import Image
 
 from assay.core.seeds import generator
 from assay.stats.findings import verdict
 from assay.stats.outcomes import collapse_rate, corruption_rows
+from assay.stats.similarity import between_seeds, beyond_seeds, conclusions
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+
+# What a made-up study has: its axes, its probes, and the levels that its numbers are drawn around.
+
+NAN = math.nan
+LEVELS = {"cross-entropy": 0.78, "supcon": 0.75, "triplet": 0.62, "pairwise-contrastive": 0.55, "arcface": 0.46}
+SHIFTS = {"same": 0.22, "neutral": 0.12, "reversed": 0.0, "conflict": 0.08, "faint": -0.02, "origin-b": 0.05}
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a made-up study has: its losses, its budgets, its seeds, and which probes were run. more: further axes."""
+
+    losses: tuple[str, ...] = tuple(LEVELS)
+    budgets: tuple[str, ...] = ("10", "20", "40")
+    seeds: int = 5
+    environments: tuple[str, ...] = tuple(SHIFTS)
+    probes: tuple[str, ...] = ("performance", "reliance", "decodability")
+    classes: tuple[str, ...] = ("",)
+    question: str = "Which feature does each loss make a network learn, and what does that cost under shift?"
+    contrasts: bool = True
+    pictures: bool = True
+    all_failed: bool = False
+    more: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def recipes(self) -> list[tuple[str, dict[str, str]]]:
+        """Label and coordinates of every recipe."""
+        axes = {"loss": self.losses, "epochs": self.budgets, **dict(self.more)}
+        wide = {axis: values for axis, values in axes.items() if len(values) > 1}
+        found = [dict(zip(wide, values, strict=True)) for values in itertools.product(*wide.values())]
+        return [(" · ".join(at.values()) or self.losses[0], at) for at in found]
+
+
+# Rows of a made-up dose-response: its contrasts, half-doses of every kind, and what each confounder took.
+
+
+def dosed(made: Made) -> Iterator[Row]:
+    """A dose-response of every loss and confounder; each conclusion once at least."""
+    conclusions = itertools.cycle(("lower", "depends on the scale", "not shown", "undefined"))
+    for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
+        conclusion, where = next(conclusions), {"confounder": confounder}
+        lost = conclusion == "undefined"
+        p = {"lower": (0.001, 0.002), "depends on the scale": (0.001, 0.4)}.get(conclusion, (0.3, 0.4))
+        plain, probit = (NAN, NAN) if lost else p
+        yield {
+            "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",
+            "statement": f"{loss} against {made.losses[0]}: change in AUROC from p = 0 in reversed, "
+            f"confounder {confounder}",
+            "measure": "auroc", "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
+            "value": NAN if lost else -0.1, "low": NAN if lost else -0.16, "high": NAN if lost else -0.04,
+            "standard_error": 0.02, "df": 5.0, "p": max(plain, probit), "plain_p": plain, "probit_p": probit,
+            "p_holm": max(plain, probit), "family": "stated", "seeds": made.seeds, "left_out": 0, "patients": 1000,
+            "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
+            "equivalence_p": NAN, "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
+            "noninferiority_p": NAN, "conclusion": conclusion, "detectable": 0.11,
+            "exploratory": False, "exhausted": "", "reason": "no seed was kept" if lost else "",
+        }  # fmt: skip
+
+
+HALF_DOSES = (
+    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": "", "text": ".43 [.31, .60]"},
+    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high", "text": ".80 [.62, > 1]"},
+    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [.91, > 1]"},
+    {"value": NAN, "low": NAN, "high": NAN, "beyond": "low", "text": "> 1"},
+    {"value": NAN, "low": NAN, "high": NAN, "beyond": "", "text": "undefined",
+     "reason": "the value at p = 0, .51 [.47, .55], is not clear of chance (.50)"},
+)  # fmt: skip
+
+
+def half_doses(made: Made) -> Iterator[Row]:
+    """One of every kind, in turn."""
+    if "p" not in dict(made.more):
+        return
+    kinds = itertools.cycle(HALF_DOSES)
+    confounders = dict(made.more)["confounder"]
+    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
+        yield {
+            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
+            "axis": "p", "measure": "auroc", "environment": environment, "greatest": 1.0, "margin": 0.4,
+            "chance": 0.5, "seeds": made.seeds, "patients": 1000, "reason": "", **next(kinds),
+        }  # fmt: skip
+
+
+def dose_changes(made: Made) -> Iterator[Row]:
+    """The tag takes .2, the other confounder nothing."""
+    if "p" not in dict(made.more):
+        return
+    confounders = dict(made.more)["confounder"]
+    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
+        value = -0.2 if confounder == "tag" else 0.01
+        yield {
+            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
+            "axis": "p", "doses": json.dumps([float(p) for p in dict(made.more)["p"] if float(p)]), "measure": "auroc",
+            "environment": environment, "value": value, "low": value - 0.1,
+            "high": value + 0.1, "seeds": 3, "patients": 1000, "reason": "",
+            "per_seed": json.dumps({seed: value + 0.03 * (seed - 1) for seed in range(3)}),
+        }  # fmt: skip
+
+
+def dose_counts(made: Made) -> Iterator[Row]:
+    """A tag on exactly a share of 150, and another confounder that is drawn."""
+    for confounder in dict(made.more).get("confounder", ()) if "p" in dict(made.more) else ():
+        for p in dict(made.more)["p"]:
+            for name, share in (("benign", 0.0), ("malignant", float(p))):
+                exact = round(150 * share)
+                around = 0 if confounder == "tag" or not exact else 4
+                at = {"loss": made.losses[0], "confounder": confounder, "p": p}
+                yield {
+                    "recipe": " · ".join(at.values()), "coordinates": json.dumps(at), "factor": confounder,
+                    "target": name, "least": exact - around, "most": exact, "fewest_images": 150, "most_images": 150,
+                }  # fmt: skip
+
+
+# Tables of the probes `representation` and `reinitialisation`, and likenesses beside seeds; numbers are drawn.
+
+GEOMETRY_LAYERS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4", "trunk")
+SEEDS = 4
+SHAPES = {"effective-rank": 6.0, "participation-ratio": 3.0, "class-separation": 0.1, "cka-to-untrained": 0.9}
+LOST = ("auroc-lost-to-start", "auroc-lost-to-random", "weight-change")
+
+
+def add_geometry(root: Path, made: Made) -> None:
+    """Put them into a run folder that `make_run` made: recipes differ in their last layers, and no more than seeds in
+    their first.
+    """
+    folder = RunFolder(root)
+    estimates = [*folder.table("estimates"), *_shapes(made)]
+    folder.write_table("estimates", schema.ESTIMATES, estimates)
+    folder.write_table("similarities", schema.SIMILARITIES, _similarities(made))
+
+
+def _shapes(made: Made) -> Iterator[Row]:
+    blank = {**dict.fromkeys(schema.ESTIMATES, ""), "standard_error": 0.1, "df": 3.0, "seeds": SEEDS, "chance": NAN}
+    for recipe, at in made.recipes:
+        own = {**blank, "recipe": recipe, "coordinates": json.dumps(at), "images": 500, "patients": 500}
+        for depth, layer in enumerate(GEOMETRY_LAYERS):
+            draw = generator(3, recipe, layer)
+            for measure, level in SHAPES.items():
+                for group in ("trained", "untrained"):
+                    if measure == "cka-to-untrained" and group == "untrained":
+                        continue
+                    value = float(level * (1 + (depth if group == "trained" else 1) / 5 + 0.1 * draw.normal()))
+                    value = value / 2 if measure == "cka-to-untrained" else value
+                    where = {"measure": measure, "layer": layer, "group": group, "environment": "neutral"}
+                    yield {**own, **where, "value": value, "low": value * 0.8, "high": value * 1.2}
+        for layer, measure in product((*GEOMETRY_LAYERS, "head", ""), LOST):
+            value = float(abs(generator(4, recipe, layer, measure).normal()) / 8)
+            where = {"measure": measure, "layer": layer, "environment": "neutral"}
+            yield {**own, **where, "value": value, "low": value - 0.05, "high": value + 0.05}
+
+
+def _models(recipe: str, layer: str, apart: float) -> np.ndarray:
+    """[seeds, n]: vectors of length 1, with a part that all recipes share, one of their recipe's, and their own."""
+    common, own, draw = generator(5, layer), generator(6, recipe, layer), generator(7, recipe, layer)
+    found = common.normal(size=40) + apart * own.normal(size=40) + 0.5 * draw.normal(size=(SEEDS, 40))
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def _similarities(made: Made) -> list[Row]:
+    blank = {**dict.fromkeys(schema.SIMILARITIES, NAN), "reason": "", "conclusion": "", "environment": "(neutral)"}
+    first, at_first = made.recipes[0]
+    rows: list[Row] = []
+    for recipe, at in made.recipes:
+        here = {
+            **blank,
+            "recipe": recipe,
+            "coordinates": json.dumps(at),
+            "seeds": SEEDS,
+            "images": 500,
+            "measure": "cka",
+        }
+        models = {layer: _models(recipe, layer, 0.3 * depth) for depth, layer in enumerate(GEOMETRY_LAYERS)}
+        against = {layer: _models(first, layer, 0.3 * depth) for depth, layer in enumerate(GEOMETRY_LAYERS)}
+        for one, other in product(GEOMETRY_LAYERS, GEOMETRY_LAYERS):
+            pair = {"layer": one, "against_layer": other}
+            value = between_seeds(models[one] @ models[other].T)
+            itself = {"against": recipe, "against_coordinates": here["coordinates"], "axis": ""}
+            rows.append({**here, **pair, **itself, "value": value})
+            changed = [axis for axis in at if at[axis] != at_first[axis]]
+            if len(changed) != 1:
+                continue
+            beside = {"against": first, "against_coordinates": json.dumps(dict(at_first)), "axis": changed[0]}
+            across = models[one] @ against[other].T
+            if one != other:
+                rows.append({**here, **pair, **beside, "value": between_seeds(across)})
+                continue
+            found = beyond_seeds(across, models[one] @ models[one].T, against[one] @ against[one].T)
+            ((p, conclusion),) = conclusions([found])
+            rows.append({**here, **pair, **beside, **asdict(found), "p_holm": p, "conclusion": conclusion})
+    return rows
+
+
+# Pictures of a made-up study, grey squares with a disc each, and how visible its confounders are.
+
+
+def pictures(root: Path, made: Made) -> Iterator[Row]:
+    common = {"pixel_size": 0.7, "environment": "", "factor": "", "logits": "{}"}
+    for name in ("train", *made.environments):
+        text = f"{name}: rows are benign, then malignant. 1000 images (500 benign, 500 malignant)."
+        scale = _picture(root / "pictures" / f"sheet-{name}.png", [[64] * 8] * 2, 2)
+        yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "caption": text, "alt": text, "scale": scale,
+               "environment": name}  # fmt: skip
+    for confounder in ("tag", "low-pass"):
+        text = f"{confounder}: the same 8 test images without it, with it, and the difference × 5."
+        scale = _picture(root / "pictures" / f"confounder-{confounder}.png", [[64] * 8] * 3, 2)
+        yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "caption": text, "alt": text,
+               "scale": scale, "factor": confounder}  # fmt: skip
+    for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
+        text = f"{factor}: 0.1, 0.9, and the difference (grey: none). All else is the same."
+        logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
+        scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
+        yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "caption": text, "alt": text,
+               "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
+
+
+def visibility() -> Iterator[Row]:
+    common = {"kind": "intervention", "images": 64, "reason": ""}
+    yield {**common, "confounder": "tag", "factor": "tag", "share": 0.0137, "difference": 0.0081, "ssim": 0.968}
+    yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
+           "ssim": NAN, "reason": "an edge is shorter than the window of 11 px"}  # fmt: skip
+    yield {**common, "confounder": "sex", "factor": "sex", "kind": "sampled", "share": NAN, "difference": NAN,
+           "ssim": NAN, "images": 0, "reason": "by sampling: no pixel is changed"}  # fmt: skip
+
+
+def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:
+    """A grid of grey squares with a disc each, enlarged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [np.concatenate([_disc(size, r * 8 + c) for c, size in enumerate(row)], 1) for r, row in enumerate(tiles)]
+    image = np.concatenate(rows).repeat(scale, 0).repeat(scale, 1)
+    Image.fromarray(image).save(path)
+    return scale
+
+
+def _disc(size: int, number: int) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] - size / 2
+    noise = generator(3, "disc", number).normal(0, 12, (size, size))
+    tile = 60 + noise + 130 * (np.hypot(x, y) < 5 + number % 5)
+    tile[:, -2:] = tile[-2:] = 255
+    return tile.clip(0, 255).astype(np.uint8)
+
+
+# A run folder with every table, as a study would leave it; the numbers are drawn, not measured.
 
 FACTORS = {
     "margin": 0.5, "texture": 0.35, "size": 0.08, "contrast": 0.05, "position": 0.02, "elongation": 0.01,
