@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +117,32 @@ def test_own_code_is_named_before_it_is_imported(
 def test_pythons_own_library_is_no_component(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer("show", study(tmp_path, recipe={"loss": name}), "--json") == 2
     assert f"loss '{name}' is no loss: it is of Python's own library" in capsys.readouterr().err
+
+
+def test_own_code_can_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "unread_module.py").write_text("raise AssertionError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = study(tmp_path, recipe={"loss": "unread_module:Loss"})
+    for command in (["show", path, "--json"], ["preview", path], ["run", path]):
+        assert answer(*command, "--no-own-code") == 2
+        assert "loss 'unread_module:Loss' is code of your own, which --no-own-code refuses" in capsys.readouterr().err
+
+
+def test_catalogues_of_other_packages_are_named_and_can_be_refused(tmp_path: Path) -> None:
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[assay.catalogue]\nother = other_catalogue\n")
+    (tmp_path / "other_catalogue.py").write_text("print('it runs')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "assay", "show", "nodule-loss", "--json"]
+    with_it, without = (
+        subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=True)
+        for more in ([], ["--no-own-code"])
+    )
+    assert "importing other_catalogue, which the entry point 'other' of an installed package names" in with_it.stderr
+    assert "it runs" in with_it.stdout
+    assert "it runs" not in without.stdout
+    assert without.stderr == ""

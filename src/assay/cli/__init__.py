@@ -72,6 +72,8 @@ Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where run fo
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
+NoOwnCode = Annotated[bool, typer.Option("--no-own-code", help="Refuse code from outside Assay that a study names.")]
+
 RUNS = Path("runs")
 FULL = 74
 """The exit code of a run that found no room to write: EX_IOERR of sysexits.h."""
@@ -109,13 +111,15 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
         device: Device = "auto",
         out: Out = RUNS,
         skip_bad_rows: SkipBadRows = False,
+        no_own_code: NoOwnCode = False,
         json: Json = False,
     ) -> None:
         from assay.cli.run import Request
+        from assay.core.registry import own_code_refused
         from assay.spec.parse import placing
 
         asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
-        with placing(asked.source, asked.sets, asked.scale):
+        with own_code_refused(no_own_code), placing(asked.source, asked.sets, asked.scale):
             act(asked, asked.settled())
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
@@ -196,12 +200,15 @@ def show(
     set_: Sets = None,
     seeds: Seeds = None,
     scale: Scale = None,
+    no_own_code: NoOwnCode = False,
     json: Json = False,
 ) -> None:
     """Print a study as YAML, with comments, to edit. With --json, its grid after --scale, --set and --seeds."""
     from assay.cli.inspect import show_command
+    from assay.core.registry import own_code_refused
 
-    show_command(name, set_ or [], seeds, scale, json)
+    with own_code_refused(no_own_code):
+        show_command(name, set_ or [], seeds, scale, json)
 
 
 @app.command("list", epilog="Example: assay list loss")

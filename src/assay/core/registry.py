@@ -11,7 +11,9 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -124,15 +126,36 @@ def register(
         raise ValueError(f"{kind} '{name}' is registered twice: {_entries[kind, name].target} and {target}")
 
 
+_own_code_allowed = ContextVar("own_code_allowed", default=True)
+
+
+@contextmanager
+def own_code_refused(refused: bool = True) -> Generator[None]:
+    """Refuse dotted paths and catalogues of other packages within this context.
+
+    Args:
+        refused: False changes nothing.
+    """
+    token = _own_code_allowed.set(_own_code_allowed.get() and not refused)
+    try:
+        yield
+    finally:
+        _own_code_allowed.reset(token)
+
+
 @cache
-def _load_catalogues() -> None:
+def _load_catalogues(own_code: bool) -> None:
     for point in entry_points(group="assay.catalogue"):
-        importlib.import_module(point.value)
+        if point.value.startswith("assay."):
+            importlib.import_module(point.value)
+        elif own_code:
+            _name_own_code(point.value, f"the entry point '{point.name}' of an installed package")
+            importlib.import_module(point.value)
 
 
 def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
     """All registered components, of one kind or of all, sorted by kind and name."""
-    _load_catalogues()
+    _load_catalogues(_own_code_allowed.get())
     return tuple(_entries[key] for key in sorted(_entries) if kind in (None, key[0]))
 
 
@@ -141,10 +164,14 @@ def lookup(kind: ComponentKind, name: str) -> Entry:
 
     Raises SpecError with the nearest valid name.
     """
-    _load_catalogues()
+    _load_catalogues(_own_code_allowed.get())
     if (kind, name) in _entries:
         return _entries[kind, name]
     if ":" in name:
+        if not _own_code_allowed.get():
+            raise SpecError(
+                f"{kind} '{name}' is code of your own, which --no-own-code refuses: read it, then run without"
+            )
         return _dotted(kind, name)
     raise SpecError(unknown_name(kind, name, [known for of, known in _entries if of == kind]))
 
@@ -157,10 +184,10 @@ def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional
     return entry.load()(*positional, **arguments)
 
 
-def _name_own_code(module: str) -> None:
-    """Say on standard error, once, that a module which a study names is about to be imported: its code runs."""
+def _name_own_code(module: str, named_by: str) -> None:
+    """Say on standard error, once, that a module from outside Assay is about to be imported."""
     if module not in sys.modules and parent_process() is None:
-        print(f"importing {module}, which the study names: its code runs", file=sys.stderr, flush=True)
+        print(f"importing {module}, which {named_by} names: its code runs", file=sys.stderr, flush=True)
 
 
 @cache
@@ -170,7 +197,7 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
-    _name_own_code(module_name)
+    _name_own_code(module_name, "the study")
     try:
         module = importlib.import_module(module_name)
         target = getattr(module, attribute)
