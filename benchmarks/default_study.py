@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from _ready import Ready
 from _shared import Page, parser
 from usual_way import Images, run_trial
 
@@ -38,7 +39,7 @@ import assay
 from assay.execution.jobs import population_of
 from assay.execution.local import Workers
 from assay.execution.plan import Trial
-from assay.execution.tasks import Context, Event, Task
+from assay.execution.tasks import Event, Task
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec, TrainingSpec
 from assay.study.run import Prepared, prepare
@@ -52,22 +53,6 @@ QUICK = {
     "contrasts": [], "probes": ["performance", {"reliance": {"samples": 64}}, "decodability"],
 }  # fmt: skip
 """A study too small to tell anything, which shows that the script runs."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A job that imports what a real one does, and ends when as many workers have got there."""
-
-    meeting: Path
-    workers: int
-
-    def __call__(self, context: Context) -> None:
-        import assay.execution.jobs  # noqa: F401
-
-        torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], fused=True)  # makes torch import its compiler
-        (self.meeting / str(os.getpid())).touch()
-        while len(list(self.meeting.iterdir())) < self.workers:
-            time.sleep(0.01)
 
 
 @dataclass(frozen=True)

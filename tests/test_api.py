@@ -275,8 +275,13 @@ def test_a_model_that_cannot_take_the_images_is_told_with_their_shape(tmp_path: 
     coloured = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 16), torch.nn.Flatten())
     with pytest.raises(ReadingError) as error:
         assay.probe(coloured, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
-    assert str(error.value).startswith("the model cannot read images [1, 1, 16, 16], float32 in 0..1: Given groups=1")
-    assert "data.size" in str(error.value)
+    assert str(error.value).startswith(
+        "the model cannot read images [1, 1, 16, 16]: they are gray, and its first layer"
+    )
+    assert "`channels: colour`" in str(error.value)
+    larger = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2))
+    with pytest.raises(ReadingError, match=r"cannot read images \[1, 1, 16, 16\], float32 in 0..1: .*data.size"):
+        assay.probe(larger, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
 
 
 def test_a_script_without_a_main_guard_runs_with_workers(tmp_path: Path) -> None:

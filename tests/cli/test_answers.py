@@ -20,12 +20,12 @@ from assay.cli.results import HEADS, SHOWN
 from assay.core.errors import StoreError
 from assay.store import schema
 from assay.store.files import read_rows
-from assay.store.folder import working_in
+from assay.store.folder import RunFolder, working_in
 from assay.store.schema import TABLES
 from assay.study.run import Result
 
 COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
-SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json"}
+SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
 OPTIONS = {
     "run": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
     "preview": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
@@ -223,8 +223,9 @@ def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, t
 
 
 def test_what_collapsed_is_told_at_the_end(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
-    record = min(run_copy.glob("trials/*/record.json"))
-    record.write_text(record.read_text().replace('"status": "done"', '"status": "collapsed"'))
+    folder = RunFolder(run_copy)
+    trial = next(folder.ids("trials"))
+    folder.write_record("trials", trial, {**folder.record("trials", trial), "status": "collapsed"})
     told = "1 trial collapsed or diverged, left out of means: train longer, or lower the learning rate; the"
     assert told in ask("run", write_spec(tmp_path)).err
     assert events(ask("run", write_spec(tmp_path), "--json").out)[-1]["unlearned"] == 1
