@@ -24,8 +24,8 @@ import assay
 from assay.cli import main
 from assay.core.registry import build
 from assay.execution.local import InProcess
-from assay.spec.load import parse_yaml
 from assay.spec.parse import parse_study
+from assay.spec.yaml import parse_yaml
 
 DATASET = ROOT / "docs/how-to/add-a-dataset.md"  # its blocks are the data: part alone; tests/data/files/test_docs.py
 WHOLE = {"data", "environments"}  # what makes a block a study and not a part of one

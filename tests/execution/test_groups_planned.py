@@ -10,7 +10,7 @@ from tests.docs.reading import ROOT, blocks
 from tests.worlds.studies import plan_tiny
 
 from assay.core.errors import DataError
-from assay.spec.load import parse_yaml
+from assay.spec.yaml import parse_yaml
 
 (BLOCK,) = (block for block in blocks(ROOT / "docs/reference/mitigations.md", "yaml") if "name:" in block)
 PAGE: dict[str, Any] = parse_yaml(BLOCK, "the page")[0]

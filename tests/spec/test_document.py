@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from assay.core.errors import SpecError
-from assay.spec.document import Document, Problems, dotted, plain
+from assay.spec.document import Document, dotted, plain
+from assay.spec.issues import Issues
 from assay.spec.parse import parse_study
 
 
@@ -49,12 +50,12 @@ def test_a_value_without_a_place_has_that_of_what_holds_it() -> None:
 
 
 def test_problems_are_told_together_and_each_once() -> None:
-    problems = Problems(Document({}))
+    issues = Issues(Document({}))
     for _ in range(2):
         for i in range(7):
-            problems.add(("seeds", i), i, "expected a whole number")
+            issues.add(("seeds", i), i, "expected a whole number")
     with pytest.raises(SpecError) as caught:
-        problems.stop()
+        issues.stop()
     lines = str(caught.value).splitlines()
     assert len(lines) == 11
     assert lines[:2] == ["seeds[0] = 0", "  expected a whole number"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from assay.core.errors import SpecError
-from assay.spec.document import Document, Problems
+from assay.spec.document import Document
 from assay.spec.environments import Factors, dose_axis, is_factor
+from assay.spec.issues import Issues
 from assay.spec.parse import parse_study
 from assay.spec.schema import AssociationSpec, HighShares, StudySpec, TrainingSpec
 
@@ -142,14 +143,14 @@ def test_a_column_that_is_not_declared_is_refused_with_what_is(files: dict[str, 
 
 
 def test_where_factors_are_not_known_a_near_miss_of_an_intervention_is_refused_and_can_be_said_to_be_one():
-    unknown, problems = Factors(None), Problems(Document({}))
-    assert is_factor("sex", "sex", ("x",), problems, unknown)
-    assert is_factor("tga", "tga", ("x",), problems, unknown) is None
-    assert problems.found[0].text(problems.document) == (
+    unknown, issues = Factors(None), Issues(Document({}))
+    assert is_factor("sex", "sex", ("x",), issues, unknown)
+    assert is_factor("tga", "tga", ("x",), issues, unknown) is None
+    assert issues.found[0].text(issues.document) == (
         "x = 'tga'\n  no intervention and no factor is called 'tga': did you mean the intervention 'tag'?\n"
         "  these data declare no factors: if 'tga' is one of theirs, write {tga: {scheme: balanced}}"
     )
-    assert is_factor("tga", {"tga": {"scheme": "balanced"}}, ("x",), problems, unknown)
+    assert is_factor("tga", {"tga": {"scheme": "balanced"}}, ("x",), issues, unknown)
 
 
 def test_rows_are_an_axis_of_training_and_no_part_of_tests():

@@ -9,9 +9,10 @@ import pytest
 
 from assay.core.errors import SpecError
 from assay.spec import load
-from assay.spec.load import STUDIES, builtin_studies, load_study_mapping, parse_yaml, read_yaml, study_yaml
+from assay.spec.load import STUDIES, builtin_studies, load_study_mapping, study_yaml
 from assay.spec.parse import parse_study
 from assay.spec.schema import RecipeSpec, StudySpec
+from assay.spec.yaml import parse_yaml, read_yaml
 
 COLUMNS = {
     "lung-nodule": "image mask malignant patient diameter_mm pixel_mm margin lobulation spiculation texture "

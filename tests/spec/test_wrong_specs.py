@@ -19,7 +19,7 @@ from wrong_specs import EDITS, EIGHT, REQUESTS, RIGHT
 
 from assay.core.errors import SpecError
 from assay.core.registry import KINDS, entries
-from assay.spec.document import shorten
+from assay.spec.issues import shorten
 from assay.spec.parse import parse_study
 
 TEXTS = Path(__file__).with_name("wrong_specs.txt")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.core.errors import SpecError
-from assay.spec.load import parse_yaml, read_yaml
+from assay.spec.yaml import parse_yaml, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,10 @@ from assay.spec.load import parse_yaml, read_yaml
         ("5mm", "5mm"),
         ("1e", "1e"),
         ("=", "="),
+        ("<<", "<<"),
+        ("0b1", "0b1"),
+        (".5e3", 500.0),
+        ("!!str 5", "5"),
     ],
 )
 def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: Any) -> None:
@@ -95,10 +99,13 @@ def test_aliases_that_grow_without_end_are_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\nb: 4", "f:3: key 'a' stands twice, first at f:1; keep one of the two\n"
-                                   "f:4: key 'b' stands twice, first at f:2; keep one of the two"),
+        ("a: 1\nb: 2\na: 3\nb: 4", "f:3: key 'a' appears twice, first at f:1; keep one of the two\n"
+                                   "f:4: key 'b' appears twice, first at f:2; keep one of the two"),
         ("a:\n\t- b", "f:2: a tab indents this line; YAML allows spaces only: replace the tab by spaces"),
         ("[a]: b", "f:1: a list or mapping cannot be a key; write `key: value`"),
+        ("a: !!str [b]", "f:1: tag 'tag:yaml.org,2002:str' is not allowed: a study holds plain values only"),
+        ("a: !!binary aGk=", "f:1: tag 'tag:yaml.org,2002:binary' is not allowed: a study holds plain values only"),
+        ("a: !!map b", "f:1: tag 'tag:yaml.org,2002:map' is not allowed: a study holds plain values only"),
         ("a: !mine b", "f:1: tag '!mine' is not allowed: a study holds plain values only"),
         ("a: *b", "f:1: found undefined alias 'b'; a text that begins with * or & needs quotes"),
         ("[" * 3000, "f: nested too deeply; a study needs fewer than 20 levels"),

@@ -21,9 +21,10 @@ from assay.core.measures import (
 )
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
-from assay.spec.document import Keys, Problems, dotted, mapping_of, shorten
+from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
 from assay.spec.grid import Axis, label, resolve, selection
+from assay.spec.issues import Issues, shorten
 from assay.spec.schema import AssociationSpec, Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 from assay.spec.sections import LESION, has_masks, no_shares, undeclared, undeclared_columns
 
@@ -44,28 +45,28 @@ def check_task(
     data: DataSpec | None,
     contrasts: Sequence[ContrastSpec | None],
     probes: Sequence[Component] | None,
-    problems: Problems,
+    issues: Issues,
 ) -> None:
     """One task, images that have masks where pixels are told apart, probes and contrasts that it can answer."""
     tasks = list(dict.fromkeys(point.recipe.task for point in points))
     if len(tasks) > 1:
         what = "recipes of both tasks in one study, whose answers cannot be compared: keep one task"
-        problems.add(("recipe", "task"), ", ".join(tasks), what)
+        issues.add(("recipe", "task"), ", ".join(tasks), what)
         return
     if tasks == ["classification"]:
         for i, probe in enumerate(probes or ()):
             if probe.name in _OF_MAPS:
                 what = f"probe '{probe.name}' reads logits of pixels, and the recipes classify images"
-                problems.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
+                issues.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
         return
-    _check_native(data, contrasts, probes or (), problems)
+    _check_native(data, contrasts, probes or (), issues)
     if data is not None and _without_masks(data):
         remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
-        problems.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
+        issues.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
     for i, contrast in enumerate(contrasts):
         if contrast is not None and contrast.at == "matched-fit":
             what = "matched fit refits a head on pooled features, which a segmentation has no use for"
-            problems.add(("contrasts", i, "at"), contrast.at, what, "leave `at` out; quietness is compared at matched "
+            issues.add(("contrasts", i, "at"), contrast.at, what, "leave `at` out; quietness is compared at matched "
                          "sensitivity by the measures false-positive-rate-at-80, -90 and -95")  # fmt: skip
 
 
@@ -78,19 +79,19 @@ def _check_native(
     data: DataSpec | None,
     contrasts: Sequence[ContrastSpec | None],
     probes: Sequence[Component],
-    problems: Problems,
+    issues: Issues,
 ) -> None:
     """Native size is that of files, and what is compared at it must be measured at it."""
     asked = asks_native(probes)
     if asked and data is not None and data.phantom is not None:
         at = next(i for i, probe in enumerate(probes) if asks_native([probe]))
         what = f"a phantom has no native size: its images are drawn at data.size, {data.size} px"
-        problems.add(("probes", at, "segmentation", "native"), True, what, "leave `native` out, or raise data.size")
+        issues.add(("probes", at, "segmentation", "native"), True, what, "leave `native` out, or raise data.size")
     for i, contrast in enumerate(contrasts):
         if contrast is not None and contrast.measure in NATIVE and not asked:
             what = "is measured at native size, which no probe of this study is asked for"
             remedy = "write probes: [{segmentation: {native: true}}]"
-            problems.add(("contrasts", i, "measure"), contrast.measure, what, remedy)
+            issues.add(("contrasts", i, "measure"), contrast.measure, what, remedy)
 
 
 def _without_masks(data: DataSpec) -> bool:
@@ -107,7 +108,7 @@ def environments_of(probe: Component) -> dict[str, str]:
     return {argument: str(probe.params[argument]) for argument in named if argument in probe.params}
 
 
-def check_probes(probes: Sequence[Component], tests: Collection[str], problems: Problems) -> None:
+def check_probes(probes: Sequence[Component], tests: Collection[str], issues: Issues) -> None:
     """Every environment that a probe names is one that the study tests in."""
     for i, probe in enumerate(probes):
         for argument, given in environments_of(probe).items():
@@ -115,7 +116,7 @@ def check_probes(probes: Sequence[Component], tests: Collection[str], problems: 
                 near = nearest(given, tests)
                 meant = f"did you mean '{near}'?" if near else f"leave '{argument}' out, or add the environment"
                 what = f"no such test environment: {shorten(list(tests))}"
-                problems.add(("probes", i, probe.name, argument), given, what, meant)
+                issues.add(("probes", i, probe.name, argument), given, what, meant)
 
 
 def factor_names(
@@ -146,27 +147,27 @@ Fixed = Mapping[str, set[str]]
 """Axis -> the labels that a contrast's `where` leaves."""
 
 
-def check_levels(contrast: ContrastSpec, axis: Axis, keys: Keys, problems: Problems) -> None:
+def check_levels(contrast: ContrastSpec, axis: Axis, keys: Keys, issues: Issues) -> None:
     """The values that alone are compared lie on the axis, and none is the one that it is compared with."""
     others = [name for name in axis.labels if name != contrast.against]
     for name in contrast.levels:
         if name not in others:
             near = nearest(name, others)
             what = f"not on axis '{axis.name}' beside '{contrast.against}': {shorten(others) or 'none'}"
-            problems.add((*keys, "levels"), name, what, f"did you mean '{near}'?" if near else "")
+            issues.add((*keys, "levels"), name, what, f"did you mean '{near}'?" if near else "")
 
 
-def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
     """The axes that `at` speaks of are there, whole and free, and the measure can be compared along them."""
     if contrast.at == "matched-fit":
-        _check_budgets(contrast, axes, fixed, keys, problems)
+        _check_budgets(contrast, axes, fixed, keys, issues)
     if contrast.at in ("dose-response", "matched-clean"):
-        _check_doses(contrast, axes, fixed, keys, problems)
+        _check_doses(contrast, axes, fixed, keys, issues)
     if contrast.at == "matched-clean":
-        _check_amounts(contrast, axes, fixed, keys, problems)
+        _check_amounts(contrast, axes, fixed, keys, issues)
     elif contrast.clean:
         what = f"at {contrast.at} nothing is matched on clean images"
-        problems.add((*keys, "clean"), contrast.clean, what, "leave it out, or compare `at: matched-clean`")
+        issues.add((*keys, "clean"), contrast.clean, what, "leave it out, or compare `at: matched-clean`")
 
 
 def per_confounder(
@@ -210,10 +211,10 @@ def confounder_of(
     axes: Sequence[Axis],
     drawn: bool,
     keys: Keys,
-    problems: Problems,
+    issues: Issues,
 ) -> ContrastSpec | None:
     """The contrast to check: the first of those that one with `factor: confounder` is short for, as `per_confounder`
-    says. None, and a problem noted, where it is short for none; a measure of no factor is checked as written.
+    says. None, and a issue noted, where it is short for none; a measure of no factor is checked as written.
     """
     measure = MEASURES.get(contrast.measure)
     if contrast.factor != CONFOUNDER or (measure is not None and "factor" not in measure.needs):
@@ -224,13 +225,13 @@ def confounder_of(
     at: Keys = (*keys, "factor")
     if not dose_axis(points):
         what = "stands for each confounder along its doses, and this study has no list of them"
-        problems.add(at, CONFOUNDER, what, "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}")
+        issues.add(at, CONFOUNDER, what, "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}")
     elif _each_confounder(contrast, points, axes):
         needed = f"'{contrast.measure}' needs a confounder that is put on images"
-        problems.add(at, CONFOUNDER, f"{needed}; those that are meant are chosen by rows", left_out(keys))
+        issues.add(at, CONFOUNDER, f"{needed}; those that are meant are chosen by rows", left_out(keys))
     elif _confounder_held(contrast, axes) <= {label for axis in axes for label in axis.labels}:
         what = "leaves no recipe that is trained with a dose of a confounder"
-        problems.add((*keys, "where"), dict(contrast.where), what, left_out(keys))
+        issues.add((*keys, "where"), dict(contrast.where), what, left_out(keys))
     else:
         return contrast  # a value that is not on the axis, which is told when `where` is checked
     return None
@@ -247,38 +248,38 @@ def left_out(keys: Keys) -> str:
     return f"--set {'.'.join(map(str, keys))}=null leaves this contrast out"
 
 
-def _check_budgets(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+def _check_budgets(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
     """Along `epochs`, by what is measured of all images."""
     budget = resolve("epochs", axes)
     if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
         remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {left_out(keys)}"
-        problems.add((*keys, "at"), "matched-fit", "matched-fit compares along several budgets", remedy)
+        issues.add((*keys, "at"), "matched-fit", "matched-fit compares along several budgets", remedy)
     measure = MEASURES.get(contrast.measure)
     if measure is not None and (measure.probe != "performance" or measure.name in OF_WORST_GROUP):
         what = f"matched-fit compares performance on all images, which '{contrast.measure}' is not"
-        problems.add((*keys, "measure"), contrast.measure, what, "compare it at equal budget, or along doses")
+        issues.add((*keys, "measure"), contrast.measure, what, "compare it at equal budget, or along doses")
 
 
-def _check_doses(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+def _check_doses(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
     """Along `p` from 0, whatever the axis compared, by a measure of which the change means something."""
     doses = resolve(dotted(P_PATH), axes)
     at: Keys = (*keys, "at")
     if doses is None or len(doses.paths) > 1 or len(doses.labels) < 2 or "0" not in doses.labels:
         remedy = f"such as environments.train.dose: {{confounder: tag, p: [0, 0.5, 1]}}; {left_out(keys)}"
         what = f"{contrast.at} compares along the doses p: an axis with 0 and another"
-        problems.add(at, contrast.at, what, remedy)
+        issues.add(at, contrast.at, what, remedy)
     elif doses.name == contrast.axis or doses.name in fixed:
         remedy = f"compare along another axis, and leave {doses.name} out of `where`; {left_out(keys)}"
-        problems.add(at, contrast.at, f"{contrast.at} runs over all of {doses.name}", remedy)
+        issues.add(at, contrast.at, f"{contrast.at} runs over all of {doses.name}", remedy)
     allowed = SHARES if contrast.at == "matched-clean" else DOSED
     if contrast.measure not in allowed and (contrast.measure in MEASURES or not nearest(contrast.measure, MEASURES)):
         what = f"{contrast.at} is claimed on the probit scale too, which '{contrast.measure}' has not"
         if contrast.measure in DOSED:
             what = f"{contrast.at} matches performance on all images, which '{contrast.measure}' is not"
-        problems.add((*keys, "measure"), contrast.measure, what, f"{contrast.at} takes {shorten(allowed)}")
+        issues.add((*keys, "measure"), contrast.measure, what, f"{contrast.at} takes {shorten(allowed)}")
 
 
-def _check_amounts(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, problems: Problems) -> None:
+def _check_amounts(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
     """Along `rows` of the training environment, and matched in a test environment that is named."""
     amounts = resolve(dotted(ROWS_PATH), axes)
     at: Keys = (*keys, "at")
@@ -290,15 +291,13 @@ def _check_amounts(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, k
     ):
         remedy = f"such as environments.train.rows: [100, 300, 1000]; {left_out(keys)}"
         what = "matched-clean compares along amounts of training rows: an axis of at least two numbers"
-        problems.add(at, contrast.at, what, remedy)
+        issues.add(at, contrast.at, what, remedy)
     elif amounts.name == contrast.axis or amounts.name in fixed:
         remedy = f"compare along another axis, and leave {amounts.name} out of `where`; {left_out(keys)}"
-        problems.add(at, contrast.at, f"matched-clean runs over all of {amounts.name}", remedy)
+        issues.add(at, contrast.at, f"matched-clean runs over all of {amounts.name}", remedy)
     if not contrast.clean:
         what = "matched-clean needs `clean`, the test environment without the confounder"
-        problems.add(
-            keys, "", what, "such as clean: {like: train, dose: {p: 0}} in environments, and clean: clean here"
-        )
+        issues.add(keys, "", what, "such as clean: {like: train, dose: {p: 0}} in environments, and clean: clean here")
 
 
 # What only the parts of a study together can show to be wrong: factors that the data lacks, contrasts that nothing in
@@ -308,7 +307,7 @@ _MISSPELT = 0.8
 """How alike a name must be to a factor's to count as one misspelt, as difflib has it."""
 
 
-def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, problems: Problems) -> None:
+def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, issues: Issues) -> None:
     """A phantom's target is defined by one of its factors; its own name is free, but for a misspelt factor.
 
     at: where the data are written.
@@ -319,46 +318,46 @@ def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, problems
         close = [] if data.target in factors else get_close_matches(data.target, factors, 1, _MISSPELT)
         if close:
             what = f"no factor is called '{data.target}', so that it would be a name for the classes of '{data.core}'"
-            problems.add((*at, "target"), data.target, what, f"did you mean '{close[0]}'? else give it another name")
+            issues.add((*at, "target"), data.target, what, f"did you mean '{close[0]}'? else give it another name")
         return
     near = nearest(data.core, factors)
     meant = f": did you mean '{near}'?" if near else ""
     what = f"no factor '{data.core}' in the phantom '{data.phantom.name}'{meant}" if data.core else "'core' is missing"
     keys: Keys = (*at, "core") if data.core else at
-    problems.add(keys, "", what, f"the factor that defines the target, one of {shorten(list(factors))}")
+    issues.add(keys, "", what, f"the factor that defines the target, one of {shorten(list(factors))}")
 
 
-def check_split(data: DataSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
+def check_split(data: DataSpec, factors: Mapping[str, Factor], issues: Issues) -> None:
     """Rows that are tested only are told by factors that there are."""
-    _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, problems)
+    _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, issues)
 
 
 def check_environment(
-    name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], problems: Problems
+    name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], issues: Issues
 ) -> None:
     """Every factor that an environment names exists, and has the levels that are named."""
     keys: Keys = ("environments", name)
     for factor, tie in environment.association.items():
         at = (*keys, "association", factor)
         if factor not in factors and factor not in environment.interventions:
-            _unknown_factor(at, factor, list(factors), data, problems)
+            _unknown_factor(at, factor, list(factors), data, issues)
         elif factor in factors:
-            _check_levels((*at, "high"), factors[factor], list(tie.high), problems)
-        _check_shares(at, factor, tie, factors, problems)
-        _check_conditions((*at, "given"), tie.given, data, factors, problems)
-    _check_conditions((*keys, "where"), environment.where, data, factors, problems)
+            _check_levels((*at, "high"), factors[factor], list(tie.high), issues)
+        _check_shares(at, factor, tie, factors, issues)
+        _check_conditions((*at, "given"), tie.given, data, factors, issues)
+    _check_conditions((*keys, "where"), environment.where, data, factors, issues)
     if environment.crop and name != "train" and (data.phantom is not None or factors.get(LESION.name) != LESION):
         what = "crops need photographs with masks and `target: lesion`"
-        problems.add((*keys, "crop"), environment.crop, what, "lesion-free phantoms: `where: {lesion: absent}`")
+        issues.add((*keys, "crop"), environment.crop, what, "lesion-free phantoms: `where: {lesion: absent}`")
     for factor, visibility in environment.difficulty.items():
         at = (*keys, "difficulty", factor)
         if data.phantom is None:
-            problems.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
+            issues.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
         elif factor not in factors:
-            _unknown_factor(at, factor, list(factors), data, problems)
+            _unknown_factor(at, factor, list(factors), data, issues)
 
 
-def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[str, Factor], problems: Problems) -> None:
+def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[str, Factor], issues: Issues) -> None:
     """Shares of high rows are of a categorical factor; those of an intervention are its own."""
     if tie.share is None:
         return
@@ -367,28 +366,28 @@ def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[st
     else:
         refused, remedy = f"'{name}' is an intervention", f"interventions: {{{name}: {{share: ...}}}} says the same"
     if refused:
-        problems.add(at, "", refused, remedy)
+        issues.add(at, "", refused, remedy)
 
 
 def check_groups(
-    points: Sequence[tuple[RecipePoint, Problems]],
+    points: Sequence[tuple[RecipePoint, Issues]],
     data: DataSpec,
     factors: Mapping[str, Factor] | None,
-    problems: Problems,
+    issues: Issues,
 ) -> None:
     """`recipe.groups` names a factor or an intervention of the training environment, and some recipe looks at it."""
-    written = (mapping_of(problems.document.values.get("recipe")) or {}).get("groups")
+    written = (mapping_of(issues.document.values.get("recipe")) or {}).get("groups")
     if written and not any(point.recipe.groups for point, _ in points):
         what = "no mitigation and no selection of this study uses groups"
-        problems.add(("recipe", "groups"), written, what, "leave it out, or choose `selection: best-worst-group`")
+        issues.add(("recipe", "groups"), written, what, "leave it out, or choose `selection: best-worst-group`")
     for point, here in points:
         name = point.recipe.groups
         if name and factors is not None and name not in factors and name not in point.train.interventions:
             _unknown_factor(("recipe", "groups"), name, [*factors, *point.train.interventions], data, here)
 
 
-def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, problems: Problems) -> None:
-    if undeclared(factor, undeclared_columns(data), keys, problems):
+def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, issues: Issues) -> None:
+    if undeclared(factor, undeclared_columns(data), keys, issues):
         return
     near = nearest(factor, known)
     named = data.phantom or data.dataset
@@ -397,33 +396,33 @@ def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpe
     remedy = (
         f"factors: {shorten(known)}" if known else "declare the column, such as data: {factors: {age: {unit: years}}}"
     )
-    problems.add(keys, "", f"no factor '{factor}' in {origin}{meant}", remedy)
+    issues.add(keys, "", f"no factor '{factor}' in {origin}{meant}", remedy)
 
 
 def _check_conditions(
-    keys: Keys, where: Mapping[str, Any], data: DataSpec, factors: Mapping[str, Factor], problems: Problems
+    keys: Keys, where: Mapping[str, Any], data: DataSpec, factors: Mapping[str, Factor], issues: Issues
 ) -> None:
     for name, wanted in where.items():
         if name not in factors:
-            _unknown_factor((*keys, name), name, list(factors), data, problems)
+            _unknown_factor((*keys, name), name, list(factors), data, issues)
             continue
         bounds = mapping_of(wanted)
         values = list(bounds.values()) if bounds is not None else cast(list[Any], wanted)
-        _check_levels((*keys, name), factors[name], values, problems)
+        _check_levels((*keys, name), factors[name], values, issues)
         if bounds is not None and factors[name].levels and factors[name].kind == "categorical":
-            problems.add((*keys, name), bounds, f"'{name}' is categorical and has no range", "list the levels wanted")
+            issues.add((*keys, name), bounds, f"'{name}' is categorical and has no range", "list the levels wanted")
 
 
-def _check_levels(keys: Keys, factor: Factor, values: Iterable[Any], problems: Problems) -> None:
+def _check_levels(keys: Keys, factor: Factor, values: Iterable[Any], issues: Issues) -> None:
     """Values of a factor with levels are among them, by name; those of other factors are numbers."""
     for value in values:
         if factor.levels and _text(value) not in factor.levels:
             near = nearest(str(value), factor.levels)
             meant = f"did you mean '{near}'?" if near else ""
-            problems.add(keys, value, f"not a level of '{factor.name}': {shorten(factor.levels)}", meant)
+            issues.add(keys, value, f"not a level of '{factor.name}': {shorten(factor.levels)}", meant)
         elif not factor.levels and factor.kind == "continuous" and isinstance(value, (str, bool)):
             unit = f" in {factor.unit}" if factor.unit else ""
-            problems.add(keys, value, f"'{factor.name}' takes numbers{unit}")
+            issues.add(keys, value, f"'{factor.name}' takes numbers{unit}")
 
 
 def _text(value: Any) -> str:
@@ -436,7 +435,7 @@ def check_contrasts(
     tests: Iterable[str],
     factors: Iterable[str] | None,
     probes: Sequence[Component] | None,
-    problems: Problems,
+    issues: Issues,
     columns: Collection[str] = (),
 ) -> None:
     """Every contrast can be computed: its axis, value, measure, environment and factor exist.
@@ -449,9 +448,9 @@ def check_contrasts(
         if contrast is None:
             continue
         keys: Keys = ("contrasts", i)
-        _check_axis(contrast, axes, keys, problems)
+        _check_axis(contrast, axes, keys, issues)
         if probes is not None:
-            _check_measure(contrast, probes, keys, problems)
+            _check_measure(contrast, probes, keys, issues)
         environments = _measured_in(contrast.measure, tests, probes)
         elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
         if contrast.environment and elsewhere and contrast.environment not in environments:
@@ -459,7 +458,7 @@ def check_contrasts(
             if not environments:
                 what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
             remedy = "" if {*tests} & {*environments} else "leave it out"
-            problems.add((*keys, "environment"), contrast.environment, what, remedy)
+            issues.add((*keys, "environment"), contrast.environment, what, remedy)
             environments = [*environments, contrast.environment]
         for key, what, given, known in (
             ("environment", "environment", contrast.environment, environments),
@@ -468,12 +467,12 @@ def check_contrasts(
         ):
             if not given or known is None or given in known:
                 continue
-            if key != "factor" or not undeclared(given, columns, (*keys, key), problems):
+            if key != "factor" or not undeclared(given, columns, (*keys, key), issues):
                 near = nearest(given, known)
                 hint = f"did you mean '{near}'?" if near else ""
-                problems.add((*keys, key), given, f"no such {what}: {shorten(known)}", hint)
+                issues.add((*keys, key), given, f"no such {what}: {shorten(known)}", hint)
         if contrast in contrasts[:i]:
-            problems.add(keys, "", "this contrast is stated twice; keep one")
+            issues.add(keys, "", "this contrast is stated twice; keep one")
 
 
 def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None) -> list[str]:
@@ -509,45 +508,43 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
     )
 
 
-def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> None:
+def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, issues: Issues) -> None:
     axis = resolve(contrast.axis, axes)
     known = [other.name for other in axes]
     if axis is None:
         near = nearest(contrast.axis, known)
         makes = f"a list in recipe or environments.train makes an axis; {left_out(keys)}"
         hint = f"did you mean '{near}'?" if near else makes
-        problems.add(
+        issues.add(
             (*keys, "axis"), contrast.axis, f"no such axis; axes of this study: {shorten(known) or 'none'}", hint
         )
     else:
         if contrast.against not in axis.labels:
             near = nearest(contrast.against, axis.labels)
             hint = f"did you mean '{near}'?" if near else ""
-            problems.add(
-                (*keys, "against"), contrast.against, f"not on axis '{axis.name}': {shorten(axis.labels)}", hint
-            )
+            issues.add((*keys, "against"), contrast.against, f"not on axis '{axis.name}': {shorten(axis.labels)}", hint)
         elif len(axis.labels) < 2:
             what = f"axis '{axis.name}' has no other value to compare with it"
-            problems.add((*keys, "against"), contrast.against, what, left_out(keys))
-        check_levels(contrast, axis, keys, problems)
-    fixed = selection(_on_axes(contrast, axes, keys, problems), axes, (*keys, "where"), problems, left_out(keys))
+            issues.add((*keys, "against"), contrast.against, what, left_out(keys))
+        check_levels(contrast, axis, keys, issues)
+    fixed = selection(_on_axes(contrast, axes, keys, issues), axes, (*keys, "where"), issues, left_out(keys))
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
-        problems.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
-    check_along(contrast, axes, fixed, keys, problems)
+        issues.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
+    check_along(contrast, axes, fixed, keys, issues)
 
 
-def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, problems: Problems) -> dict[str, Any]:
+def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, issues: Issues) -> dict[str, Any]:
     """What a contrast holds constant along axes; what it says of a field that is no axis must be that field's value."""
     along: dict[str, Any] = {}
     for name, wanted in contrast.where.items():
-        held = _held(name, problems.document.values) if resolve(name, axes) is None else None
+        held = _held(name, issues.document.values) if resolve(name, axes) is None else None
         if held is None:
             along[name] = wanted
         elif held[1] != wanted:
             place, value = held
             asked = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
             remedy = f"{asked}{left_out(keys)}"
-            problems.add((*keys, "where", name), wanted, f"{place} is {value} in this study, and no axis", remedy)
+            issues.add((*keys, "where", name), wanted, f"{place} is {value} in this study, and no axis", remedy)
     return along
 
 
@@ -563,7 +560,7 @@ def _held(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, problems: Problems) -> None:
+def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, issues: Issues) -> None:
     measure = MEASURES.get(contrast.measure)
     listed = [probe.name for probe in probes]
     if measure is None:
@@ -571,11 +568,11 @@ def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Ke
             return  # a probe of the user's own may yield measures of any name
         near = nearest(contrast.measure, MEASURES)
         hint = f"did you mean '{near}'?" if near else ""
-        problems.add((*keys, "measure"), contrast.measure, f"no such measure: {shorten(list(MEASURES))}", hint)
+        issues.add((*keys, "measure"), contrast.measure, f"no such measure: {shorten(list(MEASURES))}", hint)
         return
     if measure.probe not in listed:
         given = shorten(listed) or "none"
-        problems.add(
+        issues.add(
             (*keys, "measure"),
             contrast.measure,
             f"comes from probe '{measure.probe}', which this study does not list (probes: {given})",
@@ -583,11 +580,11 @@ def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Ke
         )
     elif measure.name in BY_VARIANCE and all(p.params.get("sobol") is False for p in probes if p.name == measure.probe):
         what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
-        problems.add((*keys, "measure"), contrast.measure, what, "take `sobol: false` away")
+        issues.add((*keys, "measure"), contrast.measure, what, "take `sobol: false` away")
     for field in measure.needs:
         if not getattr(contrast, field):
-            problems.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")
+            issues.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")
     for field in ("factor", "layer"):
         if getattr(contrast, field) and field not in measure.needs:
             what = f"measure '{measure.name}' is of the whole and of no {field}"
-            problems.add((*keys, field), getattr(contrast, field), what, "leave it out")
+            issues.add((*keys, field), getattr(contrast, field), what, "leave it out")

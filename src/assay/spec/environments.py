@@ -10,8 +10,9 @@ from assay.core.errors import nearest
 from assay.core.files import canonical_json
 from assay.core.registry import entries
 from assay.core.seeds import derive
-from assay.spec.document import Keys, Problems, checked, dotted, hint, mapping_of, shorten
+from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.grid import Axis, Point, label, settle
+from assay.spec.issues import Issues, checked, hint, shorten
 from assay.spec.schema import (
     AssociationSpec,
     Component,
@@ -43,47 +44,47 @@ ENVIRONMENT_KEYS = (
 )  # fmt: skip
 
 
-def environment(value: Any, keys: Keys, problems: Problems) -> EnvironmentSpec | None:
+def environment(value: Any, keys: Keys, issues: Issues) -> EnvironmentSpec | None:
     """One environment, its `like` already resolved; None where a part of it is wrong, which is noted."""
-    given = section(value, keys, problems, "`key: value` pairs such as {association: {texture: 0.9}}")
+    given = section(value, keys, issues, "`key: value` pairs such as {association: {texture: 0.9}}")
     made: dict[str, Any] = {}
     for name, item in given.items():
         at = (*keys, name)
         if name == "association":
-            made[name] = _associations(item, at, problems)
+            made[name] = _associations(item, at, issues)
         elif name == "interventions":
-            made[name] = _interventions(item, at, problems)
+            made[name] = _interventions(item, at, issues)
         elif name == "where":
-            made[name] = conditions(item, at, problems)
+            made[name] = conditions(item, at, issues)
         elif name in ENVIRONMENT_KEYS:
             made[name] = item
         else:
-            problems.unknown_key(at, ENVIRONMENT_KEYS)
-    spec = checked(EnvironmentSpec, made, keys, problems)
+            issues.unknown_key(at, ENVIRONMENT_KEYS)
+    spec = checked(EnvironmentSpec, made, keys, issues)
     parts = ((mapping_of(given.get(name)) or {}, made.get(name, {})) for name in ("association", "interventions"))
     return spec if all(len(whole) == len(written) for written, whole in parts) else None
 
 
-def _associations(value: Any, keys: Keys, problems: Problems) -> dict[str, AssociationSpec]:
-    given = section(value, keys, problems, "{factor: strength}, each strength a number from -1 to 1")
+def _associations(value: Any, keys: Keys, issues: Issues) -> dict[str, AssociationSpec]:
+    given = section(value, keys, issues, "{factor: strength}, each strength a number from -1 to 1")
     made: dict[str, AssociationSpec] = {}
     for factor, item in given.items():
         at = (*keys, factor)
         fields = dict(open_association(item))
         if "given" in fields:
-            fields["given"] = conditions(fields["given"], (*at, "given"), problems)
+            fields["given"] = conditions(fields["given"], (*at, "given"), issues)
         short = mapping_of(item) is None
-        spec = _strength(item, at, problems) if short else checked(AssociationSpec, fields, at, problems)
+        spec = _strength(item, at, issues) if short else checked(AssociationSpec, fields, at, issues)
         if spec is not None:
             made[factor] = spec
     return made
 
 
-def _strength(value: Any, keys: Keys, problems: Problems) -> AssociationSpec | None:
-    """`texture: 0.9`, whose problems are told of `texture` and not of a `strength` that was not written."""
+def _strength(value: Any, keys: Keys, issues: Issues) -> AssociationSpec | None:
+    """`texture: 0.9`, whose issues are told of `texture` and not of a `strength` that was not written."""
     number = as_number(value)
     if number is None or not -1 <= number <= 1:
-        problems.add(
+        issues.add(
             keys, value, "expected a number from -1 to 1 (Somers' D of the factor given the target)", hint(value)
         )
         return None
@@ -96,20 +97,20 @@ def open_association(value: Any) -> dict[str, Any]:
     return {"strength": value} if mapping is None else mapping
 
 
-def _interventions(value: Any, keys: Keys, problems: Problems) -> dict[str, InterventionSpec]:
-    given = section(value, keys, problems, "{intervention: {argument: value, share: 0.5}}")
+def _interventions(value: Any, keys: Keys, issues: Issues) -> dict[str, InterventionSpec]:
+    given = section(value, keys, issues, "{intervention: {argument: value, share: 0.5}}")
     made: dict[str, InterventionSpec] = {}
     for name, item in given.items():
         at = (*keys, name)
-        fields = dict(section(open_intervention(item), at, problems, "{argument: value, share: 0.5}"))
-        share = _share(fields.pop("share", 0.5), (*at, "share"), problems)
+        fields = dict(section(open_intervention(item), at, issues, "{argument: value, share: 0.5}"))
+        share = _share(fields.pop("share", 0.5), (*at, "share"), issues)
         if "component" in fields:
-            what = component("intervention", fields.pop("component"), (*at, "component"), problems)
+            what = component("intervention", fields.pop("component"), (*at, "component"), issues)
             for extra in fields:
-                problems.unknown_key((*at, extra), ("component", "share"))
+                issues.unknown_key((*at, extra), ("component", "share"))
         else:
-            entry = entry_of("intervention", name, "", at, problems)
-            known = entry is not None and checked(entry.params, fields, at, problems) is not None
+            entry = entry_of("intervention", name, "", at, issues)
+            known = entry is not None and checked(entry.params, fields, at, issues) is not None
             what = Component(kind="intervention", name=name, params=fields) if known else None
         if what is not None and share is not None:
             made[name] = InterventionSpec(component=what, share=share)
@@ -121,14 +122,14 @@ def open_intervention(value: Any) -> Any:
     return {"share": value} if as_number(value) is not None else value
 
 
-def _share(value: Any, keys: Keys, problems: Problems) -> float | dict[str, float] | None:
+def _share(value: Any, keys: Keys, issues: Issues) -> float | dict[str, float] | None:
     mapping = mapping_of(value)
     if mapping is not None:
-        made = {name: _share(item, (*keys, name), problems) for name, item in mapping.items()}
+        made = {name: _share(item, (*keys, name), issues) for name, item in mapping.items()}
         return {name: item for name, item in made.items() if isinstance(item, float)}
     number = as_number(value)
     if number is None or not 0 <= number <= 1:
-        problems.add(
+        issues.add(
             keys,
             value,
             "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}",
@@ -153,9 +154,7 @@ _AMOUNTS = {"strength", "share"}
 """How strongly a factor is tied is said by one of these: whoever gives one drops the other."""
 
 
-def resolve_environments(
-    environments: Mapping[str, Any], problems: Problems
-) -> tuple[dict[str, Any], dict[Keys, Keys]]:
+def resolve_environments(environments: Mapping[str, Any], issues: Issues) -> tuple[dict[str, Any], dict[Keys, Keys]]:
     """Environments without `like`, and where inherited parts were written.
 
     An environment inherits the other's association, interventions, dose, `where` and difficulty by factor or name, and
@@ -166,7 +165,7 @@ def resolve_environments(
     made: dict[str, Any] = {}
     origins: dict[Keys, Keys] = {}
     for name in environments:
-        chain = _chain(name, environments, problems)
+        chain = _chain(name, environments, issues)
         merged = _without_like(environments[chain[-1]])
         for heir, parent in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
             merged = _inherit(merged, environments[heir], name, parent, origins)
@@ -174,7 +173,7 @@ def resolve_environments(
     return made, origins
 
 
-def _chain(name: str, environments: Mapping[str, Any], problems: Problems) -> list[str]:
+def _chain(name: str, environments: Mapping[str, Any], issues: Issues) -> list[str]:
     """The environment, the one it is like, the one that is like, and so on."""
     chain = [name]
     while (like := (mapping_of(environments[chain[-1]]) or {}).get("like")) is not None:
@@ -182,21 +181,21 @@ def _chain(name: str, environments: Mapping[str, Any], problems: Problems) -> li
         if not isinstance(like, str) or like not in environments:
             near = nearest(str(like), environments)
             hint = f"did you mean '{near}'?" if near else ""
-            problems.add(keys, like, f"no such environment: {shorten(list(environments))}", hint)
+            issues.add(keys, like, f"no such environment: {shorten(list(environments))}", hint)
             break
         if like in chain:
             if name == min(chain):  # told once, not by every environment of the circle
                 circle = " -> ".join([*chain, like])
-                problems.add(keys, like, f"environments are like each other in a circle: {circle}")
+                issues.add(keys, like, f"environments are like each other in a circle: {circle}")
             break
         chain.append(like)
     return chain
 
 
-def not_inherited(problems: Problems) -> set[str]:
+def not_inherited(issues: Issues) -> set[str]:
     """The environments of which it is not known what they inherit, since a `like` in their chain names nothing."""
-    written = mapping_of(problems.document.values.get("environments")) or {}
-    told = (one.keys for one in problems.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
+    written = mapping_of(issues.document.values.get("environments")) or {}
+    told = (one.keys for one in issues.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
     broken = {str(keys[1]) for keys in told}
     while True:
         heirs = {name for name, own in written.items() if _like(own) in broken} - broken
@@ -284,7 +283,7 @@ class Factors:
         return Factors(names, data.core, data.phantom is not None, undeclared_columns(data))
 
 
-def is_factor(name: str, given: Any, keys: Keys, problems: Problems, factors: Factors) -> bool | None:
+def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factors) -> bool | None:
     """Whether a confounder is a factor and no intervention; None where it is neither, which is noted.
 
     A registered intervention or a dotted path is an intervention, unless its arguments are those of a factor.
@@ -295,18 +294,18 @@ def is_factor(name: str, given: Any, keys: Keys, problems: Problems, factors: Fa
     if (name in interventions or ":" in name) and not told:
         return False
     if factors.core and name == factors.core:
-        problems.add(keys, name, f"'{name}' defines the target, and nothing can be confounded with itself")
+        issues.add(keys, name, f"'{name}' defines the target, and nothing can be confounded with itself")
         return None
     known = [one for one in factors.names or () if one != factors.core]
     likely = None if told else nearest(name, interventions)
     if name in known or (factors.names is None and not likely):
         return True
-    if undeclared(name, factors.columns, keys, problems):
+    if undeclared(name, factors.columns, keys, issues):
         return None
     near = [f"the intervention '{likely}'"] if likely else []
     near += [f"the factor '{one}'"] if (one := nearest(name, known)) else []
     meant = f": did you mean {' or '.join(near)}?" if near else ""
-    problems.add(keys, name, f"no intervention and no factor is called '{name}'{meant}", _allowed(name, factors, known))
+    issues.add(keys, name, f"no intervention and no factor is called '{name}'{meant}", _allowed(name, factors, known))
     return None
 
 
@@ -317,26 +316,26 @@ def _allowed(name: str, factors: Factors, known: list[str]) -> str:
 
 
 def association(
-    name: str, given: Any, shares: Mapping[str, float], keys: Keys, problems: Problems, factors: Factors
+    name: str, given: Any, shares: Mapping[str, float], keys: Keys, issues: Issues, factors: Factors
 ) -> dict[str, Any] | None:
     """The association that a dose of a factor is short for; empty where it ties nothing, None where it is wrong."""
     whole = mapping_of(given) or {}
     fields = {} if whole.get(name) is None else mapping_of(whole[name])
     if fields is None:
-        problems.add((*keys, name), whole[name], f"expected {{argument: value}}; arguments: {', '.join(ARGUMENTS)}")
+        issues.add((*keys, name), whole[name], f"expected {{argument: value}}; arguments: {', '.join(ARGUMENTS)}")
         return None
     for key in fields:
         if key not in ARGUMENTS:
-            problems.unknown_key((*keys, name, key), ARGUMENTS, f"the factor '{name}'")
+            issues.unknown_key((*keys, name, key), ARGUMENTS, f"the factor '{name}'")
     scheme, high = fields.get("scheme", SCHEMES[0]), fields.get("high")
     if scheme not in SCHEMES:
         near = nearest(str(scheme), SCHEMES)
         meant = f"did you mean '{near}'?" if near else hint(scheme)
-        problems.add((*keys, name, "scheme"), scheme, f"expected one of {', '.join(SCHEMES)}", meant)
+        issues.add((*keys, name, "scheme"), scheme, f"expected one of {', '.join(SCHEMES)}", meant)
         return None
     levels = cast("list[Any]", high) if isinstance(high, list) else [] if high is None else [high]
     if not all(isinstance(level, str) for level in levels):
-        problems.add((*keys, name, "high"), high, f"expected levels of '{name}', each in quotes where it is a number")
+        issues.add((*keys, name, "high"), high, f"expected levels of '{name}', each in quotes where it is a number")
         return None
     stated = {"high": levels} if levels else {}
     if scheme == "one-sided":
@@ -440,7 +439,7 @@ class Written(NamedTuple):
     well: bool
 
 
-def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors, *, partial: bool = False) -> Written:
+def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors, *, partial: bool = False) -> Written:
     """An environment with its `dose` as what it is short for.
 
     partial: whether the rest of the dose may stand in an environment that is not found, so that nothing is missing.
@@ -452,33 +451,33 @@ def written_out(value: Any, keys: Keys, problems: Problems, factors: Factors, *,
     if environment is None or "dose" not in environment:
         return Written(value, {}, True)
     at: Keys = (*keys, "dose")
-    dose = section(environment["dose"], at, problems, "{confounder: tag, p: 0.5}")
+    dose = section(environment["dose"], at, issues, "{confounder: tag, p: 0.5}")
     for key in dose:
         if key not in DOSE_KEYS:
-            problems.unknown_key((*at, key), DOSE_KEYS)
+            issues.unknown_key((*at, key), DOSE_KEYS)
     rest = {key: item for key, item in environment.items() if key != "dose"}
-    name = None if partial and "confounder" not in dose else _name(dose, at, problems)
-    p = None if partial and "p" not in dose else _p(dose, at, problems)
-    side = _side(dose, at, problems)
+    name = None if partial and "confounder" not in dose else _name(dose, at, issues)
+    p = None if partial and "p" not in dose else _p(dose, at, issues)
+    side = _side(dose, at, issues)
     wrong = Written(rest, {}, False)
     if name is None or p is None or side is None:
         return wrong
     shares = {"positive": p * SIDES[side][0], "negative": p * SIDES[side][1]}
     given, own = dose["confounder"], (*at, "confounder")
-    sampled = is_factor(name, given, own, problems, factors)
+    sampled = is_factor(name, given, own, issues, factors)
     if sampled is None:
         return wrong
     if sampled:
-        part, made = "association", association(name, given, shares, own, problems, factors)
+        part, made = "association", association(name, given, shares, own, issues, factors)
         if made is not None and "share" not in made and side == "both" and keys == TRAIN:
             what = f"trained on both classes, '{name}' is tied to neither, and the same at every p"
-            problems.add((*at, "on"), side, what, f"leave '{name}' out of this dose, or put it on one class")
+            issues.add((*at, "on"), side, what, f"leave '{name}' out of this dose, or put it on one class")
             return wrong
     else:
         part, made, name = "interventions", {"component": given, "share": shares}, name.rpartition(":")[2]
-    beside = section(rest.get(part), (*keys, part), problems, _SHORT[part])
+    beside = section(rest.get(part), (*keys, part), issues, _SHORT[part])
     if name in beside:
-        problems.add(own, name, f"'{name}' stands under {part} too; keep one")
+        issues.add(own, name, f"'{name}' stands under {part} too; keep one")
         return wrong
     if not made:
         return Written(rest, {}, made is not None)
@@ -492,30 +491,30 @@ _SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 
 """What stands under the parts of an environment that a dose is written into."""
 
 
-def _name(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None:
+def _name(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> str | None:
     given = dose.get("confounder")
     mapping = mapping_of(given)
     name = next(iter(mapping)) if mapping is not None and len(mapping) == 1 else given
     if not isinstance(name, str) or not name:
         what = "expected the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex"
-        problems.add((*keys, "confounder") if "confounder" in dose else keys, given or "", what)
+        issues.add((*keys, "confounder") if "confounder" in dose else keys, given or "", what)
         return None
     return name
 
 
-def _p(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> float | None:
+def _p(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> float | None:
     p = as_number(dose.get("p"))
     if p is None or not 0 <= p <= 1:
         at: Keys = (*keys, "p") if "p" in dose else keys
-        problems.add(at, dose.get("p", ""), "expected p, the share of the class that bears it, from 0 to 1", hint(p))
+        issues.add(at, dose.get("p", ""), "expected p, the share of the class that bears it, from 0 to 1", hint(p))
         return None
     return p
 
 
-def _side(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None:
+def _side(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> str | None:
     side = dose.get("on", "positive")
     if not isinstance(side, str) or side not in SIDES:
-        problems.add((*keys, "on"), side, f"expected one of {', '.join(SIDES)}")
+        issues.add((*keys, "on"), side, f"expected one of {', '.join(SIDES)}")
         return None
     return side
 
@@ -524,35 +523,35 @@ def _side(dose: Mapping[str, Any], keys: Keys, problems: Problems) -> str | None
 
 
 def grid_points(
-    values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[Point], problems: Problems, factors: Factors
-) -> list[tuple[RecipePoint, Problems]]:
-    """The points in order, each with a collection of problems that knows where its values were written. Those with a
-    problem are left out; the problem is noted. factors: of the data, which a dose may be of.
+    values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[Point], issues: Issues, factors: Factors
+) -> list[tuple[RecipePoint, Issues]]:
+    """The points in order, each with a collection of issues that knows where its values were written. Those with a
+    issue are left out; the issue is noted. factors: of the data, which a dose may be of.
     """
     environments = mapping_of(values.get("environments"))
     if environments is None or "train" not in environments or len(environments) < 2:
         expected = "expected `train` and at least one environment to test on, such as {train: {}, same: {like: train}}"
-        problems.add(("environments",), values.get("environments", ""), expected)
+        issues.add(("environments",), values.get("environments", ""), expected)
         return []
-    made = [_point(settle(values, point.settings), point, problems, factors) for point in grid]
+    made = [_point(settle(values, point.settings), point, issues, factors) for point in grid]
     points = [placed for placed in made if placed is not None]
-    _refuse_twins([point for point, _ in points], axes, problems)
+    _refuse_twins([point for point, _ in points], axes, issues)
     return points
 
 
 def _point(
-    values: Mapping[str, Any], point: Point, problems: Problems, factors: Factors
-) -> tuple[RecipePoint, Problems] | None:
-    here = problems.at(point.origins)
+    values: Mapping[str, Any], point: Point, issues: Issues, factors: Factors
+) -> tuple[RecipePoint, Issues] | None:
+    here = issues.at(point.origins)
     made_from, inherited = resolve_environments(values["environments"], here)
-    here = problems.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
+    here = issues.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = recipe(values.get("recipe"), ("recipe",), here)
     dosed_well, partial = True, not_inherited(here)
     for name, given in made_from.items():
         at = ("environments", name)
         made_from[name], written, well = written_out(given, at, here, factors, partial=name in partial)
         dosed_well &= well
-        here = problems.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
+        here = issues.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
     split_well = _check_splits(values["environments"], here)
     whole = {name: made for name, made in environments.items() if made is not None}
@@ -562,29 +561,29 @@ def _point(
     return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole), here
 
 
-def _check_splits(environments: Mapping[str, Any], problems: Problems) -> bool:
+def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
     """Whether `train` alone is made from training rows; it is like no other environment."""
     train = mapping_of(environments["train"]) or {}
     if "like" in train:
-        problems.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
+        issues.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
     if train.get("split", "train") == "test":
-        problems.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
+        issues.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
     if train.get("crop"):
         what = "crop is for environments to test on: what is trained on are whole images"
-        problems.add(("environments", "train", "crop"), train["crop"], what, "leave it out")
+        issues.add(("environments", "train", "crop"), train["crop"], what, "leave it out")
     tests = {name: mapping_of(given) or {} for name, given in environments.items() if name != "train"}
     wrong = [name for name, given in tests.items() if given.get("split") == "train"]
     for name in wrong:
         what = "every environment but 'train' is made from test rows: models have seen the training rows"
-        problems.add(("environments", name, "split"), "train", what, "leave `split` out")
+        issues.add(("environments", name, "split"), "train", what, "leave `split` out")
     fewer = [name for name, given in tests.items() if given.get("rows") is not None]
     for name in fewer:
         what = "rows: how many rows are trained on; a test environment keeps all of its own"
-        problems.add(("environments", name, "rows"), tests[name]["rows"], what, "leave it out")
+        issues.add(("environments", name, "rows"), tests[name]["rows"], what, "leave it out")
     return not wrong and not fewer
 
 
-def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], problems: Problems) -> None:
+def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], issues: Issues) -> None:
     """Two points that are the same but for the spelling, such as `supcon` and `supcon` with its default temperature.
 
     Points that train the same and are tested otherwise are not: p = 0 of two confounders.
@@ -597,7 +596,7 @@ def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], problems:
         axis = next((axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name]), None)
         if axis is not None:  # a value that stands twice on its axis under one label has been told there
             same = f"'{twin.coordinates[axis.name]}' and '{point.coordinates[axis.name]}'"
-            problems.add(axis.paths[0], "", f"the values {same} of this axis are the same; keep one")
+            issues.add(axis.paths[0], "", f"the values {same} of this axis are the same; keep one")
 
 
 def marked(points: Sequence[RecipePoint]) -> list[str]:
@@ -626,13 +625,13 @@ OWN = "own"
 """What a source that is trained on the study's own training images has in the place of data."""
 
 
-def sources_section(value: Any, problems: Problems) -> dict[str, SourceSpec]:
-    """Name -> source that the study trains; those with a problem are left out and the problem is noted."""
-    given = section(value, SECTION, problems, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
-    made = {name: _source(name, item, (*SECTION, name), problems) for name, item in given.items()}
+def sources_section(value: Any, issues: Issues) -> dict[str, SourceSpec]:
+    """Name -> source that the study trains; those with a issue are left out and the issue is noted."""
+    given = section(value, SECTION, issues, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
+    made = {name: _source(name, item, (*SECTION, name), issues) for name, item in given.items()}
     whole = {name: source for name, source in made.items() if source is not None}
     for name in whole:
-        _refuse_circle(name, whole, problems)
+        _refuse_circle(name, whole, issues)
     return whole
 
 
@@ -651,58 +650,58 @@ def images_seed(seed: int) -> int:
     return derive(seed, "images of a source") % 2**30
 
 
-def _source(name: str, value: Any, keys: Keys, problems: Problems) -> SourceSpec | None:
-    before = len(problems.found)
-    fields = section(value, keys, problems, "{data: {...}, recipe: {...}}")
+def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | None:
+    before = len(issues.found)
+    fields = section(value, keys, issues, "{data: {...}, recipe: {...}}")
     for key in fields:
         if key not in SOURCE_KEYS:
-            problems.unknown_key((*keys, key), SOURCE_KEYS)
+            issues.unknown_key((*keys, key), SOURCE_KEYS)
     if name in [entry.name for entry in entries("initialisation")]:
-        problems.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
+        issues.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
     if "initialisation" in fields:
-        _named(name, fields, keys, problems)
+        _named(name, fields, keys, issues)
         return None
     own = fields.get("data") == OWN
-    data = _own(problems) if own else data_section(fields.get("data"), problems, (*keys, "data"))
-    drawn = environment(fields.get("environment"), (*keys, "environment"), problems)
-    how = _recipe(fields.get("recipe"), (*keys, "recipe"), problems)
-    if data is None or drawn is None or how is None or len(problems.found) > before:
+    data = _own(issues) if own else data_section(fields.get("data"), issues, (*keys, "data"))
+    drawn = environment(fields.get("environment"), (*keys, "environment"), issues)
+    how = _recipe(fields.get("recipe"), (*keys, "recipe"), issues)
+    if data is None or drawn is None or how is None or len(issues.found) > before:
         return None
     return SourceSpec(data=data, own=own, environment=_training(drawn), recipe=how)
 
 
-def _own(problems: Problems) -> DataSpec | None:
+def _own(issues: Issues) -> DataSpec | None:
     """The study's own data; what is wrong with them is told where they are written."""
-    return data_section(problems.document.values.get("data"), Problems(problems.document))
+    return data_section(issues.document.values.get("data"), Issues(issues.document))
 
 
-def _named(name: str, fields: Mapping[str, Any], keys: Keys, problems: Problems) -> None:
+def _named(name: str, fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:
     """A start that is given, not trained: what it is stands where recipes name it."""
     beside = [key for key in SOURCE_KEYS if key in fields and key != "initialisation"]
     if beside:
         what = "a source is either given (`initialisation`) or trained here (`data` and `recipe`); keep one"
-        problems.add((*keys, beside[0]), fields[beside[0]], what)
-    named_start(name, fields["initialisation"], problems)
+        issues.add((*keys, beside[0]), fields[beside[0]], what)
+    named_start(name, fields["initialisation"], issues)
 
 
 def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:
     return drawn.model_copy(update={"split": "train"})
 
 
-def _recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
-    given = section(value, keys, problems, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
+def _recipe(value: Any, keys: Keys, issues: Issues) -> RecipeSpec | None:
+    given = section(value, keys, issues, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
     if "architecture" in given:
         what = "a source has the architecture of the recipe that starts from it; leave this out"
-        problems.add((*keys, "architecture"), given["architecture"], what)
-    return recipe({key: item for key, item in given.items() if key != "architecture"}, keys, problems)
+        issues.add((*keys, "architecture"), given["architecture"], what)
+    return recipe({key: item for key, item in given.items() if key != "architecture"}, keys, issues)
 
 
-def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], problems: Problems) -> None:
+def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], issues: Issues) -> None:
     chain = [name]
     while (start := start_of(sources[chain[-1]].recipe)) in sources:
         if start in chain:
             if start == name == min(chain):  # told once, not by every source of the circle
                 keys = (*SECTION, name, "recipe", "initialisation")
-                problems.add(keys, start, f"sources start from each other in a circle: {' -> '.join([*chain, start])}")
+                issues.add(keys, start, f"sources start from each other in a circle: {' -> '.join([*chain, start])}")
             return
         chain.append(start)

@@ -11,7 +11,8 @@ from typing import Any, cast, get_args, get_origin
 from assay.core.errors import SpecError
 from assay.core.files import told
 from assay.core.registry import KINDS, ComponentKind, lookup
-from assay.spec.document import Keys, Problems, dotted, mapping_of, shorten
+from assay.spec.document import Keys, dotted, mapping_of
+from assay.spec.issues import Issues, shorten
 
 # Lists that are axes: found in a study's values, and named.
 #
@@ -106,14 +107,14 @@ def _holds_list(annotation: Any) -> bool:
     return any(_holds_list(part) for part in get_args(annotation))
 
 
-def find_axes(values: Mapping[str, Any], problems: Problems) -> list[Axis]:
+def find_axes(values: Mapping[str, Any], issues: Issues) -> list[Axis]:
     """The axes of a study's values, in the order written, with unambiguous names."""
     found: list[tuple[Keys, tuple[Choice, ...]]] = []
     for region in REGIONS:
         value: Any = values
         for key in region:
             value = (mapping_of(value) or {}).get(str(key))
-        found += list(_outer(value, region, problems))
+        found += list(_outer(value, region, issues))
     names = _names([keys for keys, _ in found])
     return [
         Axis(name, (keys,), tuple((choice,) for choice in choices))
@@ -121,13 +122,13 @@ def find_axes(values: Mapping[str, Any], problems: Problems) -> list[Axis]:
     ]
 
 
-def _outer(value: Any, keys: Keys, problems: Problems) -> Iterator[tuple[Keys, tuple[Choice, ...]]]:
+def _outer(value: Any, keys: Keys, issues: Issues) -> Iterator[tuple[Keys, tuple[Choice, ...]]]:
     if is_axis(value, keys):
-        choices = tuple(_choices(value, keys, keys, problems))
+        choices = tuple(_choices(value, keys, keys, issues))
         labels = [choice.label for choice in choices]
         for repeated in sorted({text for text in labels if labels.count(text) > 1}):
             several = len({label(choice.value, str) for choice in choices if choice.label == repeated}) > 1
-            problems.add(
+            issues.add(
                 keys, value, f"the value '{repeated}' stands twice on this axis; {SAME_NAME if several else 'keep one'}"
             )
         if choices:
@@ -135,41 +136,41 @@ def _outer(value: Any, keys: Keys, problems: Problems) -> Iterator[tuple[Keys, t
         return
     if isinstance(value, dict):
         for key, item in cast(dict[str, Any], value).items():
-            yield from _outer(item, (*keys, key), problems)
+            yield from _outer(item, (*keys, key), issues)
     elif isinstance(value, list):
         for i, item in enumerate(cast(list[Any], value)):
-            yield from _outer(item, (*keys, i), problems)
+            yield from _outer(item, (*keys, i), issues)
 
 
-def _choices(value: Any, at: Keys, source: Keys, problems: Problems) -> Iterator[Choice]:
+def _choices(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[Choice]:
     """The values of an axis. `at` is where they will stand, `source` where the axis is written."""
     mapping = mapping_of(value)
     inside: Keys = source if mapping is None else (*source, "axis")
     items = value if mapping is None else mapping["axis"]
     if not isinstance(items, list) or not items:
-        problems.add(source, value, "an axis needs a list of at least one value")
+        issues.add(source, value, "an axis needs a list of at least one value")
         return
     for i, item in enumerate(cast(list[Any], items)):
         here: Keys = (*inside, i)
         if is_axis(item, at):
-            problems.add(here, item, "a list within an axis; write its values into the axis itself")
+            issues.add(here, item, "a list within an axis; write its values into the axis itself")
             continue
-        for made, origins in _readings(item, at, here, problems):
+        for made, origins in _readings(item, at, here, issues):
             yield Choice(label(made), made, {at: here, **origins})
 
 
-def _readings(value: Any, at: Keys, source: Keys, problems: Problems) -> Iterator[tuple[Any, dict[Keys, Keys]]]:
+def _readings(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[tuple[Any, dict[Keys, Keys]]]:
     """Every reading of a value once the axes inside it are written out."""
     if is_axis(value, at):
-        yield from ((choice.value, dict(choice.origins)) for choice in _choices(value, at, source, problems))
+        yield from ((choice.value, dict(choice.origins)) for choice in _choices(value, at, source, issues))
     elif isinstance(value, dict):
         items = cast(dict[str, Any], value)
-        parts = [list(_readings(item, (*at, key), (*source, key), problems)) for key, item in items.items()]
+        parts = [list(_readings(item, (*at, key), (*source, key), issues)) for key, item in items.items()]
         for chosen in itertools.product(*parts):
             made = {key: part for key, (part, _) in zip(items, chosen, strict=True)}
             yield made, {k: v for _, origins in chosen for k, v in origins.items()}
     elif isinstance(value, list):
-        parts = [list(_readings(v, (*at, i), (*source, i), problems)) for i, v in enumerate(cast(list[Any], value))]
+        parts = [list(_readings(v, (*at, i), (*source, i), issues)) for i, v in enumerate(cast(list[Any], value))]
         for chosen in itertools.product(*parts):
             yield [part for part, _ in chosen], {k: v for _, origins in chosen for k, v in origins.items()}
     else:
@@ -220,15 +221,15 @@ class Point:
     origins: Mapping[Keys, Keys]
 
 
-def zip_axes(axes: list[Axis], groups: Any, problems: Problems) -> list[Axis]:
+def zip_axes(axes: list[Axis], groups: Any, issues: Issues) -> list[Axis]:
     """Axes of each group of names tied into one, whose values are the first of all, the second of all, and so on."""
     if groups is None:
         return axes
     if not isinstance(groups, list) or not all(isinstance(group, list) for group in cast(list[Any], groups)):
-        problems.add(("grid", "zip"), groups, "expected a list of lists of axis names, such as [[epochs, batch_size]]")
+        issues.add(("grid", "zip"), groups, "expected a list of lists of axis names, such as [[epochs, batch_size]]")
         return axes
     for i, names in enumerate(cast(list[list[Any]], groups)):
-        members = _members(names, axes, ("grid", "zip", i), problems)
+        members = _members(names, axes, ("grid", "zip", i), issues)
         if not members:
             continue
         joined = Axis(
@@ -244,47 +245,47 @@ def zip_axes(axes: list[Axis], groups: Any, problems: Problems) -> list[Axis]:
     return axes
 
 
-def _members(names: list[Any], axes: list[Axis], keys: Keys, problems: Problems) -> list[Axis]:
+def _members(names: list[Any], axes: list[Axis], keys: Keys, issues: Issues) -> list[Axis]:
     members = [resolve(str(name), axes) for name in names]
     for j, (name, axis) in enumerate(zip(names, members, strict=True)):
         if axis is None:
             known = shorten([other.name for other in axes]) or "none"
-            problems.add((*keys, j), name, f"no such axis to zip; axes of this study: {known}")
+            issues.add((*keys, j), name, f"no such axis to zip; axes of this study: {known}")
     found = [axis for axis in members if axis is not None]
     if len(found) < len(names):
         return []
     if len(found) < 2 or len({axis.name for axis in found}) < len(found):
-        problems.add(keys, names, "expected at least two different axes to zip")
+        issues.add(keys, names, "expected at least two different axes to zip")
         return []
     if len({len(axis.choices) for axis in found}) > 1:
         counts = ", ".join(f"{axis.name} has {len(axis.choices)}" for axis in found)
-        problems.add(keys, names, f"zipped axes need equally many values: {counts}")
+        issues.add(keys, names, f"zipped axes need equally many values: {counts}")
         return []
     return found
 
 
-def expand(values: Mapping[str, Any], problems: Problems) -> tuple[list[Axis], list[Point]]:
+def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[Point]]:
     """The axes of a study and the points of its grid, in the order of the spec (the last axis runs fastest)."""
     grid = values.get("grid")
     options = mapping_of(grid) or {}
     if grid is not None and mapping_of(grid) is None:
-        problems.add(("grid",), grid, "expected `zip` and `only`, such as grid: {zip: [[epochs, batch_size]]}")
+        issues.add(("grid",), grid, "expected `zip` and `only`, such as grid: {zip: [[epochs, batch_size]]}")
     for key in options:
         if key not in ("zip", "only"):
-            problems.unknown_key(("grid", key), ("zip", "only"))
-    axes = zip_axes(find_axes(values, problems), options.get("zip"), problems)
+            issues.unknown_key(("grid", key), ("zip", "only"))
+    axes = zip_axes(find_axes(values, issues), options.get("zip"), issues)
     count = math.prod(len(axis.choices) for axis in axes)
     if count > MOST_POINTS:
         sizes = " x ".join(f"{axis.name} {len(axis.choices)}" for axis in axes)
         raise SpecError(f"the grid has {count} points ({sizes}); at most {MOST_POINTS}: shorten or zip axes")
-    keep = _only(options.get("only"), axes, problems)
+    keep = _only(options.get("only"), axes, issues)
     points = [
         point
         for chosen in itertools.product(*(axis.choices for axis in axes))
         if _kept((point := _point(axes, chosen)).coordinates, keep)
     ]
-    if not points and not problems.found:
-        problems.add(("grid", "only"), options.get("only"), "no point of the grid matches any of these")
+    if not points and not issues.found:
+        issues.add(("grid", "only"), options.get("only"), "no point of the grid matches any of these")
     return axes, points
 
 
@@ -301,32 +302,32 @@ def _point(axes: Sequence[Axis], chosen: Sequence[tuple[Choice, ...]]) -> Point:
     return Point(coordinates, settings, origins)
 
 
-def _only(value: Any, axes: Sequence[Axis], problems: Problems) -> list[dict[str, set[str]]]:
+def _only(value: Any, axes: Sequence[Axis], issues: Issues) -> list[dict[str, set[str]]]:
     if value is None:
         return []
     keys: Keys = ("grid", "only")
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in cast(list[Any], value)):
-        problems.add(keys, value, "expected a list of entries such as {loss: supcon, epochs: [10, 20]}")
+        issues.add(keys, value, "expected a list of entries such as {loss: supcon, epochs: [10, 20]}")
         return []
     entries = cast(list[dict[str, Any]], value)
     hint = "--set grid.only=null keeps every point of the grid"
-    return [selection(entry, axes, (*keys, i), problems, hint) for i, entry in enumerate(entries)]
+    return [selection(entry, axes, (*keys, i), issues, hint) for i, entry in enumerate(entries)]
 
 
 def selection(
-    entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, problems: Problems, hint: str = ""
+    entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, issues: Issues, hint: str = ""
 ) -> dict[str, set[str]]:
     """Axis name -> labels allowed, from `{axis: value or list of values}`; what is on no axis is noted, with `hint`."""
     allowed: dict[str, set[str]] = {}
     for name, given in entry.items():
         axis = resolve(name, axes)
         if axis is None:
-            problems.unknown_key((*keys, name), [other.name for other in axes], "the axes of this study")
+            issues.unknown_key((*keys, name), [other.name for other in axes], "the axes of this study")
             continue
         wanted = [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
         for text in wanted:
             if text not in axis.labels:
-                problems.add((*keys, name), text, f"not a value of axis '{axis.name}': {shorten(axis.labels)}", hint)
+                issues.add((*keys, name), text, f"not a value of axis '{axis.name}': {shorten(axis.labels)}", hint)
         allowed[axis.name] = set(wanted)
     return allowed
 

@@ -28,22 +28,11 @@ from assay.spec.checks import (
     settle_contrast,
     usual_probes,
 )
-from assay.spec.document import (
-    Document,
-    Keys,
-    Problem,
-    Problems,
-    WrongSpec,
-    checked,
-    leaves,
-    nodes,
-    plain,
-    shorten,
-    show,
-)
+from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, dose_axis, grid_points, marked, not_inherited, sources_section
 from assay.spec.grid import Axis, expand
-from assay.spec.load import Override, apply_scale, apply_sets, put, read_yaml, study_files
+from assay.spec.issues import Issue, Issues, SpecIssues, checked, shorten, show
+from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
 from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
 from assay.spec.sections import (
     components,
@@ -55,6 +44,7 @@ from assay.spec.sections import (
     refused_size,
     undeclared_columns,
 )
+from assay.spec.yaml import read_yaml
 
 # From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
 #
@@ -76,7 +66,7 @@ def parse_study(
     """The study that a built-in name, a YAML file or a mapping describes.
 
     scale: one of its `scales`; `overrides` (`a.b=c`, or key and value) come after it and `seeds` last.
-    Raises SpecError that tells the first five problems by line, each in at most three lines, and how many more; of one
+    Raises SpecError that tells the first five issues by line, each in at most three lines, and how many more; of one
     that an override brought about elsewhere it says so.
     """
     written = apply_scale(read_study(source), scale)
@@ -85,18 +75,18 @@ def parse_study(
         document = put(document, "seeds", seeds, "--seeds")
     try:
         return check_study(document)
-    except WrongSpec as wrong:
+    except SpecIssues as wrong:
         if overrides:
-            wrong.problems.brought_about(_found_in(written), "--set" if isinstance(overrides[0], str) else "set").stop()
+            wrong.issues.brought_about(_found_in(written), "--set" if isinstance(overrides[0], str) else "set").stop()
         raise
 
 
-def _found_in(document: Document) -> Sequence[Problem]:
+def _found_in(document: Document) -> Sequence[Issue]:
     """What is wrong with a study without its overrides."""
     try:
         check_study(document)
-    except WrongSpec as wrong:
-        return wrong.problems.found
+    except SpecIssues as wrong:
+        return wrong.issues.found
     except AssayError:  # told of values, before anything is gathered
         return ()
     return ()
@@ -109,8 +99,8 @@ def refuse_unknown_keys(
     document = apply_sets(apply_scale(read_study(source), scale), overrides)
     try:
         check_study(document)
-    except WrongSpec as wrong:
-        wrong.problems.of_unknown_keys().stop()
+    except SpecIssues as wrong:
+        wrong.issues.of_unknown_keys().stop()
     except AssayError:
         return
 
@@ -143,38 +133,38 @@ def _of_folder(folder: Path) -> str:
 
 def check_study(document: Document) -> StudySpec:
     """The study that a document describes, its axes expanded. Raises SpecError with all that is wrong."""
-    problems, values = Problems(document), document.values
+    issues, values = Issues(document), document.values
     for keys, value in leaves(values):
         if isinstance(value, float) and not math.isfinite(value):
-            problems.add(keys, value, "expected a finite number")
-    problems.stop()  # the rest would be told of values that no spec can hold
-    document = _with_sections(document, problems)
-    values, problems = document.values, Problems(document, problems.found)
-    header = _header(document, problems)
-    data = data_section(values.get("data"), problems)
-    sources = sources_section(values.get("sources"), problems)
-    probes = components("probe", values.get("probes", usual_probes(values)), ("probes",), problems)
-    before = len(problems.found)
-    axes, grid = expand(values, problems)
-    placed = grid_points(values, axes, grid, problems, Factors.of(data)) if len(problems.found) == before else []
+            issues.add(keys, value, "expected a finite number")
+    issues.stop()  # the rest would be told of values that no spec can hold
+    document = _with_sections(document, issues)
+    values, issues = document.values, Issues(document, issues.found)
+    header = _header(document, issues)
+    data = data_section(values.get("data"), issues)
+    sources = sources_section(values.get("sources"), issues)
+    probes = components("probe", values.get("probes", usual_probes(values)), ("probes",), issues)
+    before = len(issues.found)
+    axes, grid = expand(values, issues)
+    placed = grid_points(values, axes, grid, issues, Factors.of(data)) if len(issues.found) == before else []
     contrasts = [
-        None if item is None else contrast(item, ("contrasts", i), problems)  # `--set contrasts.1=null` leaves one out
-        for i, item in enumerate(_list(values, "contrasts", problems))
+        None if item is None else contrast(item, ("contrasts", i), issues)  # `--set contrasts.1=null` leaves one out
+        for i, item in enumerate(_list(values, "contrasts", issues))
     ]
     if placed:
-        _check_together(data, placed, contrasts, axes, probes, problems)
-    problems.stop()  # what follows imports phantoms
+        _check_together(data, placed, contrasts, axes, probes, issues)
+    issues.stop()  # what follows imports phantoms
     of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
     for keys, drawn_from in {("data",): data, **of_sources}.items():
         if drawn_from is None or drawn_from.phantom is None:
             continue
         if why := refused_size(drawn_from.phantom, drawn_from.size):
-            problems.add((*keys, "size"), "", why)
+            issues.add((*keys, "size"), "", why)
         if keys != ("data",):
-            check_core(drawn_from, imported_factors(drawn_from.phantom), keys, problems)
-    problems.stop()
+            check_core(drawn_from, imported_factors(drawn_from.phantom), keys, issues)
+    issues.stop()
     if header is None or data is None or probes is None:
-        raise AssertionError("a part of the study is missing, and no problem was noted")
+        raise AssertionError("a part of the study is missing, and no issue was noted")
     points = tuple(point for point, _ in placed)
     drawn = data.phantom is not None
     each = [per_confounder(item, points, axes, drawn) for item in contrasts if item is not None]
@@ -193,7 +183,7 @@ def check_study(document: Document) -> StudySpec:
     )
 
 
-def _with_sections(document: Document, problems: Problems) -> Document:
+def _with_sections(document: Document, issues: Issues) -> Document:
     """The document without top-level keys that mean nothing, which are noted.
 
     What stands under a mistyped one is taken for the section that was meant, so that mistakes in it are told too.
@@ -201,7 +191,7 @@ def _with_sections(document: Document, problems: Problems) -> Document:
     unknown = [key for key in document.values if key not in SECTIONS]
     meant = {key: near for key in unknown if (near := nearest(key, SECTIONS)) and near not in document.values}
     for key in unknown:
-        problems.unknown_key((key,), SECTIONS)
+        issues.unknown_key((key,), SECTIONS)
     kept = {meant.get(key, key): value for key, value in document.values.items() if key in SECTIONS or key in meant}
     places = {(meant.get(str(at[0]), at[0]), *at[1:]) if at else at: place for at, place in document.places.items()}
     return replace(document, values=kept, places={**document.places, **places})
@@ -209,40 +199,40 @@ def _with_sections(document: Document, problems: Problems) -> Document:
 
 def _check_together(
     data: DataSpec | None,
-    placed: Sequence[tuple[RecipePoint, Problems]],
+    placed: Sequence[tuple[RecipePoint, Issues]],
     contrasts: Sequence[ContrastSpec | None],
     axes: Sequence[Axis],
     probes: Sequence[Component] | None,
-    problems: Problems,
+    issues: Issues,
 ) -> None:
     """What depends on the data's factors; a phantom is imported for it only when nothing else is wrong."""
     factors = None if data is None else declared_factors(data)
-    if factors is None and data is not None and data.phantom is not None and not problems.found:
+    if factors is None and data is not None and data.phantom is not None and not issues.found:
         factors = imported_factors(data.phantom)
     if data is not None and factors is not None:
-        check_core(data, factors, ("data",), problems)
-        check_split(data, factors, problems)
-        incomplete = not_inherited(problems)
+        check_core(data, factors, ("data",), issues)
+        check_split(data, factors, issues)
+        incomplete = not_inherited(issues)
         for point, here in placed:
             for name, made in (("train", point.train), *point.tests.items()):
                 if name not in incomplete:
                     check_environment(name, made, data, factors, here)
     if data is not None:
-        check_groups(placed, data, factors, problems)
+        check_groups(placed, data, factors, issues)
     points = [point for point, _ in placed]
-    if problems.found:
+    if issues.found:
         contrasts = [None if item is None or item.factor == CONFOUNDER else item for item in contrasts]
     drawn = data is not None and data.phantom is not None
     contrasts = [
-        None if item is None else confounder_of(item, points, axes, drawn, ("contrasts", i), problems)
+        None if item is None else confounder_of(item, points, axes, drawn, ("contrasts", i), issues)
         for i, item in enumerate(contrasts)
     ]
-    check_task(points, data, contrasts, probes, problems)
+    check_task(points, data, contrasts, probes, issues)
     dosed = (CONFOUNDER,) if dose_axis(points) else ()
     names = None if factors is None else [*factors, *grouped(factors), *marked(points), *dosed]
-    check_probes(probes or (), points[0].tests, problems)
+    check_probes(probes or (), points[0].tests, issues)
     columns = () if data is None else undeclared_columns(data)
-    check_contrasts(contrasts, axes, points[0].tests, names, probes, problems, columns)
+    check_contrasts(contrasts, axes, points[0].tests, names, probes, issues, columns)
 
 
 class _Header(Frozen):
@@ -255,20 +245,20 @@ class _Header(Frozen):
     keep: Literal["all", "none"] = "all"
 
 
-def _header(document: Document, problems: Problems) -> _Header | None:
+def _header(document: Document, issues: Issues) -> _Header | None:
     given = {key: document.values[key] for key in _Header.model_fields if key in document.values}
     if "name" not in given and document.stem:
         given["name"] = document.stem
-    header = checked(_Header, given, (), problems)
+    header = checked(_Header, given, (), issues)
     if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
-        problems.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
+        issues.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
     return header
 
 
-def _list(values: Mapping[str, Any], key: str, problems: Problems) -> list[Any]:
+def _list(values: Mapping[str, Any], key: str, issues: Issues) -> list[Any]:
     given = values.get(key)
     if given is not None and not isinstance(given, list):
-        problems.add((key,), given, f"expected a list; each of the {key} begins with `- `")
+        issues.add((key,), given, f"expected a list; each of the {key} begins with `- `")
     return cast(list[Any], given) if isinstance(given, list) else []
 
 
@@ -291,17 +281,17 @@ def placing(
     try:
         yield
     except UnfitError as error:
-        problems = Problems(written())
+        issues = Issues(written())
         for name, (arguments, why) in error.refused.items():
-            keys, value = _intervention(problems.document, name, arguments)
-            problems.add(keys, value, why)
-        problems.stop()
+            keys, value = _intervention(issues.document, name, arguments)
+            issues.add(keys, value, why)
+        issues.stop()
     except WeightsError as error:
         document = written()
         for keys, value in leaves(document.values):
             of_study = isinstance(value, str) and keys[0] != "scales"
             if of_study and error.given in (value, str(filled(value, document.folder))):
-                raise WeightsError(Problem(keys, show(value), str(error)).text(document)) from error
+                raise WeightsError(Issue(keys, show(value), str(error)).text(document)) from error
         raise
 
 

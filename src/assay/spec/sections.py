@@ -13,8 +13,9 @@ from assay.core.errors import SpecError, cut, nearest, unknown_name
 from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
 from assay.core.registry import KINDS, ComponentKind, Entry, Params, build, entries, lookup
 from assay.core.types import Factor
-from assay.spec.document import Keys, Problems, checked, hint, mapping_of, shorten
+from assay.spec.document import Keys, mapping_of
 from assay.spec.grid import label
+from assay.spec.issues import Issues, checked, hint, shorten
 from assay.spec.schema import Component, ContrastSpec, DataSpec, FactorSpec, RecipeSpec
 
 # From the words of a study file to the models of `spec.schema`: components, recipes, conditions, contrasts.
@@ -22,7 +23,7 @@ from assay.spec.schema import Component, ContrastSpec, DataSpec, FactorSpec, Rec
 # Each function notes what is wrong under its keys and returns None, so that independent mistakes are told together.
 
 
-def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -> Component | None:
+def component(kind: ComponentKind, value: Any, keys: Keys, issues: Issues) -> Component | None:
     """`supcon`, `{supcon: {temperature: 0.1}}` or a dotted path, with its arguments checked."""
     mapping = mapping_of(value)
     if isinstance(value, str) and value:
@@ -32,51 +33,49 @@ def component(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -
         inside = (*keys, name)
     else:
         shape = f"expected the name of one {kind}, or {{name: {{argument: value}}}}"
-        problems.add(keys, value, shape, hint(value))
+        issues.add(keys, value, shape, hint(value))
         return None
-    entry = entry_of(kind, name, name, keys, problems)
+    entry = entry_of(kind, name, name, keys, issues)
     arguments = {} if given is None else mapping_of(given)
     if entry is None:
         return None
     if arguments is None:
         known = shorten(list(entry.params.model_fields)) or "none"
-        problems.add(inside, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}")
+        issues.add(inside, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}")
         return None
-    arguments = _with_paths(entry.params, arguments, inside, problems)
-    if arguments is None or checked(entry.params, arguments, inside, problems) is None:
+    arguments = _with_paths(entry.params, arguments, inside, issues)
+    if arguments is None or checked(entry.params, arguments, inside, issues) is None:
         return None
     return Component(kind=kind, name=name, params=arguments)
 
 
 def _with_paths(
-    params: type[Params], arguments: Mapping[str, Any], keys: Keys, problems: Problems
+    params: type[Params], arguments: Mapping[str, Any], keys: Keys, issues: Issues
 ) -> dict[str, Any] | None:
     """The arguments with the paths of files among them as `located` gives them; None when one is not there."""
     paths = (*params.file_hashes, *params.folders)
     given = {name: arguments[name] for name in paths if arguments.get(name)}
-    found = {name: located(value, (*keys, name), problems) for name, value in given.items()}
+    found = {name: located(value, (*keys, name), issues) for name, value in given.items()}
     return None if None in found.values() else {**arguments, **found}
 
 
-def located(value: Any, keys: Keys, problems: Problems) -> str | None:
+def located(value: Any, keys: Keys, issues: Issues) -> str | None:
     """A path as it is to be read later: absolute, but as written where it begins with a variable.
 
     Relative paths start from the study file's folder. A path to nothing is noted, and None returned.
     """
     if not isinstance(value, str):
-        problems.add(keys, value, "expected a path")
+        issues.add(keys, value, "expected a path")
         return None
     missing = unset(value)
     for name in missing:
-        problems.add(
-            keys, value, f"the variable {name} is not set", f"export {name}=<folder>, or write the path itself"
-        )
+        issues.add(keys, value, f"the variable {name} is not set", f"export {name}=<folder>, or write the path itself")
     if missing:
         return None
-    path = filled(value, problems.document.folder)
+    path = filled(value, issues.document.folder)
     if not (is_file(path) or is_folder(path)):
         near = _beside(path)
-        problems.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
+        issues.add(keys, value, "there is no such file or folder", f"did you mean '{near}'?" if near else "")
         return None
     return value if begins_with_variable(value) else str(path)
 
@@ -91,7 +90,7 @@ def _beside(path: Path) -> str | None:
     return alike[near] if near else None
 
 
-def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, problems: Problems) -> Entry | None:
+def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, issues: Issues) -> Entry | None:
     """The registered component of that name, or the user's own at a dotted path."""
     try:
         return lookup(kind, name)
@@ -100,24 +99,24 @@ def entry_of(kind: ComponentKind, name: str, given: str, keys: Keys, problems: P
         near = nearest(name, names)
         meant = f": did you mean '{near}'?" if near else ""
         if ":" in name:
-            problems.add(keys, given, str(error))
+            issues.add(keys, given, str(error))
         else:
             own = f"allowed: {shorten(names, 20)}; your own as package.module:name"
-            problems.add(keys, given, f"unknown {kind} '{cut(name)}'{meant}", own)
+            issues.add(keys, given, f"unknown {kind} '{cut(name)}'{meant}", own)
     except Exception as error:  # a user's module may fail in any way when it is imported
-        problems.add(keys, given, f"importing it failed: {type(error).__name__}: {error}")
+        issues.add(keys, given, f"importing it failed: {type(error).__name__}: {error}")
     return None
 
 
-def components(kind: ComponentKind, value: Any, keys: Keys, problems: Problems) -> tuple[Component, ...] | None:
+def components(kind: ComponentKind, value: Any, keys: Keys, issues: Issues) -> tuple[Component, ...] | None:
     """A list of components, each at most once."""
     if not isinstance(value, list):
-        problems.add(keys, value, f"expected a list of {kind}s, such as [{_example(kind)}]")
+        issues.add(keys, value, f"expected a list of {kind}s, such as [{_example(kind)}]")
         return None
-    made = [component(kind, item, (*keys, i), problems) for i, item in enumerate(cast(list[Any], value))]
+    made = [component(kind, item, (*keys, i), issues) for i, item in enumerate(cast(list[Any], value))]
     for i, one in enumerate(made):
         if one is not None and one in made[:i]:
-            problems.add((*keys, i), one.label, f"this {kind} stands twice; keep one")
+            issues.add((*keys, i), one.label, f"this {kind} stands twice; keep one")
     whole = tuple(one for one in made if one is not None)
     return whole if len(whole) == len(made) else None
 
@@ -126,82 +125,82 @@ def _example(kind: ComponentKind) -> str:
     return ", ".join(entry.name for entry in entries(kind)[:2])
 
 
-def section(value: Any, keys: Keys, problems: Problems, what: str) -> dict[str, Any]:
+def section(value: Any, keys: Keys, issues: Issues, what: str) -> dict[str, Any]:
     """A mapping; anything else is noted, nothing is an empty one."""
     mapping = {} if value is None else mapping_of(value)
     if mapping is None:
-        problems.add(keys, value, f"expected {what}", hint(value))
+        issues.add(keys, value, f"expected {what}", hint(value))
         return {}
     return mapping
 
 
-def recipe(value: Any, keys: Keys, problems: Problems) -> RecipeSpec | None:
+def recipe(value: Any, keys: Keys, issues: Issues) -> RecipeSpec | None:
     """A recipe at one point of the grid."""
-    given = section(value, keys, problems, "`key: value` pairs such as {loss: cross-entropy, epochs: 20}")
+    given = section(value, keys, issues, "`key: value` pairs such as {loss: cross-entropy, epochs: 20}")
     made: dict[str, Any] = {}
     for name, item in given.items():
         if name == "augmentation":
-            made[name] = components("augmentation", item, (*keys, name), problems)
+            made[name] = components("augmentation", item, (*keys, name), issues)
         elif name == "initialisation":
-            made[name] = initialisation(item, (*keys, name), problems)
+            made[name] = initialisation(item, (*keys, name), issues)
         elif name in KINDS and name in RecipeSpec.model_fields:
-            made[name] = component(cast(ComponentKind, name), item, (*keys, name), problems)
+            made[name] = component(cast(ComponentKind, name), item, (*keys, name), issues)
         else:
             made[name] = item
     present = {name: item for name, item in made.items() if item is not None or given[name] is None}
-    parsed = checked(RecipeSpec, present, keys, problems)
+    parsed = checked(RecipeSpec, present, keys, issues)
     return parsed if len(present) == len(made) else None
 
 
-def initialisation(value: Any, keys: Keys, problems: Problems) -> Component | None:
+def initialisation(value: Any, keys: Keys, issues: Issues) -> Component | None:
     """A registered initialisation, or the name of one of the study's `sources`, trained or given a name there."""
-    sources = mapping_of(problems.document.values.get("sources")) or {}
+    sources = mapping_of(issues.document.values.get("sources")) or {}
     if isinstance(value, str) and value in sources:
         named = mapping_of(sources[value]) or {}
         if "initialisation" in named:
-            return named_start(value, named["initialisation"], problems)
+            return named_start(value, named["initialisation"], issues)
         return Component(kind="initialisation", name="source", params={"name": value})
     near = nearest(value, sources) if isinstance(value, str) else None
     if near and value not in [entry.name for entry in entries("initialisation")]:
-        problems.add(keys, value, f"unknown initialisation '{cut(value)}': did you mean the source '{near}'?")
+        issues.add(keys, value, f"unknown initialisation '{cut(value)}': did you mean the source '{near}'?")
         return None
-    made = component("initialisation", value, keys, problems)
+    made = component("initialisation", value, keys, issues)
     if made is not None and made.name == "source":
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
-        problems.add(keys, value, what)
+        issues.add(keys, value, what)
         return None
-    return _statistics(made, value, keys, problems)
+    return _statistics(made, value, keys, issues)
 
 
-def _statistics(made: Component | None, value: Any, keys: Keys, problems: Problems) -> Component | None:
+def _statistics(made: Component | None, value: Any, keys: Keys, issues: Issues) -> Component | None:
     """`{random-statistics: {source: natural}}` as the start that is meant: of a source that the study trains. Every
     other initialisation as it is.
     """
     of = str(made.params.get("source", "")) if made is not None and made.name == "random-statistics" else ""
     if not of:
         return made
-    sources = mapping_of(problems.document.values.get("sources")) or {}
+    sources = mapping_of(issues.document.values.get("sources")) or {}
     trained = [name for name, item in sources.items() if "initialisation" not in (mapping_of(item) or {})]
     beside = sorted(set(dict[str, Any](value["random-statistics"])) - {"source"})
     if of not in trained:
         what = unknown_name("source", of, trained) if trained else "this study trains no source; give a file's `path`"
-        problems.add((*keys, "random-statistics", "source"), of, what)
+        issues.add((*keys, "random-statistics", "source"), of, what)
     elif beside:
         what = f"a source says all of {beside[0]} itself; leave it out, or `source`"
-        problems.add((*keys, "random-statistics", beside[0]), value["random-statistics"][beside[0]], what)
+        issues.add((*keys, "random-statistics", beside[0]), value["random-statistics"][beside[0]], what)
     else:
         return Component(kind="initialisation", name="source", params={"name": of, "statistics": True})
     return None
 
 
-def named_start(name: str, value: Any, problems: Problems) -> Component | None:
+def named_start(name: str, value: Any, issues: Issues) -> Component | None:
     """The initialisation that `sources: {name: {initialisation: ...}}` gives a name to; never another such name."""
     keys: Keys = ("sources", name, "initialisation")
-    made = component("initialisation", value, keys, problems)
+    made = component("initialisation", value, keys, issues)
     if made is not None and made.name == "source":
-        problems.add(keys, value, "expected a start that is not trained here, such as {file: {path: weights.pt}}")
+        issues.add(keys, value, "expected a start that is not trained here, such as {file: {path: weights.pt}}")
         return None
-    return _statistics(made, value, keys, problems)
+    return _statistics(made, value, keys, issues)
 
 
 def as_number(value: Any) -> float | None:
@@ -214,48 +213,48 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def conditions(value: Any, keys: Keys, problems: Problems) -> dict[str, Any]:
+def conditions(value: Any, keys: Keys, issues: Issues) -> dict[str, Any]:
     """Row conditions as `factor -> list of values` or `factor -> {min, max}`; one value is a list of one."""
-    given = section(value, keys, problems, "{factor: value, factor: [values] or factor: {min: 0, max: 1}}")
+    given = section(value, keys, issues, "{factor: value, factor: [values] or factor: {min: 0, max: 1}}")
     made: dict[str, Any] = {}
     for name, item in given.items():
         bounds = mapping_of(item)
         if bounds is None:
             made[name] = item if isinstance(item, list) else [item]
             if item is None or made[name] == []:
-                problems.add((*keys, name), item, "expected a value, a list of values, or {min: 0, max: 1}")
+                issues.add((*keys, name), item, "expected a value, a list of values, or {min: 0, max: 1}")
             continue
-        made[name] = _bounds(bounds, (*keys, name), problems)
+        made[name] = _bounds(bounds, (*keys, name), issues)
     return made
 
 
-def _bounds(given: Mapping[str, Any], keys: Keys, problems: Problems) -> dict[str, Any]:
+def _bounds(given: Mapping[str, Any], keys: Keys, issues: Issues) -> dict[str, Any]:
     """{min, max} with numbers, or with level names of an ordinal factor."""
     for name, item in given.items():
         if name not in ("min", "max"):
-            problems.unknown_key((*keys, name), ("min", "max"))
+            issues.unknown_key((*keys, name), ("min", "max"))
         elif isinstance(item, bool) or not isinstance(item, (int, float, str)):
-            problems.add((*keys, name), item, "expected a number, or a level of an ordinal factor", hint(item))
+            issues.add((*keys, name), item, "expected a number, or a level of an ordinal factor", hint(item))
     least, most = as_number(given.get("min")), as_number(given.get("max"))
     if least is not None and most is not None and least > most:
-        problems.add(keys, dict(given), "min lies above max, so that no row is left")
+        issues.add(keys, dict(given), "min lies above max, so that no row is left")
     return {name: item if as_number(item) is None else as_number(item) for name, item in given.items()}
 
 
-def contrast(value: Any, keys: Keys, problems: Problems) -> ContrastSpec | None:
+def contrast(value: Any, keys: Keys, issues: Issues) -> ContrastSpec | None:
     """One stated comparison; labels may be written as the values they are."""
-    given = dict(section(value, keys, problems, "{axis: loss, against: cross-entropy, measure: auroc}"))
+    given = dict(section(value, keys, issues, "{axis: loss, against: cross-entropy, measure: auroc}"))
     if "against" in given:
         given["against"] = label(given["against"])
     if isinstance(given.get("levels"), list):
         given["levels"] = [label(item) for item in cast(list[Any], given["levels"])]
     if "where" in given:
-        where = section(given["where"], (*keys, "where"), problems, "{axis: value}")
+        where = section(given["where"], (*keys, "where"), issues, "{axis: value}")
         for name, item in where.items():
             if isinstance(item, list):
-                problems.add((*keys, "where", name), item, "expected one value; leave it out to compare at every value")
+                issues.add((*keys, "where", name), item, "expected one value; leave it out to compare at every value")
         given["where"] = {name: label(item) for name, item in where.items() if not isinstance(item, list)}
-    return checked(ContrastSpec, given, keys, problems)
+    return checked(ContrastSpec, given, keys, issues)
 
 
 # Components that stand in the arguments of another: `{intervention: {tag: {}}}`, `{loss: dice}`.
@@ -390,65 +389,65 @@ TABLE_ONLY = (
 )  # fmt: skip
 
 
-def data_section(value: Any, problems: Problems, keys: Keys = ("data",)) -> DataSpec | None:
+def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec | None:
     """Where images come from, with paths made absolute and the table's header checked against the columns named."""
-    given = dict(section(value, keys, problems, "`key: value` pairs such as {phantom: nodule, size: 64}"))
+    given = dict(section(value, keys, issues, "`key: value` pairs such as {phantom: nodule, size: 64}"))
     named = [name for name in SOURCES if given.get(name)]
     if len(named) != 1:
         what = f"images come from {' and '.join(named)}" if named else "nothing says where images come from"
-        problems.add(keys, "", f"{what}; expected one of {', '.join(SOURCES)}")
+        issues.add(keys, "", f"{what}; expected one of {', '.join(SOURCES)}")
         return None
-    before = len(problems.found)
-    _check_belonging(given, named[0], keys, problems)
+    before = len(issues.found)
+    _check_belonging(given, named[0], keys, issues)
     if named[0] in ("phantom", "dataset"):
-        given[named[0]] = component(named[0], given[named[0]], (*keys, named[0]), problems)
+        given[named[0]] = component(named[0], given[named[0]], (*keys, named[0]), issues)
     else:
-        given[named[0]] = located(given[named[0]], (*keys, named[0]), problems)
+        given[named[0]] = located(given[named[0]], (*keys, named[0]), issues)
     if given[named[0]] is None:
         return None
     if "where" in given:
-        given["where"] = conditions(given["where"], (*keys, "where"), problems)
+        given["where"] = conditions(given["where"], (*keys, "where"), issues)
     divided = mapping_of(given.get("split"))
     if divided is not None and "test_only" in divided:
-        only = conditions(divided["test_only"], (*keys, "split", "test_only"), problems)
+        only = conditions(divided["test_only"], (*keys, "split", "test_only"), issues)
         given["split"] = {**divided, "test_only": only}
     if isinstance(given.get("positive"), (str, int, float)):
         given["positive"] = [str(given["positive"])]
     if mapping_of(given.get("factors")) is not None:
-        given["factors"] = _factors(given["factors"], (*keys, "factors"), problems)
-    data = checked(DataSpec, given, keys, problems)
-    if data is not None and data.folder and len(problems.found) == before:
-        check_table(data, problems, keys)
-    elif data is not None and data.classes and len(problems.found) == before:
-        _check_no_columns(data, "folders of classes", "give `folder` and a CSV", problems, keys)
+        given["factors"] = _factors(given["factors"], (*keys, "factors"), issues)
+    data = checked(DataSpec, given, keys, issues)
+    if data is not None and data.folder and len(issues.found) == before:
+        check_table(data, issues, keys)
+    elif data is not None and data.classes and len(issues.found) == before:
+        _check_no_columns(data, "folders of classes", "give `folder` and a CSV", issues, keys)
     return data
 
 
-def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, problems: Problems) -> None:
+def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: Issues) -> None:
     wrong = FILES_ONLY if source == "phantom" else PHANTOM_ONLY
     named = [name for name in wrong if name in given]
     if named:
         kind, also = ("images from files", "") if source == "phantom" else ("phantoms", ", which `split` divides")
         text = f"{', '.join(named)}: for {kind} only; images of this study come from {source}{also}"
-        problems.add((*keys, named[0]), "", text)
+        issues.add((*keys, named[0]), "", text)
     known = [name for name in TABLE_ONLY if source == "dataset" and name in given]
     if known:
         text = f"{', '.join(known)}: for a table of your own; a dataset's columns are known, its target is an argument"
-        problems.add((*keys, known[0]), "", text)
+        issues.add((*keys, known[0]), "", text)
 
 
-def _factors(value: dict[str, Any], keys: Keys, problems: Problems) -> dict[str, FactorSpec]:
+def _factors(value: dict[str, Any], keys: Keys, issues: Issues) -> dict[str, FactorSpec]:
     """`sex: categorical` is short for `sex: {kind: categorical}`; levels are text as the table has them."""
     made: dict[str, FactorSpec] = {}
     for name, item in value.items():
-        fields = {"kind": item} if isinstance(item, str) else section(item, (*keys, name), problems, "{kind: ordinal}")
+        fields = {"kind": item} if isinstance(item, str) else section(item, (*keys, name), issues, "{kind: ordinal}")
         fields = {key: _texts(part) if key in ("levels", "high") else part for key, part in fields.items()}
         at = keys if isinstance(item, str) else (*keys, name)
-        spec = checked(FactorSpec, fields, (*at, name) if isinstance(item, str) else at, problems)
+        spec = checked(FactorSpec, fields, (*at, name) if isinstance(item, str) else at, issues)
         if spec is not None:
             stray = [level for level in spec.high if spec.levels and level not in spec.levels]
             for level in stray:
-                problems.add((*keys, name, "high"), level, f"not a level of '{name}': {shorten(spec.levels)}")
+                issues.add((*keys, name, "high"), level, f"not a level of '{name}': {shorten(spec.levels)}")
             made[name] = spec
     return made
 
@@ -458,29 +457,29 @@ def _texts(value: Any) -> Any:
     return [str(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else item for item in items]
 
 
-def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> None:
+def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
     """Every column that the spec names stands in the header of the table."""
     if not data.table:
         given = data if data.target != LESION.name else data.model_copy(update={"target": ""})
-        _check_no_columns(given, "images/ beside masks/", "name a CSV of the folder in data.table", problems, keys)
+        _check_no_columns(given, "images/ beside masks/", "name a CSV of the folder in data.table", issues, keys)
         return
     if is_coco(data):
         return
-    path = filled(data.folder, problems.document.folder) / data.table
+    path = filled(data.folder, issues.document.folder) / data.table
     if not is_file(path):
         near = nearest(path.name, [item.name for item in path.parent.glob("*.csv")]) if is_folder(path.parent) else None
         hint = f"did you mean '{near}'?" if near else "images and masks without a table: table: ''"
-        problems.add((*keys, "table"), data.table, "there is no such file in the folder", hint)
+        issues.add((*keys, "table"), data.table, "there is no such file in the folder", hint)
         return
     header = read_header(path)
     for name in data.further:
         beside = path.parent / name
         if not is_file(beside):
-            problems.add((*keys, "further"), name, "there is no such file in the folder")
+            issues.add((*keys, "further"), name, "there is no such file in the folder")
             return
         header = [*header, *read_header(beside), "table"]
     if data.boxes and not is_file(path.parent / data.boxes.table):
-        problems.add((*keys, "boxes", "table"), data.boxes.table, "there is no such file in the folder")
+        issues.add((*keys, "boxes", "table"), data.boxes.table, "there is no such file in the folder")
     derived = LESION.name if has_masks(data) else ""
     for at, column in _columns(data):
         if column and column not in header and (at, column) != (("target",), derived):
@@ -488,7 +487,7 @@ def check_table(data: DataSpec, problems: Problems, keys: Keys = ("data",)) -> N
             hint = f"did you mean '{near}'?" if near else f"columns: {shorten(header)}"
             if derived and at == ("target",):
                 hint = f"with masks `target: {derived}` is whether one shows any; {hint}"
-            problems.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)
+            issues.add((*keys, *at), column, f"{path.name} has no column '{column}'", hint)
 
 
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
@@ -500,23 +499,23 @@ def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in header if name not in named))
 
 
-def undeclared(name: str, columns: Iterable[str], keys: Keys, problems: Problems) -> bool:
+def undeclared(name: str, columns: Iterable[str], keys: Keys, issues: Issues) -> bool:
     """Whether what is used as a factor is a column that was not declared: noted where it is first used, and once."""
     if name not in columns:
         return False
     what = f"'{name}' is a column of the table, and no factor as long as it is not declared"
     remedy = f"declare it, data: {{factors: {{{name}: categorical}}}}, or continuous where it holds numbers"
-    if all(problem.expected != what for problem in problems.found):
-        problems.add(keys, "", what, remedy)
+    if all(issue.expected != what for issue in issues.found):
+        issues.add(keys, "", what, remedy)
     return True
 
 
-def _check_no_columns(data: DataSpec, source: str, instead: str, problems: Problems, keys: Keys) -> None:
+def _check_no_columns(data: DataSpec, source: str, instead: str, issues: Issues, keys: Keys) -> None:
     """Where there is no table, nothing that is said of its columns would be heeded."""
     for at, column in [*_columns(data), *((("further",), name) for name in data.further)]:
         if column and at[0] in data.model_fields_set:
             what = f"names a column, and {source} come without a table"
-            problems.add((*keys, *at), column, what, f"leave it out, or {instead}")
+            issues.add((*keys, *at), column, what, f"leave it out, or {instead}")
 
 
 def _columns(data: DataSpec) -> list[tuple[Keys, str]]:

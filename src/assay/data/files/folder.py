@@ -46,7 +46,7 @@ from assay.data.files.table import (
     shown,
     target_column,
 )
-from assay.spec.document import show
+from assay.spec.issues import show
 from assay.spec.schema import DataSpec, FactorSpec
 from assay.spec.sections import LESION, has_masks, is_coco, undeclared_columns
 

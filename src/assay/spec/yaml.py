@@ -1,0 +1,199 @@
+"""Read YAML with the place of every value, within limits of size and depth."""
+
+# ruamel.yaml has no complete types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.tag import Tag
+
+from assay.core.errors import SpecError, nearest
+from assay.spec.document import Document, Keys, dotted, mapping_of
+
+# YAML as studies are written in it. ruamel.yaml scans and parses; scalars follow the core schema of YAML 1.2
+# (https://yaml.org/spec/1.2.2/#103-core-schema), without the underscores in numbers and the dates that ruamel.yaml
+# takes from 1.1. Keys are text as written.
+
+LONGEST = 1_000_000  # characters of a study file
+LONGEST_NUMBER = 300  # digits
+DEEPEST = 40  # levels
+MOST_VALUES = 20_000  # values after aliases are written out, so that a few lines cannot grow into gigabytes
+_PREFIX = "tag:yaml.org,2002:"
+_CORE_SCHEMA = tuple(
+    (Tag(suffix=_PREFIX + name), re.compile(pattern))
+    for name, pattern in (
+        ("null", r"~|null|Null|NULL|"),
+        ("bool", r"true|True|TRUE|false|False|FALSE"),
+        ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"),
+        (
+            "float",
+            r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        ),
+    )
+)
+
+
+class _CoreSchema(VersionedResolver):
+    """Resolver of plain scalars by the core schema of YAML 1.2."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Tag:
+        plain_scalar = kind is ScalarNode and implicit[0]
+        found = (tag for tag, pattern in _CORE_SCHEMA if plain_scalar and pattern.fullmatch(value))
+        return next(found, None) or super().resolve(kind, None, (False, False))
+
+
+def read_yaml(path: Path, called: str = "") -> Document:
+    """Read the study in a YAML file.
+
+    Args:
+        path: The file.
+        called: The name of the file in messages. Its path by default.
+
+    Raises:
+        SpecError: The file cannot be read or is not one mapping. The text names file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")])
+        hint = f"did you mean '{path.parent / near}'?" if near else "give the path of a YAML file"
+        raise SpecError(f"{path}: there is no such file: {hint}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    values, places = parse_yaml(text, called or str(path))
+    tree = mapping_of(values)
+    if tree is None:
+        kind = {type(None): "nothing", list: "a list", str: f"the text {values!r}"}.get(type(values))
+        raise SpecError(
+            f"{path}: holds {kind or f'the value {values!r}'}; expected a study: `key: value` lines from `name:` to "
+            "`contrasts:`"
+        )
+    return Document(tree, places, folder=str(path.parent.absolute()), stem=path.stem)
+
+
+def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
+    """Parse a YAML text.
+
+    Args:
+        text: The text.
+        source: Its name in places and messages.
+
+    Returns:
+        The value, and the place (`source:line`) of everything in it.
+
+    Raises:
+        SpecError: The text is not YAML, or holds what a study may not.
+    """
+    if len(text) > LONGEST:
+        raise SpecError(f"{source}: {len(text)} characters; a study file has at most {LONGEST}")
+    reader = YAML(typ="safe", pure=True)
+    reader.Resolver = _CoreSchema
+    try:
+        node: Node | None = reader.compose(text)
+    except RecursionError:
+        raise SpecError(f"{source}: nested too deeply; a study needs fewer than 20 levels") from None
+    except MarkedYAMLError as error:
+        raise SpecError(_syntax(error, text, source)) from None
+    except YAMLError as error:
+        raise SpecError(f"{source}: holds a character that YAML forbids: {str(error).splitlines()[0]}") from None
+    if node is None:
+        return None, {}
+    reading = _Reading(source)
+    value = reading.value(node, ())
+    if reading.duplicates:
+        raise SpecError("\n".join(reading.duplicates[:5]))
+    return value, reading.places
+
+
+class _Reading:
+    """Plain values of composed YAML nodes, with their places and the keys that appear twice."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.places: dict[Keys, str] = {}
+        self.duplicates: list[str] = []
+        self.count = 0
+
+    def value(self, node: Node, keys: Keys) -> Any:
+        place = self.places.setdefault(keys, self.place(node))
+        self.count += 1
+        if self.count > MOST_VALUES or len(keys) > DEEPEST:
+            raise SpecError(
+                f"{place}: aliases make this value endless or larger than {MOST_VALUES} values; write it out"
+            )
+        tag = str(node.tag)
+        if isinstance(node, ScalarNode):
+            return _scalar(tag, str(node.value), place)
+        if tag not in (_PREFIX + "map", _PREFIX + "seq"):
+            raise SpecError(_refused_tag(tag, place))
+        return self.mapping(node, keys) if isinstance(node, MappingNode) else self.sequence(node, keys)
+
+    def mapping(self, node: Node, keys: Keys) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = self.place(key_node)
+            if not isinstance(key_node, ScalarNode):
+                raise SpecError(f"{place}: a list or mapping cannot be a key; write `key: value`")
+            at = (*keys, str(key_node.value))
+            if key_node.value in made:
+                found = f"{place}: key '{dotted(at)}' appears twice, first at {self.places[at]}; keep one of the two"
+                self.duplicates.append(found)
+                continue
+            self.places[at] = place
+            made[key_node.value] = self.value(value_node, at)
+        return made
+
+    def sequence(self, node: Node, keys: Keys) -> list[Any]:
+        return [self.value(item, (*keys, i)) for i, item in enumerate(node.value)]
+
+    def place(self, node: Node) -> str:
+        return f"{self.source}:{node.start_mark.line + 1}"
+
+
+def _scalar(tag: str, text: str, place: str) -> Any:
+    """Convert the text of a scalar by its tag."""
+    kind = tag.removeprefix(_PREFIX)
+    if kind == "int":
+        if len(text) > LONGEST_NUMBER:
+            raise SpecError(f"{place}: a number of {len(text):,} digits; no field takes one of over {LONGEST_NUMBER}")
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if kind == "float":
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    others = {"str": text, "null": None, "bool": text.lower() == "true"}
+    if kind not in others:
+        raise SpecError(_refused_tag(tag, place))
+    return others[kind]
+
+
+def _refused_tag(tag: str, place: str) -> str:
+    return f"{place}: tag '{tag}' is not allowed: a study holds plain values only"
+
+
+def _syntax(error: MarkedYAMLError, text: str, source: str) -> str:
+    """Explain what is not YAML, and what is written there instead."""
+    mark = error.problem_mark or error.context_mark
+    line = mark.line if mark else 0
+    place, problem = f"{source}:{line + 1}", error.problem or "not YAML"
+    lines = text.splitlines()
+    written = lines[line] if line < len(lines) else ""
+    if "\t" in written[: len(written) - len(written.lstrip())] or "'\\t'" in problem:
+        return f"{place}: a tab indents this line; YAML allows spaces only: replace the tab by spaces"
+    if "single document" in (error.context or ""):
+        return f"{place}: a second document begins here (`---`); a study file holds one"
+    if "alias" in problem:
+        return f"{place}: {problem}; a text that begins with * or & needs quotes"
+    since = f" ({error.context}, line {error.context_mark.line + 1})" if error.context and error.context_mark else ""
+    return (
+        f"{place}: not YAML: {problem}{since}\n  expected `key: value` lines with equal indentation; "
+        "text that holds ': ' or begins with one of []{}#&*!|>'\"%@` needs quotes"
+    )
