@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from assay.analysis.pictures import Gallery
+from assay.analysis.pictures import CONTRADICTING, GAP, Gallery
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
-from assay.data.near_copies import Pair, details, near_pairs, together
+from assay.data.near_copies import Pair, details, near_pairs, not_looked_for, together
 from assay.data.splits import split
 from assay.spec.schema import DataSpec
 
@@ -96,6 +96,17 @@ def test_pairs_cross_blocks_and_do_not_depend_on_them(monkeypatch: pytest.Monkey
     assert near_pairs(detail, np.arange(40)) == whole
 
 
+def test_whole_images_alone_are_compared_in_a_very_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [scene(seed) for seed in range(40)]
+    images[30], images[31] = CHANGES["mirrored"](images[2]), CHANGES["cropped in a corner"](images[4])
+    detail = np.stack([details(np.asarray(image)) for image in images])
+    assert [(pair.first, pair.second) for pair in near_pairs(detail, np.arange(40))] == [(2, 30), (4, 31)]
+    assert not_looked_for(40) == ""
+    monkeypatch.setattr("assay.data.near_copies._MOST", 39)
+    assert [(pair.first, pair.second) for pair in near_pairs(detail, np.arange(40))] == [(2, 30)]
+    assert not_looked_for(40).startswith("40 images are more than the 39")
+
+
 @pytest.mark.parametrize(("shape", "dtype"), [((8, 8), "uint8"), ((28, 40, 3), "uint8"), ((300, 200), "uint16")])
 def test_any_size_and_flat_images(shape: tuple[int, ...], dtype: str) -> None:
     rng = np.random.default_rng(0)
@@ -174,11 +185,40 @@ def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
     assert apart.content != kept.content
 
 
-def test_all_pairs_are_drawn_one_above_the_other(tmp_path: Path) -> None:
-    dataset = loaded(folder_of(tmp_path / "set", copies=11), tmp_path / "cache", size=32)
+def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_first(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path / "set", copies=11)  # row 49 copies row 0: the labels of all pairs contradict
+    table = tmp_path / "set" / "data.csv"
+    text = table.read_text()
+    for at in range(2, 11):
+        text = text.replace(f"\n{at}.png,{at % 2},", f"\n{at}.png,{(at + 1) % 2},")
+    table.write_text(text)
+    dataset = loaded(spec, tmp_path / "cache", size=32)
     (tmp_path / "out").mkdir()
     first, second = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
-    assert first["caption"] == "1 to 8 of 11 pairs of near copies, the most alike first: one above the other."
-    assert second["caption"] == "9 to 11 of 11 pairs of near copies, the most alike first: one above the other."
+    of = "of 11 pairs of near copies (2 with contradicting labels): one image above the other"
+    assert first["caption"] == f"1 to 8 {of}; from the left, labels contradict in 1 and 2 (framed)."
+    assert second["caption"] == f"9 to 11 {of}."
     shapes = [Image.open(tmp_path / "out" / str(row["file"])) for row in (first, second)]
     assert [round(image.width / image.height * 2) for image in shapes] == [8, 3]  # columns over two rows
+    frame, scale = np.asarray(shapes[0]), int(first["scale"])
+    places = range(0, frame.shape[1], scale * (32 + 3 * GAP))
+    assert [tuple(frame[0, x]) == CONTRADICTING for x in places] == [True, True] + [False] * 6
+
+
+def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:
+    dataset = loaded(folder_of(tmp_path / "set", copies=29), tmp_path / "cache", size=16)
+    (tmp_path / "out").mkdir()
+    rows = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
+    assert len(dataset.near_copies) == 29
+    assert [str(row["caption"]).split(" pairs")[0] for row in rows] == [
+        "1 to 8 of 29",
+        "9 to 16 of 29",
+        "17 to 24 of 29",
+    ]
+
+
+def test_patients_that_are_not_named_are_not_said_to_differ(tmp_path: Path) -> None:
+    said = loaded(folder_of(tmp_path / "set", copies=3), tmp_path / "cache", patient="").leakage
+    assert len(said) == 3
+    assert all("are different images, nearly the same (likeness" in text for text in said)
+    assert not any("patient" in text for text in said)

@@ -307,6 +307,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     rows = [gallery.sheet(found, name, head) for (name, _, found), head in zip(environments, heads, strict=True)]
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
+    rows += gallery.near_copies(population.dataset) if population.dataset else []
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     drawn = {change.name for change in changes}

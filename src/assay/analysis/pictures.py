@@ -58,6 +58,8 @@ def outlined(
 COLUMNS = 8  # images a row of a sheet, one row per class
 LEAST_COLUMNS = 3
 SHOWN_PAIRS, LOOKED_AT = 3, 24
+MOST_COPIES = 24
+CONTRADICTING: Colour = (213, 94, 0)
 FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
 GAP = 2
@@ -111,19 +113,26 @@ class Gallery:
         return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", text, environment=name)
 
     def near_copies(self, dataset: Dataset) -> list[Row]:
-        """Sheets of all pairs of near copies, eight a sheet: the first image of each pair above the second."""
-        pairs, told = (
-            dataset.near_copies,
-            "{} to {} of {} pairs of near copies, the most alike first: one above the other.",
-        )
+        """Draw pairs of near copies, eight a sheet: the first image of each pair above the second.
+
+        Pairs with contradicting labels are framed and come first, then the most alike. At most `MOST_COPIES` pairs are
+        drawn; captions count all of them.
+        """
+        places = np.array([(pair.first, pair.second) for pair in dataset.near_copies], dtype=np.int64).reshape(-1, 2)
+        contradict = np.ptp(dataset.table.target[places], axis=1) > 0
+        order = np.argsort(~contradict, kind="stable")
+        of = f"{len(places):,} {'pair' if len(places) == 1 else 'pairs'} of near copies"
+        of += f" ({contradict.sum():,} with contradicting labels)" if contradict.any() else ""
         made: list[Row] = []
-        for start in range(0, len(pairs), COLUMNS):
-            some = pairs[start : start + COLUMNS]
+        for start in range(0, min(len(places), MOST_COPIES), COLUMNS):
+            some = order[start : min(start + COLUMNS, MOST_COPIES)]
+            framed = contradict[some]
             rows = [
-                [coloured(image) for image in dataset.images.read(np.array(places)).numpy()]
-                for places in ([pair.first for pair in some], [pair.second for pair in some])
+                [_framed(coloured(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
+                for images in (dataset.images.read(places[some, side]).numpy() for side in (0, 1))
             ]
-            text = told.format(start + 1, start + len(some), len(pairs))
+            text = f"{start + 1} to {start + len(some)} of {of}: one image above the other"
+            text += f"; from the left, labels contradict in {_which(framed)} (framed)." if framed.any() else "."
             made.append(self._write(f"near-copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", text))
         return made
 
@@ -261,6 +270,14 @@ def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         for c, image in enumerate(row):
             y, x = r * (height + GAP), c * (width + GAP)
             canvas[y : y + height, x : x + width] = image
+    return canvas
+
+
+def _framed(image: UInt8[np.ndarray, "h w 3"], on: bool) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The image with a frame around it, white unless `on`."""
+    canvas = np.full((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), 255, np.uint8)
+    canvas[:] = CONTRADICTING if on else 255
+    canvas[GAP:-GAP, GAP:-GAP] = image
     return canvas
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
+from assay.data.cards import without_patients
 from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
 from assay.probes.decodability import folds_by_patient, held_out
@@ -44,7 +45,8 @@ def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
     """Rows of `schema.SHORTCUTS`, the greatest AUROC first; none for a phantom, whose factors the study draws itself.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
-    properties of the images, and what ridge regressions say of patients that they were not fitted to.
+    properties of the images, and what ridge regressions say of patients that they were not fitted to. Where patients
+    are not named, rows count none.
     """
     dataset = population.dataset
     if dataset is None:
@@ -53,6 +55,8 @@ def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
     others = undeclared_table(spec.data)
     rows += [_factor_row("column", factor, others) for factor in (others.factors if others else ()) if others]
     rows += _image_rows(dataset)
+    if without_patients(dataset.card.known_faults):
+        rows = [{**row, "patients": 0} for row in rows]
     return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
 
 
@@ -64,8 +68,9 @@ def shortcut_cautions(rows: Sequence[Row]) -> Iterator[str]:
         if plain:
             yield f"in plain sight, the target is told by {_named(plain)}: a network may learn this instead"
     if fitted := [row for row in strong if row["kind"] == "baseline"]:
+        others = "patients" if any(row["patients"] for row in fitted) else "images"
         yield (
-            f"without a network, a ridge regression tells the target of other patients from {_named(fitted)}: a result "
+            f"without a network, a ridge regression tells the target of other {others} from {_named(fitted)}: a result "
             "that is no better needs no more than that"
         )
 

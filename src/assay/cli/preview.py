@@ -322,7 +322,7 @@ def write_preview(found: Found) -> Path:
     parts += [_paragraph(f"{text[:1].upper()}{text[1:]}") for text in about_data(found)]
     parts += [_paragraph(core_line(found))]
     copies = [row for row in found.preview.pictures if row["kind"] == "copies"]
-    parts += ["<h2>Near copies across patients</h2>"] if copies else []
+    parts += ["<h2>Near copies</h2>"] if copies else []
     parts += [_picture(found.folder, row) for row in copies]
     learned = [row for row in found.preview.pictures if row["kind"] == "source"]
     parts += ["<h2>What the sources are trained on</h2>"] if learned else []
@@ -341,7 +341,10 @@ def write_preview(found: Found) -> Path:
     parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
     parts += [_picture(found.folder, row) for row in pairs]
     if found.preview.shortcuts:
-        parts += [_side_by_side([shortcut_table(found.preview.shortcuts)]), _paragraph(shortcuts.MEANING)]
+        parts += [
+            _side_by_side([shortcut_table(found.preview.shortcuts)]),
+            _paragraph(shortcuts.meaning(found.preview.shortcuts)),
+        ]
     parts += [_power(found)] if found.power else []
     page = found.folder / "index.html"
     write_text(page, _document(spec.name, "\n".join(parts)))

@@ -42,6 +42,7 @@ _SEARCHED, _ROUGH = 0.65, 0.7  # least correlations at which a candidate is regi
 _RANDOM_PAIRS = 100
 _FALSE_IMAGES = 0.01
 _BLOCK, _AT_ONCE = 2048, 32
+_MOST = 50_000  # images that are compared in all windows: time rises with the square of their number
 _CELLS = 6
 
 # The eight orientations as maps of coordinates in -1..1 (x, y), and the windows that are laid over each other: the
@@ -108,7 +109,8 @@ def near_pairs(
 ) -> list[Pair]:
     """Find pairs of different patients whose images are nearly the same, the most alike first.
 
-    Every image is compared with all others; the six nearest candidates of each are verified.
+    Every image is compared with all others; the six nearest candidates of each are verified. Of very large sets whole
+    images alone are compared (see `not_looked_for`).
 
     Args:
         detail: `details` of images.
@@ -129,6 +131,16 @@ def near_pairs(
             found[pair] = max(value, found.get(pair, -1.0))
     pairs = [Pair(i, j, round(value, 3)) for (i, j), value in found.items()]
     return sorted(pairs, key=lambda pair: (-pair.likeness, pair.first, pair.second))
+
+
+def not_looked_for(images: int) -> str:
+    """Name the copies that are not searched in a set of so many images; empty where all are."""
+    if images <= _MOST:
+        return ""
+    return (
+        f"{images:,} images are more than the {_MOST:,} among which cropped and shifted near copies are searched: "
+        "mirrored, turned, brightened and re-encoded ones alone were"
+    )
 
 
 def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"]) -> float:
@@ -222,8 +234,9 @@ class _Searched:
         patients: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         best = np.full((len(rows), len(places)), -1, dtype=np.float32)
+        laid = _LAID[:1] if not_looked_for(len(self.rows)) else _LAID
         for (_, b), descriptor in second.items():
-            for first, other in _LAID:
+            for first, other in laid:
                 if other == b:
                     np.maximum(best, self.first[first][rows] @ descriptor.T, out=best)
         best[patients[rows][:, None] == patients[places]] = -1

@@ -547,7 +547,8 @@ def decodability(evidence: Evidence) -> Sheet | None:
     groups = distinct(row["group"] for row in chosen)
     lines, total = by_place(evidence, _beside_layers(chosen), ("recipe", "factor", "layer"), "group", groups)
     heads = (recipe_head(evidence.tables), "factor", "layer", *groups, *COUNTS)
-    note = "AUROC of a linear decoder on held-out patients. The bare pixels have no layer: theirs stands beside each."
+    unit = evidence.tables.unit
+    note = f"AUROC of a linear decoder on held-out {unit}. The bare pixels have no layer: theirs stands beside each."
     source = (chosen, schema.ESTIMATES)
     caption = "What each layer encodes"
     return sheet("decodability", caption, heads, lines, source, note, total) if lines else None

@@ -160,13 +160,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """sheets: one per environment. outlines: what recipes outline on the same images. heat_maps: where
-    their maps lie on the same images. confounders: one of each, without
-    and with it. visible: how visible these are.
+    """sheets: one per environment. copies: pairs of near copies. outlines: what recipes outline on the same images.
+    heat_maps: where their maps lie on the same images. confounders: one of each, without and with it. visible: how
+    visible these are.
     pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands beside pairs.
     """
 
     sheets: tuple[Picture, ...]
+    copies: tuple[Picture, ...]
     outlines: tuple[Picture, ...]
     heat_maps: tuple[Picture, ...]
     confounders: tuple[Picture, ...]
@@ -188,7 +189,7 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     rows = tuple({**row, "caption": _caption(row, named)} for row in rows)
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
     of_kind: dict[str, list[tuple[Row, Picture]]] = {
-        kind: [] for kind in ("sheet", "outline", "heat-map", "confounder", "pair")
+        kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "pair")
     }
     for row, picture in zip(rows, made, strict=True):
         of_kind[row["kind"]].append((row, picture))
@@ -196,12 +197,13 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     for row, picture in of_kind["pair"]:
         name = in_words(row["factor"])
         pairs[name] = (*pairs.get(name, ()), picture)
-    sheets, confounders, outlines, heat_maps = (
-        tuple(picture for _, picture in of_kind[kind]) for kind in ("sheet", "confounder", "outline", "heat-map")
+    sheets, copies, confounders, outlines, heat_maps = (
+        tuple(picture for _, picture in of_kind[kind])
+        for kind in ("sheet", "copies", "confounder", "outline", "heat-map")
     )
     seen = visible(evidence.tables)
     words = _scales(rows, loss), _drawn(made, evidence)
-    return Gallery(sheets, outlines, heat_maps, confounders, seen, pairs, *words)
+    return Gallery(sheets, copies, outlines, heat_maps, confounders, seen, pairs, *words)
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:

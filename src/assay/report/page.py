@@ -20,7 +20,7 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
-from assay.report.rows import Tables, distinct, read_tables, whole
+from assay.report.rows import Tables, distinct, read_tables
 from assay.report.sections import doses, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
@@ -165,15 +165,10 @@ def collect(root: Path) -> Content:
         measures=frozenset(row["measure"] for row in tables.estimates),
         dosed=bool(tables.half_doses),
         chosen_widest=widest,
-        unit="patients" if _patients_named(tables) else "images",
+        unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
         files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
     )
-
-
-def _patients_named(tables: Tables) -> bool:
-    """Whether patients are counted anywhere; those of a set that does not name them are not."""
-    return any(whole(row, "patients") for row in tables.environments) or not tables.environments
 
 
 def without_files(content: Content) -> Content:

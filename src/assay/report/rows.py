@@ -50,6 +50,12 @@ class Tables:
         """The provenance as key -> value."""
         return {row["key"]: row["value"] for row in self.provenance}
 
+    @property
+    def unit(self) -> str:
+        """The unit of intervals beside seeds: `patients`, or `images` where no patient is counted anywhere."""
+        named = any(whole(row, "patients") for row in self.environments) or not self.environments
+        return "patients" if named else "images"
+
 
 def read_tables(root: Path) -> Tables:
     """The tables of a run folder. Raises StoreError that names a table or column which is missing."""

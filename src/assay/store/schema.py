@@ -218,9 +218,10 @@ SENTENCES = (
 )  # fmt: skip
 
 PICTURES = (
-    # file under pictures/, kind (sheet | outline | heat-map | confounder | pair), caption, alt, environment, factor (of
-    # a confounder its label, of a heat-map its explainer), logits (JSON: recipe -> [logit low, logit high], means over
-    # seeds in units of within-class deviations), pixel_size (mm, 0 unknown), scale (how many screen pixels a pixel)
+    # file under pictures/, kind (sheet | copies | outline | heat-map | confounder | pair), caption, alt, environment,
+    # factor (of a confounder its label, of a heat-map its explainer), logits (JSON: recipe -> [logit low, logit high],
+    # means over seeds in units of within-class deviations), pixel_size (mm, 0 unknown), scale (how many screen pixels a
+    # pixel)
     "file", "kind", "caption", "alt", "environment", "factor", "logits", "pixel_size", "scale",
 )  # fmt: skip
 

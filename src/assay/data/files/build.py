@@ -16,7 +16,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.types import FactorTable, Places, rows_of
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
-from assay.data.cards import card_of, known_set
+from assay.data.cards import card_of, known_set, without_patients
 from assay.data.dataset import Dataset, Images, PixelScale
 from assay.data.files.decode import (
     Channels,
@@ -228,6 +228,8 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     pairs = _near_copies(table, pixels.detail(), kept, cache)
     if spec.split.together and pairs:
         table, doubts = replace(table, patient=together(table.patient, pairs)), (*doubts, _put_together(pairs))
+    if bounded := near_copies.not_looked_for(len(kept)):
+        doubts = (*doubts, bounded)
     content = _content(table, hashes[kept], mask_hashes)
     known = listing.about or known_set(listing.title, listing.header)
     card = card_of(
@@ -473,13 +475,15 @@ def _near_copies(table: FactorTable, detail: np.ndarray, kept: np.ndarray, cache
 def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """A sentence for every pair of different patients; those with contradicting labels come first."""
     told: list[tuple[bool, str]] = []
+    unnamed = without_patients(listing.warnings)
+    what = "are different images, nearly the same" if unnamed else "of different patients are nearly the same image"
     for pair in pairs:
         if table.patient[pair.first] == table.patient[pair.second]:
             continue
         labels = [table.classes[int(table.target[at])] for at in (pair.first, pair.second)]
         text = (
-            f"{listing.word}s {listing.numbers[pair.first]} and {listing.numbers[pair.second]} of different patients "
-            f"are nearly the same image (likeness {pair.likeness:.3f})"
+            f"{listing.word}s {listing.numbers[pair.first]} and {listing.numbers[pair.second]} {what} "
+            f"(likeness {pair.likeness:.3f})"
         )
         contradict = labels[0] != labels[1]
         if contradict:

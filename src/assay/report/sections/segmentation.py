@@ -56,7 +56,8 @@ def trade(evidence: Evidence, width: float = FULL) -> Figure | None:
     )
     title = f"{measure_name(measure).capitalize()} against {measure_name(across)}"
     of = f"95 % regions of both together are not drawn: {wide} of {len(spots)} fill the figure. " if wide else ""
-    note = slice_note(evidence, f"Best is low and to the right. {_explained(spots)} {of}{_front(spots)}", cut)
+    around = _explained(spots, evidence.tables.unit)
+    note = slice_note(evidence, f"Best is low and to the right. {around} {of}{_front(spots)}", cut)
     rows = [row for _, *both in pairs for row in both]
     return drawn("trade", title, note, field, rows, draw_field, width)
 
@@ -235,13 +236,13 @@ def _within(region: Sequence[tuple[float, float]], x: float, y: float) -> bool:
                     for a, b in edges) % 2)  # fmt: skip
 
 
-def _explained(spots: Sequence[Spot]) -> str:
+def _explained(spots: Sequence[Spot], unit: str) -> str:
     """What is drawn around the points."""
     if not any(spot.region for spot in spots):
         return "Bars: 95 % intervals; dots: seeds."
     return (
         "Bars: 95 % interval of each alone; shaded: 95 % region of both together (Hotelling's, from the covariance of "
-        "the two over patients and seeds); dots: seeds."
+        f"the two over {unit} and seeds); dots: seeds."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assay.report.rows import Tables, numeric, whole
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, sheet, words
 from assay.stats.format import with_interval
@@ -10,14 +12,18 @@ from assay.store.files import Row
 
 HEADS = ("what", "kind", "class", "AUROC", "higher or lower", "images", "patients", "why there is none")
 CAPTION = "What tells the target without a network"
-MEANING = (
-    "AUROC of one column, property or fitted score for a class against the others, with its 95 % interval over "
-    "patients, of the images as they are found; of several classes the one that it tells best. A number is taken "
-    "whichever way it points. Levels and baselines (ridge regressions) are fitted on other patients than they are "
-    "judged on."
-)
-"""What the figures mean, for the page and the preview."""
 KINDS = {"factor": "factor", "column": "column, undeclared", "image": "image property", "baseline": "baseline"}
+
+
+def meaning(rows: Sequence[Row]) -> str:
+    """Explain the figures, for the page and the preview; rows that count no patients are over images."""
+    unit = "patients" if any(whole(row, "patients") for row in rows) else "images"
+    return (
+        f"AUROC of one column, property or fitted score for a class against the others, with its 95 % interval over "
+        f"{unit}, of the images as they are found; of several classes the one that it tells best. A number is taken "
+        f"whichever way it points. Levels and baselines (ridge regressions) are fitted on other {unit} than they are "
+        "judged on."
+    )
 
 
 def table(tables: Tables) -> Sheet | None:
@@ -26,7 +32,7 @@ def table(tables: Tables) -> Sheet | None:
     """
     rows = tables.shortcuts
     lines = [Line((*map(words, texts(row)), *counts(row), words(row["reason"] or NONE))) for row in rows]
-    return sheet("shortcuts", CAPTION, HEADS, lines, (rows, schema.SHORTCUTS), MEANING) if rows else None
+    return sheet("shortcuts", CAPTION, HEADS, lines, (rows, schema.SHORTCUTS), meaning(rows)) if rows else None
 
 
 def texts(row: Row) -> tuple[str, ...]:
@@ -38,4 +44,4 @@ def texts(row: Row) -> tuple[str, ...]:
 
 def counts(row: Row) -> tuple[Cell, ...]:
     """Images and patients as cells."""
-    return amount(whole(row, "images")), amount(whole(row, "patients"))
+    return amount(whole(row, "images")), amount(count) if (count := whole(row, "patients")) else words(NONE)
