@@ -64,7 +64,7 @@ def test_every_job_and_the_phantom_get_the_device_and_no_name_holds_it(tmp_path:
     jobs = [pickle.loads(pickle.dumps(task.job)) for task in there.tasks]
     assert {type(job) for job in jobs} == {TrainJob, ProbeJob}
     assert {job.device for job in jobs} == {"cuda:1"}
-    assert there.population.renderer.device == "cuda:1"
+    assert there.population.rows.renderer.device == "cuda:1"
     assert list(there.plan.ids()) == list(here.plan.ids())
 
 

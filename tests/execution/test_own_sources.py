@@ -16,7 +16,7 @@ from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import CURVE, Inputs, network_of, nothing_to_read
 from assay.execution.plan import start_id
-from assay.shifts.phantom_population import PhantomPopulation
+from assay.shifts.population import Population
 from assay.spec.schema import Component, EnvironmentSpec
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
@@ -39,14 +39,14 @@ def test_it_sees_all_training_images_of_the_seed_and_its_record_tells_how_it_wen
 ) -> None:
     environments = {**SMALL["environments"], "train": {"association": {"texture": 0.9}, "fraction": 0.25}}
     seen: list[tuple[int, int]] = []
-    training = PhantomPopulation.training
+    training = Population.training
 
-    def watched(self: PhantomPopulation, environment: EnvironmentSpec, seed: int, fold: int = 0) -> Any:
+    def watched(self: Population, environment: EnvironmentSpec, seed: int, fold: int = 0) -> Any:
         made = training(self, environment, seed, fold)
         seen.append((seed, len(made[0])))
         return made
 
-    monkeypatch.setattr(PhantomPopulation, "training", watched)
+    monkeypatch.setattr(Population, "training", watched)
     folder = RunFolder(run(tmp_path, sources={"own": OWN}, recipe=RECIPE, environments=environments))
     assert {seed for seed, _ in seen} == {0}, "images of the seed's own, not of one drawn apart"
     assert {count for _, count in seen} == {SMALL["data"]["train"], SMALL["data"]["train"] // 4}
@@ -83,8 +83,8 @@ def test_on_files_each_fold_has_a_source_of_its_own_training_patients(tmp_path: 
     for source in sources:
         training, validation = population.training(source.training.environment, 0, source.training.fold)
         seen = {*training.table.patient.tolist(), *validation.table.patient.tolist()}
-        tested = population.parts(0, source.training.fold).test  # type: ignore[union-attr]
-        assert not seen & set(population.table.patient[tested].tolist())  # type: ignore[union-attr]
+        tested = population.rows.parts(0, source.training.fold).test  # type: ignore[union-attr]
+        assert not seen & set(population.rows.table.patient[tested].tolist())  # type: ignore[union-attr]
 
 
 def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: Path) -> None:

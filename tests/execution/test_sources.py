@@ -334,9 +334,9 @@ def test_wrong_sources_are_refused(case: str):
 
 
 def test_a_source_with_other_channels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from assay.shifts.phantom_population import PhantomPopulation
+    from assay.shifts.phantom_rows import PhantomRows
 
     channels = property(lambda self: 3 if self.data.core == "size" else 1)
-    monkeypatch.setattr(PhantomPopulation, "channels", channels)
+    monkeypatch.setattr(PhantomRows, "channels", channels)
     with pytest.raises(SpecError, match=r"source 'large' has images of 3 channel\(s\), the study's have 1"):
         prepared(tmp_path)

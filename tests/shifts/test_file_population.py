@@ -12,7 +12,8 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.data.dataset import Card, Dataset, PixelScale
 from assay.shifts.association import somers_d
-from assay.shifts.file_population import FilePopulation
+from assay.shifts.file_rows import FileRows
+from assay.shifts.population import Population
 from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
 COUNT = 900
@@ -43,7 +44,7 @@ def dataset(seed=0, **columns):
 
 def population(made=None, **split):
     made = dataset() if made is None else made
-    return FilePopulation(DataSpec(folder="somewhere", target="ill", split=SplitSpec(**split)), lambda: made)
+    return Population(FileRows(DataSpec(folder="somewhere", target="ill", split=SplitSpec(**split)), lambda: made))
 
 
 def tied(**strengths):
@@ -254,16 +255,16 @@ def test_a_scenes_identity_knows_every_factor_that_probes_may_read():
 
 
 def test_a_patient_who_was_trained_on_is_found(monkeypatch):
-    from assay.shifts import file_population
+    from assay.shifts import file_rows
 
     files = population()
-    honest = file_population.parts
+    honest = file_rows.parts
 
     def leaky(table, spec, seed, fold):
         mine = honest(table, spec, seed, fold)
         return replace(mine, train=np.concatenate([mine.train, mine.test[:2]]))
 
-    monkeypatch.setattr(file_population, "parts", leaky)
+    monkeypatch.setattr(file_rows, "parts", leaky)
     with pytest.raises(
         DataError, match=r"environment 'found': 2 images are in training and in test: rows \d+, \d+; choose test rows"
     ):
@@ -299,7 +300,7 @@ def test_refusals(environment, error, text):
 
 def test_patients_with_rows_that_are_tested_only_are_tested_whatever_the_seed():
     files = population(train=0.5, validation=0.5, test=0, test_only={"site": ["b"], "size": {"min": 2.5}})
-    table = files.table
+    table = files.dataset.table
     wanted = (table.columns["site"] == 1) & (table.columns["size"] >= 2.5)
     held = set(table.patient[wanted].tolist())
     assert 0 < len(held) < COUNT / 3

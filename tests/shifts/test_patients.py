@@ -5,7 +5,8 @@ import pytest
 
 from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
-from assay.shifts.phantom_population import PhantomPopulation
+from assay.shifts.phantom_rows import PhantomRows
+from assay.shifts.population import Population
 from assay.shifts.sampling import Patients
 from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
 
@@ -13,7 +14,7 @@ from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentS
 def population(tmp_path, eyes=2, train=200, target="grade"):
     phantom = Component(kind="phantom", name="fundus", params={"eyes": eyes})
     data = DataSpec(phantom=phantom, size=64, train=train, validation=20, test=100, target=target, core="grade")
-    return PhantomPopulation(data, ArrayCache(tmp_path))
+    return Population(PhantomRows(data, ArrayCache(tmp_path)))
 
 
 def test_both_eyes_are_of_one_patient_and_of_one_camera(tmp_path):

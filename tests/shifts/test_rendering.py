@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from assay.data.cache import ArrayCache
-from assay.shifts.phantom_population import RenderedImages, Renderer
+from assay.shifts.phantom_rows import RenderedImages, Renderer
 from assay.spec.schema import Component
 
 ROWS = 200

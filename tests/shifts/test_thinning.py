@@ -15,7 +15,8 @@ from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved, positive, preference
-from assay.shifts.phantom_population import PhantomPopulation
+from assay.shifts.phantom_rows import PhantomRows
+from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows
 from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
 
@@ -134,10 +135,10 @@ def phantom(tmp_path):
         train=200,
         test=50,
     )
-    return PhantomPopulation(data, ArrayCache(tmp_path))
+    return Population(PhantomRows(data, ArrayCache(tmp_path)))
 
 
-def test_a_phantom_has_the_first_of_its_training_rows_with_as_many_of_either_class(phantom: PhantomPopulation):
+def test_a_phantom_has_the_first_of_its_training_rows_with_as_many_of_either_class(phantom: Population):
     environment = tied(texture=0.5)
     whole = phantom.training(environment, 0)[0]
     for count in (50, 120):
@@ -149,7 +150,7 @@ def test_a_phantom_has_the_first_of_its_training_rows_with_as_many_of_either_cla
         assert len(validation) == phantom.data.validation
 
 
-def test_a_phantom_has_no_more_than_data_train_says(phantom: PhantomPopulation):
+def test_a_phantom_has_no_more_than_data_train_says(phantom: Population):
     with pytest.raises(DataError) as refused:
         phantom.training(EnvironmentSpec(rows=201), 0)
     assert str(refused.value) == (
@@ -208,7 +209,7 @@ def test_a_share_of_fewer_than_two_patients_is_refused():
 def test_a_phantom_takes_a_share_of_its_images(tmp_path):
     data = DataSpec(phantom=Component(kind="phantom", name="nodule"), size=32, train=200, validation=20, test=20,
                     core="margin")  # fmt: skip
-    drawn = PhantomPopulation(data, ArrayCache(tmp_path))
+    drawn = Population(PhantomRows(data, ArrayCache(tmp_path)))
     few, some, whole = (
         drawn.training(EnvironmentSpec(split="train", fraction=share), 3)[0].table for share in (0.01, 0.1, 1.0)
     )

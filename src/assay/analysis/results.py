@@ -23,7 +23,7 @@ from assay.probes.performance import Performance
 from assay.probes.probe import group_name, groups_of
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
-from assay.shifts.population import NamedScene, Population
+from assay.shifts.population import Population, PopulationScene
 from assay.spec.schema import REFERABLE, Component, ContrastSpec, EnvironmentSpec, RecipePoint, readout_of
 from assay.stats.compare import SeedValues
 from assay.stats.estimate import errors_within
@@ -132,7 +132,7 @@ class Folds:
         return self._tables[key]
 
 
-def _table(scene: NamedScene, name: str) -> FactorTable:
+def _table(scene: PopulationScene, name: str) -> FactorTable:
     return scene.environment(name).table if name else scene.neutral().table
 
 

@@ -28,7 +28,7 @@ from assay.models.untyped import channels_last
 from assay.models.weights import start_of
 from assay.probes.probe import Model, Read
 from assay.probes.reader import run_probes
-from assay.shifts.population import NamedScene, Population, open_population
+from assay.shifts.population import Population, PopulationScene, open_population
 from assay.spec.environments import images_seed
 from assay.spec.schema import Component, DataSpec, EnvironmentSpec, Task, TrainingSpec, readout_of
 from assay.stats.measures import specific_thresholds
@@ -300,7 +300,7 @@ class ProbeJob:
         kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
         return {name: _kept_read(folder.outputs(id)) for name, id in kept.items()}
 
-    def _keep_outputs(self, folder: RunFolder, scene: NamedScene, reads: Mapping[str, Read]) -> None:
+    def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue

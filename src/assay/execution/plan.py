@@ -26,7 +26,7 @@ from assay.execution.tasks import Context, Stopped
 from assay.maps.summary import COLUMNS_VERSION, KINDS_VERSION
 from assay.models.checkpoint import WEIGHTS_FILE
 from assay.probes.probe import Probe, Scope
-from assay.shifts.population import NamedScene, Population
+from assay.shifts.population import Population, PopulationScene
 from assay.shifts.scene import NEUTRAL
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
@@ -361,7 +361,7 @@ def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: M
 
 
 def _probes(
-    components: Sequence[Component], trial: Trial, scene: NamedScene, kept: Mapping[str, Any]
+    components: Sequence[Component], trial: Trial, scene: PopulationScene, kept: Mapping[str, Any]
 ) -> list[ProbeUnit]:
     """The probes of a trial, each named by the trial, its own arguments, the images that it looks at and what readings
     hold (`_kept`): readings are written by the probes that read, so that other columns need the probes anew.
@@ -370,7 +370,11 @@ def _probes(
     looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}
     units: list[ProbeUnit] = []
     for component in components:
-        made = {"trial": trial.id, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
+        made: dict[str, Any] = {
+            "trial": trial.id,
+            "probe": component.model_dump(),
+            "images": looked_at[_scope(component.name)],
+        }
         if kept:
             made["kept"] = kept
         if _scope(component.name) == "neutral" and (named := environments_of(component)):

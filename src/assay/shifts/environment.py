@@ -70,7 +70,7 @@ class Environment:
 class Scene(Protocol):
     """Everything a probe may look at besides the model: environments and their counterfactuals.
 
-    Made by `shifts.scene` from a study's data and a grid point; images are rendered or decoded once and cached.
+    Implemented by `shifts.population.PopulationScene`; images are rendered or decoded once and cached.
     """
 
     @property
