@@ -4,7 +4,7 @@
 
 Two starts and three doses, seeds and patients crossed as in `_simulation`. The start shifts the level and the
 dose shifts both starts alike, on the probit scale or on the plain one: then there is no interaction on that scale, and
-a claim is wrong. One core, about four minutes at 4,000 worlds.
+a claim is wrong. One core, about nine minutes at 4,000 worlds.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Every cell draws whole experiments (worlds): seeds x patients x recipes with effects of patients, of seeds, and of both,
 and applies the functions that Assay applies to real records. What a cell reports stands in `COLUMNS`; what the worlds
-are, and what the figures mean, in docs/statistics.md. One core, about ten minutes at 4,000 worlds.
+are, and what the figures mean, in docs/statistics.md. One core, about eight minutes at 4,000 worlds.
 """
 
 from __future__ import annotations

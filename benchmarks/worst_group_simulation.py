@@ -7,7 +7,7 @@ is the one of the least mean over its seeds, as in studies, so that it may be an
 same accuracies in truth: all four equal (`tied`), the worst one apart (`apart`), or `crossed`, where what is the worst
 group of one is the best of the other. In `uneven` one recipe has one bad group and the other four that are as bad: the
 least of four uncertain means lies below them, which no interval knows of, and the least of twenty further. A difference
-that is claimed is wrong. One core, eight minutes at 4,000 worlds.
+that is claimed is wrong. One core, two minutes at 4,000 worlds.
 """
 
 from __future__ import annotations

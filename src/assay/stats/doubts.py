@@ -40,7 +40,7 @@ NORMAL_QUARTILE = 0.6745
 """The median distance of normal values from their median, in standard deviations."""
 FEWEST_DISTANCES = 8
 """Fewer distances than this give no robust standard deviation."""
-FOLDED = 0.0835
+FOLDED = 0.0833
 """The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
 Split = Literal["", "shares", "column"]
 """How training rows of all seeds come from one pool; empty where each seed has rows of its own, or folds."""
