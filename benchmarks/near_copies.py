@@ -6,12 +6,14 @@
 A set is a table with a column `image` (paths from the table's folder). Some of its images are copied and changed, and
 the copies are searched together with all images that were drawn, as rows of patients of their own: found is a copy that
 is paired with its original. False pairs are pairs among the originals of different patients; they may be true copies,
-and are listed with `--list`. Time is processor time on one thread, without and with decoding the files.
+and are listed with `--list`. Time is processor time on one thread, without and with decoding the files. `--rows` takes
+made-up images instead, all different, and prints how the search grows with their number.
 """
 
 from __future__ import annotations
 
 import io
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -134,8 +136,12 @@ def main() -> None:
     asked.add_argument("--phantoms", action="store_true", help="also images of the chest and fundus phantoms")
     asked.add_argument("--no-recall", action="store_true", help="false pairs and time alone")
     asked.add_argument("--list", action="store_true", help="name the false pairs")
+    asked.add_argument("--rows", type=int, nargs="+", default=(), help="numbers of made-up images, in rising order")
     options = asked.parse_args()
     torch.set_num_threads(1)
+    if options.rows:
+        growth(options.rows, options.out)
+        return
     chosen = [(name, Path(path)) for name, _, path in (given.partition("=") for given in options.sets)]
     sets = [of_table(name, path, options.patients, options.images) for name, path in chosen]
     if options.phantoms:
@@ -149,6 +155,21 @@ def main() -> None:
     page.close(
         *(f"{one.name}: {line}" for one, (_, pairs) in zip(sets, found, strict=True) for line in pairs if options.list)
     )
+
+
+def growth(numbers: Sequence[int], out: Path | None) -> None:
+    """Print processor time of the search, and the memory of the process, for sets of made-up images."""
+    page = Page(["images", "details, s", "search, s", "most memory so far, MB"], out, "random scenes, all different")
+    for number in numbers:
+        draws, start = generator(0, "near copies", "growth"), time.process_time()
+        coarse = (Image.fromarray(draws.normal(size=(14, 14)).astype(np.float32)) for _ in range(number))
+        scenes = (np.asarray(one.resize((128, 128), Image.Resampling.BICUBIC)) for one in coarse)
+        plain = np.stack([details(np.clip(128 + 28 * one, 0, 255).astype(np.uint8)) for one in scenes])
+        made = time.process_time()
+        near_pairs(plain, np.arange(number))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        page.row(f"{number:,}", f"{made - start:.1f}", f"{time.process_time() - made:.1f}", f"{memory:,.0f}")
+    page.close()
 
 
 def measured(of: Set, copies: int, recall: bool) -> tuple[dict[str, str], list[str]]:
