@@ -25,7 +25,6 @@ from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
-from assay.store.schema import TABLES
 from assay.study.run import prepare
 
 
@@ -125,11 +124,6 @@ def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
     frame = assay.open_run(finished_run).table(name)
     rows = read_rows(finished_run / "tables" / f"{name}.parquet")
     assert (list(frame.columns), len(frame)) == (list(rows[0]), len(rows))
-
-
-def test_every_table_is_named_where_tables_are_asked_for() -> None:
-    text = (assay.Run.table.__doc__ or "").partition("name:")[2].partition(".")[0]
-    assert tuple(name.strip() for name in text.split(",")) == TABLES
 
 
 @pytest.mark.parametrize(

@@ -115,13 +115,16 @@ class Run:
     result: Result | None = None
 
     def table(self, name: str = "contrasts") -> pd.DataFrame:
-        """The rows of one table.
+        """Load the rows of one table.
 
-        name: contrasts, sentences, estimates, seeds, reliance_contrasts, half_doses, dose_changes, trades, planes,
-        free_response, curves, trials, sources, starts, recipes, collapses, similarities, environments, dose_counts,
-        visibility, shortcuts, pictures, provenance.
-        Columns are in `store.schema`. Warns when the tables are of an earlier study than the last begun here. Raises
-        StoreError, with the nearest name, when there is no such table.
+        Warns when the tables are of an earlier study than the last begun here.
+
+        Args:
+            name: Name of the table, such as `contrasts`, `estimates` or `trials`; `assay.store.schema.TABLES` describes
+                every table and column, as does docs/reference/tables.md.
+
+        Raises:
+            StoreError: With the nearest name, when there is no such table.
         """
         import pandas as pd
 

@@ -75,7 +75,7 @@ def test_every_factor_column_property_and_baseline_is_listed(rows: list[Row]) ->
     } - {"share of black pixels"}  # fmt: skip
     values = [one["value"] for one in rows]
     assert values == sorted(values, reverse=True)
-    assert all(set(one) == set(schema.SHORTCUTS) for one in rows)
+    assert all(set(one) == set(schema.SHORTCUTS.names) for one in rows)
 
 
 def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> None:

@@ -76,7 +76,7 @@ def found(
         if (row["recipe"], row["against"], row["measure"]) == (recipe, against, measure)
         and (row["layer"], row["against_layer"]) == layers
     ]
-    assert set(row) == set(schema.SIMILARITIES)
+    assert set(row) == set(schema.SIMILARITIES.names)
     return row
 
 

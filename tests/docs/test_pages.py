@@ -12,6 +12,7 @@ import pytest
 import typer
 from tests.docs import cli_reference
 from tests.docs.reading import PAGES, ROOT, blocks, commands, name
+from tests.docs.registries import MADE
 
 import assay
 from assay.cli import app
@@ -65,13 +66,9 @@ def test_the_command_line_stands_as_it_is_printed(monkeypatch: pytest.MonkeyPatc
     assert page == cli_reference.page(), f"write it anew: {(cli_reference.__doc__ or '').splitlines()[-2].strip()}"
 
 
-@pytest.mark.parametrize(
-    "table",
-    ["trials", "seeds", "estimates", "contrasts", "environments", "sentences", "pictures", "provenance"],
-)
-def test_the_page_of_the_run_folder_has_every_column(table: str) -> None:
-    (row,) = re.findall(rf"^\| `{table}` \|[^|]*\| (.*) \|$", RUN_FOLDER.read_text(encoding="utf-8"), re.MULTILINE)
-    assert tuple(re.findall(r"`(\w+)`", row)) == getattr(schema, table.upper())
+@pytest.mark.parametrize("page", MADE)
+def test_pages_of_registries_are_as_they_are_made(page: str) -> None:
+    assert (ROOT / page).read_text(encoding="utf-8") == MADE[page](), "write it again: python -m tests.docs.registries"
 
 
 def test_the_page_of_the_run_folder_has_every_file_and_measurement_column(finished_run: Path) -> None:

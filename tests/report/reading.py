@@ -44,7 +44,7 @@ def page_of(root: Path, made: Made) -> str:
 
 def tables_of(**rows: tuple[Row, ...]) -> Tables:
     """Tables of which all that are not given are empty."""
-    empty: dict[str, Any] = {field.name: () for field in fields(Tables)}
+    empty: dict[str, Any] = {field.name: () for field in fields(Tables) if field.name != "others"}
     return Tables(**{**empty, **rows})
 
 

@@ -75,7 +75,7 @@ def test_a_title_says_of_how_many_inputs_its_greatest_is(tmp_path: Path) -> None
         {**row, **unknown} if row["measure"] == "sobol-total" and row["factor"] == "size" else row
         for row in folder.table("estimates")
     ]
-    folder.write_table("estimates", schema.ESTIMATES, rows)
+    folder.write_table("estimates", schema.ESTIMATES.names, rows)
     evidence = evidence_in(root)
     for figure in (reliance.relied_on(evidence), reliance.by_factor(evidence, "sobol-total")):
         assert figure is not None
@@ -127,7 +127,7 @@ def test_the_core_and_the_tied_factors_are_always_shown_first(tmp_path: Path) ->
     folder = RunFolder(root)
     rows = folder.table("environments")
     core = [{**row, "factor": "elongation", "asked": 1.0, "strength": 1.0} for row in rows]
-    folder.write_table("environments", schema.ENVIRONMENTS, [*core, *rows])
+    folder.write_table("environments", schema.ENVIRONMENTS.names, [*core, *rows])
     relied = reliance.relied_on(evidence_in(root))
     assert relied is not None
     assert {row["factor"] for row in relied.rows} == {"elongation", "texture", "margin"}

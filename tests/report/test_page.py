@@ -93,7 +93,7 @@ def test_every_table_is_there_and_whole(run: Path, page: str) -> None:
         content = carried.get(f"{name}.csv") or carried[f"{name}.csv.gz"]
         rows = list(csv.DictReader(io.StringIO(content.decode())))
         stored = RunFolder(run).table(name)
-        assert tuple(rows[0]) == getattr(schema, name.upper())
+        assert tuple(rows[0]) == schema.TABLES[name].names
         assert len(rows) == len(stored)
     for part in ("contrasts", "performance", "measures", "worst", "reliance", "decodability", "trials", "lost",
                  "reasons", "environments", "provenance"):  # fmt: skip
@@ -162,12 +162,13 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
         rows = folder.table(table)
         renamed = [{**row, "factor": {"vessel attachment": "vessel_kind", "texture": "lung_texture"}.get(
             row["factor"], row["factor"])} for row in rows]  # fmt: skip
-        folder.write_table(table, getattr(schema, table.upper()), renamed)
+        folder.write_table(table, schema.TABLES[table].names, renamed)
     page = write_page(root).read_text(encoding="utf-8")
     seen = re.sub(r'"data:[^"]*"|<(style|script|pre)\b.*?</\1>|</?a\b[^>]*>', "", page, flags=re.DOTALL)
     assert "recipe: loss · epochs · batch size" in seen
     assert "lung texture" in seen
-    of_ours = {"vessel_kind", "lung_texture", "batch_size", *schema.CONTRASTS, *schema.ESTIMATES, *schema.COLLAPSES}
+    columns = {name for table in (schema.CONTRASTS, schema.ESTIMATES, schema.COLLAPSES) for name in table.names}
+    of_ours = {"vessel_kind", "lung_texture", "batch_size", *columns}
     statements = {row["statement"] for row in folder.table("contrasts")} | {
         row["text"] for row in folder.table("sentences")
     }
@@ -218,7 +219,7 @@ def test_text_from_data_is_escaped_everywhere(tmp_path: Path) -> None:
     root = make_run(tmp_path, made)
     folder = RunFolder(root)
     trials = [{**row, "reason": NASTY} for row in folder.table("trials")]
-    folder.write_table("trials", schema.TRIALS, trials)
+    folder.write_table("trials", schema.TRIALS.names, trials)
     page = write_page(root).read_text(encoding="utf-8")
     seen = Seen()
     seen.feed(page)
@@ -237,7 +238,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
     folder = RunFolder(root)
     for start in ("=", "+", "-", "@"):
         trials = [{**row, "reason": f"{start}cmd|' /C calc'!A0"} for row in folder.table("trials")]
-        folder.write_table("trials", schema.TRIALS, trials)
+        folder.write_table("trials", schema.TRIALS.names, trials)
         rows = list(csv.DictReader(io.StringIO(files(write_page(root).read_text())["trials.csv"].decode())))
         assert {row["reason"][:2] for row in rows} == {"'" + start}
 
@@ -270,7 +271,7 @@ def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> 
 
 def test_facts_that_are_not_known_are_not_needed(tmp_path: Path) -> None:
     root = make_run(tmp_path, Made(budgets=("10",), seeds=3, pictures=False, probes=()))
-    RunFolder(root).write_table("provenance", schema.PROVENANCE, [{"key": "study", "value": "bare"}])
+    RunFolder(root).write_table("provenance", schema.PROVENANCE.names, [{"key": "study", "value": "bare"}])
     page = write_page(root).read_text(encoding="utf-8")
     assert "<h1>bare</h1>" in page
     assert "No row of the data was left out." in page
@@ -292,7 +293,7 @@ def test_intervals_are_called_over_images_where_patients_are_not_named(run: Path
     copy = Path(shutil.copytree(run, tmp_path / "unnamed"))
     for table in ("estimates", "contrasts", "environments"):
         rows = [over_images(row) for row in RunFolder(copy).table(table)]
-        RunFolder(copy).write_table(table, getattr(schema, table.upper()), rows)
+        RunFolder(copy).write_table(table, schema.TABLES[table].names, rows)
     write_page(copy)
     said = (copy / "report.html").read_text(encoding="utf-8")
     assert "intervals are over images" in said
@@ -305,7 +306,7 @@ def test_intervals_are_called_over_images_where_patients_are_not_named(run: Path
 def test_a_missing_column_is_named(run: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(run, tmp_path / "broken"))
     rows = RunFolder(broken).table("contrasts")
-    columns = [name for name in schema.CONTRASTS if name not in ("p", "detectable")]
+    columns = [name for name in schema.CONTRASTS.names if name not in ("p", "detectable")]
     RunFolder(broken).write_table("contrasts", columns, rows)
     with pytest.raises(StoreError, match=r"'contrasts' .* lacks the columns p, detectable: run `assay report"):
         write_page(broken)

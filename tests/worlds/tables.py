@@ -147,12 +147,18 @@ def add_geometry(root: Path, made: Made) -> None:
     """
     folder = RunFolder(root)
     estimates = [*folder.table("estimates"), *_shapes(made)]
-    folder.write_table("estimates", schema.ESTIMATES, estimates)
-    folder.write_table("similarities", schema.SIMILARITIES, _similarities(made))
+    folder.write_table("estimates", schema.ESTIMATES.names, estimates)
+    folder.write_table("similarities", schema.SIMILARITIES.names, _similarities(made))
 
 
 def _shapes(made: Made) -> Iterator[Row]:
-    blank = {**dict.fromkeys(schema.ESTIMATES, ""), "standard_error": 0.1, "df": 3.0, "seeds": SEEDS, "chance": NAN}
+    blank = {
+        **dict.fromkeys(schema.ESTIMATES.names, ""),
+        "standard_error": 0.1,
+        "df": 3.0,
+        "seeds": SEEDS,
+        "chance": NAN,
+    }
     for recipe, at in made.recipes:
         own = {**blank, "recipe": recipe, "coordinates": json.dumps(at), "images": 500, "patients": 500}
         for depth, layer in enumerate(GEOMETRY_LAYERS):
@@ -179,7 +185,12 @@ def _models(recipe: str, layer: str, apart: float) -> np.ndarray:
 
 
 def _similarities(made: Made) -> list[Row]:
-    blank = {**dict.fromkeys(schema.SIMILARITIES, NAN), "reason": "", "conclusion": "", "environment": "(neutral)"}
+    blank = {
+        **dict.fromkeys(schema.SIMILARITIES.names, NAN),
+        "reason": "",
+        "conclusion": "",
+        "environment": "(neutral)",
+    }
     first, at_first = made.recipes[0]
     rows: list[Row] = []
     for recipe, at in made.recipes:
@@ -283,27 +294,25 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     estimates += corruption_rows(estimates, "loss", made.losses[0])
     contrasts = list(_contrasts(made)) if made.contrasts else []
     environments = list(_environments(made))
-    folder.write_table("trials", schema.TRIALS, trials)
-    folder.write_table("seeds", schema.SEEDS, seeds)
-    folder.write_table("estimates", schema.ESTIMATES, estimates)
-    folder.write_table("contrasts", schema.CONTRASTS, contrasts)
-    folder.write_table("half_doses", schema.HALF_DOSES, list(half_doses(made)))
-    folder.write_table("dose_changes", schema.DOSE_CHANGES, list(dose_changes(made)))
-    folder.write_table("trades", schema.TRADES, [])
-    folder.write_table("planes", schema.PLANES, [])
-    folder.write_table("free_response", schema.FREE_RESPONSE, [])
-    folder.write_table("curves", schema.CURVES, [])
-    folder.write_table("starts", schema.STARTS, list(_starts()))
-    folder.write_table("recipes", schema.RECIPES, list(_recipes(made)))
-    folder.write_table("collapses", schema.COLLAPSES, list(_collapses(trials)))
-    folder.write_table("similarities", schema.SIMILARITIES, [])
-    folder.write_table("environments", schema.ENVIRONMENTS, environments)
-    folder.write_table("sentences", schema.SENTENCES, verdict(contrasts, estimates, trials, environments, []))
-    folder.write_table("pictures", schema.PICTURES, list(pictures(root, made)) if made.pictures else [])
-    folder.write_table("dose_counts", schema.DOSE_COUNTS, list(dose_counts(made)))
-    folder.write_table("visibility", schema.VISIBILITY, list(visibility()) if made.pictures else [])
-    folder.write_table("shortcuts", schema.SHORTCUTS, [])
-    folder.write_table("provenance", schema.PROVENANCE, _provenance(made))
+    rows: dict[str, Sequence[Row]] = {
+        "trials": trials,
+        "seeds": seeds,
+        "estimates": estimates,
+        "contrasts": contrasts,
+        "half_doses": list(half_doses(made)),
+        "dose_changes": list(dose_changes(made)),
+        "starts": list(_starts()),
+        "recipes": list(_recipes(made)),
+        "collapses": list(_collapses(trials)),
+        "environments": environments,
+        "sentences": verdict(contrasts, estimates, trials, environments, []),
+        "pictures": list(pictures(root, made)) if made.pictures else [],
+        "dose_counts": list(dose_counts(made)),
+        "visibility": list(visibility()) if made.pictures else [],
+        "provenance": _provenance(made),
+    }
+    for name, table in schema.TABLES.items():
+        folder.write_table(name, table.names, rows.get(name, []))
     return root
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy as np
 from assay.analysis.contrasts import contrast_rows, pairs, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
-from assay.analysis.prespecified import stated
+from assay.analysis.prespecified import Stated, stated
 from assay.analysis.results import KEY_FIELDS, Folds, Gathered
 from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
@@ -296,56 +298,107 @@ def analyse_records(plan: Plan, place: Place) -> None:
     _tabulate(Gathered(plan, place.folder, described), place, described)
 
 
-def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
-    plan, folder = gathered.plan, place.folder
+@dataclass(frozen=True)
+class Made:
+    """What the tables of a study are made of: its records, what is kept of its data, and tables that others need."""
 
-    def write(name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        folder.write_table(name, columns, [over_images(row) for row in rows] if described.unnamed else rows)
+    gathered: Gathered
+    described: Described
+    root: Path
 
-    trials = [_trial_row(trial, gathered) for trial in plan.trials]
-    seeds, estimates = _estimates(gathered)
-    estimates += _corruption(plan.spec, estimates)
-    before = stated(place.root, plan.spec)
-    contrasts = with_ends_of_scale(contrast_rows(gathered, before.pairs), estimates)
-    environments = described.environments
-    write("trials", schema.TRIALS, trials)
-    write("sources", schema.SOURCES, [_source_row(source, gathered) for source in plan.sources])
-    write("seeds", schema.SEEDS, seeds)
-    write("estimates", schema.ESTIMATES, estimates)
-    write("contrasts", schema.CONTRASTS, contrasts)
-    paired = reliance_rows(gathered)
-    write("reliance_contrasts", schema.RELIANCE_CONTRASTS, paired)
-    write("half_doses", schema.HALF_DOSES, half_dose_rows(gathered))
-    write("dose_changes", schema.DOSE_CHANGES, dose_change_rows(gathered))
-    write("trades", schema.TRADES, trade_rows(gathered))
-    write("planes", schema.PLANES, plane_rows(gathered))
-    write("free_response", schema.FREE_RESPONSE, free_response_rows(gathered))
-    write("curves", schema.CURVES, curve_rows(gathered))
-    write("starts", schema.STARTS, start_rows(gathered))
-    write("recipes", schema.RECIPES, recipe_rows(plan.spec.points))
-    write("collapses", schema.COLLAPSES, collapse_rows(gathered))
-    write("similarities", schema.SIMILARITIES, similarity_rows(gathered))
-    write("environments", schema.ENVIRONMENTS, environments)
-    write("dose_counts", schema.DOSE_COUNTS, described.dose_counts)
-    write("visibility", schema.VISIBILITY, described.visibility)
-    write("shortcuts", schema.SHORTCUTS, described.shortcuts)
-    seeds_planned, dosed = (before.seeds, plan.spec.seeds), dose_axis(plan.spec.points)
-    cautioned = (*described.cautions, *outlying_seeds(seeds, contrasts))
-    told = described.leakage, seeds_planned, dosed, cautioned, marked(plan.spec.points)
-    said = verdict(
-        contrasts,
-        estimates,
-        trials,
-        environments,
-        *told,
+    @property
+    def spec(self) -> StudySpec:
+        """The study."""
+        return self.gathered.plan.spec
+
+    @cached_property
+    def _measured(self) -> tuple[list[Row], list[Row]]:
+        seeds, estimates = _estimates(self.gathered)
+        return seeds, estimates + _corruption(self.spec, estimates)
+
+    @property
+    def seeds(self) -> list[Row]:
+        """Rows of `schema.SEEDS`."""
+        return self._measured[0]
+
+    @property
+    def estimates(self) -> list[Row]:
+        """Rows of `schema.ESTIMATES`."""
+        return self._measured[1]
+
+    @cached_property
+    def before(self) -> Stated:
+        """Comparisons and seeds that were specified before results existed."""
+        return stated(self.root, self.spec)
+
+    @cached_property
+    def trials(self) -> list[Row]:
+        """Rows of `schema.TRIALS`."""
+        return [_trial_row(trial, self.gathered) for trial in self.gathered.plan.trials]
+
+    @cached_property
+    def contrasts(self) -> list[Row]:
+        """Rows of `schema.CONTRASTS`."""
+        return with_ends_of_scale(contrast_rows(self.gathered, self.before.pairs), self.estimates)
+
+    @cached_property
+    def reliance_contrasts(self) -> list[Row]:
+        """Rows of `schema.RELIANCE_CONTRASTS`."""
+        return reliance_rows(self.gathered)
+
+
+def _sentences(made: Made) -> Sequence[Row]:
+    described, spec = made.described, made.spec
+    return verdict(
+        made.contrasts,
+        made.estimates,
+        made.trials,
+        described.environments,
+        described.leakage,
+        (made.before.seeds, spec.seeds),
+        dose_axis(spec.points),
+        (*described.cautions, *outlying_seeds(made.seeds, made.contrasts)),
+        marked(spec.points),
         unnamed=described.unnamed,
-        paired=paired,
+        paired=made.reliance_contrasts,
         drawn=described.drawn,
-        split=split_of(plan.spec),
+        split=split_of(spec),
     )
-    write("sentences", schema.SENTENCES, said)
-    write("pictures", schema.PICTURES, described.pictures)
-    write("provenance", schema.PROVENANCE, _provenance_rows(gathered, described))
+
+
+MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
+    "trials": lambda made: made.trials,
+    "sources": lambda made: [_source_row(source, made.gathered) for source in made.gathered.plan.sources],
+    "seeds": lambda made: made.seeds,
+    "estimates": lambda made: made.estimates,
+    "contrasts": lambda made: made.contrasts,
+    "reliance_contrasts": lambda made: made.reliance_contrasts,
+    "half_doses": lambda made: half_dose_rows(made.gathered),
+    "dose_changes": lambda made: dose_change_rows(made.gathered),
+    "trades": lambda made: trade_rows(made.gathered),
+    "planes": lambda made: plane_rows(made.gathered),
+    "free_response": lambda made: free_response_rows(made.gathered),
+    "curves": lambda made: curve_rows(made.gathered),
+    "starts": lambda made: start_rows(made.gathered),
+    "recipes": lambda made: recipe_rows(made.spec.points),
+    "collapses": lambda made: collapse_rows(made.gathered),
+    "similarities": lambda made: similarity_rows(made.gathered),
+    "environments": lambda made: made.described.environments,
+    "dose_counts": lambda made: made.described.dose_counts,
+    "visibility": lambda made: made.described.visibility,
+    "shortcuts": lambda made: made.described.shortcuts,
+    "sentences": _sentences,
+    "pictures": lambda made: made.described.pictures,
+    "provenance": lambda made: _provenance_rows(made.gathered, made.described),
+}
+"""Maker of the rows of every table of `schema.TABLES`."""
+
+
+def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
+    made = Made(gathered, described, place.root)
+    for name, table in schema.TABLES.items():
+        rows = MAKERS[name](made)
+        place.folder.write_table(name, table.names, [over_images(row) for row in rows] if described.unnamed else rows)
 
 
 def split_of(spec: StudySpec) -> Split:

@@ -1,4 +1,4 @@
-"""The command line. Only typer is imported here: everything heavy is imported by the command that needs it."""
+"""The command line. Everything heavier than typer is imported by the command that needs it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
+
+from assay.store.schema import TABLES
 
 if TYPE_CHECKING:
     from assay.cli.run import Request, Settled
@@ -157,10 +159,7 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="contrasts, sentences, estimates, seeds, reliance_contrasts, half_doses, dose_changes, trades, "
-            "planes, free_response, curves, trials, sources, starts, recipes, "
-            "collapses, similarities, environments, dose_counts, visibility, shortcuts, pictures, "
-            "provenance.",
+            help=f"{', '.join(TABLES)}.",
         ),
     ] = "contrasts",
     out: Out = RUNS,

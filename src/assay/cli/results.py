@@ -14,50 +14,8 @@ from assay.core.errors import StoreError, nearest
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table, working_in
+from assay.store.schema import TABLES, Table
 
-SHOWN = {
-    "contrasts": ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
-    "sentences": ("part", "light", "text"),
-    "estimates": ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
-    "seeds": ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
-    "reliance_contrasts": ("recipe", "measure", "factor", "against", "value", "low", "high", "p_holm", "seeds",
-                           "reason"),
-    "half_doses": ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
-    "trades": ("recipe", "across", "up", "correlation", "df", "seeds", "reason"),
-    "planes": ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
-    "free_response": ("recipe", "environment", "false_positives", "sensitivity", "seeds", "images"),
-    "curves": ("recipe", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds"),
-    "dose_changes": ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
-    "trials": ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
-    "sources": ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),
-    "starts": ("start", "what", "data", "images", "steps", "seeds", "value", "file", "sha256", "scaling", "reason"),
-    "recipes": ("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
-    "collapses": ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
-    "similarities": ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within",
-                     "below", "low", "high", "p_holm", "conclusion", "reason"),
-    "environments": ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
-    "dose_counts": ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
-    "visibility": ("confounder", "share", "difference", "ssim", "images", "reason"),
-    "shortcuts": ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
-    "pictures": ("file", "kind", "environment", "factor", "caption"),
-    "provenance": ("key", "value"),
-}  # fmt: skip
-"""Table -> the columns that are printed for reading; `--json` and `--csv` have all."""
-HEADS = {
-    "p_holm": "p (Holm)",
-    "sha256": "SHA-256",
-    "validation_auroc": "AUROC of its own",
-    "false_positives": "false positives per image",
-    "train_loss": "training loss",
-    "validation_loss": "validation loss",
-    "training_labels": "labels that train",
-    "fewest_images": "images, fewest",
-    "most_images": "images, most",
-    "selection_labels": "labels that select",
-    "against_layer": "layer of the other",
-    "against_within": "within the other",
-}
-"""What heads a column whose name is no word."""
 UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
 
 
@@ -91,12 +49,12 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
     if json:
         print(jsonlib.dumps([_plain(row) for row in rows], indent=1))
     elif csv:
-        names = list(rows[0]) if rows else list(SHOWN[table])
+        names = list(rows[0]) if rows else list(TABLES[table].shown)
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
         writer.writerows({key: _harmless(value) for key, value in _plain(row).items()} for row in rows)
     else:
-        _print_table(rows, SHOWN[table])
+        _print_table(rows, TABLES[table])
 
 
 def report_command(run: str, out: Path, json: bool) -> None:
@@ -129,16 +87,16 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     print(f"{len(paths)} units, {size / 1e6:.1f} MB: {verb}" if paths else "everything here is named by the spec")
 
 
-def _print_table(rows: list[Row], names: tuple[str, ...]) -> None:
-    """Print for reading: columns that say something in any row, on a terminal folded to its width."""
+def _print_table(rows: list[Row], described: Table) -> None:
+    """Print the columns for reading that have a value in some row, on a terminal folded to its width."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Printed
 
-    said = [name for name in names if any(_text(row[name]) for row in rows)] or list(names)
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    said = [name for name in described.shown if any(_text(row[name]) for row in rows)] or list(described.shown)
+    table = Printed(box=None, header_style="bold", pad_edge=False)
     for name in said:
         number = bool(rows) and all(not isinstance(row[name], str) for row in rows)
-        table.add_column(HEADS.get(name, name), justify="right" if number else "left", overflow="fold")
+        table.add_column(described.column(name).head or name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(row[name]) for name in said))
     Console(width=None if sys.stdout.isatty() else UNFOLDED, markup=False, highlight=False).print(table)

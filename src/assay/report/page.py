@@ -26,8 +26,8 @@ from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
 from assay.report.sheets import Download, Sheet, as_csv, as_markdown
 from assay.report.wording import plural
-from assay.store import schema
 from assay.store.files import Row, write_text
+from assay.store.schema import PICTURES, TABLES
 
 # The page's sentences with their numbers linked to the rows that they come from.
 
@@ -167,7 +167,7 @@ def collect(root: Path) -> Content:
         chosen_widest=widest,
         unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
-        files=tuple((name, as_csv(name, getattr(schema, name.upper()), getattr(tables, name))) for name in _WHOLE),
+        files=tuple((one.name, as_csv(one.name, one.names, tables.of(one))) for one in _FILES),
     )
 
 
@@ -187,28 +187,10 @@ def without_files(content: Content) -> Content:
 
 
 _MAY_LACK = ("rows left out", "known faults", "spec")
-_WHOLE = (
-    "trials",
-    "seeds",
-    "estimates",
-    "contrasts",
-    "half_doses",
-    "dose_changes",
-    "trades",
-    "planes",
-    "free_response",
-    "curves",
-    "starts",
-    "recipes",
-    "collapses",
-    "similarities",
-    "environments",
-    "dose_counts",
-    "visibility",
-    "shortcuts",
-    "sentences",
-    "provenance",
-)
+
+
+_FILES = tuple(table for table in TABLES.values() if table != PICTURES)
+"""Tables that the page carries whole."""
 
 
 def there(*found: T | None) -> tuple[T, ...]:

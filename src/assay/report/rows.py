@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 from assay.core.errors import StoreError
-from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.store.schema import TABLES, Table
 
 Rows = tuple[Row, ...]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Every table of a run folder, as rows. See `store.schema` for their columns."""
+    """Every table of a run folder, as rows. See `store.schema` for their columns.
+
+    Tables that no section reads by name are in `others`.
+    """
 
     trials: Rows
     seeds: Rows
@@ -44,6 +47,11 @@ class Tables:
     visibility: Rows
     shortcuts: Rows
     provenance: Rows
+    others: Mapping[str, Rows] = field(default_factory=dict[str, Rows])
+
+    def of(self, table: Table) -> Rows:
+        """Return the rows of a table."""
+        return self.others[table.name] if table.name in self.others else getattr(self, table.name)
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -58,15 +66,16 @@ class Tables:
 
 
 def read_tables(root: Path) -> Tables:
-    """The tables of a run folder. Raises StoreError that names a table or column which is missing."""
+    """Load the tables of a run folder. Raises StoreError that names a table or column which is missing."""
     folder = RunFolder(root)
-    return Tables(**{field.name: _checked(folder, field.name) for field in fields(Tables)})
+    found = {table.name: _checked(folder, table) for table in TABLES.values()}
+    by_name = {one.name: found.pop(one.name) for one in fields(Tables) if one.name in found}
+    return Tables(**by_name, others=found)
 
 
-def _checked(folder: RunFolder, name: str) -> Rows:
-    rows = folder.table(name)
-    expected: Sequence[str] = getattr(schema, name.upper())
-    missing = [column for column in expected if rows and column not in rows[0]]
+def _checked(folder: RunFolder, table: Table) -> Rows:
+    rows, name = folder.table(table.name), table.name
+    missing = [column for column in table.names if rows and column not in rows[0]]
     if missing:
         raise StoreError(
             f"table '{name}' of {folder.root} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "

@@ -17,6 +17,7 @@ from assay.report.rows import numeric
 from assay.report.wording import valued
 from assay.stats.format import number
 from assay.store.files import Row
+from assay.store.schema import Table
 
 # Files that the page carries in itself: CSV, SVG and Markdown, as data URIs.
 
@@ -142,17 +143,26 @@ def sheet(
     caption: str,
     heads: Sequence[str],
     lines: Sequence[Line],
-    source: tuple[Sequence[Row], Sequence[str]],
+    source: tuple[Sequence[Row], Table],
     note: str = "",
     total: int = 0,
 ) -> Sheet:
-    """A table whose file holds `source`: the rows it was made from, and which of their columns.
+    """Make a table of the page.
 
-    Columns without any value are left out of the page. total: how many lines there are, where not all were made.
+    Columns without any value are left out of the page.
+
+    Args:
+        id: Anchor of the table in the page, and name of its file.
+        caption: Caption.
+        heads: Headings, one for each cell of a line.
+        lines: Lines to show.
+        source: Rows that the lines were made from, all of which its file holds, and the table that they are of.
+        note: Sentences beneath the table.
+        total: Number of lines there are, where not all were made.
     """
     shown = lines if len(lines) <= SHOWN_ROWS else [line for line in lines if line.first][:SHOWN_ROWS]
     total = max(total, len(lines))
-    file = as_csv(id, source[1], source[0])
+    file = as_csv(id, source[1].names, source[0])
     place = "the file has all" if file else "the tables in the run folder have all"
     cut = f"{len(shown):,} of {total:,} rows are shown; {place}." if len(shown) < total else ""
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]

@@ -161,7 +161,7 @@ UnitKind = Literal["sources", "trials", "readings", "probes"]
 def require_table(name: str) -> None:
     """Raises StoreError, with the nearest name, when no table is called so."""
     if name not in TABLES:
-        raise StoreError(unknown_name("table", name, TABLES))
+        raise StoreError(unknown_name("table", name, tuple(TABLES)))
 
 
 def remove_unit(path: Path) -> None:

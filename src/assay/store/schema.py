@@ -1,4 +1,4 @@
-"""The shape of everything on disk. A run folder can be read with DuckDB or any Parquet reader, without Assay.
+"""Layout of a run folder and columns of its tables, readable with DuckDB or any Parquet reader, without Assay.
 
     runs/<study>/
       study.json                       canonical spec, name, schema version
@@ -16,16 +16,19 @@
         measurements.parquet  record.json
         activations.safetensors        where it keeps them: pooled, a layer's [images, units], and their rows
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds
-      tables/*.parquet                 what statistics made of it: the tables below; the report shows nothing else
+      tables/*.parquet                 results of the statistics: the tables below; the report shows nothing else
       tables/stamp.json                hashes of the spec and units that the tables were made of
       pictures/*.png                   sample images and pairs for the page
       report.html
       .lock                            held while a run works here; empty
 
-Times, hosts and versions stand in provenance.json alone, so that all other files are byte for byte reproducible.
+Times, hosts and versions are in provenance.json alone: all other files are byte for byte reproducible.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 SCHEMA_VERSION = 1
 
@@ -55,182 +58,535 @@ MEASUREMENTS = {
     "reason": "VARCHAR",
 }
 
-# --- tables/ : one row each, all VARCHAR unless said; "coordinates" are the recipe's axis labels as JSON -------------
+ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"]
 
-TRIALS = (
-    # every planned trial: recipe (label), coordinates, seed, fold, status (done | collapsed | diverged | failed |
-    # pending) and its reason, yardstick (validation log-loss of a refitted head), seconds, train_loss, validation_loss
-    "trial", "recipe", "coordinates", "seed", "fold", "status", "reason", "yardstick", "seconds", "train_loss",
-    "validation_loss",
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        name: Name in the file.
+        meaning: What a value of it is, in a few words.
+        type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
+        head: Heading where the table is printed; the name where empty.
+    """
+
+    name: str
+    meaning: str
+    type: ColumnType = "VARCHAR"
+    head: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a run folder: the single place that describes it.
+
+    Args:
+        name: Name of its file under `tables/`, and of `assay results --table`.
+        row: What one row is of, as it continues "one row for every".
+        columns: Columns in the order of the file.
+        shown: Names of the columns that `assay results` prints for reading, in that order.
+        note: What holds for the whole table, as a sentence.
+    """
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    shown: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns in the order of the file."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name. Raises KeyError."""
+        return {column.name: column for column in self.columns}[name]
+
+
+def _number(name: str, meaning: str, head: str = "") -> Column:
+    return Column(name, meaning, "DOUBLE", head)
+
+
+def _count(name: str, meaning: str, head: str = "") -> Column:
+    return Column(name, meaning, "BIGINT", head)
+
+
+# --- Columns that several tables have ---------------------------------------------------------------------------------
+
+_RECIPE = (
+    Column("recipe", "label of the recipe"),
+    Column("coordinates", "JSON: axis -> the recipe's value on it"),
+)
+_PLACE = (
+    Column("measure", "name of the measure, see the list of measures"),
+    Column("environment", "test environment; empty where the measure is of none or of all"),
+    Column("factor", "factor, family of distortions or explainer; empty where the measure is of the whole"),
+    Column("level", "level or half of the factor, class, size, severity or layer compared with; empty for the whole"),
+    Column("layer", "layer of the network; empty for its output"),
+    Column("group", "class, direction, reference or worst place that the value is of; empty for the whole"),
+)
+_INTERVAL = (_number("low", "lower end of the 95 % interval"), _number("high", "upper end of the 95 % interval"))
+_ERROR = (_number("standard_error", "standard error"), _number("df", "degrees of freedom of the interval"))
+_SEEDS = _count("seeds", "training seeds behind the value")
+_PATIENTS = _count("patients", "patients behind the value; 0 where the data name none")
+_IMAGES = _count("images", "images behind the value")
+_REASON = Column("reason", "why the value is undefined or doubtful; empty otherwise")
+_P = _number("p", "p value, uncorrected")
+_HOLM = _number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
+_SIGN_FLIPS = (
+    _number("sign_flip_p", "p value of a sign-flip test over seeds"),
+    _number("sign_flip_min_p", "least p value that a sign-flip test of so many seeds can give"),
+)
+_STATUS = Column("status", "done, collapsed, diverged, failed or pending")
+_YARDSTICK = _number("yardstick", "validation log-loss of a refitted linear head: comparable between losses")
+_LOSSES = (
+    _number("train_loss", "loss on training images", head="training loss"),
+    _number("validation_loss", "loss on validation images", head="validation loss"),
+)
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+CONTRASTS = Table(
+    "contrasts",
+    "pre-specified comparison of two recipes; the value is a - b",
+    (
+        Column("id", "identifier of the comparison"),
+        Column("statement", "the comparison in words"),
+        Column("axis", "axis along which the recipes differ"),
+        Column("a", "level of the recipe that is compared"),
+        Column("b", "level of the recipe that it is compared against"),
+        Column("at", "whether recipes are compared as trained, at matched fit, over doses or at matched performance"),
+        Column("doses", "doses above 0 that the comparison rests on, where more were trained; empty otherwise"),
+        Column("measure", "measure that is compared"),
+        Column("environment", "test environment"),
+        Column("factor", "factor that the measure is of"),
+        Column("layer", "layer that the measure is of"),
+        Column("where", "JSON: axis -> value held while the recipes are compared"),
+        _number("value", "difference a - b, mean over seeds"),
+        *_INTERVAL,
+        *_ERROR,
+        _number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
+        _number("plain_p", "of a dose-response, p value on the measure's own scale"),
+        _number("probit_p", "of a dose-response, p value on the probit scale"),
+        _HOLM,
+        Column("family", "comparisons that are corrected together"),
+        _SEEDS,
+        _count("left_out", "seeds that either recipe kept and the comparison does not rest on"),
+        _PATIENTS,
+        _count("paired_patients", "patients that both recipes have; 0 where the data name none"),
+        *_SIGN_FLIPS,
+        _number("margin", "greatest difference that counts as equivalent"),
+        _number("equivalence_p", "greater p value of two one-sided tests, after Holm; claimed under .05"),
+        _number("equivalence_level", "level of the interval that decides on equivalence"),
+        _number("equivalence_low", "lower end of the interval that decides on equivalence"),
+        _number("equivalence_high", "upper end of the interval that decides on equivalence"),
+        _number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under .025"),
+        Column(
+            "conclusion",
+            "higher or lower (of a), depends on the scale, equivalent, scale exhausted, not shown or undefined",
+        ),
+        _number("detectable", "difference that the design finds with 80 % power"),
+        Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
+        Column(
+            "equal",
+            "at matched clean performance, JSON: level, its environment (clean), training rows of a and of b, and all "
+            "trained amounts; empty otherwise",
+        ),
+        Column("exhausted", "end of the scale at which all values behind the comparison are; empty otherwise"),
+        _REASON,
+    ),
+    ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
+)
+
+SENTENCES = Table(
+    "sentences",
+    "sentence of the page",
+    (
+        Column("part", "answer, doubt or limit"),
+        Column("text", "the sentence"),
+        Column("light", "ok, warn, bad or none"),
+        Column("evidence", "id of the contrast, or name of the table, that its numbers come from"),
+    ),
+    ("part", "light", "text"),
+)
+
+ESTIMATES = Table(
+    "estimates",
+    "recipe × measure × place: the mean over seeds with its interval over patients and seeds",
+    (
+        *_RECIPE,
+        *_PLACE,
+        Column("unit", "unit of the value; empty for a share or a correlation"),
+        Column("direction", "higher or lower: which is better; none for a measure that does not rank"),
+        _number("value", "mean over seeds"),
+        *_INTERVAL,
+        *_ERROR,
+        _SEEDS,
+        _PATIENTS,
+        _IMAGES,
+        _number("chance", "value of a model that knows nothing; NaN where there is none"),
+        _REASON,
+    ),
+    ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
+)
+
+SEEDS = Table(
+    "seeds",
+    "recipe × seed × measure × place, folds pooled",
+    (*_RECIPE, _count("seed", "number of the seed"), *_PLACE, _number("value", "value of this seed"), _REASON),
+    ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
+)
+
+RELIANCE_CONTRASTS = Table(
+    "reliance_contrasts",
+    "recipe × measure of reliance × factor but the greatest: the greatest factor's value less the other's, paired by "
+    "seed",
+    (
+        *_RECIPE,
+        Column("measure", "measure of reliance"),
+        Column("factor", "factor with the greatest value"),
+        Column("against", "factor that it is compared with"),
+        _number("value", "difference, mean over seeds"),
+        *_INTERVAL,
+        *_ERROR,
+        _P,
+        _number("p_holm", "p value after Holm's correction over the other factors", head="p (Holm)"),
+        _SEEDS,
+        _REASON,
+    ),
+    ("recipe", "measure", "factor", "against", "value", "low", "high", "p_holm", "seeds", "reason"),
+)
+
+HALF_DOSES = Table(
+    "half_doses",
+    "recipe without its dose × environment × measure: the smallest p at which half of the margin over chance that "
+    "there was at p = 0 is gone",
+    (
+        *_RECIPE,
+        Column("axis", "axis of the doses"),
+        Column("measure", "measure that is lost"),
+        Column("environment", "test environment"),
+        _number("value", "half-effect dose; NaN where no dose reaches it"),
+        *_INTERVAL,
+        Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
+        Column("text", "value and interval in words, such as > 1 [.91, > 1]"),
+        _number("greatest", "greatest dose trained"),
+        _number("margin", "value at p = 0 less chance"),
+        _number("chance", "value of a model that knows nothing"),
+        _SEEDS,
+        _PATIENTS,
+        _REASON,
+    ),
+    ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
+)
+
+DOSE_CHANGES = Table(
+    "dose_changes",
+    "recipe without its dose × environment × measure: the mean over p > 0 of the measure less that at p = 0",
+    (
+        *_RECIPE,
+        Column("axis", "axis of the doses"),
+        Column("doses", "JSON: doses above 0 that were trained; means over other doses do not compare"),
+        Column("measure", "measure that changes"),
+        Column("environment", "test environment"),
+        _number("value", "mean change over the seeds kept at every dose"),
+        *_INTERVAL,
+        _SEEDS,
+        _PATIENTS,
+        Column("per_seed", "JSON: seed -> change"),
+        _REASON,
+    ),
+    ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
+)
+
+TRADES = Table(
+    "trades",
+    "recipe of a segmentation: overlap against false alarms, each in an environment of its own",
+    (
+        *_RECIPE,
+        Column("across", "measure of overlap"),
+        Column("across_environment", "its environment"),
+        Column("up", "measure of false alarms"),
+        Column("up_environment", "its environment"),
+        _number("correlation", "correlation of the errors of both estimates, over patients and seeds"),
+        _number("df", "degrees of freedom of the joint region"),
+        Column("region", "JSON: outline of the joint 95 % region as pairs (across, up); empty where there is none"),
+        _SEEDS,
+        _REASON,
+    ),
+    ("recipe", "across", "up", "correlation", "df", "seeds", "reason"),
+)
+
+PLANES = Table(
+    "planes",
+    "recipe of a segmentation × environment with lesion-free images × threshold × area",
+    (
+        *_RECIPE,
+        Column("environment", "test environment"),
+        _number("threshold", "logit from which a pixel is predicted"),
+        _number("area", "least area of a component, as a share of the image"),
+        _number("value", "share of lesion-free images with such a component, mean over seeds"),
+        _SEEDS,
+        _PATIENTS,
+        _IMAGES,
+    ),
+    ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
+)
+
+FREE_RESPONSE = Table(
+    "free_response",
+    "recipe of a segmentation × environment with lesions × number of false positives that some seed has at some "
+    "threshold",
+    (
+        *_RECIPE,
+        Column("environment", "test environment"),
+        _number("false_positives", "components per image that touch no lesion", head="false positives per image"),
+        _number("sensitivity", "share of lesions found with at most so many, mean over seeds"),
+        _SEEDS,
+        _PATIENTS,
+        _IMAGES,
+    ),
+    ("recipe", "environment", "false_positives", "sensitivity", "seeds", "images"),
+)
+
+CURVES = Table(
+    "curves",
+    "recipe of a segmentation × epoch: means over the kept seeds and their folds",
+    (
+        *_RECIPE,
+        _count("epoch", "epoch, from 1"),
+        *_LOSSES,
+        _number("lr", "learning rate at the end of the epoch"),
+        _number("weight", "weight of the loss's first term, where its schedule has one"),
+        _SEEDS,
+    ),
+    ("recipe", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds"),
+)
+
+TRIALS = Table(
+    "trials",
+    "planned trial",
+    (
+        Column("trial", "identifier of the trial: hash of what determines its weights"),
+        *_RECIPE,
+        _count("seed", "number of the seed"),
+        _count("fold", "number of the fold; 0 where the split is fixed"),
+        _STATUS,
+        Column("reason", "why the trial is not done; empty otherwise"),
+        _YARDSTICK,
+        _number("seconds", "duration of the training"),
+        *_LOSSES,
+    ),
+    ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
+    "A trial whose source collapsed or diverged has the status of the source.",
+)
+
+SOURCES = Table(
+    "sources",
+    "start that the study trains itself",
+    (
+        Column("source", "identifier of the source"),
+        Column("name", "name in the study file"),
+        _count("seed", "number of the seed"),
+        _STATUS,
+        Column("reason", "why the source is not done; empty otherwise"),
+        _YARDSTICK,
+        _number("steps", "optimizer steps taken"),
+        _number("images", "images trained on"),
+        _number("validation_auroc", "AUROC on its own validation images", head="AUROC of its own"),
+    ),
+    ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),
+)
+
+STARTS = Table(
+    "starts",
+    "initialization and architecture",
+    (
+        Column("start", "name on the axis of initializations"),
+        Column("kind", "name of the initialization"),
+        Column("what", "the start in words"),
+        Column("file", "file of the weights"),
+        Column("sha256", "SHA-256 of that file", head="SHA-256"),
+        Column("scaling", "scaling of an image x in [0, 1]"),
+        Column("data", "of a start trained here: images and target"),
+        _number("steps", "of a start trained here: optimizer steps"),
+        _number("images", "of a start trained here: images"),
+        _number("seeds", "of a start trained here: seeds trained to the end"),
+        _number("value", "of a start trained here: AUROC on its own validation images"),
+        *_INTERVAL,
+        _REASON,
+    ),
+    ("start", "what", "data", "images", "steps", "seeds", "value", "file", "sha256", "scaling", "reason"),
+)
+
+RECIPES = Table(
+    "recipes",
+    "recipe",
+    (
+        *_RECIPE,
+        Column("mitigation", "mitigation of the shortcut"),
+        Column("groups", "factor of its groups"),
+        Column("training_labels", "whose group labels train: none, training or validation", head="labels that train"),
+        Column("selection_labels", "whose group labels select: none or validation", head="labels that select"),
+    ),
+    ("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
+)
+
+COLLAPSES = Table(
+    "collapses",
+    "recipe, and pair of recipes compared (against): how often training collapsed or diverged, by seed",
+    (
+        *_RECIPE,
+        Column("against", "recipe that it is compared with; empty for the rate of one recipe"),
+        _count("collapsed", "seeds of the recipe that collapsed"),
+        _count("diverged", "seeds of the recipe that diverged"),
+        _count("seeds", "seeds trained to an end; of a pair, those of both"),
+        _number("rate", "share of seeds lost; of a pair, the difference"),
+        *_INTERVAL,
+        _number("p", "of a pair, McNemar's p value"),
+        _number("min_p", "of a pair, the least p value that so many seeds can give"),
+    ),
+    ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
+    "Seeds that failed or are pending count in neither.",
+)
+
+SIMILARITIES = Table(
+    "similarities",
+    "pair of recipes that differ along one axis × measure × layer of the one × layer of the other; a recipe against "
+    "itself is its seed baseline",
+    (
+        *_RECIPE,
+        Column("against", "label of the other recipe"),
+        Column("against_coordinates", "JSON: axis -> the other recipe's value on it"),
+        Column("axis", "axis along which they differ"),
+        Column("measure", "cka, procrustes, rsa, neighbours or kappa (of predictions)"),
+        Column("environment", "test environment"),
+        Column("layer", "layer of the recipe"),
+        Column("against_layer", "layer of the other recipe", head="layer of the other"),
+        _number("value", "mean over pairs of models of different seeds"),
+        _number("within", "mean over two seeds of the recipe"),
+        _number("against_within", "mean over two seeds of the other recipe", head="within the other"),
+        _number("below", "mean of both within less the value; NaN for layers of other names"),
+        *_INTERVAL,
+        *_ERROR,
+        _number("p", "one-sided p value of below > 0"),
+        _number("p_holm", "p value after Holm's correction within the measure", head="p (Holm)"),
+        *_SIGN_FLIPS,
+        Column("conclusion", "beyond seeds, not shown or undefined"),
+        _SEEDS,
+        _IMAGES,
+        _REASON,
+    ),
+    ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", "low",
+     "high", "p_holm", "conclusion", "reason"),
 )  # fmt: skip
 
-SOURCES = (
-    # every start that the study trains itself: name, seed, status (done | collapsed | diverged | failed | pending) and
-    # its reason, yardstick (as in trials), steps taken, images trained on, AUROC on its own validation rows
-    "source", "name", "seed", "status", "reason", "yardstick", "steps", "images", "validation_auroc",
-)  # fmt: skip
+ENVIRONMENTS = Table(
+    "environments",
+    "environment × factor of interest: the association requested and achieved",
+    (
+        Column("environment", "name of the environment"),
+        Column("recipe", "recipe whose training environment it is; empty for tests"),
+        Column("factor", "factor"),
+        Column("target", "class that the factor is tied to"),
+        _number("asked", "strength requested"),
+        _number("strength", "strength achieved"),
+        *_INTERVAL,
+        _count("kept", "images used"),
+        _count("available", "images that could be used"),
+        Column("counts", "JSON: triples of class, level and number of images"),
+        Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
+        _count("images", "images of the environment"),
+        _count("patients", "patients of the environment; 0 where the data name none"),
+    ),
+    ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
+)
 
-STARTS = (
-    # one row per initialisation and architecture: start (as on its axis), kind (the initialisation's name), what it is
-    # in words, file and its sha256, scaling (of an image x in [0, 1]); of one that the study trains: data, steps,
-    # images, seeds that were trained to an end, and its AUROC on its own validation rows with an interval over seeds
-    "start", "kind", "what", "file", "sha256", "scaling", "data", "steps", "images", "seeds", "value", "low", "high",
-    "reason",
-)  # fmt: skip
+DOSE_COUNTS = Table(
+    "dose_counts",
+    "training environment of a dose-response × class",
+    (
+        *_RECIPE,
+        Column("factor", "factor of the confounder"),
+        Column("target", "class"),
+        _count("least", "images of the class with the confounder, least over seeds"),
+        _count("most", "images of the class with the confounder, most over seeds"),
+        _count("fewest_images", "images of the class, fewest over seeds", head="images, fewest"),
+        _count("most_images", "images of the class, most over seeds", head="images, most"),
+    ),
+    ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
+)
 
-RECIPES = (
-    # one row per recipe: its mitigation, the factor of its groups, and whose group labels it used (none | training |
-    # validation) to train and to select
-    "recipe", "coordinates", "mitigation", "groups", "training_labels", "selection_labels",
-)  # fmt: skip
+VISIBILITY = Table(
+    "visibility",
+    "confounder: means over a fixed sample of clean test images",
+    (
+        Column("confounder", "intervention with its arguments, or factor"),
+        Column("factor", "name of its factor"),
+        Column("kind", "intervention, or sampled: a factor tied by sampling, which changes no pixel"),
+        _number("share", "share of pixels changed"),
+        _number("difference", "mean absolute difference, black to white being 1"),
+        _number("ssim", "structural similarity"),
+        _IMAGES,
+        _REASON,
+    ),
+    ("confounder", "share", "difference", "ssim", "images", "reason"),
+)
 
-SEEDS = (
-    # one value per recipe x seed x measure: the dots of a figure (folds pooled)
-    "recipe", "coordinates", "seed", "measure", "environment", "factor", "level", "layer", "group", "value", "reason",
-)  # fmt: skip
+SHORTCUTS = Table(
+    "shortcuts",
+    "thing that may tell the target without a network, of images from files",
+    (
+        Column("name", "name of the factor, column, property or baseline"),
+        Column(
+            "kind",
+            "factor, column (undeclared), image (a property) or baseline (a ridge regression on other patients)",
+        ),
+        Column("of", "class that it tells"),
+        _number("value", "AUROC for that class"),
+        *_INTERVAL,
+        Column("direction", "higher or lower, of a number; empty otherwise"),
+        Column("strong", "whether it is a caution", "BOOLEAN"),
+        _IMAGES,
+        _PATIENTS,
+        _REASON,
+    ),
+    ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
+)
 
-ESTIMATES = (
-    # one value per recipe x measure: mean over seeds with its interval over patients and seeds
-    "recipe", "coordinates", "measure", "environment", "factor", "level", "layer", "group", "unit", "direction",
-    "value", "low", "high", "standard_error", "df", "seeds", "patients", "images", "chance", "reason",
-)  # fmt: skip
+PICTURES = Table(
+    "pictures",
+    "picture of the page",
+    (
+        Column("file", "file under pictures/"),
+        Column("kind", "sheet, copies, outline, heat-map, confounder or pair"),
+        Column("caption", "caption"),
+        Column("alt", "description for those who do not see it"),
+        Column("environment", "test environment"),
+        Column("factor", "factor; of a confounder its label, of a heat-map its explainer"),
+        Column("logits", "JSON: recipe -> [logit low, logit high], means over seeds in within-class deviations"),
+        _number("pixel_size", "mm per pixel; 0 where unknown"),
+        _count("scale", "screen pixels per pixel"),
+    ),
+    ("file", "kind", "environment", "factor", "caption"),
+)
 
-CONTRASTS = (
-    # one row per stated comparison: value = a - b
-    "id", "statement", "axis", "a", "b", "at", "doses", "measure", "environment", "factor", "layer", "where", "value",
-    "low", "high", "standard_error", "df", "p", "plain_p", "probit_p", "p_holm", "family", "seeds", "left_out",
-    "patients", "paired_patients", "sign_flip_p", "sign_flip_min_p", "margin", "equivalence_p", "equivalence_level",
-    "equivalence_low", "equivalence_high", "noninferiority_p", "conclusion", "detectable", "exploratory", "equal",
-    "exhausted", "reason",
-)  # fmt: skip
-# doses: those beside p = 0 that a comparison over doses rests on, where somewhere more were trained; "" elsewhere
-# equal: of one at matched clean performance, JSON: the level, the environment it is of (clean), the training rows of a
-# and of b, and those that were trained; "" elsewhere
-# equivalence_p: the greater of two one-sided tests, by Holm; equivalence is claimed under .05. equivalence_level, _low,
-# _high: the interval of the level that decided (.90 uncorrected, more by Holm); NaN without a margin
-# noninferiority_p: of a being worse than b by the margin or more, claimed under .025; NaN without a margin, or where
-# neither way is better
-# plain_p, probit_p: of a dose-response on each scale, NaN elsewhere; its p is the greater, or 1 where signs differ
-# left_out: seeds that either recipe kept and the comparison does not rest on. paired_patients: those both have
-# exhausted: the end of the scale at which all values behind the comparison lie, `within .10 of 1`, `at chance`; or ""
-# conclusion: "higher" | "lower" | "depends on the scale" | "equivalent" | "scale exhausted" | "not shown" | "undefined"
+PROVENANCE = Table(
+    "provenance",
+    "fact about how the results were made",
+    (Column("key", "name of the fact"), Column("value", "the fact")),
+    ("key", "value"),
+)
 
-RELIANCE_CONTRASTS = (
-    # one row per recipe x measure of reliance x factor but the greatest: value is the greatest factor's (factor) less
-    # that of another (against), paired by seed; p_holm: over the other factors
-    "recipe", "coordinates", "measure", "factor", "against", "value", "low", "high", "standard_error", "df", "p",
-    "p_holm", "seeds", "reason",
-)  # fmt: skip
-
-HALF_DOSES = (
-    # one row per recipe (without its dose) x environment x measure: the smallest p at which half of the margin over
-    # chance that there was at p = 0 is gone, with its interval. axis: that of the doses. beyond: the first of high,
-    # value, low that lies beyond the greatest dose trained and is NaN (low implies value, value implies high), "" where
-    # none does; text: the three in words, `> 1 [.91, > 1]`; margin: at p = 0, less chance
-    "recipe", "coordinates", "axis", "measure", "environment", "value", "low", "high", "beyond", "text", "greatest",
-    "margin", "chance", "seeds", "patients", "reason",
-)  # fmt: skip
-
-DOSE_CHANGES = (
-    # one row per recipe (without its dose) x environment x measure: the outcome of a dose-response, the mean over p > 0
-    # of the measure less that at p = 0, over the seeds kept at every dose. doses: JSON, those above 0 that it was
-    # trained at; means over others are not alike. per_seed: JSON, seed -> value
-    "recipe", "coordinates", "axis", "doses", "measure", "environment", "value", "low", "high", "seeds", "patients",
-    "per_seed", "reason",
-)  # fmt: skip
-
-PLANES = (
-    # of a segmentation one row per recipe x environment with lesion-free images x threshold (a logit) x area (share of
-    # the image): value is the share of those images in which a component of that area stands at that threshold
-    "recipe", "coordinates", "environment", "threshold", "area", "value", "seeds", "patients", "images",
-)  # fmt: skip
-
-FREE_RESPONSE = (
-    # of a segmentation one row per recipe x environment with lesions x number of false positives that some seed has at
-    # some threshold: components per image that touch no lesion, and the share of lesions found with so many at most
-    "recipe", "coordinates", "environment", "false_positives", "sensitivity", "seeds", "patients", "images",
-)  # fmt: skip
-
-TRADES = (
-    # of a segmentation one row per recipe: what it outlines (across: a measure) against its false alarms (up), each in
-    # an environment of its own; correlation: of the errors of the two estimates, over patients and seeds; region: JSON,
-    # the outline of their joint 95 % region as pairs (across, up), empty with a reason where there is none
-    "recipe", "coordinates", "across", "across_environment", "up", "up_environment", "correlation", "df", "region",
-    "seeds", "reason",
-)  # fmt: skip
-
-CURVES = (
-    # of a segmentation one row per recipe x epoch, means over the kept seeds and their folds: losses (lower is better),
-    # lr at the epoch's end, weight of the loss's first term where its schedule has one (else NaN)
-    "recipe", "coordinates", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds",
-)  # fmt: skip
-
-SIMILARITIES = (
-    # how alike models of a recipe and of the one it is compared against are, by measure (cka | procrustes | rsa |
-    # neighbours | kappa: of what they call), layer of the one and of the other: value is the mean over models of
-    # different seeds; within and against_within: of two seeds of each recipe alone; below: their mean less the value,
-    # with its interval over seeds, a one-sided p, Holm's within the measure, and conclusion (beyond seeds | not shown |
-    # undefined). Of layers of other names value alone; a recipe against itself is its own seed baseline
-    "recipe", "coordinates", "against", "against_coordinates", "axis", "measure", "environment", "layer",
-    "against_layer", "value", "within", "against_within", "below", "low", "high", "standard_error", "df", "p", "p_holm",
-    "sign_flip_p", "sign_flip_min_p", "conclusion", "seeds", "images", "reason",
-)  # fmt: skip
-
-COLLAPSES = (
-    # how often a recipe's seeds (or the sources they start from) collapsed or diverged in a fold, of those trained to
-    # an end; with `against` set, by how much oftener than those of another recipe over the same seeds, with McNemar's p
-    # and the least it can be. Failed and pending seeds count in neither; `collapsed` and `diverged` are of `recipe`
-    "recipe", "coordinates", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p", "min_p",
-)  # fmt: skip
-
-ENVIRONMENTS = (
-    # one row per environment x factor of interest: what was asked and achieved; held: the value of all rows, which
-    # leaves nothing to tie (its strength is 0), "" where the factor varies
-    "environment", "recipe", "factor", "target", "asked", "strength", "low", "high", "kept", "available", "counts",
-    "held", "images", "patients",
-)  # fmt: skip
-
-DOSE_COUNTS = (
-    # one row per training environment of a dose-response x class: of the images of the class how many bore the
-    # confounder, least and most over the seeds, and how many images there were. factor: of the confounder
-    "recipe", "coordinates", "factor", "target", "least", "most", "fewest_images", "most_images",
-)  # fmt: skip
-
-VISIBILITY = (
-    # one row per confounder: an intervention with its arguments, means over a fixed sample of clean test images of the
-    # share of pixels changed, the mean absolute difference (black to white being 1) and the structural similarity; or
-    # a factor that is tied by sampling, which changes no pixel. factor: its name. kind: intervention | sampled
-    "confounder", "factor", "kind", "share", "difference", "ssim", "images", "reason",
-)  # fmt: skip
-
-SHORTCUTS = (
-    # one row per thing that may tell the target without a network, of images from files: kind is factor | column
-    # (undeclared) | image (a property) | baseline (a ridge regression out of fold); of: the class that it tells; value:
-    # AUROC with its interval over patients; direction: higher | lower where a number is taken as it is; strong: whether
-    # it is a caution
-    "name", "kind", "of", "value", "low", "high", "direction", "strong", "images", "patients", "reason",
-)  # fmt: skip
-
-SENTENCES = (
-    # the page's words, made by stats.verdict: part (answer | doubt | limit), text, light (ok | warn | bad | none),
-    # evidence (id of the contrast or table row the number comes from)
-    "part", "text", "light", "evidence",
-)  # fmt: skip
-
-PICTURES = (
-    # file under pictures/, kind (sheet | copies | outline | heat-map | confounder | pair), caption, alt, environment,
-    # factor (of a confounder its label, of a heat-map its explainer), logits (JSON: recipe -> [logit low, logit high],
-    # means over seeds in units of within-class deviations), pixel_size (mm, 0 unknown), scale (how many screen pixels a
-    # pixel)
-    "file", "kind", "caption", "alt", "environment", "factor", "logits", "pixel_size", "scale",
-)  # fmt: skip
-
-PROVENANCE = ("key", "value")
-
-TABLES = (
-    "contrasts", "sentences", "estimates", "seeds", "reliance_contrasts", "half_doses", "dose_changes", "trades",
-    "planes", "free_response",
-    "curves", "trials", "sources", "starts", "recipes", "collapses", "similarities", "environments", "dose_counts",
-    "visibility", "shortcuts", "pictures", "provenance",
-)  # fmt: skip
-"""Their names, what is asked for most first."""
+TABLES = {
+    table.name: table
+    for table in (
+        CONTRASTS, SENTENCES, ESTIMATES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
+        FREE_RESPONSE, CURVES, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS, DOSE_COUNTS,
+        VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
+    )
+}  # fmt: skip
+"""Every table by name, what is asked for most first."""
