@@ -15,7 +15,7 @@ from assay.core.registry import build
 from assay.data.catalogue import CHEST
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom
-from assay.data.phantoms.chest_anatomy import anatomy, frame, visible
+from assay.data.phantoms.chest_anatomy import anatomy, frame
 from assay.data.phantoms.drawing import Grid
 from assay.testing.data import PhantomConformance, Values, draw_phantom
 
@@ -33,7 +33,8 @@ def fixed(count: int, **values: float) -> dict[str, np.ndarray]:
 
 def trunk(values: Values, nuisance: np.ndarray, size: int) -> Tensor:
     """Pixels on the patient's trunk, neck and shoulders, to half of the softest edge beyond the skin."""
-    at = frame(anatomy(visible(values, {}), nuisance), np.zeros(len(nuisance)), Grid(size, FIELD, "cpu"))
+    rows = ChestPhantom.design.request(values, nuisance, {})
+    at = frame(anatomy(rows, nuisance), np.zeros(len(nuisance)), Grid(size, FIELD, "cpu"))
     return (at.away <= at.along(at.outlines.body + 4))[:, None]
 
 

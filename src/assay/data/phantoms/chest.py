@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -12,25 +10,22 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.core.types import Factor
 from assay.data.catalogue import CHEST as FACTORS
-from assay.data.dataset import Card, PixelScale, Rendered
+from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DrawnPhantom,
     Levels,
-    Marginal,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
     Skewed,
-    Uniform,
-    check_difficulty,
-    check_size,
-    check_values,
     direction,
-    quantile_of,
+    drawn_by_assay,
     uneven_outline,
 )
 from assay.data.phantoms.chest_anatomy import (
     Anatomy,
     Bones,
-    Visible,
     anatomy,
     bones,
     frame,
@@ -39,9 +34,8 @@ from assay.data.phantoms.chest_anatomy import (
     outlines,
     skeleton,
     soft_tissue,
-    visible,
 )
-from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp, take
+from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
 from assay.data.phantoms.noise import soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
 
 # From attenuation to grey levels: scatter, exposure, the scanner's tone curve and grain.
@@ -50,15 +44,15 @@ FINEST = 256
 """Cells of the finest lattice of grain over the field: some 1.6 mm."""
 
 
-def sharp_edge(seen: Visible, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[np.ndarray, "n"]:
+def sharp_edge(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[np.ndarray, "n"]:
     """Width of a sharp edge in mm on the image: the scanner's own, the patient's motion and that of a pixel."""
-    own = spread(nuisance, "chest-blur", 2.0, 3.2)[:, 0] * (1 - 0.55 * seen.direct).clip(0.2) + 0.8 * seen.ap
+    own = spread(nuisance, "chest-blur", 2.0, 3.2)[:, 0] * (1 - 0.55 * seen["scanner"]).clip(0.2) + 0.8 * seen["view"]
     return np.sqrt(own * own + grid.pixel * grid.pixel)
 
 
 def exposed(
     attenuation: Float[Tensor, "n size size"],
-    seen: Visible,
+    seen: PhantomRows,
     nuisance: Int[np.ndarray, "n"],
     grain: float,
     grid: Grid,
@@ -74,27 +68,27 @@ def exposed(
     def put(values: Float[np.ndarray, "n"]) -> Float[Tensor, "n 1 1"]:
         return column(values, grid.device)
 
-    scatter = (0.06 + 0.1 * seen.ap + 0.1 * (seen.habitus + 0.5)) * draw("scatter", 0.6, 1.4)
-    contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * seen.direct) * (1 - 0.22 * seen.ap) * (1 - scatter)
-    level = draw("level", -0.07, 0.05) + 0.09 * seen.exposure + 0.5 * scatter + 0.1 * seen.ap
+    scatter = (0.06 + 0.1 * seen["view"] + 0.1 * (seen["habitus"] + 0.5)) * draw("scatter", 0.6, 1.4)
+    contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * seen["scanner"]) * (1 - 0.22 * seen["view"]) * (1 - scatter)
+    level = draw("level", -0.07, 0.05) + 0.09 * seen["exposure"] + 0.5 * scatter + 0.1 * seen["view"]
     body = (attenuation * 4).clamp_(0, 1)  # what lies beside the patient stays dark, however the film is exposed
     veil = (put(level) + _shading(seen, nuisance, grid)).mul_(body)
     z = attenuation.mul_(put(0.82 * contrast)).add_(veil)
     z.add_(_noise(nuisance, grid).mul_(z.clamp(min=0).mul_(put(_loudness(seen, grain))).add_(0.15 * grain)))
-    return _tone(z, put(0.3 - 0.55 * seen.direct))
+    return _tone(z, put(0.3 - 0.55 * seen["scanner"]))
 
 
-def _shading(seen: Visible, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+def _shading(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
     """A slope of grey across the image: the beam is not quite straight upon the detector, least so at the bedside."""
-    steep = (1 + 1.2 * seen.ap)[:, None] * spread(nuisance, "chest-shading", -0.07, 0.07, 2) * (2 / grid.field)
+    steep = (1 + 1.2 * seen["view"])[:, None] * spread(nuisance, "chest-shading", -0.07, 0.07, 2) * (2 / grid.field)
     x, y = grid.axes()
     return x * column(steep[:, 0], grid.device) + y * column(steep[:, 1], grid.device)
 
 
-def _loudness(seen: Visible, grain: float) -> Float[np.ndarray, "n"]:
+def _loudness(seen: PhantomRows, grain: float) -> Float[np.ndarray, "n"]:
     """Grain per grey level: the thicker the patient, the fewer the photons."""
-    scanner = (1 - 0.5 * seen.direct).clip(0.2)
-    return grain * scanner * (1 + 0.35 * seen.ap) * (1 + 0.7 * (seen.habitus + 0.2))
+    scanner = (1 - 0.5 * seen["scanner"]).clip(0.2)
+    return grain * scanner * (1 + 0.35 * seen["view"]) * (1 + 0.7 * (seen["habitus"] + 0.2))
 
 
 def _tone(z: Float[Tensor, "n size size"], lift: Float[Tensor, "n 1 1"]) -> Float[Tensor, "n size size"]:
@@ -143,16 +137,16 @@ class Mass:
     uneven: np.ndarray
 
 
-def mass(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"]) -> Mass:
+def mass(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]) -> Mass:
     """Where each mass lies and what it looks like: in its zone of its lung, clear of the heart and the ribs' border."""
     x, y = on_image(build.pose, *_place(seen, build, nuisance))
     cosine, sine = direction(uniforms(nuisance, "mass-axis", 1)[:, 0])
     return Mass(
         x=x[:, 0],
         y=y[:, 0],
-        radius=0.5 * seen.diameter,
-        strength=seen.presence * seen.contrast,
-        fade=1 + (SOFTEST - 1) * seen.edge,
+        radius=0.5 * seen["size"],
+        strength=seen["mass"] * seen["contrast"],
+        fade=1 + (SOFTEST - 1) * seen["edge"],
         cosine=cosine,
         sine=sine,
         stretch=np.sqrt(spread(nuisance, "mass-stretch", 1.0, 1.35)[:, 0]),
@@ -161,12 +155,12 @@ def mass(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"]) -> Mass:
 
 
 def _place(
-    seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"]
+    seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, "n 1"]]:
     """The centre in the patient's coordinates."""
-    side = seen.side[:, None]
-    dome = (1 - seen.side) * build.dome_right + seen.side * build.dome_left
-    share = 0.24 + 0.27 * seen.zone + spread(nuisance, "mass-height", -0.07, 0.07)[:, 0]
+    side = seen["side"][:, None]
+    dome = (1 - seen["side"]) * build.dome_right + seen["side"] * build.dome_left
+    share = 0.24 + 0.27 * seen["zone"] + spread(nuisance, "mass-height", -0.07, 0.07)[:, 0]
     y = (build.apex + share * (dome - build.apex))[:, None]
     shape = outlines(build, y)
     inner = (1 - side) * shape.right + side * (left_heart(build, y) + build.turned[:, None]) + 12
@@ -221,7 +215,7 @@ _COARSE, _FINE = 7, 64
 
 
 def lung_texture(
-    seen: Visible, nuisance: Int[np.ndarray, "n"], amount: float, grid: Grid
+    seen: PhantomRows, nuisance: Int[np.ndarray, "n"], amount: float, grid: Grid
 ) -> tuple[Float[Tensor, "n size size"], Float[Tensor, "n size size"]]:
     """Attenuation that a full depth of lung adds, coarser and stronger with age; and chalk's speckle, 0 to 1.
 
@@ -230,7 +224,7 @@ def lung_texture(
     coarse = white_noise(nuisance, "chest-coarse", _COARSE + 2, _COARSE + 2, grid.device)
     field = spline_zoom(white_noise(nuisance, "chest-fine", _FINE + 2, _FINE + 2, grid.device), grid.size)
     speckle = (field * 1.2).add_(0.5).clamp_(0, 1)
-    fine = 0.021 * amount * spread(nuisance, "chest-texture", 0.7, 1.3)[:, 0] * (1 + 0.35 * seen.age)
+    fine = 0.021 * amount * spread(nuisance, "chest-texture", 0.7, 1.3)[:, 0] * (1 + 0.35 * seen["age"])
     field.mul_(column(fine / float(zoom_gain(_FINE, grid.size)), grid.device))
     slow = spline_zoom(coarse, grid.size).mul_(0.03 * amount / float(zoom_gain(_COARSE, grid.size)))
     return field.add_(slow), speckle
@@ -251,7 +245,7 @@ class Draw(Protocol):
         ...
 
 
-def vessels(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
+def vessels(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
     """Hila and vessels of both lungs as tubes on the image, with the attenuation that they add.
 
     They grow thicker and denser with age; the lower ones are the larger, as in someone who stands.
@@ -264,7 +258,7 @@ def vessels(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], amoun
     return Capsules(*start, *end, radius0, radius1, amount * strength0, amount * strength1)
 
 
-def _side(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], sign: int) -> list[np.ndarray]:
+def _side(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], sign: int) -> list[np.ndarray]:
     """Tubes of one lung in the patient's coordinates, [n, k] each."""
     name = "left" if sign > 0 else "right"
     n = len(nuisance)
@@ -277,7 +271,7 @@ def _side(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], sign: i
     root_x = (build.mediastinum + 8)[:, None] + draw("root-x", -4, 8, _TREES)
     root_y = height[:, None] + draw("root-y", -12, 14, _TREES) + 70 * _OUTWARD
     heading = _OUTWARD + draw("heading", -0.03, 0.03, _TREES)
-    size = (1 + 0.16 * seen.age)[:, None]
+    size = (1 + 0.16 * seen["age"])[:, None]
     radius = size * draw("radius", 2.2, 4.0, _TREES) * (1 + 0.8 * _OUTWARD)
     strength = size * draw("strength", 0.07, 0.14, _TREES)
     length = 19 * (1 + 1.2 * _OUTWARD.clip(0)) * (0.9 + 0.25 * build.width[:, None] / 130)
@@ -328,43 +322,20 @@ def _hilum(draw: Draw, x: np.ndarray, y: np.ndarray, size: np.ndarray) -> list[n
 FIELD = 400.0
 """Millimetres at the detector that an image shows a side, whatever its size in pixels."""
 
-_SMALLEST, _LARGEST = 64, 512
-_BLOCK = 1024  # rows whose geometry is held at once
-_PIXELS = {"cpu": 64 * 64 * 32}  # pixels drawn at once: what fits a core's cache
-_PIXELS_ELSEWHERE = 2**24
-
-MARGINALS: Mapping[str, Marginal] = MappingProxyType(
-    {
-        "mass": Levels((0.5, 0.5)),
-        "size": Skewed(29.0, 67.0),
-        "contrast": Uniform(0.2, 0.5),
-        "edge": Uniform(0.0, 1.0),
-        "side": Levels((0.5, 0.5)),
-        "zone": Levels((0.25, 0.375, 0.375)),
-        "sex": Levels((0.5, 0.5)),
-        "age": Uniform(20.0, 90.0),
-        "view": Levels((0.5, 0.5)),
-        "scanner": Levels((0.5, 0.5)),
-        "habitus": Uniform(0.0, 1.0),
-        "exposure": Uniform(-1.0, 1.0),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Patients:
     """All that is drawn of some images, before there are pixels."""
 
-    seen: Visible
+    seen: PhantomRows
     build: Anatomy
     skeleton: Bones
     vessels: Capsules
     mass: Mass
     blur: Float[np.ndarray, "n"]
-    nuisance: Int[np.ndarray, "n"]
 
 
-class ChestPhantom:
+class ChestPhantom(DrawnPhantom[_Patients]):
     """Frontal chest radiographs of 400 mm a side, 64 to 512 px, bright where much is absorbed.
 
     grain: standard deviation of the noise in the mediastinum on the computed scanner, in grey levels of 1.
@@ -374,7 +345,40 @@ class ChestPhantom:
 
     Attenuations are summed, then turned into grey levels pixel by pixel, noise included: so a mass adds to what lies
     before and behind it, and a change of its factors leaves every pixel that it does not reach the same to the bit.
+
+    At difficulty 0 of all factors every image shows a man of 50 years and middling habitus, PA, on the computed
+    scanner, normally exposed, without a mass.
     """
+
+    design = PhantomDesign(
+        card=drawn_by_assay(
+            "chest phantom",
+            "frontal chest radiographs of known sex, age, view and scanner, with a mass of known place or none",
+            "sex, age and view change what they are said to change and nothing else; real ones differ in more ways",
+            "no other disease, no tubes, wires, markers or collimation: those are interventions",
+            "one breath and one stance a patient; no rotation about the body's axis, no scoliosis beyond a bend",
+        ),
+        factors=FACTORS,
+        sizes=(64, 512),
+        side=FIELD,
+        in_mm=True,
+        marginals={"size": Skewed(29.0, 67.0), "zone": Levels((0.25, 0.375, 0.375))},
+        shown={
+            "mass": Shown(0, 0, 3),
+            "size": Shown(44, 10, 100),
+            "contrast": Shown(0.35, 0.02, 1.0),
+            "edge": Shown(0.5, 0, 2),
+            "side": Shown(0, 0, 1),
+            "zone": Shown(1, -0.2, 2.2),
+            "sex": Shown(1, -0.6, 1, lambda man: 1 - man),  # 1 is a woman
+            "age": Shown(50, 10, 110, lambda years: (years - 50) / 40),
+            "view": Shown(0, 0, 1.6),
+            "scanner": Shown(0, 0, 1.6),
+            "habitus": Shown(0.5, -0.5, 1.5, lambda heavy: heavy - 0.5),
+            "exposure": Shown(0, -2, 2),
+        },
+        pixels=64 * 64 * 32,
+    )
 
     def __init__(self, *, grain: float = 0.014, vessels: float = 1.0, bones: float = 1.0, texture: float = 1.0) -> None:
         self._grain = grain
@@ -382,95 +386,27 @@ class ChestPhantom:
         self._bones = bones
         self._texture = texture
 
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """The twelve factors, with range and unit."""
-        return FACTORS
-
-    @property
-    def card(self) -> Card:
-        """What the phantom is and is not."""
-        return Card(
-            name="chest phantom",
-            summary="frontal chest radiographs of known sex, age, view and scanner, with a mass of known place or none",
-            licence="Apache-2.0",
-            source="drawn by Assay",
-            known_faults=(
-                "sex, age and view change what they are said to change and nothing else; real ones differ in more ways",
-                "no other disease, no tubes, wires, markers or collimation: those are interventions",
-                "one breath and one stance a patient; no rotation about the body's axis, no scoliosis beyond a bend",
-            ),
-        )
-
-    def scale(self, size: int) -> PixelScale:
-        """Grey levels without a unit; 400 mm over `size` pixels."""
-        check_size(size, _SMALLEST, _LARGEST)
-        return PixelScale("", 0.0, 1.0, FIELD / size)
-
-    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
-        """Values at probabilities u in [0, 1); codes for factors with levels. Raises DataError."""
-        return quantile_of(MARGINALS, factor, u)
-
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Every factor is an input of its own."""
-        return {}
-
-    def render(
-        self,
-        values: Mapping[str, np.ndarray],
-        nuisance: Int[np.ndarray, "n"],
-        size: int,
-        difficulty: Mapping[str, float],
-        device: str = "cpu",
-    ) -> Rendered:
-        """Images [n, 1, size, size] and masks of the mass, empty where there is none.
-
-        difficulty: per factor 0 (no trace of it in the pixels) to 3; 1 where not given.
-        Raises SpecError for a wrong size or difficulty, DataError for wrong values.
-        """
-        check_size(size, _SMALLEST, _LARGEST)
-        check_difficulty(FACTORS, difficulty)
-        checked = check_values(FACTORS, values, nuisance)
-        grid = Grid(size, FIELD, device)
-        n = len(nuisance)
-        images = torch.empty(n, 1, size, size, device=device)
-        masks = torch.empty(n, 1, size, size, dtype=torch.bool, device=device)
-        step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
-        for block in _slices(n, _BLOCK):
-            seen = visible({k: v[block] for k, v in checked.items()}, difficulty)
-            patients = self._patients(seen, nuisance[block], grid)
-            for part in _slices(len(patients.nuisance), step):
-                at = slice(block.start + part.start, block.start + part.stop)
-                images[at, 0], masks[at, 0] = self._draw(take(patients, part), grid)
-        return Rendered(images, masks)
-
-    def _patients(self, seen: Visible, nuisance: Int[np.ndarray, "n"], grid: Grid) -> _Patients:
-        build = anatomy(seen, nuisance)
+    def plan(self, rows: PhantomRows, grid: Grid) -> _Patients:
+        """Compute build, bones, vessels and mass of each patient."""
+        nuisance, build = rows.nuisance, anatomy(rows, rows.nuisance)
         return _Patients(
-            seen,
+            rows,
             build,
-            bones(seen, build, nuisance, self._bones),
-            vessels(seen, build, nuisance, self._vessels),
-            mass(seen, build, nuisance),
-            sharp_edge(seen, nuisance, grid),
-            nuisance,
+            bones(rows, build, nuisance, self._bones),
+            vessels(rows, build, nuisance, self._vessels),
+            mass(rows, build, nuisance),
+            sharp_edge(rows, nuisance, grid),
         )
 
-    def _draw(
-        self, patients: _Patients, grid: Grid
-    ) -> tuple[Float[Tensor, "n size size"], Bool[Tensor, "n size size"]]:
-        at = frame(patients.build, patients.blur, grid)
-        soft = soft_tissue(patients.build, at)
-        marks, speckle = lung_texture(patients.seen, patients.nuisance, self._texture, grid)
-        tubes = grid.blank(len(patients.nuisance))
-        draw_capsules(tubes, patients.vessels, patients.blur, grid)
+    def draw(self, plan: _Patients, grid: Grid) -> Rendered:
+        """Draw radiographs and masks of the mass."""
+        nuisance, at = plan.seen.nuisance, frame(plan.build, plan.blur, grid)
+        soft = soft_tissue(plan.build, at)
+        marks, speckle = lung_texture(plan.seen, nuisance, self._texture, grid)
+        tubes = grid.blank(len(nuisance))
+        draw_capsules(tubes, plan.vessels, plan.blur, grid)
         total = soft.attenuation
         marks.add_(tubes.view(total.shape)).mul_((soft.air * 1.25).clamp_(max=1))
-        total.add_(marks).add_(skeleton(patients.skeleton, soft.above, speckle, at))
-        mask = draw_mass(total, patients.mass, patients.blur, grid)
-        return exposed(total, patients.seen, patients.nuisance, self._grain, grid), mask
-
-
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+        total.add_(marks).add_(skeleton(plan.skeleton, soft.above, speckle, at))
+        mask = draw_mass(total, plan.mass, plan.blur, grid)
+        return Rendered(exposed(total, plan.seen, nuisance, self._grain, grid)[:, None], mask[:, None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,62 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from assay.data.phantoms.base import PhantomRows
 from assay.data.phantoms.drawing import Grid, column, ramp
 from assay.data.phantoms.noise import spread
-
-# What of a chest radiograph's factors can be seen, after their difficulty.
-
-_MIDDLE_AGE, _YEARS = 50.0, 40.0
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """What of each factor can be seen: float64 [n] each.
-
-    presence: 0 no mass, 1 the mass at its stated contrast. side: 0 right to 1 left. zone: 0 upper to 2 lower.
-    female, ap, direct: 0 to 1 (beyond 1 at difficulties over 1). age: -0.75 (20 years) to 1 (90).
-    habitus: -0.5 slender to 0.5 heavy. exposure: -1 dark to 1 bright.
-    """
-
-    presence: np.ndarray
-    diameter: np.ndarray
-    contrast: np.ndarray
-    edge: np.ndarray
-    side: np.ndarray
-    zone: np.ndarray
-    female: np.ndarray
-    age: np.ndarray
-    ap: np.ndarray
-    direct: np.ndarray
-    habitus: np.ndarray
-    exposure: np.ndarray
-
-
-def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
-    """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
-
-    At difficulty 0 every image has the reference: no mass, or one of 44 mm, middling contrast and edge, in the right
-    middle zone; a man of 50 years and middling habitus, PA, on the computed scanner, normally exposed.
-    """
-
-    def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
-        return np.clip(reference + difficulty.get(name, 1.0) * (values[name] - reference), low, high)
-
-    return Visible(
-        presence=scaled("mass", 0, 0, 3),
-        diameter=scaled("size", 44, 10, 100),
-        contrast=scaled("contrast", 0.35, 0.02, 1.0),
-        edge=scaled("edge", 0.5, 0, 2),
-        side=scaled("side", 0, 0, 1),
-        zone=scaled("zone", 1, -0.2, 2.2),
-        female=1 - scaled("sex", 1, -0.6, 1),
-        age=(scaled("age", _MIDDLE_AGE, 10, 110) - _MIDDLE_AGE) / _YEARS,
-        ap=scaled("view", 0, 0, 1.6),
-        direct=scaled("scanner", 0, 0, 1.6),
-        habitus=scaled("habitus", 0.5, -0.5, 1.5) - 0.5,
-        exposure=scaled("exposure", 0, -2, 2),
-    )
-
 
 # The build of a chest: where its parts lie, how large they are, and how the patient stands before the detector.
 #
@@ -130,39 +77,42 @@ class Anatomy:
     stomach_height: np.ndarray
 
 
-def anatomy(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Anatomy:
+def anatomy(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Anatomy:
     """The build of each patient: factors from `seen`, all else from the nuisance seed."""
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
         return spread(nuisance, f"chest-{name}", low, high)[:, 0]
 
-    breath = draw("breath", -20, 20) - 13 * seen.ap - 10 * seen.habitus
-    width = draw("width", 142, 160) * (1 - 0.085 * seen.female) * (1 + 0.05 * seen.habitus)
-    wall = (draw("wall", 16, 34) + 46 * (seen.habitus + 0.25)).clip(10)
-    stomach = draw("stomach", -0.5, 1.0).clip(0) * (1 - 0.45 * seen.ap)
+    breath = draw("breath", -20, 20) - 13 * seen["view"] - 10 * seen["habitus"]
+    width = draw("width", 142, 160) * (1 - 0.085 * seen["sex"]) * (1 + 0.05 * seen["habitus"])
+    wall = (draw("wall", 16, 34) + 46 * (seen["habitus"] + 0.25)).clip(10)
+    stomach = draw("stomach", -0.5, 1.0).clip(0) * (1 - 0.45 * seen["view"])
     return Anatomy(
         pose=_pose(seen, draw),
-        apex=draw("apex", -166, -148) + 4 * seen.female,
+        apex=draw("apex", -166, -148) + 4 * seen["sex"],
         dome_right=80 + breath,
         dome_left=80 + breath + draw("left-dome", 2, 18),
         angle=draw("angle", 34, 54),
         width=width,
         wall=wall,
-        neck=draw("neck", 56, 68) - 6 * seen.female + 22 * seen.habitus,
-        arms=draw("arms", -14, 30) - 22 * seen.ap - 24 * seen.habitus,
-        inflation=draw("inflation", 0.9, 1.05) - 0.12 * seen.ap,
-        turned=draw("turned", -7, 7) * (1 + seen.ap),
-        heart=draw("heart", 0.86, 1.08) * (1 + 0.13 * seen.ap) * (1 + 0.1 * seen.habitus) * (1 - 0.06 * seen.female),
+        neck=draw("neck", 56, 68) - 6 * seen["sex"] + 22 * seen["habitus"],
+        arms=draw("arms", -14, 30) - 22 * seen["view"] - 24 * seen["habitus"],
+        inflation=draw("inflation", 0.9, 1.05) - 0.12 * seen["view"],
+        turned=draw("turned", -7, 7) * (1 + seen["view"]),
+        heart=draw("heart", 0.86, 1.08)
+        * (1 + 0.13 * seen["view"])
+        * (1 + 0.1 * seen["habitus"])
+        * (1 - 0.06 * seen["sex"]),
         heart_y=70 + 0.8 * breath + draw("heart-y", -5, 5),
         tall=draw("heart-tall", 0.9, 1.1),
-        mediastinum=draw("mediastinum", 22, 28) * (1 + 0.2 * seen.ap) * (1 + 0.2 * seen.habitus),
-        knob=draw("knob", 15, 20) + 5.5 * seen.age,
-        unfolding=draw("unfolding", 0, 5) + 7 * seen.age,
+        mediastinum=draw("mediastinum", 22, 28) * (1 + 0.2 * seen["view"]) * (1 + 0.2 * seen["habitus"]),
+        knob=draw("knob", 15, 20) + 5.5 * seen["age"],
+        unfolding=draw("unfolding", 0, 5) + 7 * seen["age"],
         asymmetry=draw("asymmetry", 0.96, 1.05),
-        breast=seen.female * draw("breast", 0.1, 0.26) * (1 + 0.5 * seen.habitus) * (1 - 0.2 * seen.ap),
-        breast_size=draw("breast-size", 60, 82) * (1 + 0.25 * seen.habitus),
-        breast_y=draw("breast-y", 48, 84) - 8 * seen.ap,
-        breast_x=draw("breast-x", 82, 100) + 12 * seen.ap,
+        breast=seen["sex"] * draw("breast", 0.1, 0.26) * (1 + 0.5 * seen["habitus"]) * (1 - 0.2 * seen["view"]),
+        breast_size=draw("breast-size", 60, 82) * (1 + 0.25 * seen["habitus"]),
+        breast_y=draw("breast-y", 48, 84) - 8 * seen["view"],
+        breast_x=draw("breast-x", 82, 100) + 12 * seen["view"],
         stomach=stomach,
         stomach_x=draw("stomach-x", 46, 82),
         stomach_width=draw("stomach-width", 20, 38),
@@ -170,10 +120,10 @@ def anatomy(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Anatomy:
     )
 
 
-def _pose(seen: Visible, draw: Draw) -> Pose:
-    loose = 1 + 0.6 * seen.ap
+def _pose(seen: PhantomRows, draw: Draw) -> Pose:
+    loose = 1 + 0.6 * seen["view"]
     return Pose(
-        zoom=draw("zoom", 0.92, 1.1) * (1 - 0.02 * seen.female) * (1 + 0.03 * seen.ap),
+        zoom=draw("zoom", 0.92, 1.1) * (1 - 0.02 * seen["sex"]) * (1 + 0.03 * seen["view"]),
         x=draw("x", -10, 10) * loose,
         y=draw("y", -16, 14) * loose + 2,
         lean=draw("lean", -0.035, 0.035) * loose,
@@ -406,7 +356,7 @@ class Bones:
     phase: np.ndarray
 
 
-def bones(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Bones:
+def bones(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Bones:
     """The skeleton of each patient. amount: scales the attenuation of all bone, 1 normal."""
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
@@ -418,15 +368,15 @@ def bones(seen: Visible, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount:
         first=build.apex - 6,
         bow=draw("bow", 44, 66),
         drop=draw("drop", 14, 34),
-        fall=draw("fall", 44, 62) + 5 * seen.age - 6 * seen.ap,
+        fall=draw("fall", 44, 62) + 5 * seen["age"] - 6 * seen["view"],
         shift=spread(nuisance, "bone-shift", -0.08, 0.08, 2 * _RIBS),
         half=spread(nuisance, "bone-half", 0.22, 0.28, 2 * _RIBS),
-        density=amount * draw("density", 0.8, 1.15) * (1 - 0.12 * seen.age) * (1 - 0.1 * seen.female),
-        calcified=(draw("calcified", -0.2, 0.5) + 0.9 * seen.age).clip(0),
-        collar=build.apex + draw("collar", 34, 50) - 16 * seen.ap,
-        collar_slope=draw("collar-slope", 0.16, 0.32) - 0.17 * seen.ap,
+        density=amount * draw("density", 0.8, 1.15) * (1 - 0.12 * seen["age"]) * (1 - 0.1 * seen["sex"]),
+        calcified=(draw("calcified", -0.2, 0.5) + 0.9 * seen["age"]).clip(0),
+        collar=build.apex + draw("collar", 34, 50) - 16 * seen["view"],
+        collar_slope=draw("collar-slope", 0.16, 0.32) - 0.17 * seen["view"],
         collar_bow=draw("collar-bow", 0.6, 1.4),
-        blade=draw("blade", 124, 138) - 36 * seen.ap,
+        blade=draw("blade", 124, 138) - 36 * seen["view"],
         blade_y=build.apex + draw("blade-y", 58, 76),
         vertebra=draw("vertebra", 21.5, 25),
         phase=draw("phase", 0, 1),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -108,12 +109,21 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def take(record: Record, part: slice | Int[np.ndarray, "m"]) -> Record:
-    """Some rows of a dataclass whose fields are arrays [n, ...] or such dataclasses again."""
-    chosen: dict[str, Any] = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
-        chosen[field.name] = value[part] if isinstance(value, np.ndarray) else take(value, part)
-    return replace(record, **chosen)
+    """Return some rows of a dataclass of arrays [n, ...], of such dataclasses, and of tuples and mappings of either.
+
+    Other values, such as numbers, hold for all rows and are kept.
+    """
+    return replace(record, **{field.name: _taken(getattr(record, field.name), part) for field in fields(record)})
+
+
+def _taken(value: Any, part: slice | Int[np.ndarray, "m"]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_taken(each, part) for each in cast("tuple[Any, ...]", value))
+    if isinstance(value, Mapping):
+        return {key: _taken(each, part) for key, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, np.ndarray):
+        return cast("np.ndarray", value)[part]
+    return take(cast("DataclassInstance", value), part) if is_dataclass(value) else value
 
 
 def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*shape 1 1"]:

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from assay.core.types import Factor
 from assay.data.catalogue import ENDOSCOPY as FACTORS
-from assay.data.dataset import Card, PixelScale, Rendered
-from assay.data.phantoms.base import (
-    Levels,
-    Marginal,
-    Uniform,
-    check_difficulty,
-    check_size,
-    check_values,
-    direction,
-    quantile_of,
-)
-from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp, take
+from assay.data.dataset import Rendered
+from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, direction, drawn_by_assay
+from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
 from assay.data.phantoms.endoscopy_anatomy import (
     Polyps,
     Surface,
     Tube,
-    Visible,
     around,
     draw_polyps,
     polyps,
     tube,
-    visible,
     wall,
 )
 from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, white_noise, zoom_gain
@@ -59,7 +45,7 @@ def colours(
     light: Float[Tensor, "n size size"],
     blood: Float[Tensor, "n size size"],
     film: Float[Tensor, "n size size"],
-    seen: Visible,
+    seen: PhantomRows,
     nuisance: Int[np.ndarray, "n"],
     grid: Grid,
 ) -> Float[Tensor, "n 3 size size"]:
@@ -71,10 +57,10 @@ def colours(
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
         return spread(nuisance, f"endo-{name}", low, high)[:, 0]
 
-    e = 0.48 * seen.illumination + draw("exposure", -0.25, 0.25)
+    e = 0.48 * seen["illumination"] + draw("exposure", -0.25, 0.25)
     exposure = 2.35 * (1 + 0.5 * e) / (1 - 0.4 * e)
-    green = 0.365 - 0.065 * seen.hue + draw("green", -0.03, 0.03)
-    blue = green * (0.6 + 0.08 * seen.hue + draw("blue", -0.21, 0.21))
+    green = 0.365 - 0.065 * seen["hue"] + draw("green", -0.03, 0.03)
+    blue = green * (0.6 + 0.08 * seen["hue"] + draw("blue", -0.21, 0.21))
     taken = ((1.0, 0.16, 0.18), (green, 0.5 * green, 0.15 * green), (blue, 0.5 * blue, 0.75 * blue))
     out = torch.empty(len(nuisance), 3, grid.size, grid.size, device=grid.device)
     for channel, (own, by_blood, by_film) in enumerate(taken):
@@ -150,13 +136,13 @@ def film(nuisance: Int[np.ndarray, "n"], share: float, grid: Grid) -> Float[Tens
     return field.sub_(level).clamp_(0, 1).mul_(column(amount, grid.device))
 
 
-def vessels(seen: Visible, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
+def vessels(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
     """Trees of vessels that branch under the mucosa, larger from close by, as strengths 0 to 1.
 
     amount: scales how plain they are, 1 normal.
     """
     n = len(nuisance)
-    near = (1.5 - 0.9 * seen.distance).clip(0.5)[:, None]
+    near = (1.5 - 0.9 * seen["distance"]).clip(0.5)[:, None]
 
     def draw(name: str, low: float, high: float, count: int) -> np.ndarray:
         return spread(nuisance, f"endo-vessel-{name}", low, high, count)
@@ -208,7 +194,9 @@ _BUBBLES = 28  # in an image whose factor is 1
 _RIPPLES, _PATCHES = 40, 6  # cells over the image: of ripples, and of where the wall leans
 
 
-def glints(surface: Surface, seen: Visible, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+def glints(
+    surface: Surface, seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid
+) -> Float[Tensor, "n size size"]:
     """White reflections of the lamp, 0 to 1: where the slope is such that it mirrors the lamp into the lens."""
     shape = (-1, grid.size, grid.size)
     x, y = grid.axes()
@@ -224,11 +212,13 @@ def glints(surface: Surface, seen: Visible, nuisance: Int[np.ndarray, "n"], grid
     off_x.add_(x * lens - column(aim[:, 0], grid.device))
     off_y.add_(y * lens - column(aim[:, 1], grid.device))
     missed = off_x.mul_(off_x).add_(off_y.mul_(off_y))
-    size = 0.012 * seen.highlights * spread(nuisance, "endo-wet", 0.3, 1.7)[:, 0] + 1e-9
+    size = 0.012 * seen["highlights"] * spread(nuisance, "endo-wet", 0.3, 1.7)[:, 0] + 1e-9
     return (1 - missed.mul_(column(1 / size, grid.device))).mul_(2.5).clamp_(0, 1).mul_(_lamp(surface).view(shape))
 
 
-def bubbles(surface: Surface, seen: Visible, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n pixels"]:
+def bubbles(
+    surface: Surface, seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid
+) -> Float[Tensor, "n pixels"]:
     """Bubbles as brightness 0 to 1 that they add: a rim, and the lamp's image in it. They lie in clusters."""
     count = 4 * _BUBBLES  # as many as a difficulty of 2 shows
     cluster = (uniforms(nuisance, "bubble-cluster", count) * 3).astype(np.int64)
@@ -241,7 +231,7 @@ def bubbles(surface: Surface, seen: Visible, nuisance: Int[np.ndarray, "n"], gri
     x, y = around("x"), around("y")
     v = uniforms(nuisance, "bubble-radius", count)
     radius = 0.005 + 0.02 * v * v * v
-    plain = (_BUBBLES * seen.bubbles[:, None] ** 2 - np.arange(count)).clip(0, 1)
+    plain = (_BUBBLES * seen["bubbles"][:, None] ** 2 - np.arange(count)).clip(0, 1)
     canvas = grid.blank(len(nuisance))
     chosen = np.flatnonzero(plain > 0)
     if len(chosen) > 0:
@@ -287,43 +277,18 @@ def _bubble(
 
 # The endoscopy phantom: a bowel seen from within, with polyps of known size, shape, colour and place or without.
 
-_SMALLEST, _LARGEST = 64, 512
-_BLOCK = 1024  # rows whose geometry is held at once
-_PIXELS = {"cpu": 64 * 64 * 64}  # pixels drawn at once: what fits a core's cache
-_PIXELS_ELSEWHERE = 2**23
-
-MARGINALS: Mapping[str, Marginal] = MappingProxyType(
-    {
-        "lesion": Levels((0.5, 0.5)),
-        "size": Uniform(0.14, 0.62),
-        "shape": Uniform(0.0, 1.0),
-        "contrast": Uniform(0.0, 1.0),
-        "texture": Uniform(0.0, 1.0),
-        "position_x": Uniform(-0.2, 0.2),
-        "position_y": Uniform(-0.2, 0.2),
-        "count": Levels((0.625, 0.25, 0.125)),
-        "hue": Uniform(-1.0, 1.0),
-        "illumination": Uniform(-1.0, 1.0),
-        "folds": Uniform(0.0, 1.0),
-        "distance": Uniform(0.0, 1.0),
-        "bubbles": Uniform(0.0, 1.0),
-        "highlights": Uniform(0.0, 1.0),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Scenes:
     """All that is drawn of some images, before there are pixels."""
 
-    seen: Visible
+    seen: PhantomRows
     bowel: Tube
     vessels: Capsules
     growths: Polyps
-    nuisance: Int[np.ndarray, "n"]
 
 
-class EndoscopyPhantom:
+class EndoscopyPhantom(DrawnPhantom[_Scenes]):
     """Colour images of a bowel from within, 64 to 512 px, as a video endoscope shows it.
 
     grain: standard deviation of the camera's noise at 256 px, in grey levels of 1.
@@ -332,86 +297,62 @@ class EndoscopyPhantom:
 
     Light, slope and blood are put together pixel by pixel before the camera sees them, polyps laid over the bare wall;
     so a change of a polyp leaves every pixel that neither it nor its shadow reaches the same to the bit.
+
+    At difficulty 0 of all factors there is no polyp; that of its other factors makes it single, smooth, sessile, in the
+    middle, 0.35 wide and colored as the mucosa. Mucosa, light, folds, distance and highlights become middling, and
+    bubbles vanish.
     """
+
+    design = PhantomDesign(
+        card=drawn_by_assay(
+            "endoscopy phantom",
+            "a bowel from within, with polyps of known size, shape, colour, surface, place and number or none",
+            "a polyp is laid over the picture of the wall: it does not bend folds or vessels, and none hides it",
+            "no blood, stool in lumps, instruments, retroflexion, narrow-band light, motion or chromatic fringes",
+            "one still at a time: no sequence, no patient",
+            "texts and insets on the screen are interventions, not part of the phantom",
+        ),
+        factors=FACTORS,
+        sizes=(64, 512),
+        channels=3,
+        marginals={"count": Levels((0.625, 0.25, 0.125))},
+        shown={
+            "lesion": Shown(0, 0, 1),
+            "size": Shown(0.35, 0.05, 0.8),
+            "shape": Shown(0.5, 0, 1.2),
+            "contrast": Shown(0, 0, 2),
+            "texture": Shown(0, 0, 1.5),
+            "position_x": Shown(0, -0.35, 0.35),
+            "position_y": Shown(0, -0.35, 0.35),
+            "count": Shown(0, 0, 2),
+            "hue": Shown(0, -1.5, 1.5),
+            "illumination": Shown(0, -1.6, 1.6),
+            "folds": Shown(0.5, 0, 1.4),
+            "distance": Shown(0.5, 0, 1.2),
+            "bubbles": Shown(0, 0, 2),
+            "highlights": Shown(0.5, 0, 1.5),
+        },
+        groups={"position": ("position_x", "position_y")},
+        pixels_elsewhere=2**23,
+    )
 
     def __init__(self, *, grain: float = 0.015, vessels: float = 1.0, film: float = 0.4) -> None:
         self._grain = grain
         self._vessels = vessels
         self._film = film
 
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """The fourteen factors, with their ranges."""
-        return FACTORS
+    def plan(self, rows: PhantomRows, grid: Grid) -> _Scenes:
+        """Compute bowel, vessels and polyps."""
+        marks = vessels(rows, rows.nuisance, self._vessels)
+        return _Scenes(rows, tube(rows, rows.nuisance), marks, polyps(rows, rows.nuisance))
 
-    @property
-    def card(self) -> Card:
-        """What the phantom is and is not."""
-        return Card(
-            name="endoscopy phantom",
-            summary="a bowel from within, with polyps of known size, shape, colour, surface, place and number or none",
-            licence="Apache-2.0",
-            source="drawn by Assay",
-            known_faults=(
-                "a polyp is laid over the picture of the wall: it does not bend folds or vessels, and none hides it",
-                "no blood, stool in lumps, instruments, retroflexion, narrow-band light, motion or chromatic fringes",
-                "one still at a time: no sequence, no patient",
-                "texts and insets on the screen are interventions, not part of the phantom",
-            ),
-        )
-
-    def scale(self, size: int) -> PixelScale:
-        """Grey levels without a unit; a scope shows no millimetres."""
-        check_size(size, _SMALLEST, _LARGEST)
-        return PixelScale()
-
-    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
-        """Values at probabilities u in [0, 1); codes for factors with levels. Raises DataError."""
-        return quantile_of(MARGINALS, factor, u)
-
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """The two coordinates count as one input."""
-        return {"position": ("position_x", "position_y")}
-
-    def render(
-        self,
-        values: Mapping[str, np.ndarray],
-        nuisance: Int[np.ndarray, "n"],
-        size: int,
-        difficulty: Mapping[str, float],
-        device: str = "cpu",
-    ) -> Rendered:
-        """Images [n, 3, size, size] and masks of the polyps with their stalks, empty where there are none.
-
-        difficulty: per factor 0 (no trace of it in the pixels) to 3; 1 where not given.
-        Raises SpecError for a wrong size or difficulty, DataError for wrong values.
-        """
-        check_size(size, _SMALLEST, _LARGEST)
-        check_difficulty(FACTORS, difficulty)
-        checked = check_values(FACTORS, values, nuisance)
-        grid = Grid(size, 1.0, device)
-        n = len(nuisance)
-        images = torch.empty(n, 3, size, size, device=device)
-        masks = torch.empty(n, 1, size, size, dtype=torch.bool, device=device)
-        step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
-        for block in _slices(n, _BLOCK):
-            seen = visible({k: v[block] for k, v in checked.items()}, difficulty)
-            scenes = self._scenes(seen, nuisance[block])
-            for part in _slices(len(scenes.nuisance), step):
-                at = slice(block.start + part.start, block.start + part.stop)
-                images[at], masks[at, 0] = self._draw(take(scenes, part), grid)
-        return Rendered(images, masks)
-
-    def _scenes(self, seen: Visible, nuisance: Int[np.ndarray, "n"]) -> _Scenes:
-        marks = vessels(seen, nuisance, self._vessels)
-        return _Scenes(seen, tube(seen, nuisance), marks, polyps(seen, nuisance), nuisance)
-
-    def _draw(self, scenes: _Scenes, grid: Grid) -> tuple[Float[Tensor, "n 3 size size"], Bool[Tensor, "n size size"]]:
-        seen, nuisance = scenes.seen, scenes.nuisance
-        surface = wall(scenes.bowel, nuisance, around(scenes.bowel, *grid.axes()), grid)
+    def draw(self, plan: _Scenes, grid: Grid) -> Rendered:
+        """Draw frames and masks of the polyps with their stalks."""
+        seen, nuisance = plan.seen, plan.seen.nuisance
+        surface = wall(plan.bowel, nuisance, around(plan.bowel, *grid.axes()), grid)
         blood = grid.blank(len(nuisance))
-        draw_capsules(blood, scenes.vessels, np.full(len(nuisance), 1.2 * grid.pixel), grid)
-        mask = draw_polyps(surface, blood, scenes.growths, scenes.bowel, grid)
+        draw_capsules(blood, plan.vessels, np.full(len(nuisance), 1.2 * grid.pixel), grid)
+        mask = draw_polyps(surface, blood, plan.growths, plan.bowel, grid)
         blood.add_(mottling(nuisance, grid).view(blood.shape))
         shape = (-1, grid.size, grid.size)
         yellow = film(nuisance, self._film, grid)
@@ -419,9 +360,4 @@ class EndoscopyPhantom:
         white = torch.maximum(glints(surface, seen, nuisance, grid), bubbles(surface, seen, nuisance, grid).view(shape))
         picture.add_((1 - picture).mul_(white[:, None]))
         picture, inside = filmed(picture, nuisance, self._grain, grid)
-        return picture, mask.view(shape) & (inside >= 0.5)
-
-
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+        return Rendered(picture, (mask.view(shape) & (inside >= 0.5))[:, None])

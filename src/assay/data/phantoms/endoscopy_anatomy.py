@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,63 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import direction, uneven_outline
+from assay.data.phantoms.base import PhantomRows, direction, uneven_outline
 from assay.data.phantoms.drawing import Grid, Windows, column, ramp
 from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms
-
-# What of an endoscopic image's factors can be seen, after their difficulty.
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """What of each factor can be seen: float64 [n] each, in the factors' own units.
-
-    presence: opacity of the polyps, 0 none. further: how many beside the first are there, 0 to 2.
-    """
-
-    presence: np.ndarray
-    diameter: np.ndarray
-    shape: np.ndarray
-    contrast: np.ndarray
-    texture: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    further: np.ndarray
-    hue: np.ndarray
-    illumination: np.ndarray
-    folds: np.ndarray
-    distance: np.ndarray
-    bubbles: np.ndarray
-    highlights: np.ndarray
-
-
-def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
-    """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
-
-    At difficulty 0 every image has the reference: no polyp, or a single smooth sessile one in the middle, 0.35 wide and
-    coloured as the mucosa; middling mucosa, light, folds, distance and highlights; no bubbles.
-    """
-
-    def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
-        return np.clip(reference + difficulty.get(name, 1.0) * (values[name] - reference), low, high)
-
-    return Visible(
-        presence=scaled("lesion", 0, 0, 1),
-        diameter=scaled("size", 0.35, 0.05, 0.8),
-        shape=scaled("shape", 0.5, 0, 1.2),
-        contrast=scaled("contrast", 0, 0, 2),
-        texture=scaled("texture", 0, 0, 1.5),
-        x=scaled("position_x", 0, -0.35, 0.35),
-        y=scaled("position_y", 0, -0.35, 0.35),
-        further=scaled("count", 0, 0, 2),
-        hue=scaled("hue", 0, -1.5, 1.5),
-        illumination=scaled("illumination", 0, -1.6, 1.6),
-        folds=scaled("folds", 0.5, 0, 1.4),
-        distance=scaled("distance", 0.5, 0, 1.2),
-        bubbles=scaled("bubbles", 0, 0, 2),
-        highlights=scaled("highlights", 0.5, 0, 1.5),
-    )
-
 
 # The wall of a bowel seen from within: a tube that leads to a dark lumen, with folds behind which light fades.
 #
@@ -130,14 +76,14 @@ def toward_lumen(nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 1"]:
     return uniforms(nuisance, "tube-side", 1)
 
 
-def tube(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Tube:
+def tube(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Tube:
     """The bowel of each image: the lumen in sight from afar, beyond the image's border from close by."""
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
         return spread(nuisance, f"tube-{name}", low, high)[:, 0]
 
     away_x, away_y = direction(toward_lumen(nuisance)[:, 0])
-    away = 0.78 * (1 - seen.distance).clip(0) + draw("away", 0.05, 0.33)
+    away = 0.78 * (1 - seen["distance"]).clip(0) + draw("away", 0.05, 0.33)
     return Tube(
         x=away * away_x,
         y=away * away_y,
@@ -146,7 +92,7 @@ def tube(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Tube:
         reach=draw("reach", 1.0, 1.9),
         rate=draw("rate", 0.75, 1.7),
         phase=draw("phase", 0.0, 1.0),
-        depth=seen.folds * draw("depth", 0.75, 1.0),
+        depth=seen["folds"] * draw("depth", 0.75, 1.0),
         warp=draw("warp", 0.03, 0.1),
         waves=draw("waves", 0.03, 0.15),
         slant_x=draw("slant-x", -2.2, 2.2),
@@ -265,7 +211,7 @@ class Polyps:
     shade_y: np.ndarray
 
 
-def polyps(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Polyps:
+def polyps(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Polyps:
     """The polyps of each image: factors from `seen`, all else from the nuisance seed. The first has the stated place
     and size; the further ones share its look, are smaller and lie beside it.
     """
@@ -277,7 +223,7 @@ def polyps(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Polyps:
         return direction(uniforms(nuisance, f"polyp-{name}", MOST))
 
     share = np.where(np.arange(MOST) == 0, 1.0, draw("share", 0.4, 0.75))
-    radius = 0.5 * seen.diameter[:, None] * share
+    radius = 0.5 * seen["size"][:, None] * share
     x, y = _places(seen, radius, nuisance)
     cosine, sine = turned("axis")
     stalk_x, stalk_y = direction(toward_lumen(nuisance) + 0.5 + draw("stalk", -0.14, 0.14))
@@ -288,41 +234,41 @@ def polyps(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Polyps:
         x=x,
         y=y,
         radius=radius,
-        opacity=seen.presence[:, None] * (1 + seen.further[:, None] - np.arange(MOST)).clip(0, 1),
+        opacity=seen["lesion"][:, None] * (1 + seen["count"][:, None] - np.arange(MOST)).clip(0, 1),
         cosine=cosine,
         sine=sine,
         stretch=np.sqrt(draw("stretch", 1.0, 1.5)),
         uneven=spread(nuisance, "polyp-uneven", -_POLYP_UNEVEN, _POLYP_UNEVEN, 4 * MOST).reshape(-1, MOST, 4),
-        height=(0.2 + 1.6 * seen.shape[:, None]).clip(0.2, 1.0) * every,
+        height=(0.2 + 1.6 * seen["shape"][:, None]).clip(0.2, 1.0) * every,
         redness=_redness(seen, nuisance) * every,
-        stalk=(seen.shape[:, None] - STALKED).clip(0) / (1 - STALKED) * draw("stalk-length", 0.8, 1.4),
+        stalk=(seen["shape"][:, None] - STALKED).clip(0) / (1 - STALKED) * draw("stalk-length", 0.8, 1.4),
         stalk_x=stalk_x,
         stalk_y=stalk_y,
         thickness=draw("stalk-thickness", 0.24, 0.36),
         lobes_x=lobes_x,
         lobes_y=lobes_y,
         lobes_weight=spread(nuisance, "lobe-weight", 0.0, 0.09, MOST * LOBES).reshape(-1, MOST, LOBES),
-        lobulated=seen.texture[:, None] ** 2 * every,
+        lobulated=seen["texture"][:, None] ** 2 * every,
         shade_x=shade_x,
         shade_y=shade_y,
     )
 
 
-def _redness(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 1"]:
+def _redness(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 1"]:
     """Three polyps in four are redder than the mucosa, one is paler."""
     paler = uniforms(nuisance, "polyp-paler", 1) < 0.25
-    return seen.contrast[:, None] * np.where(paler, -0.5, 0.6)
+    return seen["contrast"][:, None] * np.where(paler, -0.5, 0.6)
 
 
 def _places(
-    seen: Visible, radius: Float[np.ndarray, "n 3"], nuisance: Int[np.ndarray, "n"]
+    seen: PhantomRows, radius: Float[np.ndarray, "n 3"], nuisance: Int[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
     """The first where it is stated; the second to one side of it and the third to the other, folded into the image."""
     turn = uniforms(nuisance, "polyp-beside", 1) + np.array([0.0, 0.0, 0.5])
     cosine, sine = direction(turn + spread(nuisance, "polyp-aside", -0.1, 0.1, MOST))
     gap = 1.35 * (radius[:, :1] + radius) + spread(nuisance, "polyp-gap", 0.0, 0.08, MOST)
     gap = gap * (np.arange(MOST) > 0)
-    return _folded(seen.x[:, None], gap * cosine), _folded(seen.y[:, None], gap * sine)
+    return _folded(seen["position_x"][:, None], gap * cosine), _folded(seen["position_y"][:, None], gap * sine)
 
 
 def _folded(start: Float[np.ndarray, "n 1"], step: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from assay.core.types import Factor
 from assay.data.catalogue import FOOT as FACTORS
-from assay.data.dataset import Card, PixelScale, Rendered
+from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DrawnPhantom,
     Levels,
-    Marginal,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
     Skewed,
-    Uniform,
-    check_difficulty,
-    check_size,
-    check_values,
     direction,
-    quantile_of,
+    drawn_by_assay,
 )
 from assay.data.phantoms.drawing import (
     Blobs,
@@ -45,7 +41,6 @@ from assay.data.phantoms.foot_anatomy import (
     Photo,
     Texture,
     Ulcers,
-    Visible,
     depth_of,
     draw_ulcers,
     foot,
@@ -55,7 +50,6 @@ from assay.data.phantoms.foot_anatomy import (
     texture,
     toes_of,
     ulcers,
-    visible,
 )
 from assay.data.phantoms.noise import spread, uniforms, white_noise
 
@@ -85,7 +79,7 @@ class Light:
     shadow: np.ndarray
 
 
-def light(seen: Visible, nuisance: Int[np.ndarray, "n"], roughness: float) -> Light:
+def light(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], roughness: float) -> Light:
     """Every image's light: how bright from the factor, the rest from the nuisance seed."""
 
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
@@ -95,13 +89,15 @@ def light(seen: Visible, nuisance: Int[np.ndarray, "n"], roughness: float) -> Li
     aside = draw("aside", 0.1, 0.75)
     warm = draw("warm", -0.5, 1.0)
     colour = 1 + warm * np.array([0.04, 0.0, -0.08]) + draw("green", -0.02, 0.03) * np.array([0.0, 1.0, 0.0])
-    exposure = 1.09 + draw("exposure", -0.1, 0.1)[:, 0] + np.where(seen.light > 0, 0.24, 0.36) * seen.light
+    exposure = (
+        1.09 + draw("exposure", -0.1, 0.1)[:, 0] + np.where(seen["illumination"] > 0, 0.24, 0.36) * seen["illumination"]
+    )
     return Light(
         towards=aside * np.stack([cosine, sine], axis=1),
         front=draw("front", 0.55, 0.75)[:, 0],
         ambient=draw("ambient", 0.34, 0.5)[:, 0],
         gain=colour * exposure[:, None].clip(0.15),
-        shine=draw("shine", 0.02, 0.2)[:, 0] * (1 + 0.7 * seen.light.clip(-1)),
+        shine=draw("shine", 0.02, 0.2)[:, 0] * (1 + 0.7 * seen["illumination"].clip(-1)),
         fall=draw("fall", -0.003, 0.003, 2),
         round=draw("round", 0.6, 1.0)[:, 0],
         wrinkled=roughness * draw("wrinkled", 0.02, 0.09)[:, 0],
@@ -232,12 +228,13 @@ class Scene:
     crumpled: np.ndarray
 
 
-def scene(seen: Visible, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: float) -> Scene:
+def scene(seen: PhantomRows, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: float) -> Scene:
     """Every image's surroundings. clutter: how much stands about, 1 normal, 0 nothing."""
 
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
         return spread(nuisance, f"foot-{name}", low, high, count)
 
+    kind, cloth = seen.values["background"], min(1.0, seen.difficulty["background"])
     there = uniforms(nuisance, "foot-thing", _BOXES) < 0.6 * clutter
     boxes = np.stack(
         [
@@ -248,7 +245,7 @@ def scene(seen: Visible, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: 
         ],
         axis=-1,
     )
-    kind = (uniforms(nuisance, "foot-box-kind", _BOXES) * len(_THINGS)).astype(np.int64)
+    thing = (uniforms(nuisance, "foot-box-kind", _BOXES) * len(_THINGS)).astype(np.int64)
     dim = draw("box-dim", 0.35, 1.0, _BOXES)[..., None]
     hue = _COLOURED[(uniforms(nuisance, "foot-hue", 1)[:, 0] * len(_COLOURED)).astype(np.int64)]
     white = along(_WHITE, draw("white", 0, 1)[:, 0])
@@ -257,12 +254,12 @@ def scene(seen: Visible, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: 
     return Scene(
         wall=along(_WALL, draw("wall", 0, 1)[:, 0]),
         floor=along(_FLOOR, draw("floor", 0, 1)[:, 0]),
-        cloth=white + seen.coloured[:, None] * (hue - white),
+        cloth=white + (cloth * (kind == 1))[:, None] * (hue - white),
         horizon=np.concatenate([draw("horizon", -40, 45), draw("horizon-slope", -0.5, 0.5)], axis=1),
         boxes=boxes,
-        paint=_THINGS[kind] * dim,
+        paint=_THINGS[thing] * dim,
         edge=np.stack([turn_c, turn_s, start], axis=1),
-        covered=1 - seen.bare,
+        covered=1 - cloth * (kind == 2),
         weave=draw("weave", 0.0, 0.05)[:, 0],
         threads=draw("threads", 2.2, 4.0)[:, 0],
         crumpled=draw("crumpled", 0.4, 1.4)[:, 0],
@@ -372,18 +369,19 @@ class Skin:
     nails: Float[np.ndarray, "n toes"]
 
 
-def skin(seen: Visible, shape: Foot, nuisance: Int[np.ndarray, "n"], roughness: float) -> Skin:
+def skin(seen: PhantomRows, shape: Foot, nuisance: Int[np.ndarray, "n"], roughness: float) -> Skin:
     """Colours of every foot's skin and nails."""
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n 1"]:
         return spread(nuisance, f"foot-{name}", low, high)
 
-    back, sole = along(_BACK, seen.tone), along(_SOLE, seen.tone)
+    back, sole = along(_BACK, seen["skin_tone"]), along(_SOLE, seen["skin_tone"])
     colour = back + shape.plantar[:, None] * (sole - back)
     blood = draw("blood", -0.6, 1.0) * np.array([0.05, -0.05, -0.045])
     yellow = draw("yellow", -0.5, 1.0) * np.array([0.01, 0.0, -0.05])
     blotch = (
-        draw("blotch", 0.1, 0.8) * np.array([0.008, -0.03, -0.028]) + draw("pigment", 0.0, 0.035) * seen.tone[:, None]
+        draw("blotch", 0.1, 0.8) * np.array([0.008, -0.03, -0.028])
+        + draw("pigment", 0.0, 0.035) * seen["skin_tone"][:, None]
     )
     own = along(_NAIL, draw("nail", 0, 1)[:, 0]) * (0.45 + 0.55 * colour)
     painted = uniforms(nuisance, "foot-polish", 1) < 0.14
@@ -486,29 +484,6 @@ def draw_nails(planes: Planes, look: Skin, shape: Foot, grid: Grid) -> None:
 SIDE = 100.0
 """Length of the image's side in the units of the phantom's geometry: photographs have no millimetres."""
 
-_SMALLEST, _LARGEST = 64, 512
-_BLOCK = 1024  # rows whose geometry is held at once
-_PIXELS = {"cpu": 64 * 64 * 64}  # pixels drawn at once: what fits a core's cache
-_PIXELS_ELSEWHERE = 2**24
-
-MARGINALS: Mapping[str, Marginal] = MappingProxyType(
-    {
-        "lesion": Levels((0.5, 0.5)),
-        "size": Skewed(0.03, 0.24),
-        "contrast": Uniform(0.45, 1.0),
-        "slough": Skewed(0.0, 1.0),
-        "rim": Uniform(0.0, 1.0),
-        "irregularity": Uniform(0.0, 1.0),
-        "position_x": Uniform(-1.0, 1.0),
-        "position_y": Uniform(-1.0, 1.0),
-        "count": Levels((0.75, 0.1875, 0.0625)),
-        "skin_tone": Uniform(0.0, 1.0),
-        "background": Levels((0.5, 0.25, 0.25)),
-        "illumination": Uniform(-1.0, 1.0),
-        "view": Levels((0.375, 0.125, 0.25, 0.25)),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Photographs:
@@ -519,10 +494,12 @@ class _Photographs:
     scene: Scene
     skin: Skin
     light: Light
+    wounds: tuple[Ulcers, ...]
+    spots: tuple[Marks, ...]
     nuisance: Int[np.ndarray, "n"]
 
 
-class FootPhantom:
+class FootPhantom(DrawnPhantom[_Photographs]):
     """Colour photographs of feet, 64 to 512 px a side, with up to three ulcers whose every feature is a factor.
 
     padded: share of photographs of 3 to 4 that leave a quarter of the image black, as the real set's do.
@@ -533,7 +510,47 @@ class FootPhantom:
 
     Skin, light and surroundings are drawn first, the ulcer is painted into windows of them, and what follows works
     pixel by pixel: so a change of its factors leaves every pixel that it does not reach the same to the bit.
+
+    At difficulty 0 of all factors there is no ulcer; that of its other factors makes it single, 10 % of the side wide,
+    in the middle of the foot, with middling contrast, slough, rim and outline. Skin becomes light brown, cloth white,
+    light even, and the sole is shown.
     """
+
+    design = PhantomDesign(
+        card=drawn_by_assay(
+            "foot phantom",
+            "photographs of feet of known skin, view and light, with known ulcers or none",
+            "toes, ankles and folds are simple shapes; no bones, tendons, veins or hair show through the skin",
+            "ulcers are red beds with slough and a pale rim: no black eschar, exposed bone, dressing or blood",
+            "an ulcer lies flat on the image: it is not foreshortened where the foot turns away",
+            "each kind of mark occurs at most once a foot; no second foot, hand or printed date is in the picture",
+        ),
+        factors=FACTORS,
+        sizes=(64, 512),
+        channels=3,
+        side=SIDE,
+        marginals={
+            "size": Skewed(0.03, 0.24),
+            "slough": Skewed(0.0, 1.0),
+            "count": Levels((0.75, 0.1875, 0.0625)),
+            "view": Levels((0.375, 0.125, 0.25, 0.25)),
+        },
+        shown={
+            "lesion": Shown(0, 0, 1.5),
+            "size": Shown(0.1, 0.02, 0.4, lambda share: SIDE * share),
+            "contrast": Shown(0.7, 0.1, 1.2),
+            "slough": Shown(0.3, 0, 1),
+            "rim": Shown(0.3, 0, 2),
+            "irregularity": Shown(0.4, 0, 1.5),
+            "position_x": Shown(0, -1.4, 1.4),
+            "position_y": Shown(0, -1.2, 1.2),
+            "skin_tone": Shown(0.35, 0, 1),
+            "illumination": Shown(0, -1.6, 1.6),
+        },
+        groups={"position": ("position_x", "position_y")},
+        # Windows are as wide as the widest ulcer that is drawn with them: those of a size are drawn together.
+        order=lambda rows: rows["size"] * (rows["lesion"] > 0),
+    )
 
     def __init__(
         self,
@@ -550,111 +567,35 @@ class FootPhantom:
         self._texture = texture
         self._grain = grain
 
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """The thirteen factors, with range and unit."""
-        return FACTORS
-
-    @property
-    def card(self) -> Card:
-        """What the phantom is and is not."""
-        return Card(
-            name="foot phantom",
-            summary="photographs of feet of known skin, view and light, with known ulcers or none",
-            licence="Apache-2.0",
-            source="drawn by Assay",
-            known_faults=(
-                "toes, ankles and folds are simple shapes; no bones, tendons, veins or hair show through the skin",
-                "ulcers are red beds with slough and a pale rim: no black eschar, exposed bone, dressing or blood",
-                "an ulcer lies flat on the image: it is not foreshortened where the foot turns away",
-                "each kind of mark occurs at most once a foot; no second foot, hand or printed date is in the picture",
-            ),
-        )
-
-    def scale(self, size: int) -> PixelScale:
-        """Colours without a unit; a photograph has no scale in millimetres."""
-        check_size(size, _SMALLEST, _LARGEST)
-        return PixelScale()
-
-    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
-        """Values at probabilities u in [0, 1); codes for factors with levels. Raises DataError."""
-        return quantile_of(MARGINALS, factor, u)
-
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """The two coordinates count as one input."""
-        return {"position": ("position_x", "position_y")}
-
-    def render(
-        self,
-        values: Mapping[str, np.ndarray],
-        nuisance: Int[np.ndarray, "n"],
-        size: int,
-        difficulty: Mapping[str, float],
-        device: str = "cpu",
-    ) -> Rendered:
-        """Images [n, 3, size, size] and masks of the ulcers' beds, empty where there is none.
-
-        difficulty: per factor 0 (no trace of it in the pixels) to 3; 1 where not given.
-        Raises SpecError for a wrong size or difficulty, DataError for wrong values.
-        """
-        check_size(size, _SMALLEST, _LARGEST)
-        check_difficulty(FACTORS, difficulty)
-        checked = check_values(FACTORS, values, nuisance)
-        grid = Grid(size, SIDE, device)
-        n = len(nuisance)
-        images = torch.empty(n, 3, size, size, device=device)
-        masks = torch.empty(n, 1, size, size, dtype=torch.bool, device=device)
-        step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
-        for block in _slices(n, _BLOCK):
-            taken, wounds, spots = self._taken({k: v[block] for k, v in checked.items()}, difficulty, nuisance[block])
-            # Windows are as wide as the widest ulcer that is drawn with them: those of a size are drawn together.
-            order = np.argsort(wounds[0].shape.radius * (wounds[0].presence > 0), kind="stable")
-            for part in _slices(len(order), step):
-                rows = order[part]
-                painted, mask = self._draw(
-                    take(taken, rows), tuple(take(w, rows) for w in wounds), tuple(take(s, rows) for s in spots), grid
-                )
-                at = torch.as_tensor(block.start + rows, device=device)
-                images.index_copy_(0, at, painted.transpose(0, 1))
-                masks[at, 0] = mask
-        return Rendered(images, masks)
-
-    def _taken(
-        self, values: Mapping[str, np.ndarray], difficulty: Mapping[str, float], nuisance: Int[np.ndarray, "n"]
-    ) -> tuple[_Photographs, tuple[Ulcers, ...], tuple[Marks, ...]]:
-        seen = visible(values, difficulty)
-        frame = photo(nuisance, self._padded)
-        shape = foot(seen, frame, nuisance)
-        taken = _Photographs(
+    def plan(self, rows: PhantomRows, grid: Grid) -> _Photographs:
+        """Compute feet, their surroundings, ulcers and marks."""
+        nuisance, frame = rows.nuisance, photo(rows.nuisance, self._padded)
+        shape = foot(rows, frame, nuisance)
+        return _Photographs(
             frame,
             shape,
-            scene(seen, frame, nuisance, self._clutter),
-            skin(seen, shape, nuisance, self._texture),
-            light(seen, nuisance, self._texture),
+            scene(rows, frame, nuisance, self._clutter),
+            skin(rows, shape, nuisance, self._texture),
+            light(rows, nuisance, self._texture),
+            ulcers(rows, shape, frame, nuisance),
+            marks(shape, nuisance, self._marks),
             nuisance,
         )
-        return taken, ulcers(seen, shape, frame, nuisance), marks(shape, nuisance, self._marks)
 
-    def _draw(
-        self, taken: _Photographs, wounds: tuple[Ulcers, ...], spots: tuple[Marks, ...], grid: Grid
-    ) -> tuple[Planes, Bool[Tensor, "n size size"]]:
-        shape, fields = taken.shape, texture(taken.nuisance, grid)
+    def draw(self, plan: _Photographs, grid: Grid) -> Rendered:
+        """Draw photographs and masks of the ulcers' beds."""
+        shape, fields = plan.shape, texture(plan.nuisance, grid)
         depth = depth_of(shape, grid)
         draw_depth(depth.view(len(shape.x), -1), toes_of(shape), SHADOW, grid)
         edge = np.full(len(shape.x), 0.5 + 1.1 * grid.pixel)
         cover = ramp(depth, column(edge, grid.device))
-        around, cloth = draw_scene(taken.scene, fields, grid)
-        level, shine = lit(depth, cover, cloth, taken.scene.crumpled, shape.zoom, taken.light, fields, grid)
-        bare = draw_skin(taken.skin, fields, grid)
-        draw_nails(bare, taken.skin, shape, grid)
-        draw_marks(bare, spots, fields, grid)
-        mask = draw_ulcers(bare, level, cover, wounds, fields, taken.light.towards, grid)
+        around, cloth = draw_scene(plan.scene, fields, grid)
+        level, shine = lit(depth, cover, cloth, plan.scene.crumpled, shape.zoom, plan.light, fields, grid)
+        bare = draw_skin(plan.skin, fields, grid)
+        draw_nails(bare, plan.skin, shape, grid)
+        draw_marks(bare, plan.spots, fields, grid)
+        mask = draw_ulcers(bare, level, cover, plan.wounds, fields, plan.light.towards, grid)
         picture = exposed(
-            blend(around, bare, cover), level, shine, taken.light, taken.frame, taken.nuisance, self._grain, grid
+            blend(around, bare, cover), level, shine, plan.light, plan.frame, plan.nuisance, self._grain, grid
         )
-        return picture, mask
-
-
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+        return Rendered(picture.transpose(0, 1), mask[:, None])

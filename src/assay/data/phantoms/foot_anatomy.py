@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import direction
+from assay.data.phantoms.base import PhantomRows, direction
 from assay.data.phantoms.drawing import (
     Blobs,
     Capsules,
@@ -112,67 +112,6 @@ VIEWS = Views(
 """In the order of the factor's levels: sole, heel, side, top."""
 
 
-# What of a foot photograph's factors can be seen, after their difficulty.
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """What of each factor can be seen: float64 [n], but for `view`, codes of the views, int64 [n].
-
-    presence: 0 no ulcer, 1 the ulcer at its stated contrast. diameter: in % of the side.
-    further: how much of a second and a third ulcer, [n, 2].
-    coloured, bare: 0 to 1, how far the cloth is of another colour than white, and how far it is missing.
-    turned: how far the foot is turned from the sole towards its view, 0 to 1.
-    """
-
-    presence: np.ndarray
-    diameter: np.ndarray
-    contrast: np.ndarray
-    slough: np.ndarray
-    rim: np.ndarray
-    irregularity: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    further: Float[np.ndarray, "n 2"]
-    tone: np.ndarray
-    coloured: np.ndarray
-    bare: np.ndarray
-    light: np.ndarray
-    view: Int[np.ndarray, "n"]
-    turned: np.ndarray
-
-
-def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
-    """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
-
-    At difficulty 0 every image has the reference: no ulcer, or a single one of 10 % of the side in the middle of the
-    foot with middling contrast, slough, rim and outline; light brown skin, white cloth, even light, the sole.
-    """
-
-    def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
-        return np.clip(reference + difficulty.get(name, 1.0) * (values[name] - reference), low, high)
-
-    count, view = difficulty.get("count", 1.0), difficulty.get("view", 1.0)
-    cloth = min(1.0, difficulty.get("background", 1.0))
-    return Visible(
-        presence=scaled("lesion", 0, 0, 1.5),
-        diameter=100 * scaled("size", 0.1, 0.02, 0.4),
-        contrast=scaled("contrast", 0.7, 0.1, 1.2),
-        slough=scaled("slough", 0.3, 0, 1),
-        rim=scaled("rim", 0.3, 0, 2),
-        irregularity=scaled("irregularity", 0.4, 0, 1.5),
-        x=scaled("position_x", 0, -1.4, 1.4),
-        y=scaled("position_y", 0, -1.2, 1.2),
-        further=np.clip(count * values["count"][:, None] - np.array([0.0, 1.0]), 0, 1),
-        tone=scaled("skin_tone", 0.35, 0, 1),
-        coloured=cloth * (values["background"] == 1),
-        bare=cloth * (values["background"] == 2),
-        light=scaled("illumination", 0, -1.6, 1.6),
-        view=values["view"],
-        turned=np.full(len(values["view"]), min(1.0, view)),
-    )
-
-
 # The shape of a foot in a photograph: two limbs of changing width, and toes, seen from one of four sides.
 #
 # A limb is a strip along the image's lines or columns whose half width squared is a smooth sum of ellipses: one number
@@ -227,7 +166,7 @@ def photo(nuisance: Int[np.ndarray, "n"], padded: float) -> Photo:
     return Photo(-12.5 * right, -12.5 * bottom, 50 - 12.5 * right, 50 - 12.5 * bottom)
 
 
-def foot(seen: Visible, frame: Photo, nuisance: Int[np.ndarray, "n"]) -> Foot:
+def foot(seen: PhantomRows, frame: Photo, nuisance: Int[np.ndarray, "n"]) -> Foot:
     """Every foot's shape and pose: the view from the factors, all else from the nuisance seed."""
 
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
@@ -262,13 +201,12 @@ def _sign(flip: np.ndarray) -> np.ndarray:
     return 1.0 - 2.0 * flip
 
 
-def _shown(seen: Visible) -> Views:
+def _shown(seen: PhantomRows) -> Views:
     """Each row's view; less than wholly turned towards it, something between it and the sole."""
-    turned = seen.turned
+    turned = min(1.0, seen.difficulty["view"])
 
     def between(table: np.ndarray) -> np.ndarray:
-        share = turned.reshape(-1, *([1] * (table.ndim - 1)))
-        return table[:1] + share * (table[seen.view] - table[:1])
+        return table[:1] + turned * (table[seen.values["view"]] - table[:1])
 
     return Views(*(between(getattr(VIEWS, name)) for name in Views.__dataclass_fields__))
 
@@ -474,22 +412,26 @@ class Ulcers:
     slough_share: np.ndarray
 
 
-def ulcers(seen: Visible, shape: Foot, frame: Photo, nuisance: Int[np.ndarray, "n"]) -> tuple[Ulcers, ...]:
+def ulcers(seen: PhantomRows, shape: Foot, frame: Photo, nuisance: Int[np.ndarray, "n"]) -> tuple[Ulcers, ...]:
     """Up to three ulcers an image: the first where the factors say, the others beside it and smaller."""
-    first = _first(seen, shape)
+    first, count = _first(seen, shape), seen.difficulty["count"] * seen.values["count"][:, None]
+    further = np.clip(count - np.array([0.0, 1.0]), 0, 1)
     places = [first, *(_beside(k, first, shape, nuisance) for k in range(1, MOST))]
-    there = np.concatenate([np.ones((len(nuisance), 1)), seen.further], axis=1)
+    there = np.concatenate([np.ones((len(nuisance), 1)), further], axis=1)
     return tuple(
-        _ulcer(k, seen, seen.presence * there[:, k], _inside(place, frame), nuisance) for k, place in enumerate(places)
+        _ulcer(k, seen, seen["lesion"] * there[:, k], _inside(place, frame), nuisance) for k, place in enumerate(places)
     )
 
 
-def _first(seen: Visible, shape: Foot) -> Spot:
+def _first(seen: PhantomRows, shape: Foot) -> Spot:
     """Along the limb by one coordinate, across it by the other."""
     low, high = room(shape, shape.on)
-    lengthwise, crosswise = np.where(shape.on == 0, seen.y, seen.x), np.where(shape.on == 0, seen.x, seen.y)
+    lengthwise, crosswise = (
+        np.where(shape.on == 0, seen["position_y"], seen["position_x"]),
+        np.where(shape.on == 0, seen["position_x"], seen["position_y"]),
+    )
     at = 0.5 * (low + high) + 0.42 * (high - low) * lengthwise
-    return Spot(*on_limb(shape, shape.on, at, 0.55 * crosswise), 0.5 * seen.diameter)
+    return Spot(*on_limb(shape, shape.on, at, 0.55 * crosswise), 0.5 * seen["size"])
 
 
 def _beside(k: int, first: Spot, shape: Foot, nuisance: Int[np.ndarray, "n"]) -> Spot:
@@ -521,14 +463,14 @@ def _inside(place: Spot, frame: Photo) -> Spot:
     return Spot(x, y, place.radius)
 
 
-def _ulcer(k: int, seen: Visible, presence: np.ndarray, place: Spot, nuisance: Int[np.ndarray, "n"]) -> Ulcers:
+def _ulcer(k: int, seen: PhantomRows, presence: np.ndarray, place: Spot, nuisance: Int[np.ndarray, "n"]) -> Ulcers:
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
         return spread(nuisance, f"foot-ulcer-{k}-{name}", low, high, count)
 
     cosine, sine = direction(uniforms(nuisance, f"foot-ulcer-{k}-axis", 1)[:, 0])
-    swing = 0.02 + 0.115 * seen.irregularity
+    swing = 0.02 + 0.115 * seen["irregularity"]
     waves = draw("waves", -1, 1, 2 * _WAVES) * swing[:, None] * np.tile([1.0, 1.0, 0.8, 0.65, 0.5], 2)
-    share = np.sqrt(seen.slough)
+    share = np.sqrt(seen["slough"])
     patch_c, patch_s = direction(uniforms(nuisance, f"foot-ulcer-{k}-patch", 1)[:, 0])
     off = (1 - share) * draw("patch-off", 0.3, 0.9)[:, 0]
     return Ulcers(
@@ -543,15 +485,17 @@ def _ulcer(k: int, seen: Visible, presence: np.ndarray, place: Spot, nuisance: I
             odd=waves[:, _WAVES:],
         ),
         presence=presence,
-        contrast=seen.contrast,
+        contrast=seen["contrast"],
         bed=along(_BED, draw("bed", 0, 1)[:, 0]),
         slough=along(_SLOUGH, draw("slough", 0, 1)[:, 0]),
         pale=along(_PALE, draw("pale", 0, 1)[:, 0]),
-        patch=np.stack([off * patch_c, off * patch_s, share + 0.1 * seen.slough * seen.slough * seen.slough], axis=1),
-        rim=seen.rim,
+        patch=np.stack(
+            [off * patch_c, off * patch_s, share + 0.1 * seen["slough"] * seen["slough"] * seen["slough"]], axis=1
+        ),
+        rim=seen["rim"],
         redness=draw("redness", 0.0, 0.55)[:, 0],
-        ragged=0.1 * seen.irregularity,
-        slough_share=seen.slough,
+        ragged=0.1 * seen["irregularity"],
+        slough_share=seen["slough"],
     )
 
 

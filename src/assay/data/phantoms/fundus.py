@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -12,20 +11,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from assay.core.errors import DataError
-from assay.core.types import Factor
 from assay.data.catalogue import FUNDUS as FACTORS
-from assay.data.dataset import Card, PixelScale, Rendered
+from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DrawnPhantom,
     Levels,
-    Marginal,
-    Uniform,
-    check_difficulty,
-    check_size,
-    check_values,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
     direction,
-    quantile_of,
+    drawn_by_assay,
+    planned,
 )
-from assay.data.phantoms.drawing import Grid, Planes, blend, colours, column, paint, ramp, take
+from assay.data.phantoms.drawing import Grid, Planes, blend, colours, column, paint, ramp
 from assay.data.phantoms.fundus_anatomy import (
     KINDS,
     Counts,
@@ -33,7 +31,6 @@ from assay.data.phantoms.fundus_anatomy import (
     Marks,
     Spots,
     Tree,
-    Visible,
     bleeding,
     draw_fundus,
     draw_lesions,
@@ -43,7 +40,6 @@ from assay.data.phantoms.fundus_anatomy import (
     lesions,
     numbers,
     tree,
-    visible,
 )
 from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, white_noise
 
@@ -78,28 +74,28 @@ class Shot:
     dust: np.ndarray
 
 
-def shot(seen: Visible, nuisance: Int[np.ndarray, "n"], flaws: float) -> Shot:
+def shot(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], flaws: float) -> Shot:
     """Every image's light and camera. flaws: how often and how strongly the picture is poor, 1 normal, 0 never."""
 
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
         return spread(nuisance, f"fundus-{name}", low, high, count)
 
-    cut = seen.cut[:, None]
-    light = 0.98 * (1 + 0.3 * seen.illumination + draw("exposure", -0.1, 0.1)[:, 0]).clip(0.2)
+    cut = seen["camera"][:, None]
+    light = 0.98 * (1 + 0.3 * seen["illumination"] + draw("exposure", -0.1, 0.1)[:, 0]).clip(0.2)
     balance = np.array([0.98, 0.98, 1.0]) + cut * np.array([0.11, 0.32, -0.06]) + draw("balance", -0.05, 0.05, 3)
     cosine, sine = direction(uniforms(nuisance, "fundus-stray-side", 1)[:, 0])
     u, v = draw("haze", 0, 1)[:, 0], draw("stray", 0, 1)[:, 0]
     stray = (1 - cut) * _STRAY[0] + cut * _STRAY[1]
     return Shot(
         gain=light[:, None] * balance,
-        fall=draw("fall", 0.5, 1.6)[:, 0] * (1 + 0.2 * seen.cut),
+        fall=draw("fall", 0.5, 1.6)[:, 0] * (1 + 0.2 * seen["camera"]),
         middle=draw("middle", -0.12, 0.12, 2),
         uneven=draw("uneven", 0.02, 0.1)[:, 0],
         haze=flaws * 0.35 * u * u * u,
         stray=stray * (flaws * 0.8 * v * v)[:, None],
         aside=np.stack([cosine, sine], axis=1),
-        contrast=0.12 + 0.1 * seen.cut,
-        cut=seen.cut,
+        contrast=0.12 + 0.1 * seen["camera"],
+        cut=seen["camera"],
         dust=flaws * (draw("dust", 0, 1)[:, 0] < 0.12),
     )
 
@@ -158,47 +154,24 @@ def _field(how: Shot, apart: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n 
 
 # The fundus phantom: photographs of the back of the eye of known anatomy, camera and retinopathy.
 
-_SMALLEST, _LARGEST = 64, 512
-_BLOCK = 256  # rows whose geometry is held at once
-_PIXELS = {"cpu": 64 * 64 * 64}  # pixels drawn at once: what fits a core's cache
-_PIXELS_ELSEWHERE = 2**23
 _YELLOW, _WHITE, _SCAR = np.array([1.05, 0.86, 0.34]), np.array([1.0, 0.84, 0.56]), np.array([0.98, 0.76, 0.42])
 _TAKEN = {"vein": (0.24, 0.53, 0.43), "artery": (0.06, 0.38, 0.37), "blood": (0.34, 0.7, 0.55), "scar": (0.5, 0.5, 0.4)}
 """Share of red, green and blue that each takes."""
 
-MARGINALS: Mapping[str, Marginal] = MappingProxyType(
-    {
-        "grade": Levels((0.375, 0.125, 0.25, 0.125, 0.125)),
-        "microaneurysms": Uniform(0.0, 1.0),
-        "haemorrhages": Uniform(0.0, 1.0),
-        "exudates": Uniform(0.0, 1.0),
-        "cotton_wool": Uniform(0.0, 1.0),
-        "new_vessels": Uniform(0.0, 1.0),
-        "lesion_size": Uniform(0.7, 1.5),
-        "lesion_contrast": Uniform(0.5, 1.0),
-        "centrality": Uniform(0.0, 1.0),
-        "side": Levels((0.5, 0.5)),
-        "camera": Levels((0.5, 0.5)),
-        "pigment": Uniform(0.0, 1.0),
-        "cup": Uniform(0.2, 0.8),
-        "calibre": Uniform(0.8, 1.25),
-        "illumination": Uniform(-1.0, 1.0),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
-class _Photographs:
-    """All that is drawn of some images but for lesions, before there are pixels."""
+class Photographs:
+    """All that is drawn of some images, before there are pixels."""
 
     shape: Eye
     arteries: Tree
     veins: Tree
     how: Shot
+    spots: Mapping[str, Spots]
     nuisance: Int[np.ndarray, "n"]
 
 
-class FundusPhantom:
+class FundusPhantom(DrawnPhantom[Photographs]):
     """Colour photographs of the back of the eye, 64 to 512 px, of a known grade of diabetic retinopathy.
 
     scars: share of images with scars of laser, whatever the grade.
@@ -214,10 +187,18 @@ class FundusPhantom:
 
     What a patient's eyes share (disc, vessels' course, tint) is drawn from `nuisance // 2`: seeds 2k and 2k + 1 are two
     eyes of a patient.
+
+    At difficulty 0 of all factors every image shows a right eye without lesions before the round camera, of middling
+    pigment, cup, vessels and light. A grade has no half: its difficulty makes lesions fainter, and at 0 there are none.
+    The side is seen at any difficulty but 0.
     """
 
     kinds = KINDS
     """The kinds of lesions, in the order of `masks_by_kind`."""
+    alike = frozenset({"camera", "pigment", "cup", "calibre"})
+    """Factors that two eyes of a patient have in common, besides those drawn from their nuisance seeds."""
+    opposite = frozenset({"side"})
+    """One eye is the left one."""
 
     def __init__(
         self,
@@ -229,67 +210,41 @@ class FundusPhantom:
         grain: float = 0.008,
         eyes: int = 1,
     ) -> None:
-        self._eyes = eyes
-        self._scars = scars
-        self._flaws = flaws
-        self._blur = blur
-        self._texture = texture
-        self._grain = grain
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """The fifteen factors, with their ranges."""
-        return FACTORS
-
-    @property
-    def images_per_patient(self) -> int:
-        """As many as eyes."""
-        return self._eyes
-
-    @property
-    def alike(self) -> frozenset[str]:
-        """What two eyes of a patient have in common, beside what is drawn from their nuisance seeds."""
-        return frozenset({"camera", "pigment", "cup", "calibre"})
-
-    @property
-    def opposite(self) -> frozenset[str]:
-        """One eye is the left one."""
-        return frozenset({"side"})
-
-    @property
-    def card(self) -> Card:
-        """What the phantom is and is not."""
-        return Card(
-            name="fundus phantom",
-            summary="photographs of the back of the eye of known grade, lesions, side, pigment, vessels and camera",
-            licence="Apache-2.0",
-            source="drawn by Assay",
-            known_faults=(
+        self.images_per_patient = eyes
+        alone = ("with one eye a patient (eyes: 1) no two images of a study have anything in common",)
+        self.design = PhantomDesign(
+            card=drawn_by_assay(
+                "fundus phantom",
+                "photographs of the back of the eye of known grade, lesions, side, pigment, vessels and camera",
                 "grade 3 is made of haemorrhages alone: no venous beading or intraretinal microvascular abnormality",
                 "the scale's more than 20 haemorrhages a quadrant are 4 in each quadrant of the photograph",
                 "grade 4 is made of new vessels alone: no vitreous or preretinal haemorrhage, no detachment",
                 "no macular oedema beside exudates; no drusen, naevi, scars of other diseases or reflexes",
                 "vessels cross without nicking, and lesions neither follow nor push them aside",
-                *(
-                    ("with one eye a patient (eyes: 1) no two images of a study have anything in common",)
-                    if self._eyes == 1
-                    else ()
-                ),
+                *(alone if eyes == 1 else ()),
             ),
+            factors=FACTORS,
+            sizes=(64, 512),
+            channels=3,
+            marginals={"grade": Levels((0.375, 0.125, 0.25, 0.125, 0.125))},
+            shown={
+                **dict.fromkeys(KINDS, Shown(0.4, 0, 1)),
+                "lesion_size": Shown(1, 0.5, 2),
+                "lesion_contrast": Shown(0.8, 0.1, 1.2),
+                "camera": Shown(0, 0, 1),
+                "pigment": Shown(0.45, 0, 1),
+                "cup": Shown(0.4, 0.05, 0.9),
+                "calibre": Shown(1, 0.5, 1.8),
+                "illumination": Shown(0, -1.6, 1.6),
+            },
+            rows=256,
+            pixels_elsewhere=2**23,
         )
-
-    def scale(self, size: int) -> PixelScale:
-        """Colours without a unit; the disc of 1.8 mm is about 0.154 of the side, which no camera states."""
-        check_size(size, _SMALLEST, _LARGEST)
-        return PixelScale()
-
-    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
-        """Values at probabilities u in [0, 1); codes for factors with levels. Raises DataError."""
-        return quantile_of(MARGINALS, factor, u)
-
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Every factor stands alone."""
-        return {}
+        self._scars = scars
+        self._flaws = flaws
+        self._blur = blur
+        self._texture = texture
+        self._grain = grain
 
     def counts(
         self,
@@ -297,28 +252,10 @@ class FundusPhantom:
         nuisance: Int[np.ndarray, "n"],
         difficulty: Mapping[str, float] | None = None,
     ) -> Counts:
-        """How many lesions of each kind an image shows. Raises as `render` does."""
-        difficulty = difficulty or {}
-        check_difficulty(FACTORS, difficulty)
-        seen = visible(check_values(FACTORS, values, nuisance), difficulty)
-        counted = numbers(seen.grade, seen.share, nuisance)
-        return Counts(**{**counted, "haemorrhages": bleeding(seen, counted, nuisance)})
-
-    def render(
-        self,
-        values: Mapping[str, np.ndarray],
-        nuisance: Int[np.ndarray, "n"],
-        size: int,
-        difficulty: Mapping[str, float],
-        device: str = "cpu",
-    ) -> Rendered:
-        """Images [n, 3, size, size] and masks of all lesions together, empty where there are none.
-
-        difficulty: per factor 0 (no trace of it in the pixels) to 3; 1 where not given.
-        Raises SpecError for a wrong size or difficulty, DataError for wrong values.
-        """
-        images, masks = self._rendered(values, nuisance, size, difficulty, device, pictures=True)
-        return Rendered(images, masks.any(1, keepdim=True))
+        """Count the lesions of each kind that an image shows. Raises as `render` does."""
+        rows = self.design.request(values, nuisance, difficulty or {})
+        counted = numbers(rows, nuisance)
+        return Counts(**{**counted, "haemorrhages": bleeding(rows, counted, nuisance)})
 
     def masks_by_kind(
         self,
@@ -328,8 +265,13 @@ class FundusPhantom:
         difficulty: Mapping[str, float],
         device: str = "cpu",
     ) -> Bool[Tensor, "n 5 size size"]:
-        """Masks of each kind of lesion, in the order of `kinds`; they may overlap. Their union is `render`'s masks."""
-        return self._rendered(values, nuisance, size, difficulty, device, pictures=False)[1]
+        """Draw masks of each kind of lesion, in the order of `kinds`; they may overlap. Their union is `render`'s."""
+        self.design.check_size(size)
+        masks = torch.empty(len(nuisance), len(KINDS), size, size, dtype=torch.bool, device=device)
+        grid = Grid(size, self.design.side, device)
+        for at, taken in planned(self.design.request(values, nuisance, difficulty), self.design, grid, self.plan):
+            masks[at] = _by_kind(draw_lesions(taken.spots, taken.shape, taken.nuisance, grid), grid)
+        return masks
 
     def without(
         self,
@@ -340,57 +282,30 @@ class FundusPhantom:
         difficulty: Mapping[str, float],
         device: str = "cpu",
     ) -> Rendered:
-        """The images of `render` without the lesions of one of `kinds`, and the masks of the others.
+        """Draw the images of `render` without the lesions of one of `kinds`, and the masks of the others.
 
-        Their grade may then be none that the counts allow. Raises as `render` does, and DataError for another kind.
+        Their grade may then be none that the counts allow.
+
+        Raises:
+            DataError: Another kind, or a request that `render` refuses.
         """
         if kind not in KINDS:
             raise DataError(f"the fundus phantom has no lesions '{kind}'; expected one of {', '.join(KINDS)}")
-        images, masks = self._rendered(values, nuisance, size, difficulty, device, pictures=True, without=kind)
-        return Rendered(images, masks.any(1, keepdim=True))
+        return _Without(self, kind).render(values, nuisance, size, difficulty, device)
 
-    def _rendered(
-        self,
-        values: Mapping[str, np.ndarray],
-        nuisance: Int[np.ndarray, "n"],
-        size: int,
-        difficulty: Mapping[str, float],
-        device: str,
-        *,
-        pictures: bool,
-        without: str = "",
-    ) -> tuple[Float[Tensor, "n 3 size size"], Bool[Tensor, "n 5 size size"]]:
-        check_size(size, _SMALLEST, _LARGEST)
-        check_difficulty(FACTORS, difficulty)
-        checked = check_values(FACTORS, values, nuisance)
-        grid = Grid(size, 1.0, device)
-        n = len(nuisance)
-        images = torch.empty(n if pictures else 0, 3, size, size, device=device)
-        masks = torch.empty(n, len(KINDS), size, size, dtype=torch.bool, device=device)
-        step = max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)
-        for block in _slices(n, _BLOCK):
-            taken, spots = self._taken({k: v[block] for k, v in checked.items()}, difficulty, nuisance[block])
-            if without:
-                spots[without] = replace(spots[without], shown=np.zeros_like(spots[without].shown))
-            for part in _slices(len(taken.nuisance), step):
-                at = slice(block.start + part.start, block.start + part.stop)
-                some, own = take(taken, part), {kind: take(each, part) for kind, each in spots.items()}
-                marks = draw_lesions(own, some.shape, some.nuisance, grid)
-                masks[at] = marks.masks.view(len(KINDS), -1, size, size).transpose(0, 1)
-                if pictures:
-                    images[at] = self._draw(some, marks, grid).transpose(0, 1)
-        return images, masks
+    def plan(self, rows: PhantomRows, grid: Grid) -> Photographs:
+        """Compute anatomy, camera and lesions."""
+        nuisance, shape = rows.nuisance, eye(rows, rows.nuisance, self._texture, self._blur)
+        arteries, veins = (tree(kind, rows, shape, nuisance) for kind in ("artery", "vein"))
+        how = shot(rows, nuisance, self._flaws)
+        return Photographs(shape, arteries, veins, how, lesions(rows, shape, nuisance), nuisance)
 
-    def _taken(
-        self, values: Mapping[str, np.ndarray], difficulty: Mapping[str, float], nuisance: Int[np.ndarray, "n"]
-    ) -> tuple[_Photographs, dict[str, Spots]]:
-        seen = visible(values, difficulty)
-        shape = eye(seen, nuisance, self._texture, self._blur)
-        arteries, veins = (tree(kind, seen, shape, nuisance) for kind in ("artery", "vein"))
-        taken = _Photographs(shape, arteries, veins, shot(seen, nuisance, self._flaws), nuisance)
-        return taken, lesions(seen, shape, nuisance)
+    def draw(self, plan: Photographs, grid: Grid) -> Rendered:
+        """Draw photographs and masks of all lesions together."""
+        marks = draw_lesions(plan.spots, plan.shape, plan.nuisance, grid)
+        return Rendered(self._picture(plan, marks, grid).transpose(0, 1), _by_kind(marks, grid).any(1, keepdim=True))
 
-    def _draw(self, taken: _Photographs, marks: Marks, grid: Grid) -> Planes:
+    def _picture(self, taken: Photographs, marks: Marks, grid: Grid) -> Planes:
         n, soft = len(taken.nuisance), taken.shape.blur + 1.1 * grid.pixel
         flat = (n, grid.size, grid.size)
         planes = draw_fundus(taken.shape, taken.nuisance, grid)
@@ -408,6 +323,25 @@ class FundusPhantom:
         return exposed(planes, taken.how, taken.nuisance, self._grain, grid)
 
 
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+def _by_kind(marks: Marks, grid: Grid) -> Bool[Tensor, "n 5 size size"]:
+    return marks.masks.view(len(KINDS), -1, grid.size, grid.size).transpose(0, 1)
+
+
+class _Without(DrawnPhantom[Photographs]):
+    """The photographs of a fundus phantom without the lesions of one kind."""
+
+    def __init__(self, phantom: FundusPhantom, kind: str) -> None:
+        self.design = phantom.design
+        self._phantom = phantom
+        self._kind = kind
+
+    def plan(self, rows: PhantomRows, grid: Grid) -> Photographs:
+        """Compute the same photographs with no lesion of the kind shown."""
+        taken = self._phantom.plan(rows, grid)
+        left_out = taken.spots[self._kind]
+        hidden = replace(left_out, shown=np.zeros_like(left_out.shown))
+        return replace(taken, spots={**taken.spots, self._kind: hidden})
+
+    def draw(self, plan: Photographs, grid: Grid) -> Rendered:
+        """Draw what is left."""
+        return self._phantom.draw(plan, grid)

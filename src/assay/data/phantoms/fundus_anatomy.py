@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import direction
+from assay.data.phantoms.base import PhantomRows, direction
 from assay.data.phantoms.drawing import (
     Blobs,
     Capsules,
@@ -81,16 +81,20 @@ def grade_of(counts: Counts) -> Int[np.ndarray, "n"]:
     return np.select([counts.new_vessels > 0, severe, further, counts.microaneurysms > 0], [4, 3, 2, 1], 0)
 
 
-def numbers(
-    grade: Int[np.ndarray, "n"], share: Mapping[str, Float[np.ndarray, "n"]], nuisance: Int[np.ndarray, "n"]
-) -> dict[str, Int[np.ndarray, "n"]]:
-    """How many of each kind: from the fewest to the most that the grade allows, by the square of the share 0 to 1."""
+def grades(seen: PhantomRows) -> Int[np.ndarray, "n"]:
+    """Return the grades as they are shown: 0 for all at difficulty 0."""
+    return seen.values["grade"] * (seen.difficulty["grade"] > 0)
+
+
+def numbers(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> dict[str, Int[np.ndarray, "n"]]:
+    """Count each kind: from the fewest to the most that the grade allows, by the square of its factor."""
+    grade = grades(seen)
     bleeds = uniforms(nuisance, "fundus-leads", 1)[:, 0] < 0.5
     always = {"haemorrhages": (grade == 2) & bleeds, "exudates": (grade == 2) & ~bleeds}
     counted: dict[str, Int[np.ndarray, "n"]] = {}
     for kind, fewest in FEWEST.items():
         low = np.maximum(np.array(fewest)[grade], always.get(kind, np.zeros(1, dtype=bool)))
-        part = share[kind] * share[kind] * (np.array(MOST[kind])[grade] - low)
+        part = seen[kind] * seen[kind] * (np.array(MOST[kind])[grade] - low)
         counted[kind] = low + np.floor(part + 0.5).astype(np.int64)
     return counted
 
@@ -110,61 +114,6 @@ def in_order(grade: Int[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Int
     keys = (turn + last - first).reshape(len(grade), -1)
     ranks = np.argsort(np.argsort(keys, axis=1, kind="stable"), axis=1, kind="stable")
     return ranks.reshape(turn.shape)
-
-
-# What of a fundus photograph's factors can be seen, after their difficulty.
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """What of each factor can be seen: float64 [n] each, in the factors' own units, unless stated.
-
-    grade: int64 codes. presence: how opaque lesions are, 0 none. share: by kind of lesion. side: -1 left, 1 right.
-    cut: 0 the round camera to 1 the cut one.
-    """
-
-    grade: Int[np.ndarray, "n"]
-    presence: np.ndarray
-    share: Mapping[str, Float[np.ndarray, "n"]]
-    size: np.ndarray
-    contrast: np.ndarray
-    centrality: np.ndarray
-    side: np.ndarray
-    cut: np.ndarray
-    pigment: np.ndarray
-    cup: np.ndarray
-    calibre: np.ndarray
-    illumination: np.ndarray
-
-
-def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
-    """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
-
-    At difficulty 0 every image has the reference: no lesions (grade), or middling ones; a right eye, the round camera,
-    middling pigment, cup, vessels and light. A grade has no half: its difficulty makes lesions fainter, and at 0 there
-    are none; the side is seen at any difficulty but 0.
-    """
-
-    def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
-        return np.clip(reference + difficulty.get(name, 1.0) * (values[name] - reference), low, high)
-
-    n = len(values["grade"])
-    drawn = difficulty.get("grade", 1.0)
-    left = (values["side"] == 0) & (difficulty.get("side", 1.0) > 0)
-    return Visible(
-        grade=values["grade"] if drawn > 0 else np.zeros_like(values["grade"]),
-        presence=np.full(n, min(drawn, 1.5)),
-        share={kind: scaled(kind, 0.4, 0, 1) for kind in FEWEST},
-        size=scaled("lesion_size", 1, 0.5, 2),
-        contrast=scaled("lesion_contrast", 0.8, 0.1, 1.2),
-        centrality=scaled("centrality", 0.5, 0, 1),
-        side=np.where(left, -1.0, 1.0),
-        cut=scaled("camera", 0, 0, 1),
-        pigment=scaled("pigment", 0.45, 0, 1),
-        cup=scaled("cup", 0.4, 0.05, 0.9),
-        calibre=scaled("calibre", 1, 0.5, 1.8),
-        illumination=scaled("illumination", 0, -1.6, 1.6),
-    )
 
 
 # Where disc and fovea of a fundus lie, its colour, and how disc, cup and macula look.
@@ -206,7 +155,7 @@ class Eye:
     blur: np.ndarray
 
 
-def eye(seen: Visible, nuisance: Int[np.ndarray, "n"], texture: float, blur: float) -> Eye:
+def eye(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], texture: float, blur: float) -> Eye:
     """The anatomy of each image. texture: strength of the mottling; blur: of defocus; 1 normal, 0 none."""
     patient = nuisance // 2
 
@@ -216,25 +165,26 @@ def eye(seen: Visible, nuisance: Int[np.ndarray, "n"], texture: float, blur: flo
     def shared(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
         return spread(patient, f"fundus-patient-{name}", low, high, count)
 
+    side = np.where((seen.values["side"] == 0) & (seen.difficulty["side"] > 0), -1.0, 1.0)
     radius = DISC * shared("disc", 0.9, 1.1)[:, 0] * own("disc", 0.97, 1.03)[:, 0]
-    disc = np.stack([seen.side * own("disc-x", 0.215, 0.285)[:, 0], own("disc-y", -0.045, 0.02)[:, 0]], axis=1)
+    disc = np.stack([side * own("disc-x", 0.215, 0.285)[:, 0], own("disc-y", -0.045, 0.02)[:, 0]], axis=1)
     away = shared("fovea", 0.365, 0.405)[:, 0]
-    fovea = disc + np.stack([-seen.side * away, own("fovea-y", 0.01, 0.055)[:, 0]], axis=1)
+    fovea = disc + np.stack([-side * away, own("fovea-y", 0.01, 0.055)[:, 0]], axis=1)
     tint = 1 + shared("tint", -0.09, 0.09, 3) + own("tint", -0.02, 0.02, 3)
-    base = along(np.array([_BLOND, _MIDDLE, _DARK]), seen.pigment)
+    base = along(np.array([_BLOND, _MIDDLE, _DARK]), seen["pigment"])
     defocus = own("defocus", 0.0, 1.0)[:, 0]
     return Eye(
         disc=disc,
         radius=radius,
         oval=own("oval", 1.0, 1.06)[:, 0],
         fovea=fovea,
-        cup=seen.cup,
-        nasal=seen.side,
+        cup=seen["cup"],
+        nasal=side,
         colour=base * tint,
         paleness=own("paleness", 0.6, 1.0)[:, 0],
-        dim=(0.32 + 0.25 * seen.pigment) * own("dim", 0.6, 1.3)[:, 0],
+        dim=(0.32 + 0.25 * seen["pigment"]) * own("dim", 0.6, 1.3)[:, 0],
         ring=shared("ring", 0.05, 0.2)[:, 0],
-        choroid=texture * (1 - seen.pigment) * shared("choroid", 0.0, 0.12)[:, 0],
+        choroid=texture * (1 - seen["pigment"]) * shared("choroid", 0.0, 0.12)[:, 0],
         mottled=texture * own("mottled", 0.4, 1.0, 2) * np.array([0.05, 0.03]),
         blur=blur * 0.011 * defocus * defocus * defocus,
     )
@@ -326,7 +276,7 @@ class _Course:
     radius: np.ndarray
 
 
-def tree(kind: str, seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> Tree:
+def tree(kind: str, seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> Tree:
     """The arteries or the veins of each eye."""
     stream = f"fundus-{kind}"
     trunks = _trunks(kind, seen, shape, nuisance)
@@ -341,7 +291,7 @@ def draw_tree(canvas: Float[Tensor, "n pixels"], vessels: Tree, blur: Float[np.n
         draw_capsules(canvas, tubes, blur, grid)
 
 
-def _trunks(kind: str, seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> _Course:
+def _trunks(kind: str, seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> _Course:
     """Temporal trunks arch above and below the macula; nasal ones run outwards."""
     n, t = len(nuisance), np.arange(_PIECES + 1) / _PIECES
 
@@ -365,7 +315,7 @@ def _trunks(kind: str, seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]
     u = start[:, :, None] + reach[:, :, None] * bow + 0.5 * wander
     x = shape.disc[:, 0, None, None] - shape.nasal[:, None, None] * u
     y = shape.disc[:, 1, None, None] + height[:, :, None] * arch + wander
-    radius = RADIUS[kind] * seen.calibre[:, None] * (0.62 + 0.38 * temporal) * draw("radius", 0.85, 1.15)
+    radius = RADIUS[kind] * seen["calibre"][:, None] * (0.62 + 0.38 * temporal) * draw("radius", 0.85, 1.15)
     return _course(x, y, radius[:, :, None] * (1 - 0.55 * t))
 
 
@@ -462,9 +412,9 @@ class Spots:
     shown: Bool[np.ndarray, "n k"]
 
 
-def lesions(seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> dict[str, Spots]:
+def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> dict[str, Spots]:
     """Every fundus's lesions by kind."""
-    counted = numbers(seen.grade, seen.share, nuisance)
+    counted = numbers(seen, nuisance)
     placed = {
         "microaneurysms": _scattered("microaneurysms", 14, 0.06, 0.02, seen, shape, nuisance),
         "haemorrhages": _by_quadrant(seen, shape, nuisance),
@@ -476,14 +426,14 @@ def lesions(seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> dict[s
     for kind, (x, y) in placed.items():
         turn = np.broadcast_to(np.arange(len(x.T)), x.shape)
         if kind == "haemorrhages":
-            turn = in_order(seen.grade, nuisance).reshape(x.shape)
+            turn = in_order(grades(seen), nuisance).reshape(x.shape)
         spots[kind] = _spots(kind, x, y, turn < counted[kind][:, None], seen, shape, nuisance)
     return spots
 
 
-def bleeding(seen: Visible, counted: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"]) -> np.ndarray:
+def bleeding(seen: PhantomRows, counted: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"]) -> np.ndarray:
     """How many haemorrhages lie in each quadrant, int64 [n, 4]."""
-    return (in_order(seen.grade, nuisance) < counted["haemorrhages"][:, None, None]).sum(axis=2)
+    return (in_order(grades(seen), nuisance) < counted["haemorrhages"][:, None, None]).sum(axis=2)
 
 
 def _spots(
@@ -491,7 +441,7 @@ def _spots(
     x: np.ndarray,
     y: np.ndarray,
     shown: np.ndarray,
-    seen: Visible,
+    seen: PhantomRows,
     shape: Eye,
     nuisance: Int[np.ndarray, "n"],
 ) -> Spots:
@@ -502,7 +452,7 @@ def _spots(
 
     smallest, more = _RADII[kind]
     u = draw("radius", 0, 1)
-    radius = (smallest + more * u * u * u) * seen.size[:, None]
+    radius = (smallest + more * u * u * u) * seen["lesion_size"][:, None]
     cosine, sine = direction(draw("axis", 0, 1))
     stretch = draw("stretch", 1.0, 1.0 if kind == "microaneurysms" else 1.25)
     if kind == "haemorrhages":  # flames lie along the nerve fibres, away from the disc
@@ -511,13 +461,19 @@ def _spots(
         away = np.sqrt(dx * dx + dy * dy) + 1e-9
         cosine, sine = np.where(flame, dx / away, cosine), np.where(flame, dy / away, sine)
         stretch = np.where(flame, 1.5 * stretch, stretch)
-    opacity = draw("opacity", 0.75, 1.0) * (seen.contrast * seen.presence)[:, None]
+    opacity = draw("opacity", 0.75, 1.0) * (seen["lesion_contrast"] * min(seen.difficulty["grade"], 1.5))[:, None]
     waves = _UNEVEN[kind] * draw("waves", -1, 1, 6).reshape(n, k, 6)
     return Spots(x, y, radius, cosine, sine, stretch, opacity, waves[:, :, :3], waves[:, :, 3:], shown)
 
 
 def _scattered(
-    kind: str, cells: int, pitch: float, from_fovea: float, seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]
+    kind: str,
+    cells: int,
+    pitch: float,
+    from_fovea: float,
+    seen: PhantomRows,
+    shape: Eye,
+    nuisance: Int[np.ndarray, "n"],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first places of a jittered lattice in the order of their keys."""
     x, y, key = _places(kind, cells, pitch, from_fovea, seen, shape, nuisance)
@@ -525,7 +481,7 @@ def _scattered(
     return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
 
 
-def _by_quadrant(seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
+def _by_quadrant(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
     """The first places of each quadrant, all of one quadrant behind another."""
     x, y, key = _places("haemorrhages", 10, 0.085, 0.04, seen, shape, nuisance)
     quadrant = 2 * (y > 0) + (x > 0)
@@ -536,7 +492,13 @@ def _by_quadrant(seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> t
 
 
 def _places(
-    kind: str, cells: int, pitch: float, from_fovea: float, seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]
+    kind: str,
+    cells: int,
+    pitch: float,
+    from_fovea: float,
+    seen: PhantomRows,
+    shape: Eye,
+    nuisance: Int[np.ndarray, "n"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places on a jittered lattice about the middle, and keys: low ones come first, those off limits last."""
     line = (np.arange(cells) - 0.5 * (cells - 1)) * pitch
@@ -550,11 +512,11 @@ def _places(
     to_fovea = np.sqrt(dx * dx + dy * dy)
     outside = (x * x + y * y > FIELD * FIELD) | (np.abs(y) > HEIGHT)
     off = outside | (to_disc < shape.radius[:, None] + 0.03) | (to_fovea < from_fovea)
-    central = (seen.centrality - 0.5)[:, None]
+    central = (seen["centrality"] - 0.5)[:, None]
     return x, y, uniforms(nuisance, f"{kind}-key", count) + 3 * central * to_fovea + 10 * off
 
 
-def _clustered(seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
+def _clustered(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
     """Three clusters about the fovea, each a sunflower's head that grows from its middle."""
     n, each = len(nuisance), max(MOST["exudates"]) // _FOCI
 
@@ -563,7 +525,7 @@ def _clustered(seen: Visible, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> tup
 
     first = draw("first", 0, 1, 1)
     cosine, sine = direction(first + np.arange(_FOCI) / _FOCI + draw("around", -0.04, 0.04, _FOCI))
-    far = 0.1 + (0.02 + 0.08 * (1 - seen.centrality)[:, None]) * draw("far", 0.4, 1, _FOCI)
+    far = 0.1 + (0.02 + 0.08 * (1 - seen["centrality"])[:, None]) * draw("far", 0.4, 1, _FOCI)
     middle_x, middle_y = shape.fovea[:, :1] + far * cosine, shape.fovea[:, 1:] + far * sine
     inwards = np.minimum(1, _CLUSTERS / np.sqrt(middle_x * middle_x + middle_y * middle_y + 1e-9))
     middle_x, middle_y = middle_x * inwards, middle_y * inwards
@@ -611,7 +573,7 @@ class Marks:
     masks: Bool[Tensor, "5 n pixels"]
 
 
-def draw_lesions(spots: dict[str, Spots], shape: Eye, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Marks:
+def draw_lesions(spots: Mapping[str, Spots], shape: Eye, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Marks:
     """All lesions that are shown. A mask holds the pixels whose middle lies inside an outline, and of a lesion too
     small for that the nearest.
     """

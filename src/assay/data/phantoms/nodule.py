@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.core.types import Factor
 from assay.data.catalogue import NODULE as FACTORS
-from assay.data.dataset import Card, PixelScale, Rendered
+from assay.data.dataset import PixelScale, Rendered
 from assay.data.phantoms.base import (
-    Levels,
-    Marginal,
+    DrawnPhantom,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
     Skewed,
-    Uniform,
-    check_difficulty,
-    check_size,
-    check_values,
     direction,
-    quantile_of,
+    drawn_by_assay,
     uneven_outline,
 )
-from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp, take
+from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
 from assay.data.phantoms.noise import soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
 
 # A pulmonary nodule: an uneven ellipse, solid or part-solid or ground-glass, with spicules and a feeding vessel.
@@ -47,21 +42,6 @@ FEEDER_HU = 750.0
 _SPICULES, _FEEDERS = 12, 3
 _UNEVEN = 0.085
 _BULGE = 1 + 1.6 * 2 * _UNEVEN  # the outline nowhere lies farther out than this, in half axes
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """What of each factor can be seen, after its difficulty: float64 [n] each."""
-
-    x: np.ndarray
-    y: np.ndarray
-    diameter: np.ndarray
-    elongation: np.ndarray
-    contrast: np.ndarray
-    spiculation: np.ndarray
-    outer: np.ndarray
-    core: np.ndarray
-    feeder: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +79,7 @@ class Lesion:
     feeder: Capsules
 
 
-def visible(values: Mapping[str, np.ndarray], difficulty: Mapping[str, float]) -> Visible:
-    """Scale each factor's distance from a fixed reference by its difficulty, within what can be drawn.
-
-    At difficulty 0 every image has the reference: centred, 10 mm, round, 750 HU, smooth, solid, no vessel.
-    """
-
-    def scaled(name: str, reference: float, low: float, high: float) -> np.ndarray:
-        return np.clip(reference + difficulty.get(name, 1.0) * (values[name] - reference), low, high)
-
-    opaque = difficulty.get("texture", 1.0)
-    return Visible(
-        x=scaled("position_x", 0, -20, 20),
-        y=scaled("position_y", 0, -20, 20),
-        diameter=scaled("size", 10, 3, 30),
-        elongation=scaled("elongation", 1, 1, 3),
-        contrast=scaled("contrast", 750, 50, 1200),
-        spiculation=scaled("margin", 0, 0, 3),
-        outer=np.clip(1 + opaque * (OUTER[values["texture"]] - 1), 0.1, 1),
-        core=np.clip(1 + opaque * (CORE[values["texture"]] - 1), 0.1, 1),
-        feeder=scaled("vessel", 0, 0, 1.5),
-    )
-
-
-def shape(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Lesion:
+def shape(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Lesion:
     """The nodule's geometry: factors from `seen`, all else from the nuisance seed."""
     body = _body(seen, nuisance)
     return Lesion(body, _spicules(seen, body, nuisance), _feeder(seen, body, nuisance))
@@ -148,23 +105,28 @@ def draw_lesion(
     return covered >= 0.5
 
 
+def _opacity(seen: PhantomRows, table: Float[np.ndarray, "3"]) -> Float[np.ndarray, "n"]:
+    """Opacity by texture; less difficulty of the texture makes it more solid."""
+    return np.clip(1 + seen.difficulty["texture"] * (table[seen.values["texture"]] - 1), 0.1, 1)
+
+
 def _certain(tubes: Capsules) -> Capsules:
     """The same tubes with strength 1 wherever there is any."""
     present = (tubes.strength0 > 0).astype(np.float64)
     return replace(tubes, strength0=present, strength1=present)
 
 
-def _body(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Body:
-    stretch = np.sqrt(seen.elongation)
-    long, short = 0.5 * seen.diameter * stretch, 0.5 * seen.diameter / stretch
+def _body(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Body:
+    outer, stretch = _opacity(seen, OUTER), np.sqrt(seen["elongation"])
+    long, short = 0.5 * seen["size"] * stretch, 0.5 * seen["size"] / stretch
     cosine, sine = direction(uniforms(nuisance, "axis", 1))
     uneven = spread(nuisance, "uneven", -_UNEVEN, _UNEVEN, 4)
     core = spread(nuisance, "core", -0.25, 0.25, 2)
     core_radius = spread(nuisance, "core-radius", 0.4, 0.65)
     cosine3, sine3, cosine5, sine5 = np.split(uneven, 4, axis=1)
     return Body(
-        x=seen.x[:, None],
-        y=seen.y[:, None],
+        x=seen["position_x"][:, None],
+        y=seen["position_y"][:, None],
         cosine=cosine,
         sine=sine,
         half_long=long[:, None],
@@ -176,9 +138,9 @@ def _body(seen: Visible, nuisance: Int[np.ndarray, "n"]) -> Body:
         core_x=core[:, :1],
         core_y=core[:, 1:],
         core_radius=core_radius,
-        outer_hu=(seen.contrast * seen.outer)[:, None],
-        core_hu=(seen.contrast * seen.core)[:, None],
-        softness=(1 + 1.2 * (1 - seen.outer))[:, None],
+        outer_hu=(seen["contrast"] * outer)[:, None],
+        core_hu=(seen["contrast"] * _opacity(seen, CORE))[:, None],
+        softness=(1 + 1.2 * (1 - outer))[:, None],
     )
 
 
@@ -225,24 +187,24 @@ def _rim(
     )
 
 
-def _spicules(seen: Visible, body: Body, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+def _spicules(seen: PhantomRows, body: Body, nuisance: Int[np.ndarray, "n"]) -> Capsules:
     """Twelve tapering strands, evenly spread but for a jitter; their length and width grow with the spiculation."""
     around = (np.arange(_SPICULES) + uniforms(nuisance, "spicule-angle", _SPICULES)) / _SPICULES
     x, y, out_x, out_y = _rim(body, around, 0.9)
     tilt_c, tilt_s = direction(spread(nuisance, "spicule-tilt", -0.06, 0.06, _SPICULES))
     out_x, out_y = out_x * tilt_c - out_y * tilt_s, out_x * tilt_s + out_y * tilt_c
-    amount = seen.spiculation[:, None]
+    amount = seen["margin"][:, None]
     length = amount * spread(nuisance, "spicule-length", *SPICULE, _SPICULES)
     width = np.minimum(1, 2 * amount) * spread(nuisance, "spicule-width", *SPICULE_RADIUS, _SPICULES)
     # Strands are of tissue denser than ground glass, so that the margin is as visible in every texture but for a share.
-    strength = (amount > 0) * (seen.contrast * (0.8 + 0.2 * seen.outer))[:, None] * np.ones_like(length)
+    strength = (amount > 0) * (seen["contrast"] * (0.8 + 0.2 * _opacity(seen, OUTER)))[:, None] * np.ones_like(length)
     start = 0.1 * body.half_short
     return Capsules(
         x, y, x + (length + start) * out_x, y + (length + start) * out_y, width, 0.3 * width, strength, 0.8 * strength
     )
 
 
-def _feeder(seen: Visible, body: Body, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+def _feeder(seen: PhantomRows, body: Body, nuisance: Int[np.ndarray, "n"]) -> Capsules:
     """A vessel that enters the nodule: three bent pieces outward from just under its outline."""
     n = len(nuisance)
     x, y, out_x, out_y = _rim(body, uniforms(nuisance, "feeder-angle", 1), 0.9)
@@ -253,7 +215,7 @@ def _feeder(seen: Visible, body: Body, nuisance: Int[np.ndarray, "n"]) -> Capsul
     x0, y0 = np.concatenate([x, x1[:, :-1]], axis=1), np.concatenate([y, y1[:, :-1]], axis=1)
     radii = spread(nuisance, "feeder-radius", 0.6, 1.2) * np.array([1.0, 0.88, 0.76, 0.64])
     fading = np.cumsum(spread(nuisance, "feeder-fading", -0.3, 0.0, _FEEDERS), axis=1)
-    strength = FEEDER_HU * seen.feeder[:, None] * (1 + np.concatenate([np.zeros((n, 1)), fading], axis=1))
+    strength = FEEDER_HU * seen["vessel"][:, None] * (1 + np.concatenate([np.zeros((n, 1)), fading], axis=1))
     return Capsules(x0, y0, x1, y1, radii[:, :-1], radii[:, 1:], strength[:, :-1], strength[:, 1:])
 
 
@@ -461,26 +423,18 @@ FIELD = 48.0
 LOW, HIGH = -1000.0, 400.0
 """HU of pixel values 0 and 1."""
 
-_SMALLEST, _LARGEST = 32, 256
-_BLOCK = 2048  # rows whose geometry is held at once
-_PIXELS = {"cpu": 64 * 64 * 64}  # pixels drawn at once: what fits a core's cache; larger chunks halve the speed
-_PIXELS_ELSEWHERE = 2**24
 
-MARGINALS: Mapping[str, Marginal] = MappingProxyType(
-    {
-        "margin": Uniform(0.0, 1.0),
-        "texture": Levels((0.5, 0.25, 0.25)),
-        "size": Skewed(6.0, 18.0),
-        "contrast": Uniform(550.0, 950.0),
-        "position_x": Uniform(-6.0, 6.0),
-        "position_y": Uniform(-6.0, 6.0),
-        "elongation": Uniform(1.0, 1.6),
-        "vessel": Levels((0.5, 0.5)),
-    }
-)
+@dataclass(frozen=True, slots=True)
+class _Patches:
+    """All that is drawn of some images, before there are pixels."""
+
+    lesion: Lesion
+    trees: Capsules
+    dots: Capsules
+    nuisance: Int[np.ndarray, "n"]
 
 
-class NodulePhantom:
+class NodulePhantom(DrawnPhantom[_Patches]):
     """CT-like lung patches of 48 mm a side, 32 to 256 px, in the window -1000 to 400 HU.
 
     noise: standard deviation of the scanner's noise in HU at the middle dose.
@@ -490,8 +444,35 @@ class NodulePhantom:
     wall: share of patches that show the chest wall.
 
     The nodule is drawn over the rest by the higher density, noise is added last; so a factor's change leaves every
-    pixel that the nodule, its spicules and its feeding vessel do not reach the same to the bit.
+    pixel that the nodule, its spicules and its feeding vessel do not reach the same to the bit. At difficulty 0 of all
+    factors a nodule is centered, 10 mm wide, round, smooth and solid, of 750 HU and without a vessel.
     """
+
+    design = PhantomDesign(
+        card=drawn_by_assay(
+            "nodule phantom",
+            "CT-like lung patches with one nodule of known margin, texture, size, contrast, place and shape",
+            "one slice: no continuity from slice to slice, so vessels and nodules are told apart by shape alone",
+            "no calcification, cavitation, emphysema, fissures or motion",
+        ),
+        factors=FACTORS,
+        sizes=(32, 256),
+        side=FIELD,
+        in_mm=True,
+        scale=PixelScale("HU", LOW, HIGH),
+        marginals={"size": Skewed(6.0, 18.0)},
+        shown={
+            "margin": Shown(0, 0, 3),
+            "size": Shown(10, 3, 30),
+            "contrast": Shown(750, 50, 1200),
+            "position_x": Shown(0, -20, 20),
+            "position_y": Shown(0, -20, 20),
+            "elongation": Shown(1, 1, 3),
+            "vessel": Shown(0, 0, 1.5),
+        },
+        groups={"position": ("position_x", "position_y")},
+        rows=2048,
+    )
 
     def __init__(
         self,
@@ -508,82 +489,24 @@ class NodulePhantom:
         self._parenchyma = parenchyma
         self._wall = wall
 
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """The eight factors, with range and unit."""
-        return FACTORS
+    def plan(self, rows: PhantomRows, grid: Grid) -> _Patches:
+        """Compute the nodules and the vessels around them."""
+        trees = branching_vessels(rows.nuisance, self._vessels, FIELD)
+        dots = cut_vessels(rows.nuisance, self._vessels, FIELD)
+        return _Patches(shape(rows, rows.nuisance), trees, dots, rows.nuisance)
 
-    @property
-    def card(self) -> Card:
-        """What the phantom is and is not."""
-        return Card(
-            name="nodule phantom",
-            summary="CT-like lung patches with one nodule of known margin, texture, size, contrast, place and shape",
-            licence="Apache-2.0",
-            source="drawn by Assay",
-            known_faults=(
-                "one slice: no continuity from slice to slice, so vessels and nodules are told apart by shape alone",
-                "no calcification, cavitation, emphysema, fissures or motion",
-            ),
-        )
-
-    def scale(self, size: int) -> PixelScale:
-        """-1000 to 400 HU; 48 mm over `size` pixels."""
-        check_size(size, _SMALLEST, _LARGEST)
-        return PixelScale("HU", LOW, HIGH, FIELD / size)
-
-    def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
-        """Values at probabilities u in [0, 1); codes for texture and vessel. Raises DataError."""
-        return quantile_of(MARGINALS, factor, u)
-
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """The two coordinates count as one input."""
-        return {"position": ("position_x", "position_y")}
-
-    def render(
-        self,
-        values: Mapping[str, np.ndarray],
-        nuisance: Int[np.ndarray, "n"],
-        size: int,
-        difficulty: Mapping[str, float],
-        device: str = "cpu",
-    ) -> Rendered:
-        """Images [n, 1, size, size] and masks of the nodule with its spicules.
-
-        difficulty: per factor 0 (no trace of it in the pixels) to 3; 1 where not given.
-        Raises SpecError for a wrong size or difficulty, DataError for wrong values.
-        """
-        check_size(size, _SMALLEST, _LARGEST)
-        check_difficulty(FACTORS, difficulty)
-        checked = check_values(FACTORS, values, nuisance)
-        grid = Grid(size, FIELD, device)
-        n = len(nuisance)
-        images = torch.empty(n, 1, size, size, device=device)
-        masks = torch.empty(n, 1, size, size, dtype=torch.bool, device=device)
-        for block in _slices(n, _BLOCK):
-            lesion = shape(visible({k: v[block] for k, v in checked.items()}, difficulty), nuisance[block])
-            seeds = nuisance[block]
-            trees = branching_vessels(seeds, self._vessels, FIELD)
-            dots = cut_vessels(seeds, self._vessels, FIELD)
-            for part in _slices(len(seeds), max(1, _PIXELS.get(device, _PIXELS_ELSEWHERE) // size**2)):
-                at = slice(block.start + part.start, block.start + part.stop)
-                pictures = (take(trees, part), take(dots, part))
-                images[at, 0], masks[at, 0] = self._draw(take(lesion, part), pictures, seeds[part], grid)
-        return Rendered(images, masks)
-
-    def _draw(
-        self, lesion: Lesion, vessels: tuple[Capsules, ...], nuisance: Int[np.ndarray, "n"], grid: Grid
-    ) -> tuple[Tensor, Tensor]:
-        blur = _blur(nuisance, grid)
+    def draw(self, plan: _Patches, grid: Grid) -> Rendered:
+        """Draw patches and masks of the nodule with its spicules."""
+        nuisance, blur = plan.nuisance, _blur(plan.nuisance, grid)
         tissue = grid.blank(len(nuisance))
-        for tubes in vessels:
+        for tubes in (plan.trees, plan.dots):
             draw_capsules(tissue, tubes, blur, grid)
-        mask = draw_lesion(tissue, lesion, blur, grid)
-        shape = (-1, grid.size, grid.size)
-        hu = parenchyma(nuisance, self._parenchyma, tissue.view(shape), grid)
+        mask = draw_lesion(tissue, plan.lesion, blur, grid)
+        shape = (-1, 1, grid.size, grid.size)
+        hu = parenchyma(nuisance, self._parenchyma, tissue.view(-1, grid.size, grid.size), grid)
         self._add_wall(hu, nuisance, blur, grid)
         hu.add_(scanner_noise(nuisance, self._noise, self._dose, grid))
-        return hu.sub_(LOW).mul_(1 / (HIGH - LOW)).clamp_(0, 1), mask.view(shape)
+        return Rendered(hu.sub_(LOW).mul_(1 / (HIGH - LOW)).clamp_(0, 1).view(shape), mask.view(shape))
 
     def _add_wall(
         self, hu: Float[Tensor, "n h w"], nuisance: Int[np.ndarray, "n"], blur: Float[np.ndarray, "n"], grid: Grid
@@ -601,8 +524,3 @@ def _blur(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[np.ndarray, "n"]:
     """Width of an edge in mm: the scanner's own, which differs from patch to patch, and that of a pixel."""
     own = spread(nuisance, "blur", 1.2, 2.4)[:, 0]
     return np.sqrt(own * own + grid.pixel * grid.pixel)
-
-
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
