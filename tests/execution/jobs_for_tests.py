@@ -27,6 +27,12 @@ class Refuse:
 
 
 @dataclass(frozen=True)
+class Exit:
+    def __call__(self, context: Context) -> None:
+        raise SystemExit(0)
+
+
+@dataclass(frozen=True)
 class Fill:
     def __call__(self, context: Context) -> None:
         raise FullError("cannot write x: the disk is full")

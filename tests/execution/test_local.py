@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.execution.jobs_for_tests import Die, DieAtRest, Fill, Refuse, Touch, Unreadable, WaitForStop
+from tests.execution.jobs_for_tests import Die, DieAtRest, Exit, Fill, Refuse, Touch, Unreadable, WaitForStop
 
 from assay.core.errors import FullError
 from assay.execution.local import InProcess, Workers
@@ -44,6 +44,13 @@ def test_a_failure_skips_what_needs_it_and_the_rest_goes_on(executor: Executor, 
         "failed": 1,
         "skipped": 2,
     }
+
+
+def test_a_job_that_calls_sys_exit_fails_alone_and_says_so(executor: Executor, tmp_path: Path) -> None:
+    outcome = executor.run([Task("exits", Exit(), "exits", cost=9), *chain(tmp_path)], lambda _: None)
+    assert sorted(outcome.done) == ["a", "c"]
+    assert outcome.failed["exits"].endswith("called sys.exit(0), which ends the trial\n")
+    assert not outcome.stopped
 
 
 def test_a_full_disk_ends_a_run_before_any_other_task_is_lost(executor: Executor, tmp_path: Path) -> None:

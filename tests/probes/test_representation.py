@@ -7,15 +7,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from assay.core.measures import MEASURES
 from assay.core.registry import build
 from assay.core.types import Measurement
+from assay.data.cache import ArrayImages
+from assay.probes import reader
 from assay.probes.decodability import Decodability
 from assay.probes.probe import Model
-from assay.probes.reader import run_probes
-from assay.probes.representation import Representation
+from assay.probes.reader import Gram, run_probes, standardized_grams
+from assay.probes.representation import Representation, condition_maps
 from assay.testing.probe import PIXELS, Reader, World, pixel
 
 
@@ -166,7 +170,7 @@ def test_a_model_that_names_no_layers() -> None:
 
 def test_what_a_contrast_can_name_is_measured() -> None:
     """Of each measure that a spec can name there is a row of the trained network with no level, which is compared."""
-    there = {m.measure for m in measured() if m.level == "" and m.group == "trained"}
+    there = {m.measure for m in measured(probe=Representation(maps=120)) if m.level == "" and m.group == "trained"}
     assert there == {name for name, measure in MEASURES.items() if measure.probe == "representation"}
 
 
@@ -192,3 +196,62 @@ def test_activations_of_the_same_rows_are_kept_for_every_model() -> None:
     np.testing.assert_array_equal(found["few"].layers["pixels"], seen.numpy())
     assert found["few"].layers["line"].dtype == np.float32
     assert run_probes(Model(Layered()), world, {"r": whole}).sampled == {}
+
+
+class Mapped(nn.Module):
+    """Maps that are known: the image in two channels, one a multiple of the other, and one that is the same for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.small, self.dead = (nn.Identity() for _ in range(3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.maps(torch.cat([images, 3 * images + 1], dim=1))
+        self.small(images[:, :, :2, :2])
+        self.dead(torch.ones_like(images))
+        return torch.stack([-maps.mean((1, 2, 3)), maps.mean((1, 2, 3))], dim=1)
+
+
+def _of_maps(n: int, side: int = 16, at_once: int | None = None) -> tuple[np.ndarray, dict[str, Gram]]:
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 1, side, side), dtype=np.uint8)
+    pixels[:, :, 0] = 7  # a row of pixels without variation
+    pixels[:, :, 1] = pixels[:, :, 2]
+    with pytest.MonkeyPatch.context() as patch:
+        if at_once:
+            patch.setattr(reader, "MAPS_AT_ONCE", at_once)
+            patch.setattr(reader, "_FEATURES_AT_ONCE", 7)
+        return pixels, standardized_grams(Mapped(), ("maps", "small", "dead"), ArrayImages(pixels), "cpu")
+
+
+@pytest.mark.parametrize("at_once", [None, 130 * 3 * 10])
+def test_the_condition_number_of_maps_equals_that_of_another_implementation(at_once: int | None) -> None:
+    pixels, grams = _of_maps(130, at_once=at_once)
+    images = pixels.astype(np.float32) / 255
+    maps = np.concatenate([images, 3 * images + 1], axis=1).reshape(130, -1)
+    found = PCA(100, svd_solver="full").fit(StandardScaler().fit_transform(maps.astype(np.float64))).explained_variance_
+    expected = np.percentile(found, 99.9) / np.percentile(found, 90)
+    assert condition_maps(grams["maps"]).value == pytest.approx(expected, rel=1e-6)
+    assert grams["maps"].varying == 2 * 15 * 16
+
+
+def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_images_or_numbers() -> None:
+    _, grams = _of_maps(101)
+    assert 1 < condition_maps(grams["maps"]).value < 3
+    for gram, few in ((_of_maps(100)[1]["maps"], "100 images and 480 numbers"), (grams["small"], "101 images and 2 nu"),
+                      (grams["dead"], "101 images and 0 numbers")):  # fmt: skip
+        scalar = condition_maps(gram)
+        assert math.isnan(scalar.value)
+        assert scalar.reason.startswith(few)
+    line = Gram(np.outer(np.arange(200.0), np.arange(200.0)), 500)
+    assert condition_maps(line).reason == "the 90th percentile of the eigenvalues is 0: 1 of 100 directions vary"
+
+
+def test_maps_are_measured_where_asked_for_and_change_nothing_else() -> None:
+    plain = measured()
+    found = measured(probe=Representation(maps=120))
+    assert repr(found[: len(plain)]) == repr(plain)
+    added = found[len(plain) :]
+    assert {(m.measure, m.layer, m.group) for m in added} == {
+        ("condition-number-maps", layer, group) for layer in LAYERS for group in ("trained", "untrained")
+    }
+    assert all("numbers of a map that vary" in m.reason for m in added)  # four pixels

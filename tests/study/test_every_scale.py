@@ -1,20 +1,25 @@
-"""Scales of built-in studies of phantoms are planned on few images, and their first training starts."""
+"""Every scale of every built-in study is planned on few images, and its first training starts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tests.worlds.assets import write_assets
 from torch import Tensor, nn
 
+from assay.data import near_copies
 from assay.execution.jobs import TrainJob
-from assay.execution.plan import SourceJob
+from assay.execution.plan import Plan, Source, SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialisation
-from assay.spec.load import load_study_mapping
+from assay.spec.load import apply_scale, load_study_mapping, read_yaml, study_files
 from assay.spec.parse import parse_study
+from assay.study import run as study_run
 from assay.study.run import prepare
 
 FEW = {"train": 64, "validation": 32, "test": 32}
@@ -22,37 +27,74 @@ STOPPING = Context(report=lambda share, word: None, should_stop=lambda: True)
 
 
 def _scales() -> list[tuple[str, str]]:
-    whole = ("lesion-loss-ood", "nodule-loss")
-    every = [(name, scale) for name in whole for scale in ("default", *load_study_mapping(name)["scales"])]
-    quick = [("source-matters", "quick"), ("dr-pretraining", "quick")]
-    return [*every, *quick, ("nodule-loss-rate", "default"), ("source-matters-rate", "default")]
+    return [
+        (name, scale) for name in study_files() for scale in ("default", *load_study_mapping(name).get("scales", {}))
+    ]
 
 
-def _few(study: Mapping[str, Any]) -> list[str]:
-    """Overrides that leave few images of the study and of its sources."""
-    changed = [f"data.{part}={count}" for part, count in FEW.items()]
+def _few(study: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Overrides that leave one seed of few and small images, and every axis as long as it is."""
+    yield "seeds", 1
+    yield from _few_of(study["data"], "data")
     for name, source in study.get("sources", {}).items():
         if isinstance(source.get("data"), Mapping):
-            changed += [f"sources.{name}.data.{part}={FEW[part]}" for part in ("train", "validation")]
-    return changed
+            yield from _few_of(source["data"], f"sources.{name}.data")
+    train = study["environments"]["train"]
+    if "rows" in train:
+        yield "environments.train.rows", _spread(train["rows"], 48)
+    if "fraction" in train and "phantom" in study["data"]:
+        yield "environments.train.fraction", _spread(train["fraction"], 1.0)
+
+
+def _spread(asked: object, most: float) -> object:
+    """As many values as were asked for, up to `most`."""
+    values = np.linspace(most / 2, most, len(asked)) if isinstance(asked, Sequence) else None
+    return most if values is None else [type(most)(value) for value in values]
+
+
+def _few_of(data: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
+    yield f"{key}.size", 64 if "phantom" in data else 32
+    if "phantom" in data:
+        yield from ((f"{key}.{part}", count) for part, count in FEW.items() if part in data)
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_assets(tmp_path_factory.mktemp("assets"))
 
 
 @pytest.fixture(autouse=True)
-def weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tensors in place of those that timm would download."""
+def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up assets and their cache, tensors in place of those that timm would download, neither times
+    nor near copies, which no plan rests on.
+    """
 
     def published(goal: nn.Module, channels: int) -> dict[str, Tensor]:
         return {key: tensor.clone() for key, tensor in goal.state_dict().items()}
 
+    def no_time(plan: Plan, *_: object) -> dict[str, tuple[float, float]]:
+        return {trial.id: (0.0, 0.0) for trial in plan.trials}
+
+    def no_time_of_sources(sources: Sequence[Source], *_: object) -> dict[str, float]:
+        return {source.id: 0.0 for source in sources}
+
+    monkeypatch.setenv("ASSAY_ASSETS", str(assets))
+    monkeypatch.setenv("ASSAY_CACHE", str(assets.parent / "cache"))
     monkeypatch.setattr(initialisation, "_cached", lambda configuration: True)
     monkeypatch.setattr(initialisation, "published", published)
+    monkeypatch.setattr(near_copies, "near_pairs", lambda *_: [])
+    monkeypatch.setattr(study_run, "unit_seconds", no_time)
+    monkeypatch.setattr(study_run, "source_seconds", no_time_of_sources)
 
 
 @pytest.mark.parametrize(("name", "scale"), _scales())
 def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str, tmp_path: Path) -> None:
-    spec = parse_study(name, scale=None if scale == "default" else scale, overrides=_few(load_study_mapping(name)))
-    prepared = prepare(spec, tmp_path)
-    job = prepared.tasks[0].job
-    assert isinstance(job, TrainJob | SourceJob)
-    with pytest.raises(Stopped):
+    study = apply_scale(read_yaml(study_files()[name]), scale).values
+    prepared = prepare(parse_study(name, scale=scale, overrides=[*_few(study)]), tmp_path)
+    job, folder = prepared.tasks[0].job, prepared.place.folder
+    assert isinstance(job, TrainJob | StartedJob | SourceJob)
+    with suppress(Stopped):
         job(STOPPING)
+        assert [folder.record("trials", id)["status"] for id in folder.ids("trials")] == [
+            "done"
+        ]  # a head without steps

@@ -253,5 +253,5 @@ def _unless_broken(make: Callable[[], Any], otherwise: Any) -> Any:
         return make()
     except AssayError:
         raise
-    except Exception:
+    except (Exception, SystemExit):
         return otherwise

@@ -214,7 +214,7 @@ def _work(pipe: Connection, stop: Connection) -> None:
             pipe.send(("stopped",))
         except FullError as error:
             pipe.send(("full", str(error)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # own code that calls sys.exit fails its trial alone
             pipe.send(("failed", describe(error), time.monotonic() - start))
         else:
             pipe.send(("done", time.monotonic() - start))
@@ -278,7 +278,7 @@ class InProcess:
                 break
             except FullError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 _failed(queue, outcome, observe, task, describe(error), time.monotonic() - start)
                 continue
             _finished(queue, outcome, observe, task, time.monotonic() - start)

@@ -22,11 +22,14 @@ class Context:
     should_stop: Callable[[], bool]
 
 
-def describe(error: Exception) -> str:
-    """What is kept of a failure: the sentence of an expected error, the traceback of an unexpected one."""
+def describe(error: Exception | SystemExit) -> str:
+    """Return the sentence of an expected error, the traceback of an unexpected one."""
     if isinstance(error, AssayError):
         return str(error)
-    return "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, SystemExit):
+        return f"{text}code that the study names called sys.exit({error.code!r}), which ends the trial\n"
+    return text
 
 
 class Job(Protocol):

@@ -49,6 +49,9 @@ class RepresentationParams(Params):
     kept: int = Field(
         500, ge=0, le=4000, description="of these, images whose activations are kept to compare models by; 0 for none"
     )
+    maps: int = Field(
+        0, ge=0, le=1000, description="images whose flattened maps condition-number-maps is computed on; 0 for none"
+    )
     environment: str = Field(
         "(neutral)",
         min_length=1,

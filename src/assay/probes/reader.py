@@ -28,6 +28,7 @@ from assay.probes.probe import Keeping, Model, Probe, Read, Reading, Request, Sa
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 from assay.stats.metrics import class_score
+from assay.stats.similarity import varying
 
 # Answers to images that stand in several environments, told by their pixels.
 
@@ -164,9 +165,21 @@ class Recorder:
     Pooling happens inside the hook, so an in-place operation that follows does not change what is kept, and memory
     holds one batch of maps at most. Hooks are removed on leaving. Raises LayerError for an unknown layer, one that
     gives no tensor, and one that runs never or more than once in a pass.
+
+    Args:
+        network: the network that is read.
+        layers: dotted names of its modules.
+        n: images in all passes together.
+        features: the numbers [b, d] that are kept of an activation.
     """
 
-    def __init__(self, network: nn.Module, layers: tuple[str, ...], n: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: tuple[str, ...],
+        n: int,
+        features: Callable[[Tensor], Float[Tensor, "b d"]] = pooled,
+    ) -> None:
         modules: dict[str, nn.Module] = dict(network.named_modules())  # pyright: ignore[reportUnknownArgumentType]
         for layer in layers:
             if layer not in modules:
@@ -174,6 +187,7 @@ class Recorder:
         self.activations: dict[str, np.ndarray] = {}
         self._modules = {layer: modules[layer] for layer in layers}
         self._n = n
+        self._features = features
         self._start = 0
         self._calls = dict.fromkeys(layers, 0)
         self._handles: list[RemovableHandle] = []
@@ -206,12 +220,77 @@ class Recorder:
             if not isinstance(output, Tensor) or output.ndim < 2:
                 shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
                 raise LayerError(f"layer '{layer}' gives {shape}; expected a tensor [b, d], [b, t, d] or [b, d, h, w]")
-            values = pooled(output.float()).cpu().numpy()[: self._n - self._start]  # the rest of a batch fills it up
+            values = (
+                self._features(output.float()).cpu().numpy()[: self._n - self._start]
+            )  # the rest of a batch fills it up
             if layer not in self.activations:
                 self.activations[layer] = np.empty((self._n, values.shape[1]), np.float32)
             self.activations[layer][self._start : self._start + len(values)] = values
 
         return keep
+
+
+# Flattened maps of layers, standardized: inner products between images.
+
+MAPS_AT_ONCE = 2**26
+"""Numbers of maps held at once, as float32 (256 MB)."""
+_FEATURES_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Gram:
+    """Inner products of images in a layer. varying: numbers of its flattened map that are not constant."""
+
+    products: Float[np.ndarray, "n n"]
+    varying: int
+
+
+def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Images, device: str) -> dict[str, Gram]:
+    """Compute inner products of images over the flattened activations of each layer.
+
+    Every number of an activation is standardized over the images: mean 0, standard deviation 1 with n in the
+    denominator; constant ones are left out. Maps larger than `MAPS_AT_ONCE` are read in several passes, a slice of
+    every layer in each, so that memory holds one slice of all images and one batch of whole maps.
+
+    Args:
+        network: the network that is read, in eval mode meanwhile.
+        layers: dotted names of its modules.
+        images: at least one image.
+        device: where the network is.
+
+    Returns:
+        Layer -> inner products [n, n] in float64.
+    """
+    n = len(images)
+    sizes = {name: x.shape[1] for name, x in _flattened(network, layers, images, device, slice(None), n=1).items()}
+    wide = max(1, MAPS_AT_ONCE // (n * max(1, len(layers))))
+    products = {layer: np.zeros((n, n)) for layer in layers}
+    varied = dict.fromkeys(layers, 0)
+    for start in range(0, max(sizes.values(), default=0), wide):
+        left = tuple(layer for layer in layers if sizes[layer] > start)
+        for layer, values in _flattened(network, left, images, device, slice(start, start + wide), n).items():
+            finite(values, f"activations of '{layer}'", "the images whose maps are compared")
+            for at in range(0, values.shape[1], _FEATURES_AT_ONCE):
+                part = values[:, at : at + _FEATURES_AT_ONCE]
+                x = part[:, varying(part)].astype(np.float64)
+                x = (x - x.mean(axis=0)) / x.std(axis=0)
+                products[layer] += x @ x.T
+                varied[layer] += x.shape[1]
+    return {layer: Gram(products[layer], varied[layer]) for layer in layers}
+
+
+def _flattened(
+    network: nn.Module, layers: tuple[str, ...], images: Images, device: str, part: slice, n: int
+) -> dict[str, Float[np.ndarray, "n d"]]:
+    """A slice of the flattened activations of the first `n` images."""
+    step = batch_of(device, images.shape)
+    recorder = Recorder(network, layers, n, lambda output: output.flatten(1)[:, part])
+    with evaluating(network), torch.inference_mode(), recorder:
+        for start in range(0, n, step):
+            recorder.at(start)
+            network(images.read(np.arange(start, min(start + step, n))).to(device))
+            recorder.check()
+    return recorder.activations
 
 
 # A model's answer as numbers that can be explained: one log-odds, or one per class.

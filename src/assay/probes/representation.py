@@ -15,7 +15,8 @@ from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
 from assay.probes.probe import Model, Reading, Request, Sampled, Scope, clustered_error
-from assay.shifts.environment import Environment, Scene
+from assay.probes.reader import Gram, standardized_grams
+from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.similarity import (
     centred,
     cka_matrix,
@@ -34,6 +35,8 @@ from assay.stats.similarity import (
 
 PERCENTILES = (10.0, 90.0)
 """Of the eigenvalues whose ratio is the robust condition number."""
+COMPONENTS, MAP_PERCENTILES = 100, (90.0, 99.9)
+"""Eigenvalues of standardized maps, and their percentiles whose ratio is the condition number of maps."""
 RESOLUTION = 1e-12
 """Share of the greatest eigenvalue under which one is 0: float32 holds a unit to 6e-8, so its variance no finer."""
 KEPT = 0.9
@@ -120,6 +123,34 @@ def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
     """The 90th percentile of the eigenvalues over the 10th, from 1 on: what a single dead direction does not decide."""
     low, high = (float(np.percentile(values, percentile)) for percentile in PERCENTILES)
     return _ratio(values, low, high, "the 10th percentile of the eigenvalues is 0")
+
+
+def condition_maps(gram: Gram) -> Scalar:
+    """Compute the condition number of a layer's maps: a ratio of percentiles of its leading eigenvalues, from 1 on.
+
+    The 99.9th percentile over the 90th of the 100 greatest eigenvalues of a principal component analysis of
+    standardized, flattened maps: between the first and the second over between the tenth and the eleventh.
+
+    Args:
+        gram: inner products of the images, see `standardized_grams`.
+
+    Returns:
+        The ratio. NaN under 101 images, under 100 numbers that vary, or where the divisor is 0.
+
+    References:
+        Srinivasan et al. (2022), "To pretrain or not?", PLoS ONE 17(10), e0274291: `tools/pca.py` of its code.
+    """
+    n = len(gram.products)
+    if min(n - 1, gram.varying) < COMPONENTS:
+        return Scalar(
+            math.nan,
+            f"{n} images and {gram.varying} numbers of a map that vary: {COMPONENTS} eigenvalues need at least "
+            f"{COMPONENTS + 1} and {COMPONENTS}",
+        )
+    values = np.linalg.eigvalsh(gram.products)[::-1][:COMPONENTS] / (n - 1)
+    values = np.where(values > RESOLUTION * values[0], values, 0.0)
+    low, high = (float(np.percentile(values, percentile)) for percentile in MAP_PERCENTILES)
+    return _ratio(values, low, high, "the 90th percentile of the eigenvalues is 0")
 
 
 def _ratio(values: np.ndarray, low: float, high: float, zero: str) -> Scalar:
@@ -261,14 +292,17 @@ class Representation:
     NaN with the reason: a constant layer, under 4 images, a ratio to an eigenvalue of 0, a factor of one level. Where
     there are fewer images than units, `effective-rank` and `rankme` say so; the others are debiased or undefined.
 
+    maps: the number of images on which `condition-number-maps` is computed, of both networks, from activations that are
+    flattened in place of pooled: 0 for none.
     kept: of these images, the number whose activations are kept beside the measurements, so that models can be
     compared with each other later; none of 0.
     """
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, images: int = 1000, kept: int = 500, environment: str = NEUTRAL) -> None:
+    def __init__(self, *, images: int = 1000, kept: int = 500, environment: str = NEUTRAL, maps: int = 0) -> None:
         self.images = images
+        self.maps = maps
         self.most_kept = min(kept, images)
         self.environment = environment
 
@@ -291,7 +325,19 @@ class Representation:
             found += [m for layer, x in blank.items() for m in _described(x, layer, UNTRAINED, rows)]
             found += _between(trained, blank, UNTRAINED, rows)
             found += [m for layer in trained for m in _moved(trained[layer], blank[layer], layer, rows)]
-        return found
+        return [*found, *self._of_maps(model, environment)]
+
+    def _of_maps(self, model: Model, environment: Environment) -> Iterator[Measurement]:
+        """Measure the maps of the network, then of the one before training."""
+        if not self.maps:
+            return
+        rows = self._rows(environment, self.maps)
+        images = PickedImages(environment.images, rows.index)
+        for group, make in ((TRAINED, lambda: model.network), (UNTRAINED, model.untrained)):
+            if make is not None:
+                grams = standardized_grams(make().to(model.device), model.layers, images, model.device)
+                for layer, gram in grams.items():
+                    yield _one("condition-number-maps", condition_maps(gram), layer, group, rows, unit="ratio")
 
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
         """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""

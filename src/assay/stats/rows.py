@@ -69,6 +69,7 @@ LABELS = {
     "rankme": "RankMe",
     "components-90": "components for 90 % of the variance",
     "condition-number-90-10": "condition number, 90th over 10th percentile",
+    "condition-number-maps": "condition number of flattened maps",
     "cka": "CKA",
     "cka-to-untrained": "CKA with the layer before training",
     "procrustes-to-untrained": "Procrustes similarity with the layer before training",

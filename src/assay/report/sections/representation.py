@@ -19,7 +19,7 @@ from assay.store.files import Row
 
 SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-untrained")
 """The panel of each layer."""
-MORE = ("intrinsic-dimension", "condition-number-90-10", "kurtosis", "constant-units")
+MORE = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
 PUT_BACK = {"auroc-lost-to-start": "put back to its start", "auroc-lost-to-random": "dealt anew"}
 SECOND = ("procrustes", "rsa", "neighbours")
 MAPS = 4

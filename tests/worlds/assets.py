@@ -1,0 +1,104 @@
+"""Made-up image sets and weights in the layout of those that the example studies name under `ASSAY_ASSETS`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import timm
+from safetensors.torch import save_file
+from tests.worlds.files import blob, noise, save, write_table
+
+LITE0 = ("tf_efficientnet_lite0.imagenet",)
+XCEPTION = ("legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
+
+
+def write_assets(root: Path) -> Path:
+    """Write every set and every file of weights. Factors are crossed with the target, so that any tie can be chosen."""
+    for write in (_chest_xray, _dermoscopy, _foot_ulcer, _fundus, _lung_nodule, _polyp, _weights):
+        write(root)
+    return root
+
+
+def _chest_xray(root: Path) -> None:
+    header = ["image", "finding", "labels", "patient", "sex", "age", "view", "origin"]
+    cells = [*product((0, 1), "FM", ("PA", "AP"), "a")] * 96 + [*product((0, 1), "FM", ("PA", "AP"), "b")] * 8
+    rows = [
+        [finding, "Mass" if finding else "No Finding", at, sex, 30 + at % 50, view, origin]
+        for at, (finding, sex, view, origin) in enumerate(cells)
+    ]
+    _write(root / "chest-xray", header, rows)
+
+
+def _dermoscopy(root: Path) -> None:
+    rows = [[at % 2, f"HAM_{at}", ("male", "female")[at // 2 % 2], 20 + at // 2 % 60, "back"] for at in range(400)]
+    _write(root / "dermoscopy", ["image", "melanoma", "lesion", "sex", "age", "site"], rows, channels=3)
+
+
+def _foot_ulcer(root: Path) -> None:
+    rows = [["validation" if at % 4 == 0 else "train", 0.1] for at in range(60)]
+    _write(root / "foot-ulcer", ["image", "mask", "split", "lesion_fraction"], rows, channels=3, empty=6)
+
+
+def _fundus(root: Path) -> None:
+    header = ["image", "grade", "patient", "eye", "macular_edema", "origin", "repeat_of"]
+    origins = ("messidor2-png", "messidor2-brest")
+    rows = [
+        [at // 2 % 5, f"P{at // 2:03}", ("right", "left")[at % 2], 0, origins[at // 10 % 2], ""] for at in range(600)
+    ]
+    _write(root / "fundus", header, rows, channels=3)
+    other = root / "fundus" / "idrid.csv"
+    names = [f"idrid/{at}.png" for at in range(40)]
+    for at, name in enumerate(names):
+        save(other.parent / name, noise(1000 + at, channels=3))
+    header = ["image", "grade", "macular_edema", "split", "boxed", "hard_exudates", "haemorrhages", "origin"]
+    write_table(other, [header, *([name, at % 5, 0, "train", 1, 1, 1, "idrid"] for at, name in enumerate(names))])
+    kinds = ("optic_disc", "hard_exudates", "haemorrhage")
+    boxes = [[name, kind, 2, 2, 6 + k, 7] for name in names for k, kind in enumerate(kinds)]
+    write_table(root / "fundus" / "idrid_boxes.csv", [["image", "kind", "x0", "y0", "x1", "y1"], *boxes])
+
+
+def _lung_nodule(root: Path) -> None:
+    ratings = ("subtlety", "margin", "lobulation", "spiculation", "texture")
+    header = ["image", "mask", "malignant", "patient", "diameter_mm", "pixel_mm", *ratings, "manufacturer"]
+    makers, draw = ("GE", "Philips", "Siemens", "Toshiba"), np.random.default_rng(0)
+    rows = [
+        [at % 2, f"{at // 2:04}", round(5 + 20 * draw.random(), 1), 0.7,
+         *(round(1 + 4 * draw.random(), 2) for _ in ratings), makers[int(draw.integers(4))]]
+        for at in range(1200)
+    ]  # fmt: skip
+    _write(root / "lung-nodule", header, rows)
+
+
+def _polyp(root: Path) -> None:
+    rows = [["lesion-free" if at < 6 else "polyp", 0.1] for at in range(36)]
+    _write(root / "polyp", ["image", "mask", "kind", "lesion_fraction"], rows, channels=3, empty=6)
+
+
+def _write(
+    folder: Path, header: Sequence[str], rows: Sequence[Sequence[object]], *, channels: int = 1, empty: int = 0
+) -> None:
+    """Write `data.csv` with a noise image for each row, and with masks where the header has them.
+
+    empty: masks of the first rows that show no lesion.
+    """
+    lines: list[Sequence[object]] = [header]
+    for at, row in enumerate(rows):
+        files = [f"{kind}s/{at}.png" for kind in ("image", "mask") if kind in header]
+        save(folder / files[0], noise(at, channels=channels))
+        if len(files) > 1:
+            save(folder / files[1], np.zeros_like(blob()) if at < empty else blob(width=4 + at % 5))
+        lines.append([*files, *row])
+    write_table(folder / "data.csv", lines)
+
+
+def _weights(root: Path) -> None:
+    """Networks as timm initializes them, in half precision; each file holds tensors of its own."""
+    (root / "weights").mkdir(parents=True)
+    for names, classes in ((LITE0, 1000), (XCEPTION, 0)):
+        network = timm.create_model(names[0].partition(".")[0], num_classes=classes)
+        for number, name in enumerate(names):
+            tensors = {key: (tensor + number).half() for key, tensor in network.state_dict().items()}
+            save_file(tensors, root / "weights" / f"{name}.safetensors")
