@@ -176,7 +176,8 @@ def test_a_grid_without_a_point_is_refused(study: Study) -> None:
 
 def test_a_grid_beyond_measure_is_refused_before_it_is_made(study: Study) -> None:
     with pytest.raises(
-        SpecError, match=r"^the grid has 1000000 points \(epochs 1000 x batch_size 1000\); at most 20000"
+        SpecError,
+        match=r"^recipe\.epochs\n  the grid has 1000000 points \(epochs 1000 x batch_size 1000\); at most 20000",
     ):
         with_recipe(study, epochs=list(range(1, 1001)), batch_size=list(range(2, 1002)))
 

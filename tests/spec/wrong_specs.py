@@ -51,6 +51,17 @@ EDITS: dict[str, tuple[str, str]] = {
     "unknown key in a contrast": ("measure: auroc", "metric: auroc"),
     "unknown key in grid": ("seeds: 3", "seeds: 3\ngrid: {zipped: []}"),
     "a number with underscores": ("batch_size: 64", "batch_size: '6_4'"),
+    "an association with underscores": ("{association: {texture: 0.9}}", "{association: {texture: 0.0_9}}"),
+    "an association in full with underscores": (
+        "{association: {texture: 0.9}}",
+        "{association: {texture: {strength: 0.0_9}}}",
+    ),
+    "a contrast by maps that no probe reads": (
+        "[performance]\ncontrasts:\n  - {axis: loss, against: cross-entropy, measure: auroc,",
+        "[representation]\ncontrasts:\n"
+        "  - {axis: loss, against: cross-entropy, measure: condition-number-maps, layer: trunk,",
+    ),
+    "a grid beyond measure": ("epochs: [10, 20]", f"epochs: {[*range(20, 170)]}\n  threads: {[*range(1, 71)]}"),
     "a name that goes on and on": ("supcon]", f"{'x' * 400}]"),
     "a name over two lines": ("supcon]", '"a\\nb"]'),
     "unknown loss": ("supcon]", "supcn]"),

@@ -80,7 +80,7 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("ASSAY_ASSETS", str(assets))
     monkeypatch.setenv("ASSAY_CACHE", str(assets.parent / "cache"))
-    monkeypatch.setattr(initialisation, "_cached", lambda configuration: True)
+    monkeypatch.setattr(initialisation, "_cached", lambda _: True)
     monkeypatch.setattr(initialisation, "published", published)
     monkeypatch.setattr(near_copies, "near_pairs", lambda *_: [])
     monkeypatch.setattr(study_run, "unit_seconds", no_time)
@@ -95,6 +95,5 @@ def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str,
     assert isinstance(job, TrainJob | StartedJob | SourceJob)
     with suppress(Stopped):
         job(STOPPING)
-        assert [folder.record("trials", id)["status"] for id in folder.ids("trials")] == [
-            "done"
-        ]  # a head without steps
+        done = [folder.record("trials", id)["status"] for id in folder.ids("trials")]
+        assert done == ["done"]  # a head that is fitted without steps

@@ -84,9 +84,11 @@ _BY_CHANGE = {
 }
 BY_MOVING = (*BY_VARIANCE, *_BY_CHANGE)
 """Measures that need images with one factor moved and all else the same."""
+OF_MAPS = "condition-number-maps"
+"""The shape of a layer's flattened activations, which `representation` measures where its `maps` is set."""
 _SHAPES = {
     **dict.fromkeys(("effective-rank", "rankme", "participation-ratio", "components-90"), (1.0, math.inf)),
-    **dict.fromkeys(("condition-number", "condition-number-90-10", "condition-number-maps"), (1.0, math.inf)),
+    **dict.fromkeys(("condition-number", "condition-number-90-10", OF_MAPS), (1.0, math.inf)),
     "kurtosis": (-2.0, math.inf),
     "intrinsic-dimension": (0.0, math.inf),
     "constant-units": (0.0, 1.0),
@@ -289,7 +291,7 @@ MEANINGS: dict[str, str] = {
     "components-90": "how many directions bear 90 % of the layer's variance",
     "condition-number": "greatest over least eigenvalue",
     "condition-number-90-10": "90th over 10th percentile of the eigenvalues",
-    "condition-number-maps": "99.9th over 90th percentile of 100 eigenvalues of flattened maps",
+    OF_MAPS: "99.9th over 90th percentile of 100 eigenvalues of flattened maps",
     "kurtosis": "how heavy-tailed units are; 0 for normal ones",
     "intrinsic-dimension": "dimension of what the images span, by nearest neighbours",
     "constant-units": "share of units that answer all images alike",

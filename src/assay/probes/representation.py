@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.core.measures import INDEPENDENT, NEUTRAL
+from assay.core.measures import INDEPENDENT, NEUTRAL, OF_MAPS
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
@@ -337,7 +337,7 @@ class Representation:
             if make is not None:
                 grams = standardized_grams(make().to(model.device), model.layers, images, model.device)
                 for layer, gram in grams.items():
-                    yield _one("condition-number-maps", condition_maps(gram), layer, group, rows, unit="ratio")
+                    yield _one(OF_MAPS, condition_maps(gram), layer, group, rows, unit="ratio")
 
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
         """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""

@@ -15,6 +15,7 @@ from assay.core.measures import (
     MEASURES,
     NATIVE,
     NEUTRAL,
+    OF_MAPS,
     OF_WORST_GROUP,
     SHARES,
     MeasureName,
@@ -581,6 +582,9 @@ def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Ke
     elif measure.name in BY_VARIANCE and all(p.params.get("sobol") is False for p in probes if p.name == measure.probe):
         what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
         issues.add((*keys, "measure"), contrast.measure, what, "take `sobol: false` away")
+    elif measure.name == OF_MAPS and not any(p.params.get("maps") for p in probes if p.name == measure.probe):
+        what = "needs `maps` of probe 'representation'"
+        issues.add((*keys, "measure"), contrast.measure, what, "list {representation: {maps: 200}} in probes")
     for field in measure.needs:
         if not getattr(contrast, field):
             issues.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args, get_origin
 
-from assay.core.errors import SpecError
 from assay.core.files import told
 from assay.core.registry import KINDS, ComponentKind, lookup
 from assay.spec.document import Keys, dotted, mapping_of
@@ -277,7 +276,11 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
     count = math.prod(len(axis.choices) for axis in axes)
     if count > MOST_POINTS:
         sizes = " x ".join(f"{axis.name} {len(axis.choices)}" for axis in axes)
-        raise SpecError(f"the grid has {count} points ({sizes}); at most {MOST_POINTS}: shorten or zip axes")
+        longest = max(axes, key=lambda axis: len(axis.choices))
+        issues.add(
+            longest.paths[0], "", f"the grid has {count} points ({sizes}); at most {MOST_POINTS}", "shorten or zip axes"
+        )
+        issues.stop()
     keep = _only(options.get("only"), axes, issues)
     points = [
         point

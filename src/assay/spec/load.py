@@ -22,7 +22,8 @@ def apply_scale(document: Document, scale: str | None) -> Document:
     if scale is None or scale == "default":
         return document
     if scale not in scales:
-        raise SpecError(unknown_of_few("scale", scale, ["default", *scales]))
+        place = document.place(("scales",))
+        raise SpecError(f"{place}: " * bool(place) + unknown_of_few("scale", scale, ["default", *scales]))
     changes = mapping_of(scales[scale])
     if changes is None:
         raise SpecError(

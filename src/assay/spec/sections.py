@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -203,14 +204,18 @@ def named_start(name: str, value: Any, issues: Issues) -> Component | None:
     return _statistics(made, value, keys, issues)
 
 
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
 def as_number(value: Any) -> float | None:
-    """A number, or text that is one (`1e-3` in quotes); None for all else, truth values included."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
+    """Return a number, or the number that a text is in YAML (`1e-3` in quotes).
+
+    Returns:
+        None for all else: truth values, and `0.0_9`, which is a number to Python alone.
+    """
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
 
 
 def conditions(value: Any, keys: Keys, issues: Issues) -> dict[str, Any]:
