@@ -25,7 +25,7 @@ import assay
 from assay.core.seeds import derive
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
-from assay.probes.probe import Model
+from assay.models.ref import Model
 from assay.probes.reader import ModelReading, log_odds
 from assay.probes.reliance import SobolIndices, sobol_indices
 from assay.shifts.phantom_rows import PhantomRows

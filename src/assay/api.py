@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from assay.probes.probe import Model
+    from assay.models.ref import Model
     from assay.spec import schema
     from assay.study.run import Result
 
@@ -211,7 +211,7 @@ def probe(
     import pandas as pd
 
     from assay.execution.progress import reading_shown
-    from assay.probes.probe import Model
+    from assay.models.ref import Model
     from assay.study.audit import examine
 
     held = next(iter([*module.parameters(), *module.buffers()]), None)

@@ -75,13 +75,13 @@ if TYPE_CHECKING:
         initialise_by_name,
     )
     from assay.models.initialisation import FineTuning
+    from assay.models.ref import Model
     from assay.models.segmenter import EncoderDecoder, Segmenter, reach, tiled
     from assay.models.weight_files import read_weights
     from assay.models.weights import start_of
     from assay.probes.explainers import Explainer, ExplainerError, Subject
     from assay.probes.probe import (
         Keeping,
-        Model,
         Probe,
         Read,
         Reading,
@@ -303,7 +303,7 @@ _WHERE: dict[str, str] = {
     "MitigatedObjective": "assay.training.mitigations",
     "Mitigation": "assay.training.mitigations",
     "MitigationParams": "assay.spec.schema",
-    "Model": "assay.probes.probe",
+    "Model": "assay.models.ref",
     "ModelReading": "assay.probes.reader",
     "NativeMasks": "assay.data.dataset",
     "Network": "assay.models.classifier",

@@ -14,8 +14,9 @@ from tests.worlds.studies import SMALL, prepared, run
 import assay
 from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.data.cache import default_cache_root
-from assay.execution.jobs import CURVE, Inputs, network_of, nothing_to_read
+from assay.execution.jobs import CURVE, network_of, nothing_to_read
 from assay.execution.plan import start_id
+from assay.models.ref import Inputs
 from assay.shifts.population import Population
 from assay.spec.schema import Component, EnvironmentSpec
 from assay.store.files import read_rows
@@ -127,7 +128,9 @@ def test_a_start_is_exported_for_others_and_taken_up_as_a_file(tmp_path: Path) -
     other = started.training.model_copy(
         update={"recipe": started.training.recipe.model_copy(update={"initialisation": as_file})}
     )
-    ours, theirs = (network_of(one, Inputs(1, 32, 2)).state_dict() for one in (started.training, other))
+    ours, theirs = (
+        network_of(one.recipe, one.seed, Inputs(1, 32, 2)).state_dict() for one in (started.training, other)
+    )
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items() if key.startswith(("trunk", "scaling")))
     with pytest.raises(StoreError, match="trained no start 'owm': did you mean 'own'"):
         opened.export("owm", written)

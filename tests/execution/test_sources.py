@@ -20,11 +20,12 @@ from assay.core.errors import SpecError, WeightsError
 from assay.core.files import holding
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.execution import jobs
-from assay.execution.jobs import Inputs, Place, network_of
+from assay.execution.jobs import Place, network_of
 from assay.execution.plan import Source, SourceJob, start_id
 from assay.execution.tasks import Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import empty_network
+from assay.models.ref import Inputs
 from assay.shifts.population import open_population
 from assay.spec.environments import images_seed
 from assay.spec.grid import label
@@ -92,7 +93,9 @@ def test_trials_begin_with_the_trunk_of_their_source_and_a_head_of_their_own(tmp
     random, started = sorted(plan.trials, key=lambda trial: start_id(trial.training.recipe))
     (source,) = plan.sources
     assert start_id(started.training.recipe) == source.id
-    own, taken = (network_of(trial.training, Inputs(1, 32, 2)) for trial in (random, started))
+    own, taken = (
+        network_of(trial.training.recipe, trial.training.seed, Inputs(1, 32, 2)) for trial in (random, started)
+    )
     trained = empty_network(source.training.recipe, channels=1, size=32, classes=2)
     load_weights(trained, weights_of(source))
     for name, value in trained.state_dict().items():
@@ -109,7 +112,9 @@ def test_of_a_source_a_start_can_take_the_means_and_variances_alone(tmp_path: Pa
     assert len({trial.id for trial in plan.trials}) == 2
     assert {trial.point.coordinates["initialisation"] for trial in plan.trials} == {"large", label(statistics)}
     own, drawn = sorted(plan.trials, key=lambda trial: "statistics" in trial.training.recipe.initialisation.params)
-    taken, redrawn = (network_of(trial.training, Inputs(1, 32, 2)).state_dict() for trial in (own, drawn))
+    taken, redrawn = (
+        network_of(trial.training.recipe, trial.training.seed, Inputs(1, 32, 2)).state_dict() for trial in (own, drawn)
+    )
     large = [name for name, value in taken.items() if name.startswith("trunk") and value.numel() >= 1000]
     for name in large:
         ours, theirs = redrawn[name].double(), taken[name].double()
@@ -194,7 +199,7 @@ def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Pa
     for path in cached.parent.iterdir():
         path.unlink()
     with pytest.raises(WeightsError, match=f"source {plan.sources[0].id} is not in .*: run its study again"):
-        network_of(started.training, Inputs(1, 32, 2))
+        network_of(started.training.recipe, started.training.seed, Inputs(1, 32, 2))
     assert prepared(folder).new_sources == 0  # nothing is to be trained that starts from it
     again = prepared(folder, recipe={**STUDY["recipe"], "epochs": 2})
     assert again.new_sources == 1

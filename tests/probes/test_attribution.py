@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from assay.core.registry import build
 from assay.core.types import Measurement
+from assay.models.ref import Model
 from assay.probes.attribution import CENTRE, Attribution
 from assay.probes.faithfulness import centre_prior
 from assay.probes.lesion_maps import MEASURES
-from assay.probes.probe import Model
 from assay.probes.reader import BATCH, run_probes
 from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, MasksInMemory

@@ -8,8 +8,8 @@ from torch import nn
 
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
+from assay.models.ref import Model
 from assay.probes.decodability import Decodability, Space, folds_by_patient, low_resolution, scored, tasks_of
-from assay.probes.probe import Model
 from assay.probes.reader import BATCH, run_probes
 from assay.probes.reliance import Reliance
 from assay.testing.probe import FACTORS, Pictures, Reader, World, table

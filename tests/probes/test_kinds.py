@@ -10,7 +10,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from assay.probes.probe import Model, Request
+from assay.models.ref import Model
+from assay.probes.probe import Request
 from assay.probes.reader import ModelReading
 from assay.probes.segmentation import Segmentation
 from assay.testing.data import squares

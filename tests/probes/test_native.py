@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from assay.core.types import Measurement
 from assay.data.files.fitting import fit_labels, placed
-from assay.probes.probe import Model, Read, Request
+from assay.models.ref import Model
+from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading
 from assay.probes.segmentation import Segmentation
 from assay.shifts.environment import Environment

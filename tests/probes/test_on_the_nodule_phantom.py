@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.data.cache import ArrayCache
-from assay.probes.probe import Model
+from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.shifts.population import open_population
 from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement
+from assay.models.ref import Model
 from assay.models.untyped import tensor_of
-from assay.probes.probe import Model
 from assay.probes.reader import run_probes
 from assay.probes.segmentation import QUANTILES, Painting
 from assay.shifts.environment import Environment

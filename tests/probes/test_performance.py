@@ -10,8 +10,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
+from assay.models.ref import Model
 from assay.probes.performance import Performance
-from assay.probes.probe import Model, Read, clustered_error, group_name, groups_of, mean_with_error
+from assay.probes.probe import Read, clustered_error, group_name, groups_of, mean_with_error
 from assay.probes.reader import run_probes
 from assay.testing.probe import Reader, World
 

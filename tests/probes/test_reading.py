@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from assay.core.measures import MapGrid
 from assay.data.leakage import row_hashes
 from assay.models.classifier import InputScaling
+from assay.models.ref import Model
 from assay.models.segmenter import Segmenter
-from assay.probes.probe import Model, Read, Request
+from assay.probes.probe import Read, Request
 from assay.probes.reader import BATCH, ModelReading, ReadingError, batch_of, run_probes
 from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, squares

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.types import Measurement
-from assay.probes.probe import Model
+from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.probes.reinitialisation import Reinitialisation, parts_of, put_back
 from assay.testing.probe import PIXELS, World, pixel

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.core.types import Measurement
-from assay.probes.probe import Model
+from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
 from assay.spec.schema import Component

@@ -13,11 +13,11 @@ from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
 from torch import Tensor
 
 from assay.core.types import Measurement
+from assay.models.ref import Model
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
 from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, removed
 from assay.probes.lesion_maps import Part, Sample
-from assay.probes.probe import Model
 from assay.probes.reader import run_probes
 from assay.shifts.environment import Environment
 from assay.stats.metrics import class_score

@@ -15,9 +15,9 @@ from assay.core.measures import MEASURES
 from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.data.cache import ArrayImages
+from assay.models.ref import Model
 from assay.probes import reader
 from assay.probes.decodability import Decodability
-from assay.probes.probe import Model
 from assay.probes.reader import Gram, run_probes, standardized_grams
 from assay.probes.representation import Representation, condition_maps
 from assay.testing.probe import PIXELS, Reader, World, pixel

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.core.types import Measurement
+from assay.models.ref import Model
 from assay.probes.performance import Performance
-from assay.probes.probe import Model
 from assay.probes.reader import run_probes
 from assay.probes.robustness import Robustness
 from assay.shifts.distortions.base import distorted

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from assay.core.types import Measurement
 from assay.models.checkpoint import library_draws
+from assay.models.ref import Model
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
 from assay.probes.faithfulness import (
@@ -23,7 +24,6 @@ from assay.probes.faithfulness import (
     unchanged,
     verdict,
 )
-from assay.probes.probe import Model
 from assay.probes.reader import run_probes
 
 HERE = "tests.probes.test_sanity"

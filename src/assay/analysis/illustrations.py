@@ -22,13 +22,12 @@ from assay.analysis.results import KEY_FIELDS, OF_ONE_IMAGE, Gathered
 from assay.core.measures import MapGrid
 from assay.core.registry import build
 from assay.core.seeds import generator
-from assay.execution.jobs import inputs_of, trained_model, weights_path
+from assay.execution.jobs import TrainedModel, inputs_of, weights_path
 from assay.execution.plan import Trial
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
 from assay.probes.faithfulness import FAILS, Method
 from assay.probes.lesion_maps import Sample, Shown, localised, shown
-from assay.probes.probe import Model
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population
@@ -55,7 +54,7 @@ class Recipe:
     """A recipe, what its first seed kept of the environment, and its network."""
 
     point: RecipePoint
-    model: Model
+    network: nn.Module
 
 
 def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
@@ -96,7 +95,7 @@ def recipes_of(gathered: Gathered, population: Population) -> Iterator[Recipe]:
     for point, others, trial in kept:
         if others == counted[0][0] and found < MOST_RECIPES:
             inputs = inputs_of(population, spec.data, spec.task)
-            yield Recipe(point, trained_model(gathered.folder, trial.id, trial.training, inputs))
+            yield Recipe(point, TrainedModel.of(gathered.folder.root, trial.id, trial.training, inputs).load().network)
             found += 1
 
 
@@ -161,7 +160,7 @@ def _outline_picture(recipes: Sequence[Recipe], environment: Environment, positi
     plain = coloured(pixels[0].numpy())
     shown, said = [enlarged(plain)], list[str]()
     for recipe in recipes:
-        predicted = _predicted(recipe.model.network, pixels)
+        predicted = _predicted(recipe.network, pixels)
         shown.append(outlined(plain, {TRUTH: truth, PREDICTED: predicted}))
         said.append(f"{recipe.point.label} {_outline_caption(truth, predicted)}")
     white = np.full((shown[0].shape[0], 3, 3), 255, np.uint8)
@@ -227,8 +226,8 @@ def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) 
 
 def _maps(recipe: Recipe, method: Method, sample: Sample) -> Float[np.ndarray, "n h w"] | None:
     """The sizes of a method's maps; None where it does not support the network or a map is not finite."""
-    with evaluating(recipe.model.network):
-        subject = sample.subject(recipe.model.network)
+    with evaluating(recipe.network):
+        subject = sample.subject(recipe.network)
         if method.explainer.refusal(subject):
             return None
         maps = np.abs(sample.maps(method.explainer, subject))

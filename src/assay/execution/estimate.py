@@ -19,14 +19,15 @@ from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.execution.device import PROCESSOR, computing_on
-from assay.execution.jobs import Inputs, inputs_of, network_of
+from assay.execution.jobs import inputs_of, network_of
 from assay.execution.local import keeping_memory
 from assay.execution.plan import Plan, Source, start_id
 from assay.models.checkpoint import deterministic, library_draws
 from assay.models.classifier import as_network
 from assay.models.initialisation import build_finetuning
+from assay.models.ref import Inputs, Model
 from assay.models.untyped import channels_last
-from assay.probes.probe import Model, Probe
+from assay.probes.probe import Probe
 from assay.probes.reader import batch_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
@@ -130,7 +131,7 @@ def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
 def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
     """How many images all probes of one trial read, those of a Sobol' design included."""
     training, tests = plan.trials[0].training, plan.trials[0].point.tests
-    network = network_of(_before_sources(training), inputs)
+    network = network_of(_before_sources(training).recipe, training.seed, inputs)
     model = Model(network, as_network(network).layers, untrained=lambda: network, threshold=0.5)
     scene = population.scene(tests, training.seed, training.fold)
     probes = [build("probe", component.name, component.params) for component in plan.spec.probes]

@@ -6,7 +6,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +25,14 @@ from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
 from assay.models.classifier import HeadNotFitted, as_network, build_network, empty_network, scaling_words
+from assay.models.ref import Inputs, Model, ModelRef, Unit
 from assay.models.untyped import channels_last
 from assay.models.weights import start_of
-from assay.probes.probe import Model, Read
+from assay.probes.probe import Read
 from assay.probes.reader import run_probes
 from assay.shifts.population import Population, PopulationScene, open_population
 from assay.spec.environments import images_seed
-from assay.spec.schema import Component, DataSpec, EnvironmentSpec, Task, TrainingSpec, readout_of
+from assay.spec.schema import Component, DataSpec, EnvironmentSpec, RecipeSpec, Task, TrainingSpec, readout_of
 from assay.stats.measures import specific_thresholds
 from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows
@@ -145,17 +147,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What a network of a study takes and tells apart: images of `channels` and `size` px a side, in `classes`; in
-    segmentation these are background and the kinds of lesion.
-    """
-
-    channels: int
-    size: int
-    classes: int
-
-
-@dataclass(frozen=True)
 class TrainJob:
     """Trains one trial, or one source: weights, curve, and last the record."""
 
@@ -244,39 +235,121 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class ProbeJob:
-    """Reads one trained model on environments and runs probes on it; keeps outputs per image and measurements.
+class TrainedModel:
+    """Implements `ModelRef` for a trial or a source, from the records and weights that its training left.
 
-    probes: probe unit id -> component. readings: environment name -> reading id. keep_weights: else the weights are
-    deleted when the probes are done, and no further probe can be run.
+    Attributes:
+        root: The run folder; of a source, the cache.
+        id: The id of the unit.
+        recipe: The recipe of its network.
+        inputs: The images that it takes and the number of classes that it gives.
+        seed: Seed of its training.
+        fold: Fold of its training.
+        unit: `trials` or `sources`.
+    """
+
+    root: Path
+    id: str
+    recipe: RecipeSpec
+    inputs: Inputs
+    seed: int
+    fold: int = 0
+    unit: Unit = "trials"
+
+    @classmethod
+    def of(cls, root: Path, id: str, training: TrainingSpec, inputs: Inputs, unit: Unit = "trials") -> TrainedModel:
+        """Return the model that a training left under an id."""
+        return cls(root, id, training.recipe, inputs, training.seed, training.fold, unit)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of its records."""
+        return RunFolder(self.root)
+
+    @property
+    def weights(self) -> Path:
+        """Its weights file."""
+        return self.folder.unit(self.unit, self.id) / WEIGHTS_FILE
+
+    def unusable(self) -> str:
+        """Return why its training left no network; empty where it left one."""
+        return nothing_to_read(self.folder.record(self.unit, self.id))
+
+    def load(self, device: str = "cpu") -> Model:
+        """Load the network and its thresholds.
+
+        Raises:
+            StoreError: The weights were not kept, or are damaged.
+        """
+
+        def untrained() -> nn.Module:
+            return channels_last(network_of(self.recipe, self.seed, self.inputs), torch.device(device)).eval()
+
+        network = network_of(self.recipe, self.seed, self.inputs, empty_network)
+        if not self.weights.is_file():
+            raise StoreError(
+                f"the weights of {self.unit[:-1]} {self.id} were not kept: remove its folder to train it again"
+            )
+        load_weights(network, self.folder.checked(self.unit, self.id, WEIGHTS_FILE))
+        record = self.folder.record(self.unit, self.id)
+        return Model(
+            network=channels_last(network, torch.device(device)).eval(),
+            layers=as_network(network).layers,
+            untrained=untrained,
+            threshold=record["threshold"],
+            seed=self.seed,
+            device=device,
+            operating=operating_of(record),
+            middle=readout_of(self.recipe.loss) != "linear",
+        )
+
+    @contextmanager
+    def opened(self, device: str = "cpu") -> Generator[Model]:
+        """Load the model for the duration of the context."""
+        yield self.load(device)
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """Reads one model on environments and runs probes on it; keeps outputs per image and measurements.
+
+    Attributes:
+        place: The run folder and the cache.
+        model: The model.
+        data: The images.
+        tests: The environments to test on, by name.
+        probes: Probes by the id of their unit.
+        readings: Reading ids by name of the environment.
+        keep_weights: Whether the weights of a trial stay when the probes are done; without them no further probe can be
+            run.
+        all_tested: Whether every row of files is a test row, as for a model that was trained elsewhere.
+        device: Device of the model.
     """
 
     place: Place
+    model: ModelRef
     data: DataSpec
-    training: TrainingSpec
     tests: Mapping[str, EnvironmentSpec]
     probes: Mapping[str, Component]
     readings: Mapping[str, str]
     keep_weights: bool = True
+    all_tested: bool = False
     device: str = "cpu"
 
     def __call__(self, context: Context) -> None:
-        """See `Job`. A trial that left no network has nothing to read: its probes leave records that say so."""
+        """See `Job`. A training that left no network has nothing to read: its probes leave records that say so."""
         require_code(self.place.code)
         folder = self.place.folder
         missing = {id: component for id, component in self.probes.items() if not folder.probed(id)}
-        trial = folder.record("trials", self.training.id)
-        if reason := nothing_to_read(trial):
+        if reason := self.model.unusable():
             for id, component in missing.items():
                 folder.write_measurements(id, [], self._record(component, reason, ()))
             return
         context.report(0.0, "reading")
-        population = population_of(self.data, self.place, self.device)
-        scene = population.scene(self.tests, self.training.seed, self.training.fold)
-        inputs = inputs_of(population, self.data, self.training.recipe.task)
+        population = population_of(self.data, self.place, self.device, all_tested=self.all_tested)
+        scene = population.scene(self.tests, self.model.seed, self.model.fold)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
-        with computing_on(self.device):
-            model = trained_model(folder, self.training.id, self.training, inputs, self.device)
+        with computing_on(self.device), self.model.opened(self.device) as model:
             result = run_probes(model, scene, built, self._known(folder))
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
@@ -284,12 +357,17 @@ class ProbeJob:
                 folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
             folder.write_measurements(id, result.measurements[id], self._record(component, "", result.asked[id]))
         if not self.keep_weights:
-            weights_path(folder, self.training.id).unlink(missing_ok=True)
+            (folder.unit(self.model.unit, self.model.id) / WEIGHTS_FILE).unlink(missing_ok=True)
+
+    @property
+    def _of(self) -> dict[str, str]:
+        """The model that a record belongs to: `trial`, `source` or `model`."""
+        return {self.model.unit.removesuffix("s"): self.model.id}
 
     def _record(self, component: Component, reason: str, asked: Sequence[str]) -> dict[str, Any]:
-        """The record of a probe. `readings`: of the environments asked for; without one the probe is missing."""
+        """Return the record of a probe. `readings`: of the environments asked for; without one the probe is missing."""
         return {
-            "trial": self.training.id,
+            **self._of,
             "probe": component.name,
             "params": dict(component.params),
             "reason": reason,
@@ -298,21 +376,21 @@ class ProbeJob:
 
     def _known(self, folder: RunFolder) -> dict[str, Read]:
         kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
-        return {name: _kept_read(folder.outputs(id)) for name, id in kept.items()}
+        return {name: kept_read(folder.outputs(id)) for name, id in kept.items()}
 
     def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue
             table = scene.environment(name).table
-            fold = np.full(len(table), self.training.fold, dtype=np.int64)
+            fold = np.full(len(table), self.model.fold, dtype=np.int64)
             columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": fold}
-            record = {"trial": self.training.id, "environment": name}
+            record = {**self._of, "environment": name}
             folder.write_outputs(id, {**columns, "logits": reads[name].logits, **reads[name].maps}, record)
 
 
-def _kept_read(outputs: dict[str, np.ndarray]) -> Read:
-    """What was kept of a reading; activations are not."""
+def kept_read(outputs: dict[str, np.ndarray]) -> Read:
+    """Return what a reading kept; activations are not."""
     logits = outputs.pop("logits")
     return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
 
@@ -326,24 +404,36 @@ def nothing_to_read(trial: Mapping[str, Any]) -> str:
     return "the training diverged" if trial["status"] == "diverged" else ""
 
 
-_populations: dict[tuple[str, Path, bool, str], Population] = {}
+_populations: dict[tuple[str, Path, bool, str, bool], Population] = {}
 
 
 def population_of(
-    data: DataSpec, place: Place, device: str = "cpu", *, fresh: bool = False, told: Told = untold
+    data: DataSpec,
+    place: Place,
+    device: str = "cpu",
+    *,
+    all_tested: bool = False,
+    fresh: bool = False,
+    told: Told = untold,
 ) -> Population:
-    """The population of a study, opened once per process.
+    """Return a population, opened once per process.
 
-    device: where a phantom is rendered.
-    fresh: open it anew, since its files may have been edited; what was opened before is let go.
-    told: hears of images while they are read.
+    Args:
+        data: The images.
+        place: The run folder and the cache.
+        device: Device that renders a phantom.
+        all_tested: Make every row of files a test row.
+        fresh: Open it again, since its files may have been edited; what was opened before is dropped.
+        told: Hears of images while they are read.
     """
     if fresh:
         _populations.clear()
-    key = (canonical_json(data.canonical()), place.cache, place.skip_bad_rows, device)
+    key = (canonical_json(data.canonical()), place.cache, place.skip_bad_rows, device, all_tested)
     if key not in _populations:
         cache = ArrayCache(place.cache, told)
-        _populations[key] = open_population(data, cache, skip_bad_rows=place.skip_bad_rows, device=device)
+        _populations[key] = open_population(
+            data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested
+        )
     return _populations[key]
 
 
@@ -353,36 +443,13 @@ def weights_path(folder: RunFolder, trial: str) -> Path:
 
 
 def inputs_of(population: Population, data: DataSpec, task: Task) -> Inputs:
-    """What networks of a study take and tell apart."""
+    """Return the images and the number of classes of a study's networks."""
     classes = len(population.classes) if task == "classification" else 1 + len(population.kinds)
     return Inputs(population.channels, data.size, classes)
 
 
-def network_of(training: TrainingSpec, inputs: Inputs, make: Callable[..., nn.Module] = build_network) -> nn.Module:
-    """The network of a trial as it was before training; with `empty_network`, before its start was loaded too."""
-    shape = {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes}
-    return make(training.recipe, seed=training.seed, **shape)
-
-
-def trained_model(folder: RunFolder, trial: str, training: TrainingSpec, inputs: Inputs, device: str = "cpu") -> Model:
-    """A trained model as probes take it, from the kept weights of the trial of that id."""
-
-    def untrained() -> nn.Module:
-        return channels_last(network_of(training, inputs), torch.device(device)).eval()
-
-    network = network_of(training, inputs, empty_network)
-    weights = weights_path(folder, trial)
-    if not weights.is_file():
-        raise StoreError(f"the weights of trial {trial} were not kept: remove its folder to train it again")
-    load_weights(network, folder.checked("trials", trial, WEIGHTS_FILE))
-    record = folder.record("trials", trial)
-    return Model(
-        network=channels_last(network, torch.device(device)).eval(),
-        layers=as_network(network).layers,
-        untrained=untrained,
-        threshold=record["threshold"],
-        seed=training.seed,
-        device=device,
-        operating=operating_of(record),
-        middle=readout_of(training.recipe.loss) != "linear",
-    )
+def network_of(
+    recipe: RecipeSpec, seed: int, inputs: Inputs, make: Callable[..., nn.Module] = build_network
+) -> nn.Module:
+    """Return the network of a recipe before training; with `empty_network`, before its start was loaded too."""
+    return make(recipe, seed=seed, channels=inputs.channels, size=inputs.size, classes=inputs.classes)

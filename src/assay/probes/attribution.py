@@ -11,6 +11,7 @@ import numpy as np
 from assay.core.measures import NEUTRAL
 from assay.core.registry import build
 from assay.core.types import Measurement
+from assay.models.ref import Model
 from assay.probes.explainers import Replacement
 from assay.probes.faithfulness import (
     AGREEMENT,
@@ -32,7 +33,7 @@ from assay.probes.faithfulness import (
     without_lesions,
 )
 from assay.probes.lesion_maps import MEASURES, lesions_of, shown
-from assay.probes.probe import Model, Reading, Request, Scope
+from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
 from assay.spec.grid import label

@@ -15,7 +15,8 @@ from scipy.stats import rankdata
 from assay.core.seeds import generator, row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
-from assay.probes.probe import Model, Reading, Request, Scope, clustered_error
+from assay.models.ref import Model
+from assay.probes.probe import Reading, Request, Scope, clustered_error
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements

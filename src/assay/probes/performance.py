@@ -10,7 +10,8 @@ import numpy as np
 
 from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
 from assay.core.types import FactorTable, Measurement, undefined
-from assay.probes.probe import Group, Model, Reading, Request, Scope, group_name, groups_of
+from assay.models.ref import Model
+from assay.probes.probe import Group, Reading, Request, Scope, group_name, groups_of
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Scene
 from assay.stats.influence import Answers

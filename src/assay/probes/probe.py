@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
-from torch import nn
 
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
+from assay.models.ref import Model
 from assay.shifts.environment import Environment, Scene
 
 # The probe protocol: what a probe asks to be read, and what it makes of it.
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is probed: any module that maps float32 images in [0, 1] to logits [b, k], or [b, k, h, w] of each pixel.
-
-    layers: dotted module names to read activations from. untrained: builds the same network before training.
-    threshold: the decision threshold on the positive probability, chosen on validation; None for several classes.
-    seed: the trial's seed, for a probe's own draws. operating: of a segmentation, the logit at which it finds each of
-    the stated shares of validation lesions, NaN where none does. middle: whether of several classes the middle one is
-    called, as models of grades do, in place of the likeliest. cut: where classes are grades, the first that counts as
-    positive when they are cut in two; None where they are not. specific: the log-odds of lying at or above the cut from
-    which each of `stats.measures.SPECIFICITIES` is reached on validation.
-    """
-
-    network: nn.Module
-    layers: tuple[str, ...] = ()
-    untrained: Callable[[], nn.Module] | None = None
-    threshold: float | None = None
-    seed: int = 0
-    device: str = "cpu"
-    operating: tuple[float, ...] = ()
-    middle: bool = False
-    cut: int | None = None
-    specific: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

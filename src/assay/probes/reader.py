@@ -23,8 +23,9 @@ from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
 from assay.data.leakage import row_hashes
 from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
+from assay.models.ref import Model
 from assay.models.segmenter import Segmenter, by_tiles
-from assay.probes.probe import Keeping, Model, Probe, Read, Reading, Request, Sampled
+from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 from assay.stats.metrics import class_score

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable, Measurement, undefined
+from assay.models.ref import Model
 from assay.probes.faithfulness import dealt_anew
 from assay.probes.performance import measured
-from assay.probes.probe import Model, Reading, Request, Scope
+from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import ModelReading, ReadingError
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import Answers

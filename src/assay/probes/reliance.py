@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.types import FactorTable, Measurement, undefined
-from assay.probes.probe import Model, Reading, Request, Scope, clustered_error, mean_with_error, patients
+from assay.models.ref import Model
+from assay.probes.probe import Reading, Request, Scope, clustered_error, mean_with_error, patients
 from assay.probes.reader import log_odds, score_names
 from assay.shifts.environment import Environment, Scene, SobolDesign
 from assay.stats.metrics import predictions, probabilities

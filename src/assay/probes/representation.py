@@ -14,7 +14,8 @@ from assay.core.measures import INDEPENDENT, NEUTRAL, OF_MAPS
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
-from assay.probes.probe import Model, Reading, Request, Sampled, Scope, clustered_error
+from assay.models.ref import Model
+from assay.probes.probe import Reading, Request, Sampled, Scope, clustered_error
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.similarity import (

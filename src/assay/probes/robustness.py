@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from assay.core.errors import SpecError
 from assay.core.types import Measurement, undefined
-from assay.probes.probe import Model, Reading, Request, Scope
+from assay.models.ref import Model
+from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import answers_of
 from assay.shifts.catalogue import SEVERITIES, families_of
 from assay.shifts.distortions.base import distorted

@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 from assay.core.measures import AT_NATIVE, NATIVE
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
+from assay.models.ref import Model
 from assay.probes.performance import measured, taken
-from assay.probes.probe import Model, Reading, Request, Scope, clustered_error, groups_of, patients
+from assay.probes.probe import Reading, Request, Scope, clustered_error, groups_of, patients
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.sections import LESION
 from assay.stats.influence import Answers

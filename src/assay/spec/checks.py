@@ -31,14 +31,14 @@ from assay.spec.sections import LESION, has_masks, no_shares, undeclared, undecl
 
 # What a study must have, and must not ask, because of what its networks say: a class an image, or one a pixel.
 
-_OF_MAPS = ("segmentation", "lesion-free")
+PROBES_OF_MAPS = ("segmentation", "lesion-free")
 """Probes that look at maps of logits."""
 
 
 def usual_probes(values: Mapping[str, Any]) -> list[str]:
     """The probes of a study that names none: those of a segmentation ask what it does where there is no lesion too."""
     asked = (mapping_of(values.get("recipe")) or {}).get("task")
-    return ["performance", *_OF_MAPS] if asked == "segmentation" else ["performance"]
+    return ["performance", *PROBES_OF_MAPS] if asked == "segmentation" else ["performance"]
 
 
 def check_task(
@@ -56,12 +56,12 @@ def check_task(
         return
     if tasks == ["classification"]:
         for i, probe in enumerate(probes or ()):
-            if probe.name in _OF_MAPS:
+            if probe.name in PROBES_OF_MAPS:
                 what = f"probe '{probe.name}' reads logits of pixels, and the recipes classify images"
                 issues.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
         return
-    _check_native(data, contrasts, probes or (), issues)
-    if data is not None and _without_masks(data):
+    check_native(data, contrasts, probes or (), issues)
+    if data is not None and without_masks(data):
         remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
         issues.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
     for i, contrast in enumerate(contrasts):
@@ -76,13 +76,13 @@ def asks_native(probes: Sequence[Component]) -> bool:
     return any(probe.name == "segmentation" and probe.params.get("native") for probe in probes)
 
 
-def _check_native(
+def check_native(
     data: DataSpec | None,
     contrasts: Sequence[ContrastSpec | None],
     probes: Sequence[Component],
     issues: Issues,
 ) -> None:
-    """Native size is that of files, and what is compared at it must be measured at it."""
+    """Check that native size is that of files, and that what is compared at it is measured at it."""
     asked = asks_native(probes)
     if asked and data is not None and data.phantom is not None:
         at = next(i for i, probe in enumerate(probes) if asks_native([probe]))
@@ -95,8 +95,8 @@ def _check_native(
             issues.add(("contrasts", i, "measure"), contrast.measure, what, remedy)
 
 
-def _without_masks(data: DataSpec) -> bool:
-    """Whether it is known from the spec alone that no image has a mask."""
+def without_masks(data: DataSpec) -> bool:
+    """Return whether the spec alone shows that no image has a mask."""
     return bool(data.classes or data.medmnist or (data.folder and data.table and not has_masks(data)))
 
 

@@ -155,7 +155,7 @@ EARLIER = (
 
 ACTIVATIONS = "activations.safetensors"
 OF_ROWS = ("row", "patient", "target", "fold")
-UnitKind = Literal["sources", "trials", "readings", "probes"]
+UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 
 
 def require_table(name: str) -> None:

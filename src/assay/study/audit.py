@@ -16,8 +16,9 @@ from assay.core.registry import build
 from assay.data.cache import ArrayCache, Told, default_cache_root, untold
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
+from assay.models.ref import Model
 from assay.models.untyped import named_layers, tensor_of
-from assay.probes.probe import Model, Request
+from assay.probes.probe import Request
 from assay.probes.reader import ModelReading, ReadingError, evaluating, run_probes
 from assay.shifts.environment import Environment, Scene
 from assay.shifts.intervention import unchanged

@@ -15,11 +15,12 @@ from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, u
 from assay.core.files import canonical_json
 from assay.core.measures import ON, Among
 from assay.core.registry import build, lookup
-from assay.execution.jobs import Inputs, network_of, nothing_to_read, weights_path
+from assay.execution.jobs import network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, start_id
 from assay.models.checkpoint import remove_checkpoint
 from assay.models.classifier import as_network, empty_network
 from assay.models.initialisation import with_trunk
+from assay.models.ref import Inputs
 from assay.models.weight_files import shape
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
@@ -194,7 +195,7 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
 def _try(training: TrainingSpec, own: Inputs) -> None:
     """Build the network with its start. Raises WeightsError that holds what the recipe calls the weights."""
     try:
-        network_of(training, own)
+        network_of(training.recipe, training.seed, own)
     except WeightsError as error:
         start = training.recipe.initialisation.params
         raise WeightsError(str(error), str(start.get("path") or start.get("url") or "")) from error
@@ -213,7 +214,7 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
             training = trainings[point.label]
             key = canonical_json(training.recipe.architecture.model_dump(mode="json"))
             if key not in layers:
-                layers[key] = as_network(network_of(training, inputs, empty_network)).layers
+                layers[key] = as_network(network_of(training.recipe, training.seed, inputs, empty_network)).layers
             if stated.layer not in layers[key]:
                 what = unknown_name("layer", stated.layer, layers[key])
                 raise SpecError(f"contrasts by {stated.measure}: {what} (of '{training.recipe.architecture.label}')")
@@ -241,14 +242,15 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
 
 
 def _subject(training: TrainingSpec, inputs: Inputs) -> Subject:
-    network = network_of(training, inputs, empty_network)
+    network = network_of(training.recipe, training.seed, inputs, empty_network)
     with evaluating(network):
         return Subject.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
 
 
 def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inputs) -> None:
     ours, theirs = (
-        with_trunk(network_of(training, inputs, empty_network)).trunk.state_dict() for inputs in (own, of_source)
+        with_trunk(network_of(training.recipe, training.seed, inputs, empty_network)).trunk.state_dict()
+        for inputs in (own, of_source)
     )
     for key, value in ours.items():
         if theirs[key].shape == value.shape:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash
-from assay.execution.jobs import Inputs, trained_model
+from assay.execution.jobs import TrainedModel
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from
-from assay.probes.probe import Model
+from assay.models.ref import Inputs, Model
 from assay.spec.schema import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import read_json, write_json
 from assay.store.folder import RunFolder, UnitKind
@@ -28,7 +28,7 @@ STUDY = "study.json"
 PLAN = "plan.json"
 Value = TypeVar("Value")
 
-KINDS_OF_UNITS: tuple[UnitKind, ...] = get_args(UnitKind)
+KINDS_OF_UNITS: tuple[UnitKind, ...] = ("sources", "trials", "readings", "probes")
 AGAIN = "run the study again with its spec"
 
 
@@ -116,7 +116,7 @@ def stored_model(trial: Path) -> Model:
     planned = next((planned for planned in study.plan.trials if planned.id == id), None)
     if planned is None:
         raise StoreError(f"trial {id} is named by no spec of {root}: run the study that made it again")
-    return trained_model(folder, id, planned.training, study.inputs)
+    return TrainedModel.of(root, id, planned.training, study.inputs).load()
 
 
 def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:

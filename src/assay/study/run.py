@@ -14,7 +14,7 @@ from assay.core.registry import own_code
 from assay.data.cache import Told, default_cache_root, untold
 from assay.execution.device import PROCESSOR
 from assay.execution.estimate import after_units, source_seconds, unit_seconds
-from assay.execution.jobs import Inputs, Place, ProbeJob, TrainJob, inputs_of, population_of
+from assay.execution.jobs import Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
 from assay.execution.plan import (
     Plan,
     ProbeUnit,
@@ -29,6 +29,7 @@ from assay.execution.plan import (
 )
 from assay.execution.progress import Stage, telling
 from assay.execution.tasks import Event, Executor, Job, Observer, Task
+from assay.models.ref import Inputs
 from assay.report.page import write_page
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
@@ -236,7 +237,11 @@ def _tasks(
         )
         for trial in trials
     ]
-    return (*pretrain, *train, *_probe_tasks(plan, probes, place, device, costs))
+    return (
+        *pretrain,
+        *train,
+        *_probe_tasks(plan, probes, place, inputs_of(population, plan.spec.data, plan.spec.task), device, costs),
+    )
 
 
 def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
@@ -250,7 +255,12 @@ def _start(id: str) -> tuple[str, ...]:
 
 
 def _probe_tasks(
-    plan: Plan, probes: Sequence[ProbeUnit], place: Place, device: str, costs: Mapping[str, tuple[float, float]]
+    plan: Plan,
+    probes: Sequence[ProbeUnit],
+    place: Place,
+    inputs: Inputs,
+    device: str,
+    costs: Mapping[str, tuple[float, float]],
 ) -> Iterator[Task]:
     """One task per trial and point: trials of one id are probed one after another, and the last drops the weights."""
     by_trial: dict[str, dict[str, list[ProbeUnit]]] = {}
@@ -260,7 +270,8 @@ def _probe_tasks(
         before = id
         for n, units in enumerate(by_point.values(), start=1):
             last = n == len(by_point)
-            job = _probe_job(units, place, plan, keep_weights=plan.spec.keep == "all" or not last, device=device)
+            keep = plan.spec.keep == "all" or not last
+            job = _probe_job(units, place, plan, inputs, keep_weights=keep, device=device)
             name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
             # Probes of a finished trial come before new trials: results early, and few weights at once.
@@ -269,13 +280,16 @@ def _probe_tasks(
             before = name
 
 
-def _probe_job(units: Sequence[ProbeUnit], place: Place, plan: Plan, *, keep_weights: bool, device: str) -> ProbeJob:
+def _probe_job(
+    units: Sequence[ProbeUnit], place: Place, plan: Plan, inputs: Inputs, *, keep_weights: bool, device: str
+) -> ProbeJob:
     """The job that runs all missing probes of one trial, so that the model is read once per environment."""
-    trial = units[0].trial
+    trial, spec = units[0].trial, plan.spec
     tests = trial.point.tests
     readings = {name: plan.readings[trial.point.label, trial.id, name] for name in tests}
     components = {unit.id: unit.component for unit in units}
-    return ProbeJob(place, plan.spec.data, trial.training, tests, components, readings, keep_weights, device)
+    model = TrainedModel.of(place.root, trial.id, trial.training, inputs)
+    return ProbeJob(place, model, spec.data, tests, components, readings, keep_weights, device=device)
 
 
 def _kept(place: Place, event: Event, display: Observer) -> None:

@@ -1,0 +1,522 @@
+"""References to models that can be probed: what a model is called, takes and gives, and how it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError
+from assay.core.files import content_hash, sha256
+from assay.models.untyped import named_layers
+from assay.models.weight_files import read_weights
+from assay.models.weights import load_into
+from assay.spec.schema import Task
+
+# What probes take: a network with what decides its calls.
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images that a network takes and the classes that it tells apart.
+
+    Attributes:
+        channels: Channels of an image.
+        size: Side of an image in pixels.
+        classes: Number of classes; in segmentation, background and the kinds of lesion.
+    """
+
+    channels: int
+    size: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: any module that maps float32 images in [0, 1] to logits [b, k], or [b, k, h, w] per pixel.
+
+    Attributes:
+        network: The module.
+        layers: Dotted names of the modules to read activations from.
+        untrained: Builds the same network before training.
+        threshold: Threshold on the probability of the second of two classes; None for several classes.
+        seed: Seed of a probe's own draws.
+        device: Device of the network.
+        operating: In segmentation, the logit at which each of the standard shares of validation lesions is found, NaN
+            where none does.
+        middle: Of several classes the median one is predicted, as models of grades do, instead of the likeliest.
+        cut: Where classes are grades, the first that counts as positive when they are cut in two.
+        specific: The log-odds of lying at or above the cut from which each of `stats.measures.SPECIFICITIES` is reached
+            on validation images.
+    """
+
+    network: nn.Module
+    layers: tuple[str, ...] = ()
+    untrained: Callable[[], nn.Module] | None = None
+    threshold: float | None = None
+    seed: int = 0
+    device: str = "cpu"
+    operating: tuple[float, ...] = ()
+    middle: bool = False
+    cut: int | None = None
+    specific: tuple[float, ...] = ()
+
+
+Unit = Literal["trials", "sources", "models"]
+"""The folder of a run folder in which a model's record lies."""
+
+
+class ModelRef(Protocol):
+    """A model that can be probed. It is named and described without being loaded."""
+
+    @property
+    def unit(self) -> Unit:
+        """Where its record lies."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """Hash of everything that determines its answers and calls; it names its records."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of its training where that is known, and of probes' own draws."""
+        ...
+
+    @property
+    def fold(self) -> int:
+        """The fold that it was not trained on; 0 where there is none."""
+        ...
+
+    def unusable(self) -> str:
+        """Return why there is no network to read; empty where there is one."""
+        ...
+
+    def opened(self, device: str) -> AbstractContextManager[Model]:
+        """Load the model for the duration of the context. A network in memory is left as it was found."""
+        ...
+
+
+# Models that were not trained by a study: a module, a function, a file.
+
+Scores = Literal["logits", "probabilities"]
+_LEAST = 1e-9
+"""Probabilities are brought to at least this far from 0 and 1 before their log-odds are taken."""
+_OF_LIBRARIES = ("torch", "torchvision", "timm", "monai", "segmentation_models_pytorch", "builtins")
+"""Packages whose classes are identified by name; of others the source is hashed."""
+
+
+class Origin(Protocol):
+    """Where the network of a model comes from."""
+
+    @property
+    def kind(self) -> str:
+        """Word for it: module, function, file or training run."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name of the model unless the user gives one."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """Hash of weights and code as far as they are known."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether `content` determines the answers by itself. Code in memory can differ in ways that no hash shows."""
+        ...
+
+    def network(self, device: str) -> nn.Module:
+        """Return the network on a device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Per-channel scaling of images in [0, 1]: (x - mean) / sd."""
+
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+
+    def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return the scaled images."""
+        mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.sd))
+        return (images - mean) / sd
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """Implements `ModelRef` for a model that the user has.
+
+    Attributes:
+        origin: Where its network comes from.
+        name: Its name on pages.
+        task: Classification of images, or segmentation.
+        inputs: The images that it takes and the number of classes that it gives.
+        layers: Dotted names of the modules to read activations from.
+        scaling: Scaling to apply before the network; None where the network takes images in [0, 1].
+        scores: Whether the network gives logits or probabilities.
+        answers: Hash of its answers to a few images, where its content cannot be hashed.
+        seed: Seed of probes' own draws.
+        threshold: See `Model`.
+        operating: See `Model`.
+        specific: See `Model`.
+        middle: See `Model`.
+        cut: See `Model`.
+        untrained: See `Model`.
+    """
+
+    origin: Origin
+    name: str
+    task: Task
+    inputs: Inputs
+    layers: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    scores: Scores = "logits"
+    answers: str = ""
+    seed: int = 0
+    threshold: float | None = None
+    operating: tuple[float, ...] = ()
+    specific: tuple[float, ...] = ()
+    middle: bool = False
+    cut: int | None = None
+    untrained: Callable[[], nn.Module] | None = field(default=None, compare=False)
+
+    @property
+    def unit(self) -> Unit:
+        """`models`."""
+        return "models"
+
+    @property
+    def fold(self) -> int:
+        """0: every row is tested."""
+        return 0
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of everything that determines its outputs, without the thresholds."""
+        return content_hash(
+            {
+                "kind": self.origin.kind,
+                "content": self.origin.content,
+                "answers": self.answers,
+                "scaling": None if self.scaling is None else [self.scaling.mean, self.scaling.sd],
+                "scores": self.scores,
+                "task": self.task,
+            }
+        )
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of everything that determines its outputs, calls and layers."""
+        return content_hash({"model": self.content, **self._decisions, "layers": self.layers, "seed": self.seed})
+
+    @property
+    def _decisions(self) -> dict[str, Any]:
+        """Thresholds as plain values; NaN becomes None."""
+        numbers = {"operating": self.operating, "specific": self.specific}
+        plain = {name: [None if one != one else one for one in values] for name, values in numbers.items()}
+        return {"threshold": self.threshold, **plain, "middle": self.middle, "cut": self.cut}
+
+    def described(self) -> dict[str, Any]:
+        """Return the facts that its record keeps."""
+        return {
+            "kind": self.origin.kind,
+            "name": self.name,
+            "content": self.content,
+            "task": self.task,
+            "channels": self.inputs.channels,
+            "size": self.inputs.size,
+            "classes": self.inputs.classes,
+            "scaling": None if self.scaling is None else {"mean": self.scaling.mean, "sd": self.scaling.sd},
+            "scores": self.scores,
+            "layers": list(self.layers),
+            "seed": self.seed,
+            **self._decisions,
+        }
+
+    def unusable(self) -> str:
+        """Return an empty text: there is a network."""
+        return ""
+
+    @contextmanager
+    def opened(self, device: str = "cpu") -> Generator[Model]:
+        """Load the network, with scaling before it and log-odds after it, for the duration of the context."""
+        network = self.origin.network(device)
+        with ExitStack() as stack:
+            if self.scaling is not None:
+                stack.callback(network.register_forward_pre_hook(_before(self.scaling)).remove)
+            if self.scores == "probabilities":
+                stack.callback(network.register_forward_hook(_after).remove)
+            yield Model(
+                network,
+                self.layers,
+                untrained=self.untrained,
+                threshold=self.threshold,
+                seed=self.seed,
+                device=device,
+                operating=self.operating,
+                middle=self.middle,
+                cut=self.cut,
+                specific=self.specific,
+            )
+
+    def identified(self, images: Float[Tensor, "b c h w"], device: str = "cpu") -> GivenModel:
+        """Return the model with the hash of its answers to some images, where its content does not identify it."""
+        if self.origin.complete:
+            return self
+        with self.opened(device) as model, torch.inference_mode():
+            modes = [(module, module.training) for _, module in named_layers(model.network)]
+            model.network.eval()
+            try:
+                given: object = model.network(images.to(device))
+            finally:
+                for module, training in modes:
+                    module.training = training
+        values = given.detach().float().cpu().numpy() if isinstance(given, Tensor) else np.zeros(0, dtype=np.float32)
+        digest = hashlib.sha256(f"{values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+        return replace(self, answers=digest.hexdigest())
+
+
+def _before(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+    def scaled(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (scaling(cast(Tensor, given[0])), *given[1:])
+
+    return scaled
+
+
+def _after(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
+    return log_odds_of(output) if isinstance(output, Tensor) else output
+
+
+def log_odds_of(probabilities: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
+    """Return logits with the same probabilities: log-odds of a single one, logarithms of one per class.
+
+    Args:
+        probabilities: Of images [b], [b, 1] or [b, k], or of pixels [b, 1, h, w] or [b, k, h, w].
+
+    Raises:
+        SpecError: A value is outside 0 to 1.
+    """
+    p = probabilities.double()
+    if p.numel() and not bool(((p >= -1e-6) & (p <= 1 + 1e-6)).all()):
+        raise SpecError(
+            f"the model gave values from {float(p.min()):.3g} to {float(p.max()):.3g}, and probabilities are between 0 "
+            "and 1: leave scores='probabilities' out where it gives logits"
+        )
+    p = p.clamp(_LEAST, 1 - _LEAST)
+    single = p.ndim == 1 or p.shape[1] == 1
+    return (torch.log(p) - torch.log1p(-p) if single else torch.log(p)).float()
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A module in memory."""
+
+    module: nn.Module
+
+    @property
+    def kind(self) -> str:
+        """`module`."""
+        return "module"
+
+    @property
+    def name(self) -> str:
+        """Name of its class."""
+        return type(self.module).__name__
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of its weights and buffers, its printed structure, and the source of classes outside libraries."""
+        return network_content(self.module)
+
+    @property
+    def complete(self) -> bool:
+        """False: attributes that are no tensors decide answers too."""
+        return False
+
+    @property
+    def device(self) -> str:
+        """Device of its first parameter or buffer."""
+        held = next(iter([*self.module.parameters(), *self.module.buffers()]), None)
+        return "cpu" if held is None else str(held.device)
+
+    def network(self, device: str) -> nn.Module:
+        """Return the module itself, on the device on which it is."""
+        return self.module
+
+
+@dataclass(frozen=True)
+class AFunction:
+    """A function of images [b, c, h, w] as float32 NumPy array in [0, 1], which returns scores as an array."""
+
+    function: Callable[[np.ndarray], object]
+
+    @property
+    def kind(self) -> str:
+        """`function`."""
+        return "function"
+
+    @property
+    def name(self) -> str:
+        """Its name, or that of its class."""
+        return str(getattr(self.function, "__name__", type(self.function).__name__)).strip("<>")
+
+    @property
+    def content(self) -> str:
+        """Hash of its source, as far as Python has it."""
+        return content_hash({"name": self.name, "source": _source(self.function)})
+
+    @property
+    def complete(self) -> bool:
+        """False: a function can read anything."""
+        return False
+
+    def network(self, device: str) -> nn.Module:
+        """Return a module that calls the function."""
+        return FunctionNetwork(self.function)
+
+
+class FunctionNetwork(nn.Module):
+    """A function of NumPy arrays as a module. It has no layers, and nothing can be differentiated through it."""
+
+    def __init__(self, function: Callable[[np.ndarray], object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        """Return the function's scores as a tensor. Raises SpecError where they are no numbers."""
+        given = self.function(images.detach().float().cpu().numpy())
+        values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+        if values.dtype.kind not in "fiub":
+            raise SpecError(
+                f"the function returned {type(given).__name__}; expected an array of scores [b], [b, classes] or, of "
+                "pixels, [b, kinds, h, w]"
+            )
+        wide = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
+        return torch.as_tensor(wide, device=images.device)
+
+
+@dataclass(frozen=True)
+class OfFile:
+    """Weights in a file that hold tensors alone, and a factory of the network that they belong to.
+
+    Attributes:
+        path: A safetensors file, or a PyTorch file without code in it.
+        factory: Returns the network, called without arguments.
+    """
+
+    path: Path
+    factory: Callable[[], nn.Module]
+
+    @property
+    def kind(self) -> str:
+        """`file`."""
+        return "file"
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending."""
+        return self.path.stem
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of the file, and of the network's structure and source."""
+        if not self.path.is_file():
+            return content_hash({"weights": "missing"})
+        return content_hash({"weights": sha256(self.path), "network": network_content(self._loaded)})
+
+    @property
+    def complete(self) -> bool:
+        """False: attributes of the network that are no tensors decide answers too."""
+        return False
+
+    def network(self, device: str) -> nn.Module:
+        """Return the network with the file's tensors.
+
+        Raises:
+            WeightsError: The file is missing or damaged, holds code, or does not fit the network.
+            SpecError: The factory returns no module.
+        """
+        return self._loaded.to(device)
+
+    @cached_property
+    def _loaded(self) -> nn.Module:
+        file = read_weights(self.path)
+        made = self.factory()
+        if not isinstance(made, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpecError(f"factory returned {type(made).__name__}; expected a torch.nn.Module")
+        load_into(made, file)
+        return made.eval()
+
+
+def network_content(network: nn.Module) -> str:
+    """Hash a network's tensors, its printed structure and the source of its own classes."""
+    digest = hashlib.sha256(repr(network).encode())
+    tensors = {**dict(network.named_buffers()), **network.state_dict()}
+    for name in sorted(tensors):
+        value = tensors[name]
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().contiguous()
+            digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\0".encode())
+            digest.update(plain.flatten().view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
+    kinds = {type(module) for _, module in named_layers(network)}
+    for kind in sorted(kinds, key=lambda one: f"{one.__module__}.{one.__qualname__}"):
+        digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
+        if kind.__module__.partition(".")[0] not in _OF_LIBRARIES:
+            digest.update(_source(kind).encode())
+    return digest.hexdigest()
+
+
+def _source(code: object) -> str:
+    """Source of a function or class; empty where Python has none, as of code typed at its prompt."""
+    try:
+        return inspect.getsource(cast(Any, inspect.unwrap(code) if callable(code) else code))
+    except (OSError, TypeError):
+        return ""
+
+
+def given_origin(
+    model: nn.Module | Callable[[np.ndarray], object] | str | Path, factory: Callable[[], nn.Module] | None = None
+) -> InMemory | AFunction | OfFile:
+    """Return the origin of a model that the user names: a module, a function, or a file with a factory.
+
+    Raises:
+        SpecError: It is none of these, or a file comes without a factory.
+    """
+    if isinstance(model, str | Path):
+        if factory is None:
+            raise SpecError(
+                f"model '{model}' is a file of weights, which says nothing of the network: give factory=, a function "
+                "without arguments that returns it"
+            )
+        return OfFile(Path(model).expanduser(), factory)
+    if factory is not None:
+        raise SpecError("factory: of a module or function nothing is built; leave it out")
+    if isinstance(model, nn.Module):
+        return InMemory(model)
+    if callable(model):
+        return AFunction(model)
+    raise SpecError(
+        f"model is {type(model).__name__}; expected a torch.nn.Module, a function of images, a file of weights or the "
+        "folder of a training run"
+    )
+
+
+def channels_of(network: nn.Module) -> int | None:
+    """Return the channels of the first convolution's input; None for a network without one."""
+    return next((one.in_channels for _, one in named_layers(network) if isinstance(one, nn.Conv2d)), None)
