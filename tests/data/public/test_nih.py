@@ -112,7 +112,7 @@ def test_all_bad_rows_at_once(tmp_path: Path) -> None:
         "  line 4 '00000002_000.png': 'W' is no level of the factor; levels: F, M",
         "  line 5 '00000003_000.png': its labels name 'Effusions', which is none of the 14 findings; write the labels "
         "as published, joined by |",
-        "  line 7 '00000005_000.png': the file is missing; unpack the image archives into set/",
+        "  line 7 '00000005_000.png': the file is missing; unpack the images into set/",
         "  line 8 '00000006_000.png': the file is empty; copy it again",
         "mend them, or leave them out with --skip-bad-rows",
     ]
@@ -160,7 +160,9 @@ def test_places_that_are_not_the_set(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"data\.dataset\.folder: '.*test_list\.txt' is a file; give the folder"):
         load("nih", folder / "test_list.txt", finding="Mass")
     (folder / "Data_Entry_2017.csv").write_text("Image Index,Finding Labels\na.png,Mass\n")
-    with pytest.raises(DataError, match=r"Data_Entry_2017\.csv has no column 'Follow-up #'; give the table as the NIH"):
+    with pytest.raises(
+        DataError, match=r"Data_Entry_2017\.csv has no column 'Follow-up #'; give the table as published"
+    ):
         load("nih", folder, finding="Mass")
 
 

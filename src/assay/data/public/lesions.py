@@ -22,7 +22,7 @@ from assay.data.files.decode import ONE, Meaning
 from assay.data.files.folder import BY_MASK
 from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
-from assay.data.public.chest import SPLIT, directory
+from assay.data.public.tables import SPLIT, directory
 from assay.data.retina_parameters import IdridSegParams
 from assay.spec.schema import DataSpec
 from assay.spec.sections import LESION

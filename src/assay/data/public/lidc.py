@@ -26,8 +26,8 @@ from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.masks import Listing
 from assay.data.files.table import Problem, Table, Unreadable, chosen, factor_column, patient_codes, refuse
 from assay.data.parameters import LidcParams
-from assay.data.public.chest import directory
 from assay.data.public.ct import SliceHeader, headers_of, hounsfield
+from assay.data.public.tables import directory
 from assay.spec.schema import DataSpec, FactorSpec
 
 # The readers' XML of LIDC-IDRI: outlines and ratings of nodules of 3 mm and more, reader by reader.
