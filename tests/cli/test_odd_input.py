@@ -146,3 +146,24 @@ def test_catalogues_of_other_packages_are_named_and_can_be_refused(tmp_path: Pat
     assert "it runs" in with_it.stdout
     assert "it runs" not in without.stdout
     assert without.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("nih", {"finding": "Mass", "table": LONG}),
+        ("endotect", {"images": LONG}),
+        ("endotect", {"images": ".", "masks": LONG}),
+        ("chexpert", {"finding": "Edema", "folder": "~nobody-here/x"}),
+        ("lidc", {"folder": LONG}),
+    ],
+)
+def test_paths_of_public_sets_that_cannot_be(
+    name: str, arguments: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"dataset": {name: {"folder": str(tmp_path), **arguments}}, "size": 16}
+    environments = {"train": {}, "same": {"like": "train"}}
+    assert answer("preview", study(tmp_path, data=data, environments=environments)) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert 0 < said.count("\n") <= 3

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from assay.core.errors import SpecError
+from assay.core.files import is_folder
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT, KnownSet
 from assay.data.dataset import Dataset
@@ -239,15 +240,15 @@ def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
     """Where the parts lie, and those that are there, each with its masks."""
     roots = [folder, *(folder / name for name in layout.below)]
     needed = layout.parts[0]
-    root = next((place for place in roots if (place / needed.images).is_dir()), None)
+    root = next((place for place in roots if is_folder(place / needed.images)), None)
     if root is None:
         raise SpecError(
             f"data.dataset.folder: {folder.name}/ has no folder {needed.images}/; give the one that holds "
             f"{needed.images}/ and {needed.masks}/"
         )
-    parts = tuple(part for part in layout.parts if (root / part.images).is_dir())
+    parts = tuple(part for part in layout.parts if is_folder(root / part.images))
     for part in parts:
-        if not (root / part.masks).is_dir():
+        if not is_folder(root / part.masks):
             raise SpecError(f"data.dataset.folder: {part.images}/ has no {part.masks}/ beside it; unpack the masks too")
     return root, parts
 
