@@ -91,6 +91,10 @@ MASKED = (
     *everywhere("own-images", HASHES, "contain the absolute path of the temporary folder; trial names do not"),
     Mask("own-images/*/study.json", ("folder", "trained", "probed"), "that path, and hashes that contain it"),
     Mask("own-images/*/tables/stamp.json", ("trained", "probed"), "hashes that contain that path"),
+    *(
+        Mask(f"*/{name}.json", ("sha256", "files"), "checksums of what is compared")
+        for name in ("study", "plan", "stated", "described", "failures/*")
+    ),
     Mask("texts/answers/preview.txt", ('"seconds": ', '"workers": '), "expected duration, measured on this machine"),
     Mask("texts/*/preview/index.html", ("to be trained: about ",), "expected duration, measured on this machine"),
 )

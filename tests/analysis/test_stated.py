@@ -14,7 +14,7 @@ from assay.core.errors import StoreError
 from assay.core.files import content_hash
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.store.files import read_json, write_json
+from assay.store.files import read_checked_json, read_json, write_checked_json, write_json
 from assay.store.schema import SCHEMA_VERSION
 
 
@@ -129,12 +129,12 @@ def test_the_file_has_a_version_and_what_was_hashed(tmp_path: Path) -> None:
 def test_a_file_of_before_it_had_a_version_is_read_and_one_of_a_later_assay_refused(tmp_path: Path) -> None:
     state(tmp_path, small(), results_exist=False)
     path = tmp_path / "stated.json"
-    noted = read_json(path)
+    noted = read_checked_json(path)
     write_json(path, {name: noted[name] for name in ("pairs", "seeds")})
     state(tmp_path, small(), results_exist=True)
     assert exploratory(tmp_path, small()) == {"supcon": False}
-    assert read_json(path) == noted
-    write_json(path, {**noted, "schema": SCHEMA_VERSION + 1})
+    assert read_checked_json(path) == noted
+    write_checked_json(path, {**noted, "schema": SCHEMA_VERSION + 1})
     with pytest.raises(StoreError, match="install a newer Assay"):
         stated(tmp_path, small())
 

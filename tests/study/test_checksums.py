@@ -13,10 +13,13 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL, records, run_tiny
 
 import assay
+from assay.analysis import described
+from assay.analysis.prespecified import stated
 from assay.core.errors import StoreError
 from assay.data.cache import ArrayCache
 from assay.models.checkpoint import load_checkpoint, save_checkpoint
 from assay.store.folder import RunFolder
+from assay.study.records import stored_study
 from assay.study.run import rebuild
 
 
@@ -66,6 +69,57 @@ def test_a_table_that_was_altered_is_not_printed(run_copy: Path) -> None:
     rebuild(run_copy)
     assert RunFolder(run_copy).table("estimates")
     assert path.is_file()
+
+
+DOCUMENTS = ("study.json", "plan.json", "described.json", "stated.json")
+
+
+def _read_documents(root: Path) -> tuple[object, ...]:
+    study = stored_study(root)
+    folder = RunFolder(root)
+    return repr(study), repr(described.kept(folder)), stated(root, study.plan.spec), folder.tables_are_current()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_random_changes_of_what_describes_a_study_are_refused_or_change_nothing(run_copy: Path, name: str) -> None:
+    path, draw = run_copy / name, np.random.default_rng(0)
+    kept, right = path.read_bytes(), _read_documents(run_copy)
+    refused: list[str] = []
+    for _ in range(40):
+        content = bytearray(kept)
+        for _ in range(int(draw.integers(1, 4))):
+            content[draw.integers(len(content))] = draw.integers(256)
+        path.write_bytes(content)
+        try:
+            assert _read_documents(run_copy) == right
+        except StoreError as error:
+            refused.append(str(error))
+    assert len(refused) > 30
+    assert all(str(path) in said and "damaged" in said for said in refused)
+
+
+def test_a_number_that_was_altered_stops_the_report(run_copy: Path) -> None:
+    path = run_copy / "study.json"
+    path.write_text(path.read_text().replace('"seeds": 2', '"seeds": 1').replace('"epochs": 2', '"epochs": 3'))
+    with pytest.raises(StoreError, match=r"study\.json: it is damaged \(its content is not that of its checksum\)"):
+        rebuild(run_copy)
+
+
+def test_a_picture_that_was_replaced_stops_the_report(run_copy: Path) -> None:
+    first, second, *_ = sorted((run_copy / "pictures").glob("*.png"))
+    shutil.copy(second, first)
+    with pytest.raises(StoreError, match=r"\.png: it is damaged .*; delete this file and run the study again"):
+        rebuild(run_copy)
+
+
+def test_a_failure_that_was_altered_is_refused(run_copy: Path) -> None:
+    folder = RunFolder(run_copy)
+    folder.write_failure("a", {"task": "a", "text": "the disk is full"})
+    path = folder.failure_path("a")
+    path.write_text(path.read_text().replace("full", "fuel"))
+    with pytest.raises(StoreError, match="is damaged"):
+        folder.failures()
+    assert folder.damaged_documents() != []
 
 
 def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -18,13 +19,14 @@ from assay.analysis.preview import distinct_environments
 from assay.analysis.results import Folds, Gathered, Group, Outputs
 from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
+from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
 from assay.data.cards import without_patients
 from assay.execution.plan import Plan
 from assay.shifts.environment import Achieved
 from assay.shifts.population import Population
 from assay.spec.schema import RecipePoint
-from assay.store.files import Row, read_json, write_json
+from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
@@ -144,8 +146,9 @@ def keep(folder: RunFolder, described: Described) -> None:
             for (recipe, seed), rows in described.pooled.items()
         ],
         "worst": _written_groups(described.worst),
+        "files": {path.name: sha256(path) for path in _drawn(folder, described.pictures)},
     }
-    write_json(folder.root / DESCRIBED, values, sort_keys=False)
+    write_checked_json(folder.root / DESCRIBED, values, sort_keys=False)
 
 
 def kept(folder: RunFolder) -> Described:
@@ -153,7 +156,11 @@ def kept(folder: RunFolder) -> Described:
     path = folder.root / DESCRIBED
     if not path.is_file():
         raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
-    values = migrated(read_json(path), path)
+    values = migrated(read_checked_json(path), path)
+    files: Mapping[str, str] = values.get("files", {})
+    for picture in _drawn(folder, values["pictures"]):
+        if picture.name in files and sha256(picture) != files[picture.name]:
+            raise StoreError(f"cannot read {picture}: {ALTERED}; {REMADE}")
     return Described(
         environments=tuple(_read(values["environments"])),
         dose_counts=tuple(_read(values.get("dose_counts", []))),
@@ -173,6 +180,12 @@ def kept(folder: RunFolder) -> Described:
             for recipe, seed in entry["of"]
         },
     )
+
+
+def _drawn(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
+    """Paths of the pictures of these rows, without those that are missing, which the page reports."""
+    names = sorted({Path(row["file"]).name for row in rows})
+    return [path for name in names if (path := folder.root / "pictures" / name).is_file()]
 
 
 def environment_rows(plan: Plan, population: Population) -> list[Row]:

@@ -15,7 +15,7 @@ from assay.analysis.contrasts import Pair, spec_pairs
 from assay.core.errors import StoreError
 from assay.core.files import content_hash
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.store.files import read_json, write_json
+from assay.store.files import read_checked_json, write_checked_json
 from assay.store.migrations import migrated, unversioned
 from assay.store.schema import SCHEMA_VERSION
 
@@ -56,7 +56,7 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
     seeds = known.get("seeds", spec.seeds) if results_exist else spec.seeds
     new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, "seeds": seeds}
     if new != known:
-        write_json(root / FILE, new)
+        write_checked_json(root / FILE, new)
 
 
 def stated(root: Path, spec: StudySpec) -> Stated:
@@ -90,7 +90,7 @@ def _known(root: Path) -> dict[str, Any]:
     path = root / FILE
     if not path.is_file():
         return {}
-    found = read_json(path, damaged=_LOST)
+    found = read_checked_json(path, damaged=_LOST)
     if not isinstance(found, dict) or not isinstance(cast(dict[str, Any], found).get("pairs"), dict):
         raise StoreError(f"cannot read {path}: it is damaged (it lists no comparisons); {_LOST}")
     return migrated(unversioned(cast(dict[str, Any], found)), path)

@@ -118,6 +118,7 @@ def _checksums(root: Path) -> Iterator[Finding]:
     from assay.study.records import KINDS_OF_UNITS
 
     folder, cache = RunFolder(root), default_cache_root()
+    yield from _sound("study", len(list(root.glob("*.json"))), folder.damaged_documents())
     for kind in KINDS_OF_UNITS:
         ids = list(folder.ids(kind))
         # weights are deleted after the probes where a study keeps none

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import json
 import math
 import os
@@ -53,6 +54,45 @@ def read_json(path: Path, *, damaged: str = REMADE) -> Any:
         return json.loads(_content(path, missing="restore it from a copy, or run the study again"))
     except ValueError as error:
         raise StoreError(f"cannot read {path}: it is damaged ({error}); {damaged}") from error
+
+
+# JSON objects that hold the SHA-256 of their content.
+
+CHECKSUM = "sha256"
+ALTERED = "it is damaged (its content is not that of its checksum)"
+
+
+def write_checked_json(path: Path, values: Mapping[str, Any], *, sort_keys: bool = True) -> None:
+    """Write a JSON object whole, with the SHA-256 of the rest under `CHECKSUM`. See `write_json`."""
+    write_json(path, {**values, CHECKSUM: _digest(values)}, sort_keys=sort_keys)
+
+
+def read_checked_json(path: Path, *, damaged: str = REMADE) -> Any:
+    """Read a JSON object and compare its checksum, where it holds one.
+
+    Args:
+        path: The file.
+        damaged: The remedy for a damaged file.
+
+    Returns:
+        The object without its checksum; another value as it is.
+
+    Raises:
+        StoreError: The file is missing, cannot be read or is damaged.
+    """
+    found = read_json(path, damaged=damaged)
+    if not isinstance(found, dict):
+        return found
+    values = cast("dict[str, Any]", found)
+    wanted = values.pop(CHECKSUM, None)
+    if wanted is not None and wanted != _digest(values):
+        raise StoreError(f"cannot read {path}: {ALTERED}; {damaged}")
+    return values
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    """The SHA-256 of an object as it is read back from a file."""
+    return hashlib.sha256(json_text(json.loads(json_text(values))).encode()).hexdigest()
 
 
 def _content(path: Path, missing: str) -> bytes:

@@ -22,12 +22,15 @@ from assay.core.files import holding, sha256, write_bytes
 from assay.core.types import Measurement
 from assay.spec.schema import StudySpec
 from assay.store.files import (
+    ALTERED,
     REMADE,
     Row,
     json_text,
+    read_checked_json,
     read_json,
     read_parquet,
     read_rows,
+    write_checked_json,
     write_json,
     write_parquet,
     write_rows,
@@ -178,7 +181,6 @@ def remove_unit(path: Path) -> None:
 FILES, SELF = "files", "sha256"
 _UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt", "trials.parquet", "provenance.parquet"}
 """Those that hold times among them: what has their checksum would not be the same when it is made again."""
-_ALTERED = "it is damaged (its content is not that of its checksum)"
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -203,7 +205,7 @@ def _require(path: Path, wanted: str | None) -> Path:
     except OSError:
         altered = False
     if altered:
-        raise StoreError(f"cannot read {path}: {_ALTERED}; {_REMADE}")
+        raise StoreError(f"cannot read {path}: {ALTERED}; {_REMADE}")
     return path
 
 
@@ -253,7 +255,7 @@ class RunFolder:
         path = self.unit(kind, id) / "record.json"
         record = migrated(read_json(path), path)
         if SELF in record and record[SELF] != _checksum(id, record):
-            raise StoreError(f"cannot read {path}: {_ALTERED}; {REMADE}")
+            raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
         return record
 
     def checked(self, kind: UnitKind, id: str, name: str) -> Path:
@@ -287,7 +289,7 @@ class RunFolder:
 
     def write_failure(self, id: str, failure: Mapping[str, Any]) -> None:
         """Keep why a unit failed."""
-        write_json(self.failure_path(id), {"schema": SCHEMA_VERSION, **failure})
+        write_checked_json(self.failure_path(id), {"schema": SCHEMA_VERSION, **failure})
 
     def forget_failure(self, id: str) -> None:
         """The unit succeeded after all."""
@@ -296,7 +298,7 @@ class RunFolder:
     def failures(self) -> dict[str, dict[str, Any]]:
         """Unit id -> what is known of its failure, without the version that it is written in."""
         paths = sorted((self.root / "failures").glob("*.json"))
-        read = {path.stem: migrated(unversioned(read_json(path)), path) for path in paths}
+        read = {path.stem: migrated(unversioned(read_checked_json(path)), path) for path in paths}
         return {id: {key: value for key, value in known.items() if key != "schema"} for id, known in read.items()}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
@@ -364,12 +366,23 @@ class RunFolder:
         """Whether the tables were made of the study that was last begun here, and not of an earlier one."""
         stamp = self._stamp()
         made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
-        return bool(stamp) and made_of == read_json(self.root / "study.json").get("stamp")
+        path = self.root / "study.json"
+        return bool(stamp) and made_of == migrated(unversioned(read_checked_json(path)), path).get("stamp")
 
     def _stamp(self) -> dict[str, Any]:
         """What was written after the tables; empty while they are made."""
         path = self.root / "tables" / STAMP
         return migrated(unversioned(read_json(path)), path) if path.is_file() else {}
+
+    def damaged_documents(self) -> list[str]:
+        """Return a sentence for every damaged JSON file of the study and of failures."""
+        found: list[str] = []
+        for path in sorted((*self.root.glob("*.json"), *(self.root / "failures").glob("*.json"))):
+            try:
+                read_checked_json(path, damaged="restore it from a copy" if path.name == "stated.json" else REMADE)
+            except StoreError as error:
+                found.append(str(error))
+        return found
 
     def damaged_tables(self) -> list[str]:
         """A sentence for every table that is missing or damaged."""

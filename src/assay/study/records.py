@@ -19,7 +19,7 @@ from assay.execution.jobs import TrainedModel
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from
 from assay.models.ref import Inputs, Model
 from assay.spec.schema import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
-from assay.store.files import read_json, write_json
+from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
@@ -50,8 +50,8 @@ def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) ->
     spec = plan.spec
     complete = spec.model_dump(mode="json", context={"complete": True})
     study = {"schema": SCHEMA_VERSION, "stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete}
-    write_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
-    write_json(folder.root / STUDY, study, sort_keys=False)
+    write_checked_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
+    write_checked_json(folder.root / STUDY, study, sort_keys=False)
 
 
 def stamp(plan: Plan) -> dict[str, str]:
@@ -65,7 +65,7 @@ def stored_study(root: Path) -> Stored:
     """Spec and plan of a run folder. Raises StoreError when there are none, or another Assay wrote them."""
     plan = plan_values(root)
     path = root / STUDY
-    study = migrated(read_json(path), path)
+    study = migrated(read_checked_json(path), path)
     spec = _read(path, lambda: StudySpec.model_validate(study["spec"]))
     return _read(root / PLAN, lambda: _stored(spec, plan, study))
 
@@ -76,7 +76,7 @@ def plan_values(root: Path) -> dict[str, Any]:
     path = root / PLAN
     if not path.is_file():
         raise StoreError(f"{root} holds no {PLAN}, which says what its records are: {AGAIN}")
-    return migrated(read_json(path), path)
+    return migrated(read_checked_json(path), path)
 
 
 def planned_before(root: Path) -> set[str]:
