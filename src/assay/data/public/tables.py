@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from assay.core.errors import DataError, SpecError
+from assay.core.files import is_file, is_folder
 from assay.core.registry import Params
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
@@ -230,7 +231,7 @@ def file_of(root: Path, files: Sequence[str], hint: str) -> Path:
 def found_in(root: Path, files: Sequence[str]) -> Path | None:
     """Return the first of these files, or None."""
     places = (path for name in files for path in (sorted(root.glob(name)) if "*" in name else [root / name]))
-    return next((path for path in places if path.exists()), None)
+    return next((path for path in places if is_file(path) or is_folder(path)), None)
 
 
 def place_of(known: TableSet[Any], folder: Path) -> Path:
