@@ -1,5 +1,5 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo test environment docs clean anew
+.PHONY: demo test environment docs index clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 
@@ -25,6 +25,10 @@ ANEW := $(shell PYTHON='$(PYTHON)' ./tools/environment stands || echo anew)
 .venv/.ready-dev: pyproject.toml constraints.txt $(ANEW)
 	./tools/environment dev
 	touch $@ .venv/.ready
+
+# After a change to a component's name, summary, version, traits or arguments.
+index: .venv/.ready-dev
+	$(BIN)/python -m assay.core.index
 
 docs: .venv/.ready-dev
 	$(BIN)/mkdocs serve

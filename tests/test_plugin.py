@@ -27,16 +27,17 @@ SUITES_DEEPER = {
 DEEP_SUITES = {"store.py"}  # it tests the files of a run folder, no plug-in
 SUITES = [file for file in files("testing") if file.name not in DEEP_SUITES]
 CATALOGUE = """
+from typing import Annotated
+
 from pydantic import Field
 
-from assay.plugin import Params, register
+from assay.plugin import component
 
 
-class BorderParams(Params):
-    width: float = Field(default=0.1, gt=0, lt=0.5)
-
-
-register("intervention", "plug-in-border", "my_changes:Border", BorderParams, summary="a dark border")
+@component("intervention", "plug-in-border", summary="a dark border")
+class Border:
+    def __init__(self, *, width: Annotated[float, Field(gt=0, lt=0.5)] = 0.1) -> None:
+        self.width = width
 """
 
 
@@ -96,12 +97,12 @@ def test_the_names_are_the_same_wherever_they_are_listed() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(AttributeError, match=r"'assay\.plugin' has no attribute 'Parms'; did you mean 'Params'\?$"):
-        plugin.Parms  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'assay\.plugin' has no attribute 'Fator'; did you mean 'Factor'\?$"):
+        plugin.Fator  # noqa: B018
     with pytest.raises(AttributeError, match=r"has no attribute 'xylophone'$"):
         plugin.xylophone  # noqa: B018
-    with pytest.raises(ImportError, match="cannot import name 'Parms'"):
-        exec("from assay.plugin import Parms")
+    with pytest.raises(ImportError, match="cannot import name 'Fator'"):
+        exec("from assay.plugin import Fator")
     assert not hasattr(plugin, "__path__")
 
 

@@ -1,14 +1,13 @@
 """Public surface for plug-ins: every name of Assay that a component of one's own needs.
 
 A plug-in imports from this module, and from `assay` and `assay.testing`; other modules may move between versions. Each
-name is imported from its module on first access, so that a catalogue module starts without PyTorch or pandas:
+name is imported from its module on first access, so that importing this module loads no PyTorch or pandas:
 
-    from assay.plugin import Params, register
+    from assay.plugin import component
 
-    class BorderParams(Params):
-        width: float = 0.1
-
-    register("intervention", "border", "my_changes:Border", BorderParams, summary="a dark border")
+    @component("intervention", "border", summary="a dark border")
+    class Border:
+        def __init__(self, *, width: float = 0.1) -> None: ...
 
 docs/reference/plugin.md lists the names by topic.
 """
@@ -23,8 +22,17 @@ from assay.core.errors import nearest
 if TYPE_CHECKING:
     from assay.core.errors import AssayError, AssociationError, DataError, SpecError, StoreError, WeightsError
     from assay.core.measures import MapGrid
-    from assay.core.registry import ComponentKind, NoParams, Params, build, lookup, register
+    from assay.core.registry import Role, build, component, lookup
     from assay.core.seeds import derive, generator, row_seed, row_uniform
+    from assay.core.traits import (
+        ArchitectureTraits,
+        ComponentKind,
+        DataTraits,
+        FineTuningTraits,
+        LossTraits,
+        MitigationTraits,
+        Task,
+    )
     from assay.core.types import Factor, FactorTable, Measurement, undefined
     from assay.data.cache import ArrayCache, default_cache_root
     from assay.data.cards import KnownSet
@@ -97,15 +105,9 @@ if TYPE_CHECKING:
     from assay.shifts.environment import Environment, Scene, SobolDesign
     from assay.shifts.intervention import ChangedImages, Drawn, Draws, Intervention, Parameters, draw, mark_factor
     from assay.spec.schema import (
-        ArchitectureParams,
         Component,
         DataSpec,
-        FineTuningParams,
-        ImageLossParams,
-        LossParams,
-        MitigationParams,
         RecipeSpec,
-        Task,
     )
     from assay.store.folder import RunFolder
     from assay.training.augmentation import Augmentation
@@ -118,7 +120,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ONE_KIND",
     "ArchitectureContext",
-    "ArchitectureParams",
+    "ArchitectureTraits",
     "ArrayCache",
     "AssayError",
     "AssociationError",
@@ -131,6 +133,7 @@ __all__ = [
     "ComponentKind",
     "DataError",
     "DataSpec",
+    "DataTraits",
     "Dataset",
     "Distortion",
     "Drawn",
@@ -144,11 +147,10 @@ __all__ = [
     "Factor",
     "FactorTable",
     "FineTuning",
-    "FineTuningParams",
+    "FineTuningTraits",
     "Fitted",
     "Grid",
     "Halves",
-    "ImageLossParams",
     "Images",
     "InputScaling",
     "Interrupted",
@@ -159,23 +161,21 @@ __all__ = [
     "LinearHead",
     "Listing",
     "LossContext",
-    "LossParams",
+    "LossTraits",
     "MapGrid",
     "Marginal",
     "Masks",
     "Measurement",
     "MitigatedObjective",
     "Mitigation",
-    "MitigationParams",
+    "MitigationTraits",
     "Model",
     "ModelReading",
     "NativeMasks",
     "Network",
-    "NoParams",
     "Objective",
     "Outputs",
     "Parameters",
-    "Params",
     "Phantom",
     "PhantomDesign",
     "PhantomRows",
@@ -192,6 +192,7 @@ __all__ = [
     "Recorder",
     "Rendered",
     "Request",
+    "Role",
     "RunFolder",
     "Sampled",
     "Scene",
@@ -214,6 +215,7 @@ __all__ = [
     "build",
     "build_network",
     "clustered_error",
+    "component",
     "default_cache_root",
     "derive",
     "deterministic",
@@ -235,7 +237,6 @@ __all__ = [
     "placed",
     "reach",
     "read_weights",
-    "register",
     "row_seed",
     "row_uniform",
     "run_probes",
@@ -254,7 +255,7 @@ __all__ = [
 _WHERE: dict[str, str] = {
     "ONE_KIND": "assay.data.dataset",
     "ArchitectureContext": "assay.models.classifier",
-    "ArchitectureParams": "assay.spec.schema",
+    "ArchitectureTraits": "assay.core.traits",
     "ArrayCache": "assay.data.cache",
     "AssayError": "assay.core.errors",
     "AssociationError": "assay.core.errors",
@@ -264,9 +265,10 @@ _WHERE: dict[str, str] = {
     "ChangedImages": "assay.shifts.intervention",
     "Classifier": "assay.models.classifier",
     "Component": "assay.spec.schema",
-    "ComponentKind": "assay.core.registry",
+    "ComponentKind": "assay.core.traits",
     "DataError": "assay.core.errors",
     "DataSpec": "assay.spec.schema",
+    "DataTraits": "assay.core.traits",
     "Dataset": "assay.data.dataset",
     "Distortion": "assay.shifts.distortions.base",
     "Drawn": "assay.shifts.intervention",
@@ -280,11 +282,10 @@ _WHERE: dict[str, str] = {
     "Factor": "assay.core.types",
     "FactorTable": "assay.core.types",
     "FineTuning": "assay.models.initialisation",
-    "FineTuningParams": "assay.spec.schema",
+    "FineTuningTraits": "assay.core.traits",
     "Fitted": "assay.training.loop",
     "Grid": "assay.data.phantoms.drawing",
     "Halves": "assay.data.phantoms.base",
-    "ImageLossParams": "assay.spec.schema",
     "Images": "assay.data.dataset",
     "InputScaling": "assay.models.classifier",
     "Interrupted": "assay.training.loop",
@@ -295,23 +296,21 @@ _WHERE: dict[str, str] = {
     "LinearHead": "assay.models.classifier",
     "Listing": "assay.data.files.masks",
     "LossContext": "assay.training.objective",
-    "LossParams": "assay.spec.schema",
+    "LossTraits": "assay.core.traits",
     "MapGrid": "assay.core.measures",
     "Marginal": "assay.data.phantoms.base",
     "Masks": "assay.data.dataset",
     "Measurement": "assay.core.types",
     "MitigatedObjective": "assay.training.mitigations",
     "Mitigation": "assay.training.mitigations",
-    "MitigationParams": "assay.spec.schema",
+    "MitigationTraits": "assay.core.traits",
     "Model": "assay.models.ref",
     "ModelReading": "assay.probes.reader",
     "NativeMasks": "assay.data.dataset",
     "Network": "assay.models.classifier",
-    "NoParams": "assay.core.registry",
     "Objective": "assay.training.objective",
     "Outputs": "assay.models.classifier",
     "Parameters": "assay.shifts.intervention",
-    "Params": "assay.core.registry",
     "Phantom": "assay.data.dataset",
     "PhantomDesign": "assay.data.phantoms.base",
     "PhantomRows": "assay.data.phantoms.base",
@@ -328,6 +327,7 @@ _WHERE: dict[str, str] = {
     "Recorder": "assay.probes.reader",
     "Rendered": "assay.data.dataset",
     "Request": "assay.probes.probe",
+    "Role": "assay.core.registry",
     "RunFolder": "assay.store.folder",
     "Sampled": "assay.probes.probe",
     "Scene": "assay.shifts.environment",
@@ -342,7 +342,7 @@ _WHERE: dict[str, str] = {
     "StoreError": "assay.core.errors",
     "Streamed": "assay.maps.summary",
     "Subject": "assay.probes.explainers",
-    "Task": "assay.spec.schema",
+    "Task": "assay.core.traits",
     "TellsKinds": "assay.data.dataset",
     "Uniform": "assay.data.phantoms.base",
     "WeightsError": "assay.core.errors",
@@ -350,6 +350,7 @@ _WHERE: dict[str, str] = {
     "build": "assay.core.registry",
     "build_network": "assay.models.classifier",
     "clustered_error": "assay.probes.probe",
+    "component": "assay.core.registry",
     "default_cache_root": "assay.data.cache",
     "derive": "assay.core.seeds",
     "deterministic": "assay.models.checkpoint",
@@ -371,7 +372,6 @@ _WHERE: dict[str, str] = {
     "placed": "assay.data.files.fitting",
     "reach": "assay.models.segmenter",
     "read_weights": "assay.models.weight_files",
-    "register": "assay.core.registry",
     "row_seed": "assay.core.seeds",
     "row_uniform": "assay.core.seeds",
     "run_probes": "assay.probes.reader",

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,9 @@ def test_a_new_field_with_a_default_renames_nothing() -> None:
 
 @pytest.fixture
 def newer_supcon() -> Iterator[None]:
-    entries: dict[tuple[str, str], registry.Entry] = vars(registry)["_entries"]
+    entries: dict[tuple[str, str], registry.Entry] = vars(registry)["_indexed"]()
     old = registry.lookup("loss", "supcon")
-    entries["loss", "supcon"] = registry.Entry("loss", "supcon", old.target, old.params, old.summary, version=2)
+    entries["loss", "supcon"] = replace(old, version=2)
     yield
     entries["loss", "supcon"] = old
 
@@ -224,8 +225,8 @@ def test_a_version_and_an_argument_of_that_name_stand_apart(monkeypatch: pytest.
     versioned = create_model("Versioned", __base__=registry.Params, version=(int, 0))
 
     def body(code: int, **params: int) -> Any:
-        entry = registry.Entry("loss", "supcon", "a:b", versioned, "", version=code)
-        monkeypatch.setitem(vars(registry)["_entries"], ("loss", "supcon"), entry)
+        entry = registry.Entry("loss", "supcon", "a:b", lambda: registry.Arguments(versioned), "", version=code)
+        monkeypatch.setitem(vars(registry)["_indexed"](), ("loss", "supcon"), entry)
         return canonical_json(Component(kind="loss", name="supcon", params=params).model_dump())
 
     every = [body(1), body(1, version=2), body(2), body(2, version=2), body(2, version=3)]

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from wrong_specs import EDITS, EIGHT, REQUESTS, RIGHT
 
 from assay.core.errors import SpecError
-from assay.core.registry import KINDS, entries
+from assay.core.registry import entries
+from assay.core.traits import KINDS
 from assay.spec.issues import shorten
 from assay.spec.parse import parse_study
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.core.registry import ComponentKind
+from assay.core.traits import ComponentKind
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Images, PixelScale, Rendered
 from assay.models.untyped import tensor_of

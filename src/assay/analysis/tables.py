@@ -50,8 +50,7 @@ from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_ro
 from assay.stats.panel import Panel
 from assay.store import schema
 from assay.store.files import Row, read_rows
-from assay.training.losses.declared_segmentation import ScheduleParams
-from assay.training.losses.segmentation import weight_at
+from assay.training.losses.segmentation import Schedule, weight_at
 from assay.training.objective import Progress
 
 # How the losses of a segmentation went from epoch to epoch, beside what its schedules set.
@@ -85,11 +84,12 @@ def _rows(gathered: Gathered) -> Iterator[Row]:
 
 def weight_of(loss: Component, epoch: int, epochs: int) -> float:
     """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
-    params = None if ":" in loss.name else lookup("loss", loss.name).params.model_validate(dict(loss.params))
-    if not isinstance(params, ScheduleParams):
+    if ":" in loss.name:
         return math.nan
-    given = {name: getattr(params, name) for name in ("weight", "schedule", "start", "end", "at")}
-    return weight_at(Progress(0, 1, epoch, epochs), **given)
+    entry = lookup("loss", loss.name)
+    passed = entry.complete().passed(entry.validated(loss.params)).values()
+    schedule = next((value for value in passed if isinstance(value, Schedule)), None)
+    return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
 
 
 # What each start of a study is, and whose group labels each recipe used: from the spec and the records.

@@ -19,7 +19,8 @@ import typer
 from assay.core.errors import SpecError, unknown_of_few
 from assay.core.files import at_home
 from assay.core.measures import MEANINGS, MEASURES, better
-from assay.core.registry import KINDS, entries
+from assay.core.registry import entries
+from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_yaml
 from assay.spec.parse import parse_study, read_study
 

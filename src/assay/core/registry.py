@@ -1,64 +1,126 @@
-"""Everything that a spec can name: where it lives, what it takes, one line about it.
+"""Registry of everything that a spec can name: its code, its arguments, its traits.
 
-A catalogue module declares components by name without importing what they need (no torch), so that listing them and
-refusing a wrong spec stay fast. `Params` subclasses check arguments; the implementation is imported when it is built.
-Assay's own catalogues and those of plug-in packages are found through the entry-point group `assay.catalogue`.
+A component is declared where its code is: `@component(kind, name, summary=...)` above a class or a function, whose
+keyword-only parameters are its arguments. The generated index (`assay.core.index`) repeats the declarations of Assay's
+own components, so that listing them and refusing a wrong spec import none of them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import inspect
+import json
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.metadata import entry_points
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import SpecError, unknown_name
 from assay.core.files import file_hash, filled
+from assay.core.traits import TRAITS, ComponentKind, Traits
 
-ComponentKind = Literal[
-    "phantom",
-    "dataset",
-    "intervention",
-    "distortion",
-    "architecture",
-    "initialisation",
-    "loss",
-    "optimiser",
-    "schedule",
-    "augmentation",
-    "mitigation",
-    "finetuning",
-    "probe",
-    "explainer",
-]
-KINDS: tuple[str, ...] = get_args(ComponentKind)
+Made = TypeVar("Made", bound=Callable[..., Any])
+INDEX = Path(__file__).parent.parent / "index.json"
+
+# Arguments: their roles, and the model that checks them.
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What an argument is for, where that decides how a study is read.
+
+    Attributes:
+        name: `folder`: the path of a folder. `file`: that of a file. `sha256`: the hash of the file whose path is
+            argument `of`, found from the file unless it is given; it alone enters hashes, so that a changed file is
+            another thing and a moved one is the same. `environment`: the name of a test environment, unless it is the
+            default; a study that lacks it is refused, and the images tested there are part of a probe's name.
+            `component`, `components`: another component, or a list of them, of kind `of`, with its arguments. `code`:
+            what of the code of the components in argument `of` enters hashes, found when left out.
+        of: An argument or a kind, see `name`.
+    """
+
+    name: Literal["folder", "sha256", "environment", "component", "components", "code"]
+    of: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of the value, nested components being named first."""
+        if self.name in ("component", "components"):
+            return core_schema.no_info_before_validator_function(self._named, handler(source))
+        return handler(source)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The JSON schema of the value with the role."""
+        return {**handler(schema), "role": [self.name, self.of]}
+
+    def _named(self, given: Any) -> Any:
+        if self.name == "component":
+            return named(cast(ComponentKind, self.of), given)
+        listed = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else [given]
+        return [named(cast(ComponentKind, self.of), one) for one in listed]
+
+
+Folder = Annotated[str, Role("folder")]
+TestEnvironment = Annotated[str, Role("environment")]
 
 
 class Params(BaseModel):
-    """The checked arguments of a component. Fields carry their default, range and unit (in the description).
+    """Arguments of a component: frozen, without unknown ones.
 
-    file_hashes: argument that is a file's path -> argument that holds its SHA-256. The latter is found from the file
-    unless it is given, and alone it enters hashes: a changed file is another thing, a moved one is the same.
-    folders: arguments that are paths of folders.
-    environments: arguments that name a test environment, unless they have their default. A study that lacks it is
-    refused, and what is looked at there is part of a probe's name.
+    Attributes:
+        file_hashes: Argument that is a file's path -> argument that holds its SHA-256.
+        folders: Arguments that are paths of folders.
+        environments: Arguments that name a test environment.
+        codes: Argument that holds the code of nested components -> (argument that names these, their kind).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     file_hashes: ClassVar[Mapping[str, str]] = {}
     folders: ClassVar[tuple[str, ...]] = ()
     environments: ClassVar[tuple[str, ...]] = ()
+    codes: ClassVar[Mapping[str, tuple[str, ComponentKind]]] = {}
+
+    @classmethod
+    def roles(cls) -> dict[str, Role]:
+        """Argument -> its role, of those that have one."""
+        every = cls.model_fields.items()
+        return {name: role for name, field in every for role in field.metadata if isinstance(role, Role)}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        roles = cls.roles()
+        if not roles:
+            return
+        cls.file_hashes = {role.of: name for name, role in roles.items() if role.name == "sha256"}
+        cls.folders = tuple(name for name, role in roles.items() if role.name == "folder")
+        cls.environments = tuple(name for name, role in roles.items() if role.name == "environment")
+        cls.codes = {
+            name: (role.of, cast(ComponentKind, roles[role.of].of))
+            for name, role in roles.items()
+            if role.name == "code"
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -71,6 +133,17 @@ class Params(BaseModel):
                 made[digest] = _content(made[name])
         return made
 
+    @model_validator(mode="after")
+    def _with_code(self) -> Params:
+        for name, (argument, kind) in type(self).codes.items():
+            nested = getattr(self, argument)
+            if isinstance(nested, Mapping):
+                object.__setattr__(self, name, code_of(kind, cast(Mapping[str, Any], nested)))
+            else:
+                code = tuple(code_of(kind, one) for one in nested)
+                object.__setattr__(self, name, code if any(code) else ())
+        return self
+
 
 def _content(text: str) -> str:
     try:
@@ -79,51 +152,143 @@ def _content(text: str) -> str:
         raise ValueError(f"'{text}' cannot be read: {error.strerror}; give the path of a file") from error
 
 
-class NoParams(Params):
-    """For a component that takes no arguments."""
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The checked arguments of a component.
+
+    Attributes:
+        model: Every argument with its type, range and default.
+        compares: Whether the code checks more than names, types and ranges.
+        groups: Parameter of the component -> dataclass that holds some of the arguments.
+    """
+
+    model: type[Params]
+    compares: bool = False
+    groups: Mapping[str, type] = field(default_factory=dict[str, type])
+
+    def passed(self, checked: Params) -> dict[str, Any]:
+        """The keyword arguments that the component is called with."""
+        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        for parameter, group in self.groups.items():
+            values[parameter] = group(**{one.name: values.pop(one.name) for one in dataclasses.fields(group)})
+        return values
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One registered component. `target` is `module:attribute`; `version` rises when its output changes.
+    """One component that a spec can name.
 
-    source_hash: of the whole module file of a dotted path, as this process imported it; empty for a registered name,
-    which has a version.
+    Attributes:
+        target: `module:attribute` of the code.
+        arguments: Returns what it takes. Of an indexed component it holds names, types, ranges and defaults alone.
+        version: Rises when the output changes.
+        traits: Facts about it that other parts need before it is built; None for a dotted path, of which none is known.
+        varies: Trait -> argument that decides it, with the trait for each of the argument's values.
+        source_hash: Hash of the module file of a dotted path, as this process imported it. Empty for a registered name,
+            which has a version.
+        indexed: Whether it is known from the index, without its code.
     """
 
     kind: ComponentKind
     name: str
     target: str
-    params: type[Params]
+    arguments: Callable[[], Arguments]
     summary: str
     version: int = 1
+    traits: Traits | None = None
+    varies: Mapping[str, tuple[str, Mapping[Any, Any]]] = field(default_factory=dict[str, Any])
     source_hash: str = ""
+    indexed: bool = False
+
+    @property
+    def params(self) -> type[Params]:
+        """The model that checks its arguments. Of an indexed component it imports no code."""
+        return self.arguments().model
 
     def load(self) -> Callable[..., Any]:
         """Import the implementation."""
         module, _, attribute = self.target.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def complete(self) -> Arguments:
+        """The arguments with the checks that compare them, which need the code."""
+        if not self.indexed:
+            return self.arguments()
+        self.load()
+        return _declared[self.kind, self.name].arguments()
 
-_entries: dict[tuple[str, str], Entry] = {}
+    def validated(self, params: Mapping[str, Any]) -> Params:
+        """Arguments after all checks, of which those that compare them import the code.
+
+        Raises:
+            ValidationError: An argument is wrong, or arguments contradict each other.
+        """
+        checked = self.params.model_validate(dict(params))
+        return self.complete().model.model_validate(checked.model_dump()) if self.indexed else checked
+
+    def traits_with(self, params: Mapping[str, Any]) -> Traits | None:
+        """Its traits under these arguments."""
+        if self.traits is None or not self.varies:
+            return self.traits
+        checked = self.params.model_validate(dict(params))
+        changed = {trait: by[getattr(checked, argument)] for trait, (argument, by) in self.varies.items()}
+        return dataclasses.replace(self.traits, **changed)
+
+
+_declared: dict[tuple[str, str], Entry] = {}
 _imported: dict[str, str] = {}
 """The modules of dotted paths, with the hash of each one's file when it was first needed here: that is the code which
-this process runs, whatever stands in the file later."""
+this process runs, whatever the file holds later."""
 
 
-def register(
+def component(
     kind: ComponentKind,
     name: str,
-    target: str,
-    params: type[Params] = NoParams,
+    traits: Traits | None = None,
     *,
     summary: str,
     version: int = 1,
+    varies: Mapping[str, tuple[str, Mapping[Any, Any]]] | None = None,
+) -> Callable[[Made], Made]:
+    """Declare a class or function as a component that specs can name.
+
+    Its arguments are its keyword-only parameters, with types, ranges and descriptions
+    (`Annotated[float, Field(gt=0, description="...")] = 1.0`). A keyword-only parameter whose type is a dataclass
+    stands for the dataclass's fields; what compares arguments is checked in its `__post_init__`, by ValueError.
+
+    Args:
+        kind: What it is.
+        name: What specs call it; unique within its kind.
+        traits: Facts about it that other parts need before it is built, of the kind's class of traits.
+        summary: One line for `assay list`.
+        version: Rises when its output changes; enters the names of trials.
+        varies: Traits that an argument decides: trait -> (argument, {value of the argument: trait}).
+    """
+    known = traits or TRAITS.get(kind, Traits)()
+
+    def declare(made: Made) -> Made:
+        target = f"{made.__module__}:{made.__qualname__}"
+        arguments = cache(partial(arguments_of, made))
+        entry = Entry(kind, name, target, arguments, summary, version, known, varies or {})
+        before = _declared.setdefault((kind, name), entry)
+        if before.target != target:
+            raise ValueError(f"{kind} '{name}' is registered twice: {before.target} and {target}")
+        _declared[kind, name] = entry
+        return made
+
+    return declare
+
+
+def register(
+    kind: ComponentKind, name: str, target: str, params: type[Params] = Params, *, summary: str, version: int = 1
 ) -> None:
-    """Declare a component. Called by catalogue modules; a name can be declared once per kind."""
-    entry = Entry(kind, name, target, params, summary, version)
-    if _entries.setdefault((kind, name), entry) != entry:
-        raise ValueError(f"{kind} '{name}' is registered twice: {_entries[kind, name].target} and {target}")
+    """Declare a component apart from its code, as rooms do that are not yet converted."""
+    _declared[kind, name] = Entry(kind, name, target, lambda: Arguments(params), summary, version)
+
+
+def declared() -> Mapping[tuple[str, str], Entry]:
+    """All components whose code has been imported."""
+    return _declared
 
 
 _own_code_allowed = ContextVar("own_code_allowed", default=True)
@@ -144,44 +309,56 @@ def own_code_refused(refused: bool = True) -> Generator[None]:
 
 
 @cache
-def _load_catalogues(own_code: bool) -> None:
+def _import_catalogues(own_code: bool) -> None:
+    for own in ("data", "shifts"):
+        importlib.import_module(f"assay.{own}.catalogue")
     for point in entry_points(group="assay.catalogue"):
-        if point.value.startswith("assay."):
-            importlib.import_module(point.value)
-        elif own_code:
+        if own_code and not point.value.startswith("assay."):
             _name_own_code(point.value, f"the entry point '{point.name}' of an installed package")
             importlib.import_module(point.value)
 
 
+def _known() -> Mapping[tuple[str, str], Entry]:
+    """Components by kind and name: those of the index, and those of plug-ins."""
+    _import_catalogues(_own_code_allowed.get())
+    return {**_declared, **_indexed()}
+
+
 def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
     """All registered components, of one kind or of all, sorted by kind and name."""
-    _load_catalogues(_own_code_allowed.get())
-    return tuple(_entries[key] for key in sorted(_entries) if kind in (None, key[0]))
+    known = _known()
+    return tuple(known[key] for key in sorted(known) if kind in (None, key[0]))
 
 
 def lookup(kind: ComponentKind, name: str) -> Entry:
     """The component of that name, or of a dotted path `package.module:attribute` to the user's own.
 
-    Raises SpecError with the nearest valid name.
+    Raises:
+        SpecError: The name is unknown; the text gives the nearest valid one.
     """
-    _load_catalogues(_own_code_allowed.get())
-    if (kind, name) in _entries:
-        return _entries[kind, name]
+    if (kind, name) in _indexed():
+        return _indexed()[kind, name]
+    known = _known()
+    if (kind, name) in known:
+        return known[kind, name]
     if ":" in name:
         if not _own_code_allowed.get():
             raise SpecError(
                 f"{kind} '{name}' is code of your own, which --no-own-code refuses: read it, then run without"
             )
         return _dotted(kind, name)
-    raise SpecError(unknown_name(kind, name, [known for of, known in _entries if of == kind]))
+    raise SpecError(unknown_name(kind, name, [other for of, other in known if of == kind]))
 
 
 def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional: Any) -> Any:
-    """Make the object that a spec names: the implementation called with its checked arguments."""
+    """Make the object that a spec names: the implementation called with its checked arguments.
+
+    Raises:
+        ValidationError: An argument is wrong, or arguments contradict each other.
+    """
     entry = lookup(kind, name)
-    checked = entry.params.model_validate(dict(params))
-    arguments = {field: getattr(checked, field) for field in type(checked).model_fields}
-    return entry.load()(*positional, **arguments)
+    checked = entry.validated(params)
+    return entry.load()(*positional, **entry.complete().passed(checked))
 
 
 def _name_own_code(module: str, named_by: str) -> None:
@@ -217,7 +394,8 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
             "module that is a Python file"
         )
     source = _imported.setdefault(module_name, _hash_of(module_name))
-    return Entry(kind, name, name, _params_of(target), inspect.getdoc(target) or "", source_hash=source)
+    arguments = cache(partial(arguments_of, target))
+    return Entry(kind, name, name, arguments, inspect.getdoc(target) or "", source_hash=source)
 
 
 def own_code(document: str) -> tuple[tuple[str, str], ...]:
@@ -253,13 +431,182 @@ def _hash_of(module: str) -> str:
         return ""
 
 
-def _params_of(target: Callable[..., Any]) -> type[Params]:
-    """A checked-arguments class from the keyword-only parameters of a user's function or class."""
+def arguments_of(target: Callable[..., Any]) -> Arguments:
+    """The arguments of a function or class: its keyword-only parameters, dataclasses among them taken apart."""
+    of_fields = dataclasses.is_dataclass(cast(Any, target))
+    hints = get_type_hints(target, include_extras=True) if of_fields else None
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(target, eval_str=True).parameters.values():
+    groups: dict[str, type] = {}
+    for name, parameter in inspect.signature(target, eval_str=hints is None).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        annotation = Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (annotation, default)
-    return create_model("DottedParams", __base__=Params, **fields)
+        annotation: Any = hints[name] if hints else parameter.annotation
+        group = cast("type[Any]", annotation)
+        if isinstance(annotation, type) and dataclasses.is_dataclass(group):
+            groups[name] = group
+            fields |= _fields_of(group)
+            continue
+        known = Any if annotation is inspect.Parameter.empty else annotation
+        fields[name] = (known, ... if parameter.default is inspect.Parameter.empty else parameter.default)
+
+    def compare(checked: Params) -> Params:
+        Arguments(type(checked), groups=groups).passed(checked)
+        for name, role in type(checked).roles().items():
+            for one in getattr(checked, name) if role.name == "components" else (getattr(checked, name),):
+                if role.name in ("component", "components"):
+                    compare_nested(cast(ComponentKind, role.of), one)
+        return checked
+
+    validators: dict[str, Any] = {"_compare": model_validator(mode="after")(compare)}
+    model = create_model("Arguments", __base__=Params, __validators__=validators, **fields)
+    return Arguments(
+        model, any(_compares(one) for one in (*groups.values(), *(kind for kind, _ in fields.values()))), groups
+    )
+
+
+def _compares(annotation: Any) -> bool:
+    """Whether a type has checks of its own: of a dataclass's fields, or of the value."""
+    return (
+        isinstance(annotation, AfterValidator)
+        or hasattr(annotation, "__post_init__")
+        or any(_compares(part) for part in (*get_args(annotation), *getattr(annotation, "__metadata__", ())))
+        or (
+            isinstance(annotation, type)
+            and dataclasses.is_dataclass(annotation)
+            and any(_compares(kind) for kind, _ in _fields_of(annotation).values())
+        )
+    )
+
+
+def _fields_of(group: type) -> dict[str, Any]:
+    hints = get_type_hints(group, include_extras=True)
+    return {
+        one.name: (hints[one.name], ... if one.default is dataclasses.MISSING else one.default)
+        for one in dataclasses.fields(cast("Any", group))
+    }
+
+
+# Components in the arguments of another: `{intervention: {tag: {}}}`, `{loss: dice}`.
+
+
+def named(kind: ComponentKind, given: Any) -> dict[str, Any]:
+    """`tag`, `{tag: null}` and `{tag: {text: L}}` as `{name: arguments that differ from their default}`.
+
+    Raises:
+        ValueError: The name or an argument is wrong.
+    """
+    written: Any = {given: {}} if isinstance(given, str) else given
+    if not isinstance(written, Mapping) or len(cast(Mapping[str, Any], written)) != 1:
+        raise ValueError(f"expected the name of one {kind}, or {{name: {{argument: value}}}}")
+    ((name, arguments),) = cast(Mapping[str, Any], written).items()
+    try:
+        checked = lookup(kind, name).params.model_validate(arguments or {})
+    except SpecError as error:
+        raise ValueError(str(error)) from error
+    except ValidationError as error:
+        raise _nested(name, error) from error
+    return {name: checked.model_dump(mode="json", exclude_defaults=True)}
+
+
+def compare_nested(kind: ComponentKind, component: Mapping[str, Any]) -> None:
+    """Compare the arguments of a component among the arguments of another, which imports its code.
+
+    Raises:
+        ValueError: They contradict each other.
+    """
+    ((name, arguments),) = component.items()
+    try:
+        lookup(kind, name).complete().model.model_validate(arguments)
+    except ValidationError as error:
+        raise _nested(name, error) from error
+
+
+def _nested(name: str, error: ValidationError) -> ValueError:
+    first = error.errors()[0]
+    place = ".".join(str(key) for key in (name, *first["loc"]))
+    return ValueError(f"{place}: {first['msg']}, not {first['input']!r}")
+
+
+def code_of(kind: ComponentKind, component: Mapping[str, Any]) -> str:
+    """What of a nested component's code enters a hash: a version other than 1, or the hash of a dotted path's file."""
+    ((name, _),) = component.items()
+    entry = lookup(kind, name)
+    return entry.source_hash or (str(entry.version) if entry.version != 1 else "")
+
+
+# The index: declarations of Assay's own components as JSON, read without importing them.
+
+
+@cache
+def _indexed() -> Mapping[tuple[str, str], Entry]:
+    kinds = json.loads(INDEX.read_text(encoding="utf-8"))
+    made = (_entry(kind, name, body) for kind, named in kinds.items() for name, body in named.items())
+    return {(entry.kind, entry.name): entry for entry in made}
+
+
+def _entry(kind: ComponentKind, name: str, body: Mapping[str, Any]) -> Entry:
+    traits = TRAITS.get(kind, Traits)
+    known = TypeAdapter(traits).validate_python(body["traits"]) if "traits" in body else traits()
+    return Entry(
+        kind,
+        name,
+        body["target"],
+        cache(partial(_arguments, body.get("arguments", {}), "compares" in body)),
+        body["summary"],
+        body.get("version", 1),
+        known,
+        {trait: (argument, dict(values)) for trait, (argument, values) in body.get("varies", {}).items()},
+        indexed=True,
+    )
+
+
+def _arguments(fields: Mapping[str, Any], compares: bool) -> Arguments:
+    return Arguments(_model(fields), compares)
+
+
+_TYPES: Mapping[str, Any] = {"number": float, "integer": int, "string": str, "boolean": bool, "null": None}
+_RANGES = {
+    "minimum": "ge",
+    "exclusiveMinimum": "gt",
+    "maximum": "le",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "minItems": "min_length",
+    "maxItems": "max_length",
+    "pattern": "pattern",
+}
+
+
+def _model(fields: Mapping[str, Any]) -> type[Params]:
+    made: dict[str, Any] = {}
+    for name, schema in fields.items():
+        annotation = Annotated[_annotation(schema), Field(description=schema["description"])]
+        adapter = TypeAdapter[Any](cast(Any, annotation))
+        default: Any = adapter.validate_python(schema["default"]) if "default" in schema else ...
+        made[name] = (annotation, default)
+    return create_model("Arguments", __base__=Params, **made)
+
+
+def _annotation(schema: Mapping[str, Any]) -> Any:
+    limits = {_RANGES[key]: value for key, value in schema.items() if key in _RANGES}
+    roles = [Role(*schema["role"])] if "role" in schema else []
+    made = _type(schema)
+    for part in (*roles, *([Field(**limits)] if limits else [])):
+        made = Annotated[made, part]
+    return made
+
+
+def _type(schema: Mapping[str, Any]) -> Any:
+    if "anyOf" in schema:
+        return Union[tuple(_annotation(part) for part in schema["anyOf"])]  # noqa: UP007 - of a computed tuple
+    if "enum" in schema:
+        return Literal[tuple(schema["enum"])]
+    if schema.get("type") == "array":
+        return tuple[_annotation(schema["items"]), ...]
+    if "properties" in schema:
+        return _model(schema["properties"])
+    if schema.get("type") == "object":
+        return Mapping[str, Any]
+    return _TYPES[schema["type"]]

@@ -20,6 +20,7 @@ from torch import nn
 from assay.core.errors import DataError, StoreError
 from assay.core.files import canonical_json
 from assay.core.registry import build, require_code
+from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, check_opened, untold
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
@@ -32,7 +33,7 @@ from assay.probes.probe import Read
 from assay.probes.reader import run_probes
 from assay.shifts.population import Population, PopulationScene, open_population
 from assay.spec.environments import images_seed
-from assay.spec.schema import Component, DataSpec, EnvironmentSpec, RecipeSpec, Task, TrainingSpec, readout_of
+from assay.spec.schema import Component, DataSpec, EnvironmentSpec, RecipeSpec, TrainingSpec, readout_of
 from assay.stats.measures import specific_thresholds
 from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows

@@ -6,21 +6,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Literal, Protocol, Self, cast, runtime_checkable
+from typing import Annotated, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from scipy import optimize
 from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core import registry
 from assay.core.errors import AssayError, SpecError
+from assay.core.registry import component
+from assay.core.traits import Readout
 from assay.models.checkpoint import library_draws
 from assay.models.untyped import named_layers, tensor_of
 from assay.models.weights import Start
-from assay.spec.schema import Readout, RecipeSpec, readout_of
+from assay.spec.schema import RecipeSpec, readout_of
 
 # What the training loop and the probes need of a network.
 
@@ -512,7 +515,22 @@ def scaling_words(network: nn.Module) -> str:
 SMALLEST_SIDE = 16
 
 
-def small_cnn(context: ArchitectureContext, *, width: int, in_chans: Literal[1, 3] | None = None) -> Classifier:
+@component(
+    "architecture",
+    "small-cnn",
+    summary="four strided 3x3 blocks of 8-16-32-64 channels, 25 thousand parameters; fast on a CPU",
+    version=2,
+)
+def small_cnn(
+    context: ArchitectureContext,
+    *,
+    width: Annotated[
+        int, Field(ge=4, le=128, multiple_of=4, description="channels of the first block (8: 8-16-32-64)")
+    ] = 8,
+    in_chans: Annotated[
+        Literal[1, 3] | None, Field(description="input channels, the images' if not said; 3: grey repeated")
+    ] = None,
+) -> Classifier:
     """Four blocks of a 3x3 convolution with stride 2, batch norm and ReLU; then the mean over places.
 
     The blocks have 1, 2, 4 and 8 times `width` channels; 24,634 parameters for grey images and 2 classes. Weights

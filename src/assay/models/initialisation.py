@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
+from pydantic import Field
 from torch import nn
 
 from assay.core import registry
 from assay.core.errors import WeightsError
 from assay.core.files import filled
+from assay.core.registry import Role, component
 from assay.core.seeds import derive
+from assay.core.traits import FineTuningTraits
 from assay.data.cache import default_cache_root
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import WithTrunk, as_network
@@ -40,6 +43,7 @@ from assay.spec.schema import RecipeSpec
 _log = logging.getLogger(__name__)
 
 
+@component("initialisation", "random", summary="the library's own random weights")
 @dataclass(frozen=True, slots=True)
 class Random:
     """The library's own law, drawn when the network was built."""
@@ -48,8 +52,60 @@ class Random:
         """Leaves the network as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromFile:
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Arguments that say how a weights file is read."""
+
+    prefix: Annotated[
+        str | None,
+        Field(description="text before every key of the network, such as module., or '' for none; found when left out"),
+    ] = None
+    layout: Annotated[
+        Literal["auto", "monai-resnet"],
+        Field(description="how layers are named; found in the file, but that MONAI's ResNet strides by 1 in its stem"),
+    ] = "auto"
+    leave_out: Annotated[
+        tuple[str, ...],
+        Field(
+            description="names of parts of the file that are not wanted, beyond heads, projections and momentum copies"
+        ),
+    ] = ()
+    input: Annotated[
+        Literal["auto", "imagenet", "symmetric", "unit", "caffe", "caffe-255"],
+        Field(
+            description="how images x in [0, 1] are scaled: ImageNet mean and deviation; 2x - 1; unchanged; blue, "
+            "green, red with 255x less the ImageNet mean; the same over 255; auto: what the file's metadata say, else "
+            "timm's own configuration of the architecture, refused for Keras, MONAI and numbered layers, which that "
+            "is not about"
+        ),
+    ] = "auto"
+
+    def of(self, path: str, sha256: str = "") -> FromFile:
+        """A file that is read in this way."""
+        return FromFile(
+            path=path,
+            sha256=sha256,
+            prefix=self.prefix,
+            layout=self.layout,
+            leave_out=self.leave_out,
+            input=self.input,
+        )
+
+
+FileHash = Annotated[
+    str,
+    Role("sha256", "path"),
+    Field(pattern="^([0-9a-f]{64})?$", description="of the file, found when left out; another file is refused"),
+]
+
+
+@component(
+    "initialisation",
+    "file",
+    summary="a weights file (timm, torchvision, Keras, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
+)
+@dataclass(frozen=True, kw_only=True)
+class FromFile(Reading):
     """Weights from a file: the trunk is loaded, all that stands beside it in the file is named in the log and left out.
 
     layout: how the file names its layers; `auto` finds it. prefix: what stands before the trunk's keys; found when
@@ -59,12 +115,11 @@ class FromFile:
     every batch norm.
     """
 
-    path: str
-    prefix: str | None = None
-    layout: str = "auto"
-    leave_out: Sequence[str] = ()
-    input: str = "auto"
-    sha256: str = ""
+    path: Annotated[
+        str,
+        Field(min_length=1, description="a .safetensors file, a .pt/.pth that holds tensors alone, or a Keras .h5"),
+    ]
+    sha256: FileHash = ""
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError when any key is not accounted for, or the scaling of images is not known."""
@@ -123,32 +178,32 @@ def _epsilon(file: WeightsFile) -> float:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Downloaded:
+@component("initialisation", "download", summary="a weights file from a public address, fetched once and checked")
+@dataclass(frozen=True, kw_only=True)
+class Downloaded(Reading):
     """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
 
     size: of the file in bytes; 0 when not known.
     """
 
-    url: str
-    sha256: str
-    size: int = 0
-    prefix: str | None = None
-    layout: str = "auto"
-    leave_out: Sequence[str] = ()
-    input: str = "auto"
+    url: Annotated[str, Field(pattern="^https?://", description="where the file is; fetched once into the cache")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="of the file; another file is refused")]
+    size: Annotated[int, Field(ge=0, description="of the file in bytes, 0 when not known")] = 0
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError as `fetch` and `FromFile` do."""
         with_trunk(network)
         path = fetch(self.url, self.sha256, weights_cache(), size=self.size or None)
-        FromFile(
-            path=str(path), prefix=self.prefix, layout=self.layout, leave_out=self.leave_out, input=self.input
-        ).load(network, path)
+        self.of(str(path)).load(network, path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomStatistics:
+@component(
+    "initialisation",
+    "random-statistics",
+    summary="random weights with the mean and variance of each pretrained layer (Raghu et al. 2019)",
+)
+@dataclass(frozen=True, kw_only=True)
+class RandomStatistics(Reading):
     """Random weights with the means and variances of pretrained layers (Raghu et al. 2019, `Mean Var`).
 
     Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor
@@ -158,13 +213,11 @@ class RandomStatistics:
     own, a `FromSource` stands in the place of this. The others as in `FromFile`.
     """
 
-    path: str = ""
-    source: str = ""
-    prefix: str | None = None
-    layout: str = "auto"
-    leave_out: Sequence[str] = ()
-    input: str = "auto"
-    sha256: str = ""
+    path: Annotated[str, Field(description="the weights file; left out: the weights that timm publishes")] = ""
+    source: Annotated[
+        str, Field(description="in place of a file: which of the sources that the study trains itself")
+    ] = ""
+    sha256: FileHash = ""
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError as the weights' own initialisation does."""
@@ -175,14 +228,7 @@ class RandomStatistics:
     def _pretrained(self) -> Callable[[nn.Module], None]:
         if not self.path:
             return PretrainedByTimm()
-        return FromFile(
-            path=self.path,
-            prefix=self.prefix,
-            layout=self.layout,
-            leave_out=self.leave_out,
-            input=self.input,
-            sha256=self.sha256,
-        )
+        return self.of(self.path, self.sha256)
 
 
 def redraw(trunk: nn.Module, seed: int) -> None:
@@ -211,6 +257,9 @@ def with_trunk(network: nn.Module) -> WithTrunk:
 # Starts that Assay trained itself: where they lie, and how a network takes one up.
 
 
+@component(
+    "initialisation", "source", summary="a start that the study trains itself: one of its `sources`, by its own name"
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromSource:
     """The trunk of a source that was trained with the same architecture; its head is left out, and its decoder.
@@ -219,9 +268,14 @@ class FromSource:
     `RandomStatistics` does, and nothing else is taken but how it scales images.
     """
 
-    id: str
-    name: str = ""
-    statistics: bool = False
+    name: Annotated[str, Field(description="which of the study's `sources`")] = ""
+    id: Annotated[
+        str,
+        Field(description="the hash of all that decides its weights, which names its folder in the cache"),
+    ] = ""
+    statistics: Annotated[
+        bool, Field(description="whether weights are drawn with its layers' means and variances alone")
+    ] = False
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError when the source is not in the cache."""
@@ -250,6 +304,7 @@ class FromSource:
 # Weights that timm publishes: from the local cache, or downloaded once; refused at once where neither can be had.
 
 
+@component("initialisation", "timm", summary="the weights that timm publishes for the architecture (downloaded once)")
 @dataclass(frozen=True, slots=True)
 class PretrainedByTimm:
     """The weights that timm publishes for the network, from the local cache or downloaded once."""
@@ -300,6 +355,7 @@ def _hub_answers() -> bool:
 # How far a training changes the network that it starts from: all of it, its deeper part, or the head alone.
 
 
+@component("finetuning", "full", summary="everything is trained, at one learning rate")
 class FineTuning:
     """Everything is trained, at one learning rate. A class that inherits changes what it says it does.
 
@@ -315,6 +371,12 @@ class FineTuning:
         return {}
 
 
+@component(
+    "finetuning",
+    "linear-probe",
+    FineTuningTraits(steps=False, fits_head=True),
+    summary="a logistic head on the features of the start, no step",
+)
 class LinearProbe(FineTuning):
     """No step: a multinomial logistic head on the frozen features (`assay.models.classifier.fit_head`), without
     augmentation.
@@ -324,6 +386,13 @@ class LinearProbe(FineTuning):
     fits_head = True
 
 
+@component(
+    "finetuning",
+    "probe-then-full",
+    FineTuningTraits(fits_head=True),
+    summary="a linear probe, then everything (Kumar et al. 2022)",
+    version=2,
+)
 class ProbeThenFull(FineTuning):
     """The head of a linear probe first, then everything. Batch norms take their statistics from the training images
     before the head is fitted: trained, they use those of each batch, and a head that was fitted on features of others,
@@ -336,13 +405,16 @@ class ProbeThenFull(FineTuning):
     fits_head = True
 
 
-@dataclass(frozen=True)
+@component("finetuning", "last-layers", summary="the head and the last layers, the others frozen")
+@dataclass(frozen=True, kw_only=True)
 class LastLayers(FineTuning):
     """The head and the last `layers` of the parts that `depths` tells apart; the others stay as they were, statistics
     of their batch norms too.
     """
 
-    layers: int
+    layers: Annotated[
+        int, Field(ge=1, le=100, description="how many of the layers that probes read, from the last, are trained")
+    ] = 1
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
         """0 for what lies before them. `layers` beyond what there is trains everything."""
@@ -350,14 +422,19 @@ class LastLayers(FineTuning):
         return {parameter: 0.0 for part in kept for parameter in part}
 
 
-@dataclass(frozen=True)
+@component(
+    "finetuning", "discriminative-rates", summary="lower learning rates for shallower layers (Howard and Ruder 2018)"
+)
+@dataclass(frozen=True, kw_only=True)
 class DiscriminativeRates(FineTuning):
     """The head at the learning rate, each part before it at `decay` times the rate of the one after.
 
     Howard and Ruder, *Universal Language Model Fine-tuning for Text Classification*, ACL 2018.
     """
 
-    decay: float
+    decay: Annotated[
+        float, Field(gt=0, le=1, description="the learning rate of a layer over that of the next; 1 / 2.6 as published")
+    ] = 1 / 2.6
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
         """Powers of `decay` by how many parts lie between and the head."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
 import timm
@@ -12,6 +12,7 @@ import torch
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.segresnet import SegResNet
+from pydantic import Field
 from segmentation_models_pytorch.base import initialization  # pyright: ignore[reportMissingTypeStubs]
 from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMissingTypeStubs]
     TimmUniversalEncoder,
@@ -20,13 +21,30 @@ from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMiss
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError, WeightsError, unknown_name
+from assay.core.registry import component
+from assay.core.traits import ArchitectureTraits
 from assay.models.checkpoint import library_draws
 from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, initialise_by_name
 from assay.models.segmenter import EncoderDecoder, Maps, Seen, Segmenter, Stages, refuse_smaller, widths_of
-from assay.models.timm import classifier_names, configuration_of, default_configuration
+from assay.models.timm import InputChannels, classifier_names, configuration_of, default_configuration
 from assay.models.untyped import named_layers
 from assay.models.weight_files import first_line
 from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, set_strides
+
+SmpNetwork = Literal[
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
+]
+
 
 # Encoders of segmentation-models-pytorch: which there are, how they scale images, and how they start from weights.
 #
@@ -37,6 +55,12 @@ from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, 
 _TIMM = "tu-"
 _OF_TORCHVISION = ("resnet", "resnext50_32x4d", "resnext101_32x8d", "vgg", "densenet", "mobilenet_v2")
 _HINT = "imagenet for most published weights, symmetric for those of an Inception or an Xception"
+Encoder = Annotated[
+    str,
+    Field(
+        description="tu- and timm's name of a network, such as tu-tf_efficientnet_lite0; or one of the library's own"
+    ),
+]
 
 
 def check_encoder(name: str, in_chans: int, context: ArchitectureContext) -> None:
@@ -180,7 +204,19 @@ _LIBRARY_LAW = ("deeplabv3", "deeplabv3plus")
 """Networks whose decoder and head the library leaves as torch draws them."""
 
 
-def smp_network(context: ArchitectureContext, *, network: str, encoder: str, in_chans: int) -> EncoderDecoder:
+@component(
+    "architecture",
+    "smp",
+    ArchitectureTraits(tasks=("segmentation",)),
+    summary="a network of segmentation-models-pytorch by its name there, on any of its or timm's encoders",
+)
+def smp_network(
+    context: ArchitectureContext,
+    *,
+    network: Annotated[SmpNetwork, Field(description="its name in the library")],
+    encoder: Encoder = "tu-resnet18",
+    in_chans: InputChannels = 3,
+) -> EncoderDecoder:
     """A network of segmentation-models-pytorch with its own default widths, as the library assembles it.
 
     The encoder's weights are drawn by their library, in its own order, from one generator of the seed; those of the
@@ -190,7 +226,22 @@ def smp_network(context: ArchitectureContext, *, network: str, encoder: str, in_
     return SmpSegmenter(parts, encoder, in_chans)
 
 
-def w_net(context: ArchitectureContext, *, network: str, encoder: str, in_chans: int, auxiliary_weight: float) -> WNet:
+@component(
+    "architecture",
+    "w-net",
+    ArchitectureTraits(tasks=("segmentation",)),
+    summary="two FPNs in a row, the second sees the image and the first's logits (Galdran et al. 2021)",
+)
+def w_net(
+    context: ArchitectureContext,
+    *,
+    network: Annotated[SmpNetwork, Field(description="the library's name of the network that stands twice")] = "fpn",
+    encoder: Encoder = "tu-resnet18",
+    in_chans: InputChannels = 3,
+    auxiliary_weight: Annotated[
+        float, Field(ge=0, le=10, description="of the first network's loss beside the second's 1 (deep supervision)")
+    ] = 1.0,
+) -> WNet:
     """Two networks in a row (Galdran et al. 2021): the second sees the image and the logits of the first.
 
     Both are trained: the first's logits are auxiliary ones, whose loss counts `auxiliary_weight` beside the second's 1
@@ -314,7 +365,17 @@ _DEEP = 16
 """Stride of the deepest map of the U-Nets."""
 
 
-def monai_network(context: ArchitectureContext, *, network: str) -> EncoderDecoder:
+@component(
+    "architecture",
+    "monai",
+    ArchitectureTraits(tasks=("segmentation",)),
+    summary="a two-dimensional segmentation network of MONAI: basic-unet, dynunet or segresnet",
+)
+def monai_network(
+    context: ArchitectureContext,
+    *,
+    network: Annotated[Literal["basic-unet", "dynunet", "segresnet"], Field(description="which of them")],
+) -> EncoderDecoder:
     """A two-dimensional network of MONAI, with the widths that are its defaults.
 
     `basic-unet`: BasicUNet, instance norm (Falk et al. 2019). `dynunet`: DynUNet, the U-Net of nnU-Net (Isensee et al.

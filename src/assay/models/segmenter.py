@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.errors import SpecError
+from assay.core.registry import component
+from assay.core.traits import ArchitectureTraits
 from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, WithTrunk, initialise_by_name
 
 # Segmentation networks: input scaling, an encoder, a decoder, and a head that makes logits for every pixel.
@@ -156,7 +159,19 @@ STRIDE = 16
 _MULTIPLES = (1, 2, 4, 6)
 
 
-def small_unet(context: ArchitectureContext, *, width: int) -> EncoderDecoder:
+@component(
+    "architecture",
+    "small-unet",
+    ArchitectureTraits(tasks=("segmentation",)),
+    summary="U-Net of 8-16-32-48 channels from half the size on, 85 thousand parameters; fast on a CPU",
+)
+def small_unet(
+    context: ArchitectureContext,
+    *,
+    width: Annotated[
+        int, Field(ge=8, le=128, multiple_of=8, description="channels of the first stage (8: 8-16-32-48)")
+    ] = 8,
+) -> EncoderDecoder:
     """A U-Net (Ronneberger et al. 2015) of four stages at 1/2, 1/4, 1/8 and 1/16 of the size.
 
     The stages have 1, 2, 4 and 6 times `width` channels, 8-16-32-48 by default: two 3x3 convolutions each, the first

@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import timm
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError, unknown_name
+from assay.core.registry import component
 from assay.models.checkpoint import library_draws
 from assay.models.classifier import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialise_by_name
 from assay.models.untyped import named_layers
 
+InputChannels = Annotated[Literal[1, 3], Field(description="input channels; grey images are repeated to fill 3")]
+
 # The adapter to timm: networks by name, as trunks without a classifier. Nothing is downloaded here.
 
 
-def timm_network(context: ArchitectureContext, *, model: str, in_chans: Literal[1, 3]) -> Classifier:
+@component("architecture", "timm", summary="any classification network of the timm library, by its name there")
+def timm_network(
+    context: ArchitectureContext,
+    *,
+    model: Annotated[str, Field(description="timm's name of the network, such as tf_efficientnet_lite0")],
+    in_chans: InputChannels = 3,
+) -> Classifier:
     """A timm network with its pooling, its classifier replaced by Assay's head. Input scaling is timm's for the name.
 
     All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
@@ -31,8 +41,17 @@ def timm_network(context: ArchitectureContext, *, model: str, in_chans: Literal[
     return _classifier(_trunk(model, in_chans, context), in_chans, context)
 
 
+@component(
+    "architecture", "resnet18", summary="ResNet-18 (He et al. 2016), with the usual stem or one for small images"
+)
 def resnet18(
-    context: ArchitectureContext, *, stem: Literal["imagenet", "small"], in_chans: Literal[1, 3]
+    context: ArchitectureContext,
+    *,
+    stem: Annotated[
+        Literal["imagenet", "small"],
+        Field(description="7x7 stride 2 and max-pooling, or 3x3 stride 1 without pooling for small images"),
+    ] = "imagenet",
+    in_chans: InputChannels = 3,
 ) -> Classifier:
     """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling."""
     trunk = _trunk("resnet18", in_chans, context)

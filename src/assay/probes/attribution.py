@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from assay.core.measures import NEUTRAL
-from assay.core.registry import build
+from assay.core.registry import Role, build, component, named
 from assay.core.types import Measurement
 from assay.models.ref import Model
 from assay.probes.explainers import Replacement
@@ -37,7 +38,6 @@ from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
 from assay.spec.grid import label
-from assay.spec.sections import named
 
 OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
 """What is measured of every explainer."""
@@ -45,6 +45,38 @@ CENTRE = "centre-prior"
 """The name of a map that says: in the middle."""
 
 
+USUAL: tuple[Mapping[str, Any], ...] = tuple(
+    {name: {}}
+    for name in (
+        "gradient",
+        "input-x-gradient",
+        "integrated-gradients",
+        "smoothgrad",
+        "guided-backprop",
+        "grad-cam",
+        "layer-cam",
+        "occlusion",
+    )
+)
+
+
+def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    """Return the explainers.
+
+    Raises:
+        ValueError: One of them is repeated.
+    """
+    if twice := [label(one) for i, one in enumerate(explainers) if one in explainers[:i]]:
+        raise ValueError(f"'{twice[0]}' stands twice: name each explainer once")
+    return explainers
+
+
+@component(
+    "probe",
+    "attribution",
+    summary="where heat-maps lie beside lesion masks, chance and a centre prior (attended, not used)",
+    version=2,
+)
 class Attribution:
     """Implements `Probe`. What is claimed is where a map lies (*attended*); it says nothing of what is used.
 
@@ -86,13 +118,43 @@ class Attribution:
     def __init__(
         self,
         *,
-        explainers: Sequence[str | Mapping[str, Any]],
-        images: int = 128,
-        sanity_images: int = 16,
-        replacement: Replacement = "blur",
-        faithfulness: bool = True,
-        environment: str = NEUTRAL,
-        code: Sequence[str] = (),
+        explainers: Annotated[
+            tuple[Mapping[str, Any], ...],
+            Role("components", "explainer"),
+            Field(min_length=1, description="methods with their arguments, such as {grad-cam: {layer: block3}}"),
+            AfterValidator(each_once),
+        ] = USUAL,
+        images: Annotated[
+            int, Field(ge=1, le=65536, description="images with a lesion that are explained, at most")
+        ] = 128,
+        sanity_images: Annotated[
+            int,
+            Field(
+                ge=1,
+                le=4096,
+                description="of these, how many are explained again with layers whose weights are dealt anew",
+            ),
+        ] = 16,
+        replacement: Annotated[
+            Replacement,
+            Field(description="what stands in place of deleted pixels: a blur, the image's mean colour, or black"),
+        ] = "blur",
+        faithfulness: Annotated[
+            bool,
+            Field(description="whether deletion, insertion and sensitivity-n are measured, which take many passes"),
+        ] = True,
+        environment: Annotated[
+            str,
+            Role("environment"),
+            Field(
+                min_length=1, description="where the images come from: '(neutral)' or the name of a test environment"
+            ),
+        ] = NEUTRAL,
+        code: Annotated[
+            tuple[str, ...],
+            Role("code", "explainers"),
+            Field(description="of the explainers' code, found when left out"),
+        ] = (),
     ) -> None:
         given = [named("explainer", one) for one in explainers]
         parts = [(label(one), *next(iter(one.items()))) for one in given]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from scipy.stats import rankdata
 
+from assay.core.registry import Role, component
 from assay.core.seeds import generator, row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
@@ -321,6 +323,12 @@ SIDE = 8
 """Raw pixels are averaged to this many squares a side, the reference of what needs no network."""
 
 
+@component(
+    "probe",
+    "decodability",
+    summary="which factors a linear decoder reads from each layer, beside the untrained network, chance and raw pixels",
+    version=2,
+)
 class Decodability:
     """Implements `Probe`. What is claimed is encoding: a factor that can be decoded need not be used.
 
@@ -344,7 +352,21 @@ class Decodability:
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, folds: int = 5, environment: str = INDEPENDENT) -> None:
+    def __init__(
+        self,
+        *,
+        folds: Annotated[
+            int, Field(ge=2, le=10, description="parts that patients are dealt into; each is decoded from the others")
+        ] = 5,
+        environment: Annotated[
+            str,
+            Role("environment"),
+            Field(
+                min_length=1,
+                description="where decoders are fitted and tested: 'independent' or the name of a test environment",
+            ),
+        ] = "independent",
+    ) -> None:
         self.folds = folds
         self.environment = environment
 

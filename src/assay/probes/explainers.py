@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from assay.core.errors import AssayError
+from assay.core.registry import component
 from assay.core.seeds import generator
 from assay.models.timm import WHICH, Transformer, transformer_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.shifts.confounders.pixels import gaussian
+
+Replacement = Literal["blur", "mean", "black"]
+_ReplacementArgument = Annotated[
+    Replacement,
+    Field(description="blur: of a Gaussian, sd an eighth of the shorter side; mean: the image's mean colour; black: 0"),
+]
+
 
 # What an explainer is given and what it gives: a network with the steps of one pass, and a heat-map per image.
 
@@ -157,7 +166,13 @@ class _OfALayer:
 
     additive: ClassVar[bool] = False
 
-    def __init__(self, *, layer: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        layer: Annotated[
+            str, Field(description="dotted name of a layer that gives maps; the last convolution where empty")
+        ] = "",
+    ) -> None:
         self.layer = layer
 
     def refusal(self, subject: Subject) -> str:
@@ -165,6 +180,11 @@ class _OfALayer:
         return why_not(subject, self.layer)
 
 
+@component(
+    "explainer",
+    "grad-cam",
+    summary="maps of the last convolution weighted by their mean gradient (Selvaraju et al. 2017)",
+)
 class GradCam(_OfALayer):
     """Implements `Explainer`: a layer's maps, weighted by the mean over space of the gradient by them, summed, without
     the negative part, brought to the image's size by linear interpolation (Selvaraju et al. 2017).
@@ -181,6 +201,9 @@ class GradCam(_OfALayer):
         return _shown((slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1), images)
 
 
+@component(
+    "explainer", "layer-cam", summary="maps of a layer weighted by the gradient at each place (Jiang et al. 2021)"
+)
 class LayerCam(_OfALayer):
     """Implements `Explainer`: a layer's maps, each place weighted by the positive part of the gradient there, summed,
     without the negative part, brought to the image's size (Jiang et al. 2021).
@@ -251,6 +274,11 @@ def enlarged(coarse: Float[Tensor, "b u v"], height: int, width: int) -> Float[T
 # An explainer that follows the attention of a vision transformer from the patches to its feature.
 
 
+@component(
+    "explainer",
+    "attention-rollout",
+    summary="how much of each patch reaches a vision transformer's feature; of no class (Abnar and Zuidema 2020)",
+)
 class AttentionRollout:
     """Implements `Explainer`: how much of each patch reaches the network's feature, were attention all that moves it
     (Abnar and Zuidema 2020).
@@ -307,7 +335,6 @@ def _row_of_feature(shares: Float[Tensor, "b t t"], transformer: Transformer) ->
 
 # What stands in place of pixels that are taken away.
 
-Replacement = Literal["blur", "mean", "black"]
 BLUR = 1 / 8
 """Standard deviation of the blur, the image's shorter side being 1: lesions go, light and shade stay."""
 
@@ -330,6 +357,7 @@ RECTIFIERS = (nn.ReLU, nn.ReLU6)
 """What guided backpropagation knows how to pass."""
 
 
+@component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
 class Gradient:
     """Implements `Explainer`: the greatest |d log-odds / d pixel| over the channels (Simonyan et al. 2014)."""
 
@@ -346,6 +374,7 @@ class Gradient:
         return slopes(subject, images, own).abs().amax(dim=1)
 
 
+@component("explainer", "input-x-gradient", summary="pixel times gradient (Shrikumar et al. 2016)")
 class InputXGradient:
     """Implements `Explainer`: pixel times gradient, summed over the channels (Shrikumar et al. 2016).
 
@@ -365,6 +394,11 @@ class InputXGradient:
         return (images * slopes(subject, images, own)).sum(dim=1)
 
 
+@component(
+    "explainer",
+    "integrated-gradients",
+    summary="the mean gradient on the way from a baseline to the image (Sundararajan et al. 2017)",
+)
 class IntegratedGradients:
     """Implements `Explainer`: (pixel - baseline) times the mean gradient along the straight line between them, summed
     over the channels (Sundararajan et al. 2017).
@@ -375,7 +409,14 @@ class IntegratedGradients:
 
     additive: ClassVar[bool] = True
 
-    def __init__(self, *, steps: int = 32, baseline: Replacement = "black") -> None:
+    def __init__(
+        self,
+        *,
+        steps: Annotated[
+            int, Field(ge=2, le=1000, description="points of the line from the baseline to the image")
+        ] = 32,
+        baseline: _ReplacementArgument = "black",
+    ) -> None:
         self.steps = steps
         self.baseline: Replacement = baseline
 
@@ -394,6 +435,7 @@ class IntegratedGradients:
         return (way * total / self.steps).sum(dim=1)
 
 
+@component("explainer", "smoothgrad", summary="the gradient averaged over noisy copies (Smilkov et al. 2017)")
 class SmoothGrad:
     """Implements `Explainer`: the gradient averaged over noisy copies, then its greatest size over the channels
     (Smilkov et al. 2017).
@@ -404,7 +446,14 @@ class SmoothGrad:
 
     additive: ClassVar[bool] = False
 
-    def __init__(self, *, samples: int = 16, noise: float = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Annotated[int, Field(ge=1, le=1000, description="noisy copies of an image")] = 16,
+        noise: Annotated[
+            float, Field(gt=0, le=1, description="standard deviation, as a share of the image's range")
+        ] = 0.1,
+    ) -> None:
         self.samples = samples
         self.noise = noise
 
@@ -424,6 +473,11 @@ class SmoothGrad:
         return (total / self.samples).abs().amax(dim=1)
 
 
+@component(
+    "explainer",
+    "guided-backprop",
+    summary="the gradient without the negative part at each ReLU (Springenberg et al. 2015)",
+)
 class GuidedBackprop:
     """Implements `Explainer`: the gradient, of which every rectifier lets only the positive part back; then its
     greatest size over the channels (Springenberg et al. 2015).
@@ -468,6 +522,7 @@ class _Guided(torch.autograd.Function):
 # An explainer that needs no gradient: cover a window, see what the network loses.
 
 
+@component("explainer", "occlusion", summary="what the log-odds lose when a window is covered (Zeiler and Fergus 2014)")
 class Occlusion:
     """Implements `Explainer`: how far the log-odds fall when a window is covered, spread evenly over its pixels, mean
     over the windows that cover a pixel (Zeiler and Fergus 2014).
@@ -478,7 +533,17 @@ class Occlusion:
 
     additive: ClassVar[bool] = True
 
-    def __init__(self, *, window: float = 0.125, stride: float = 1.0, replacement: Replacement = "mean") -> None:
+    def __init__(
+        self,
+        *,
+        window: Annotated[
+            float, Field(gt=0, lt=1, description="side of the window that is covered, shorter side 1")
+        ] = 0.125,
+        stride: Annotated[
+            float, Field(gt=0, le=1, description="from one window to the next, side of the window 1")
+        ] = 1.0,
+        replacement: _ReplacementArgument = "mean",
+    ) -> None:
         self.window = window
         self.stride = stride
         self.replacement: Replacement = replacement

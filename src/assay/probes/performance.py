@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Group, Reading, Request, Scope, group_name, groups_of
@@ -23,6 +25,11 @@ _TWO_CLASSES = ("auroc", "average-precision", "sensitivity", "specificity")
 _ONE_AGAINST_REST = ("auroc", "average-precision")
 
 
+@component(
+    "probe",
+    "performance",
+    summary="AUROC, accuracy, calibration and their like per environment, worst environment and worst group",
+)
 class Performance:
     """Implements `Probe` on every test environment of a scene, from logits alone.
 
@@ -43,7 +50,13 @@ class Performance:
 
     scope: ClassVar[Scope] = "tests"
 
-    def __init__(self, *, smallest_group: int = 20) -> None:
+    def __init__(
+        self,
+        *,
+        smallest_group: Annotated[
+            int, Field(ge=1, description="images that a group needs to count for the worst group")
+        ] = 20,
+    ) -> None:
         self.smallest_group = smallest_group
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:

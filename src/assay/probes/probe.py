@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
+from pydantic import Field
 
+from assay.core.registry import Role
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
@@ -64,10 +66,18 @@ class Reading(Protocol):
         ...
 
 
+SourceOfImages = Annotated[
+    str,
+    Role("environment"),
+    Field(
+        min_length=1,
+        description="where the images come from: '(neutral)', '(independent)' or the name of a test environment",
+    ),
+]
 Scope = Literal["tests", "neutral"]
 """What a probe looks at: the study's test environments, or only what a scene derives from them when their ties are cut.
 A new environment to test on leaves the records of the latter valid; an environment that its arguments name
-(`Params.environments`) is looked at too."""
+(role `environment`) is looked at too."""
 
 
 class Probe(Protocol):

@@ -9,19 +9,21 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from assay.core.measures import INDEPENDENT, NEUTRAL
+from assay.core.registry import component
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.faithfulness import dealt_anew
 from assay.probes.performance import measured
-from assay.probes.probe import Reading, Request, Scope
+from assay.probes.probe import Reading, Request, Scope, SourceOfImages
 from assay.probes.reader import ModelReading, ReadingError
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import Answers
@@ -43,6 +45,11 @@ class _Sample:
     place: Measurement
 
 
+@component(
+    "probe",
+    "reinitialisation",
+    summary="which layers' trained values matter: what is lost when a layer is put back to its start, or dealt anew",
+)
 class Reinitialisation:
     """Implements `Probe`. What is claimed is that the answers rest on values that training gave a layer.
 
@@ -64,7 +71,14 @@ class Reinitialisation:
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, images: int = 500, environment: str = NEUTRAL) -> None:
+    def __init__(
+        self,
+        *,
+        images: Annotated[
+            int, Field(ge=20, le=65536, description="images that are answered again, the same ones for all models")
+        ] = 500,
+        environment: SourceOfImages = NEUTRAL,
+    ) -> None:
         self.images = images
         self.environment = environment
 

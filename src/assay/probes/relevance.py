@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import timm.models.resnet as of_timm
 import torch
 import torchvision.models.resnet as of_torchvision  # pyright: ignore[reportMissingTypeStubs]
 from jaxtyping import Float, Int
+from pydantic import Field
 from timm.layers.adaptive_avgmax_pool import FastAdaptiveAvgPool, SelectAdaptivePool2d
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.core.registry import component
 from assay.models.classifier import Classifier, InputScaling
 from assay.models.untyped import named_layers
 from assay.probes.explainers import INSTEAD, Hook, Step, Subject, gradient, hooked
@@ -68,6 +70,9 @@ class Convolution:
         return (self.norm.weight if self.norm.affine else 1.0) / spread
 
 
+@component(
+    "explainer", "lrp", summary="the log-odds dealt out layer by layer by rules that keep its sum (Bach et al. 2015)"
+)
 class Lrp:
     """Implements `Explainer`: layer-wise relevance propagation (Bach et al. 2015). What a unit has of the log-odds is
     dealt out among its inputs, layer by layer, until it lies on the pixels, summed over the channels.
@@ -85,7 +90,13 @@ class Lrp:
 
     additive: ClassVar[bool] = True
 
-    def __init__(self, *, epsilon: float = 1e-6) -> None:
+    def __init__(
+        self,
+        *,
+        epsilon: Annotated[
+            float, Field(gt=0, le=1, description="of the rule of linear layers, in units of their output")
+        ] = 1e-6,
+    ) -> None:
         self.epsilon = epsilon
 
     def refusal(self, subject: Subject) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import AfterValidator, Field
 
+from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, clustered_error, mean_with_error, patients
@@ -276,6 +278,24 @@ GAP = 4.0
 """Halves of the samples that differ by more standard errors than this have not converged: 1 in 16,000 by chance."""
 
 
+def power_of_two(samples: int) -> int:
+    """Return the number of samples.
+
+    Raises:
+        ValueError: It is no power of two.
+    """
+    if samples & (samples - 1):
+        below = 1 << (samples.bit_length() - 1)
+        raise ValueError(f"{samples} samples: a Sobol' sequence is balanced at powers of two, {below} or {2 * below}")
+    return samples
+
+
+@component(
+    "probe",
+    "reliance",
+    summary="what the output depends on: Sobol' indices on phantoms, flips and effects of changing one factor",
+    version=2,
+)
 class Reliance:
     """Implements `Probe`. What is claimed is use: changing the factor changes the output.
 
@@ -291,7 +311,21 @@ class Reliance:
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, samples: int = 1024, tolerance: float = 0.05, sobol: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Annotated[
+            int,
+            Field(ge=64, le=65536, description="rows of a Saltelli design; a power of two"),
+            AfterValidator(power_of_two),
+        ] = 1024,
+        tolerance: Annotated[
+            float, Field(gt=0, le=1, description="standard error of an index above which it has not converged")
+        ] = 0.05,
+        sobol: Annotated[
+            bool, Field(description="Sobol' indices too, where there is a phantom; without them half the time")
+        ] = True,
+    ) -> None:
         self.samples = samples
         self.tolerance = tolerance
         self.sobol = sobol

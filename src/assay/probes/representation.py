@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
+from pydantic import Field
 
 from assay.core.measures import INDEPENDENT, NEUTRAL, OF_MAPS
+from assay.core.registry import component
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Sampled, Scope, clustered_error
+from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, clustered_error
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.similarity import (
@@ -272,6 +274,12 @@ class _Rows:
         return np.sort(np.unique(self.table.patient, return_index=True)[1])
 
 
+@component(
+    "probe",
+    "representation",
+    summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
+    version=2,
+)
 class Representation:
     """Implements `Probe`. What is claimed is geometry: it says nothing of what is encoded or used.
 
@@ -301,7 +309,30 @@ class Representation:
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, images: int = 1000, kept: int = 500, environment: str = NEUTRAL, maps: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        images: Annotated[
+            int, Field(ge=20, le=4000, description="images that layers are described on, the same ones for every model")
+        ] = 1000,
+        kept: Annotated[
+            int,
+            Field(
+                ge=0,
+                le=4000,
+                description="of these, images whose activations are kept to compare models by; 0 for none",
+            ),
+        ] = 500,
+        maps: Annotated[
+            int,
+            Field(
+                ge=0,
+                le=1000,
+                description="images whose flattened maps condition-number-maps is computed on; 0 for none",
+            ),
+        ] = 0,
+        environment: SourceOfImages = NEUTRAL,
+    ) -> None:
         self.images = images
         self.maps = maps
         self.most_kept = min(kept, images)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import AfterValidator, Field
 
 from assay.core.errors import SpecError
+from assay.core.registry import Role, component
 from assay.core.types import Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope
@@ -34,6 +36,35 @@ class _Found:
     reason: str = ""
 
 
+def known_families(families: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of families.
+
+    Raises:
+        ValueError: One of them is unknown.
+    """
+    try:
+        families_of(families)
+    except SpecError as error:
+        raise ValueError(str(error)) from error
+    return families
+
+
+def each_once(severities: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the severities.
+
+    Raises:
+        ValueError: One of them is repeated.
+    """
+    if len(set(severities)) < len(severities):
+        raise ValueError("a severity stands twice: name each once")
+    return severities
+
+
+@component(
+    "probe",
+    "robustness",
+    summary="what is left under each family of distortions and severity: errors, accuracy kept, calibration, stability",
+)
 class Robustness:
     """Implements `Probe` on one test environment, under each family of distortions at each severity.
 
@@ -56,7 +87,27 @@ class Robustness:
     scope: ClassVar[Scope] = "tests"
 
     def __init__(
-        self, *, environment: str = "", families: Sequence[str] = ("common",), severities: Sequence[int] = SEVERITIES
+        self,
+        *,
+        environment: Annotated[
+            str,
+            Role("environment"),
+            Field(description="the test environment whose images are distorted; the first where empty"),
+        ] = "",
+        families: Annotated[
+            tuple[str, ...],
+            Field(
+                min_length=1,
+                description="families of distortions or groups of them: common, retinal, endoscopy, dermoscopy, xray, "
+                "microscopy",
+            ),
+            AfterValidator(known_families),
+        ] = ("common",),
+        severities: Annotated[
+            tuple[Annotated[int, Field(ge=1, le=5)], ...],
+            Field(min_length=1, description="severities, 1 (least) to 5 (most), each once"),
+            AfterValidator(each_once),
+        ] = SEVERITIES,
     ) -> None:
         self.environment = environment
         self.families = families_of(families)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 
 from assay.core.measures import AT_NATIVE, NATIVE
+from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
@@ -110,6 +112,12 @@ def _in_millimetres(found: Measurement, environment: Environment) -> Measurement
     return replace(found, unit="mm") if found.unit == "px" and environment.millimetres is not None else found
 
 
+@component(
+    "probe",
+    "segmentation",
+    summary="Dice under every convention for empty masks, surfaces, lesions found, calibration of pixels",
+    version=3,
+)
 class Segmentation(OfMaps):
     """Implements `Probe`: overlap under every convention for empty masks, surfaces, lesions found, calibration.
 
@@ -150,13 +158,29 @@ class Segmentation(OfMaps):
         "false-positives-per-image",
     )
 
-    def __init__(self, *, native: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        native: Annotated[
+            bool,
+            Field(
+                description="also overlap and surfaces at the size of each image's own file, against the mask as it "
+                "came"
+            ),
+        ] = False,
+    ) -> None:
         self.native = native
         if native:
             self.overall = (*self.overall, *NATIVE)
             self.by_kind = (*self.by_kind, "dice-native", "iou-native")
 
 
+@component(
+    "probe",
+    "lesion-free",
+    summary="false positives in images without a lesion, at p = .5 and at matched sensitivity by lesion",
+    version=2,
+)
 class LesionFree(OfMaps):
     """Implements `Probe`: false positives in images without a lesion, at p = .5 and at matched sensitivity, and how
     well images with a lesion are told from those without by several scores of the map.
@@ -214,6 +238,11 @@ class Painted:
     gone: Environment | None
 
 
+@component(
+    "probe",
+    "painting",
+    summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
+)
 class Painting:
     """Implements `Probe`, for phantoms. In neutral images with a lesion one factor is set to a quantile (.05 to .95) of
     its neutral marginal and everything else is held; `factor` and `level` name which, and where.
@@ -232,7 +261,19 @@ class Painting:
 
     scope: ClassVar[Scope] = "neutral"
 
-    def __init__(self, *, factors: Sequence[str] = (), images: int = 256) -> None:
+    def __init__(
+        self,
+        *,
+        factors: Annotated[
+            tuple[str, ...],
+            Field(
+                description="factors that are moved; if none is named, contrast, size and position where there are such"
+            ),
+        ] = (),
+        images: Annotated[
+            int, Field(ge=1, le=65536, description="neutral images with a lesion that are painted anew, at most")
+        ] = 256,
+    ) -> None:
         self.factors = tuple(factors)
         self.images = images
 

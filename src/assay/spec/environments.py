@@ -25,6 +25,7 @@ from assay.spec.schema import (
 )
 from assay.spec.sections import (
     as_number,
+    check_arguments,
     component,
     conditions,
     data_section,
@@ -110,7 +111,7 @@ def _interventions(value: Any, keys: Keys, issues: Issues) -> dict[str, Interven
                 issues.unknown_key((*at, extra), ("component", "share"))
         else:
             entry = entry_of("intervention", name, "", at, issues)
-            known = entry is not None and checked(entry.params, fields, at, issues) is not None
+            known = entry is not None and check_arguments(entry, fields, at, issues)
             what = Component(kind="intervention", name=name, params=fields) if known else None
         if what is not None and share is not None:
             made[name] = InterventionSpec(component=what, share=share)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args, get_origin
 
 from assay.core.files import told
-from assay.core.registry import KINDS, ComponentKind, lookup
+from assay.core.registry import lookup
+from assay.core.traits import KINDS, ComponentKind
 from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.issues import Issues, shorten
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -48,15 +48,21 @@ class Issue:
 
 @dataclass(frozen=True)
 class Issues:
-    """Collects issues of one document. `origins` says where the values of a grid point were written."""
+    """Collect the issues of one document.
+
+    Attributes:
+        origins: Places where the values of a grid point were written.
+        later: Checks that import code, for a study in which nothing else is wrong.
+    """
 
     document: Document
     found: list[Issue] = field(default_factory=list[Issue])
     origins: Mapping[Keys, Keys] = field(default_factory=dict[Keys, Keys])
+    later: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     def at(self, origins: Mapping[Keys, Keys]) -> Issues:
         """The same collection for one point of the grid."""
-        return Issues(self.document, self.found, origins)
+        return Issues(self.document, self.found, origins, self.later)
 
     def source(self, keys: Keys) -> Keys:
         """Where the value at `keys` of the grid point was written in the document."""

@@ -163,6 +163,9 @@ def check_study(document: Document) -> StudySpec:
         if keys != ("data",):
             check_core(drawn_from, imported_factors(drawn_from.phantom), keys, issues)
     issues.stop()
+    for check in issues.later:
+        check()
+    issues.stop()
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no issue was noted")
     points = tuple(point for point, _ in placed)

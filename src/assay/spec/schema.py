@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,18 @@ from pydantic import (
 )
 
 from assay.core.files import content_hash
-from assay.core.registry import ComponentKind, Params, entries, lookup
+from assay.core.registry import entries, lookup
+from assay.core.traits import (
+    ArchitectureTraits,
+    ComponentKind,
+    FineTuningTraits,
+    LossTraits,
+    MitigationTraits,
+    Readout,
+    Rows,
+    Task,
+    Traits,
+)
 from assay.spec.grid import label
 
 # What every part of a spec is made of: frozen values without unknown keys, whose defaults leave the hash.
@@ -341,87 +352,11 @@ class EnvironmentSpec(Frozen):
         return self.model_copy(update={"interventions": active, "difficulty": harder, "fraction": part}).canonical()
 
 
-# What a recipe's parts say of themselves through their `Params`: those that do not go together are refused early.
+# Traits of a recipe's parts: those that do not go together are refused early.
 #
-# A dotted path to a user's own part says nothing here; what it lacks is refused when its training begins.
+# Nothing is known of a dotted path to a user's own part; what it lacks is refused when its training begins.
 
 WORST_GROUP = "best-worst-group"
-Rows = Literal["none", "training", "validation"]
-"""Whose group labels are used: of no rows, of the training rows, of the validation rows."""
-Task = Literal["classification", "segmentation"]
-"""What a network says: a class for each image, or a class for each pixel."""
-Readout = Literal["linear", "coral", "corn", "regression"]
-"""What makes class logits of features: a linear head, or one of those whose classes are grades."""
-
-
-class ArchitectureParams(Params):
-    """The arguments of an architecture. tasks: what its networks can say."""
-
-    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
-
-
-class LossParams(Params):
-    """The arguments of a loss.
-
-    per_image: whether it is the mean over images of a term of each, which a mitigation can weigh.
-    tasks: whether it compares a label with the logits of an image, masks with those of pixels, or either.
-    readout: the head that it needs; all but a linear one take the classes for grades, in their order.
-    architectures: those whose networks it can train; any where it is empty.
-    """
-
-    per_image: ClassVar[bool] = False
-    architectures: ClassVar[tuple[str, ...]] = ()
-    readout: ClassVar[Readout] = "linear"
-    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
-
-    @property
-    def trains_head(self) -> bool:
-        """Whether the network's own logits are trained, so that there are predictions before the last step."""
-        return True
-
-    @property
-    def unlabelled(self) -> bool:
-        """Whether it looks at no target."""
-        return False
-
-    @property
-    def changes(self) -> bool:
-        """Whether it is another function in another epoch, so that its values in two epochs cannot be compared."""
-        return False
-
-
-class ImageLossParams(LossParams):
-    """The arguments of a loss that is a mean over images."""
-
-    per_image: ClassVar[bool] = True
-
-
-class MitigationParams(Params):
-    """The arguments of a mitigation.
-
-    weighs_images: whether it needs a loss per image. needs_head: whether it needs predictions during training.
-    refits_head: whether it puts a linear head of its own in the place of the trained one.
-    """
-
-    refits_head: ClassVar[bool] = False
-
-    weighs_images: ClassVar[bool] = False
-    needs_head: ClassVar[bool] = False
-
-    @property
-    def group_labels(self) -> Rows:
-        """The rows whose group labels decide weights of the network."""
-        return "none"
-
-
-class FineTuningParams(Params):
-    """The arguments of a fine-tuning.
-
-    steps: whether the network is trained at all. fits_head: whether a linear head is fitted on what it starts with.
-    """
-
-    steps: ClassVar[bool] = True
-    fits_head: ClassVar[bool] = False
 
 
 def uses_groups(recipe: RecipeSpec) -> bool:
@@ -431,20 +366,20 @@ def uses_groups(recipe: RecipeSpec) -> bool:
 
 def readout_of(loss: Component) -> Readout:
     """The head that a loss needs; a user's own is taken to need a linear one."""
-    made = _arguments(loss)
-    return made.readout if isinstance(made, LossParams) else "linear"
+    made = _traits(loss)
+    return made.readout if isinstance(made, LossTraits) else "linear"
 
 
 def looks_at_labels(loss: Component) -> bool:
     """Whether a loss looks at targets; a user's own is taken to do so."""
-    made = _arguments(loss)
-    return not (isinstance(made, LossParams) and made.unlabelled)
+    made = _traits(loss)
+    return not (isinstance(made, LossTraits) and made.unlabelled)
 
 
 def training_labels(mitigation: Component) -> Rows:
     """The rows whose group labels a mitigation trains with; a user's own is taken to use those of training rows."""
-    made = _arguments(mitigation)
-    return made.group_labels if isinstance(made, MitigationParams) else "training"
+    made = _traits(mitigation)
+    return made.group_labels if isinstance(made, MitigationTraits) else "training"
 
 
 def refusal(recipe: RecipeSpec) -> str:
@@ -455,8 +390,8 @@ def refusal(recipe: RecipeSpec) -> str:
         return wrong
     if wrong := _of_another_network(recipe):
         return wrong
-    loss, mitigation = _arguments(recipe.loss), _arguments(recipe.mitigation)
-    if isinstance(loss, LossParams) and isinstance(mitigation, MitigationParams):
+    loss, mitigation = _traits(recipe.loss), _traits(recipe.mitigation)
+    if isinstance(loss, LossTraits) and isinstance(mitigation, MitigationTraits):
         if mitigation.weighs_images and not loss.per_image:
             return (
                 f"mitigation '{recipe.mitigation.name}' weighs images, and loss '{recipe.loss.name}' has no term for a "
@@ -469,12 +404,12 @@ def refusal(recipe: RecipeSpec) -> str:
             )
         if mitigation.needs_head and not loss.trains_head:
             return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
-    if recipe.selection == "best-validation-loss" and isinstance(loss, LossParams) and loss.changes:
+    if recipe.selection == "best-validation-loss" and _changes(recipe.loss):
         return (
             f"selection 'best-validation-loss' compares epochs, and loss '{recipe.loss.name}' weighs its terms "
             "otherwise in each: use selection: last, or constant weights"
         )
-    if recipe.selection == WORST_GROUP and isinstance(loss, LossParams) and not loss.trains_head:
+    if recipe.selection == WORST_GROUP and isinstance(loss, LossTraits) and not loss.trains_head:
         return f"selection '{WORST_GROUP}' {_without_head(recipe)}"
     if uses_groups(recipe) and not recipe.groups:
         who = (
@@ -488,8 +423,8 @@ def refusal(recipe: RecipeSpec) -> str:
 
 def _of_the_head(recipe: RecipeSpec) -> str:
     """Why a linear head cannot be fitted on what the network starts with, or not be all; empty where it can."""
-    tuning = _arguments(recipe.finetuning)
-    if not isinstance(tuning, FineTuningParams) or not tuning.fits_head:
+    tuning = _traits(recipe.finetuning)
+    if not isinstance(tuning, FineTuningTraits) or not tuning.fits_head:
         return ""
     named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
     if recipe.task == "segmentation":
@@ -514,8 +449,8 @@ def _of_the_head(recipe: RecipeSpec) -> str:
 
 def _of_another_network(recipe: RecipeSpec) -> str:
     """Why a loss cannot train an architecture of this name; a user's own is asked when its training begins."""
-    loss, name = _arguments(recipe.loss), recipe.architecture.name
-    if not isinstance(loss, LossParams) or not loss.architectures or name in loss.architectures or ":" in name:
+    loss, name = _traits(recipe.loss), recipe.architecture.name
+    if not isinstance(loss, LossTraits) or not loss.architectures or name in loss.architectures or ":" in name:
         return ""
     return (
         f"loss '{recipe.loss.name}' trains plain vision transformers of timm, and the architecture is '{name}': use "
@@ -526,8 +461,8 @@ def _of_another_network(recipe: RecipeSpec) -> str:
 def _of_another_task(recipe: RecipeSpec) -> str:
     """What is not of the recipe's task, and what is; empty where all is. Nothing is known of a user's own part."""
     for component in (recipe.loss, recipe.architecture):
-        made = _arguments(component)
-        if isinstance(made, LossParams | ArchitectureParams) and recipe.task not in made.tasks:
+        made = _traits(component)
+        if isinstance(made, LossTraits | ArchitectureTraits) and recipe.task not in made.tasks:
             return (
                 f"{component.kind} '{component.name}' is for {' and '.join(made.tasks)}, and the recipe's task is "
                 f"{recipe.task}: use one of {', '.join(_of_task(component.kind, recipe.task))}, or set task"
@@ -538,7 +473,7 @@ def _of_another_task(recipe: RecipeSpec) -> str:
 
 
 def _of_task(kind: ComponentKind, task: Task) -> list[str]:
-    return [entry.name for entry in entries(kind) if task in getattr(entry.params, "tasks", ())]
+    return [entry.name for entry in entries(kind) if task in getattr(entry.traits, "tasks", ())]
 
 
 def _without_head(recipe: RecipeSpec) -> str:
@@ -549,11 +484,22 @@ def _without_head(recipe: RecipeSpec) -> str:
 
 
 def _per_image() -> list[str]:
-    return [entry.name for entry in entries("loss") if issubclass(entry.params, LossParams) and entry.params.per_image]
+    return [entry.name for entry in entries("loss") if isinstance(entry.traits, LossTraits) and entry.traits.per_image]
 
 
-def _arguments(component: Component) -> Params:
-    return lookup(component.kind, component.name).params.model_validate(dict(component.params))
+def _traits(component: Component) -> Traits | None:
+    return lookup(component.kind, component.name).traits_with(component.params)
+
+
+def _changes(loss: Component) -> bool:
+    """Whether a loss is another function in another epoch: by itself, or as a sum by the weight or loss of a term."""
+    made = _traits(loss)
+    terms = cast("list[Mapping[str, Any]]", loss.params.get("terms", []) if isinstance(made, LossTraits) else [])
+    return (isinstance(made, LossTraits) and made.changes) or any(
+        term.get("schedule", "constant") != "constant" or _changes(_component("loss", name, **arguments))
+        for term in terms
+        for name, arguments in term["loss"].items()
+    )
 
 
 # What a study is: a frozen, validated description in three parts, each with a hash of its own.

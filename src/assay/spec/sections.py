@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import ValidationError
-
 from assay.core.errors import SpecError, cut, nearest, unknown_name
 from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
-from assay.core.registry import KINDS, ComponentKind, Entry, Params, build, entries, lookup
+from assay.core.registry import Entry, Params, build, entries, lookup
+from assay.core.traits import KINDS, ComponentKind
 from assay.core.types import Factor
 from assay.spec.document import Keys, mapping_of
 from assay.spec.grid import label
@@ -45,9 +44,26 @@ def component(kind: ComponentKind, value: Any, keys: Keys, issues: Issues) -> Co
         issues.add(inside, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}")
         return None
     arguments = _with_paths(entry.params, arguments, inside, issues)
-    if arguments is None or checked(entry.params, arguments, inside, issues) is None:
+    if arguments is None or not check_arguments(entry, arguments, inside, issues):
         return None
     return Component(kind=kind, name=name, params=arguments)
+
+
+def check_arguments(entry: Entry, arguments: Mapping[str, Any], keys: Keys, issues: Issues) -> bool:
+    """Check names, types and ranges of a component's arguments; those that need its code are compared later.
+
+    Returns:
+        Whether nothing is wrong so far.
+    """
+    if checked(entry.params, arguments, keys, issues) is None:
+        return False
+    if entry.indexed and arguments and entry.arguments().compares:
+        issues.later.append(lambda: _compare(entry, arguments, keys, issues))
+    return True
+
+
+def _compare(entry: Entry, arguments: Mapping[str, Any], keys: Keys, issues: Issues) -> None:
+    checked(entry.complete().model, arguments, keys, issues)
 
 
 def _with_paths(
@@ -260,36 +276,6 @@ def contrast(value: Any, keys: Keys, issues: Issues) -> ContrastSpec | None:
                 issues.add((*keys, "where", name), item, "expected one value; leave it out to compare at every value")
         given["where"] = {name: label(item) for name, item in where.items() if not isinstance(item, list)}
     return checked(ContrastSpec, given, keys, issues)
-
-
-# Components that stand in the arguments of another: `{intervention: {tag: {}}}`, `{loss: dice}`.
-
-
-def named(kind: ComponentKind, given: Any) -> dict[str, Any]:
-    """`tag`, `{tag: null}` and `{tag: {text: L}}` as `{name: arguments that differ from their default}`.
-
-    Raises ValueError, whose text a Params class hands on.
-    """
-    written: Any = {given: {}} if isinstance(given, str) else given
-    if not isinstance(written, Mapping) or len(cast(Mapping[str, Any], written)) != 1:
-        raise ValueError(f"expected the name of one {kind}, or {{name: {{argument: value}}}}")
-    ((name, arguments),) = cast(Mapping[str, Any], written).items()
-    try:
-        checked = lookup(kind, name).params.model_validate(arguments or {})
-    except SpecError as error:
-        raise ValueError(str(error)) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(key) for key in (name, *first["loc"]))
-        raise ValueError(f"{place}: {first['msg']}, not {first['input']!r}") from error
-    return {name: checked.model_dump(mode="json", exclude_defaults=True)}
-
-
-def code_of(kind: ComponentKind, component: Mapping[str, Any]) -> str:
-    """What of a nested component's code enters a hash: a version other than 1, or the hash of a dotted path's file."""
-    ((name, _),) = component.items()
-    entry = lookup(kind, name)
-    return entry.source_hash or (str(entry.version) if entry.version != 1 else "")
 
 
 # What is known about a study's factors before any image is read: from the phantom's declaration or the `factors:`.

@@ -13,6 +13,7 @@ import torch
 
 from assay.core.errors import SpecError
 from assay.core.registry import build
+from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, default_cache_root, untold
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
@@ -25,7 +26,7 @@ from assay.shifts.intervention import unchanged
 from assay.shifts.population import Population, open_population
 from assay.spec.document import mapping_of
 from assay.spec.parse import parse_study
-from assay.spec.schema import REFERABLE, StudySpec, Task
+from assay.spec.schema import REFERABLE, StudySpec
 from assay.spec.sections import has_order
 from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at

@@ -10,11 +10,11 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, nn
 
+from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.models.untyped import named_layers
 from assay.probes.reader import log_odds
 from assay.spec.document import mapping_of
-from assay.spec.schema import Task
 from assay.stats.format import count, number
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import auroc, placements, predictions, probabilities

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Annotated, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from assay.core import registry
+from assay.core.registry import component
 from assay.core.seeds import generator
 from assay.data.dataset import Batch
 from assay.models.untyped import tensor_of
 from assay.spec.schema import Component
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
 
 # Augmentations: parameters are drawn first, from (seed, name, view, step), then applied to the batch at once.
 #
@@ -72,10 +78,10 @@ def build_augmenter(components: Sequence[Component], first: Sequence[tuple[str, 
     A second one of the same name draws from a generator of its own.
     """
     steps = list(first)
-    for component in components:
-        repeated = sum(name.partition("#")[0] == component.name for name, _ in steps)
-        name = f"{component.name}#{repeated}" if repeated else component.name
-        steps.append((name, cast(Augmentation, registry.build("augmentation", component.name, component.params))))
+    for one in components:
+        repeated = sum(name.partition("#")[0] == one.name for name, _ in steps)
+        name = f"{one.name}#{repeated}" if repeated else one.name
+        steps.append((name, cast(Augmentation, registry.build("augmentation", one.name, one.params))))
     return Augmenter(tuple(steps))
 
 
@@ -93,13 +99,14 @@ def stack_views(views: Sequence[Batch]) -> Batch:
     )
 
 
+@component("augmentation", "flip", summary="mirror left and right, up and down")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
     """Mirror left and right, up and down, each with its probability."""
 
-    horizontal: float
-    vertical: float
-    geometric: bool = True
+    horizontal: Annotated[Probability, Field(description="probability of swapping left and right")] = 0.5
+    vertical: Annotated[Probability, Field(description="probability of swapping up and down; 0 where up is up")] = 0.5
+    geometric: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """left_right, up_down: bool [count]."""
@@ -114,12 +121,15 @@ class Flip:
         return images
 
 
+@component("augmentation", "shift", summary="move by whole pixels, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """Move by whole pixels, up to `pixels` along each axis; what comes into view repeats the edge."""
 
-    pixels: int
-    geometric: bool = True
+    pixels: Annotated[
+        int, Field(ge=0, le=512, description="largest shift along each axis, in pixels; edges are repeated")
+    ] = 4
+    geometric: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """down, right: int64 [count] in [-pixels, pixels]."""
@@ -137,14 +147,15 @@ class Shift:
         return windows[torch.arange(len(images), device=images.device), :, down, right]
 
 
+@component("augmentation", "affine", summary="rotate, scale and move, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
     """Rotate, scale and move about the centre, bilinear (label maps: nearest); what comes into view is the edge's."""
 
-    degrees: float
-    scale: float
-    shift: float
-    geometric: bool = True
+    degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, in degrees")] = 10.0
+    scale: Annotated[float, Field(ge=0, lt=1, description="largest change of scale either way, as a share")] = 0.1
+    shift: Annotated[float, Field(ge=0, lt=1, description="largest shift either way, as a share of the side")] = 0.05
+    geometric: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """angle (radians), scale (factor), down and right (shares of the side): float64 [count]."""
@@ -177,13 +188,18 @@ class Affine:
         )
 
 
+@component("augmentation", "intensity", summary="change contrast and brightness")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intensity:
     """Change contrast about the image's mean, then brightness; clipped to [0, 1]."""
 
-    contrast: float
-    brightness: float
-    geometric: bool = False
+    contrast: Annotated[
+        float, Field(ge=0, lt=1, description="largest change of contrast about the image's mean, as a share")
+    ] = 0.1
+    brightness: Annotated[
+        float, Field(ge=0, le=1, description="largest change of brightness, in units of the pixel range")
+    ] = 0.1
+    geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """gain (factor), offset: float32 [count]."""
@@ -197,12 +213,15 @@ class Intensity:
         return ((images - mean) * gain + mean + offset).clamp(0, 1)
 
 
+@component("augmentation", "noise", summary="add Gaussian noise")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
     """Add Gaussian noise of a standard deviation drawn from 0 to `sd`; clipped to [0, 1]."""
 
-    sd: float
-    geometric: bool = False
+    sd: Annotated[float, Field(gt=0, le=1, description="largest standard deviation, in units of the pixel range")] = (
+        0.02
+    )
+    geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """sd: float32 [count]; key: int64 [count], the seed of each image's noise."""
@@ -229,14 +248,15 @@ _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 _ASPECT = 4 / 3  # of a crop, either way
 
 
+@component("augmentation", "resized-crop", summary="a random window of the image, scaled to its size")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizedCrop:
     """A window of a random share of the area, from `smallest` to 1, and aspect from 3:4 to 4:3, anywhere within the
     image, scaled to the image's size (bilinear; label maps: nearest).
     """
 
-    smallest: float
-    geometric: bool = True
+    smallest: Annotated[float, Field(gt=0, le=1, description="least share of the image's area in the window")] = 0.2
+    geometric: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """height, width: shares of the sides; down, right: of the middle from the image's, in shares of half a side."""
@@ -264,6 +284,7 @@ class ResizedCrop:
         )
 
 
+@component("augmentation", "colour", summary="change brightness, contrast, saturation and hue, or take the colour out")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colour:
     """Change brightness (a factor), contrast about the mean luminance, saturation and hue, of a share of the images;
@@ -272,13 +293,17 @@ class Colour:
     Saturation and hue are length and angle of the two colour differences of YIQ. A grey image has neither.
     """
 
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    share: float
-    grey: float
-    geometric: bool = False
+    brightness: Annotated[
+        float, Field(ge=0, le=1, description="largest change of the factor on all values, either way")
+    ] = 0.4
+    contrast: Annotated[float, Field(ge=0, le=1, description="largest change of contrast either way, as a share")] = 0.4
+    saturation: Annotated[
+        float, Field(ge=0, le=1, description="largest change of saturation either way, as a share")
+    ] = 0.4
+    hue: Annotated[float, Field(ge=0, le=0.5, description="largest turn of the hue either way, in turns")] = 0.1
+    share: Annotated[_Share, Field(description="share of the images that are changed")] = 0.8
+    grey: Annotated[_Share, Field(description="share of the images whose colour is taken out")] = 0.2
+    geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """gain, contrast, saturation: factors; hue: radians; all 1 and 0 where an image is not changed."""
@@ -313,15 +338,18 @@ def _turns(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
     return _FROM_YIQ @ turn @ _TO_YIQ
 
 
+@component("augmentation", "blur", summary="a Gaussian blur of some images")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blur:
     """Blur a share of the images by a Gaussian whose standard deviation is drawn from a tenth of `sigma` to `sigma`,
     in shares of the side; edges are mirrored.
     """
 
-    sigma: float
-    share: float
-    geometric: bool = False
+    sigma: Annotated[float, Field(gt=0, le=0.1, description="largest standard deviation, as a share of the side")] = (
+        0.01
+    )
+    share: Annotated[_Share, Field(description="share of the images that are blurred")] = 0.5
+    geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """sigma: shares of the side, 0 where an image is not blurred."""

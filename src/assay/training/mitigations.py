@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from assay.core import registry
 from assay.core.errors import DataError, SpecError, unknown_name
-from assay.core.registry import build
+from assay.core.registry import Role, build, component
 from assay.core.seeds import generator
+from assay.core.traits import MitigationTraits, Rows
 from assay.core.types import FactorTable
 from assay.data.dataset import Batch, Levels, levels_of
 from assay.models.classifier import LinearHead, Network, Outputs, fit_head
@@ -23,7 +25,7 @@ from assay.models.initialisation import build_finetuning
 from assay.models.untyped import tensor_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import Intervention, draw
-from assay.spec.schema import WORST_GROUP, RecipeSpec, Rows
+from assay.spec.schema import WORST_GROUP, RecipeSpec
 from assay.training.augmentation import Augmentation, Draws
 from assay.training.feed import batch_order
 from assay.training.losses.classification import widened, without_autocast
@@ -141,6 +143,7 @@ class Frozen:
     target: Int[Tensor, "n"]
 
 
+@component("mitigation", "none", summary="plain training, on rows as they are")
 class Mitigation:
     """Plain training; the others override some of the hooks. Keyword-only parameters are its arguments.
 
@@ -316,6 +319,12 @@ class Adversarial(MitigatedObjective):
         return own + self.guess_loss(outputs.features, batch, self.strength_at(progress))
 
 
+@component(
+    "mitigation",
+    "domain-adversarial",
+    MitigationTraits(group_labels="training"),
+    summary="features from which the factor cannot be guessed, by a reversed gradient (Ganin et al. 2016)",
+)
 class DomainAdversarial(Mitigation):
     """Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016, with the factor as the domain.
 
@@ -328,7 +337,29 @@ class DomainAdversarial(Mitigation):
     group_labels: Rows = "training"
     needs_every_group = False
 
-    def __init__(self, *, strength: float, ramp: float, hidden: int, given_target: bool) -> None:
+    def __init__(
+        self,
+        *,
+        strength: Annotated[
+            float, Field(gt=0, le=100, description="lambda, the factor of the reversed gradient")
+        ] = 1.0,
+        ramp: Annotated[
+            float,
+            Field(
+                ge=0,
+                le=1000,
+                description="lambda rises as 2 / (1 + exp(-ramp * share of the steps)) - 1; 0: whole from the "
+                "first step",
+            ),
+        ] = 10.0,
+        hidden: Annotated[
+            int, Field(ge=1, le=8192, description="width of the one hidden layer that guesses the factor")
+        ] = 64,
+        given_target: Annotated[
+            bool,
+            Field(description="tell the guesser the class, so that only what the class does not explain is removed"),
+        ] = False,
+    ) -> None:
         self.strength, self.ramp, self.hidden, self.given_target = strength, ramp, hidden, given_target
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Adversarial:
@@ -368,6 +399,11 @@ class RandomIntervention:
         return drawn.apply(images, rows)
 
 
+@component(
+    "mitigation",
+    "confounder-augmentation",
+    summary="an intervention put on training images at random, whatever their class",
+)
 class ConfounderAugmentation(Mitigation):
     """Breaks the tie between a marking and the class by putting the marking on images of every class.
 
@@ -375,7 +411,21 @@ class ConfounderAugmentation(Mitigation):
     differ by (1 - q) times what they did. Only what can be put on pixels can be treated so. Uses no group labels.
     """
 
-    def __init__(self, *, intervention: Mapping[str, Any], probability: float, version: str) -> None:
+    def __init__(
+        self,
+        *,
+        intervention: Annotated[
+            Mapping[str, Any],
+            Role("component", "intervention"),
+            Field(description="a change to pixels with its arguments, such as {tag: {}}"),
+        ],
+        probability: Annotated[
+            float, Field(gt=0, le=1, description="of an image to get it at a step, whatever it shows")
+        ] = 0.5,
+        version: Annotated[
+            str, Role("code", "intervention"), Field(description="of the intervention's code, found when left out")
+        ] = "",
+    ) -> None:
         ((self.name, arguments),) = intervention.items()
         self.intervention = cast(Intervention, build("intervention", self.name, arguments))
         self.probability = probability
@@ -448,6 +498,13 @@ def balanced_subset(groups: Int[np.ndarray, "n"], seed: int, number: int) -> Int
     return np.sort(np.concatenate(chosen))
 
 
+@component(
+    "mitigation",
+    "last-layer-retraining",
+    MitigationTraits(refits_head=True),
+    summary="the head fitted anew on rows balanced by group (Kirichenko et al. 2023)",
+    varies={"group_labels": ("rows", {"validation": "validation", "training": "training"})},
+)
 class LastLayerRetraining(Mitigation):
     """Kirichenko, Izmailov and Wilson, *Last Layer Re-Training is Sufficient for Robustness*, ICLR 2023.
 
@@ -457,7 +514,19 @@ class LastLayerRetraining(Mitigation):
     the threshold rests on rows that the head was fitted on. A group without such rows is refused.
     """
 
-    def __init__(self, *, rows: Literal["validation", "training"], subsets: int, l2: float) -> None:
+    def __init__(
+        self,
+        *,
+        rows: Annotated[
+            Literal["validation", "training"], Field(description="whose balanced subsets the head is fitted on")
+        ] = "validation",
+        subsets: Annotated[
+            int, Field(ge=1, le=1000, description="balanced subsets, over which the head is averaged")
+        ] = 10,
+        l2: Annotated[
+            float, Field(gt=0, le=1e6, description="l2 / 2 times the squared norm, beside the summed log-loss")
+        ] = 1.0,
+    ) -> None:
         self.group_labels: Rows = rows
         self.subsets, self.l2 = subsets, l2
 
@@ -500,6 +569,12 @@ def _repeated(rows: Int[np.ndarray, "n"], count: int, draw: np.random.Generator)
     return np.concatenate([np.tile(rows, whole), draw.permutation(rows)[:rest]])
 
 
+@component(
+    "mitigation",
+    "group-balanced-sampling",
+    MitigationTraits(group_labels="training"),
+    summary="each epoch draws equally many rows of every group",
+)
 class GroupBalancedSampling(Mitigation):
     """Every epoch is as long as a plain one and holds equally many rows of each group; works with any loss.
 
@@ -514,6 +589,12 @@ class GroupBalancedSampling(Mitigation):
         return balanced_order(groups, setting.drawn, setting.seed, epoch)
 
 
+@component(
+    "mitigation",
+    "just-train-twice",
+    MitigationTraits(needs_head=True),
+    summary="trained again with the errors of a short first training drawn more often (Liu et al. 2021)",
+)
 class JustTrainTwice(Mitigation):
     """Liu et al., *Just Train Twice: Improving Group Robustness without Training Group Information*, ICML 2021.
 
@@ -523,7 +604,14 @@ class JustTrainTwice(Mitigation):
     plain training, bit for bit. Uses no group labels.
     """
 
-    def __init__(self, *, epochs: int, upweight: int) -> None:
+    def __init__(
+        self,
+        *,
+        epochs: Annotated[
+            int, Field(ge=1, le=1000, description="epochs T of the identification model, a training before")
+        ] = 2,
+        upweight: Annotated[int, Field(ge=1, le=1000, description="how often an error stands in the training set")] = 5,
+    ) -> None:
         self.epochs, self.upweight = epochs, upweight
 
     def phases(self, epochs: int) -> tuple[int, ...]:
@@ -567,6 +655,12 @@ class WeightedByGroup(MitigatedObjective):
         return (self.weights[groups_in(batch)] * self.image_losses(outputs, batch, progress)).mean()
 
 
+@component(
+    "mitigation",
+    "reweighting",
+    MitigationTraits(weighs_images=True, group_labels="training"),
+    summary="each image weighted by the inverse size of its group",
+)
 class Reweighting(Mitigation):
     """The expected loss is the mean over groups of the mean loss in each: importance weights of a balanced world.
 
@@ -621,6 +715,12 @@ class WorstGroups(MitigatedObjective):
         self.log_q.copy_(moved - moved.logsumexp(dim=0))
 
 
+@component(
+    "mitigation",
+    "group-dro",
+    MitigationTraits(weighs_images=True, group_labels="training"),
+    summary="groups weighted by exponentiated gradient towards the one with the largest loss (Sagawa et al. 2020)",
+)
 class GroupDro(Mitigation):
     """Sagawa, Koh, Hashimoto and Liang, *Distributionally Robust Neural Networks for Group Shifts*, ICLR 2020.
 
@@ -631,7 +731,20 @@ class GroupDro(Mitigation):
 
     group_labels: Rows = "training"
 
-    def __init__(self, *, step: float, adjustment: float, sampling: Literal["groups", "rows"]) -> None:
+    def __init__(
+        self,
+        *,
+        step: Annotated[
+            float, Field(gt=0, le=10, description="step size of the group weights, per nat of loss")
+        ] = 0.01,
+        adjustment: Annotated[
+            float, Field(ge=0, le=100, description="C of C / sqrt(n), added to a group's loss when weights are set")
+        ] = 0.0,
+        sampling: Annotated[
+            Literal["groups", "rows"],
+            Field(description="groups: each is drawn as often, as in the paper; rows: each row once an epoch"),
+        ] = "groups",
+    ) -> None:
         self.step, self.adjustment, self.sampling = step, adjustment, sampling
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WorstGroups:

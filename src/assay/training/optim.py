@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from pydantic import Field
 from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 from assay.core.errors import SpecError
+from assay.core.registry import component
+
+LearningRate = Annotated[float, Field(gt=0, le=10, description="peak learning rate")]
+Beta1 = Annotated[float, Field(ge=0, lt=1, description="decay of the first moment")]
+Beta2 = Annotated[float, Field(ge=0, lt=1, description="decay of the second moment")]
+Epsilon = Annotated[float, Field(gt=0, le=1, description="added to the denominator")]
+L2 = Annotated[float, Field(ge=0, le=10, description="L2 penalty, added to the gradient")]
+Momentum = Annotated[float, Field(ge=0, lt=1, description="momentum")]
+Last = Annotated[float, Field(ge=0, le=1, description="last learning rate as a share of the peak")]
+WarmUp = Annotated[float, Field(ge=0, lt=1, description="share of the steps of linear warm-up from 0")]
+
 
 # Optimisers by name: each takes groups of parameters and its checked arguments, and returns a torch optimiser.
 
@@ -17,35 +29,74 @@ Parameters = Sequence[dict[str, Any]]
 """Groups of parameters, as torch takes them: `{"params": [...]}`."""
 
 
+@component("optimiser", "adamw", summary="Adam with decoupled weight decay (Loshchilov and Hutter 2019)")
 def adamw(
-    parameters: Parameters, *, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
+    parameters: Parameters,
+    *,
+    lr: LearningRate = 2e-3,
+    beta1: Beta1 = 0.9,
+    beta2: Beta2 = 0.999,
+    eps: Epsilon = 1e-8,
+    weight_decay: Annotated[
+        float, Field(ge=0, le=10, description="decoupled weight decay, times the learning rate")
+    ] = 0.01,
 ) -> Optimizer:
     """AdamW, fused: one kernel over all parameters, on a CPU too."""
     return AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
+@component("optimiser", "adam", summary="Adam (Kingma and Ba 2015)")
 def adam(
-    parameters: Parameters, *, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
+    parameters: Parameters,
+    *,
+    lr: LearningRate = 2e-3,
+    beta1: Beta1 = 0.9,
+    beta2: Beta2 = 0.999,
+    eps: Epsilon = 1e-8,
+    weight_decay: L2 = 0.0,
 ) -> Optimizer:
     """Adam, fused."""
     return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
+@component("optimiser", "nadam", summary="Adam with Nesterov's momentum (Dozat 2016)")
 def nadam(
-    parameters: Parameters, *, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
+    parameters: Parameters,
+    *,
+    lr: LearningRate = 2e-3,
+    beta1: Beta1 = 0.9,
+    beta2: Beta2 = 0.999,
+    eps: Epsilon = 1e-8,
+    weight_decay: L2 = 0.0,
 ) -> Optimizer:
     """NAdam."""
     return NAdam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
 
 
-def sgd(parameters: Parameters, *, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
+@component("optimiser", "sgd", summary="stochastic gradient descent with momentum")
+def sgd(
+    parameters: Parameters,
+    *,
+    lr: LearningRate = 0.1,
+    momentum: Momentum = 0.9,
+    nesterov: Annotated[bool, Field(description="Nesterov's momentum; needs momentum above 0")] = False,
+    weight_decay: L2 = 0.0,
+) -> Optimizer:
     """SGD with momentum, fused. Raises SpecError for Nesterov's variant without momentum."""
     if nesterov and momentum == 0:
         raise SpecError("optimiser sgd: nesterov needs momentum above 0, and momentum is 0; set momentum: 0.9")
     return SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
 
-def rmsprop(parameters: Parameters, *, lr: float, alpha: float, momentum: float, weight_decay: float) -> Optimizer:
+@component("optimiser", "rmsprop", summary="RMSprop (Tieleman and Hinton 2012)")
+def rmsprop(
+    parameters: Parameters,
+    *,
+    lr: LearningRate = 1e-3,
+    alpha: Annotated[float, Field(ge=0, lt=1, description="decay of the squared gradient")] = 0.99,
+    momentum: Momentum = 0.0,
+    weight_decay: L2 = 0.0,
+) -> Optimizer:
     """RMSprop."""
     return RMSprop(parameters, lr=lr, alpha=alpha, momentum=momentum, weight_decay=weight_decay)
 
@@ -63,6 +114,7 @@ class Schedule(Protocol):
         ...
 
 
+@component("schedule", "one-cycle", summary="cosine from a 25th of the rate to its peak and down to nothing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneCycle:
     """Half a cosine from `start` to 1 over the first `warmup` share of the steps, half a cosine down to `end` after.
@@ -70,9 +122,9 @@ class OneCycle:
     Smith and Topin 2018, as in torch's OneCycleLR, whose cycling of the momentum is left out.
     """
 
-    warmup: float
-    start: float
-    end: float
+    warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps on the way up")] = 0.3
+    start: Annotated[float, Field(gt=0, le=1, description="first learning rate as a share of the peak")] = 0.04
+    end: Last = 4e-6
 
     def __call__(self, step: int, steps: int) -> float:
         """The peak lies on step warmup * steps - 1, the end on the last step."""
@@ -82,12 +134,13 @@ class OneCycle:
         return _cosine(1.0, self.end, (step - max(0.0, peak)) / max(1.0, steps - 1 - max(0.0, peak)))
 
 
+@component("schedule", "cosine", summary="linear warm-up, then half a cosine down")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cosine:
     """Linear warm-up, then half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts)."""
 
-    warmup: float
-    end: float
+    warmup: WarmUp = 0.0
+    end: Last = 0.0
 
     def __call__(self, step: int, steps: int) -> float:
         """See the class."""
@@ -95,12 +148,13 @@ class Cosine:
         return up if share < 0 else _cosine(1.0, self.end, share)
 
 
+@component("schedule", "linear", summary="linear warm-up, then linearly down")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear:
     """Linear warm-up, then linearly from 1 to `end`."""
 
-    warmup: float
-    end: float
+    warmup: WarmUp = 0.0
+    end: Last = 0.0
 
     def __call__(self, step: int, steps: int) -> float:
         """See the class."""
@@ -108,11 +162,12 @@ class Linear:
         return up if share < 0 else 1 + (self.end - 1) * share
 
 
+@component("schedule", "constant", summary="linear warm-up, then constant")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
     """Linear warm-up, then 1."""
 
-    warmup: float
+    warmup: WarmUp = 0.0
 
     def __call__(self, step: int, steps: int) -> float:
         """See the class."""
@@ -120,12 +175,16 @@ class Constant:
         return up if share < 0 else 1.0
 
 
+@component("schedule", "step", summary="a drop by a factor at stated shares of the steps")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """1, multiplied by `factor` at each of the shares `at` of the steps."""
 
-    at: tuple[float, ...]
-    factor: float
+    at: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(description="shares of the steps")] = (
+        0.5,
+        0.75,
+    )
+    factor: Annotated[float, Field(gt=0, lt=1, description="what the rate is multiplied by at each")] = 0.1
 
     def __call__(self, step: int, steps: int) -> float:
         """See the class."""

@@ -53,20 +53,20 @@ def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
 def test_every_loss_says_what_it_does_on_an_empty_target() -> None:
     table = REFERENCE.split("### What they say of an image without lesion", 1)[1].split("\n### ", 1)[0]
     first = " ".join(re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE))
-    serving = {entry.name for entry in entries("loss") if "segmentation" in getattr(entry.params, "tasks", ())}
+    serving = {entry.name for entry in entries("loss") if "segmentation" in getattr(entry.traits, "tasks", ())}
     assert set(re.findall(r"`([a-z-]+)`", first)) == serving
 
 
-def test_the_catalogue_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_decorator_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That it passes its suite is shown in tests/docs/test_plug_ins.py."""
-    names = ("my_losses", "my_catalogue")
-    for name, block in zip(names, (blocks(HOW_TO)[0], blocks(HOW_TO)[-1]), strict=True):
-        (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    named = blocks(HOW_TO)[-1]
+    written = blocks(HOW_TO)[0].replace("class LogitAdjusted(Objective):\n", named)
+    assert named in written
+    (tmp_path / "my_losses.py").write_text(written, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "my_losses", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    entries()  # load all catalogues into the real registry before it is replaced
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    importlib.import_module("my_catalogue")
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+    importlib.import_module("my_losses")
     objective = registry.build("loss", "logit-adjusted", {}, LossContext(width=2, classes=2, counts=(3, 1)))
     assert objective.shift.tolist() == pytest.approx([math.log(3 / 4), math.log(1 / 4)])
 

@@ -117,7 +117,7 @@ class TestWeightedSum(DenseLossConformance):
 
 
 FOR_SEGMENTATION = sorted(
-    entry.name for entry in entries("loss") if "segmentation" in getattr(entry.params, "tasks", ())
+    entry.name for entry in entries("loss") if "segmentation" in getattr(entry.traits, "tasks", ())
 )
 
 

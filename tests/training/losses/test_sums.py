@@ -15,7 +15,7 @@ from assay.core.registry import build, lookup
 from assay.models.classifier import Outputs
 from assay.spec.schema import Component, RecipeSpec
 from assay.testing.losses import PROGRESS, batch_of, lesions
-from assay.training.losses.segmentation import weight_at
+from assay.training.losses.segmentation import Schedule, weight_at
 from assay.training.objective import LossContext, Progress
 
 DEFAULT: dict[str, Any] = {"weight": 1.0, "schedule": "constant", "start": 1.0, "end": 0.0, "at": 0.9}
@@ -23,7 +23,7 @@ CONTEXT = LossContext(1, 2, (9, 9), dense=True)
 
 
 def weights(epochs: int, **changed: Any) -> list[float]:
-    return [weight_at(Progress(0, 1, e, epochs), **{**DEFAULT, **changed}) for e in range(epochs)]
+    return [weight_at(Progress(0, 1, e, epochs), Schedule(**{**DEFAULT, **changed})) for e in range(epochs)]
 
 
 def component(name: str, **params: Any) -> Component:
@@ -159,7 +159,7 @@ def test_the_code_of_a_users_own_term_enters_the_hash() -> None:
 )
 def test_wrong_arguments_are_refused(name: str, params: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError) as error:
-        lookup("loss", name).params.model_validate(params)
+        lookup("loss", name).validated(params)
     assert text in str(error.value)
 
 

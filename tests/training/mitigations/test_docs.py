@@ -9,6 +9,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from assay.core.registry import entries, lookup
+from assay.core.traits import MitigationTraits
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/mitigations.md").read_text(encoding="utf-8")
 USED = PAGE.split("\n## Selection", 1)[0]
@@ -31,10 +32,10 @@ def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_reference_says_whose_labels_are_used(name: str) -> None:
     (row,) = re.findall(rf"^\| `{name}` \| ([^|]+) \| ([^|]+) \|$", USED, flags=re.MULTILINE)
-    params = lookup("mitigation", name).params
     given = {"intervention": "tag"} if name == "confounder-augmentation" else {}
-    made = params.model_validate(given)
+    made = lookup("mitigation", name).traits_with(given)
+    assert isinstance(made, MitigationTraits)
     first = {"none": "none", "training": "training rows", "validation": "validation rows"}[made.group_labels]
     assert row[0].split(",")[0] == first
-    needs = "those that train the head" if params.needs_head else "all"
-    assert row[1] == ("of single images" if params.weighs_images else needs)
+    needs = "those that train the head" if made.needs_head else "all"
+    assert row[1] == ("of single images" if made.weighs_images else needs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
 from assay.core.errors import DataError
 from assay.core.registry import build, entries, lookup
-from assay.spec.schema import ImageLossParams, RecipeSpec, training_labels
+from assay.core.traits import LossTraits, MitigationTraits
+from assay.spec.schema import RecipeSpec, training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.feed import worst_group
 from assay.training.loop import Interrupted, Run, begin
@@ -59,9 +62,12 @@ def test_group_labels_that_are_not_asked_for_have_no_way_in(name, tmp_path):
 
 
 def test_losses_that_are_said_to_be_of_single_images_are():
-    for entry in (entry for entry in entries("loss") if "classification" in entry.params.tasks):
+    for entry in entries("loss"):
+        traits = cast(LossTraits, entry.traits)
+        if "classification" not in traits.tasks:
+            continue
         made = build("loss", entry.name, {}, LossContext(4, 2, (3, 5)))
-        assert isinstance(made, ImageObjective) == issubclass(entry.params, ImageLossParams), entry.name
+        assert isinstance(made, ImageObjective) == traits.per_image, entry.name
 
 
 @pytest.mark.parametrize("name", ["reweighting", "group-dro"])
@@ -180,5 +186,5 @@ def test_every_mitigation_works_with_halves_of_a_continuous_factor(tmp_path):
 
 
 def test_their_names_are_those_of_the_catalogue():
-    assert lookup("mitigation", "none").params().group_labels == "none"
+    assert cast(MitigationTraits, lookup("mitigation", "none").traits).group_labels == "none"
     assert len(NAMES) == 8

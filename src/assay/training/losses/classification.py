@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.errors import DataError, SpecError
+from assay.core.registry import component
+from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
 from assay.models.classifier import FIRST_CUT, Outputs
 from assay.training.objective import LossContext, Objective, Progress
@@ -188,6 +192,12 @@ class LogitObjective(ImageObjective):
         raise NotImplementedError(f"{type(self).__name__} must define of_labels")
 
 
+@component(
+    "loss",
+    "cross-entropy",
+    LossTraits(tasks=("classification", "segmentation"), per_image=True),
+    summary="log-loss of the softmax",
+)
 class CrossEntropy(LogitObjective):
     """`cross_entropy` of the logits. Defined on every batch; a mask without lesion as any other."""
 
@@ -196,6 +206,12 @@ class CrossEntropy(LogitObjective):
         return cross_entropies(logits, target)
 
 
+@component(
+    "loss",
+    "weighted-cross-entropy",
+    LossTraits(tasks=("classification", "segmentation"), per_image=True),
+    summary="cross-entropy, classes weighted by inverse frequency in training",
+)
 class WeightedCrossEntropy(LogitObjective):
     """`cross_entropy` with `class_weights` of the training environment's counts. Defined on every batch; a mask without
     lesion counts with the weight of background alone, which is small.
@@ -212,12 +228,25 @@ class WeightedCrossEntropy(LogitObjective):
         return cross_entropies(logits, target, weights=self.weights.to(logits.dtype))
 
 
+@component(
+    "loss",
+    "label-smoothing",
+    LossTraits(tasks=("classification", "segmentation"), per_image=True),
+    summary="cross-entropy against a target softened towards the uniform (Szegedy et al. 2016)",
+)
 class LabelSmoothing(LogitObjective):
     """`cross_entropy` against a softened target; 0 is plain. Defined on every batch; its least value is above 0, and
     it is reached, on a mask without lesion too, with a lesion's probability at smoothing / K, not at 0.
     """
 
-    def __init__(self, context: LossContext, *, smoothing: float) -> None:
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        smoothing: Annotated[
+            float, Field(ge=0, lt=1, description="share of the target spread evenly over all classes")
+        ] = 0.1,
+    ) -> None:
         super().__init__(context)
         self.smoothing = smoothing
 
@@ -226,10 +255,21 @@ class LabelSmoothing(LogitObjective):
         return cross_entropies(logits, target, smoothing=self.smoothing)
 
 
+@component(
+    "loss",
+    "focal",
+    LossTraits(tasks=("classification", "segmentation"), per_image=True),
+    summary="cross-entropy that discounts what is already right (Lin et al. 2017)",
+)
 class Focal(LogitObjective):
     """`focal` of the logits. Defined on every batch; a mask without lesion as any other."""
 
-    def __init__(self, context: LossContext, *, gamma: float) -> None:
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        gamma: Annotated[float, Field(ge=0, le=20, description="focusing exponent, no unit; 0 is cross-entropy")] = 2.0,
+    ) -> None:
         super().__init__(context)
         self.gamma = gamma
 
@@ -281,6 +321,12 @@ def expected_score(logits: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
     return above[:, 0] - below[:, 0] + FIRST_CUT
 
 
+@component(
+    "loss",
+    "coral",
+    LossTraits(per_image=True, readout="coral"),
+    summary="grades: whether each grade is exceeded, by one score and falling thresholds (Cao et al. 2020)",
+)
 class Coral(ImageObjective):
     """`coral` of the logits. Defined on every batch; with two classes it is cross-entropy."""
 
@@ -293,6 +339,12 @@ class Coral(ImageObjective):
             return coral(class_logits(outputs), batch.target)
 
 
+@component(
+    "loss",
+    "corn",
+    LossTraits(readout="corn"),
+    summary="grades: whether each grade is exceeded, given that it is reached (Shi et al. 2023)",
+)
 class Corn(Objective):
     """`corn` of the logits. Defined on every batch; with two classes it is cross-entropy."""
 
@@ -305,6 +357,12 @@ class Corn(Objective):
             return corn(class_logits(outputs), batch.target)
 
 
+@component(
+    "loss",
+    "grade-regression",
+    LossTraits(per_image=True, readout="regression"),
+    summary="grades: squared distance of a score to the grade, cut into grades on validation rows",
+)
 class GradeRegression(ImageObjective):
     """Squared distance of a score to the number of the grade, from 0. Defined on every batch. The cuts that turn the
     score into grades are learned afterwards, on validation rows.

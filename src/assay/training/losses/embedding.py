@@ -10,12 +10,15 @@ cross-entropy and is what gives the logits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypedDict, Unpack
+from typing import Annotated, Literal
 
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
+from assay.core.registry import component
 from assay.data.dataset import Batch
 from assay.models.classifier import Outputs
 from assay.training.losses import pairs
@@ -27,13 +30,58 @@ Projection = Literal["none", "linear", "mlp"]
 Head = Literal["after", "joint"]
 
 
-class Options(TypedDict):
-    """What every embedding loss takes (`declared.EmbeddingParams`)."""
+ProjectionLayers = Annotated[
+    Projection, Field(description="what stands between the features and the loss; thrown away after training")
+]
+Dimensions = Annotated[
+    int | None, Field(ge=1, le=8192, description="dimensions of the projection; as many as features unless said")
+]
+Margin = Annotated[float, Field(gt=0, description="Euclidean distance in the embedding")]
+Normalised = Annotated[bool, Field(description="scale embeddings to length 1 first (distances are then at most 2)")]
+BY_HEAD = {"trains_head": ("head", {"after": False, "joint": True})}
+"""`Options.head` decides whether the network's own head is trained."""
 
-    head: Head
-    weight: float
-    projection: Projection
-    embedding: int | None
+
+def check_projection(projection: Projection, embedding: int | None) -> None:
+    """Refuse dimensions of a projection that is none.
+
+    Raises:
+        ValueError: They have no effect.
+    """
+    if projection == "none" and embedding is not None:
+        raise ValueError(
+            f"embedding: {embedding} has no effect without a projection: set projection to linear or mlp, "
+            "or leave embedding out"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Arguments of every embedding loss: how the head is trained and what the loss is applied to.
+
+    Raises:
+        ValueError: An argument has no effect beside the others.
+    """
+
+    head: Annotated[
+        Head,
+        Field(
+            description="after: the loss trains the encoder alone, a linear head is fitted on its frozen features at "
+            "the end; joint: loss + weight * cross-entropy of the network's own logits"
+        ),
+    ] = "after"
+    weight: Annotated[float, Field(ge=0, description="weight of the cross-entropy under `head: joint`")] = 1.0
+    projection: ProjectionLayers = "none"
+    embedding: Dimensions = None
+
+    def __post_init__(self) -> None:
+        """Refuse arguments without effect."""
+        check_projection(self.projection, self.embedding)
+        if self.head == "after" and self.weight != 1:
+            raise ValueError(
+                f"weight: {self.weight:g} weighs the cross-entropy of `head: joint` and has no effect under "
+                "`head: after`: set head to joint, or leave weight out"
+            )
 
 
 class EmbeddingObjective(Objective):
@@ -95,22 +143,41 @@ def embedding_objective(
 ) -> EmbeddingObjective:
     """The criterion on projected features, with the head as the options say."""
     return EmbeddingObjective(
-        projection_head(context, options["projection"], options["embedding"]),
+        projection_head(context, options.projection, options.embedding),
         criterion,
-        cross_entropy_weight=options["weight"] if options["head"] == "joint" else None,
+        cross_entropy_weight=options.weight if options.head == "joint" else None,
         views=views,
         unlabelled=unlabelled,
     )
 
 
+@component(
+    "loss",
+    "lifted-structure",
+    summary="every positive pair against the negatives of both its ends (Song et al. 2016)",
+    varies=BY_HEAD,
+)
 def lifted_structure(
-    context: LossContext, *, margin: float, normalise: bool, **options: Unpack[Options]
+    context: LossContext, *, options: Options, margin: Margin = 1.0, normalise: Normalised = False
 ) -> EmbeddingObjective:
     """See `pairs.lifted_structure`."""
     criterion = partial(pairs.lifted_structure, margin=margin, normalise=normalise)
     return embedding_objective(context, criterion, options)
 
 
-def n_pair(context: LossContext, *, regularisation: float, **options: Unpack[Options]) -> EmbeddingObjective:
+@component(
+    "loss",
+    "n-pair",
+    summary="every positive pair against all negatives of its anchor, inner products (Sohn 2016)",
+    varies=BY_HEAD,
+)
+def n_pair(
+    context: LossContext,
+    *,
+    options: Options,
+    regularisation: Annotated[
+        float, Field(ge=0, description="weight of the mean squared length of the embeddings")
+    ] = 0.002,
+) -> EmbeddingObjective:
     """See `pairs.n_pair`."""
     return embedding_objective(context, partial(pairs.n_pair, regularisation=regularisation), options)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.errors import SpecError
+from assay.core.registry import component
 from assay.core.seeds import generator
+from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
 from assay.models.classifier import Network, Outputs
 from assay.models.timm import WHICH, Transformer, transformer_of
@@ -40,6 +43,12 @@ class Masked(Outputs):
     channels: int
 
 
+@component(
+    "loss",
+    "masked-autoencoder",
+    LossTraits(architectures=("timm",), trains_head=False, unlabelled=True),
+    summary="no labels, vision transformers: pixels of patches that were not shown (He et al. 2022)",
+)
 class MaskedAutoencoder(Objective):
     """The mean squared error of the pixels of patches that the network did not see, each patch's own pixels being
     standardised first (He et al., *Masked Autoencoders Are Scalable Vision Learners*, CVPR 2022); at least 0, and about
@@ -53,7 +62,18 @@ class MaskedAutoencoder(Objective):
     fits_head = False
     unlabelled = True
 
-    def __init__(self, context: LossContext, *, hidden: float, depth: int, width: int) -> None:
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        hidden: Annotated[
+            float, Field(gt=0, lt=1, description="share of patches that the network does not see")
+        ] = 0.75,
+        depth: Annotated[int, Field(ge=1, le=64, description="blocks of the decoder; 8 as published")] = 4,
+        width: Annotated[
+            int, Field(ge=32, le=4096, multiple_of=32, description="of the decoder's tokens; 512 as published")
+        ] = 256,
+    ) -> None:
         super().__init__()
         self.hidden, self.depth, self.width = hidden, depth, width
         self.decoder = nn.ModuleDict()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -17,14 +17,27 @@ from monai.losses.dice import DiceLoss
 from monai.losses.hausdorff_loss import HausdorffDTLoss
 from monai.losses.mcc_loss import MCCLoss
 from monai.losses.tversky import TverskyLoss
+from pydantic import Field
 from torch import Tensor, nn
 
+from assay.core.registry import component
+from assay.core.traits import LossTraits
 from assay.training.losses.classification import regions
-from assay.training.losses.segmentation import Criterion, Reduce, SegmentationObjective
+from assay.training.losses.segmentation import (
+    Background,
+    Criterion,
+    Reduce,
+    Reduction,
+    SegmentationObjective,
+    Smoothing,
+)
 from assay.training.objective import LossContext
 
 _LEAST_SMOOTHING = 1e-8
 """Pixels in a denominator without smoothing: 0 / 0 would be NaN where every probability of a class is 0."""
+
+Alpha = Annotated[float, Field(ge=0, le=10, description="weight of false positives, alpha")]
+Beta = Annotated[float, Field(ge=0, le=10, description="weight of false negatives, beta")]
 
 Terms = Callable[[Float[Tensor, "t c"]], Float[Tensor, "t"]]
 
@@ -50,7 +63,19 @@ def _dice(reduce: Reduce, smoothing: float) -> DiceLoss:
     )
 
 
-def dice(context: LossContext, *, reduce: Reduce, background: bool, smoothing: float) -> SegmentationObjective:
+@component(
+    "loss",
+    "dice",
+    LossTraits(tasks=("segmentation",)),
+    summary="1 - overlap of regions, per image or per batch (Milletari et al. 2016)",
+)
+def dice(
+    context: LossContext,
+    *,
+    reduce: Reduction = "image",
+    background: Background = False,
+    smoothing: Smoothing = 1.0,
+) -> SegmentationObjective:
     """Mean over classes of 1 - (2 sum p g + s) / (sum p + sum g + s); 0 to 1.
 
     p: softmax, g: 1 on the pixels of the class, s: smoothing in pixels; sums over an image (mean over images) or over
@@ -67,7 +92,19 @@ def _log_cosh(values: Float[Tensor, "t c"]) -> Float[Tensor, "t"]:
     return values.mean(dim=1).cosh().log()
 
 
-def log_cosh_dice(context: LossContext, *, reduce: Reduce, background: bool, smoothing: float) -> SegmentationObjective:
+@component(
+    "loss",
+    "log-cosh-dice",
+    LossTraits(tasks=("segmentation",)),
+    summary="log cosh of Dice, flatter near its least value (Jadon 2020)",
+)
+def log_cosh_dice(
+    context: LossContext,
+    *,
+    reduce: Reduction = "image",
+    background: Background = False,
+    smoothing: Smoothing = 1.0,
+) -> SegmentationObjective:
     """log cosh of `dice`, of each image's or of the batch's; 0 to log cosh 1 = 0.434.
 
     On a target without lesion: as Dice, its gradient times tanh(Dice). Jadon, *A Survey of Loss Functions for Semantic
@@ -89,14 +126,20 @@ def _tversky(reduce: Reduce, smoothing: float, false_positives: float, false_neg
     )
 
 
+@component(
+    "loss",
+    "tversky",
+    LossTraits(tasks=("segmentation",)),
+    summary="Dice with weights of its own for false positives and false negatives (Salehi et al. 2017)",
+)
 def tversky(
     context: LossContext,
     *,
-    reduce: Reduce,
-    background: bool,
-    smoothing: float,
-    false_positives: float,
-    false_negatives: float,
+    reduce: Reduction = "image",
+    background: Background = False,
+    smoothing: Smoothing = 1.0,
+    false_positives: Alpha = 0.3,
+    false_negatives: Beta = 0.7,
 ) -> SegmentationObjective:
     """Mean over classes of 1 - (TP + s/2) / (TP + a FP + b FN + s/2), a: false_positives, b: false_negatives; 0 to 1.
 
@@ -114,15 +157,21 @@ def _raised(values: Float[Tensor, "t c"], *, exponent: float) -> Float[Tensor, "
     return torch.where(values > least, values.clamp_min(least) ** exponent, 0.0).mean(dim=1)
 
 
+@component(
+    "loss",
+    "focal-tversky",
+    LossTraits(tasks=("segmentation",)),
+    summary="Tversky raised to a power, for small lesions (Abraham and Khan 2019)",
+)
 def focal_tversky(
     context: LossContext,
     *,
-    reduce: Reduce,
-    background: bool,
-    smoothing: float,
-    false_positives: float,
-    false_negatives: float,
-    exponent: float,
+    reduce: Reduction = "image",
+    background: Background = False,
+    smoothing: Smoothing = 1.0,
+    false_positives: Alpha = 0.3,
+    false_negatives: Beta = 0.7,
+    exponent: Annotated[float, Field(gt=0, le=10, description="of the loss of a class, 1 / gamma of the paper")] = 0.75,
 ) -> SegmentationObjective:
     """Mean over classes of (Tversky loss of the class)^exponent; 0 to 1. Exponent 1 is `tversky`.
 
@@ -135,7 +184,18 @@ def focal_tversky(
     return SegmentationObjective(criterion, reduce)
 
 
-def mcc(context: LossContext, *, reduce: Reduce, background: bool) -> SegmentationObjective:
+@component(
+    "loss",
+    "mcc",
+    LossTraits(tasks=("segmentation",)),
+    summary="1 - Matthews' correlation of the regions (Abhishek and Hamarneh 2021)",
+)
+def mcc(
+    context: LossContext,
+    *,
+    reduce: Reduction = "image",
+    background: Background = False,
+) -> SegmentationObjective:
     """Mean over classes of 1 - Matthews' correlation of the class against the rest; 0 to 2.
 
     From the soft counts TP, TN, FP, FN. On a target without the class: 1 with a gradient of 0, whatever is predicted
@@ -147,7 +207,13 @@ def mcc(context: LossContext, *, reduce: Reduce, background: bool) -> Segmentati
     return SegmentationObjective(_criterion(library, background=background), reduce)
 
 
-def boundary(context: LossContext, *, background: bool) -> SegmentationObjective:
+@component(
+    "loss",
+    "boundary",
+    LossTraits(tasks=("segmentation",)),
+    summary="probability times signed distance to the true boundary (Kervadec et al. 2019)",
+)
+def boundary(context: LossContext, *, background: Background = False) -> SegmentationObjective:
     """Mean over classes and pixels of p times the signed distance to the true region's boundary, in pixels.
 
     The distance is Euclidean, d outside and 1 - d inside, d being that to the nearest pixel of the other side: negative
@@ -159,7 +225,18 @@ def boundary(context: LossContext, *, background: bool) -> SegmentationObjective
     return SegmentationObjective(_criterion(BoundaryLoss(reduction="none"), background=background), "image")
 
 
-def hausdorff(context: LossContext, *, background: bool, exponent: float) -> SegmentationObjective:
+@component(
+    "loss",
+    "hausdorff",
+    LossTraits(tasks=("segmentation",)),
+    summary="errors weighted by distances to both boundaries (Karimi and Salcudean 2020)",
+)
+def hausdorff(
+    context: LossContext,
+    *,
+    background: Background = False,
+    exponent: Annotated[float, Field(ge=0, le=4, description="of distances in pixels, alpha of the paper")] = 2.0,
+) -> SegmentationObjective:
     """Mean over classes and pixels of (p - g)^2 (d_p^a + d_g^a), a: exponent; at least 0, px^a.
 
     d_g: Euclidean distance of a pixel to the nearest one on the other side of the true region's boundary, d_p: of that

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError
-from assay.core.registry import build
+from assay.core.registry import Role, build, compare_nested, component, lookup
+from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
 from assay.models.classifier import Outputs
 from assay.training.losses.classification import (
@@ -23,7 +26,6 @@ from assay.training.losses.classification import (
     rows_of,
     without_autocast,
 )
-from assay.training.losses.declared_segmentation import ScheduleParams, TermParams
 from assay.training.objective import LossContext, Objective, Progress
 
 # Losses of a map of logits against a mask, and the objective that holds one.
@@ -34,6 +36,20 @@ from assay.training.objective import LossContext, Objective, Progress
 Criterion = Callable[[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]], Float[Tensor, "t"]]
 """Logits and labels of pixels to one term per image, or to one term for the batch."""
 Reduce = Literal["image", "batch"]
+Reduction = Annotated[
+    Reduce,
+    Field(
+        description="image: a value of each image, of which the mean is taken; batch: one value of all pixels of the "
+        "batch together"
+    ),
+]
+Background = Annotated[
+    bool, Field(description="count the background as a class; with a single class of lesion it is the second of two")
+]
+Smoothing = Annotated[
+    float,
+    Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it"),
+]
 
 _LEAST_DENOMINATOR = 1e-30  # stands for a denominator of 0, whose numerator is 0 too
 
@@ -78,7 +94,18 @@ def hardest(
     return each.topk(count, dim=1, sorted=False).values.mean(dim=1)
 
 
-def top_k_cross_entropy(context: LossContext, *, share: float, reduce: Reduce) -> SegmentationObjective:
+@component(
+    "loss",
+    "top-k-cross-entropy",
+    LossTraits(tasks=("segmentation",)),
+    summary="cross-entropy of the hardest pixels alone",
+)
+def top_k_cross_entropy(
+    context: LossContext,
+    *,
+    share: Annotated[float, Field(gt=0, le=1, description="of the pixels, the hardest; 1 is cross-entropy")] = 0.1,
+    reduce: Annotated[Literal["image", "batch"], Field(description="hardest of each image, or of the batch")] = "batch",
+) -> SegmentationObjective:
     """See `hardest`."""
     return SegmentationObjective(partial(hardest, share=share, reduce=reduce), reduce)
 
@@ -112,8 +139,20 @@ def generalised_dices(
     return 1 - above.sum(dim=1) / below.sum(dim=1).clamp_min(_LEAST_DENOMINATOR)
 
 
+@component(
+    "loss",
+    "generalised-dice",
+    LossTraits(tasks=("segmentation",)),
+    summary="Dice over classes weighted by the inverse square of their size (Sudre et al. 2017)",
+)
 def generalised_dice(
-    context: LossContext, *, reduce: Reduce, background: bool, smoothing: float
+    context: LossContext,
+    *,
+    reduce: Reduction = "image",
+    background: Background = True,
+    smoothing: Annotated[
+        float, Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it")
+    ] = 1.0,
 ) -> SegmentationObjective:
     """See `generalised_dices`."""
     criterion = partial(generalised_dices, reduce=reduce, background=background, smoothing=smoothing)
@@ -157,8 +196,21 @@ def lovaszes(
     return (each * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1)
 
 
+@component(
+    "loss",
+    "lovasz",
+    LossTraits(tasks=("segmentation",)),
+    summary="the Jaccard distance, extended to probabilities (Berman et al. 2018)",
+)
 def lovasz(
-    context: LossContext, *, reduce: Reduce, background: bool, classes: Literal["all", "present"]
+    context: LossContext,
+    *,
+    reduce: Reduction = "image",
+    background: Background = False,
+    classes: Annotated[
+        Literal["all", "present"],
+        Field(description="present: leave out a class that the image (or batch) has no pixel of"),
+    ] = "all",
 ) -> SegmentationObjective:
     """See `lovaszes`."""
     return SegmentationObjective(partial(lovaszes, reduce=reduce, background=background, classes=classes), reduce)
@@ -166,24 +218,84 @@ def lovasz(
 
 # Sums of losses for segmentation, whose weights may change from epoch to epoch.
 
-Schedule = Literal["constant", "linear", "step", "cosine"]
 Weight = Callable[[Progress], float]
 
 
-def weight_at(progress: Progress, *, weight: float, schedule: Schedule, start: float, end: float, at: float) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A weight that may change from epoch to epoch, see `weight_at`.
+
+    Raises:
+        ValueError: An argument has no effect under the schedule.
+    """
+
+    weight: Annotated[float, Field(ge=0, le=1e6, description="under `schedule: constant`")] = 1.0
+    schedule: Annotated[
+        Literal["constant", "linear", "step", "cosine"],
+        Field(description="how the weight goes from `start` in the first epoch to `end` in the last"),
+    ] = "constant"
+    start: Annotated[float, Field(ge=0, le=1e6, description="weight in the first epoch of a schedule")] = 1.0
+    end: Annotated[float, Field(ge=0, le=1e6, description="weight in the last epoch of a schedule")] = 0.0
+    at: Annotated[float, Field(gt=0, lt=1, description="share of the epochs after which a step is taken")] = 0.9
+
+    def __post_init__(self) -> None:
+        """Refuse arguments that the schedule ignores."""
+        defaults = {one.name: one.default for one in fields(self)}
+        without = {"constant": ("start", "end", "at"), "step": ("weight",)}.get(self.schedule, ("weight", "at"))
+        for name in without:
+            value = getattr(self, name)
+            if value != defaults[name]:
+                raise ValueError(f"{name}: {value:g} has no effect under `schedule: {self.schedule}`: leave it out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix(Schedule):
+    """A weight of cross-entropy against another loss: at most 1."""
+
+    weight: Annotated[float, Field(ge=0, le=1, description="of cross-entropy, under `schedule: constant`")] = 0.5
+    start: Annotated[float, Field(ge=0, le=1, description="weight of cross-entropy in the first epoch")] = 1.0
+    end: Annotated[float, Field(ge=0, le=1, description="weight of cross-entropy in the last epoch")] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term(Schedule):
+    """One loss of a `weighted-sum`, with its weight.
+
+    Raises:
+        ValueError: The loss compares images.
+    """
+
+    loss: Annotated[
+        Mapping[str, Any],
+        Role("component", "loss"),
+        Field(description="a loss for segmentation with its arguments, such as {dice: {}}"),
+    ]
+    version: Annotated[str, Role("code", "loss"), Field(description="of the loss's code, found when left out")] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a loss that has no value for pixels, and arguments that the schedule ignores."""
+        super().__post_init__()
+        (name,) = self.loss
+        traits = lookup("loss", name).traits
+        if isinstance(traits, LossTraits) and "segmentation" not in traits.tasks:
+            raise ValueError(f"'{name}' compares images, not pixels: name a loss for segmentation")
+        compare_nested("loss", self.loss)
+
+
+def weight_at(progress: Progress, of: Schedule) -> float:
     """The weight in an epoch e of E, counted from 0; the same at every step of it.
 
     constant: weight. linear: start + (end - start) e / (E - 1). cosine: half a cosine between the same ends. step:
     start in the first round(at E) epochs, end in the rest, at least one epoch each. A single epoch has start.
     """
-    if schedule == "constant":
-        return weight
+    if of.schedule == "constant":
+        return of.weight
     last = progress.epochs - 1
-    if schedule == "step":
-        turn = max(1, min(round(at * progress.epochs), last))
-        return end if progress.epoch >= turn else start
+    if of.schedule == "step":
+        turn = max(1, min(round(of.at * progress.epochs), last))
+        return of.end if progress.epoch >= turn else of.start
     share = progress.epoch / max(1, last)
-    return start + (end - start) * (share if schedule == "linear" else (1 - math.cos(math.pi * share)) / 2)
+    return of.start + (of.end - of.start) * (share if of.schedule == "linear" else (1 - math.cos(math.pi * share)) / 2)
 
 
 class Sum(Objective):
@@ -234,36 +346,45 @@ class Sum(Objective):
         return torch.stack(weighted).sum(dim=0)
 
 
-def _weight(of: ScheduleParams) -> Weight:
-    return partial(weight_at, weight=of.weight, schedule=of.schedule, start=of.start, end=of.end, at=of.at)
-
-
-def weighted_sum(context: LossContext, *, terms: tuple[TermParams, ...]) -> Sum:
+@component(
+    "loss",
+    "weighted-sum",
+    LossTraits(tasks=("segmentation",)),
+    summary="any losses for segmentation, each with its weight, constant or by epoch",
+)
+def weighted_sum(
+    context: LossContext,
+    *,
+    terms: Annotated[tuple[Term, ...], Field(min_length=1, description="losses with their weights; see `terms` below")],
+) -> Sum:
     """See `Sum`: each loss is built as a study builds it. Its value on a target without lesion is the terms'."""
     made: list[tuple[Objective, Weight]] = []
     for term in terms:
         ((name, arguments),) = term.loss.items()
-        made.append((cast(Objective, build("loss", name, arguments, context)), _weight(term)))
+        made.append((cast(Objective, build("loss", name, arguments, context)), partial(weight_at, of=term)))
     return Sum(made)
 
 
+@component(
+    "loss",
+    "cross-entropy-dice",
+    LossTraits(tasks=("segmentation",)),
+    summary="weight * cross-entropy + (1 - weight) * Dice, the weight constant or by epoch",
+    varies={"changes": ("schedule", {"constant": False, "linear": True, "step": True, "cosine": True})},
+)
 def cross_entropy_dice(
     context: LossContext,
     *,
-    reduce: Reduce,
-    background: bool,
-    smoothing: float,
-    weight: float,
-    schedule: Schedule,
-    start: float,
-    end: float,
-    at: float,
+    reduce: Reduction = "image",
+    background: Background = False,
+    smoothing: Smoothing = 1.0,
+    mix: Mix,
 ) -> Sum:
     """w * cross-entropy + (1 - w) * `dice`, w being `weight`, or `weight_at` the epoch under a schedule; at least 0.
 
     On a target without lesion cross-entropy's part pushes down every lesion pixel, Dice's does what its smoothing says.
     """
-    share = partial(weight_at, weight=weight, schedule=schedule, start=start, end=end, at=at)
+    share = partial(weight_at, of=mix)
     dice = {"reduce": reduce, "background": background, "smoothing": smoothing}
     overlap = cast(Objective, build("loss", "dice", dice, context))
     return Sum([(CrossEntropy(context), share), (overlap, lambda progress: 1 - share(progress))])

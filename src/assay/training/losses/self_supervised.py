@@ -6,17 +6,26 @@ import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.core.registry import component
+from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
 from assay.models.classifier import Outputs, as_network
 from assay.training.losses.classification import widened, without_autocast
 from assay.training.losses.pairs import unit
 from assay.training.objective import LossContext, Objective, Progress
+
+_Width = Annotated[int, Field(ge=4, le=65536)]
+_Momentum = Annotated[float, Field(ge=0, lt=1)]
+_Temperature = Annotated[float, Field(gt=0, le=10)]
+
 
 # What two views of images should have in common: the criteria of losses that need no label, as pure functions.
 
@@ -139,10 +148,26 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+@component(
+    "loss",
+    "barlow-twins",
+    LossTraits(trains_head=False, unlabelled=True),
+    summary="no labels: correlations of two views (Zbontar et al. 2021)",
+)
 class BarlowTwins(TwoViews):
     """`views.barlow_twins` after a projection of three layers."""
 
-    def __init__(self, context: LossContext, *, embedding: int, off_diagonal: float) -> None:
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        embedding: Annotated[
+            _Width, Field(description="dimensions of the projection, of each of its three layers")
+        ] = 512,
+        off_diagonal: Annotated[
+            float, Field(ge=0, description="weight of the correlations between dimensions")
+        ] = 0.005,
+    ) -> None:
         super().__init__(mlp([context.width, embedding, embedding, embedding]))
         self.off_diagonal = off_diagonal
 
@@ -151,11 +176,27 @@ class BarlowTwins(TwoViews):
         return barlow_twins(one, other, off_diagonal=self.off_diagonal)
 
 
+@component(
+    "loss",
+    "vicreg",
+    LossTraits(trains_head=False, unlabelled=True),
+    summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)",
+)
 class VicReg(TwoViews):
     """`views.vicreg` after an expander of three layers."""
 
     def __init__(
-        self, context: LossContext, *, embedding: int, invariance: float, variance: float, covariance: float
+        self,
+        context: LossContext,
+        *,
+        embedding: Annotated[
+            _Width, Field(description="dimensions of the expander, of each of its three layers")
+        ] = 512,
+        invariance: Annotated[float, Field(ge=0, description="weight of the distance between views")] = 25.0,
+        variance: Annotated[
+            float, Field(ge=0, description="weight of the hinge on standard deviations under 1")
+        ] = 25.0,
+        covariance: Annotated[float, Field(ge=0, description="weight of the covariances between dimensions")] = 1.0,
     ) -> None:
         super().__init__(mlp([context.width, embedding, embedding, embedding]))
         self.weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
@@ -165,6 +206,12 @@ class VicReg(TwoViews):
         return vicreg(one, other, **self.weights)
 
 
+@component(
+    "loss",
+    "swav",
+    LossTraits(trains_head=False, unlabelled=True),
+    summary="no labels: each view's code from the other, on prototypes (Caron et al. 2020)",
+)
 class SwAV(TwoViews):
     """Each view's code, an even assignment to learned prototypes, is predicted from the other view's projection.
 
@@ -174,7 +221,15 @@ class SwAV(TwoViews):
     """
 
     def __init__(
-        self, context: LossContext, *, embedding: int, prototypes: int, temperature: float, sharpness: float
+        self,
+        context: LossContext,
+        *,
+        embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
+        prototypes: Annotated[
+            _Width, Field(description="how many prototypes; a few times as many as kinds of images")
+        ] = 300,
+        temperature: Annotated[_Temperature, Field(description="divides the cosines to prototypes")] = 0.1,
+        sharpness: Annotated[_Temperature, Field(description="divides them where codes are made")] = 0.05,
     ) -> None:
         super().__init__(mlp([context.width, context.width, embedding]))
         self.prototypes = nn.Linear(embedding, prototypes, bias=False)
@@ -224,12 +279,25 @@ class Taught(TwoViews):
                     old.lerp_(new, 1 - kept)
 
 
+@component(
+    "loss",
+    "byol",
+    LossTraits(trains_head=False, unlabelled=True),
+    summary="no labels: one view predicts a teacher's other view (Grill et al. 2020)",
+)
 class Byol(Taught):
     """Each view's projection predicts the teacher's of the other view: the mean of `views.agreement` both ways, times
     2, from 0 to 8. Grill et al. 2020.
     """
 
-    def __init__(self, context: LossContext, *, hidden: int, embedding: int, momentum: float) -> None:
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        hidden: Annotated[_Width, Field(description="width of the hidden layers of projection and predictor")] = 512,
+        embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
+        momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1")] = 0.99,
+    ) -> None:
         super().__init__(mlp([context.width, hidden, embedding]), momentum=momentum, rising=True)
         self.predictor = mlp([embedding, hidden, embedding])
 
@@ -240,6 +308,12 @@ class Byol(Taught):
         return agreement(first, beside) + agreement(second, target)
 
 
+@component(
+    "loss",
+    "moco",
+    LossTraits(trains_head=False, unlabelled=True),
+    summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)",
+)
 class Moco(Taught):
     """The first view's projection finds the teacher's of the second view among the keys of images seen before:
     `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
@@ -255,7 +329,13 @@ class Moco(Taught):
     place: Tensor
 
     def __init__(
-        self, context: LossContext, *, embedding: int, queue: int, temperature: float, momentum: float
+        self,
+        context: LossContext,
+        *,
+        embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
+        queue: Annotated[int, Field(ge=1, description="keys kept of earlier batches")] = 65536,
+        temperature: Annotated[_Temperature, Field(description="divides cosine similarities, no unit")] = 0.2,
+        momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher")] = 0.999,
     ) -> None:
         width = context.width
         projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
@@ -279,6 +359,12 @@ class Moco(Taught):
         return loss
 
 
+@component(
+    "loss",
+    "dino",
+    LossTraits(trains_head=False, unlabelled=True),
+    summary="no labels: a teacher's centred, sharpened scores of the other view (Caron et al. 2021)",
+)
 class Dino(Taught):
     """Each view's scores over learned outputs are to be the teacher's of the other view, centred and sharpened.
 
@@ -293,12 +379,14 @@ class Dino(Taught):
         self,
         context: LossContext,
         *,
-        hidden: int,
-        outputs: int,
-        temperature: float,
-        sharpness: float,
-        momentum: float,
-        centring: float,
+        hidden: Annotated[
+            _Width, Field(description="width of the projection's hidden layer; four times its last but one")
+        ] = 512,
+        outputs: Annotated[_Width, Field(description="how many directions the projection ends in")] = 1024,
+        temperature: Annotated[_Temperature, Field(description="divides the network's cosines")] = 0.1,
+        sharpness: Annotated[_Temperature, Field(description="divides the teacher's")] = 0.04,
+        momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1")] = 0.996,
+        centring: Annotated[_Momentum, Field(description="what a step keeps of the teacher's mean scores")] = 0.9,
     ) -> None:
         projection = nn.Sequential(mlp([context.width, hidden, hidden // 4]), _Direction(hidden // 4, outputs))
         super().__init__(projection, momentum=momentum, rising=True)

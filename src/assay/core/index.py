@@ -1,0 +1,136 @@
+"""Write the index of Assay's own components from their declarations (`make index`).
+
+`assay.core.registry` reads it in place of the code: names, summaries, versions, traits, and every argument with its
+type, range and default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from assay.core.registry import INDEX, Entry, Params, declared
+from assay.core.traits import KINDS
+
+ROOMS = ("data", "shifts", "models", "training", "probes")
+"""The packages that hold components."""
+
+
+class _Written(GenerateJsonSchema):
+    """JSON schema without titles."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _schema_of(model: type[Params]) -> dict[str, Any]:
+    made = model.model_json_schema(schema_generator=_Written)
+    parts = made.get("$defs", {})
+    return {name: _plain(schema, parts) for name, schema in made.get("properties", {}).items()}
+
+
+def _plain(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """A schema with its references resolved, and without what the reader does not need."""
+    if isinstance(schema, list):
+        return [_plain(one, parts) for one in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    given = cast("dict[str, Any]", schema)
+    if "$ref" in given:
+        return _plain(parts[given["$ref"].rpartition("/")[2]], parts)
+    if "const" in given:
+        given = {**{key: value for key, value in given.items() if key != "const"}, "enum": [given["const"]]}
+    made = {
+        key: _plain(value, parts)
+        for key, value in given.items()
+        if key not in ("title", "required", "additionalProperties", "properties")
+    }
+    if "properties" in given:
+        inside = cast("dict[str, Any]", given["properties"])
+        made["properties"] = {name: _plain(one, parts) for name, one in inside.items()}
+        made.pop("description", None)
+    return made
+
+
+def index_of(entries: Mapping[tuple[str, str], Entry]) -> dict[str, Any]:
+    """The index of these components as plain values."""
+    made: dict[str, Any] = {kind: {} for kind in KINDS}
+    for (kind, name), entry in sorted(entries.items()):
+        made[kind][name] = {key: value for key, value in _body(entry).items() if value not in (None, {})}
+    return made
+
+
+def _body(entry: Entry) -> dict[str, Any]:
+    varies = {trait: [argument, list(by.items())] for trait, (argument, by) in entry.varies.items()}
+    return {
+        "summary": entry.summary,
+        "target": entry.target,
+        "version": None if entry.version == 1 else entry.version,
+        "traits": _given(entry.traits),
+        "varies": varies,
+        "compares": True if entry.arguments().compares else None,
+        "arguments": _schema_of(entry.params),
+    }
+
+
+def _given(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their default."""
+    return {
+        one.name: _part(getattr(value, one.name))
+        for one in dataclasses.fields(value)
+        if getattr(value, one.name) != one.default
+    }
+
+
+def _part(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_part(one) for one in cast("tuple[Any, ...]", value)]
+    return _given(value) if dataclasses.is_dataclass(value) else value
+
+
+def index_text() -> str:
+    """The index of all of Assay's own components, which are imported for it: one line per argument."""
+    for room in ROOMS:
+        package = importlib.import_module(f"assay.{room}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    own = {
+        key: entry
+        for key, entry in declared().items()
+        if entry.target.startswith("assay.")
+        and entry.kind
+        in (
+            "loss",
+            "architecture",
+            "initialisation",
+            "optimiser",
+            "schedule",
+            "augmentation",
+            "mitigation",
+            "finetuning",
+            "probe",
+            "explainer",
+        )
+    }
+    return _lines(index_of(own), 4) + "\n"
+
+
+def _lines(value: Any, depth: int, indent: str = "") -> str:
+    if depth == 0 or not isinstance(value, dict) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    deeper = indent + " "
+    inside = (
+        f"{deeper}{json.dumps(key)}: {_lines(one, depth - 1, deeper)}"
+        for key, one in cast("dict[str, Any]", value).items()
+    )
+    return "{\n" + ",\n".join(inside) + f"\n{indent}}}"
+
+
+if __name__ == "__main__":
+    INDEX.write_text(index_text(), encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Kinds of components, and the facts about a component that other parts need before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from assay.core.types import Factor
+
+ComponentKind = Literal[
+    "phantom",
+    "dataset",
+    "intervention",
+    "distortion",
+    "architecture",
+    "initialisation",
+    "loss",
+    "optimiser",
+    "schedule",
+    "augmentation",
+    "mitigation",
+    "finetuning",
+    "probe",
+    "explainer",
+]
+KINDS: tuple[str, ...] = get_args(ComponentKind)
+
+Rows = Literal["none", "training", "validation"]
+"""Whose group labels are used: of no rows, of the training rows, of the validation rows."""
+Task = Literal["classification", "segmentation"]
+"""A class for each image, or a class for each pixel."""
+Readout = Literal["linear", "coral", "corn", "regression"]
+"""Makes class logits of features: a linear head, or one of those whose classes are grades."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """No facts: of a kind that none are asked of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataTraits(Traits):
+    """Traits of a phantom or a public dataset.
+
+    Attributes:
+        factors: Its factors; None where its arguments decide them or its tables name them.
+        ordered: Whether the classes are grades, in their order.
+    """
+
+    factors: tuple[Factor, ...] | None = None
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchitectureTraits(Traits):
+    """Traits of an architecture.
+
+    Attributes:
+        tasks: The tasks of its networks.
+    """
+
+    tasks: tuple[Task, ...] = ("classification",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossTraits(Traits):
+    """Traits of a loss.
+
+    Attributes:
+        tasks: Whether it compares a label with the logits of an image, masks with those of pixels, or either.
+        per_image: Whether it is the mean over images of a term of each, which a mitigation can weight.
+        readout: The head that it needs; all but a linear one take the classes for grades, in their order.
+        architectures: Those whose networks it can train; any where it is empty.
+        trains_head: Whether the network's own logits are trained, so that predictions exist before the last step.
+        unlabelled: Whether it ignores targets.
+        changes: Whether it is another function in another epoch, so that its values cannot be compared over epochs.
+    """
+
+    tasks: tuple[Task, ...] = ("classification",)
+    per_image: bool = False
+    readout: Readout = "linear"
+    architectures: tuple[str, ...] = ()
+    trains_head: bool = True
+    unlabelled: bool = False
+    changes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MitigationTraits(Traits):
+    """Traits of a mitigation.
+
+    Attributes:
+        weighs_images: Whether it needs a loss per image.
+        needs_head: Whether it needs predictions during training.
+        refits_head: Whether it replaces the trained head with a linear head of its own.
+        group_labels: The rows whose group labels decide weights of the network.
+    """
+
+    weighs_images: bool = False
+    needs_head: bool = False
+    refits_head: bool = False
+    group_labels: Rows = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuningTraits(Traits):
+    """Traits of a fine-tuning.
+
+    Attributes:
+        steps: Whether the network is trained at all.
+        fits_head: Whether a linear head is fitted on the start's features.
+    """
+
+    steps: bool = True
+    fits_head: bool = False
+
+
+TRAITS: Mapping[ComponentKind, type[Traits]] = {
+    "phantom": DataTraits,
+    "dataset": DataTraits,
+    "architecture": ArchitectureTraits,
+    "loss": LossTraits,
+    "mitigation": MitigationTraits,
+    "finetuning": FineTuningTraits,
+}
