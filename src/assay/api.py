@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from assay.core.errors import SpecError
 from assay.spec.parse import parse_study, placing, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.store.folder import EARLIER, RunFolder
@@ -213,6 +214,11 @@ def probe(
     from assay.execution.progress import reading_shown
     from assay.models.ref import Model
     from assay.study.audit import examine
+
+    asked: dict[str, object] = {"data": data, "validation": validation}
+    for name, given in asked.items():
+        if isinstance(given, str):
+            raise SpecError(f"{name} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
 
     held = next(iter([*module.parameters(), *module.buffers()]), None)
     model = Model(

@@ -152,3 +152,9 @@ def test_gray_images_into_a_network_of_three_channels_name_the_key(tmp_path: Pat
     network = nn.Sequential(nn.Conv2d(3, 2, SIZE), nn.Flatten())
     with pytest.raises(ReadingError, match="they are gray, and its first layer takes 3 channels; give `channels: col"):
         assay.probe(network, wide_set(tmp_path), progress=False)
+
+
+@pytest.mark.parametrize("named", [{"data": "mine.yaml"}, {"data": {"folder": "."}, "validation": "mine.yaml"}])
+def test_a_path_in_the_place_of_a_mapping_is_refused_with_its_remedy(named: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"'mine\.yaml'; give a mapping as `data:` of a study"):
+        assay.probe(nn.Identity(), **named, progress=False)
