@@ -14,7 +14,7 @@ class Behaviour:
     """What the server does, and what it was asked.
 
     cut: bytes after which the connection is closed, for the first `cuts` answers. ranges: whether it honours them.
-    stall: bytes after which nothing comes any more. requests: the Range header of each request. served: bytes in all.
+    stall: place in the content from which on nothing comes. requests: the Range header of each request. served: bytes.
     """
 
     content: bytes
@@ -54,11 +54,11 @@ def serving(behaviour: Behaviour) -> Generator[str]:
                 self.send_header("Content-Length", str(len(behaviour.content) - begin))
             self.send_header("Content-Type", behaviour.kind)
             self.end_headers()
-            self.send(behaviour.content[begin:])
+            self.send(behaviour.content[begin:], begin)
 
-        def send(self, body: bytes) -> None:
+        def send(self, body: bytes, begin: int) -> None:
             if behaviour.stall is not None:
-                self.wfile.write(body[: behaviour.stall])
+                self.wfile.write(body[: max(0, behaviour.stall - begin)])
                 self.wfile.flush()
                 behaviour.released.wait(20)
                 return
