@@ -1,5 +1,5 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo test environment docs index clean anew
+.PHONY: demo test tests acceptance environment docs index clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 
@@ -10,8 +10,13 @@ test: .venv/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir .venv/site
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance" -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+
+tests: test
+
+# The slow tests: commands and tutorials of the docs, every scale of every study, benchmarks, the page in a browser.
+acceptance: .venv/.ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m acceptance -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 environment: .venv/.ready
 

@@ -17,6 +17,18 @@ settings.register_profile("assay", deadline=None, derandomize=True)
 settings.load_profile("assay")
 
 
+FAST = ("core", "maps", "spec", "stats", "store")
+"""Rooms whose tests train nothing."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of fast rooms, those that are marked as slow left out."""
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        if room in FAST and not item.get_closest_marker("slow"):
+            item.add_marker("fast")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Networks that a test or its fixtures draw without a generator are the same in every run."""

@@ -11,6 +11,8 @@ import pytest
 
 from assay.shifts.catalogue import DISTORTIONS
 
+pytestmark = pytest.mark.acceptance
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "startup": ["--repetitions", "1"],

@@ -21,7 +21,7 @@ from assay.report.drawing import Mark, Panel, Plot, styles
 from assay.report.figures import FULL, HALF, NARROW
 from assay.report.page import write_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""

@@ -11,6 +11,7 @@ import pytest
 from assay.core.compiled import compiled
 
 
+@pytest.mark.slow
 def test_a_loop_is_compiled_where_there_is_no_place_to_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = numba.njit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ sizes = st.lists(st.integers(0, 50), min_size=1, max_size=80)
 counts = sizes.map(lambda found: {f"c{i}": n for i, n in enumerate(found)})
 
 
+@pytest.mark.slow
 @given(counts)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # drawing is slow when busy
 def test_every_class_is_told_once_and_those_named_are_the_most_frequent(rows: dict[str, int]) -> None:

@@ -109,6 +109,7 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.acceptance
 def test_the_tutorial_runs_on_images_of_ones_own(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +128,7 @@ def test_the_tutorial_runs_on_images_of_ones_own(
     assert "lesion 7" not in page  # a patient's identifier
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("modules")
 def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -151,6 +153,7 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("images")
 def test_the_tutorial_on_weights_of_others_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -172,6 +175,7 @@ def test_the_tutorial_on_weights_of_others_runs(
     assert start.file == "my-weights.safetensors"
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("images")
 def test_the_tutorial_on_a_model_that_one_has_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -208,6 +212,7 @@ def outlined(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.acceptance
 def test_the_tutorial_on_healthy_patients_runs(
     outlined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,6 +259,7 @@ def outlining_network(folder: Path) -> torch.nn.Module:
     return network
 
 
+@pytest.mark.acceptance
 def test_a_network_that_one_has_is_asked_whether_it_is_quiet(
     outlined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ def shuffled(value: Any, draw: Any) -> Any:
     return [shuffled(item, draw) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_the_order_of_keys_names_nothing(data: st.DataObject) -> None:
     assert sorted(ids(shuffled(STUDY, data.draw))) == sorted(BASE)
@@ -77,6 +78,7 @@ def test_a_value_equal_to_its_default_names_nothing(study: Study, keys: tuple[st
     assert ids(study) == BASE
 
 
+@pytest.mark.slow
 @given(st.floats(0.001, 1), st.sampled_from(["{!r}", "{:.17e}", "{:.17g}", "'{!r}'", "+{!r}"]))
 def test_the_spelling_of_a_number_names_nothing(value: float, form: str) -> None:
     study = copy.deepcopy(STUDY)
@@ -181,6 +183,7 @@ def test_a_component_of_a_new_version_renames_its_trials_alone(study: Study) -> 
     assert set(now[2:]).isdisjoint(BASE[2:])
 
 
+@pytest.mark.slow
 def test_a_dotted_path_enters_with_its_module_file(tmp_path: Path) -> None:
     module = tmp_path / "my_losses.py"
     program = (

@@ -130,6 +130,7 @@ def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_
     assert contrast_seeds(elsewhere, SeedValues(b, seeds, known)).reason == "2 seeds: no interval is drawn under 3"
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_agrees_with_statsmodels(p: list[float]) -> None:

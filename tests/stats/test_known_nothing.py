@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tests.worlds.panels import panel
 
 from assay.core.seeds import generator
@@ -20,6 +21,7 @@ def shuffled(number: int, target: np.ndarray) -> Panel:
     return replace(panel(number, distance=1.2, noise=number // 100), target=target)
 
 
+@pytest.mark.slow
 def test_a_study_with_shuffled_targets_seldom_claims_anything() -> None:
     """A family of 2 dose-responses against a common recipe, in each of 40 studies."""
     claims = 0

@@ -67,6 +67,7 @@ def three_images() -> Answers:
         ("free-response-area", (1 - 2 / 3) * 1 / 2),  # 2 marks in 3 images that touch no lesion, 1 of 2 lesions
     ],
 )
+@pytest.mark.slow
 def test_by_hand(name: str, expected: float) -> None:
     assert value(name, three_images()).value == pytest.approx(expected)
 

@@ -127,6 +127,7 @@ def test_amounts_and_doses_must_be_those_that_can_be_compared():
             matched_clean(slow, wrong, "auroc")
 
 
+@pytest.mark.slow
 def test_want_of_skill_is_seldom_called_robustness_and_the_error_is_that_of_repetition():
     """30 worlds of 5 seeds in which only skill differs."""
     worlds = [(recipe(10 * i + 1, SLOW, LOSES, 60), recipe(10 * i + 2, FAST, LOSES, 60)) for i in range(1, 31)]

@@ -22,6 +22,8 @@ from assay.spec.parse import parse_study
 from assay.study import run as study_run
 from assay.study.run import prepare
 
+pytestmark = pytest.mark.acceptance
+
 FEW = {"train": 64, "validation": 32, "test": 32}
 STOPPING = Context(report=lambda share, word: None, should_stop=lambda: True)
 
