@@ -18,7 +18,7 @@ from assay.models.untyped import tensor_of
 from assay.probes.reader import run_probes
 from assay.probes.segmentation import QUANTILES, Painting
 from assay.shifts.environment import Environment
-from assay.spec.sections import LESION
+from assay.spec.data import LESION
 from assay.testing.probe import World
 
 SIDE, ROWS = 16, 40

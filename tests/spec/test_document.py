@@ -55,7 +55,7 @@ def test_problems_are_told_together_and_each_once() -> None:
         for i in range(7):
             issues.add(("seeds", i), i, "expected a whole number")
     with pytest.raises(SpecError) as caught:
-        issues.stop()
+        issues.raise_found()
     lines = str(caught.value).splitlines()
     assert len(lines) == 11
     assert lines[:2] == ["seeds[0] = 0", "  expected a whole number"]

@@ -86,17 +86,17 @@ def test_other_interventions_stand_beside_it():
         ),
         (
             {"confounder": "tag", "p": 1.2},
-            "dose.p = 1.2\n  expected p, the share of the class that bears it, from 0 to 1",
+            "dose.p = 1.2\n  expected a number from 0 to 1 (share of the class that has the confounder)",
         ),
-        ({"confounder": "tag"}, "dose\n  expected p, the share of the class that bears it, from 0 to 1"),
+        ({"confounder": "tag"}, "dose\n  'p' is missing: expected a number from 0 to 1 (share of the class"),
         (
             {"p": 0.2},
-            "dose\n  expected the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex",
+            "dose\n  'confounder' is missing: expected a value (the intervention or the factor that is dosed, such",
         ),
         ({"confounder": "tag", "p": 0.2, "on": "left"}, "dose.on = 'left'\n  expected one of positive, negative, both"),
         ({"confounder": "tag", "p": 0.2, "at": 3}, "unknown key 'at' in environments.train.dose"),
         ({"confounder": {"tag": {"contrst": 1}}, "p": 0.2}, "did you mean 'contrast'?"),
-        (0.5, "dose = 0.5\n  expected {confounder: tag, p: 0.5}"),
+        (0.5, "dose = 0.5\n  expected `key: value` pairs such as {confounder: tag, p: 0.5}"),
     ],
 )
 def test_wrong_doses_are_refused(dose: Any, text: str):
@@ -106,7 +106,7 @@ def test_wrong_doses_are_refused(dose: Any, text: str):
 
 
 def test_a_confounder_may_not_stand_twice():
-    with pytest.raises(SpecError, match="'tag' stands under interventions too; keep one"):
+    with pytest.raises(SpecError, match="'tag' is under interventions too; keep one"):
         study({"confounder": "tag", "p": 0.2}, {"clean": {}}, interventions={"tag": 0.5})
 
 
@@ -168,12 +168,12 @@ def test_the_confounder_of_a_contrast_is_each_that_is_dosed() -> None:
         (
             None,
             {"measure": "flip-rate", "where": {"confounder": "sexx"}},
-            "not a value of axis 'confounder': tag(contrast=0.3), tag(contrast=0.6), sex",
+            "not a value of axis 'confounder': did you mean 'sex'?\n  allowed: tag(contrast=0.3), tag(",
         ),
         (
             None,
             {"measure": "logit-effect", "where": {"confounder": "tag"}},
-            "not a value of axis 'confounder': tag(contrast=0.3), tag(contrast=0.6), sex",
+            "not a value of axis 'confounder'\n  allowed: tag(contrast=0.3), tag(contrast=0.6), sex",
         ),
         (
             None,

@@ -92,7 +92,7 @@ def test_a_factor_on_both_classes_in_training_is_refused_beside_what_can_be_on_b
 def test_a_target_that_is_a_factor_misspelt_is_no_name_for_the_classes_of_another():
     with pytest.raises(SpecError) as refused:
         study({"confounder": "tag", "p": [0, 1]}, data={**CHEST, "target": "sexx"})
-    assert "no factor is called 'sexx', so that it would be a name for the classes of 'mass'" in str(refused.value)
+    assert "no factor is called 'sexx', so it would be a name for the classes of 'mass'" in str(refused.value)
     assert "did you mean 'sex'? else give it another name" in str(refused.value)
 
 

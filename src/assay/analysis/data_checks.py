@@ -26,10 +26,10 @@ from assay.shifts.intervention import Intervention, by_box, unchanged
 from assay.shifts.population import Population
 from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import Tests, switched
+from assay.spec.data import LESION, read_header
 from assay.spec.environments import dose_axis, dosed_factors
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
-from assay.spec.sections import LESION, read_header
 from assay.stats.format import listed
 from assay.store.files import Row
 

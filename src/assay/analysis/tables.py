@@ -27,6 +27,7 @@ from assay.execution.plan import Plan, Source, Trial
 from assay.execution.progress import Stage
 from assay.shifts.population import Population
 from assay.spec.checks import asks_native
+from assay.spec.data import has_order
 from assay.spec.environments import dose_axis, marked, start_of
 from assay.spec.grid import label
 from assay.spec.schema import (
@@ -39,7 +40,6 @@ from assay.spec.schema import (
     readout_of,
     training_labels,
 )
-from assay.spec.sections import has_order
 from assay.stats.doubts import Split, outlying_seeds
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.exhausted import with_ends_of_scale

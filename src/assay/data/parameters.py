@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from assay.core.registry import Params
 from assay.core.types import Factor
-from assay.spec.sections import LESION
+from assay.spec.data import LESION
 
 Policy = Literal["refuse", "negative", "positive", "drop"]
 

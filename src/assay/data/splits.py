@@ -10,8 +10,8 @@ import numpy as np
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
+from assay.spec.data import LESION
 from assay.spec.schema import SplitSpec
-from assay.spec.sections import LESION
 
 PARTS = ("train", "validation", "test")
 _MEANING = {

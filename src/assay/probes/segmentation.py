@@ -18,7 +18,7 @@ from assay.models.ref import Model
 from assay.probes.performance import measured, taken
 from assay.probes.probe import Reading, Request, Scope, clustered_error, groups_of, patients
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
-from assay.spec.sections import LESION
+from assay.spec.data import LESION
 from assay.stats.influence import Answers
 
 # How well a model outlines lesions, and how quiet it is where there is none, in each environment and group.

@@ -18,8 +18,8 @@ from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.intervention import mark_factor
+from assay.spec.data import no_shares
 from assay.spec.schema import AssociationSpec
-from assay.spec.sections import no_shares
 
 # Which values of a factor a spec allows: `where` and `given`, as a value, a list of values, or {min, max}.
 

@@ -27,8 +27,8 @@ from assay.shifts.environment import PickedImages, PickedLesions, PickedMasks, P
 from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
 from assay.shifts.scene import Tests
+from assay.spec.data import LESION
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
-from assay.spec.sections import LESION
 
 LEAST_NEUTRAL = 0.25
 """The share of the rows that untying a factor from the target must leave, or the factor stays as found."""

@@ -1,8 +1,9 @@
-"""Checks that compare parts of a study: task, probes, contrasts and their axes."""
+"""Checks that compare parts of a study: task, factors, probes, and the contrasts with the axes they run along."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -22,65 +23,129 @@ from assay.core.measures import (
 )
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
+from assay.spec.data import LESION, grouped, has_masks, no_shares, undeclared, undeclared_columns
 from assay.spec.document import Keys, dotted, mapping_of
-from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
+from assay.spec.environments import (
+    CONFOUNDER_PATH,
+    P_PATH,
+    ROWS_PATH,
+    dose_axis,
+    dosed_factors,
+    marked,
+    not_inherited,
+)
 from assay.spec.grid import Axis, label, resolve, selection
 from assay.spec.issues import Issues, shorten
 from assay.spec.schema import AssociationSpec, Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
-from assay.spec.sections import LESION, has_masks, no_shares, undeclared, undeclared_columns
 
-# What a study must have, and must not ask, because of what its networks say: a class an image, or one a pixel.
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a study that are compared with each other.
+
+    Attributes:
+        grid: The points of the grid, each with the issues of its own place.
+        axes: The axes of the grid.
+        data: The data, or None where they are wrong.
+        factors: The factors of the data, or None where they are not known before images are read.
+        probes: The probes, or None where one is wrong.
+        contrasts: The contrasts, None in the place of those that are wrong or left out.
+        issues: Where what is wrong is added.
+    """
+
+    grid: Sequence[tuple[RecipePoint, Issues]]
+    axes: Sequence[Axis]
+    data: DataSpec | None
+    factors: Mapping[str, Factor] | None
+    probes: Sequence[Component] | None
+    contrasts: Sequence[ContrastSpec | None]
+    issues: Issues
+
+    @property
+    def points(self) -> list[RecipePoint]:
+        """The points of the grid."""
+        return [point for point, _ in self.grid]
+
+    @property
+    def tests(self) -> list[str]:
+        """The names of the test environments."""
+        return list(self.grid[0][0].tests)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether images are drawn, so that any factor can be changed and all else kept."""
+        return self.data is not None and self.data.phantom is not None
+
+
+def check_parts(parts: Parts) -> None:
+    """Check all parts of a study against each other."""
+    data, factors, issues = parts.data, parts.factors, parts.issues
+    if data is not None and factors is not None:
+        check_core(data, factors, ("data",), issues)
+        _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, issues)
+        incomplete = not_inherited(issues)
+        for point, here in parts.grid:
+            for name, made in (("train", point.train), *point.tests.items()):
+                if name not in incomplete:
+                    _check_environment(name, made, data, factors, here)
+    if data is not None:
+        _check_groups(parts, data)
+    if issues.found:  # a confounder cannot be found in environments that are wrong
+        known = [None if one is None or one.factor == CONFOUNDER else one for one in parts.contrasts]
+        parts = replace(parts, contrasts=known)
+    claims = [Claim(one, ("contrasts", i), parts) for i, one in enumerate(parts.contrasts) if one is not None]
+    claims = [claim for written in claims if (claim := _of_one_confounder(written)) is not None]
+    _check_task(parts, claims)
+    _check_probes(parts)
+    for i, claim in enumerate(claims):
+        _check_claim(claim)
+        if claim.contrast in [other.contrast for other in claims[:i]]:
+            claim.wrong("", "this contrast appears twice; keep one")
+
+
+# The task: a class for each image, or for each pixel.
 
 PROBES_OF_MAPS = ("segmentation", "lesion-free")
-"""Probes that look at maps of logits."""
+"""Probes that read logits of pixels."""
 
 
 def usual_probes(values: Mapping[str, Any]) -> list[str]:
-    """The probes of a study that names none: those of a segmentation ask what it does where there is no lesion too."""
+    """Return the probes of a study that names none; a segmentation is also tested on images without a lesion."""
     asked = (mapping_of(values.get("recipe")) or {}).get("task")
     return ["performance", *PROBES_OF_MAPS] if asked == "segmentation" else ["performance"]
 
 
-def check_task(
-    points: Sequence[RecipePoint],
-    data: DataSpec | None,
-    contrasts: Sequence[ContrastSpec | None],
-    probes: Sequence[Component] | None,
-    issues: Issues,
-) -> None:
-    """One task, images that have masks where pixels are told apart, probes and contrasts that it can answer."""
-    tasks = list(dict.fromkeys(point.recipe.task for point in points))
+def _check_task(parts: Parts, claims: Sequence[Claim]) -> None:
+    """Check that recipes have one task, and that images, probes and contrasts fit it."""
+    issues, probes, data = parts.issues, parts.probes or (), parts.data
+    tasks = list(dict.fromkeys(point.recipe.task for point in parts.points))
     if len(tasks) > 1:
         what = "recipes of both tasks in one study, whose answers cannot be compared: keep one task"
         issues.add(("recipe", "task"), ", ".join(tasks), what)
-        return
-    if tasks == ["classification"]:
-        for i, probe in enumerate(probes or ()):
+    elif tasks == ["classification"]:
+        for i, probe in enumerate(probes):
             if probe.name in PROBES_OF_MAPS:
                 what = f"probe '{probe.name}' reads logits of pixels, and the recipes classify images"
                 issues.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
-        return
-    check_native(data, contrasts, probes or (), issues)
-    if data is not None and without_masks(data):
-        remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
-        issues.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
-    for i, contrast in enumerate(contrasts):
-        if contrast is not None and contrast.at == "matched-fit":
-            what = "matched fit refits a head on pooled features, which a segmentation has no use for"
-            issues.add(("contrasts", i, "at"), contrast.at, what, "leave `at` out; quietness is compared at matched "
-                         "sensitivity by the measures false-positive-rate-at-80, -90 and -95")  # fmt: skip
+    else:
+        check_native(data, parts.contrasts, probes, issues)
+        if data is not None and without_masks(data):
+            remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
+            issues.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
+        for claim in claims:
+            if claim.contrast.at == "matched-fit":
+                what = "matched fit refits a head on pooled features, which a segmentation does not have"
+                claim.wrong("at", what, "leave `at` out; lesion-free false positives at equal sensitivity are measured "
+                            "by false-positive-rate-at-80, -90 and -95")  # fmt: skip
 
 
 def asks_native(probes: Sequence[Component]) -> bool:
-    """Whether maps are to be measured at the size of the images' files too."""
+    """Return whether maps are also measured at the original resolution of the images' files."""
     return any(probe.name == "segmentation" and probe.params.get("native") for probe in probes)
 
 
 def check_native(
-    data: DataSpec | None,
-    contrasts: Sequence[ContrastSpec | None],
-    probes: Sequence[Component],
-    issues: Issues,
+    data: DataSpec | None, contrasts: Sequence[ContrastSpec | None], probes: Sequence[Component], issues: Issues
 ) -> None:
     """Check that native size is that of files, and that what is compared at it is measured at it."""
     asked = asks_native(probes)
@@ -100,243 +165,38 @@ def without_masks(data: DataSpec) -> bool:
     return bool(data.classes or data.medmnist or (data.folder and data.table and not has_masks(data)))
 
 
-# What probes name in their arguments: test environments, and what a contrast by their measures can be of.
-
-
-def environments_of(probe: Component) -> dict[str, str]:
-    """Argument -> the test environment that it names; none where it has its default."""
-    named = lookup("probe", probe.name).params.environments
-    return {argument: str(probe.params[argument]) for argument in named if argument in probe.params}
-
-
-def check_probes(probes: Sequence[Component], tests: Collection[str], issues: Issues) -> None:
-    """Every environment that a probe names is one that the study tests in."""
-    for i, probe in enumerate(probes):
-        for argument, given in environments_of(probe).items():
-            if given not in tests:
-                near = nearest(given, tests)
-                meant = f"did you mean '{near}'?" if near else f"leave '{argument}' out, or add the environment"
-                what = f"no such test environment: {shorten(list(tests))}"
-                issues.add(("probes", i, probe.name, argument), given, what, meant)
-
-
-def factor_names(
-    contrast: ContrastSpec, factors: list[str] | None, probes: Sequence[Component] | None
-) -> tuple[str, str, list[str] | None]:
-    """What the field `factor` of a contrast names, what it says, and what it may say; None where that is not known."""
-    measure = MEASURES.get(contrast.measure)
-    if measure is not None and measure.probe == "robustness":
-        families = None if ":" in contrast.factor else [entry.name for entry in entries("distortion")]
-        return "distortion", contrast.factor, families
-    if measure is not None and measure.probe == "attribution":
-        known = [name for probe in probes or () if probe.name == measure.probe for name in _explainers(probe)]
-        return "explainer", contrast.factor, known or None
-    return "factor", contrast.factor, factors
-
-
-def _explainers(probe: Component) -> list[str]:
-    """The explainers of a probe as its tables call them."""
-    params = lookup("probe", probe.name).params.model_validate(dict(probe.params))
-    return [label(one) for one in params.model_dump()["explainers"]]
-
-
-# What a contrast needs of the axes that it runs along: budgets, doses, or amounts of training data.
-
-CONFOUNDER = "confounder"
-"""As the `factor` of a contrast: whichever confounder a recipe is trained with a dose of."""
-Fixed = Mapping[str, set[str]]
-"""Axis -> the labels that a contrast's `where` leaves."""
-
-
-def check_levels(contrast: ContrastSpec, axis: Axis, keys: Keys, issues: Issues) -> None:
-    """The values that alone are compared lie on the axis, and none is the one that it is compared with."""
-    others = [name for name in axis.labels if name != contrast.against]
-    for name in contrast.levels:
-        if name not in others:
-            near = nearest(name, others)
-            what = f"not on axis '{axis.name}' beside '{contrast.against}': {shorten(others) or 'none'}"
-            issues.add((*keys, "levels"), name, what, f"did you mean '{near}'?" if near else "")
-
-
-def check_along(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
-    """The axes that `at` speaks of are there, whole and free, and the measure can be compared along them."""
-    if contrast.at == "matched-fit":
-        _check_budgets(contrast, axes, fixed, keys, issues)
-    if contrast.at in ("dose-response", "matched-clean"):
-        _check_doses(contrast, axes, fixed, keys, issues)
-    if contrast.at == "matched-clean":
-        _check_amounts(contrast, axes, fixed, keys, issues)
-    elif contrast.clean:
-        what = f"at {contrast.at} nothing is matched on clean images"
-        issues.add((*keys, "clean"), contrast.clean, what, "leave it out, or compare `at: matched-clean`")
-
-
-def per_confounder(
-    contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[Axis], drawn: bool
-) -> tuple[ContrastSpec, ...]:
-    """What a contrast with `factor: confounder` is short for: one of each confounder that is dosed, which holds it.
-
-    The contrast itself where its factor is another, or nothing is dosed. drawn: whether images are, so that any factor
-    can be moved and all else kept; of images from files only what is put on them can, and what is chosen by their rows
-    is left out where the measure asks for that.
-    """
-    each = _each_confounder(contrast, points, axes)
-    if contrast.measure in BY_MOVING and not drawn:
-        each = [one for one in each if one.factor in marked(points)]
-    return tuple(each) or (contrast,)
-
-
-def _each_confounder(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[Axis]) -> list[ContrastSpec]:
-    """The same, whatever the measure asks for."""
-    doses = dose_axis(points)
-    if contrast.factor != CONFOUNDER or not doses:
-        return []
-    confounders = resolve(dotted(CONFOUNDER_PATH), axes)
-    name = confounders.name if confounders else ""
-    dosed = dosed_factors(points, doses)
-    factors = {point.coordinates.get(name, ""): dosed[point.label][0] for point in points if point.label in dosed}
-    held = _confounder_held(contrast, axes)
-    where = {
-        key: value for key, value in contrast.where.items() if not confounders or resolve(key, axes) != confounders
-    }
-    return [
-        contrast.model_copy(update={"factor": factor, "where": {**where, **({name: level} if name else {})}})
-        for level, factor in factors.items()
-        if held <= {level}
-    ]
-
-
-def confounder_of(
-    contrast: ContrastSpec,
-    points: Sequence[RecipePoint],
-    axes: Sequence[Axis],
-    drawn: bool,
-    keys: Keys,
-    issues: Issues,
-) -> ContrastSpec | None:
-    """The contrast to check: the first of those that one with `factor: confounder` is short for, as `per_confounder`
-    says. None, and a issue noted, where it is short for none; a measure of no factor is checked as written.
-    """
-    measure = MEASURES.get(contrast.measure)
-    if contrast.factor != CONFOUNDER or (measure is not None and "factor" not in measure.needs):
-        return contrast
-    short_for = per_confounder(contrast, points, axes, drawn)
-    if short_for != (contrast,):
-        return short_for[0]
-    at: Keys = (*keys, "factor")
-    if not dose_axis(points):
-        what = "stands for each confounder along its doses, and this study has no list of them"
-        issues.add(at, CONFOUNDER, what, "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}")
-    elif _each_confounder(contrast, points, axes):
-        needed = f"'{contrast.measure}' needs a confounder that is put on images"
-        issues.add(at, CONFOUNDER, f"{needed}; those that are meant are chosen by rows", left_out(keys))
-    elif _confounder_held(contrast, axes) <= {label for axis in axes for label in axis.labels}:
-        what = "leaves no recipe that is trained with a dose of a confounder"
-        issues.add((*keys, "where"), dict(contrast.where), what, left_out(keys))
-    else:
-        return contrast  # a value that is not on the axis, which is told when `where` is checked
-    return None
-
-
-def _confounder_held(contrast: ContrastSpec, axes: Sequence[Axis]) -> set[str]:
-    """Where a contrast holds the axis of confounders."""
-    confounders = resolve(dotted(CONFOUNDER_PATH), axes)
-    return {value for key, value in contrast.where.items() if confounders and resolve(key, axes) == confounders}
-
-
-def left_out(keys: Keys) -> str:
-    """How a contrast is left out of a study."""
-    return f"--set {'.'.join(map(str, keys))}=null leaves this contrast out"
-
-
-def _check_budgets(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
-    """Along `epochs`, by what is measured of all images."""
-    budget = resolve("epochs", axes)
-    if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
-        remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {left_out(keys)}"
-        issues.add((*keys, "at"), "matched-fit", "matched-fit compares along several budgets", remedy)
-    measure = MEASURES.get(contrast.measure)
-    if measure is not None and (measure.probe != "performance" or measure.name in OF_WORST_GROUP):
-        what = f"matched-fit compares performance on all images, which '{contrast.measure}' is not"
-        issues.add((*keys, "measure"), contrast.measure, what, "compare it at equal budget, or along doses")
-
-
-def _check_doses(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
-    """Along `p` from 0, whatever the axis compared, by a measure of which the change means something."""
-    doses = resolve(dotted(P_PATH), axes)
-    at: Keys = (*keys, "at")
-    if doses is None or len(doses.paths) > 1 or len(doses.labels) < 2 or "0" not in doses.labels:
-        remedy = f"such as environments.train.dose: {{confounder: tag, p: [0, 0.5, 1]}}; {left_out(keys)}"
-        what = f"{contrast.at} compares along the doses p: an axis with 0 and another"
-        issues.add(at, contrast.at, what, remedy)
-    elif doses.name == contrast.axis or doses.name in fixed:
-        remedy = f"compare along another axis, and leave {doses.name} out of `where`; {left_out(keys)}"
-        issues.add(at, contrast.at, f"{contrast.at} runs over all of {doses.name}", remedy)
-    allowed = SHARES if contrast.at == "matched-clean" else DOSED
-    if contrast.measure not in allowed and (contrast.measure in MEASURES or not nearest(contrast.measure, MEASURES)):
-        what = f"{contrast.at} is claimed on the probit scale too, which '{contrast.measure}' has not"
-        if contrast.measure in DOSED:
-            what = f"{contrast.at} matches performance on all images, which '{contrast.measure}' is not"
-        issues.add((*keys, "measure"), contrast.measure, what, f"{contrast.at} takes {shorten(allowed)}")
-
-
-def _check_amounts(contrast: ContrastSpec, axes: Sequence[Axis], fixed: Fixed, keys: Keys, issues: Issues) -> None:
-    """Along `rows` of the training environment, and matched in a test environment that is named."""
-    amounts = resolve(dotted(ROWS_PATH), axes)
-    at: Keys = (*keys, "at")
-    if (
-        amounts is None
-        or len(amounts.paths) > 1
-        or len(amounts.labels) < 2
-        or not all(map(str.isdigit, amounts.labels))
-    ):
-        remedy = f"such as environments.train.rows: [100, 300, 1000]; {left_out(keys)}"
-        what = "matched-clean compares along amounts of training rows: an axis of at least two numbers"
-        issues.add(at, contrast.at, what, remedy)
-    elif amounts.name == contrast.axis or amounts.name in fixed:
-        remedy = f"compare along another axis, and leave {amounts.name} out of `where`; {left_out(keys)}"
-        issues.add(at, contrast.at, f"matched-clean runs over all of {amounts.name}", remedy)
-    if not contrast.clean:
-        what = "matched-clean needs `clean`, the test environment without the confounder"
-        issues.add(keys, "", what, "such as clean: {like: train, dose: {p: 0}} in environments, and clean: clean here")
-
-
-# What only the parts of a study together can show to be wrong: factors that the data lacks, contrasts that nothing in
-# the grid answers.
+# Factors: the one that defines the target, and those that environments and recipes name.
 
 _MISSPELT = 0.8
-"""How alike a name must be to a factor's to count as one misspelt, as difflib has it."""
+"""The similarity by difflib from which a name counts as a misspelt factor."""
 
 
 def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, issues: Issues) -> None:
-    """A phantom's target is defined by one of its factors; its own name is free, but for a misspelt factor.
+    """Check that a factor defines a phantom's target, and that the target's own name is no misspelt factor.
 
-    at: where the data are written.
+    Args:
+        data: The data.
+        factors: The factors of the data.
+        at: Where the data are written.
+        issues: Where what is wrong is added.
     """
     if data.phantom is None:
         return
     if data.core in factors:
         close = [] if data.target in factors else get_close_matches(data.target, factors, 1, _MISSPELT)
         if close:
-            what = f"no factor is called '{data.target}', so that it would be a name for the classes of '{data.core}'"
+            what = f"no factor is called '{data.target}', so it would be a name for the classes of '{data.core}'"
             issues.add((*at, "target"), data.target, what, f"did you mean '{close[0]}'? else give it another name")
         return
-    near = nearest(data.core, factors)
-    meant = f": did you mean '{near}'?" if near else ""
-    what = f"no factor '{data.core}' in the phantom '{data.phantom.name}'{meant}" if data.core else "'core' is missing"
-    keys: Keys = (*at, "core") if data.core else at
-    issues.add(keys, "", what, f"the factor that defines the target, one of {shorten(list(factors))}")
+    what = f"no factor '{data.core}' in the phantom '{data.phantom.name}'" if data.core else "'core' is missing"
+    remedy = "it is the factor that defines the target"
+    issues.add((*at, "core") if data.core else at, data.core, what, remedy, factors)
 
 
-def check_split(data: DataSpec, factors: Mapping[str, Factor], issues: Issues) -> None:
-    """Rows that are tested only are told by factors that there are."""
-    _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, issues)
-
-
-def check_environment(
+def _check_environment(
     name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], issues: Issues
 ) -> None:
-    """Every factor that an environment names exists, and has the levels that are named."""
+    """Check that every factor that an environment names exists, and has the levels that are named."""
     keys: Keys = ("environments", name)
     for factor, tie in environment.association.items():
         at = (*keys, "association", factor)
@@ -353,13 +213,13 @@ def check_environment(
     for factor, visibility in environment.difficulty.items():
         at = (*keys, "difficulty", factor)
         if data.phantom is None:
-            issues.add(at, visibility, "difficulty is for phantoms: what real images show cannot be dimmed")
+            issues.add(at, visibility, "difficulty is for phantoms: real images cannot be dimmed")
         elif factor not in factors:
             _unknown_factor(at, factor, list(factors), data, issues)
 
 
 def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[str, Factor], issues: Issues) -> None:
-    """Shares of high rows are of a categorical factor; those of an intervention are its own."""
+    """Check that shares of high rows are of a categorical factor."""
     if tie.share is None:
         return
     if name in factors:
@@ -370,19 +230,14 @@ def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[st
         issues.add(at, "", refused, remedy)
 
 
-def check_groups(
-    points: Sequence[tuple[RecipePoint, Issues]],
-    data: DataSpec,
-    factors: Mapping[str, Factor] | None,
-    issues: Issues,
-) -> None:
-    """`recipe.groups` names a factor or an intervention of the training environment, and some recipe looks at it."""
-    written = (mapping_of(issues.document.values.get("recipe")) or {}).get("groups")
-    if written and not any(point.recipe.groups for point, _ in points):
+def _check_groups(parts: Parts, data: DataSpec) -> None:
+    """Check that `recipe.groups` names a factor or an intervention of training, and that a recipe uses it."""
+    written = (mapping_of(parts.issues.document.values.get("recipe")) or {}).get("groups")
+    if written and not any(point.recipe.groups for point in parts.points):
         what = "no mitigation and no selection of this study uses groups"
-        issues.add(("recipe", "groups"), written, what, "leave it out, or choose `selection: best-worst-group`")
-    for point, here in points:
-        name = point.recipe.groups
+        parts.issues.add(("recipe", "groups"), written, what, "leave it out, or choose `selection: best-worst-group`")
+    for point, here in parts.grid:
+        name, factors = point.recipe.groups, parts.factors
         if name and factors is not None and name not in factors and name not in point.train.interventions:
             _unknown_factor(("recipe", "groups"), name, [*factors, *point.train.interventions], data, here)
 
@@ -390,19 +245,16 @@ def check_groups(
 def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, issues: Issues) -> None:
     if undeclared(factor, undeclared_columns(data), keys, issues):
         return
-    near = nearest(factor, known)
     named = data.phantom or data.dataset
     origin = f"the {named.kind} '{named.name}'" if named else "data.factors"
-    meant = f": did you mean '{near}'?" if near else ""
-    remedy = (
-        f"factors: {shorten(known)}" if known else "declare the column, such as data: {factors: {age: {unit: years}}}"
-    )
-    issues.add(keys, "", f"no factor '{factor}' in {origin}{meant}", remedy)
+    remedy = "" if known else "declare the column, such as data: {factors: {age: {unit: years}}}"
+    issues.add(keys, factor, f"no factor '{factor}' in {origin}", remedy, known)
 
 
 def _check_conditions(
     keys: Keys, where: Mapping[str, Any], data: DataSpec, factors: Mapping[str, Factor], issues: Issues
 ) -> None:
+    """Check that row conditions name factors, and levels or ranges that these have."""
     for name, wanted in where.items():
         if name not in factors:
             _unknown_factor((*keys, name), name, list(factors), data, issues)
@@ -415,69 +267,186 @@ def _check_conditions(
 
 
 def _check_levels(keys: Keys, factor: Factor, values: Iterable[Any], issues: Issues) -> None:
-    """Values of a factor with levels are among them, by name; those of other factors are numbers."""
+    """Check that values of a factor are among its levels, or numbers where it has none."""
     for value in values:
-        if factor.levels and _text(value) not in factor.levels:
-            near = nearest(str(value), factor.levels)
-            meant = f"did you mean '{near}'?" if near else ""
-            issues.add(keys, value, f"not a level of '{factor.name}': {shorten(factor.levels)}", meant)
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        if factor.levels and text not in factor.levels:
+            issues.add(keys, value, f"not a level of '{factor.name}'", names=factor.levels)
         elif not factor.levels and factor.kind == "continuous" and isinstance(value, (str, bool)):
             unit = f" in {factor.unit}" if factor.unit else ""
             issues.add(keys, value, f"'{factor.name}' takes numbers{unit}")
 
 
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+# Probes: the test environments that their arguments name.
 
 
-def check_contrasts(
-    contrasts: Sequence[ContrastSpec | None],
-    axes: Sequence[Axis],
-    tests: Iterable[str],
-    factors: Iterable[str] | None,
-    probes: Sequence[Component] | None,
-    issues: Issues,
-    columns: Collection[str] = (),
-) -> None:
-    """Every contrast can be computed: its axis, value, measure, environment and factor exist.
+def environments_of(probe: Component) -> dict[str, str]:
+    """Return argument -> test environment that it names, without arguments that have their default."""
+    named = lookup("probe", probe.name).params.environments
+    return {argument: str(probe.params[argument]) for argument in named if argument in probe.params}
 
-    What it holds constant is a value of an axis, or the value of a field that is no axis: a contrast is never bent to
-    an axis that was changed, since it was stated as it is. columns: of the table that are not declared.
+
+def _check_probes(parts: Parts) -> None:
+    """Check that the study has every test environment that a probe names."""
+    for i, probe in enumerate(parts.probes or ()):
+        for argument, given in environments_of(probe).items():
+            if given not in parts.tests:
+                at, remedy = ("probes", i, probe.name, argument), f"or leave '{argument}' out"
+                parts.issues.add(at, given, "no such test environment", remedy, parts.tests)
+
+
+# Contrasts with `factor: confounder`, which hold for each confounder that is dosed.
+
+CONFOUNDER = "confounder"
+"""As the `factor` of a contrast: the confounder that a recipe is trained with a dose of, whichever it is."""
+
+
+def per_confounder(contrast: ContrastSpec, parts: Parts) -> tuple[ContrastSpec, ...]:
+    """Write out a contrast with `factor: confounder`.
+
+    Args:
+        contrast: The contrast.
+        parts: The study. On images from files a factor cannot be changed, only what is put on images, so confounders
+            that are chosen by rows are left out where the measure changes them.
+
+    Returns:
+        A contrast for each confounder that is dosed, or the contrast itself where its factor is another.
     """
-    tests, names = list(tests), None if factors is None else list(factors)
-    for i, contrast in enumerate(contrasts):
-        if contrast is None:
-            continue
-        keys: Keys = ("contrasts", i)
-        _check_axis(contrast, axes, keys, issues)
-        if probes is not None:
-            _check_measure(contrast, probes, keys, issues)
-        environments = _measured_in(contrast.measure, tests, probes)
-        elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
-        if contrast.environment and elsewhere and contrast.environment not in environments:
-            what = f"'{contrast.measure}' is not measured there, but in: {shorten(environments)}"
-            if not environments:
-                what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
-            remedy = "" if {*tests} & {*environments} else "leave it out"
-            issues.add((*keys, "environment"), contrast.environment, what, remedy)
-            environments = [*environments, contrast.environment]
-        for key, what, given, known in (
-            ("environment", "environment", contrast.environment, environments),
-            ("clean", "environment", contrast.clean, tests),
-            ("factor", *factor_names(contrast, names, probes)),
-        ):
-            if not given or known is None or given in known:
-                continue
-            if key != "factor" or not undeclared(given, columns, (*keys, key), issues):
-                near = nearest(given, known)
-                hint = f"did you mean '{near}'?" if near else ""
-                issues.add((*keys, key), given, f"no such {what}: {shorten(known)}", hint)
-        if contrast in contrasts[:i]:
-            issues.add(keys, "", "this contrast is stated twice; keep one")
+    each = _each_confounder(contrast, parts)
+    if contrast.measure in BY_MOVING and not parts.drawn:
+        each = [one for one in each if one.factor in marked(parts.points)]
+    return tuple(each) or (contrast,)
+
+
+def _each_confounder(contrast: ContrastSpec, parts: Parts) -> list[ContrastSpec]:
+    """Write out a contrast for every confounder, whatever its measure."""
+    doses = dose_axis(parts.points)
+    if contrast.factor != CONFOUNDER or not doses:
+        return []
+    confounders = resolve(dotted(CONFOUNDER_PATH), parts.axes)
+    name = confounders.name if confounders else ""
+    dosed = dosed_factors(parts.points, doses)
+    factors = {point.coordinates.get(name, ""): dosed[point.label][0] for point in parts.points if point.label in dosed}
+    held, where = _confounder_held(contrast, parts.axes)
+    return [
+        contrast.model_copy(update={"factor": factor, "where": {**where, **({name: level} if name else {})}})
+        for level, factor in factors.items()
+        if held <= {level}
+    ]
+
+
+def _confounder_held(contrast: ContrastSpec, axes: Sequence[Axis]) -> tuple[set[str], dict[str, str]]:
+    """Split `where` into the values on the axis of confounders, and the rest."""
+    confounders = resolve(dotted(CONFOUNDER_PATH), axes)
+    held = {key for key in contrast.where if confounders and resolve(key, axes) == confounders}
+    return {contrast.where[key] for key in held}, {k: v for k, v in contrast.where.items() if k not in held}
+
+
+def _of_one_confounder(claim: Claim) -> Claim | None:
+    """Return the first contrast that one with `factor: confounder` is short for.
+
+    Returns:
+        The contrast as written where its factor is another or its measure has none, and None, with an issue, where it
+        is short for nothing.
+    """
+    contrast, parts = claim.contrast, claim.parts
+    measure = MEASURES.get(contrast.measure)
+    if contrast.factor != CONFOUNDER or (measure is not None and "factor" not in measure.needs):
+        return claim
+    short_for = per_confounder(contrast, parts)
+    if short_for != (contrast,):
+        return replace(claim, contrast=short_for[0])
+    if not dose_axis(parts.points):
+        what = "stands for each confounder along its doses, and this study has no list of them"
+        claim.wrong("factor", what, "such as environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}")
+    elif _each_confounder(contrast, parts):
+        what = f"'{contrast.measure}' needs a confounder that is put on images; those of this study are chosen by rows"
+        claim.wrong("factor", what, claim.left_out)
+    elif _confounder_held(contrast, parts.axes)[0] <= {name for axis in parts.axes for name in axis.labels}:
+        claim.wrong("where", "leaves no recipe that is trained with a dose of a confounder", claim.left_out)
+    else:
+        return claim  # a value that is not on the axis, which is refused when `where` is checked
+    return None
+
+
+# Contrasts: the axis, the values compared, what is held constant, and what is measured where.
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A contrast of a study that is checked, with the keys at which it is written."""
+
+    contrast: ContrastSpec
+    keys: Keys
+    parts: Parts
+
+    def wrong(self, field: str, what: str, remedy: str = "", names: Iterable[str] = (), given: Any = None) -> None:
+        """Add an issue of a field, or of the whole contrast where the field is empty."""
+        value = getattr(self.contrast, field) if field and given is None else given or ""
+        value = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
+        self.parts.issues.add((*self.keys, field) if field else self.keys, value, what, remedy, names)
+
+    @property
+    def left_out(self) -> str:
+        """The change that leaves the contrast out."""
+        return f"--set {'.'.join(map(str, self.keys))}=null leaves this contrast out"
+
+
+def _check_claim(claim: Claim) -> None:
+    """Check that a contrast can be computed: its axis, values, measure, environment and factor exist.
+
+    What it holds constant is a value of an axis, or the value of a field that is no axis. A contrast never follows an
+    axis that was changed, since it was pre-specified as it is.
+    """
+    contrast, tests, probes = claim.contrast, claim.parts.tests, claim.parts.probes
+    _check_axis(claim)
+    if probes is not None:
+        _check_measure(claim, probes)
+    environments = _measured_in(contrast.measure, tests, probes)
+    elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
+    if contrast.environment and elsewhere and contrast.environment not in environments:
+        what = f"'{contrast.measure}' is not measured there, but in: {shorten(environments)}"
+        if not environments:
+            what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
+        claim.wrong("environment", what, "" if {*tests} & {*environments} else "leave it out")
+        environments = [*environments, contrast.environment]
+    for field, known in (("environment", environments), ("clean", tests)):
+        given = getattr(contrast, field)
+        if given and given not in known:
+            claim.wrong(field, "no such environment", names=known)
+    _check_factor(claim)
+
+
+def _check_factor(claim: Claim) -> None:
+    """Check what the field `factor` names: a factor, a family of distortions, or an explainer."""
+    contrast, parts = claim.contrast, claim.parts
+    measure = MEASURES.get(contrast.measure)
+    probe = "" if measure is None else measure.probe
+    if probe == "robustness":
+        what, known = "distortion", None if ":" in contrast.factor else [one.name for one in entries("distortion")]
+    elif probe == "attribution":
+        own = [one for one in parts.probes or () if one.name == probe]
+        what, known = "explainer", [name for one in own for name in _explainers(one)] or None
+    else:
+        dosed = (CONFOUNDER,) if dose_axis(parts.points) else ()
+        factors = parts.factors
+        others = [*marked(parts.points), *dosed]
+        what, known = "factor", None if factors is None else [*factors, *grouped(factors), *others]
+    if not contrast.factor or known is None or contrast.factor in known:
+        return
+    columns = () if parts.data is None else undeclared_columns(parts.data)
+    if not undeclared(contrast.factor, columns, (*claim.keys, "factor"), parts.issues):
+        claim.wrong("factor", f"no such {what}", names=known)
+
+
+def _explainers(probe: Component) -> list[str]:
+    """Return the explainers of a probe by the names that its tables use."""
+    params = lookup("probe", probe.name).params.model_validate(dict(probe.params))
+    return [label(one) for one in params.model_dump()["explainers"]]
 
 
 def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None) -> list[str]:
-    """The environments that a measure is taken in, among the tests and those that a scene makes by itself."""
+    """Return the environments that a measure is taken in, among the tests and those that a scene makes by itself."""
     measure = MEASURES.get(name)
     listed = [probe.name for probe in probes or ()]
     if measure is None or measure.probe not in listed or any(":" in name for name in listed):
@@ -489,13 +458,13 @@ def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None
 
 
 def _chosen(measure: MeasureName, probes: Sequence[Component]) -> list[str]:
-    """The environments in which the probes of a measure that looks at one are told to look."""
+    """Return the environments that the probes of a measure are given as an argument."""
     looking = [probe for probe in probes if measure.environment and probe.name == measure.probe]
     return [str(probe.params.get("environment", measure.environment)) for probe in looking]
 
 
 def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:
-    """The contrast with axes by their short names, and the environment that its probe looks at where none is named."""
+    """Name axes by their short names, and fill in the environment of the probe where none is named."""
     names = {name: axis.name for name in (contrast.axis, *contrast.where) if (axis := resolve(name, axes))}
     measure = MEASURES.get(contrast.measure)
     own = measure.environment if measure else ""
@@ -509,48 +478,58 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
     )
 
 
-def _check_axis(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, issues: Issues) -> None:
+def _check_axis(claim: Claim) -> None:
+    """Check the axis of a contrast, the values on it, and what is held constant along the others."""
+    contrast, axes = claim.contrast, claim.parts.axes
     axis = resolve(contrast.axis, axes)
     known = [other.name for other in axes]
     if axis is None:
-        near = nearest(contrast.axis, known)
-        makes = f"a list in recipe or environments.train makes an axis; {left_out(keys)}"
-        hint = f"did you mean '{near}'?" if near else makes
-        issues.add(
-            (*keys, "axis"), contrast.axis, f"no such axis; axes of this study: {shorten(known) or 'none'}", hint
-        )
+        makes = "" if nearest(contrast.axis, known) else "a list in recipe or environments.train makes an axis; "
+        what = "no such axis" if known else "this study has no axis"
+        claim.wrong("axis", what, f"{makes}{claim.left_out}", known)
     else:
         if contrast.against not in axis.labels:
-            near = nearest(contrast.against, axis.labels)
-            hint = f"did you mean '{near}'?" if near else ""
-            issues.add((*keys, "against"), contrast.against, f"not on axis '{axis.name}': {shorten(axis.labels)}", hint)
+            claim.wrong("against", f"not on axis '{axis.name}'", names=axis.labels)
         elif len(axis.labels) < 2:
-            what = f"axis '{axis.name}' has no other value to compare with it"
-            issues.add((*keys, "against"), contrast.against, what, left_out(keys))
-        check_levels(contrast, axis, keys, issues)
-    fixed = selection(_on_axes(contrast, axes, keys, issues), axes, (*keys, "where"), issues, left_out(keys))
+            claim.wrong("against", f"axis '{axis.name}' has no other value to compare with it", claim.left_out)
+        others = [name for name in axis.labels if name != contrast.against]
+        for name in contrast.levels:
+            if name not in others:
+                what = f"not on axis '{axis.name}', apart from '{contrast.against}'"
+                claim.wrong("levels", what, "" if others else "there is no other value", others, name)
+    held, where = _held_on_axes(claim), (*claim.keys, "where")
+    fixed = selection(held, axes, where, claim.parts.issues, claim.left_out)
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
-        issues.add((*keys, "where"), contrast.where, f"leaves out '{contrast.against}', which is compared against")
-    check_along(contrast, axes, fixed, keys, issues)
+        claim.wrong("where", f"leaves out '{contrast.against}', which is compared against")
+    for check in _ALONG.get(contrast.at, ()):
+        check(claim, fixed)
+    if contrast.at != "matched-clean" and contrast.clean:
+        what = f"at {contrast.at} nothing is matched on clean images"
+        claim.wrong("clean", what, "leave it out, or compare `at: matched-clean`")
 
 
-def _on_axes(contrast: ContrastSpec, axes: Sequence[Axis], keys: Keys, issues: Issues) -> dict[str, Any]:
-    """What a contrast holds constant along axes; what it says of a field that is no axis must be that field's value."""
-    along: dict[str, Any] = {}
-    for name, wanted in contrast.where.items():
-        held = _held(name, issues.document.values) if resolve(name, axes) is None else None
-        if held is None:
-            along[name] = wanted
-        elif held[1] != wanted:
-            place, value = held
+def _held_on_axes(claim: Claim) -> dict[str, Any]:
+    """Return what a contrast holds constant along axes; a field that is no axis must have the value that is named."""
+    held: dict[str, Any] = {}
+    issues, keys = claim.parts.issues, claim.keys
+    for name, wanted in claim.contrast.where.items():
+        found = _field_value(name, issues.document.values) if resolve(name, claim.parts.axes) is None else None
+        if found is None:
+            held[name] = wanted
+        elif found[1] != wanted:
+            place, value = found
             asked = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
-            remedy = f"{asked}{left_out(keys)}"
-            issues.add((*keys, "where", name), wanted, f"{place} is {value} in this study, and no axis", remedy)
-    return along
+            what = f"{place} is {value} in this study, and no axis"
+            issues.add((*keys, "where", name), wanted, what, f"{asked}{claim.left_out}")
+    return held
 
 
-def _held(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The dotted place and the label of a field that is no axis, by its dotted place or the name that its axis has."""
+def _field_value(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Find a field that is no axis by its dotted place, or by the name that its axis would have.
+
+    Returns:
+        The dotted place and the label of the value.
+    """
     train = "environments.train"
     for place in (name, f"recipe.{name}", f"{train}.{name}", f"{train}.association.{name}"):
         here: Any = values
@@ -561,34 +540,91 @@ def _held(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _check_measure(contrast: ContrastSpec, probes: Sequence[Component], keys: Keys, issues: Issues) -> None:
+def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
+    """Check that a probe yields the measure, and that the contrast names what the measure needs and no more."""
+    contrast = claim.contrast
     measure = MEASURES.get(contrast.measure)
     listed = [probe.name for probe in probes]
     if measure is None:
-        if any(":" in name for name in listed):
-            return  # a probe of the user's own may yield measures of any name
-        near = nearest(contrast.measure, MEASURES)
-        hint = f"did you mean '{near}'?" if near else ""
-        issues.add((*keys, "measure"), contrast.measure, f"no such measure: {shorten(list(MEASURES))}", hint)
+        if not any(":" in name for name in listed):  # a probe of the user's own may yield measures of any name
+            claim.wrong("measure", "no such measure", names=MEASURES)
         return
-    if measure.probe not in listed:
-        given = shorten(listed) or "none"
-        issues.add(
-            (*keys, "measure"),
-            contrast.measure,
-            f"comes from probe '{measure.probe}', which this study does not list (probes: {given})",
-            f"add {measure.probe} to probes",
-        )
-    elif measure.name in BY_VARIANCE and all(p.params.get("sobol") is False for p in probes if p.name == measure.probe):
+    own = [probe.params for probe in probes if probe.name == measure.probe]
+    if not own:
+        what = f"comes from probe '{measure.probe}', which this study does not list"
+        claim.wrong("measure", f"{what} (probes: {shorten(listed) or 'none'})", f"add {measure.probe} to probes")
+    elif measure.name in BY_VARIANCE and all(params.get("sobol") is False for params in own):
         what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
-        issues.add((*keys, "measure"), contrast.measure, what, "take `sobol: false` away")
-    elif measure.name == OF_MAPS and not any(p.params.get("maps") for p in probes if p.name == measure.probe):
+        claim.wrong("measure", what, "take `sobol: false` away")
+    elif measure.name == OF_MAPS and not any(params.get("maps") for params in own):
         what = "needs `maps` of probe 'representation'"
-        issues.add((*keys, "measure"), contrast.measure, what, "list {representation: {maps: 200}} in probes")
+        claim.wrong("measure", what, "list {representation: {maps: 200}} in probes")
     for field in measure.needs:
         if not getattr(contrast, field):
-            issues.add(keys, "", f"measure '{measure.name}' says nothing without `{field}`")
+            claim.wrong("", f"measure '{measure.name}' needs `{field}`")
     for field in ("factor", "layer"):
         if getattr(contrast, field) and field not in measure.needs:
-            what = f"measure '{measure.name}' is of the whole and of no {field}"
-            issues.add((*keys, field), getattr(contrast, field), what, "leave it out")
+            claim.wrong(field, f"measure '{measure.name}' is of the whole and of no {field}", "leave it out")
+
+
+# What a contrast needs of the axes that it runs along: budgets, doses, or amounts of training data.
+
+Fixed = Mapping[str, set[str]]
+"""Axis -> the labels that a contrast's `where` leaves."""
+
+
+def _check_budgets(claim: Claim, fixed: Fixed) -> None:
+    """Check a contrast along `epochs`, by what is measured on all images."""
+    contrast = claim.contrast
+    budget = resolve("epochs", claim.parts.axes)
+    if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
+        remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {claim.left_out}"
+        claim.wrong("at", "matched-fit compares along several budgets", remedy)
+    measure = MEASURES.get(contrast.measure)
+    if measure is not None and (measure.probe != "performance" or measure.name in OF_WORST_GROUP):
+        what = f"matched-fit compares performance on all images, which '{contrast.measure}' is not"
+        claim.wrong("measure", what, "compare it at equal budget, or along doses")
+
+
+def _check_whole_axis(
+    claim: Claim, fixed: Fixed, path: Keys, suits: Callable[[Sequence[str]], bool], what: str, example: str
+) -> None:
+    """Check that an axis is there with at least two suitable values, and that the contrast runs over all of it."""
+    at = claim.contrast.at
+    axis = resolve(dotted(path), claim.parts.axes)
+    if axis is None or len(axis.paths) > 1 or len(axis.labels) < 2 or not suits(axis.labels):
+        claim.wrong("at", f"{at} compares along {what}", f"such as {example}; {claim.left_out}")
+    elif axis.name == claim.contrast.axis or axis.name in fixed:
+        remedy = f"compare along another axis, and leave {axis.name} out of `where`; {claim.left_out}"
+        claim.wrong("at", f"{at} runs over all of {axis.name}", remedy)
+
+
+def _check_doses(claim: Claim, fixed: Fixed) -> None:
+    """Check a contrast along `p` from 0, by a measure whose change has a meaning."""
+    contrast, example = claim.contrast, "environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}"
+    what = "the doses p: an axis with 0 and another"
+    _check_whole_axis(claim, fixed, P_PATH, lambda labels: "0" in labels, what, example)
+    allowed = SHARES if contrast.at == "matched-clean" else DOSED
+    if contrast.measure not in allowed and (contrast.measure in MEASURES or not nearest(contrast.measure, MEASURES)):
+        what = f"{contrast.at} also needs the probit scale, which '{contrast.measure}' does not have"
+        if contrast.measure in DOSED:
+            what = f"{contrast.at} matches performance on all images, which '{contrast.measure}' is not"
+        claim.wrong("measure", what, f"{contrast.at} takes {shorten(allowed)}")
+
+
+def _check_amounts(claim: Claim, fixed: Fixed) -> None:
+    """Check a contrast along `rows` of the training environment, matched in a test environment that is named."""
+    what = "amounts of training rows: an axis of at least two numbers"
+    example = "environments.train.rows: [100, 300, 1000]"
+    _check_whole_axis(claim, fixed, ROWS_PATH, lambda labels: all(map(str.isdigit, labels)), what, example)
+    if not claim.contrast.clean:
+        what = "matched-clean needs `clean`, the test environment without the confounder"
+        claim.wrong("", what, "such as clean: {like: train, dose: {p: 0}} in environments, and clean: clean here")
+
+
+_ALONG: Mapping[str, Sequence[Callable[[Claim, Fixed], None]]] = {
+    "matched-fit": (_check_budgets,),
+    "dose-response": (_check_doses,),
+    "matched-clean": (_check_doses, _check_amounts),
+}
+"""What is checked of a contrast by its `at`."""

@@ -4,140 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
+
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from assay.core.errors import nearest
 from assay.core.files import canonical_json
 from assay.core.registry import entries
 from assay.core.seeds import derive
+from assay.spec.data import data_section, declared_factors, undeclared, undeclared_columns
 from assay.spec.document import Keys, dotted, mapping_of
+from assay.spec.fields import GivenStart, as_number
 from assay.spec.grid import Axis, Point, label, settle
-from assay.spec.issues import Issues, checked, hint, shorten
+from assay.spec.issues import Issues, hint, invalid, issue, shorten, unknown_key, validated
 from assay.spec.schema import (
-    AssociationSpec,
     Component,
     DataSpec,
     EnvironmentSpec,
-    InterventionSpec,
+    Frozen,
     RecipePoint,
     RecipeSpec,
     SourceSpec,
 )
-from assay.spec.sections import (
-    as_number,
-    check_arguments,
-    component,
-    conditions,
-    data_section,
-    declared_factors,
-    entry_of,
-    named_start,
-    recipe,
-    section,
-    undeclared,
-    undeclared_columns,
-)
 
-# The sections under `environments`: from the words of a study file to an `EnvironmentSpec`.
+# One environment, as it is written with `like` and `dose` or without.
 
-ENVIRONMENT_KEYS = (
-    "association", "interventions", "dose", "where", "difficulty", "rows", "fraction", "crop", "split", "like",
-)  # fmt: skip
+ENVIRONMENT_KEYS = (*EnvironmentSpec.model_fields, "dose", "like")
 
 
 def environment(value: Any, keys: Keys, issues: Issues) -> EnvironmentSpec | None:
-    """One environment, its `like` already resolved; None where a part of it is wrong, which is noted."""
-    given = section(value, keys, issues, "`key: value` pairs such as {association: {texture: 0.9}}")
-    made: dict[str, Any] = {}
-    for name, item in given.items():
-        at = (*keys, name)
-        if name == "association":
-            made[name] = _associations(item, at, issues)
-        elif name == "interventions":
-            made[name] = _interventions(item, at, issues)
-        elif name == "where":
-            made[name] = conditions(item, at, issues)
-        elif name in ENVIRONMENT_KEYS:
-            made[name] = item
-        else:
-            issues.unknown_key(at, ENVIRONMENT_KEYS)
-    spec = checked(EnvironmentSpec, made, keys, issues)
-    parts = ((mapping_of(given.get(name)) or {}, made.get(name, {})) for name in ("association", "interventions"))
-    return spec if all(len(whole) == len(written) for written, whole in parts) else None
+    """Read an environment whose `like` and `dose` are resolved; None where anything is wrong with it."""
+    given = mapping_of(value)
+    if given is None:
+        return validated(EnvironmentSpec, value, keys, issues)
+    unknown = [key for key in given if key not in ENVIRONMENT_KEYS]
+    for key in unknown:
+        issues.note(unknown_key((*keys, key), ENVIRONMENT_KEYS))
+    known = {key: item for key, item in given.items() if key not in unknown}
+    marks = mapping_of(known.get("interventions"))
+    if marks is None:
+        return validated(EnvironmentSpec, known, keys, issues)
+    known["interventions"] = {name: _with_component(name, item) for name, item in marks.items()}
+    origins: dict[Keys, Keys] = {}
+    for name, item in marks.items():
+        at: Keys = (*keys, "interventions", name)
+        if "component" not in (mapping_of(item) or {}):
+            origins |= {(*at, "component", *own): issues.source(at) for own in ((), (name,))}
+    return validated(EnvironmentSpec, known, keys, issues.at({**origins, **issues.origins}))
 
 
-def _associations(value: Any, keys: Keys, issues: Issues) -> dict[str, AssociationSpec]:
-    given = section(value, keys, issues, "{factor: strength}, each strength a number from -1 to 1")
-    made: dict[str, AssociationSpec] = {}
-    for factor, item in given.items():
-        at = (*keys, factor)
-        fields = dict(open_association(item))
-        if "given" in fields:
-            fields["given"] = conditions(fields["given"], (*at, "given"), issues)
-        short = mapping_of(item) is None
-        spec = _strength(item, at, issues) if short else checked(AssociationSpec, fields, at, issues)
-        if spec is not None:
-            made[factor] = spec
-    return made
+def _with_component(name: str, value: Any) -> Any:
+    """Write `{size: 0.1, share: 0.5}` of the intervention `tag` as `{component: {tag: {size: 0.1}}, share: 0.5}`."""
+    fields = mapping_of(open_intervention({} if value is None else value))
+    if fields is None or "component" in fields:
+        return value
+    arguments = {key: item for key, item in fields.items() if key != "share"}
+    return {"component": {name: arguments}, **{key: item for key, item in fields.items() if key == "share"}}
 
 
-def _strength(value: Any, keys: Keys, issues: Issues) -> AssociationSpec | None:
-    """`texture: 0.9`, whose issues are told of `texture` and not of a `strength` that was not written."""
-    number = as_number(value)
-    if number is None or not -1 <= number <= 1:
-        issues.add(
-            keys, value, "expected a number from -1 to 1 (Somers' D of the factor given the target)", hint(value)
-        )
-        return None
-    return AssociationSpec(strength=number)
+def section(value: Any, keys: Keys, issues: Issues, shape: str) -> dict[str, Any]:
+    """Return a mapping; anything else becomes an issue that names the shape, and nothing is an empty mapping."""
+    mapping = {} if value is None else mapping_of(value)
+    if mapping is None:
+        issues.add(keys, value, f"expected {shape}", hint(value))
+        return {}
+    return mapping
 
 
 def open_association(value: Any) -> dict[str, Any]:
-    """`0.9` as `{strength: 0.9}`."""
+    """Write `0.9` as `{strength: 0.9}`."""
     mapping = mapping_of(value)
     return {"strength": value} if mapping is None else mapping
 
 
-def _interventions(value: Any, keys: Keys, issues: Issues) -> dict[str, InterventionSpec]:
-    given = section(value, keys, issues, "{intervention: {argument: value, share: 0.5}}")
-    made: dict[str, InterventionSpec] = {}
-    for name, item in given.items():
-        at = (*keys, name)
-        fields = dict(section(open_intervention(item), at, issues, "{argument: value, share: 0.5}"))
-        share = _share(fields.pop("share", 0.5), (*at, "share"), issues)
-        if "component" in fields:
-            what = component("intervention", fields.pop("component"), (*at, "component"), issues)
-            for extra in fields:
-                issues.unknown_key((*at, extra), ("component", "share"))
-        else:
-            entry = entry_of("intervention", name, "", at, issues)
-            known = entry is not None and check_arguments(entry, fields, at, issues)
-            what = Component(kind="intervention", name=name, params=fields) if known else None
-        if what is not None and share is not None:
-            made[name] = InterventionSpec(component=what, share=share)
-    return made
-
-
 def open_intervention(value: Any) -> Any:
-    """`0.5` as `{share: 0.5}`."""
+    """Write `0.5` as `{share: 0.5}`."""
     return {"share": value} if as_number(value) is not None else value
-
-
-def _share(value: Any, keys: Keys, issues: Issues) -> float | dict[str, float] | None:
-    mapping = mapping_of(value)
-    if mapping is not None:
-        made = {name: _share(item, (*keys, name), issues) for name, item in mapping.items()}
-        return {name: item for name, item in made.items() if isinstance(item, float)}
-    number = as_number(value)
-    if number is None or not 0 <= number <= 1:
-        issues.add(
-            keys,
-            value,
-            "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}",
-            hint(value),
-        )
-        return None
-    return number
 
 
 # `like:` between environments: one inherits another at each point of the grid, then overrides parts of it.
@@ -156,12 +98,15 @@ _AMOUNTS = {"strength", "share"}
 
 
 def resolve_environments(environments: Mapping[str, Any], issues: Issues) -> tuple[dict[str, Any], dict[Keys, Keys]]:
-    """Environments without `like`, and where inherited parts were written.
+    """Resolve `like`.
 
     An environment inherits the other's association, interventions, dose, `where` and difficulty by factor or name, and
     overrides those it names itself: {like: train, association: {texture: -0.9}} keeps every other association. Of an
-    association or intervention that both name, only the arguments given here change; null drops it. `split` is not
+    association or intervention that both name, only the arguments given here change; null removes it. `split` is not
     inherited.
+
+    Returns:
+        The environments without `like`, and keys of inherited parts -> keys at which they were written.
     """
     made: dict[str, Any] = {}
     origins: dict[Keys, Keys] = {}
@@ -175,14 +120,12 @@ def resolve_environments(environments: Mapping[str, Any], issues: Issues) -> tup
 
 
 def _chain(name: str, environments: Mapping[str, Any], issues: Issues) -> list[str]:
-    """The environment, the one it is like, the one that is like, and so on."""
+    """Return the environment, the one it is like, the one that this is like, and so on."""
     chain = [name]
     while (like := (mapping_of(environments[chain[-1]]) or {}).get("like")) is not None:
         keys: Keys = ("environments", chain[-1], "like")
         if not isinstance(like, str) or like not in environments:
-            near = nearest(str(like), environments)
-            hint = f"did you mean '{near}'?" if near else ""
-            issues.add(keys, like, f"no such environment: {shorten(list(environments))}", hint)
+            issues.add(keys, like, "no such environment", names=environments)
             break
         if like in chain:
             if name == min(chain):  # told once, not by every environment of the circle
@@ -194,7 +137,7 @@ def _chain(name: str, environments: Mapping[str, Any], issues: Issues) -> list[s
 
 
 def not_inherited(issues: Issues) -> set[str]:
-    """The environments of which it is not known what they inherit, since a `like` in their chain names nothing."""
+    """Return the environments with an unknown name in their chain of `like`."""
     written = mapping_of(issues.document.values.get("environments")) or {}
     told = (one.keys for one in issues.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
     broken = {str(keys[1]) for keys in told}
@@ -256,17 +199,27 @@ def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
 # one-sided: a share p of the class has the high level and all other rows have the low one, as the published studies do
 #     it; the high level is then more frequent the greater p is, and at p = 0 there is none.
 
-ARGUMENTS = ("high", "scheme")
-SCHEMES = ("balanced", "one-sided")
+
+def _listed(value: Any) -> Any:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+class FactorDose(Frozen):
+    """The arguments of a factor that is dosed."""
+
+    high: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(description="its high levels")] = ()
+    scheme: Literal["balanced", "one-sided"] = "balanced"
 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What of a study's data a dose can be of.
+    """The factors of a study's data that can be dosed.
 
-    names: the factors that are known before an image is read; None where the data declare none. core: the one that
-    defines a phantom's target. drawn: whether a phantom draws them, so that a factor tied at 0 is as it is untied.
-    columns: of the table that are not declared.
+    Attributes:
+        names: The factors known before an image is read. None where the data declare none.
+        core: The factor that defines a phantom's target.
+        drawn: Whether a phantom draws them, so that a factor tied at 0 equals one that is untied.
+        columns: The columns of the table that are not declared.
     """
 
     names: tuple[str, ...] | None
@@ -276,7 +229,7 @@ class Factors:
 
     @staticmethod
     def of(data: DataSpec | None) -> Factors:
-        """Those of these data; unknown where the data could not be understood."""
+        """Return the factors of these data; nothing is known where the data are wrong."""
         if data is None:
             return Factors(None)
         declared = declared_factors(data)
@@ -285,12 +238,15 @@ class Factors:
 
 
 def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factors) -> bool | None:
-    """Whether a confounder is a factor and no intervention; None where it is neither, which is noted.
+    """Decide whether a confounder is a factor of the data or an intervention.
 
     A registered intervention or a dotted path is an intervention, unless its arguments are those of a factor.
+
+    Returns:
+        None, with an issue, where it is neither.
     """
     arguments = mapping_of((mapping_of(given) or {}).get(name))
-    told = bool(arguments) and set(arguments or ()) <= set(ARGUMENTS)
+    told = bool(arguments) and set(arguments or ()) <= set(FactorDose.model_fields)
     interventions = [entry.name for entry in entries("intervention")]
     if (name in interventions or ":" in name) and not told:
         return False
@@ -319,27 +275,16 @@ def _allowed(name: str, factors: Factors, known: list[str]) -> str:
 def association(
     name: str, given: Any, shares: Mapping[str, float], keys: Keys, issues: Issues, factors: Factors
 ) -> dict[str, Any] | None:
-    """The association that a dose of a factor is short for; empty where it ties nothing, None where it is wrong."""
-    whole = mapping_of(given) or {}
-    fields = {} if whole.get(name) is None else mapping_of(whole[name])
-    if fields is None:
-        issues.add((*keys, name), whole[name], f"expected {{argument: value}}; arguments: {', '.join(ARGUMENTS)}")
+    """Write out the association that a dose of a factor is short for.
+
+    Returns:
+        The association, empty where nothing is tied and None where the dose is wrong.
+    """
+    dose = validated(FactorDose, (mapping_of(given) or {}).get(name), (*keys, name), issues)
+    if dose is None:
         return None
-    for key in fields:
-        if key not in ARGUMENTS:
-            issues.unknown_key((*keys, name, key), ARGUMENTS, f"the factor '{name}'")
-    scheme, high = fields.get("scheme", SCHEMES[0]), fields.get("high")
-    if scheme not in SCHEMES:
-        near = nearest(str(scheme), SCHEMES)
-        meant = f"did you mean '{near}'?" if near else hint(scheme)
-        issues.add((*keys, name, "scheme"), scheme, f"expected one of {', '.join(SCHEMES)}", meant)
-        return None
-    levels = cast("list[Any]", high) if isinstance(high, list) else [] if high is None else [high]
-    if not all(isinstance(level, str) for level in levels):
-        issues.add((*keys, name, "high"), high, f"expected levels of '{name}', each in quotes where it is a number")
-        return None
-    stated = {"high": levels} if levels else {}
-    if scheme == "one-sided":
+    stated = {"high": [*dose.high]} if dose.high else {}
+    if dose.scheme == "one-sided":
         return {"share": dict(shares), **stated}
     strength = shares["positive"] - shares["negative"]
     return {} if factors.drawn and strength == 0 else {"strength": strength, **stated}
@@ -359,7 +304,37 @@ def association(
 #
 # Of a factor of the data it is short for an association (see `assay.spec.environments`).
 
-DOSE_KEYS = ("confounder", "p", "on")
+
+_DOSED = "the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex"
+
+
+def _confounder(value: Any) -> Any:
+    named = isinstance(value, str) or len(mapping_of(value) or {}) == 1
+    if not named or not value:
+        raise invalid(issue((), value or "", f"expected {_DOSED}"))
+    return value
+
+
+class Dose(Frozen):
+    """A confounder on a share p of the images of one class."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": ["{confounder: tag, p: 0.5}"]})
+    confounder: Annotated[Any, BeforeValidator(_confounder), Field(description=_DOSED)]
+    p: Annotated[float, Field(ge=0, le=1, description="share of the class that has the confounder")]
+    on: Literal["positive", "negative", "both"] = "positive"
+
+    @property
+    def name(self) -> str:
+        """The name of the intervention or factor."""
+        return next(iter(mapping_of(self.confounder) or [self.confounder]))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the positive and of the negative class that has the confounder."""
+        positive, negative = SIDES[self.on]
+        return {"positive": self.p * positive, "negative": self.p * negative}
+
+
 SIDES: Mapping[str, tuple[float, float]] = {"positive": (1, 0), "negative": (0, 1), "both": (1, 1)}
 """Which class bears it -> shares of p that fall to the positive and to the negative class."""
 TRAIN: Keys = ("environments", "train")
@@ -376,9 +351,9 @@ Borne = tuple[str, tuple[str, ...]]
 
 
 def dose_axis(points: Sequence[RecipePoint]) -> str:
-    """The name of the axis of doses: the end of `environments.train.dose.p` whose values are the shares trained with.
+    """Return the name of the axis of doses, or "" where a study has none.
 
-    Empty where a study has none.
+    It is the end of `environments.train.dose.p`, and its values are the shares that are trained with.
     """
     whole = f".{dotted(P_PATH)}"
     for name in points[0].coordinates if points else ():
@@ -388,9 +363,9 @@ def dose_axis(points: Sequence[RecipePoint]) -> str:
 
 
 def amount_axis(points: Sequence[RecipePoint]) -> str:
-    """The name of the axis of amounts: the end of `environments.train.rows` whose values are the rows trained on.
+    """Return the name of the axis of amounts, or "" where a study has none.
 
-    Empty where a study has none.
+    It is the end of `environments.train.rows`, and its values are the rows that are trained on.
     """
     whole = f".{dotted(ROWS_PATH)}"
     for name in points[0].coordinates if points else ():
@@ -400,7 +375,7 @@ def amount_axis(points: Sequence[RecipePoint]) -> str:
 
 
 def _bears(point: RecipePoint, p: str) -> bool:
-    """Whether a confounder of the training environment falls to this share of a class; p = 0 may leave no trace."""
+    """Return whether this share of a class has a confounder in training; p = 0 may leave no trace."""
     shares = [one.share for one in point.train.interventions.values() if isinstance(one.share, Mapping)]
     ties = point.train.association.values()
     borne = [max(share.values()) for share in shares] + [abs(tie.strength) for tie in ties if tie.share is None]
@@ -409,8 +384,12 @@ def _bears(point: RecipePoint, p: str) -> bool:
 
 
 def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
-    """Recipe -> the confounder that it is trained with a dose of: what its training at the greatest dose has otherwise
-    than that at p = 0.
+    """Find the confounder that each recipe is trained with a dose of.
+
+    It is what differs between training at the largest dose and at p = 0.
+
+    Returns:
+        Recipe -> the factor and its high levels.
     """
     at: dict[str, dict[float, RecipePoint]] = {}
     for point in points:
@@ -431,40 +410,44 @@ def _borne(train: EnvironmentSpec) -> Mapping[str, Any]:
 
 
 class Written(NamedTuple):
-    """An environment without `dose`. origins: where the parts of what it is short for were written. well: whether
-    nothing was wrong with it.
+    """An environment whose dose is written out.
+
+    Attributes:
+        environment: The environment without `dose`.
+        origins: Keys of the parts that the dose is short for -> keys at which they were written.
+        valid: Whether nothing was wrong with the dose.
     """
 
     environment: Any
     origins: dict[Keys, Keys]
-    well: bool
+    valid: bool
 
 
 def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors, *, partial: bool = False) -> Written:
-    """An environment with its `dose` as what it is short for.
+    """Write out the `dose` of an environment as an association or intervention.
 
-    partial: whether the rest of the dose may stand in an environment that is not found, so that nothing is missing.
+    On a phantom nothing is written for a factor tied at 0, which equals a factor that is untied, so that training at
+    p = 0 is the same for every confounder. On files strength 0 chooses rows.
 
-    Of a phantom, nothing is written for a factor tied at 0, which is what the phantom is anyway: so its training at
-    p = 0 is that of every other confounder. Of files, strength 0 chooses rows.
+    Args:
+        value: The environment as written, with `like` resolved.
+        keys: Where it is written.
+        issues: Where what is wrong is added.
+        factors: The factors of the data.
+        partial: Whether the rest of the dose may be inherited from an environment that does not exist, so that nothing
+            is missing.
     """
     environment = mapping_of(value)
     if environment is None or "dose" not in environment:
         return Written(value, {}, True)
     at: Keys = (*keys, "dose")
-    dose = section(environment["dose"], at, issues, "{confounder: tag, p: 0.5}")
-    for key in dose:
-        if key not in DOSE_KEYS:
-            issues.unknown_key((*at, key), DOSE_KEYS)
+    dose = validated(Dose, environment["dose"], at, issues, partial=partial)
     rest = {key: item for key, item in environment.items() if key != "dose"}
-    name = None if partial and "confounder" not in dose else _name(dose, at, issues)
-    p = None if partial and "p" not in dose else _p(dose, at, issues)
-    side = _side(dose, at, issues)
     wrong = Written(rest, {}, False)
-    if name is None or p is None or side is None:
+    if dose is None:
         return wrong
-    shares = {"positive": p * SIDES[side][0], "negative": p * SIDES[side][1]}
-    given, own = dose["confounder"], (*at, "confounder")
+    name, shares, side = dose.name, dose.shares, dose.on
+    given, own = dose.confounder, (*at, "confounder")
     sampled = is_factor(name, given, own, issues, factors)
     if sampled is None:
         return wrong
@@ -476,48 +459,20 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors, *, par
             return wrong
     else:
         part, made, name = "interventions", {"component": given, "share": shares}, name.rpartition(":")[2]
-    beside = section(rest.get(part), (*keys, part), issues, _SHORT[part])
-    if name in beside:
-        issues.add(own, name, f"'{name}' stands under {part} too; keep one")
+    others = section(rest.get(part), (*keys, part), issues, _SHORT[part])
+    if name in others:
+        issues.add(own, name, f"'{name}' is under {part} too; keep one")
         return wrong
     if not made:
         return Written(rest, {}, made is not None)
     place, amount = (*keys, part, name), (*at, "p")
     origins = {place: own, (*place, "component"): own, (*place, "high"): (*own, name, "high")}
     origins |= {(*place, "share"): amount, (*place, "strength"): amount}
-    return Written({**rest, part: {**beside, name: made}}, origins, True)
+    return Written({**rest, part: {**others, name: made}}, origins, True)
 
 
 _SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 0.5}}"}
 """What stands under the parts of an environment that a dose is written into."""
-
-
-def _name(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> str | None:
-    given = dose.get("confounder")
-    mapping = mapping_of(given)
-    name = next(iter(mapping)) if mapping is not None and len(mapping) == 1 else given
-    if not isinstance(name, str) or not name:
-        what = "expected the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex"
-        issues.add((*keys, "confounder") if "confounder" in dose else keys, given or "", what)
-        return None
-    return name
-
-
-def _p(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> float | None:
-    p = as_number(dose.get("p"))
-    if p is None or not 0 <= p <= 1:
-        at: Keys = (*keys, "p") if "p" in dose else keys
-        issues.add(at, dose.get("p", ""), "expected p, the share of the class that bears it, from 0 to 1", hint(p))
-        return None
-    return p
-
-
-def _side(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> str | None:
-    side = dose.get("on", "positive")
-    if not isinstance(side, str) or side not in SIDES:
-        issues.add((*keys, "on"), side, f"expected one of {', '.join(SIDES)}")
-        return None
-    return side
 
 
 # Each point of the grid as a recipe, a training environment and test environments.
@@ -526,8 +481,17 @@ def _side(dose: Mapping[str, Any], keys: Keys, issues: Issues) -> str | None:
 def grid_points(
     values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[Point], issues: Issues, factors: Factors
 ) -> list[tuple[RecipePoint, Issues]]:
-    """The points in order, each with a collection of issues that knows where its values were written. Those with a
-    issue are left out; the issue is noted. factors: of the data, which a dose may be of.
+    """Make the points of the grid, without those that are wrong.
+
+    Args:
+        values: The study.
+        axes: Its axes.
+        grid: The points as settings of the axes.
+        issues: Where what is wrong is added.
+        factors: The factors of the data, which may be dosed.
+
+    Returns:
+        The points in order, each with the issues of its own place.
     """
     environments = mapping_of(values.get("environments"))
     if environments is None or "train" not in environments or len(environments) < 2:
@@ -546,24 +510,24 @@ def _point(
     here = issues.at(point.origins)
     made_from, inherited = resolve_environments(values["environments"], here)
     here = issues.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
-    how = recipe(values.get("recipe"), ("recipe",), here)
-    dosed_well, partial = True, not_inherited(here)
+    how = validated(RecipeSpec, values.get("recipe"), ("recipe",), here)
+    doses_valid, partial = True, not_inherited(here)
     for name, given in made_from.items():
         at = ("environments", name)
-        made_from[name], written, well = written_out(given, at, here, factors, partial=name in partial)
-        dosed_well &= well
+        made_from[name], written, valid = written_out(given, at, here, factors, partial=name in partial)
+        doses_valid &= valid
         here = issues.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
-    split_well = _check_splits(values["environments"], here)
+    splits_valid = _check_splits(values["environments"], here)
     whole = {name: made for name, made in environments.items() if made is not None}
-    if how is None or len(whole) < len(environments) or not (split_well and dosed_well):
+    if how is None or len(whole) < len(environments) or not (splits_valid and doses_valid):
         return None
     train = whole.pop("train").model_copy(update={"split": "train"})
     return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole), here
 
 
 def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
-    """Whether `train` alone is made from training rows; it is like no other environment."""
+    """Return whether `train` alone is made from training rows, and is like no other environment."""
     train = mapping_of(environments["train"]) or {}
     if "like" in train:
         issues.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
@@ -585,9 +549,9 @@ def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
 
 
 def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], issues: Issues) -> None:
-    """Two points that are the same but for the spelling, such as `supcon` and `supcon` with its default temperature.
+    """Refuse two points that differ only in spelling, such as `supcon` and `supcon` with its default temperature.
 
-    Points that train the same and are tested otherwise are not: p = 0 of two confounders.
+    Points that train the same and are tested differently are allowed: p = 0 of two confounders.
     """
     seen: dict[str, RecipePoint] = {}
     for point in points:
@@ -601,7 +565,7 @@ def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], issues: I
 
 
 def marked(points: Sequence[RecipePoint]) -> list[str]:
-    """The names of all interventions, each once."""
+    """Return the names of all interventions, each once."""
     environments = [made for point in points for made in (point.train, *point.tests.values())]
     return list(dict.fromkeys(name for made in environments for name in made.interventions))
 
@@ -626,8 +590,14 @@ OWN = "own"
 """What a source that is trained on the study's own training images has in the place of data."""
 
 
+class GivenSource(Frozen):
+    """A source that is given, not trained."""
+
+    initialisation: Annotated[Component, GivenStart]
+
+
 def sources_section(value: Any, issues: Issues) -> dict[str, SourceSpec]:
-    """Name -> source that the study trains; those with a issue are left out and the issue is noted."""
+    """Return name -> source that the study trains; one that is wrong is left out, with an issue."""
     given = section(value, SECTION, issues, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
     made = {name: _source(name, item, (*SECTION, name), issues) for name, item in given.items()}
     whole = {name: source for name, source in made.items() if source is not None}
@@ -637,16 +607,19 @@ def sources_section(value: Any, issues: Issues) -> dict[str, SourceSpec]:
 
 
 def start_of(recipe: RecipeSpec) -> str:
-    """The name of the source that a recipe starts from; empty where it starts otherwise."""
+    """Return the name of the source that a recipe starts from, or "" where it starts otherwise."""
     start = recipe.initialisation
     return str(start.params.get("name", "")) if start.name == "source" else ""
 
 
 def images_seed(seed: int) -> int:
-    """The seed of the images of a source whose own seed is the trial's: another than any that a study counts up to.
+    """Return the seed of the images of a source: different from any that a study counts up to.
 
-    A phantom draws bodies from it. With the trial's own, a source of chests would have seen the very bodies that its
-    trials are trained on, and no other source would. Below 2^30, within which patients have numbers.
+    A phantom draws bodies from it. With the trial's own seed, a source of chests would be trained on the bodies that
+    its trials are trained on, and no other source would. Below 2^30, within which patients have numbers.
+
+    Args:
+        seed: The seed of the trial.
     """
     return derive(seed, "images of a source") % 2**30
 
@@ -656,11 +629,11 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     fields = section(value, keys, issues, "{data: {...}, recipe: {...}}")
     for key in fields:
         if key not in SOURCE_KEYS:
-            issues.unknown_key((*keys, key), SOURCE_KEYS)
+            issues.note(unknown_key((*keys, key), SOURCE_KEYS))
     if name in [entry.name for entry in entries("initialisation")]:
         issues.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
     if "initialisation" in fields:
-        _named(name, fields, keys, issues)
+        _named(fields, keys, issues)
         return None
     own = fields.get("data") == OWN
     data = _own(issues) if own else data_section(fields.get("data"), issues, (*keys, "data"))
@@ -672,17 +645,17 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
 
 
 def _own(issues: Issues) -> DataSpec | None:
-    """The study's own data; what is wrong with them is told where they are written."""
+    """Return the study's own data; what is wrong with them is reported where they are written."""
     return data_section(issues.document.values.get("data"), Issues(issues.document))
 
 
-def _named(name: str, fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:
-    """A start that is given, not trained: what it is stands where recipes name it."""
+def _named(fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:
+    """Check a source that is given, not trained."""
     beside = [key for key in SOURCE_KEYS if key in fields and key != "initialisation"]
     if beside:
         what = "a source is either given (`initialisation`) or trained here (`data` and `recipe`); keep one"
         issues.add((*keys, beside[0]), fields[beside[0]], what)
-    named_start(name, fields["initialisation"], issues)
+    validated(GivenSource, {"initialisation": fields["initialisation"]}, keys, issues)
 
 
 def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:
@@ -694,7 +667,8 @@ def _recipe(value: Any, keys: Keys, issues: Issues) -> RecipeSpec | None:
     if "architecture" in given:
         what = "a source has the architecture of the recipe that starts from it; leave this out"
         issues.add((*keys, "architecture"), given["architecture"], what)
-    return recipe({key: item for key, item in given.items() if key != "architecture"}, keys, issues)
+    others = {key: item for key, item in given.items() if key != "architecture"}
+    return validated(RecipeSpec, others, keys, issues)
 
 
 def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], issues: Issues) -> None:

@@ -12,7 +12,7 @@ from assay.core.files import told
 from assay.core.registry import lookup
 from assay.core.traits import KINDS, ComponentKind
 from assay.spec.document import Keys, dotted, mapping_of
-from assay.spec.issues import Issues, shorten
+from assay.spec.issues import Issues, unknown_key
 
 # Lists that are axes: found in a study's values, and named.
 #
@@ -28,7 +28,13 @@ _NATURAL = {"high", "levels"}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One value of an axis without lists in it. `origins`: where its parts were written, for messages."""
+    """One value of an axis, without lists in it.
+
+    Attributes:
+        label: Its label.
+        value: The value.
+        origins: Keys of its parts in the grid point -> keys at which they were written.
+    """
 
     label: str
     value: Any
@@ -37,7 +43,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis of the grid. Zipped axes are one, which sets a value at each of its `paths`."""
+    """An axis of the grid. Zipped axes are one axis, which sets a value at each of its `paths`."""
 
     name: str
     paths: tuple[Keys, ...]
@@ -45,15 +51,16 @@ class Axis:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What its values are called, in order."""
+        """Return the labels of its values, in order."""
         return tuple("+".join(choice.label for choice in group) for group in self.choices)
 
 
 def label(value: Any, shown: Callable[[str], str] = told) -> str:
-    """What a value is called on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`; a model of a
-    library by its own name, `resnet50`.
+    """Name a value as on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`.
 
-    shown: what its texts are called; absolute paths by their last part, others as written, unless told otherwise.
+    Args:
+        value: The value. A model of a library is called by its own name, `resnet50`.
+        shown: How texts are shown. By default absolute paths by their last part, others as written.
     """
     mapping = mapping_of(value)
     if mapping is not None:
@@ -78,7 +85,7 @@ def _pairs(mapping: Mapping[str, Any], shown: Callable[[str], str]) -> str:
 
 
 def is_axis(value: Any, keys: Keys) -> bool:
-    """Whether the value at `keys` is an axis: `{axis: [...]}`, or a list where one value is expected."""
+    """Return whether the value at `keys` is an axis: `{axis: [...]}`, or a list in the place of one value."""
     mapping = mapping_of(value)
     if mapping is not None:
         return list(mapping) == ["axis"]
@@ -108,7 +115,7 @@ def _holds_list(annotation: Any) -> bool:
 
 
 def find_axes(values: Mapping[str, Any], issues: Issues) -> list[Axis]:
-    """The axes of a study's values, in the order written, with unambiguous names."""
+    """Find the axes in a study's values, in the order written, with unambiguous names."""
     found: list[tuple[Keys, tuple[Choice, ...]]] = []
     for region in REGIONS:
         value: Any = values
@@ -143,7 +150,7 @@ def _outer(value: Any, keys: Keys, issues: Issues) -> Iterator[tuple[Keys, tuple
 
 
 def _choices(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[Choice]:
-    """The values of an axis. `at` is where they will stand, `source` where the axis is written."""
+    """Yield the values of an axis that is written at `source` and sets values at `at`."""
     mapping = mapping_of(value)
     inside: Keys = source if mapping is None else (*source, "axis")
     items = value if mapping is None else mapping["axis"]
@@ -160,7 +167,7 @@ def _choices(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[Cho
 
 
 def _readings(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[tuple[Any, dict[Keys, Keys]]]:
-    """Every reading of a value once the axes inside it are written out."""
+    """Yield a value once for each combination of the axes inside it."""
     if is_axis(value, at):
         yield from ((choice.value, dict(choice.origins)) for choice in _choices(value, at, source, issues))
     elif isinstance(value, dict):
@@ -178,7 +185,7 @@ def _readings(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[tu
 
 
 def _names(paths: Sequence[Keys]) -> list[str]:
-    """The shortest end of each dotted path that no other axis shares."""
+    """Return the shortest end of each dotted path that no other axis shares."""
     parts = [_naming(keys) for keys in paths]
     names: list[str] = []
     for part in parts:
@@ -196,7 +203,7 @@ def _naming(keys: Keys) -> tuple[str, ...]:
 
 
 def resolve(name: str, axes: Sequence[Axis]) -> Axis | None:
-    """The axis of that name, or of that dotted path."""
+    """Return the axis of that name or dotted path."""
     for axis in axes:
         if name == axis.name or name in (dotted(keys) for keys in axis.paths):
             return axis
@@ -214,7 +221,13 @@ MOST_POINTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point: axis name -> label, the values set at each path, and where these were written."""
+    """One point of the grid.
+
+    Attributes:
+        coordinates: Axis name -> label.
+        settings: Keys -> value that the axes set there.
+        origins: Keys in the point -> keys at which the value was written.
+    """
 
     coordinates: Mapping[str, str]
     settings: Mapping[Keys, Any]
@@ -222,7 +235,7 @@ class Point:
 
 
 def zip_axes(axes: list[Axis], groups: Any, issues: Issues) -> list[Axis]:
-    """Axes of each group of names tied into one, whose values are the first of all, the second of all, and so on."""
+    """Tie the axes of each group into one axis: the first values of all, the second values, and so on."""
     if groups is None:
         return axes
     if not isinstance(groups, list) or not all(isinstance(group, list) for group in cast(list[Any], groups)):
@@ -249,8 +262,7 @@ def _members(names: list[Any], axes: list[Axis], keys: Keys, issues: Issues) -> 
     members = [resolve(str(name), axes) for name in names]
     for j, (name, axis) in enumerate(zip(names, members, strict=True)):
         if axis is None:
-            known = shorten([other.name for other in axes]) or "none"
-            issues.add((*keys, j), name, f"no such axis to zip; axes of this study: {known}")
+            issues.add((*keys, j), name, "no such axis to zip", names=[other.name for other in axes])
     found = [axis for axis in members if axis is not None]
     if len(found) < len(names):
         return []
@@ -265,14 +277,14 @@ def _members(names: list[Any], axes: list[Axis], keys: Keys, issues: Issues) -> 
 
 
 def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[Point]]:
-    """The axes of a study and the points of its grid, in the order of the spec (the last axis runs fastest)."""
+    """Return the axes of a study and the points of its grid, in the order of the spec (the last axis runs fastest)."""
     grid = values.get("grid")
     options = mapping_of(grid) or {}
     if grid is not None and mapping_of(grid) is None:
         issues.add(("grid",), grid, "expected `zip` and `only`, such as grid: {zip: [[epochs, batch_size]]}")
     for key in options:
         if key not in ("zip", "only"):
-            issues.unknown_key(("grid", key), ("zip", "only"))
+            issues.note(unknown_key(("grid", key), ("zip", "only")))
     axes = zip_axes(find_axes(values, issues), options.get("zip"), issues)
     count = math.prod(len(axis.choices) for axis in axes)
     if count > MOST_POINTS:
@@ -281,7 +293,7 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
         issues.add(
             longest.paths[0], "", f"the grid has {count} points ({sizes}); at most {MOST_POINTS}", "shorten or zip axes"
         )
-        issues.stop()
+        issues.raise_found()
     keep = _only(options.get("only"), axes, issues)
     points = [
         point
@@ -321,17 +333,28 @@ def _only(value: Any, axes: Sequence[Axis], issues: Issues) -> list[dict[str, se
 def selection(
     entry: Mapping[str, Any], axes: Sequence[Axis], keys: Keys, issues: Issues, hint: str = ""
 ) -> dict[str, set[str]]:
-    """Axis name -> labels allowed, from `{axis: value or list of values}`; what is on no axis is noted, with `hint`."""
+    """Read a choice of values on axes.
+
+    Args:
+        entry: `{axis: value or list of values}`.
+        axes: The axes of the study.
+        keys: Where the entry is written.
+        issues: Where axes and values that the study does not have are added.
+        hint: What to do about a value that is on no axis.
+
+    Returns:
+        Axis name -> labels that are chosen.
+    """
     allowed: dict[str, set[str]] = {}
     for name, given in entry.items():
         axis = resolve(name, axes)
         if axis is None:
-            issues.unknown_key((*keys, name), [other.name for other in axes], "the axes of this study")
+            issues.note(unknown_key((*keys, name), [other.name for other in axes], "the axes of this study"))
             continue
         wanted = [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
         for text in wanted:
             if text not in axis.labels:
-                issues.add((*keys, name), text, f"not a value of axis '{axis.name}': {shorten(axis.labels)}", hint)
+                issues.add((*keys, name), text, f"not a value of axis '{axis.name}'", hint, axis.labels)
         allowed[axis.name] = set(wanted)
     return allowed
 
@@ -341,7 +364,7 @@ def _kept(coordinates: Mapping[str, str], entries: Sequence[Mapping[str, set[str
 
 
 def settle(values: Mapping[str, Any], settings: Mapping[Keys, Any]) -> dict[str, Any]:
-    """The values with each setting in its place: a copy along the changed paths."""
+    """Copy the values with each setting in its place."""
     out = dict(values)
     for keys, value in settings.items():
         _set(out, keys, value)

@@ -15,7 +15,7 @@ from assay.spec.yaml import parse_yaml, read_yaml
 
 
 def apply_scale(document: Document, scale: str | None) -> Document:
-    """The study at one of its `scales`; None or `default` is the study as written."""
+    """Apply one of the study's `scales`; None or `default` is the study as written."""
     scales = mapping_of(document.values.get("scales", {}))
     if scales is None:
         raise SpecError(f"{document.place(('scales',))}: scales: expected `name: {{dotted.key: value}}` entries")
@@ -43,7 +43,7 @@ Override = str | tuple[str, Any]
 
 
 def apply_sets(document: Document, overrides: Sequence[Override]) -> Document:
-    """The study with each change, in order."""
+    """Apply each change to the study, in order."""
     for change in overrides:
         key, value = _written(change) if isinstance(change, str) else change
         document = put(document, key, value, "--set" if isinstance(change, str) else f"set '{key}'")
@@ -59,8 +59,18 @@ def _written(text: str) -> tuple[str, Any]:
 
 
 def put(document: Document, key: str, value: Any, place: str, places: Mapping[Keys, str] | None = None) -> Document:
-    """The document with one value replaced. A component named by a word alone becomes a mapping when an argument of it
-    is set; an item of a list is named by its number or, for components, by its name. None unsets a key of `data`.
+    """Replace one value of a document.
+
+    Args:
+        document: The study.
+        key: The dotted key. A component that is named by a word becomes a mapping when an argument of it is set. An
+            item of a list is named by its number or, for components, by its name.
+        value: The new value. None removes a key of `data`.
+        place: The place of the change.
+        places: The places of what is inside the value, relative to it.
+
+    Returns:
+        A changed copy.
     """
     values = plain(document.values)
     keys = _walk(values, key.split("."), place)
@@ -77,7 +87,7 @@ def put(document: Document, key: str, value: Any, place: str, places: Mapping[Ke
 
 
 def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
-    """The keys that a dotted path means; mappings on the way are made where they are missing."""
+    """Return the keys of a dotted path, and add missing mappings on the way."""
     keys: list[str | int] = []
     here: Any = values
     for part, following in zip(parts, [*parts[1:], ""], strict=True):
@@ -94,7 +104,7 @@ def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
 
 
 def _opened(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
-    """What `holder` has at `key` as a mapping or list to go on in: `loss: supcon` becomes `loss: {supcon: {}}`."""
+    """Return the mapping or list at `key`, where `loss: supcon` becomes `loss: {supcon: {}}`."""
     inside: Any = holder[key] if isinstance(key, int) else holder.get(key)
     if len(keys) == 2 and keys[0] in _BY_NAME and holder and key not in {*holder, "train"}:
         what = unknown_of_few(str(keys[0]).removesuffix("s"), str(key), list(holder))
@@ -133,13 +143,13 @@ STUDIES = Path(__file__).parent.parent / "studies"
 
 
 def study_files() -> dict[str, Path]:
-    """Name -> file of every built-in study: those on phantoms, the examples on real images, the tuning of both."""
+    """Return name -> file of every built-in study: on phantoms, examples on real images, tuning of both."""
     folders = (STUDIES / folder for folder in (".", "examples", "tuning"))
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}
 
 
 def builtin_studies() -> dict[str, str]:
-    """Name -> one line about each built-in study: its first comment."""
+    """Return name -> first comment line of each built-in study."""
     return {name: _first_line(file.read_text(encoding="utf-8")) for name, file in study_files().items()}
 
 
@@ -148,7 +158,11 @@ def _first_line(text: str) -> str:
 
 
 def study_yaml(name: str) -> str:
-    """A built-in study as YAML with its comments, ready to edit. Raises SpecError with the nearest valid name."""
+    """Return a built-in study as YAML with its comments, ready to edit.
+
+    Raises:
+        SpecError: There is none of that name. The text holds the nearest one.
+    """
     files = study_files()
     if name not in files:
         raise SpecError(unknown_name("study", name, list(files)))
@@ -156,7 +170,7 @@ def study_yaml(name: str) -> str:
 
 
 def load_study_mapping(name: str) -> dict[str, Any]:
-    """A built-in study as plain values: change any of them, then give it to `parse_study`.
+    """Return a built-in study as plain values, to change and give to `parse_study`.
 
     >>> study = load_study_mapping("nodule-loss")
     >>> study["recipe"]["epochs"] = 5

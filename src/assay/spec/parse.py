@@ -14,36 +14,21 @@ from pydantic import Field
 
 from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, nearest, or_else, unknown_name
 from assay.core.files import at_home, filled, is_file, is_folder
-from assay.spec.checks import (
-    CONFOUNDER,
-    check_contrasts,
-    check_core,
-    check_environment,
-    check_groups,
-    check_probes,
-    check_split,
-    check_task,
-    confounder_of,
-    per_confounder,
-    settle_contrast,
-    usual_probes,
-)
-from assay.spec.document import Document, Keys, leaves, nodes, plain
-from assay.spec.environments import Factors, dose_axis, grid_points, marked, not_inherited, sources_section
-from assay.spec.grid import Axis, expand
-from assay.spec.issues import Issue, Issues, SpecIssues, checked, shorten, show
-from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
-from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, RecipePoint, StudySpec
-from assay.spec.sections import (
-    components,
-    contrast,
+from assay.core.types import Factor
+from assay.spec.checks import Parts, check_core, check_parts, per_confounder, settle_contrast, usual_probes
+from assay.spec.data import (
     data_section,
     declared_factors,
-    grouped,
     imported_factors,
     refused_size,
-    undeclared_columns,
 )
+from assay.spec.document import Document, Keys, leaves, nodes, plain
+from assay.spec.environments import Factors, grid_points, sources_section
+from assay.spec.fields import components_of
+from assay.spec.grid import expand
+from assay.spec.issues import Issue, Issues, SpecIssues, issue, shorten, unknown_key, validated
+from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
+from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, StudySpec
 from assay.spec.yaml import read_yaml
 
 # From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
@@ -63,11 +48,17 @@ def parse_study(
     scale: str | None = None,
     seeds: int | None = None,
 ) -> StudySpec:
-    """The study that a built-in name, a YAML file or a mapping describes.
+    """Parse a study and check all of it.
 
-    scale: one of its `scales`; `overrides` (`a.b=c`, or key and value) come after it and `seeds` last.
-    Raises SpecError that tells the first five issues by line, each in at most three lines, and how many more; of one
-    that an override brought about elsewhere it says so.
+    Args:
+        source: The name of a built-in study, a YAML file or a mapping.
+        overrides: Changes (`a.b=c`, or key and value) that are made after the scale.
+        scale: One of the study's `scales`.
+        seeds: The number of seeds, set last.
+
+    Raises:
+        SpecError: Anything is wrong. The text names the first five issues by line, each in at most three lines, and
+            marks those that an override brought about elsewhere.
     """
     written = apply_scale(read_study(source), scale)
     document = apply_sets(written, overrides)
@@ -77,12 +68,13 @@ def parse_study(
         return check_study(document)
     except SpecIssues as wrong:
         if overrides:
-            wrong.issues.brought_about(_found_in(written), "--set" if isinstance(overrides[0], str) else "set").stop()
+            change = "--set" if isinstance(overrides[0], str) else "set"
+            wrong.issues.changed_by(change, _found_in(written)).raise_found()
         raise
 
 
 def _found_in(document: Document) -> Sequence[Issue]:
-    """What is wrong with a study without its overrides."""
+    """Return the issues of a study without its overrides."""
     try:
         check_study(document)
     except SpecIssues as wrong:
@@ -95,18 +87,29 @@ def _found_in(document: Document) -> Sequence[Issue]:
 def refuse_unknown_keys(
     source: Path | str | Mapping[str, Any], overrides: Sequence[Override], scale: str | None = None
 ) -> None:
-    """Raises SpecError for an override at a place that no study has; the rest may come right with the next one."""
+    """Refuse overrides at keys that no study has; other issues may be solved by the next override.
+
+    Raises:
+        SpecError: A key is unknown.
+    """
     document = apply_sets(apply_scale(read_study(source), scale), overrides)
     try:
         check_study(document)
     except SpecIssues as wrong:
-        wrong.issues.of_unknown_keys().stop()
+        wrong.issues.of_unknown_keys().raise_found()
     except AssayError:
         return
 
 
 def read_study(source: Path | str | Mapping[str, Any]) -> Document:
-    """The study's values as written, with their places; a text is a built-in name unless it looks like a path."""
+    """Read a study as it is written.
+
+    Args:
+        source: A mapping, a file, or a text: the name of a built-in study unless it looks like a path.
+
+    Returns:
+        Its values with their places.
+    """
     if isinstance(source, Mapping):
         return Document(cast(dict[str, Any], plain(source)))
     text = str(source)
@@ -124,7 +127,7 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
 
 
 def _of_folder(folder: Path) -> str:
-    """What to say to someone who gave a folder for a study."""
+    """Explain what to give instead of a folder."""
     if is_file(folder / "study.json"):
         return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
     studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
@@ -132,28 +135,35 @@ def _of_folder(folder: Path) -> str:
 
 
 def check_study(document: Document) -> StudySpec:
-    """The study that a document describes, its axes expanded. Raises SpecError with all that is wrong."""
+    """Check a document and expand its axes.
+
+    Raises:
+        SpecIssues: Anything is wrong.
+    """
     issues, values = Issues(document), document.values
     for keys, value in leaves(values):
         if isinstance(value, float) and not math.isfinite(value):
             issues.add(keys, value, "expected a finite number")
-    issues.stop()  # the rest would be told of values that no spec can hold
+    issues.raise_found()  # the rest would be told of values that no spec can hold
     document = _with_sections(document, issues)
     values, issues = document.values, Issues(document, issues.found)
     header = _header(document, issues)
     data = data_section(values.get("data"), issues)
     sources = sources_section(values.get("sources"), issues)
-    probes = components("probe", values.get("probes", usual_probes(values)), ("probes",), issues)
+    asked = validated(_Probes, {"probes": values.get("probes", usual_probes(values))}, (), issues)
+    probes = None if asked is None else asked.probes
     before = len(issues.found)
     axes, grid = expand(values, issues)
-    placed = grid_points(values, axes, grid, issues, Factors.of(data)) if len(issues.found) == before else []
+    points = grid_points(values, axes, grid, issues, Factors.of(data)) if len(issues.found) == before else []
     contrasts = [
-        None if item is None else contrast(item, ("contrasts", i), issues)  # `--set contrasts.1=null` leaves one out
+        # `--set contrasts.1=null` leaves one out
+        None if item is None else validated(ContrastSpec, item, ("contrasts", i), issues)
         for i, item in enumerate(_list(values, "contrasts", issues))
     ]
-    if placed:
-        _check_together(data, placed, contrasts, axes, probes, issues)
-    issues.stop()  # what follows imports phantoms
+    parts = Parts(points, axes, data, _factors(data, issues) if points else None, probes, contrasts, issues)
+    if points:
+        check_parts(parts)
+    issues.raise_found()  # what follows imports phantoms
     of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
     for keys, drawn_from in {("data",): data, **of_sources}.items():
         if drawn_from is None or drawn_from.phantom is None:
@@ -162,21 +172,19 @@ def check_study(document: Document) -> StudySpec:
             issues.add((*keys, "size"), "", why)
         if keys != ("data",):
             check_core(drawn_from, imported_factors(drawn_from.phantom), keys, issues)
-    issues.stop()
+    issues.raise_found()
     for check in issues.later:
         check()
-    issues.stop()
+    issues.raise_found()
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no issue was noted")
-    points = tuple(point for point, _ in placed)
-    drawn = data.phantom is not None
-    each = [per_confounder(item, points, axes, drawn) for item in contrasts if item is not None]
+    each = [per_confounder(contrast, parts) for contrast in contrasts if contrast is not None]
     return StudySpec(
         name=header.name,
         question=header.question,
         data=data,
         sources=sources,
-        points=points,
+        points=tuple(parts.points),
         axes={axis.name: axis.labels for axis in axes},
         seeds=header.seeds,
         first_seed=header.first_seed,
@@ -186,60 +194,30 @@ def check_study(document: Document) -> StudySpec:
     )
 
 
-def _with_sections(document: Document, issues: Issues) -> Document:
-    """The document without top-level keys that mean nothing, which are noted.
+def _factors(data: DataSpec | None, issues: Issues) -> Mapping[str, Factor] | None:
+    """Return the factors of the data; a phantom is imported for them only when nothing else is wrong."""
+    factors = None if data is None else declared_factors(data)
+    if factors is None and data is not None and data.phantom is not None and not issues.found:
+        return imported_factors(data.phantom)
+    return factors
 
-    What stands under a mistyped one is taken for the section that was meant, so that mistakes in it are told too.
+
+def _with_sections(document: Document, issues: Issues) -> Document:
+    """Return the document without unknown top-level keys, which become issues.
+
+    A section under a mistyped key is read as the one that was meant, so that its mistakes are reported too.
     """
     unknown = [key for key in document.values if key not in SECTIONS]
     meant = {key: near for key in unknown if (near := nearest(key, SECTIONS)) and near not in document.values}
     for key in unknown:
-        issues.unknown_key((key,), SECTIONS)
+        issues.note(unknown_key((key,), SECTIONS))
     kept = {meant.get(key, key): value for key, value in document.values.items() if key in SECTIONS or key in meant}
     places = {(meant.get(str(at[0]), at[0]), *at[1:]) if at else at: place for at, place in document.places.items()}
     return replace(document, values=kept, places={**document.places, **places})
 
 
-def _check_together(
-    data: DataSpec | None,
-    placed: Sequence[tuple[RecipePoint, Issues]],
-    contrasts: Sequence[ContrastSpec | None],
-    axes: Sequence[Axis],
-    probes: Sequence[Component] | None,
-    issues: Issues,
-) -> None:
-    """What depends on the data's factors; a phantom is imported for it only when nothing else is wrong."""
-    factors = None if data is None else declared_factors(data)
-    if factors is None and data is not None and data.phantom is not None and not issues.found:
-        factors = imported_factors(data.phantom)
-    if data is not None and factors is not None:
-        check_core(data, factors, ("data",), issues)
-        check_split(data, factors, issues)
-        incomplete = not_inherited(issues)
-        for point, here in placed:
-            for name, made in (("train", point.train), *point.tests.items()):
-                if name not in incomplete:
-                    check_environment(name, made, data, factors, here)
-    if data is not None:
-        check_groups(placed, data, factors, issues)
-    points = [point for point, _ in placed]
-    if issues.found:
-        contrasts = [None if item is None or item.factor == CONFOUNDER else item for item in contrasts]
-    drawn = data is not None and data.phantom is not None
-    contrasts = [
-        None if item is None else confounder_of(item, points, axes, drawn, ("contrasts", i), issues)
-        for i, item in enumerate(contrasts)
-    ]
-    check_task(points, data, contrasts, probes, issues)
-    dosed = (CONFOUNDER,) if dose_axis(points) else ()
-    names = None if factors is None else [*factors, *grouped(factors), *marked(points), *dosed]
-    check_probes(probes or (), points[0].tests, issues)
-    columns = () if data is None else undeclared_columns(data)
-    check_contrasts(contrasts, axes, points[0].tests, names, probes, issues, columns)
-
-
 class _Header(Frozen):
-    """The fields of a study that stand alone."""
+    """The fields of a study that depend on no other."""
 
     name: str
     question: str = ""
@@ -248,11 +226,17 @@ class _Header(Frozen):
     keep: Literal["all", "none"] = "all"
 
 
+class _Probes(Frozen):
+    """The probes of a study."""
+
+    probes: Annotated[tuple[Component, ...], components_of("probe")]
+
+
 def _header(document: Document, issues: Issues) -> _Header | None:
     given = {key: document.values[key] for key in _Header.model_fields if key in document.values}
     if "name" not in given and document.stem:
         given["name"] = document.stem
-    header = checked(_Header, given, (), issues)
+    header = validated(_Header, given, (), issues)
     if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
         issues.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
     return header
@@ -272,10 +256,15 @@ def _list(values: Mapping[str, Any], key: str, issues: Issues) -> list[Any]:
 def placing(
     source: Path | str | Mapping[str, Any], overrides: Sequence[Override] = (), scale: str | None = None
 ) -> Generator[None]:
-    """Weights that cannot be a start, and interventions that the images cannot carry, are told with the place where
-    the study names them, as all of a spec is.
+    """Name the line of the study for errors that appear only when images and weights are read.
 
-    The arguments are those of `parse_study`. The study is read again: what was made of it holds no lines.
+    These are weights that cannot be a start, and interventions that the images cannot carry. The study is read again,
+    since what was made of it holds no lines.
+
+    Args:
+        source: As for `parse_study`.
+        overrides: As for `parse_study`.
+        scale: As for `parse_study`.
     """
 
     def written() -> Document:
@@ -288,20 +277,20 @@ def placing(
         for name, (arguments, why) in error.refused.items():
             keys, value = _intervention(issues.document, name, arguments)
             issues.add(keys, value, why)
-        issues.stop()
+        issues.raise_found()
     except WeightsError as error:
         document = written()
         for keys, value in leaves(document.values):
             of_study = isinstance(value, str) and keys[0] != "scales"
             if of_study and error.given in (value, str(filled(value, document.folder))):
-                raise WeightsError(Issue(keys, show(value), str(error)).text(document)) from error
+                raise WeightsError(issue(keys, value, str(error)).text(document)) from error
         raise
 
 
 def _intervention(document: Document, name: str, arguments: Mapping[str, Any]) -> tuple[Keys, Any]:
-    """Where an intervention stands with these arguments, or at all, and what stands there; its name where nowhere.
+    """Find the keys and the value of an intervention with these arguments, or with this name.
 
-    Where the command line changed one of them, that one.
+    Where the command line changed one of the arguments, that one is returned.
     """
     named = [
         (keys, value)

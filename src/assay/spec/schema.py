@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializationInfo,
     ValidationError,
+    ValidationInfo,
     field_serializer,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -29,7 +32,22 @@ from assay.core.traits import (
     Task,
     Traits,
 )
+from assay.spec.document import Keys
+from assay.spec.fields import (
+    Conditions,
+    HeldLabels,
+    Label,
+    Labels,
+    PathText,
+    Start,
+    Texts,
+    as_number,
+    component_of,
+    components_of,
+    read_component,
+)
 from assay.spec.grid import label
+from assay.spec.issues import hint, invalid, issue
 
 # What every part of a spec is made of: frozen values without unknown keys, whose defaults leave the hash.
 
@@ -42,7 +60,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def canonical(self) -> dict[str, Any]:
-        """Plain values without those equal to their default, so that a new field renames nothing."""
+        """Return plain values without those equal to their default, so that a new field renames nothing."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -50,7 +68,7 @@ class Frozen(BaseModel):
 
 
 class Component(Frozen):
-    """A registered thing and its arguments: `supcon`, or `{supcon: {temperature: 0.1}}`, or a dotted path."""
+    """A registered component and its arguments: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path."""
 
     kind: ComponentKind
     name: str
@@ -64,7 +82,7 @@ class Component(Frozen):
 
     @model_serializer
     def _serialise(self, info: SerializationInfo) -> Any:
-        """`{name: arguments}` for hashes; with the context `{"complete": True}`, what validates to this again."""
+        """Return `{name: arguments}` for hashes, or with the context `{"complete": True}` a form that validates."""
         if info.context and info.context.get("complete"):
             return {"kind": self.kind, "name": self.name, "params": dict(self.params)}
         entry = lookup(self.kind, self.name)
@@ -77,12 +95,12 @@ class Component(Frozen):
 
     @property
     def label(self) -> str:
-        """What a figure calls it, as on an axis: `supcon`, `supcon(temperature=0.05)`; files by their names alone."""
+        """Return the name on an axis: `supcon`, `supcon(temperature=0.05)`; files by their names alone."""
         return label({self.name: dict(self.params)})
 
 
 def _beside(key: str, arguments: Container[str]) -> str:
-    """The key of what is no argument: in parentheses, as no argument can be, where an argument has its name."""
+    """Return a key for the version or source, in parentheses where an argument has its name."""
     return f"({key})" if key in arguments else key
 
 
@@ -99,24 +117,47 @@ BACKGROUND = "background"
 
 
 class FactorSpec(Frozen):
-    """What a column of the user's table means."""
+    """A column of the user's table that is a factor; `sex: categorical` is short for `sex: {kind: categorical}`.
 
+    Attributes:
+        kind: The kind of factor.
+        unit: Its unit.
+        levels: Its levels, as text.
+        high: Which of the levels are high.
+        column: The column, where its name differs from the factor's.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": ["{kind: ordinal}"]})
     kind: Literal["categorical", "ordinal", "continuous"] = "continuous"
     unit: str = ""
-    levels: tuple[str, ...] = ()
-    high: tuple[str, ...] = ()
-    column: str = ""  # where the column's name differs from the factor's
+    levels: Annotated[tuple[str, ...], Texts] = ()
+    high: Annotated[tuple[str, ...], Texts] = ()
+    column: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_kind(cls, given: Any) -> Any:
+        return {"kind": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _high_levels(self) -> FactorSpec:
+        stray = [level for level in self.high if self.levels and level not in self.levels]
+        if stray:
+            raise invalid(*(issue(("high",), one, "not one of the levels", names=self.levels) for one in stray))
+        return self
 
 
 class SplitSpec(Frozen):
-    """How patients are divided. Exactly one of: folds, shares, or a column that says it.
+    """How patients are divided. Exactly one of folds, shares, or a column.
 
-    folds: k-fold by patient, stratified by target, redrawn by every seed; each image is then tested once a seed, by a
-    model that never saw its patient. The next fold serves as validation.
-    means: what values of the column mean where they say it otherwise: `{validation: test}`.
-    test_only: factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows,
-        whatever else divides the others. Not with folds, which test every row anyway.
-    together: `near-copies` for rows whose images are near copies to stay on one side: their patients count as one.
+    Attributes:
+        folds: k-fold by patient, stratified by target, redrawn by every seed. Each image is tested once a seed, by a
+            model that never saw its patient. The next fold serves as validation.
+        column: The column that holds the part of each row.
+        means: Values of the column -> part, where they differ: `{validation: test}`.
+        test_only: Factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows.
+            Not with folds, which test every row anyway.
+        together: `near-copies` keeps rows whose images are near copies on one side: their patients count as one.
     """
 
     folds: Annotated[int, Field(ge=3, le=20)] | None = None
@@ -125,7 +166,7 @@ class SplitSpec(Frozen):
     test: Share = 0.2
     column: str = ""
     means: Mapping[str, Part] = {}
-    test_only: Mapping[str, Any] = {}
+    test_only: Annotated[Mapping[str, Any], Conditions] = {}
     together: Literal["", "near-copies"] = ""
 
     @model_validator(mode="after")
@@ -138,10 +179,12 @@ class SplitSpec(Frozen):
 
 
 class BoxesSpec(Frozen):
-    """Boxes of lesions, for heat-maps to be held against: a CSV of the folder with the columns `image` (as the table
-    names it), `kind`, `x0`, `y0`, `x1`, `y1` (px of the file).
+    """Boxes of lesions, with which attribution maps are compared.
 
-    kinds: those that are lesions; all that the file has where empty.
+    Attributes:
+        table: A CSV of the folder with the columns `image` (as the table names it), `kind`, `x0`, `y0`, `x1`, `y1` (px
+            of the file).
+        kinds: The kinds that are lesions. All of the file where empty.
     """
 
     table: str
@@ -151,37 +194,38 @@ class BoxesSpec(Frozen):
 class DataSpec(Frozen):
     """Where images come from: exactly one of phantom, dataset, folder, classes, medmnist.
 
-    phantom: a registered generator; `train`, `validation`, `test` are numbers of images.
-    dataset: a public set as its makers publish it, whose columns Assay knows.
-    folder: a CSV (`table`) beside images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
-        `masks/` with equal stems when `table` is empty; or a COCO file (`table: annotations.json`).
-        further: other CSV files of the same folder, such as another clinic's, whose rows follow those of `table`.
-    classes: one folder per class.
-    medmnist: a MedMNIST `.npz` (2-D).
-
-    referable: the class, counted from 0, from which an image counts as positive where classes are grades that are cut
-        in two; saying it says that they are grades. `REFERABLE` for grades where it is not said.
-
     With masks, `target: lesion` is whether an image shows any (absent, present), unless the table has such a column.
-    mask_format: what a cell of the mask's column is: a file, or runs (`assay.data.files.masks`).
-    mask_values: value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for none;
-        empty: lesion where a mask is above half of its range. Kinds are in the order of their least value.
-    mask_inverted: lesion is where masks are dark.
-    fit: how images become squares: `pad` keeps the aspect and pads with black, `squash` scales height and width each to
-        `size`, `crop` keeps the central square. A model trained elsewhere needs what it was trained with.
-    crop_share: the share of height and width that `squash` and `crop` keep, around the middle; timm's `crop_pct`.
-    preprocessing: what is done to photographs of the retina before they are kept: `circle-crop`, or that and
-        `ben-graham` (`assay.data.files.pictures`).
-    links: whether files that a table names may be links that lead out of the folder: refused, or followed.
-    unmasked: what an image without a mask is: an error, free of lesions, or left out.
-    unnamed: what an image without a patient is: an error, or a patient of its own.
+
+    Attributes:
+        phantom: A registered generator; `train`, `validation`, `test` are numbers of images.
+        dataset: A public set as its makers publish it, whose columns Assay knows.
+        folder: A CSV (`table`) with images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
+            `masks/` with equal stems when `table` is empty; or a COCO file (`table: annotations.json`).
+        further: Other CSV files of the same folder, such as another clinic's, whose rows follow those of `table`.
+        classes: One folder per class.
+        medmnist: A MedMNIST `.npz` (2-D).
+        referable: The class, counted from 0, from which an image counts as positive. Setting it declares that the
+            classes are grades. `REFERABLE` for grades by default.
+        mask_format: The form of a cell of the mask's column: a file, or runs (`assay.data.files.masks`).
+        mask_values: Value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for
+            none. Where empty, lesion is where a mask is above half of its range. Kinds are in the order of their least
+        value. mask_inverted: Whether lesion is where masks are dark.
+        fit: How images become squares. `pad` keeps the aspect and pads with black, `squash` scales height and width
+            each to `size`, `crop` keeps the central square. A model trained elsewhere needs what it was trained with.
+        crop_share: The share of height and width that `squash` and `crop` keep, around the middle; timm's `crop_pct`.
+        preprocessing: Steps on photographs of the retina before they are kept: `circle-crop`, or that and `ben-graham`
+            (`assay.data.files.pictures`).
+        links: Whether files that a table names may be links that lead out of the folder: refused, or followed.
+        unmasked: How an image without a mask counts: as an error, free of lesions, or left out.
+        unnamed: How an image without a patient counts: as an error, or as a patient of its own.
     """
 
-    phantom: Component | None = None
-    dataset: Component | None = None
-    folder: str = ""
-    classes: str = ""
-    medmnist: str = ""
+    model_config = ConfigDict(json_schema_extra={"examples": ["{phantom: nodule, size: 64}"]})
+    phantom: Annotated[Component, component_of("phantom")] | None = None
+    dataset: Annotated[Component, component_of("dataset")] | None = None
+    folder: Annotated[str, PathText] = ""
+    classes: Annotated[str, PathText] = ""
+    medmnist: Annotated[str, PathText] = ""
     size: Annotated[int, Field(ge=8, le=1024)] = 64
     target: str = "malignant"
     referable: Annotated[int, Field(ge=1, le=99)] | None = None
@@ -201,10 +245,14 @@ class DataSpec(Frozen):
     unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
     patient: str = ""
     unnamed: Literal["refuse", "own"] = "refuse"
-    positive: tuple[str, ...] = ()  # which values of the target column are the positive class, when it is not 0/1
+    positive: Annotated[
+        tuple[str, ...], Texts
+    ] = ()  # which values of the target column are the positive class, when it is not 0/1
     channels: Literal["auto", "grey", "colour"] = "auto"
     factors: Mapping[str, FactorSpec] = {}
-    where: Mapping[str, Any] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
+    where: Annotated[
+        Mapping[str, Any], Conditions
+    ] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
     split: SplitSpec = SplitSpec()
     preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
     fit: Fit = "pad"
@@ -241,7 +289,7 @@ class DataSpec(Frozen):
 
     @property
     def masked_set(self) -> bool:
-        """Whether images are cut by their own layout or come with masks in folders: LIDC, `images/` and `masks/`."""
+        """Return whether images are cut by their own layout or come with masks in folders."""
         return bool(self.folder and not self.table) or bool(self.dataset and self.dataset.name == "lidc")
 
     @model_validator(mode="after")
@@ -253,7 +301,7 @@ class DataSpec(Frozen):
         return self
 
     def for_training(self) -> dict[str, Any]:
-        """The canonical form without what only test images, or measures of them, depend on."""
+        """Return the canonical form without fields that only test images, or measures of them, depend on."""
         return {name: value for name, value in self.canonical().items() if name not in ("test", "referable")}
 
 
@@ -270,72 +318,111 @@ class HighShares(Frozen):
 
 
 class AssociationSpec(Frozen):
-    """How strongly a factor is tied to the target: Somers' D, signed. `given` ties it within those rows only.
+    """How strongly a factor is tied to the target.
 
-    share: which share of each class has the high level of a categorical factor, all other rows the low one; D is then
-        the difference of both. Without it a class has it in (1 + D) / 2 of its rows and the others in (1 - D) / 2, so
-        that half of all rows have it whatever D is.
+    Attributes:
+        strength: Somers' D, signed.
+        high: The levels that count as high.
+        given: Row conditions within which the factor is tied.
+        share: The share of each class that has the high level of a categorical factor; all other rows have the low one,
+            and D is the difference of both. Without it a class has it in (1 + D) / 2 of its rows and the others in
+            (1 - D) / 2, so that half of all rows have it at every D.
     """
 
     strength: Strength
     high: tuple[str, ...] = ()
-    given: Mapping[str, Any] = {}
+    given: Annotated[Mapping[str, Any], Conditions] = {}
     share: HighShares | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _of_shares(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
+    def _strength_of(cls, given: Any) -> Any:
+        """Read `0.9` as `{strength: 0.9}`, and make a strength of shares."""
+        if isinstance(given, AssociationSpec):
             return given
+        if not isinstance(given, Mapping):
+            strength = as_number(given)
+            if strength is None or not -1 <= strength <= 1:
+                expected = "expected a number from -1 to 1 (Somers' D of the factor given the target)"
+                raise invalid(issue((), given, expected, hint(given)))
+            return {"strength": strength}
         fields = dict(cast("Mapping[str, Any]", given))
         if fields.get("share") is None:
             return fields
         try:
             share = HighShares.model_validate(fields["share"])
         except ValidationError:
-            return {**fields, "strength": 0.0}  # what is wrong with it is told of the field itself
+            return {**fields, "strength": 0.0}  # the field itself is refused
         strength = share.positive - share.negative
         if fields.setdefault("strength", strength) != strength:
-            raise ValueError("strength and share are given: keep one; shares make a strength of their difference")
+            both = "strength and share are given: keep one; shares make a strength of their difference"
+            raise invalid(issue((), given, both))
         return {**fields, "share": share}
 
 
-class InterventionSpec(Frozen):
-    """A change to pixels and which rows get it: by `association` when the environment ties its name, else by share.
+def _share(value: Any) -> Any:
+    """Read a share of rows, or one per class."""
+    given = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+    shares: list[tuple[Keys, Any]] = [((), value)] if given is None else [((name,), one) for name, one in given.items()]
+    expected = "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}"
+    wrong = [
+        issue(keys, share, expected, hint(share))
+        for keys, share in shares
+        if (number := as_number(share)) is None or not 0 <= number <= 1
+    ]
+    if wrong:
+        raise invalid(*wrong)
+    return cast("Any", value)
 
-    share: the share of rows marked, or one share per class name, or {positive, negative}: of the last class and of the
-        others.
+
+class InterventionSpec(Frozen):
+    """A change to pixels and the rows that get it: by `association` when the environment ties its name, else by share.
+
+    Attributes:
+        component: The intervention.
+        share: The share of rows that get it, or one share per class name, or {positive, negative}: of the last class
+            and of the others.
     """
 
-    component: Component
-    share: Share | Mapping[str, Share] = 0.5
+    model_config = ConfigDict(json_schema_extra={"examples": ["{argument: value, share: 0.5}"]})
+    component: Annotated[Component, component_of("intervention")]
+    share: Annotated[Share | Mapping[str, Share], BeforeValidator(_share)] = 0.5
 
     @property
     def marks_rows(self) -> bool:
-        """Whether any row gets it by share."""
+        """Return whether any row gets it by share."""
         return any(self.share.values()) if isinstance(self.share, Mapping) else self.share > 0
 
 
 class EnvironmentSpec(Frozen):
     """A named distribution: dataset + split + association + interventions.
 
-    where: factor -> value, list of values, or {min, max}: on a phantom the values are drawn from within, on files the
-        rows are chosen; so `where: {texture: solid}` holds a factor constant.
-    difficulty: factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
-    rows: how many training rows are taken of those that all this leaves; all of them where it is not said.
-    fraction: the share of training patients that is taken, with all their rows, of those that all this leaves.
-    crop: `lesion-free` shows, of photographs of lesions, windows without any (files with masks, tests only).
-    split: the rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
+    Attributes:
+        split: The rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
+        association: Factor -> how strongly it is tied to the target.
+        interventions: Name -> intervention.
+        where: Factor -> value, list of values, or {min, max}. On a phantom values are drawn from these, on files rows
+            are chosen; so `where: {texture: solid}` holds a factor constant.
+        difficulty: Factor -> visibility of a phantom's factor, 1 being normal, 0 invisible.
+        rows: The number of training rows that are taken of those that all this leaves. All by default.
+        fraction: The share of training patients that is taken, with all their rows.
+        crop: `lesion-free` shows windows of photographs without a lesion (files with masks, tests only).
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": ["{association: {texture: 0.9}}"]})
     split: Literal["train", "test"] = "test"
     association: Mapping[str, AssociationSpec] = {}
     interventions: Mapping[str, InterventionSpec] = {}
-    where: Mapping[str, Any] = {}
+    where: Annotated[Mapping[str, Any], Conditions] = {}
     difficulty: Mapping[str, Annotated[float, Field(ge=0, le=3)]] = {}
     rows: Annotated[int, Field(ge=1)] | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     crop: Literal["", "lesion-free"] = ""
+
+    @field_validator("association", "interventions", "where", mode="before")
+    @classmethod
+    def _nothing(cls, given: Any) -> Any:
+        return {} if given is None else given
 
     @model_validator(mode="after")
     def _one_amount(self) -> EnvironmentSpec:
@@ -344,7 +431,7 @@ class EnvironmentSpec(Frozen):
         return self
 
     def for_training(self) -> dict[str, Any]:
-        """The canonical form without what changes no image: interventions on no rows, difficulties of 1."""
+        """Return the canonical form without what changes no image: interventions on no rows, difficulties of 1."""
         marking = self.interventions.items()
         active = {name: item for name, item in marking if item.marks_rows or name in self.association}
         harder = {name: value for name, value in self.difficulty.items() if value != 1}
@@ -360,30 +447,30 @@ WORST_GROUP = "best-worst-group"
 
 
 def uses_groups(recipe: RecipeSpec) -> bool:
-    """Whether the group labels of any row decide a weight: by the mitigation, or by the choice of an epoch."""
+    """Return whether group labels decide a weight: by the mitigation, or by the choice of an epoch."""
     return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
 
 
 def readout_of(loss: Component) -> Readout:
-    """The head that a loss needs; a user's own is taken to need a linear one."""
+    """Return the head that a loss needs; a user's own is taken to need a linear one."""
     made = _traits(loss)
     return made.readout if isinstance(made, LossTraits) else "linear"
 
 
 def looks_at_labels(loss: Component) -> bool:
-    """Whether a loss looks at targets; a user's own is taken to do so."""
+    """Return whether a loss uses targets; a user's own is taken to do so."""
     made = _traits(loss)
     return not (isinstance(made, LossTraits) and made.unlabelled)
 
 
 def training_labels(mitigation: Component) -> Rows:
-    """The rows whose group labels a mitigation trains with; a user's own is taken to use those of training rows."""
+    """Return the rows whose group labels a mitigation trains with; training rows for a user's own."""
     made = _traits(mitigation)
     return made.group_labels if isinstance(made, MitigationTraits) else "training"
 
 
 def refusal(recipe: RecipeSpec) -> str:
-    """One sentence on parts of a recipe that do not go together, and what to write instead; empty where all do."""
+    """Explain which parts of a recipe do not fit each other, and what to write instead; empty where all do."""
     if wrong := _of_another_task(recipe):
         return wrong
     if wrong := _of_the_head(recipe):
@@ -422,7 +509,7 @@ def refusal(recipe: RecipeSpec) -> str:
 
 
 def _of_the_head(recipe: RecipeSpec) -> str:
-    """Why a linear head cannot be fitted on what the network starts with, or not be all; empty where it can."""
+    """Explain why a linear head cannot be fitted on the features that training starts with; empty where it can."""
     tuning = _traits(recipe.finetuning)
     if not isinstance(tuning, FineTuningTraits) or not tuning.fits_head:
         return ""
@@ -448,7 +535,7 @@ def _of_the_head(recipe: RecipeSpec) -> str:
 
 
 def _of_another_network(recipe: RecipeSpec) -> str:
-    """Why a loss cannot train an architecture of this name; a user's own is asked when its training begins."""
+    """Explain why a loss cannot train a registered architecture; empty where it can."""
     loss, name = _traits(recipe.loss), recipe.architecture.name
     if not isinstance(loss, LossTraits) or not loss.architectures or name in loss.architectures or ":" in name:
         return ""
@@ -459,7 +546,7 @@ def _of_another_network(recipe: RecipeSpec) -> str:
 
 
 def _of_another_task(recipe: RecipeSpec) -> str:
-    """What is not of the recipe's task, and what is; empty where all is. Nothing is known of a user's own part."""
+    """Explain what is not of the recipe's task, and what is; empty where all is. A user's own parts pass."""
     for component in (recipe.loss, recipe.architecture):
         made = _traits(component)
         if isinstance(made, LossTraits | ArchitectureTraits) and recipe.task not in made.tasks:
@@ -492,7 +579,7 @@ def _traits(component: Component) -> Traits | None:
 
 
 def _changes(loss: Component) -> bool:
-    """Whether a loss is another function in another epoch: by itself, or as a sum by the weight or loss of a term."""
+    """Return whether a loss is another function in another epoch: by itself or as a sum."""
     made = _traits(loss)
     terms = cast("list[Mapping[str, Any]]", loss.params.get("terms", []) if isinstance(made, LossTraits) else [])
     return (isinstance(made, LossTraits) and made.changes) or any(
@@ -514,21 +601,23 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
 
 
 class RecipeSpec(Frozen):
-    """How a model is made: the independent variable of a study. All that decides the weights but data and seed.
+    """How a model is made: all that decides the weights but data and seed.
 
-    finetuning: how far training changes the network that it starts from.
-    task: whether a class is found for each image, or for each pixel (`small-unet` is then the default architecture).
-    groups: a factor, whose levels with the classes of the target make groups, for the mitigation and the selection;
-        empty where neither uses them, so that a plain recipe beside others that do is the trial it always was.
+    Attributes:
+        task: Whether a class is found for each image, or for each pixel (`small-unet` is then the default
+        architecture). finetuning: How far training changes the network that it starts from.
+        groups: A factor whose levels, with the classes of the target, make groups for the mitigation and the selection.
+            Empty where neither uses them, so that such a recipe keeps its hash.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})
     task: Task = "classification"
     architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
-    initialisation: Component = Field(default_factory=lambda: _component("initialisation", "random"))
+    initialisation: Annotated[Component, Start] = Field(default_factory=lambda: _component("initialisation", "random"))
     loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
     optimiser: Component = Field(default_factory=lambda: _component("optimiser", "adamw"))
     schedule: Component = Field(default_factory=lambda: _component("schedule", "one-cycle"))
-    augmentation: tuple[Component, ...] = Field(
+    augmentation: Annotated[tuple[Component, ...], components_of("augmentation")] = Field(
         default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
     )
     mitigation: Component = Field(default_factory=lambda: _component("mitigation", "none"))
@@ -539,6 +628,11 @@ class RecipeSpec(Frozen):
     selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("architecture", "loss", "optimiser", "schedule", "mitigation", "finetuning", mode="before")
+    @classmethod
+    def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
+        return read_component(cast(ComponentKind, info.field_name), given, info)
 
     @model_validator(mode="before")
     @classmethod
@@ -561,11 +655,16 @@ class RecipeSpec(Frozen):
 
 
 class SourceSpec(Frozen):
-    """A pretrained start that Assay trains itself, once, on images of its own.
+    """A pretrained start that Assay trains itself, once.
 
-    Its network is that of the recipe that starts from it, and its seed that of the trial, so that seeds vary the source
-    as well. environment: the distribution of its images; its training rows are used. own: whether these are the study's
-    own training images, all of the seed's (and fold's), whatever part of them a trial is trained on.
+    Its network is that of the recipe that starts from it, and its seed that of the trial, so seeds vary the source too.
+
+    Attributes:
+        data: The images.
+        own: Whether these are the study's own training images, all of the seed's (and fold's), whatever part of them a
+            trial is trained on.
+        environment: The distribution of the images. Its training rows are used.
+        recipe: How the source is trained.
     """
 
     data: DataSpec
@@ -575,25 +674,29 @@ class SourceSpec(Frozen):
 
 
 class ContrastSpec(Frozen):
-    """A comparison stated beforehand: along `axis`, every value against `against`, by `measure` in `environment`.
+    """A pre-specified comparison along `axis`: every value against `against`, by `measure` in `environment`.
 
-    levels: the values that are compared with `against`; all others where empty.
-    at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
-        `where`); `matched-fit` compares along the budgets at equal log-loss of a refitted head; `dose-response`
-        compares the mean change from p = 0 over the doses of the axis `p`; `matched-clean` compares that change along
-        the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS).
-    clean: the test environment without the confounder, of `matched-clean` alone.
-    margin: with it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
+    Attributes:
+        levels: The values that are compared with `against`. All others where empty.
+        where: Axis -> value that is held constant.
+        at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
+            `where`). `matched-fit` compares along the budgets at equal log-loss of a refitted head. `dose-response`
+            compares the mean change from p = 0 over the doses of the axis `p`. `matched-clean` compares that change
+            along the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS).
+        clean: The test environment without the confounder, for `matched-clean` alone.
+        margin: With it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
+        exploratory: Whether it was added after results existed.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": ["{axis: loss, against: cross-entropy, measure: auroc}"]})
     axis: str
-    against: str
-    levels: tuple[str, ...] = ()
+    against: Annotated[str, Label]
+    levels: Annotated[tuple[str, ...], Labels] = ()
     measure: str = "auroc"
     environment: str = ""
     factor: str = ""
     layer: str = ""
-    where: Mapping[str, Any] = {}
+    where: Annotated[Mapping[str, Any], HeldLabels] = {}
     at: Literal["equal-budget", "matched-fit", "dose-response", "matched-clean"] = "equal-budget"
     clean: str = ""
     margin: Annotated[float, Field(gt=0)] | None = None
@@ -603,7 +706,8 @@ class ContrastSpec(Frozen):
 class TrainingSpec(Frozen):
     """Exactly what decides a trial's weights. Its hash names the trial.
 
-    data: canonical `DataSpec` without what only tests use, or, for files, the content hash of the rows in its place.
+    Attributes:
+        data: Canonical `DataSpec` without what only tests use or, for files, the content hash of the rows.
     """
 
     data: Mapping[str, Any]
@@ -620,14 +724,15 @@ class TrainingSpec(Frozen):
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits."""
+        """Return the hash that names the trial: 16 hexadecimal digits."""
         return content_hash(self.canonical())
 
 
 class RecipePoint(Frozen):
-    """One point of the grid: a recipe, a training environment, and where on the axes it lies.
+    """One point of the grid: a recipe, a training environment, and its coordinates on the axes.
 
-    coordinates: axis name -> label of the value, for example {"loss": "supcon", "epochs": "20"}.
+    Attributes:
+        coordinates: Axis name -> label of the value, for example {"loss": "supcon", "epochs": "20"}.
     """
 
     coordinates: Mapping[str, str]
@@ -644,7 +749,7 @@ class RecipePoint(Frozen):
 
     @property
     def label(self) -> str:
-        """What tables call this recipe: its coordinates, joined."""
+        """Return the name of this recipe in tables: its coordinates, joined."""
         return " · ".join(self.coordinates.values()) or self.recipe.loss.label
 
 
@@ -673,12 +778,12 @@ class StudySpec(Frozen):
 
     @property
     def task(self) -> Task:
-        """What all its networks say."""
+        """Return the task of all recipes."""
         return self.points[0].recipe.task if self.points else "classification"
 
     @property
     def trained(self) -> str:
-        """The hash of what is trained; the order of grid points leaves it alone."""
+        """Return the hash of all that is trained; the order of grid points does not change it."""
         points = [{"recipe": point.recipe.canonical(), "train": point.train.for_training()} for point in self.points]
         seen = sorted(content_hash(point) for point in points)
         parts = {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
@@ -687,7 +792,7 @@ class StudySpec(Frozen):
 
     @property
     def probed(self) -> str:
-        """The hash of what trained models are asked: probes, and the environments and images they are tested on."""
+        """Return the hash of the probes, and of the environments and images that models are tested on."""
         tests = [{name: made.canonical() for name, made in point.tests.items()} for point in self.points]
         seen = sorted({content_hash(environments) for environments in tests})
         probes = sorted(content_hash(probe.canonical()) for probe in self.probes)
@@ -695,5 +800,5 @@ class StudySpec(Frozen):
 
     @property
     def compared(self) -> str:
-        """The hash of the comparisons stated; Holm's family is all of them, in any order."""
+        """Return the hash of the contrasts, in any order; they are Holm's family."""
         return content_hash(sorted(content_hash(contrast.canonical()) for contrast in self.contrasts))

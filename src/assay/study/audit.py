@@ -24,10 +24,10 @@ from assay.probes.reader import ModelReading, ReadingError, evaluating, run_prob
 from assay.shifts.environment import Environment, Scene
 from assay.shifts.intervention import unchanged
 from assay.shifts.population import Population, open_population
+from assay.spec.data import has_order
 from assay.spec.document import mapping_of
 from assay.spec.parse import parse_study
 from assay.spec.schema import REFERABLE, StudySpec
-from assay.spec.sections import has_order
 from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds

@@ -27,9 +27,9 @@ from assay.probes.explainers import Subject
 from assay.probes.probe import Probe
 from assay.probes.reader import evaluating
 from assay.shifts.population import Population
+from assay.spec.data import LESION
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
-from assay.spec.sections import LESION
 from assay.store.folder import RunFolder
 from assay.training.mitigations import build_mitigation, labels_for
 

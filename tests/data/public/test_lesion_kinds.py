@@ -19,8 +19,8 @@ from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
 from assay.probes.lesion_maps import shown
 from assay.shifts.population import open_population
+from assay.spec.data import declared_factors
 from assay.spec.parse import parse_study
-from assay.spec.sections import declared_factors
 from assay.testing.data import DatasetConformance
 
 A = "A. Segmentation"

@@ -16,7 +16,7 @@ from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
-from assay.spec.sections import has_grades
+from assay.spec.data import has_grades
 from assay.testing.data import DatasetConformance
 
 GRADES = (0, 2, 4, 1, 0, 2)  # no 3: it is a class all the same

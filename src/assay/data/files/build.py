@@ -48,8 +48,8 @@ from assay.data.files.skipped import contradiction, refuse_vanished, unequally_l
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, row_hashes
 from assay.data.near_copies import Pair, together
+from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
-from assay.spec.sections import LESION
 
 # Windows of photographs, cut at native resolution and framed like the whole ones.
 

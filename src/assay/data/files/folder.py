@@ -46,9 +46,9 @@ from assay.data.files.table import (
     shown,
     target_column,
 )
+from assay.spec.data import LESION, has_masks, is_coco, undeclared_columns
 from assay.spec.issues import show
 from assay.spec.schema import DataSpec, FactorSpec
-from assay.spec.sections import LESION, has_masks, is_coco, undeclared_columns
 
 # List a folder: a CSV beside images, `images/` and `masks/` with equal stems, or one folder per class.
 

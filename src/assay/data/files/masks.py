@@ -38,8 +38,8 @@ from assay.data.files.decode import (
 from assay.data.files.fitting import placed
 from assay.data.files.readers import read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse, shown
+from assay.spec.data import has_masks
 from assay.spec.schema import BoxesSpec, DataSpec
-from assay.spec.sections import has_masks
 
 # The masks of a whole set: where each comes from, how they are decoded, and what only all of them together show.
 

@@ -25,8 +25,8 @@ from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.tables import SPLIT, directory
 from assay.data.retina_parameters import IdridSegParams
+from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
-from assay.spec.sections import LESION
 
 _FRAMES = "frames of one patient or video may lie on both sides of a split: patients are not given"
 _ENDOSCOPY = "many frames carry a green inset of the scope's position, burnt-in text and black corners"

@@ -1,0 +1,251 @@
+"""The data of a study: the `data` section, the header of its table, and the factors known before images are read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from assay.core.errors import SpecError
+from assay.core.files import filled, is_file, is_folder
+from assay.core.registry import build, lookup
+from assay.core.types import Factor
+from assay.spec.document import Keys, mapping_of
+from assay.spec.issues import Issues, validated
+from assay.spec.schema import Component, DataSpec
+
+# What is known about a study's factors before any image is read: from the phantom's declaration or the `factors:`.
+
+LESION = Factor(
+    "lesion",
+    "categorical",
+    "core",
+    levels=("absent", "present"),
+    high=("present",),
+    description="whether the mask shows any",
+)
+"""What masks say of a whole image, where it is the target."""
+
+
+def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
+    """Return the factors that are known without importing a phantom.
+
+    Returns:
+        Factor name -> factor: the columns that `factors:` declares, or what the Params of a phantom or dataset hold as
+        `FACTORS` (of the class, or a property where arguments decide them), and `LESION` where masks decide the target.
+        None for a phantom or dataset that does not declare them there.
+    """
+    named = data.phantom or data.dataset
+    if named is None:
+        masked = data.folder and (not data.table or (has_masks(data) and data.target == LESION.name))
+        return {
+            **({LESION.name: LESION} if masked else {}),
+            **{
+                name: Factor(name, spec.kind, unit=spec.unit, levels=spec.levels, high=spec.high)
+                for name, spec in data.factors.items()
+            },
+        }
+    params = lookup(named.kind, named.name).params
+    if not hasattr(params, "FACTORS"):
+        return None
+    declared = cast(tuple[Factor, ...], getattr(params.model_validate(dict(named.params)), "FACTORS", ()))
+    return {factor.name: factor for factor in declared}
+
+
+def has_grades(data: DataSpec) -> bool:
+    """Return whether the classes of a public set are grades, in their order, by its Params (`ordered`)."""
+    return data.dataset is not None and bool(getattr(lookup("dataset", data.dataset.name).params, "ordered", False))
+
+
+def has_order(data: DataSpec) -> bool:
+    """Return whether the classes have an order.
+
+    They do where a grade is set from which images are positive, in a public set of grades, and where the target is an
+    ordinal factor.
+    """
+    target = (declared_factors(data) or {}).get(data.target)
+    return data.referable is not None or (target is not None and target.kind == "ordinal") or has_grades(data)
+
+
+def has_masks(data: DataSpec) -> bool:
+    """Return whether a table comes with masks: a column of them, or the outlines of a COCO file."""
+    return bool(data.folder and (data.mask or is_coco(data)))
+
+
+def is_coco(data: DataSpec) -> bool:
+    """Return whether the table is a COCO file, which lists images and outlines together."""
+    return data.table.casefold().endswith(".json")
+
+
+def imported_factors(phantom: Component) -> dict[str, Factor]:
+    """Return factor name -> factor of a phantom, which is imported."""
+    made: Any = build("phantom", phantom.name, phantom.params)
+    return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
+
+
+def refused_size(phantom: Component, size: int) -> str:
+    """Explain why a phantom does not draw images of this size; "" where it does."""
+    made: Any = build("phantom", phantom.name, phantom.params)
+    try:
+        made.scale(size)
+    except SpecError as error:
+        return str(error)
+    return ""
+
+
+def no_shares(factor: Factor) -> str:
+    """Explain why an association by shares of high rows cannot be of this factor; "" where it can."""
+    if factor.kind == "categorical":
+        return ""
+    kind = f"'{factor.name}' is {factor.kind}"
+    return f"{kind}: shares of rows with the high level (`scheme: one-sided`) are for categorical factors"
+
+
+def grouped(factors: Iterable[str]) -> list[str]:
+    """Return what variance-based measures name besides factors: coordinates as one input, and the nuisance seed."""
+    return [*(name.removesuffix("_x") for name in factors if name.endswith("_x")), "nuisance seed"]
+
+
+# The `data:` part of a study: a phantom, or images from files whose place and columns are checked here.
+
+SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
+PHANTOM_ONLY = ("core", "train", "validation", "test")
+FILES_ONLY = (
+    "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
+    "unnamed", "positive", "channels", "factors", "where", "split", "preprocessing", "fit", "crop_share",
+    "links", "pixel_size", "boxes",
+)  # fmt: skip
+TABLE_ONLY = (
+    "target", "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
+    "unnamed", "positive", "factors", "pixel_size", "boxes",
+)  # fmt: skip
+
+
+def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec | None:
+    """Read where images come from, and compare the columns that are named with the table's header.
+
+    Args:
+        value: The section as written. Paths in it are made absolute.
+        issues: Where what is wrong is added.
+        keys: Where the section is written.
+
+    Returns:
+        The section, or None where anything is wrong with it.
+    """
+    before = len(issues.found)
+    given = mapping_of(value)
+    named = [name for name in SOURCES if (given or {}).get(name)]
+    if given is not None and len(named) != 1:
+        what = f"images come from {' and '.join(named)}" if named else "nothing says where images come from"
+        issues.add(keys, "", f"{what}; expected one of {', '.join(SOURCES)}")
+        return None
+    if given is not None:
+        _check_belonging(given, named[0], keys, issues)
+    data = validated(DataSpec, value, keys, issues)
+    if data is not None and len(issues.found) == before:
+        if data.folder:
+            check_table(data, issues, keys)
+        elif data.classes:
+            _check_no_columns(data, "folders of classes", "give `folder` and a CSV", issues, keys)
+    return data
+
+
+def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: Issues) -> None:
+    """Refuse keys that only images from another source have."""
+    kind, also = ("images from files", "") if source == "phantom" else ("phantoms", ", which `split` divides")
+    elsewhere = f"for {kind} only; images of this study come from {source}{also}"
+    known = "for a table of your own; a dataset's columns are known, its target is an argument"
+    others = [(FILES_ONLY if source == "phantom" else PHANTOM_ONLY, elsewhere)]
+    others += [(TABLE_ONLY, known)] if source == "dataset" else []
+    for names, why in others:
+        named = [name for name in names if name in given]
+        if named:
+            issues.add((*keys, named[0]), "", f"{', '.join(named)}: {why}")
+
+
+def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
+    """Check that every column that the spec names is in the header of the table."""
+    if not data.table:
+        given = data if data.target != LESION.name else data.model_copy(update={"target": ""})
+        _check_no_columns(given, "images/ beside masks/", "name a CSV of the folder in data.table", issues, keys)
+        return
+    if is_coco(data):
+        return
+    path = filled(data.folder, issues.document.folder) / data.table
+    if not is_file(path):
+        tables = sorted(item.name for item in path.parent.glob("*.csv")) if is_folder(path.parent) else []
+        remedy = "" if tables else "images and masks without a table: table: ''"
+        issues.add((*keys, "table"), data.table, "there is no such file in the folder", remedy, tables)
+        return
+    header = read_header(path)
+    for name in data.further:
+        beside = path.parent / name
+        if not is_file(beside):
+            issues.add((*keys, "further"), name, "there is no such file in the folder")
+            return
+        header = [*header, *read_header(beside), "table"]
+    if data.boxes and not is_file(path.parent / data.boxes.table):
+        issues.add((*keys, "boxes", "table"), data.boxes.table, "there is no such file in the folder")
+    derived = LESION.name if has_masks(data) else ""
+    for at, column in _columns(data):
+        if column and column not in header and (at, column) != (("target",), derived):
+            remedy = f"with masks `target: {derived}` is whether one shows any" if derived and at == ("target",) else ""
+            issues.add((*keys, *at), column, f"{path.name} has no column '{column}'", remedy, header)
+
+
+def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
+    """Return the columns of the study's tables that the spec does not name."""
+    names = [data.table, *data.further] if data.folder and data.table and not is_coco(data) else []
+    tables = [path for name in names if is_file(path := filled(data.folder) / name)]
+    named = {"", *(column for at, column in _columns(data) if at[0] != "where")}
+    header = [*(name for path in tables for name in read_header(path)), *(["table"] if data.further else [])]
+    return tuple(dict.fromkeys(name for name in header if name not in named))
+
+
+def undeclared(name: str, columns: Iterable[str], keys: Keys, issues: Issues) -> bool:
+    """Return whether a name is an undeclared column; the issue is added where the column is first used."""
+    if name not in columns:
+        return False
+    what = f"'{name}' is a column of the table, and no factor as long as it is not declared"
+    remedy = f"declare it, data: {{factors: {{{name}: categorical}}}}, or continuous where it holds numbers"
+    if all(issue.expected != what for issue in issues.found):
+        issues.add(keys, "", what, remedy)
+    return True
+
+
+def _check_no_columns(data: DataSpec, source: str, instead: str, issues: Issues, keys: Keys) -> None:
+    """Refuse names of columns where there is no table."""
+    for at, column in [*_columns(data), *((("further",), name) for name in data.further)]:
+        if column and at[0] in data.model_fields_set:
+            what = f"names a column, and {source} come without a table"
+            issues.add((*keys, *at), column, what, f"leave it out, or {instead}")
+
+
+def _columns(data: DataSpec) -> list[tuple[Keys, str]]:
+    """Return the columns that a spec names, each with the keys that name it."""
+    named = [((name,), getattr(data, name)) for name in ("image", "mask", "target", "patient", "pixel_size")]
+    factors = [(("factors", name), factor.column or name) for name, factor in data.factors.items()]
+    where = [(("where", name), _column(data, name)) for name in data.where]
+    return [*named, *factors, *where, (("split", "column"), data.split.column)]
+
+
+def _column(data: DataSpec, name: str) -> str:
+    factor = data.factors.get(name)
+    return (factor.column if factor else "") or name
+
+
+def read_header(path: Path) -> list[str]:
+    """Read the column names of a CSV file with commas, semicolons or tabs.
+
+    Raises:
+        SpecError: The file is not text.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline(100_000)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read as a UTF-8 table: {error}") from None
+    delimiter = max(",;\t", key=first.count)
+    rows = list(csv.reader([first], delimiter=delimiter))
+    return [name.strip() for row in rows for name in row]

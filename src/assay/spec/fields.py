@@ -1,0 +1,346 @@
+"""Fields of a study as they are written: components with their arguments, paths, row conditions and labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, BeforeValidator, ValidationError, ValidationInfo
+
+from assay.core.errors import SpecError, cut, nearest, unknown_name
+from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
+from assay.core.registry import Entry, Params, entries, lookup
+from assay.core.traits import ComponentKind
+from assay.spec.document import Document, Keys, mapping_of
+from assay.spec.grid import label
+from assay.spec.issues import Issue, Reading, absolute, hint, invalid, issue, issues_of, shorten, unknown_key, validate
+
+# Components: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path to the user's own.
+
+
+def component_of(kind: ComponentKind) -> BeforeValidator:
+    """Make the validator of a field that holds one component of this kind."""
+    return BeforeValidator(partial(read_component, kind))
+
+
+def components_of(kind: ComponentKind) -> BeforeValidator:
+    """Make the validator of a field that holds components of this kind, each at most once."""
+    return BeforeValidator(partial(_components, kind))
+
+
+def read_component(kind: ComponentKind, value: Any, info: ValidationInfo) -> Any:
+    """Read a component as it is written.
+
+    Args:
+        kind: The kind of component.
+        value: Its name, `{name: {argument: value}}`, or a component.
+        info: Its context is a `Reading` of the study, from whose folder paths start.
+
+    Returns:
+        The fields of a `Component`, or the component that was given.
+
+    Raises:
+        ValidationError: The component is wrong. Its errors hold issues.
+    """
+    if _is_made(value, info):
+        return value
+    mapping = mapping_of(value)
+    if isinstance(value, str) and value:
+        return read_arguments(kind, value, None, info.context, shown=value)
+    if mapping is not None and len(mapping) == 1:
+        ((name, given),) = mapping.items()
+        return read_arguments(kind, name, given, info.context, (name,), name)
+    raise invalid(issue((), value, f"expected the name of one {kind}, or {{name: {{argument: value}}}}", hint(value)))
+
+
+def _is_made(value: Any, info: ValidationInfo) -> bool:
+    """Return whether a value is a component, or, outside a study file, the complete form of one."""
+    complete = info.context is None and {"kind", "name"} <= (mapping_of(value) or {}).keys()
+    return isinstance(value, BaseModel) or complete
+
+
+def _components(kind: ComponentKind, value: Any, info: ValidationInfo) -> list[Any]:
+    if not isinstance(value, (list, tuple)):
+        names = ", ".join(entry.name for entry in entries(kind)[:2])
+        raise invalid(issue((), value, f"expected a list of {kind}s, such as [{names}]"))
+    made: list[Any] = []
+    found: list[Issue] = []
+    for i, item in enumerate(cast(list[Any], value)):
+        try:
+            made.append(read_component(kind, item, info))
+        except ValidationError as error:
+            made.append(None)
+            found += [replace(one, keys=(i, *one.keys)) for one in issues_of(error)]
+        if made[-1] is not None and made[-1] in made[:-1]:
+            named = label({made[-1]["name"]: made[-1]["params"]}) if isinstance(made[-1], dict) else made[-1].label
+            found.append(issue((i,), named, f"this {kind} appears twice; keep one"))
+    if found:
+        raise invalid(*found)
+    return made
+
+
+def read_arguments(
+    kind: ComponentKind, name: str, given: Any, reading: Reading | None, keys: Keys = (), shown: str = ""
+) -> dict[str, Any]:
+    """Check the arguments of a component.
+
+    Args:
+        kind: The kind of component.
+        name: Its name, or the dotted path to the user's own.
+        given: The arguments as written.
+        reading: The study, from whose folder relative paths start. None leaves paths as they are.
+        keys: Where the arguments are written, relative to the field.
+        shown: The name where it is written as a value, for messages.
+
+    Returns:
+        The fields of a `Component`.
+
+    Raises:
+        ValidationError: The name is unknown, or arguments are wrong. Its errors hold issues.
+    """
+    entry = findread_component(kind, name, shown)
+    arguments = {} if given is None else mapping_of(given)
+    if arguments is None:
+        known = shorten(list(entry.params.model_fields)) or "none"
+        raise invalid(issue(keys, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}"))
+    try:
+        arguments = _with_paths(entry.params, arguments, reading)
+        compares = entry.indexed and bool(arguments) and entry.arguments().compares
+        validate(
+            entry.complete().model if compares and reading and reading.compare else entry.params, arguments, reading
+        )
+        if compares and reading and not reading.compare:
+            reading.pending = True
+    except ValidationError as error:
+        raise invalid(*(replace(one, keys=(*keys, *one.keys)) for one in issues_of(error))) from None
+    return {"kind": kind, "name": name, "params": arguments}
+
+
+def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry:
+    """Return the registered component of that name, or the user's own at a dotted path.
+
+    Raises:
+        ValidationError: There is none, or importing it failed. Its error holds an issue.
+    """
+    try:
+        return lookup(kind, name)
+    except SpecError as error:
+        if ":" in name:
+            raise invalid(issue((), shown, str(error))) from None
+        names = [entry.name for entry in entries(kind)]
+        unknown = issue((), name, f"unknown {kind} '{cut(name)}'", "your own as package.module:name", names, 20)
+        raise invalid(unknown if shown else replace(unknown, given="")) from None
+    except Exception as error:  # a user's module may fail in any way when it is imported
+        raise invalid(issue((), shown, f"importing it failed: {type(error).__name__}: {error}")) from None
+
+
+def _with_paths(params: type[Params], arguments: Mapping[str, Any], reading: Reading | None) -> dict[str, Any]:
+    """Return the arguments with the paths of files among them as `located` gives them."""
+    made, found = dict(arguments), list[Issue]()
+    for name in (*params.file_hashes, *params.folders):
+        if reading is not None and arguments.get(name):
+            try:
+                made[name] = located(arguments[name], reading.document)
+            except ValidationError as error:
+                found += [replace(one, keys=(name,)) for one in issues_of(error)]
+    if found:
+        raise invalid(*found)
+    return made
+
+
+# Initialisations, which may be the name of one of the study's `sources`.
+
+
+def _start(value: Any, info: ValidationInfo) -> Any:
+    """Read a registered initialisation, or the name of a source that is trained or named by the study."""
+    reading: Reading | None = info.context
+    if reading is None or isinstance(value, BaseModel):
+        return read_component("initialisation", value, info)
+    sources = mapping_of(reading.document.values.get("sources")) or {}
+    if isinstance(value, str) and value in sources:
+        named = mapping_of(sources[value]) or {}
+        if "initialisation" not in named:
+            return {"kind": "initialisation", "name": "source", "params": {"name": value}}
+        try:
+            return given_start(named["initialisation"], info)
+        except ValidationError as error:  # the mistake is where the name is given
+            keys = ("sources", value, "initialisation")
+            raise invalid(*(replace(one, keys=absolute((*keys, *one.keys))) for one in issues_of(error))) from None
+    near = nearest(value, sources) if isinstance(value, str) else None
+    if near and value not in [entry.name for entry in entries("initialisation")]:
+        unknown = issue((), value, f"unknown initialisation '{cut(value)}'")
+        raise invalid(replace(unknown, meant=f"did you mean the source '{near}'?"))
+    made = read_component("initialisation", value, info)
+    if made["name"] == "source":
+        what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
+        raise invalid(issue((), value, what))
+    return _with_statistics(made, sources)
+
+
+def given_start(value: Any, info: ValidationInfo) -> Any:
+    """Read the initialisation that `sources: {name: {initialisation: ...}}` gives a name to."""
+    made = read_component("initialisation", value, info)
+    if made["name"] == "source":
+        expected = "expected a start that is not trained here, such as {file: {path: weights.pt}}"
+        raise invalid(issue((), value, expected))
+    reading: Reading | None = info.context
+    sources = None if reading is None else mapping_of(reading.document.values.get("sources"))
+    return made if reading is None else _with_statistics(made, sources or {})
+
+
+def _with_statistics(made: dict[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace `{random-statistics: {source: natural}}` by the trained source that is meant; keep any other start."""
+    of = str(made["params"].get("source", "")) if made["name"] == "random-statistics" else ""
+    if not of:
+        return made
+    trained = [name for name, item in sources.items() if "initialisation" not in (mapping_of(item) or {})]
+    others = sorted(set(made["params"]) - {"source"})
+    if of not in trained:
+        what = unknown_name("source", of, trained) if trained else "this study trains no source; give a file's `path`"
+        raise invalid(issue(("random-statistics", "source"), of, what))
+    if others:
+        what = f"a source defines {others[0]} itself; leave it out, or `source`"
+        raise invalid(issue(("random-statistics", others[0]), made["params"][others[0]], what))
+    return {"kind": "initialisation", "name": "source", "params": {"name": of, "statistics": True}}
+
+
+Start = BeforeValidator(_start)
+GivenStart = BeforeValidator(given_start)
+
+
+# Paths of files and folders.
+
+
+def _path(value: Any, info: ValidationInfo) -> Any:
+    return value if info.context is None or value == "" else located(value, info.context.document)
+
+
+PathText = BeforeValidator(_path)
+
+
+def located(value: Any, document: Document) -> str:
+    """Return a path as it is read later: absolute, but as written where it begins with a variable.
+
+    Args:
+        value: The path. A relative one starts from the study file's folder.
+        document: The study.
+
+    Raises:
+        ValidationError: Nothing is there. Its errors hold issues.
+    """
+    if not isinstance(value, str):
+        raise invalid(issue((), value, "expected a path"))
+    missing = [
+        issue((), value, f"the variable {name} is not set", f"export {name}=<folder>, or write the path itself")
+        for name in unset(value)
+    ]
+    if missing:
+        raise invalid(*missing)
+    path = filled(value, document.folder)
+    if not (is_file(path) or is_folder(path)):
+        near = _nearest_file(path)
+        raise invalid(issue((), value, "there is no such file or folder", f"did you mean '{near}'?" if near else ""))
+    return value if begins_with_variable(value) else str(path)
+
+
+def _nearest_file(path: Path) -> str | None:
+    """Find the file or folder that a path to nothing may mean: of files of one name the one of the same type."""
+    there = sorted(path.parent.iterdir()) if is_folder(path.parent) else []
+    there = [item for item in there if path.suffix or item.is_dir()]
+    there.sort(key=lambda item: item.suffix.lower() == path.suffix.lower())  # of one name the last is kept
+    alike = {item.stem: item.name for item in there}
+    near = nearest(path.stem, alike)
+    return alike[near] if near else None
+
+
+# Numbers, row conditions and labels.
+
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number, or the number that a text is in YAML (`1e-3` in quotes).
+
+    Returns:
+        None for all else: truth values, and `0.0_9`, which is a number to Python alone.
+    """
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+
+
+def _conditions(value: Any) -> dict[str, Any]:
+    """Read row conditions as `factor -> list of values` or `factor -> {min, max}`; one value is a list of one."""
+    if not isinstance(value, Mapping):
+        shape = "expected {factor: value, factor: [values] or factor: {min: 0, max: 1}}"
+        raise invalid(issue((), value, shape, hint(value)))
+    given = dict(cast("Mapping[str, Any]", value))
+    found = [one for name, item in given.items() for one in _condition_issues(name, item)]
+    if found:
+        raise invalid(*found)
+    return {name: _condition(item) for name, item in given.items()}
+
+
+def _condition(item: Any) -> Any:
+    bounds = mapping_of(item)
+    if bounds is None:
+        return list(cast("list[Any]", item)) if isinstance(item, (list, tuple)) else [item]
+    return {name: bound if as_number(bound) is None else as_number(bound) for name, bound in bounds.items()}
+
+
+def _condition_issues(name: str, item: Any) -> Iterator[Issue]:
+    bounds = mapping_of(item)
+    if bounds is None:
+        if item is None or item == []:
+            yield issue((name,), item, "expected a value, a list of values, or {min: 0, max: 1}")
+        return
+    for key, bound in bounds.items():
+        if key not in ("min", "max"):
+            yield unknown_key((name, key), ("min", "max"))
+        elif isinstance(bound, bool) or not isinstance(bound, (int, float, str)):
+            yield issue((name, key), bound, "expected a number, or a level of an ordinal factor", hint(bound))
+    least, most = as_number(bounds.get("min")), as_number(bounds.get("max"))
+    if least is not None and most is not None and least > most:
+        yield issue((name,), bounds, "min is above max, so no row is left")
+
+
+Conditions = BeforeValidator(_conditions)
+
+
+def _texts(value: Any) -> Any:
+    """Read one value or a list as texts, as a table holds them."""
+    items = cast(list[Any], value if isinstance(value, (list, tuple)) else [value])
+    return [str(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else item for item in items]
+
+
+Texts = BeforeValidator(_texts)
+
+
+def _label(value: Any) -> str:
+    return label(value)
+
+
+def _labels(value: Any) -> Any:
+    return [label(item) for item in cast(list[Any], value)] if isinstance(value, (list, tuple)) else value
+
+
+def _held(value: Any) -> Any:
+    """Read axis -> value as axis -> label."""
+    where = mapping_of(value)
+    if where is None:
+        raise invalid(issue((), value, "expected {axis: value}", hint(value)))
+    several = "expected one value; leave it out to compare at every value"
+    found = [issue((name,), item, several) for name, item in where.items() if isinstance(item, list)]
+    if found:
+        raise invalid(*found)
+    return {name: label(item) for name, item in where.items()}
+
+
+Label = BeforeValidator(_label)
+Labels = BeforeValidator(_labels)
+HeldLabels = BeforeValidator(_held)
