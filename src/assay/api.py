@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from assay.core.errors import SpecError
-from assay.spec.parse import parse_study, placing, refuse_unknown_keys
+from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.store.folder import EARLIER, RunFolder
 
@@ -93,7 +93,7 @@ class Study:
         require_writable(root)
         where = choose_device(device)
         executor, count = executor_for(workers, where)
-        with reading_shown(quietly=not progress) as told, placing(self._written(), self.changes, self.scale):
+        with reading_shown(quietly=not progress) as told, locate_errors(self._written(), self.changes, self.scale):
             prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, told=told)
 
         def shown(tasks: Sequence[Task]) -> Display:

@@ -118,10 +118,10 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
     ) -> None:
         from assay.cli.run import Request
         from assay.core.registry import own_code_refused
-        from assay.spec.parse import placing
+        from assay.spec.parse import locate_errors
 
         asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
-        with own_code_refused(no_own_code), placing(asked.source, asked.sets, asked.scale):
+        with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
             act(asked, asked.settled())
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__

@@ -20,7 +20,7 @@ class SpecError(AssayError):
 class UnfitError(SpecError):
     """Interventions that the images cannot carry.
 
-    refused: name in the study -> its arguments as written, and why, by which `placing` finds the line of each.
+    refused: name in the study -> its arguments as written, and why, by which `locate_errors` finds the line of each.
     """
 
     def __init__(self, refused: Mapping[str, tuple[Mapping[str, Any], str]]) -> None:
@@ -39,7 +39,7 @@ class AssociationError(AssayError):
 class WeightsError(AssayError):
     """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed.
 
-    given: its path or address as the spec holds it, by which `placing` finds the line; empty where it is not known.
+    given: its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
     """
 
     def __init__(self, text: str, given: str = "") -> None:

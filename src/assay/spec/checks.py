@@ -50,7 +50,7 @@ class Parts:
         factors: The factors of the data, or None where they are not known before images are read.
         probes: The probes, or None where one is wrong.
         contrasts: The contrasts, None in the place of those that are wrong or left out.
-        issues: Where what is wrong is added.
+        issues: The collection that issues are added to.
     """
 
     grid: Sequence[tuple[RecipePoint, Issues]]
@@ -178,7 +178,7 @@ def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, issues: 
         data: The data.
         factors: The factors of the data.
         at: Where the data are written.
-        issues: Where what is wrong is added.
+        issues: The collection that issues are added to.
     """
     if data.phantom is None:
         return

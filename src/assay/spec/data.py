@@ -127,7 +127,7 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
 
     Args:
         value: The section as written. Paths in it are made absolute.
-        issues: Where what is wrong is added.
+        issues: The collection that issues are added to.
         keys: Where the section is written.
 
     Returns:

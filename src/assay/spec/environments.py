@@ -432,7 +432,7 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors, *, par
     Args:
         value: The environment as written, with `like` resolved.
         keys: Where it is written.
-        issues: Where what is wrong is added.
+        issues: The collection that issues are added to.
         factors: The factors of the data.
         partial: Whether the rest of the dose may be inherited from an environment that does not exist, so that nothing
             is missing.
@@ -487,7 +487,7 @@ def grid_points(
         values: The study.
         axes: Its axes.
         grid: The points as settings of the axes.
-        issues: Where what is wrong is added.
+        issues: The collection that issues are added to.
         factors: The factors of the data, which may be dosed.
 
     Returns:

@@ -17,7 +17,18 @@ from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.grid import label
-from assay.spec.issues import Issue, Reading, absolute, hint, invalid, issue, issues_of, shorten, unknown_key, validate
+from assay.spec.issues import (
+    Issue,
+    StudyContext,
+    absolute,
+    hint,
+    invalid,
+    issue,
+    issues_of,
+    shorten,
+    unknown_key,
+    validate,
+)
 
 # Components: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path to the user's own.
 
@@ -38,7 +49,7 @@ def read_component(kind: ComponentKind, value: Any, info: ValidationInfo) -> Any
     Args:
         kind: The kind of component.
         value: Its name, `{name: {argument: value}}`, or a component.
-        info: Its context is a `Reading` of the study, from whose folder paths start.
+        info: Its context is a `StudyContext` of the study, from whose folder paths start.
 
     Returns:
         The fields of a `Component`, or the component that was given.
@@ -84,7 +95,7 @@ def _components(kind: ComponentKind, value: Any, info: ValidationInfo) -> list[A
 
 
 def read_arguments(
-    kind: ComponentKind, name: str, given: Any, reading: Reading | None, keys: Keys = (), shown: str = ""
+    kind: ComponentKind, name: str, given: Any, context: StudyContext | None, keys: Keys = (), shown: str = ""
 ) -> dict[str, Any]:
     """Check the arguments of a component.
 
@@ -92,7 +103,7 @@ def read_arguments(
         kind: The kind of component.
         name: Its name, or the dotted path to the user's own.
         given: The arguments as written.
-        reading: The study, from whose folder relative paths start. None leaves paths as they are.
+        context: The study, from whose folder relative paths start. None leaves paths as they are.
         keys: Where the arguments are written, relative to the field.
         shown: The name where it is written as a value, for messages.
 
@@ -108,13 +119,13 @@ def read_arguments(
         known = shorten(list(entry.params.model_fields)) or "none"
         raise invalid(issue(keys, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}"))
     try:
-        arguments = _with_paths(entry.params, arguments, reading)
+        arguments = _with_paths(entry.params, arguments, context)
         compares = entry.indexed and bool(arguments) and entry.arguments().compares
         validate(
-            entry.complete().model if compares and reading and reading.compare else entry.params, arguments, reading
+            entry.complete().model if compares and context and context.compare else entry.params, arguments, context
         )
-        if compares and reading and not reading.compare:
-            reading.pending = True
+        if compares and context and not context.compare:
+            context.pending = True
     except ValidationError as error:
         raise invalid(*(replace(one, keys=(*keys, *one.keys)) for one in issues_of(error))) from None
     return {"kind": kind, "name": name, "params": arguments}
@@ -138,13 +149,13 @@ def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry
         raise invalid(issue((), shown, f"importing it failed: {type(error).__name__}: {error}")) from None
 
 
-def _with_paths(params: type[Params], arguments: Mapping[str, Any], reading: Reading | None) -> dict[str, Any]:
+def _with_paths(params: type[Params], arguments: Mapping[str, Any], context: StudyContext | None) -> dict[str, Any]:
     """Return the arguments with the paths of files among them as `located` gives them."""
     made, found = dict(arguments), list[Issue]()
     for name in (*params.file_hashes, *params.folders):
-        if reading is not None and arguments.get(name):
+        if context is not None and arguments.get(name):
             try:
-                made[name] = located(arguments[name], reading.document)
+                made[name] = located(arguments[name], context.document)
             except ValidationError as error:
                 found += [replace(one, keys=(name,)) for one in issues_of(error)]
     if found:
@@ -157,10 +168,10 @@ def _with_paths(params: type[Params], arguments: Mapping[str, Any], reading: Rea
 
 def _start(value: Any, info: ValidationInfo) -> Any:
     """Read a registered initialisation, or the name of a source that is trained or named by the study."""
-    reading: Reading | None = info.context
-    if reading is None or isinstance(value, BaseModel):
+    context: StudyContext | None = info.context
+    if context is None or isinstance(value, BaseModel):
         return read_component("initialisation", value, info)
-    sources = mapping_of(reading.document.values.get("sources")) or {}
+    sources = mapping_of(context.document.values.get("sources")) or {}
     if isinstance(value, str) and value in sources:
         named = mapping_of(sources[value]) or {}
         if "initialisation" not in named:
@@ -187,9 +198,9 @@ def given_start(value: Any, info: ValidationInfo) -> Any:
     if made["name"] == "source":
         expected = "expected a start that is not trained here, such as {file: {path: weights.pt}}"
         raise invalid(issue((), value, expected))
-    reading: Reading | None = info.context
-    sources = None if reading is None else mapping_of(reading.document.values.get("sources"))
-    return made if reading is None else _with_statistics(made, sources or {})
+    context: StudyContext | None = info.context
+    sources = None if context is None else mapping_of(context.document.values.get("sources"))
+    return made if context is None else _with_statistics(made, sources or {})
 
 
 def _with_statistics(made: dict[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:

@@ -209,7 +209,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Reading:
+class StudyContext:
     """The context in which a value of a study is validated.
 
     Attributes:
@@ -232,28 +232,28 @@ def validated(
         kind: A Pydantic model, or another type that Pydantic validates.
         value: The value. None is an empty mapping.
         keys: Where the value is, in the grid point.
-        issues: Where what is wrong is added.
+        issues: The collection that issues are added to.
         partial: Whether missing fields are no issue, since they may be inherited from what is not known.
         compare: Whether the code of components compares their arguments. Otherwise this is left for later.
 
     Returns:
         What was made of the value, or None where anything is wrong.
     """
-    reading = Reading(issues.document, compare)
+    context = StudyContext(issues.document, compare)
     try:
-        made = validate(kind, {} if value is None else value, reading)
+        made = validate(kind, {} if value is None else value, context)
     except ValidationError as error:
         for found in issues_of(error):
             if not (partial and found.kind == "missing" and not found.keys):
                 here = found.keys[found.keys.index(_ROOT) + 1 :] if _ROOT in found.keys else (*keys, *found.keys)
                 issues.note(replace(found, keys=here))
         return None
-    if reading.pending:
+    if context.pending:
         issues.later.append(lambda: validated(kind, value, keys, issues, partial=partial, compare=True))
     return made
 
 
-def validate(kind: type[T], value: Any, reading: Reading | None) -> T:
+def validate(kind: type[T], value: Any, context: StudyContext | None) -> T:
     """Validate a value, and explain what is wrong with it.
 
     Raises:
@@ -263,7 +263,7 @@ def validate(kind: type[T], value: Any, reading: Reading | None) -> T:
     if misread:
         raise invalid(*misread)
     try:
-        return _adapter(kind).validate_python(value, context=reading)
+        return _adapter(kind).validate_python(value, context=context)
     except ValidationError as error:
         raise invalid(*_explained(kind, error)) from None
 

@@ -253,7 +253,7 @@ def _list(values: Mapping[str, Any], key: str, issues: Issues) -> list[Any]:
 
 
 @contextmanager
-def placing(
+def locate_errors(
     source: Path | str | Mapping[str, Any], overrides: Sequence[Override] = (), scale: str | None = None
 ) -> Generator[None]:
     """Name the line of the study for errors that appear only when images and weights are read.
