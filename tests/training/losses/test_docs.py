@@ -51,7 +51,7 @@ def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
 
 
 def test_every_loss_says_what_it_does_on_an_empty_target() -> None:
-    table = REFERENCE.split("### What they say of an image without lesion", 1)[1].split("\n### ", 1)[0]
+    table = REFERENCE.split("### Images without a lesion", 1)[1].split("\n### ", 1)[0]
     first = " ".join(re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE))
     serving = {entry.name for entry in entries("loss") if "segmentation" in getattr(entry.traits, "tasks", ())}
     assert set(re.findall(r"`([a-z-]+)`", first)) == serving
