@@ -147,11 +147,10 @@ def test_a_histogram_of_pixels_that_are_no_numbers_moves_the_others_alone() -> N
     change, rows = drawn("scanner-histogram", (1, 16, 16)), np.arange(5)
     broken = given.clone()
     broken[2, 0, 3, 3] = float("nan")
-    with arrays():
-        elsewhere = change.apply(broken, rows)
+    elsewhere = change.apply(broken, rows)
     assert int(elsewhere.isnan().sum()) == 1
     assert torch.equal(elsewhere[[0, 1, 3, 4]], change.apply(given, rows)[[0, 1, 3, 4]])
-    broken[3, 0, 1, 1] = 1.5
+    broken[3, 0, 1, 1] = 1.5  # brighter than white: its rank is that of white
     changed = change.apply(broken, rows)
     assert torch.equal(changed[4], change.apply(given, rows)[4])
     assert int(changed.isnan().sum()) <= 1

@@ -18,7 +18,6 @@ from assay.data.phantoms.base import direction
 from assay.data.phantoms.noise import lattice_bits
 from assay.shifts.confounders.kernels import (
     at_hand,
-    centre,
     cover_box,
     paint,
     paint_frame,
@@ -545,9 +544,5 @@ def normals(seed: Int[Tensor, "b"], count: int) -> Float[Tensor, "b count"]:
     """`count` float32 standard normal numbers per row, by the inverse of the normal distribution; none beyond 5.2."""
     bits = lattice_bits(seed.to(torch.int32), count)
     # 23 bits and a half: 2 u - 1 is then a float32 without rounding, and never 1
-    if at_hand(bits):
-        centred = torch.empty(bits.shape)
-        centre(bits.flatten().numpy(), centred.flatten().numpy())
-        return centred.erfinv_().mul_(_SQRT2)
     u = (bits >> 9).bitwise_and_(0x7FFFFF).float().add_(0.5)
     return u.mul_(2.0**-22).sub_(1).erfinv_().mul_(_SQRT2)

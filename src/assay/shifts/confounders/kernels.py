@@ -1,10 +1,10 @@
-"""Compiled loops for marks, pixels and noise on a processor."""
+"""Compiled loops for marks, blur and light on a processor."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int, Int32
+from jaxtyping import Float32, Int
 from torch import Tensor
 
 from assay.core.compiled import compiled
@@ -329,20 +329,11 @@ def stamp(images: Float32[np.ndarray, "b c n"], at: Int[np.ndarray, "b k"], cont
                 pixels[place] += strength * (one - pixels[place])
 
 
-# Changes of brightness and detail, pixel by pixel, compiled for a processor in PyTorch's place.
+# Blur and uneven light, compiled for a processor in PyTorch's place.
 #
-# Each function does the operations of its twin in PyTorch in the twin's order, in float32 unless said. Results are
-# the same bits, but for the exponential of `light`. Arrays are C-contiguous.
-
-
-@compiled
-def stretch(images: Float32[np.ndarray, "n w"], out: Float32[np.ndarray, "n w"], factor: float, pivot: float) -> None:
-    """Write pivot + factor (x - pivot), cut at 0 and 1."""
-    zero, one, steep, about = np.float32(0), np.float32(1), np.float32(factor), np.float32(pivot)
-    for i in range(len(images)):
-        pixels, made = images[i], out[i]
-        for j in range(len(pixels)):
-            made[j] = min(max((pixels[j] - about) * steep + about, zero), one)
+# Each function does the operations of its twin in PyTorch in the twin's order, in float32. A blur takes a quarter of
+# the twin's time, to the same bits. `light` has an exponential of its own: PyTorch's depends on the place in an array.
+# Arrays are C-contiguous.
 
 
 @compiled
@@ -472,118 +463,3 @@ def light(
                 pixels = images[row, channel, i]
                 for j in range(wide):
                     pixels[j] = min(max(pixels[j] * (field[j] * power[j]), zero), one)
-
-
-@compiled
-def match(
-    images: Float32[np.ndarray, "b c n"],
-    grey: Float32[np.ndarray, "b n"],
-    quantiles: Float64[np.ndarray, "q"],
-    strength: float,
-    levels: int,
-) -> None:
-    """Move the pixels of each row in place, all channels by `strength` times what their grey value lacks of its target.
-
-    The target of a value is the quantile at its rank: the share of the pixels below the brightest that are darker.
-    grey: 0..1; values of one level of so many have one rank. A row of a single level stays as it is.
-    """
-    zero, one, part, top = np.float32(0), np.float32(1), np.float32(strength), np.float32(levels - 1)
-    counts, target = np.empty(levels, dtype=np.int32), np.empty(levels, dtype=np.float32)
-    level = np.empty(grey.shape[1], dtype=np.int32)
-    steps = len(quantiles) - 1
-    for row in range(len(grey)):
-        counts[:] = 0
-        values = grey[row]
-        for j in range(len(level)):
-            place = values[j] * top
-            level[j] = np.rint(min(place, top)) if place > 0 else 0  # NaN too: it says nothing of where it belongs
-        for j in range(len(level)):
-            counts[level[j]] += 1
-        below = len(level)
-        for value in range(levels - 1, -1, -1):
-            if counts[value]:
-                below -= counts[value]
-                break
-        if below == 0:
-            continue
-        darker = 0
-        for value in range(levels):
-            if counts[value]:
-                position = darker / below * steps
-                first = min(int(position), steps - 1)
-                rise = quantiles[first + 1] - quantiles[first]
-                target[value] = np.float32((position - first) * rise + quantiles[first])
-                darker += counts[value]
-        for channel in range(images.shape[1]):
-            pixels = images[row, channel]
-            for j in range(len(pixels)):
-                pixels[j] = min(max(pixels[j] + part * (target[level[j]] - values[j]), zero), one)
-
-
-# Random numbers and photons pixel by pixel, compiled for a processor in PyTorch's place.
-#
-# Each function does the operations of its twin in PyTorch in the twin's order, so that results are the same bits;
-# exponentials, logarithms and the inverse of the normal distribution between them are PyTorch's own. Arrays are flat.
-
-
-@compiled
-def centre(bits: Int32[np.ndarray, "n"], out: Float32[np.ndarray, "n"]) -> None:
-    """Write 2 u - 1 for uniform numbers u of 23 bits and a half: see `randomness.normals`."""
-    half, step, one = np.float32(0.5), np.float32(2.0**-22), np.float32(1)
-    for i in range(len(bits)):
-        out[i] = (np.float32((bits[i] >> 9) & 0x7FFFFF) + half) * step - one
-
-
-@compiled
-def add_noise(
-    images: Float32[np.ndarray, "n"], noise: Float32[np.ndarray, "n"], sigma: float, out: Float32[np.ndarray, "n"]
-) -> None:
-    """Write the sum of an image and noise times sigma, cut at 0 and 1."""
-    zero, one, scale = np.float32(0), np.float32(1), np.float32(sigma)
-    for i in range(len(images)):
-        out[i] = min(max(images[i] + noise[i] * scale, zero), one)
-
-
-@compiled
-def attenuate(
-    images: Float32[np.ndarray, "n"],
-    dither: Int32[np.ndarray, "n"],
-    top: float,
-    slope: float,
-    black: float,
-    out: Float64[np.ndarray, "n"],
-) -> None:
-    """Write slope (x + u / top) - black for pixels x, with u uniform in (0, 1) by the bits of `dither`."""
-    for i in range(len(images)):
-        u = (np.float64(dither[i] ^ np.int32(-(2**31))) + (2.0**31 + 0.5)) * 2.0**-32
-        out[i] = (np.float64(images[i]) + u / top) * slope - black
-
-
-@compiled
-def count(root: Float64[np.ndarray, "n"], chance: Float32[np.ndarray, "n"], scale: float, photons: float) -> None:
-    """Replace `root` by counts over `photons`, at least 10^-8: Poisson counts of means (scale root)^2.
-
-    chance: standard normal numbers that say which quantile. See `noise.poisson_quantile`.
-    """
-    a, b = np.float32(-1 / 72), np.float32(1 / 36)
-    c, d, e = np.float32(1 / 270), np.float32(7 / 810), np.float32(8 / 405)
-    third_of, sixth = np.float32(1 / 3), np.float32(1 / 6)
-    for i in range(len(root)):
-        r, w = root[i] * scale, chance[i]
-        square, per_root = w * w, np.float32(1.0 / r)
-        third = (square * a - b) * w
-        fourth = (square * c + d) * square - e
-        correction = ((fourth * per_root + third) * per_root + third_of) + square * sixth
-        counted = np.floor((r + np.float64(w)) * r + np.float64(correction))
-        root[i] = max(max(counted, 0.0) / photons, 1e-8)
-
-
-@compiled
-def read_back(
-    seen: Float64[np.ndarray, "n"], black: float, slope: float, top: float, out: Float32[np.ndarray, "n"]
-) -> None:
-    """Write slope (x + black) for logarithms x, cut at 0 and 1 and to whole levels; `top` is the highest."""
-    highest = np.float32(top)
-    for i in range(len(seen)):
-        pixel = min(max((seen[i] + black) * slope, 0.0), 1.0)
-        out[i] = np.float32(np.floor(pixel * top)) / highest

@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core.errors import SpecError
-from assay.data.phantoms.noise import lattice_bits
 from assay.shifts.confounders import kernels
 from assay.shifts.confounders.drawing import AT_ONCE, COMPILED, Shape, luminance, normals, pieces, uniforms
-from assay.shifts.confounders.kernels import add_noise, at_hand, attenuate, count, read_back
+from assay.shifts.confounders.kernels import at_hand
 from assay.shifts.intervention import Draws, Parameters
 
 # What all changes of the whole image share, and how a result is made the same in any batch.
@@ -157,7 +156,6 @@ class Contrast(Change):
 
     factor: float
     pivot: float
-    at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -170,11 +168,7 @@ class Contrast(Change):
         """The flatter or steeper images."""
         if self.factor == 1:
             return images
-        if not at_hand(images):
-            return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
-        out = torch.empty(images.shape)
-        kernels.stretch(images.flatten(0, 2).numpy(), out.flatten(0, 2).numpy(), self.factor, self.pivot)
-        return out
+        return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -190,7 +184,6 @@ class ScannerHistogram(Change):
 
     strength: float
     quantiles: tuple[float, ...]
-    at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -202,11 +195,6 @@ class ScannerHistogram(Change):
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images in the other scanner's grey values."""
         grey = luminance(images)
-        if at_hand(images):
-            out = images.clone(memory_format=torch.contiguous_format)
-            given = grey.flatten(1).contiguous().numpy(), np.array(self.quantiles)
-            kernels.match(out.flatten(2).numpy(), *given, self.strength, _LEVELS)
-            return out
         rank, ranked = _ranks(grey.detach())
         position = rank.mul_(len(self.quantiles) - 1)
         knots = torch.tensor(self.quantiles, dtype=torch.float64, device=images.device)
@@ -220,7 +208,7 @@ class ScannerHistogram(Change):
 
 def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
     """For each pixel the share of the pixels below the brightest that are darker; which images have ranks."""
-    level = (grey * (_LEVELS - 1)).round_().nan_to_num_(0.0).long().flatten(1)
+    level = (grey * (_LEVELS - 1)).round_().nan_to_num_(0.0).clamp_(0, _LEVELS - 1).long().flatten(1)
     image = torch.arange(len(grey), device=grey.device)[:, None]
     counts = torch.bincount((level + image * _LEVELS).flatten(), minlength=len(grey) * _LEVELS).view(-1, _LEVELS)
     darker = counts.cumsum(dim=1).sub_(counts).gather(1, level)
@@ -308,8 +296,6 @@ class PoissonNoise(Change):
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The noisy images; each channel is counted by itself."""
-        if self.levels and at_hand(images):
-            return self._compiled(images, parameters)
         pixels, size, top = images.detach().double(), images[0].numel(), self.levels - 1
         if self.levels:
             pixels += uniforms(parameters["dither"], size).view_as(pixels).div_(top)
@@ -319,17 +305,6 @@ class PoissonNoise(Change):
         counts = poisson_quantile(chance, root)
         noisy = counts.div_(self.photons).clamp_(min=1e-8).log_().add_(_BLACK).mul_(-1 / _SPAN)
         return noisy.clamp_(0, 1).mul_(top).floor_().float().div_(top) if self.levels else settled(noisy)
-
-    def _compiled(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
-        """`changed` on a processor, for whole levels."""
-        number, top = images[0].numel(), self.levels - 1
-        dither = lattice_bits(parameters["dither"].to(torch.int32), number)
-        chance = normals(parameters["seed"], number)
-        worked, out = torch.empty(images.numel(), dtype=torch.float64), torch.empty(images.shape)
-        attenuate(images.flatten().numpy(), dither.flatten().numpy(), top, -_SPAN / 2, _BLACK / 2, worked.numpy())
-        count(worked.exp_().numpy(), chance.flatten().numpy(), math.sqrt(self.photons), self.photons)
-        read_back(worked.log_().numpy(), _BLACK, -1 / _SPAN, top, out.flatten().numpy())
-        return out
 
 
 @dataclass(frozen=True)
@@ -351,11 +326,7 @@ class GaussianNoise(Change):
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The noisy images."""
         noise = normals(parameters["seed"], images[0].numel()).view_as(images)
-        if not at_hand(images):
-            return (images + noise.mul_(self.sigma)).clamp_(0, 1)
-        out = torch.empty(images.shape)
-        add_noise(images.flatten().numpy(), noise.flatten().numpy(), self.sigma, out.flatten().numpy())
-        return out
+        return (images + noise.mul_(self.sigma)).clamp_(0, 1)
 
 
 def poisson_quantile(w: Float[Tensor, "*shape"], root: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
