@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -217,11 +216,6 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
     keep(place.folder, describe(gathered, population))
     assert kept(RunFolder(place.root)).cautions == expected
-    path = place.root / "described.json"
-    values = json.loads(path.read_text())
-    del values["cautions"]  # a folder of before they were kept
-    path.write_text(json.dumps(values))
-    assert kept(RunFolder(place.root)).cautions == ()
 
 
 def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:

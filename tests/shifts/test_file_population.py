@@ -283,7 +283,7 @@ def test_a_patient_who_was_trained_on_is_found(monkeypatch):
         (
             EnvironmentSpec(where={"size": {"min": 99}}),
             DataError,
-            "none of 540 rows has {'size': {'min': 99}}: loosen `where`",
+            "none of 540 rows has {'size': {'min': 99.0}}: loosen `where`",
         ),
         (
             EnvironmentSpec(where={"site": "a"}, association={"site": AssociationSpec(strength=0.5)}),
@@ -332,7 +332,8 @@ def test_a_factor_that_cannot_be_untied_stays_as_found_and_the_rest_is_probed():
     scene = population(made).scene({"found": PLAIN, "site": tied(site=1), "none": tied(size=0)}, 0)
     neutral = scene.neutral()
     assert {a.factor: a.asked for a in neutral.achieved if a.asked is not None} == {"size": 0.0}
-    (said,) = neutral.notes
+    said, fewer = neutral.notes
+    assert fewer.startswith(f"the neutral rows are {len(neutral)} of ")
     assert said.startswith("'site' cannot be untied from the target and stays as found in the neutral rows: ")
     assert "(neutral)" not in said
     assert rows(scene.independent()) == rows(neutral)
@@ -353,3 +354,19 @@ def test_one_environment_does_not_take_most_rows_from_the_other_probes():
     )
     assert len(scene.independent()) == few
     assert scene.independent().notes == ()
+
+
+def test_a_factor_whose_untying_leaves_out_rows_says_how_many_the_neutral_rows_are():
+    """The site is what the target is in four of five rows; untying it leaves two of five, enough to be asked on."""
+    site = dataset().table.target.copy()
+    site[:180] = 1 - site[:180]
+    scene = population(dataset(site=site)).scene({"found": PLAIN, "view": tied(site=0)}, 0)
+    few, all_rows = len(scene.neutral()), len(scene.environment("found"))
+    assert 0.25 * all_rows <= few < 0.6 * all_rows
+    assert scene.neutral().notes == (
+        f"the neutral rows are {few} of {all_rows} test rows: to untie 'site' from the target leaves out the others; "
+        f"every probe of neutral rows reads these {few}, unless the environments that tie 'site' are in a study of "
+        "their own",
+    )
+    assert "as found" not in scene.identity("(neutral)")
+    assert population(dataset(site=site)).scene({"found": PLAIN}, 0).neutral().notes == ()

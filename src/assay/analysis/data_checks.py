@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor
 
 from assay.analysis.doses import bears
 from assay.core.files import canonical_json, filled
-from assay.core.registry import build
+from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Images
 from assay.data.files.folder import undeclared_table
+from assay.probes.probe import Probe
 from assay.shifts.checks import Visibility, proxies, visibility
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
 from assay.shifts.environment import Environment, PickedImages
@@ -255,15 +257,22 @@ def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
         yield text if len(points) == len(seen) else f"{text} ({points[0].label})"
 
 
+def reads_neutral(spec: StudySpec) -> bool:
+    """Return whether a probe of the study reads the neutral rows."""
+    return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)
+
+
 def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
-    """What test environments say of themselves, each sentence once."""
+    """Yield the notes of crops and of the neutral rows, each sentence once."""
     said: dict[str, None] = {}
+    neutral = reads_neutral(spec)
     for point in spec.points:
         scene = population.scene(point.tests, spec.first_seed)
         for name in scene.names:
             if point.tests[name].crop:
                 said |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
-        said |= dict.fromkeys(scene.neutral().notes)
+        if neutral:
+            said |= dict.fromkeys(scene.neutral().notes)
     yield from said
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -336,7 +336,7 @@ class FileRows:
 
     def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the neutral environment with every factor untied that can be, however few rows that leaves."""
-        return self._untie(neutral, seed, fold, 0.0)
+        return replace(self._untie(neutral, seed, fold, 0.0), notes=())
 
     def sobol(self, samples: int, neutral: EnvironmentSpec) -> None:
         """Return None: factors of files cannot be set."""
@@ -385,10 +385,12 @@ class FileRows:
 
         whole = rows({})
         with suppress(AssociationError):
-            if rows(wanted.association) >= least * whole:
-                return Untied(wanted, {})
+            count = rows(wanted.association)
+            if count >= least * whole:
+                return Untied(wanted, {}, _fewer(wanted.association, count, whole))
         kept: dict[str, AssociationSpec] = {}
         left: dict[str, str] = {}
+        remain = whole
         for name, tie in wanted.association.items():
             try:
                 count = rows({**kept, name: tie})
@@ -398,13 +400,13 @@ class FileRows:
                 )
                 continue
             if count >= least * whole:
-                kept[name] = tie
+                kept[name], remain = tie, count
             else:
                 left[name] = (
                     f"'{name}' stays as found in the neutral rows: to untie it from the target would leave {count:,} "
                     f"of {whole:,}; decodability is asked on these {count:,}"
                 )
-        return Untied(wanted.model_copy(update={"association": kept}), left)
+        return Untied(wanted.model_copy(update={"association": kept}), left, _fewer(kept, remain, whole))
 
     def _amount(self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int) -> FactorTable:
         ties, draw = _row_ties(environment), preference(table.row, seed)
@@ -463,6 +465,18 @@ class FileRows:
 def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
     """The associations that are had by choosing rows; those of interventions are had by marking rows."""
     return {name: tie for name, tie in environment.association.items() if name not in environment.interventions}
+
+
+def _fewer(untied: Iterable[str], count: int, whole: int) -> tuple[str, ...]:
+    """Return a note where untying factors leaves fewer rows; none where it leaves all."""
+    if count == whole:
+        return ()
+    named = " and ".join(f"'{name}'" for name in untied)
+    return (
+        f"the neutral rows are {count:,} of {whole:,} test rows: to untie {named} from the target leaves out the "
+        f"others; every probe of neutral rows reads these {count:,}, unless the environments that tie {named} are in a "
+        "study of their own",
+    )
 
 
 def _column_hash(table: FactorTable, name: str) -> str:

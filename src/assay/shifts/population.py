@@ -329,7 +329,7 @@ class PopulationScene:
     def _noted(self, name: str, untied: Untied) -> Environment:
         if name not in self._made:
             made = self._make(name, untied.spec)
-            self._made[name] = replace(made, notes=(*made.notes, *untied.left.values()))
+            self._made[name] = replace(made, notes=(*made.notes, *untied.left.values(), *untied.notes))
         return self._made[name]
 
     def _make(self, name: str, spec: EnvironmentSpec) -> Environment:

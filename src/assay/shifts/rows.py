@@ -64,10 +64,12 @@ class Untied:
     Attributes:
         spec: The environment.
         left: Factors that stay as found, each with the reason.
+        notes: Sentences on the rows that untying the other factors leaves.
     """
 
     spec: EnvironmentSpec
     left: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 class RowSource(Protocol):

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from assay.analysis.contrasts import pairs
+from assay.analysis.data_checks import reads_neutral
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import ON, Among
-from assay.core.registry import build, lookup
+from assay.core.registry import build
 from assay.execution.jobs import network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, start_id
 from assay.models.checkpoint import remove_checkpoint
@@ -24,7 +25,6 @@ from assay.models.ref import Inputs
 from assay.models.weight_files import shape
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
-from assay.probes.probe import Probe
 from assay.probes.reader import evaluating
 from assay.shifts.population import Population
 from assay.spec.data import LESION
@@ -86,7 +86,7 @@ def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:
     for point in spec.points:
         trained.setdefault(point.train.model_dump_json(), []).append(point)
     tested = {_tests_key(point): point for point in spec.points}
-    neutral = _reads_neutral(spec)
+    neutral = reads_neutral(spec)
     for fold in range(population.folds):
         for points in trained.values():
             yield _training(population, points, fold)
@@ -120,10 +120,6 @@ def _testing(population: Population, point: RecipePoint, fold: int, *, neutral: 
 
 def _tests_key(point: RecipePoint) -> str:
     return "\n".join(f"{name} {environment.model_dump_json()}" for name, environment in point.tests.items())
-
-
-def _reads_neutral(spec: StudySpec) -> bool:
-    return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)
 
 
 # Whether the images of an environment can define what a contrast compares in it, before anything is trained.
