@@ -138,7 +138,7 @@ class Mass:
 
 
 def mass(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]) -> Mass:
-    """Where each mass lies and what it looks like: in its zone of its lung, clear of the heart and the ribs' border."""
+    """Place each mass in its zone of its lung, clear of the heart and the ribs' border, and compute its looks."""
     x, y = on_image(build.pose, *_place(seen, build, nuisance))
     cosine, sine = direction(uniforms(nuisance, "mass-axis", 1)[:, 0])
     return Mass(

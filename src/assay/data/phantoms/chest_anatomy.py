@@ -186,7 +186,7 @@ def _arc(t: np.ndarray) -> np.ndarray:
 
 
 def _cosine(border: Lines, y: Lines) -> Lines:
-    """Of the angle between a border and the vertical, from the difference between lines."""
+    """Cosine of the angle between a border and the vertical, from the difference between lines."""
     slope = np.zeros_like(border)
     slope[:, 1:-1] = (border[:, 2:] - border[:, :-2]) / (y[:, 2:] - y[:, :-2])
     return 1 / np.sqrt(1 + slope * slope)
@@ -316,7 +316,7 @@ def on_image(
 
 
 def _midline(pose: Pose, y: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
-    """Where the midline runs on the image, in mm, at these heights of the patient."""
+    """Compute the midline's place on the image in mm, at these heights of the patient."""
     bent = y * (1 / 150)
     return pose.x[:, None] + pose.zoom[:, None] * (pose.lean[:, None] * y + pose.bend[:, None] * (bent * bent - 0.5))
 

@@ -39,7 +39,7 @@ class Grid:
         return torch.zeros(rows, self.size * self.size, device=self.device)
 
     def millimetres(self, index: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Where the centre of the pixel of this column (or line) lies."""
+        """Coordinate of the center of the pixels of this column (or line)."""
         return (index.to(torch.float32) + (0.5 - 0.5 * self.size)) * self.pixel
 
     def axes(self) -> tuple[Float[Tensor, "1 1 size"], Float[Tensor, "1 size 1"]]:
@@ -76,7 +76,7 @@ class Windows:
         return Windows(grid.millimetres(columns), grid.millimetres(lines), (lines + above) * grid.size + columns)
 
     def read(self, canvas: Tensor) -> Float[Tensor, "m w w"]:
-        """What stands in the windows of a contiguous canvas of all rows."""
+        """Read the windows from a contiguous canvas of all rows."""
         return canvas.view(-1).index_select(0, self.index.view(-1)).view(self.index.shape)
 
     def write(self, canvas: Tensor, values: Float[Tensor, "m w w"]) -> None:
@@ -241,7 +241,7 @@ def _partial_volume(tubes: Capsules, blur: Float[np.ndarray, "n 1"]) -> Capsules
 
 
 def _reach(tubes: Capsules) -> Float[np.ndarray, "n k"]:
-    """How far from its middle a tube extends, in mm."""
+    """Distance from its middle to which a tube extends, in mm."""
     along_x, along_y = tubes.x1 - tubes.x0, tubes.y1 - tubes.y0
     return 0.5 * np.sqrt(along_x * along_x + along_y * along_y) + np.maximum(tubes.radius0, tubes.radius1)
 

@@ -84,7 +84,7 @@ def filmed(
 
 
 def view(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
-    """What of the image the scope shows: a rectangle whose corners a diagonal and a circle cut, 1 inside, 0 outside."""
+    """Part of the image that the scope shows: a rectangle cut by a diagonal and a circle, 1 inside, 0 outside."""
 
     def put(name: str, low: float, high: float) -> Float[Tensor, "n 1 1"]:
         return column(spread(nuisance, f"view-{name}", low, high)[:, 0], grid.device)
@@ -249,7 +249,7 @@ def bubbles(
 
 
 def _lamp(surface: Surface) -> Float[Tensor, "n pixels"]:
-    """How much of the lamp's light there is to be mirrored: all but in the depth."""
+    """Share of the lamp's light that can be mirrored: all of it except in the depth."""
     return (surface.light * 2.5).clamp_(max=1)
 
 

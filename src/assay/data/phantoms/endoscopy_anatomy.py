@@ -29,7 +29,7 @@ _WARP, _PARTIAL, _WAVES = 3, 3, 7  # cells over the image: of folds' course and 
 
 @dataclass(frozen=True, slots=True)
 class Tube:
-    """Where a bowel leads and how it is folded, float64 [n] unless stated.
+    """Course and folds of a bowel, float64 [n] unless stated.
 
     x, y: the lumen's middle. uneven: harmonics two and three of its outline [n, 4]. radius: the tube's, as it appears
     at depth 1. reach: depth at which light has fallen to a quarter.
@@ -55,7 +55,7 @@ class Tube:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What a camera sees, flat canvases [n, pixels]: light that falls on it, and its slope (normal over depth)."""
+    """Surface before the camera, flat canvases [n, pixels]: light on it, and its slope (normal over depth)."""
 
     light: Float[Tensor, "n pixels"]
     slope_x: Float[Tensor, "n pixels"]
@@ -140,7 +140,7 @@ def wall(bowel: Tube, nuisance: Int[np.ndarray, "n"], at: Around, grid: Grid) ->
 
 
 def _behind(bowel: Tube, nuisance: Int[np.ndarray, "n"], at: Around, grid: Grid) -> Float[Tensor, "n size size"]:
-    """How much of the light a fold takes: 0 on a crest, rising outwards to the fold's depth, then sharply 0 again."""
+    """Share of the light that a fold takes: 0 on a crest, rising outward to the fold's depth, then sharply 0 again."""
 
     def put(values: Float[np.ndarray, "n"]) -> Float[Tensor, "n 1 1"]:
         return column(values, grid.device)
@@ -293,7 +293,7 @@ def _lobes(nuisance: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n 3 k"], 
 # Polyps on the wall: their outline, slope, shade and colour, laid over what the camera sees.
 
 SHADOW = 0.45
-"""How far a polyp's shadow reaches beyond its outline, in its radii."""
+"""Reach of a polyp's shadow beyond its outline, in its radii."""
 _BUMP = 1.6  # slope of a lobule at one half axis from its centre
 _EDGE = 1.3  # width of an edge in pixels
 _FLARE = 1.3  # half width of a stalk at its base, over that at its middle
@@ -418,7 +418,7 @@ def _head(own: _Own, windows: Windows) -> _Head:
 
 
 def _attached(own: _Own, head: _Head) -> Float[Tensor, "m w w"]:
-    """How far a sessile polyp has the wall's own look: on the side where it passes into the wall, towards its edge."""
+    """Share of the wall's own look in a sessile polyp: greatest where it passes into the wall, toward its edge."""
     polyp, put = own.polyp, own.put
     side = (head.away_x * put(polyp.stalk_x)).add_(head.away_y * put(polyp.stalk_y))
     return side.clamp_(min=0).mul_(head.inside).mul_(head.inside).mul_(put(0.75 * (polyp.stalk == 0)))
@@ -438,7 +438,7 @@ def _relief(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tenso
 
 
 def _lobule(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
-    """Where in its lobule each point lies, in half axes from the lobule's centre, and how near to the next one's."""
+    """Distance of each point from its lobule's center, in half axes, and its nearness to the next lobule's."""
     near_u, near_v = head.u, head.v
     nearest = torch.full_like(head.u, 1e6)
     second = nearest

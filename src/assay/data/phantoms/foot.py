@@ -56,12 +56,12 @@ from assay.data.phantoms.noise import spread, uniforms, white_noise
 # Light on a foot and around it, and the camera: relief, shadow, shine, white balance, exposure and grain.
 
 SHADOW = 9.0
-"""How far from a foot its shadow reaches, in % of the side."""
+"""Reach of a foot's shadow, in % of the side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How each image is lit, float64.
+    """Light of each image, float64.
 
     towards: sideways part of the direction that light comes from [n, 2]. front: its part from the camera. ambient: from
     everywhere. gain: by channel [n, 3]. shine: strength of highlights. fall: of light across the image, [n, 2].
@@ -330,7 +330,7 @@ _TOES = 5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a mark may look like: how often there is one, radius, colours, strength, over how many radii it ends."""
+    """Looks of a mark: its share of feet, radius, colors, strength, and the width of its edge in radii."""
 
     share: float
     radius: tuple[float, float]

@@ -109,7 +109,7 @@ VIEWS = Views(
     plantar=np.array([1.0, 0.7, 0.15, 0.0]),
     sideways=np.array([0.0, 0.0, 1.0, 0.0]),
 )
-"""In the order of the factor's levels: sole, heel, side, top."""
+"""Views in the order of the factor's levels: sole, heel, side, top."""
 
 
 # The shape of a foot in a photograph: two limbs of changing width, and toes, seen from one of four sides.
@@ -274,13 +274,13 @@ def half_squared(ellipses: Float[np.ndarray, "n 3 3"], along: Float[np.ndarray, 
 
 
 def middle_line(middle: Float[np.ndarray, "n 3"], along: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
-    """Where across the limb its middle lies."""
+    """Position of the limb's middle across it."""
     bent = along * (1 / 30)
     return middle[:, :1] + middle[:, 1:2] * along + middle[:, 2:3] * (bent * bent)
 
 
 def depth_of(shape: Foot, grid: Grid) -> Float[Tensor, "n size size"]:
-    """How far inside the limbs' outline each pixel lies, in % of the side near it and growing slower deep inside."""
+    """Depth of each pixel inside the limbs' outline, in % of the side near it and growing slower deep inside."""
     there: Bool[np.ndarray, "n 2"] = np.any(shape.ellipses[..., 1] > 0, axis=2)
     both, second = np.flatnonzero(there[:, 0] & there[:, 1]), np.flatnonzero(~there[:, 0])
     depth = _limb_depth(shape, 0, grid)
@@ -331,7 +331,7 @@ def toes_of(shape: Foot) -> Capsules:
 
 
 def room(shape: Foot, limb: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-    """From where to where along this limb an ulcer may lie."""
+    """First and last place along this limb where an ulcer may be."""
     chosen = shape.place[np.arange(len(limb)), limb]
     return chosen[:, 0], chosen[:, 1]
 
@@ -575,7 +575,7 @@ def _wound(own: Ulcers, u: Tensor, v: Tensor, coarse: Tensor, fine: Tensor, devi
 
 
 def _sunk(depth: Tensor, own: Ulcers, towards: Float[np.ndarray, "m 2"], grid: Grid) -> Float[Tensor, "m w w"]:
-    """How much brighter or darker the slope of an ulcer's wall is than the level skin."""
+    """Brightness of the slope of an ulcer's wall relative to the level skin."""
     radius = own.shape.radius
     fall = (depth * column(1 / (0.3 * radius + 0.6), grid.device)).clamp_(0, 1)
     deep = own.presence * own.contrast * (0.18 * radius + 0.6) * (0.35 / grid.pixel)

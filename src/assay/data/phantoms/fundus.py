@@ -46,7 +46,7 @@ from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, wh
 # Two fundus cameras: uneven light, haze, stray light at the border, colours, grain and the mask of the field.
 
 RADIUS = 0.496
-"""Of the field of view of both cameras."""
+"""Radius of the field of view of both cameras."""
 CUT = 0.42
 """Half the height that the cut camera keeps."""
 _HAZE = np.array([0.60, 0.43, 0.30])
@@ -55,7 +55,7 @@ _STRAY = np.array([[0.30, 0.36, 0.20], [0.50, 0.42, 0.42]])
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """How each photograph was taken, float64.
+    """Light and camera of each photograph, float64.
 
     gain: by channel [n, 3]. fall: of light towards the border. middle: of the light [n, 2]. uneven: strength of slow
     changes of the light. haze: share of the picture that is veiled. stray: light at the border, by channel [n, 3], and

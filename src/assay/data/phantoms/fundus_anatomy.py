@@ -49,7 +49,7 @@ FEWEST: Mapping[str, tuple[int, ...]] = {
     "cotton_wool": (0, 0, 0, 0, 0),
     "new_vessels": (0, 0, 0, 0, 1),
 }
-"""Of each kind, by grade. At grade 2 a haemorrhage or an exudate, as the nuisance seed has it, is there always."""
+"""Numbers of each kind, by grade. Grade 2 always has a haemorrhage or an exudate, by the nuisance seed."""
 MOST: Mapping[str, tuple[int, ...]] = {
     "microaneurysms": (0, 12, 16, 20, 20),
     "haemorrhages": (0, 0, 12, 30, 30),
@@ -432,7 +432,7 @@ def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> di
 
 
 def bleeding(seen: PhantomRows, counted: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"]) -> np.ndarray:
-    """How many haemorrhages lie in each quadrant, int64 [n, 4]."""
+    """Count the haemorrhages of each quadrant, int64 [n, 4]."""
     return (in_order(grades(seen), nuisance) < counted["haemorrhages"][:, None, None]).sum(axis=2)
 
 
@@ -562,7 +562,7 @@ _SCARS = 90
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What lies on each fundus, flat canvases [n, pixels] of 0 to 1: blood outside vessels, its hard exudates,
+    """Lesions on each fundus, flat canvases [n, pixels] of 0 to 1: blood outside vessels, its hard exudates,
     cotton-wool, vessels of new tufts; and which pixels each kind of lesion holds [5, n, pixels].
     """
 

@@ -296,7 +296,7 @@ def has_wall(nuisance: Int[np.ndarray, "n"], share: float) -> Int[np.ndarray, "m
 
 
 def chest_wall(nuisance: Int[np.ndarray, "n"]) -> Wall:
-    """Where the wall runs in each of these patches: 9 to 20 mm from the middle of the patch."""
+    """Course of the chest wall in each of these patches: 9 to 20 mm from the middle of the patch."""
     out_x, out_y = direction(uniforms(nuisance, "wall-side", 1)[:, 0])
     distance = spread(nuisance, "wall-distance", 9, 20)[:, 0]
     radius = spread(nuisance, "wall-radius", 35, 110)[:, 0]

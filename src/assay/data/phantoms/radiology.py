@@ -73,7 +73,7 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
 
 
 def _phantom_of(task: Task) -> str:
-    """What tells the phantoms apart: the finding, or CT."""
+    """Name of the phantom that draws a task: the finding, or CT."""
     return task.finding or task.phantom
 
 

@@ -132,7 +132,7 @@ OUTLINES: Mapping[str, tuple[Outline, float]] = MappingProxyType(
         "bar": (_bar, 1.827),
     }
 )
-"""Whether a point is inside, in units of the radius of equal area, and how far the outline reaches in these units."""
+"""Test of a point in units of the radius of equal area, and the outline's reach in these units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def system(number: int) -> tuple[Float[np.ndarray, "maps 6"], Float[np.ndarray, 
 def draw_fractal(
     number: int, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], size: int, device: str
 ) -> Float[Tensor, "n size size"]:
-    """How much of every pixel the attractor covers, 0..1: class `number`, varied, turned and placed by each seed."""
+    """Draw the share of each pixel that the attractor of class `number` covers, 0..1; seeds vary and place it."""
     maps, chance = system(number)
     own = maps * spread(nuisance, "ifs-jitter", 1 - _JITTER, 1 + _JITTER, 6 * MAPS).reshape(-1, MAPS, 6)
     x, y = _play(own, chance, nuisance, _PLAYERS, max(4, size * size // _PLAYERS), device)

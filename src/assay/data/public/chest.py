@@ -23,12 +23,12 @@ from assay.spec.schema import DataSpec
 # Which radiographs of a set with many findings are positive and which negative: one finding against one other.
 
 PRESENT, ABSENT, UNCERTAIN, BLANK = 1, 0, -1, -2
-"""What a table says of one finding of one image."""
+"""Codes of one finding of one image."""
 _SIDE = {"negative": ABSENT, "positive": PRESENT}
 
 
 def check_findings(known: Sequence[str], asked: NihParams | MinedParams) -> None:
-    """Raise SpecError with the nearest name for a finding that the set does not have."""
+    """Check that the set has the findings. Raises SpecError with the nearest name."""
     for place, name in (("finding", asked.finding), ("against", asked.against)):
         if name and name not in known:
             raise SpecError(f"data.dataset.{place}: {unknown_name('finding', name, known)}")
@@ -37,10 +37,19 @@ def check_findings(known: Sequence[str], asked: NihParams | MinedParams) -> None
 def compared(
     finding: str, against: str, has_finding: np.ndarray, has_against: np.ndarray, others: np.ndarray | None = None
 ) -> Sides:
-    """Class 1 where the finding is present, class 0 where the other is; rows with both or with neither are not used.
+    """Compute the classes of one finding against another.
 
-    others: bool [n], rows to leave out because they show further findings.
-    Raises DataError when a class would be empty.
+    Class 1 has the finding, class 0 the other. Rows with both or neither are not used.
+
+    Args:
+        finding: Name of class 1.
+        against: Name of class 0.
+        has_finding: Rows with the finding, bool [n].
+        has_against: Rows with the other finding, bool [n].
+        others: Rows to leave out because they show further findings, bool [n].
+
+    Raises:
+        DataError: A class is empty.
     """
     both = has_finding & has_against
     codes = np.where(has_finding, 1, np.where(has_against, 0, -1)).astype(np.int64)
@@ -61,12 +70,18 @@ def compared(
 
 
 def mined(params: MinedParams, state: Callable[[str], np.ndarray]) -> Sides:
-    """The classes of a set whose labels were mined with uncertainty.
+    """Compute the classes of a set whose labels were mined with uncertainty.
 
-    state: finding -> PRESENT, ABSENT, UNCERTAIN or BLANK [n]. Without `against` the negatives are the rows whose
-    finding is absent, and what blank means must be said. With it they are the rows with that other finding, and a blank
-    is just not a mention; where what is uncertain is left out, a row of which either is uncertain is in no class.
-    Raises SpecError while uncertain or blank labels that matter are to be refused.
+    Without `against`, the negatives are the rows whose finding is absent, and the meaning of blank labels must be
+    stated. With it, they are the rows with that other finding, and a blank label means that it was not mentioned. If
+    uncertain labels are left out, a row is in no class when either finding is uncertain.
+
+    Args:
+        params: Findings and policies.
+        state: Finding -> PRESENT, ABSENT, UNCERTAIN or BLANK [n].
+
+    Raises:
+        SpecError: Uncertain or blank labels whose meaning is not stated.
     """
     stated = _settled(params.finding, state(params.finding), UNCERTAIN, params.uncertain, "uncertain")
     if not params.against:
@@ -92,7 +107,7 @@ def _settled(finding: str, state: np.ndarray, kind: int, policy: Policy, word: s
 
 
 def _told(params: MinedParams, state: Callable[[str], np.ndarray]) -> list[str]:
-    """How many labels each policy touched, for the card."""
+    """Count the labels that each policy touched, for the card."""
     doubts = [(params.finding, UNCERTAIN, "uncertain", params.uncertain)]
     if params.against:
         doubts.append((params.against, UNCERTAIN, "uncertain", params.uncertain))

@@ -32,7 +32,7 @@ _TAGS = (
 
 @dataclass(frozen=True, slots=True)
 class SliceHeader:
-    """What a slice's header says; NaN and empty text where it does not."""
+    """Header of a slice; NaN and empty text for missing values."""
 
     uid: str
     series: str

@@ -1,6 +1,6 @@
 """Public sets of images with masks of lesions, as their makers publish them: folders of images beside folders of masks.
 
-The target is whether the mask shows a lesion. No patients are told, so that every image counts as one of its own.
+The target is whether the mask shows a lesion. Patients are not named, so every image counts as one of its own.
 """
 
 from __future__ import annotations
@@ -43,11 +43,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a set is published.
+    """Published layout of a set. Of several parts the first must be there.
 
-    below: folders inside the one that is given in which the parts may lie. suffix: what a mask's stem has more than its
-    image's. kinds: where the folder of masks holds one for each kind of lesion; together: they count as one. Of several
-    parts the first must be there.
+    Args:
+        about: Summary, license, source and known faults.
+        parts: Folders of images and masks.
+        below: Folders inside the given one in which the parts may be.
+        suffix: Suffix of a mask's stem after that of its image.
+        kinds: Folder of masks for each kind of lesion, if they are apart.
+        together: Count all kinds as one.
     """
 
     about: KnownSet
@@ -59,7 +63,7 @@ class Layout:
 
     @property
     def meaning(self) -> Meaning:
-        """What the values of its masks mean."""
+        """Meaning of the values of its masks."""
         return ONE if self.together or not self.kinds else Meaning(tuple(self.kinds))
 
 
@@ -204,10 +208,13 @@ def load_idrid_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arg
 def load_pairs(
     layout: Layout, title: str, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: str
 ) -> Dataset:
-    """A set of this layout as a dataset whose target is `lesion`; the factor `split` where its makers divide it.
+    """Load a set of this layout. The target is `lesion`; the makers' split, if any, is the factor `split`.
 
-    Raises SpecError when a folder is missing, DataError with all bad rows: an image without a mask is one, unless there
-    is one for each kind.
+    An image without a mask is a bad row, unless there is a mask for each kind.
+
+    Raises:
+        SpecError: A folder is missing.
+        DataError: Bad rows, all of them.
     """
     root, found = _found(layout, directory(folder))
     pairs: list[Pairs] = []
@@ -237,7 +244,7 @@ load_isic_seg: Callable[..., Dataset] = partial(load_pairs, ISIC_SEG, "ISIC 2018
 
 
 def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
-    """Where the parts lie, and those that are there, each with its masks."""
+    """Find the folder of the parts, and the parts that are there, each with its masks."""
     roots = [folder, *(folder / name for name in layout.below)]
     needed = layout.parts[0]
     root = next((place for place in roots if is_folder(place / needed.images)), None)

@@ -56,7 +56,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What one reader drew and said of one nodule. slices: SOP instance UID -> region. heights: the same -> z in mm.
+    """Outlines and ratings of one nodule by one reader.
+
+    slices: SOP instance UID -> region. heights: the same -> z in mm.
 
     ratings: name -> 1 to 5 (calcification to 6); what the reader left out or gave as 0 is not there.
     """
@@ -201,7 +203,7 @@ class Nodule:
 
     @property
     def readers(self) -> int:
-        """How many outlined it."""
+        """Number of readers who outlined it."""
         return len(self.marks)
 
     def rating(self, name: str) -> float:
@@ -376,7 +378,7 @@ def _series(folders: Mapping[Path, list[str]], cache: ArrayCache) -> dict[str, t
 
 
 def _again(reading: Reading, path: Path, seen: dict[str, str]) -> bool:
-    """Whether the same file was read before. Raises Unreadable when another file reads the same series."""
+    """Return whether the same file was read before. Raises Unreadable when another file reads the same series."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if reading.series not in seen:
         seen[reading.series] = digest
