@@ -1,0 +1,70 @@
+"""Grid on which maps of logits are summarized: thresholds, minimum areas, and the rules that need a number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+ROUNDING = 1e-9
+REGIONS = ("boundary", "lesion", "background")
+"""The parts of an image in which pixels are calibrated apart, in the order of the columns that keep them."""
+_BEYOND = (20.0, 25.0, 32.0, 48.0, 64.0, 96.0, 128.0)
+"""Logits that networks trained with Dice reach, too far apart for any but the first part of a free response."""
+AT_NATIVE = "native_"
+"""How the names of columns begin that were taken at the size of the files; the rest is that of the same column."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapGrid:
+    """What decides the columns that a map of logits becomes; kept beside them, since they cannot be read without it.
+
+    thresholds: logits, ascending. A pixel is predicted where its logit is at least the threshold. They are logits and
+        not probabilities, since a network trained with Dice answers with probabilities that are 0 and 1 in float32.
+    areas: minimum areas of a component, as shares of the image's pixels, ascending; 0 stands for any pixel.
+    covered: share of a lesion's pixels that must be predicted for it to be found, above 0 and at most 1.
+    top: share of the image's pixels over which the score `top_mean` is the mean, above 0 and at most 1.
+    surface_threshold: the logit at which surfaces are compared.
+    tolerance: how far apart two surfaces may lie and agree, in the unit of the pixel size, or px where there is none.
+    bins: equal-width bins of the probability.
+    boundary: pixels this near to a pixel of the other kind (lesion or not) are the boundary, in px.
+
+    Raises ValueError on values that are out of these ranges or out of order.
+    """
+
+    thresholds: tuple[float, ...] = (*(float(logit) for logit in range(-16, 17)), *_BEYOND)
+    areas: tuple[float, ...] = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01)
+    covered: float = 0.5
+    top: float = 0.01
+    surface_threshold: float = 0.0
+    tolerance: float = 2.0
+    bins: int = 15
+    boundary: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name, values in (("thresholds", self.thresholds), ("areas", self.areas)):
+            if not values or list(values) != sorted(set(values)) or not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} are {values}: give at least one finite number, each once, ascending")
+        if not 0 <= self.areas[0] <= self.areas[-1] <= 1:
+            raise ValueError(f"areas are {self.areas}: give shares of the image from 0 to 1")
+        for name, share in (("covered", self.covered), ("top", self.top)):
+            if not 0 < share <= 1:
+                raise ValueError(f"{name} is {share}: give a share above 0 and at most 1")
+        if not math.isfinite(self.surface_threshold):
+            raise ValueError(f"surface_threshold is {self.surface_threshold}: give a finite logit")
+        if not (self.tolerance >= 0 and self.boundary >= 0 and self.bins >= 1):
+            raise ValueError(
+                f"tolerance is {self.tolerance}, boundary {self.boundary}, bins {self.bins}: "
+                "give distances of at least 0 and at least one bin"
+            )
+
+    def smallest(self, pixels: int) -> Int[np.ndarray, " a"]:
+        """The minimum areas in pixels of an image with so many, at least 1 each."""
+        return np.array([pixels_of(share, pixels) for share in self.areas], dtype=np.int64)
+
+
+def pixels_of(share: float, pixels: int) -> int:
+    """The least number of pixels, at least 1, that makes this share of so many."""
+    return max(1, math.ceil(share * pixels - ROUNDING))
