@@ -37,7 +37,7 @@ from monai.metrics.surface_distance import compute_average_surface_distance
 from scipy import ndimage
 from skimage import measure
 
-from assay.core.measures import MapGrid, pixels_of
+from assay.core.map_grid import MapGrid, pixels_of
 from assay.maps.components import count_components
 from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarise
 from assay.maps.surfaces import surfaces

@@ -21,7 +21,8 @@ from assay.core.errors import nearest
 
 if TYPE_CHECKING:
     from assay.core.errors import AssayError, AssociationError, DataError, SpecError, StoreError, WeightsError
-    from assay.core.measures import MapGrid
+    from assay.core.map_grid import MapGrid
+    from assay.core.measures import Measure, register_measures
     from assay.core.registry import Role, build, component, lookup
     from assay.core.seeds import derive, generator, row_seed, row_uniform
     from assay.core.traits import (
@@ -165,6 +166,7 @@ __all__ = [
     "MapGrid",
     "Marginal",
     "Masks",
+    "Measure",
     "Measurement",
     "MitigatedObjective",
     "Mitigation",
@@ -237,6 +239,7 @@ __all__ = [
     "placed",
     "reach",
     "read_weights",
+    "register_measures",
     "row_seed",
     "row_uniform",
     "run_probes",
@@ -297,9 +300,10 @@ _WHERE: dict[str, str] = {
     "Listing": "assay.data.files.masks",
     "LossContext": "assay.training.objective",
     "LossTraits": "assay.core.traits",
-    "MapGrid": "assay.core.measures",
+    "MapGrid": "assay.core.map_grid",
     "Marginal": "assay.data.phantoms.base",
     "Masks": "assay.data.dataset",
+    "Measure": "assay.core.measures",
     "Measurement": "assay.core.types",
     "MitigatedObjective": "assay.training.mitigations",
     "Mitigation": "assay.training.mitigations",
@@ -372,6 +376,7 @@ _WHERE: dict[str, str] = {
     "placed": "assay.data.files.fitting",
     "reach": "assay.models.segmenter",
     "read_weights": "assay.models.weight_files",
+    "register_measures": "assay.core.measures",
     "row_seed": "assay.core.seeds",
     "row_uniform": "assay.core.seeds",
     "run_probes": "assay.probes.reader",

@@ -11,7 +11,7 @@ import pytest
 
 from assay.analysis.tables import measures_of
 from assay.spec.parse import parse_study
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 
 KAPPA = "quadratic-weighted-kappa"
@@ -58,5 +58,5 @@ def study(data: dict[str, Any], *contrasts: dict[str, Any], loss: str = "supcon"
 def test_a_kappa_is_given_where_classes_have_an_order(given: dict[str, Any], classes: int, there: bool) -> None:
     panel = Panel(np.zeros((1, 4, classes)), np.zeros(4, dtype=np.int64), np.arange(4))
     found = measures_of(parse_study(given), panel)
-    images = [(name, one) for name, one in MEASURES.items() if not one.maps]
+    images = [(name, one) for name, one in COMPUTED.items() if not one.maps]
     assert found == [name for name, one in images if (there or not one.ordinal) and (classes > 2 or not one.cut)]

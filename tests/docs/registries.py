@@ -6,13 +6,27 @@ python -m tests.docs.registries
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from assay.core.measures import COMPARED, MEASURES, Measure
+from assay.core.registry import entries
 from assay.store import schema
 from assay.store.schema import Table
 
 ROOT = Path(__file__).resolve().parents[2]
+
+MEASURES_HEAD = """\
+# Measures
+
+Every measure that a probe yields, by probe. `assay list measure` prints those that a contrast can name. This page is made from the registry of measures, `assay.core.measures`; [probes](probes.md) says how each is computed, and [add a measure](../how-to/add-a-measure.md) how to register one of your own.
+
+- **range**: what the true value cannot leave; an estimate may, by sampling. A share, a correlation or a ratio has no unit.
+- **better**: the direction that is better; empty for a measure that describes and does not rank.
+- **chance**: the value of a model that knows nothing.
+- **contrast names**: the fields without which a contrast by the measure is ambiguous; a dash for a measure that stands in the table of estimates and cannot be compared.
+"""
 
 TABLES_HEAD = """\
 # Tables of a run
@@ -24,6 +38,29 @@ Intervals are 95 % intervals over patients and seeds, over seeds alone where a v
 | table | one row for every |
 |---|---|
 """
+
+
+def measures_page() -> str:
+    """Return the page of measures as Markdown."""
+    probes = [entry.name for entry in entries("probe")]
+    order = sorted(dict.fromkeys(one.probe for one in MEASURES.values()), key=probes.index)
+    return MEASURES_HEAD + "".join(_of_probe(probe) for probe in order)
+
+
+def _of_probe(probe: str) -> str:
+    heads = ("measure", "display name", "meaning", "range", "unit", "better", "chance", "contrast names", "reference")
+    own = [one for one in MEASURES.values() if one.probe == probe]
+    lines = [heads, ("---",) * len(heads), *(_described(one) for one in own)]
+    return f"\n## {probe}\n\n" + "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _described(one: Measure) -> tuple[str, ...]:
+    low, high = ("" if math.isinf(end) else f"{end:g}" for end in (one.low, one.high))
+    ends = f"{low or 'any'} to {high or 'any'}" if low or high else "any"
+    better = "" if one.direction == "none" else one.direction
+    chance = "" if one.chance is None else one.chance if isinstance(one.chance, str) else f"{one.chance:g}"
+    needs = ", ".join(one.needs) if one.name in COMPARED else "–"
+    return (f"`{one.name}`", one.label, one.meaning, ends, one.unit, better, chance, needs, one.reference)
 
 
 def tables_page() -> str:
@@ -42,7 +79,10 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-MADE: Mapping[str, Callable[[], str]] = {"docs/reference/tables.md": tables_page}
+MADE: Mapping[str, Callable[[], str]] = {
+    "docs/reference/measures.md": measures_page,
+    "docs/reference/tables.md": tables_page,
+}
 """File -> what makes it."""
 
 

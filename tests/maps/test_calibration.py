@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.special import expit
 from tests.worlds.maps import PAIRS, summary, world
 
-from assay.core.measures import REGIONS, MapGrid
+from assay.core.map_grid import REGIONS, MapGrid
 
 
 def regions_by_distance(lesion: np.ndarray, boundary: float) -> np.ndarray:

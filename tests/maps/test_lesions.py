@@ -7,7 +7,7 @@ import pytest
 from skimage import measure
 from tests.worlds.maps import MAPS, PAIRS, summary, world
 
-from assay.core.measures import MapGrid
+from assay.core.map_grid import MapGrid
 
 
 @pytest.mark.parametrize(("logits", "labels"), PAIRS)

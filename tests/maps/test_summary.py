@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.worlds.maps import PAIRS, summary, world
 
-from assay.core.measures import MapGrid
+from assay.core.map_grid import MapGrid
 from assay.maps.summary import Streamed, joined, summarise
 
 SHAPES = "give both as [images, height, width], with at least one pixel"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.measures import MapGrid
+from assay.core.map_grid import MapGrid
 from assay.data.leakage import row_hashes
 from assay.models.classifier import InputScaling
 from assay.models.ref import Model

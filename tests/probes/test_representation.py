@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from assay.core.measures import MEASURES
+from assay.core.measures import COMPARED
 from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.data.cache import ArrayImages
@@ -171,7 +171,7 @@ def test_a_model_that_names_no_layers() -> None:
 def test_what_a_contrast_can_name_is_measured() -> None:
     """Of each measure that a spec can name there is a row of the trained network with no level, which is compared."""
     there = {m.measure for m in measured(probe=Representation(maps=120)) if m.level == "" and m.group == "trained"}
-    assert there == {name for name, measure in MEASURES.items() if measure.probe == "representation"}
+    assert there == {name for name, measure in COMPARED.items() if measure.probe == "representation"}
 
 
 def test_looks_where_it_is_told() -> None:

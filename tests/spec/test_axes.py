@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,22 +203,3 @@ def test_a_contrast_is_settled_to_the_short_names_and_to_the_rows_that_its_probe
     assert [contrast.axis for contrast in contrasts] == ["loss"] * 3
     assert contrasts[0].where == {"loss": "supcon"}
     assert [contrast.environment for contrast in contrasts] == ["(neutral)", "", "(independent)"]
-
-
-def test_names_of_measures_are_those_that_statistics_and_probes_use() -> None:
-    from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, OF_WORST_GROUP
-    from assay.shifts import scene as neutral
-    from assay.stats.measures import MEASURES as COMPUTED
-
-    of_outputs = ("performance", "segmentation", "lesion-free")
-    named = {
-        name: (one.low, one.high)
-        for name, one in MEASURES.items()
-        if one.probe in of_outputs and name not in OF_WORST_GROUP
-    }
-    assert set(OF_WORST_GROUP.values()) <= set(named)
-    assert named == {name: (one.low, one.high) for name, one in COMPUTED.items()}
-    assert (NEUTRAL, INDEPENDENT) == (neutral.NEUTRAL, neutral.INDEPENDENT)
-    source = "".join(path.read_text() for path in (Path(neutral.__file__).parent.parent / "probes").glob("*.py"))
-    named = [name.removesuffix("-native") for name, measure in MEASURES.items() if measure.probe != "performance"]
-    assert [name for name in named if f'"{name}"' not in source and f"`{name}`" not in source] == []

@@ -12,12 +12,12 @@ from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
 from assay.stats.influence import Answers
-from assay.stats.measures import MEASURES, influence_of, measure, value
+from assay.stats.measures import COMPUTED, influence_of, measure, value
 
 seeds = st.integers(0, 10_000)
-BINARY = [name for name, one in MEASURES.items() if not one.maps]
+BINARY = [name for name, one in COMPUTED.items() if not one.maps]
 # Leaving a row out moves the bins of the calibration error, so that a jackknife of it is not one of the same thing.
-SEVERAL = [name for name in BINARY if not MEASURES[name].binary and name != "calibration-error"]
+SEVERAL = [name for name in BINARY if not COMPUTED[name].binary and name != "calibration-error"]
 
 
 def without(given_: Answers, keep: np.ndarray) -> Answers:

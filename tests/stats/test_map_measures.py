@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from assay.core.measures import ON
 from assay.maps.summary import summarise
 from assay.stats.compare import contrast
-from assay.stats.influence import Answers, Measure
+from assay.stats.influence import Answers, Computed
 from assay.stats.measures import LEVELS, OF_MAPS, influence_of, value
 from assay.stats.panel import Panel, evaluate
 
@@ -86,7 +85,7 @@ NATIVE = [one for one in OF_MAPS if one.native]
 
 
 @pytest.mark.parametrize("native", NATIVE, ids=[one.name for one in NATIVE])
-def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: Measure) -> None:
+def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: Computed) -> None:
     images, _ = made_up()
     here, there = value(native.name.removesuffix("-native"), images), value(native.name, images)
     assert there.value == here.value
@@ -242,9 +241,9 @@ def test_recipes_that_are_alike_are_equivalent_within_a_stated_margin_and_others
 
 
 @pytest.mark.parametrize("measure", OF_MAPS, ids=lambda one: one.name)
-def test_what_a_measure_needs_is_what_makes_it_defined(measure: Measure) -> None:
-    """`ON` refuses contrasts by it: it must say of each measure neither more nor less than is so."""
-    needs, everything = ON.get(measure.name), three_images()
+def test_what_a_measure_needs_is_what_makes_it_defined(measure: Computed) -> None:
+    """Contrasts are refused by `among`: it must be exactly what each measure needs."""
+    needs, everything = measure.entry.among, three_images()
     everything.maps["operating"][:] = 0.0
     for with_lesion, lacking in ((True, "no lesions"), (False, "lesions")):
         among = everything.target == int(with_lesion)

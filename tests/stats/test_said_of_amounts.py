@@ -53,5 +53,5 @@ def test_what_was_not_matched_is_a_limit() -> None:
 def test_an_effect_of_one_scale_names_no_two() -> None:
     own = {"measure": "logit-effect", "factor": "tag", "plain_p": math.nan, "probit_p": math.nan}
     (said,) = texts("answer", [changed("dose-response", "higher", **own)], [])
-    assert "the change in logit effect of tag from p = 0" in said
+    assert "the change in effect on the logit of tag from p = 0" in said
     assert "probit" not in said

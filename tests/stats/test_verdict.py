@@ -40,7 +40,7 @@ def test_what_a_shift_cost_is_told_beside_a_surer_comparison_of_something_else(o
 
 def test_rows_are_those_of_the_schema_and_point_to_their_evidence() -> None:
     rows = verdict([contrast(), MATCHED], [*SAME, *ESTIMATES])
-    assert all(tuple(row) == SENTENCES for row in rows)
+    assert all(tuple(row) == SENTENCES.names for row in rows)
     assert [row["evidence"] for row in rows if row["part"] == "answer"] == ["estimates", "performance", "c1", "c2"]
 
 

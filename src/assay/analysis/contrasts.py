@@ -19,7 +19,7 @@ from assay.analysis.results import (
     why_nothing,
 )
 from assay.core.files import content_hash
-from assay.core.measures import EFFECTS
+from assay.core.measures import EFFECTS, direction_of, label_of
 from assay.core.types import Direction
 from assay.spec.checks import CONFOUNDER
 from assay.spec.environments import amount_axis, dose_axis
@@ -38,10 +38,10 @@ from assay.stats.compare import (
 )
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.pooling import pooled
 from assay.stats.power import found_reachable
-from assay.stats.rows import DOSES, LABELS, MATCHED, RELIANCE
+from assay.stats.rows import DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
@@ -156,7 +156,7 @@ class Pair:
     @property
     def statement(self) -> str:
         """What is compared, in words."""
-        measure = LABELS.get(self.stated.measure) or self.stated.measure.replace("-", " ")
+        measure = label_of(self.stated.measure)
         of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
         doses = f" to {self.doses}" if self.doses else ""
         changed = f"change in {of} from p = 0{doses}" if self.stated.at in (DOSES, MATCHED) else of
@@ -280,8 +280,8 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
 def _direction(gathered: Gathered, pair: Pair) -> Direction:
     """Which way of what is compared is better: as the measure is defined, or as its probe says."""
     name = measured(pair.stated)
-    if name in MEASURES:
-        return MEASURES[name].direction
+    if name in COMPUTED:
+        return direction_of(name)
     rows = (
         row
         for point in (*pair.a, *pair.b)

@@ -13,13 +13,14 @@ from jaxtyping import Bool
 
 from assay.analysis.results import Gathered
 from assay.core.files import canonical_json
+from assay.core.measures import direction_of
 from assay.core.types import FactorTable
 from assay.shifts.association import tied
 from assay.shifts.population import Population
 from assay.spec.environments import Borne, dose_axis, dosed_factors
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import Dose, half_dose, outcome
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.rows import DOSES, MATCHED
 from assay.store.files import Row
 
@@ -122,7 +123,7 @@ def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Ite
         return
     target, classes = kept[0].panel.target, kept[0].panel.scores.shape[2]
     for measure in measures(gathered):
-        chance = MEASURES[measure].chance(target, classes)
+        chance = COMPUTED[measure].chance(target, classes)
         if not math.isnan(chance):
             found = half_dose(kept, measure, chance)
             yield measure, {**asdict(found), "text": found.text, "chance": chance}
@@ -134,7 +135,7 @@ def measures(gathered: Gathered) -> list[str]:
     panels = (gathered.panel(point, environment) for point in spec.points for environment in point.tests)
     classes = next((panel.scores.shape[2] for panel in panels if panel is not None), 2)
     stated = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
-    fit = [name for name in stated if name in MEASURES and MEASURES[name].direction == "higher"]
+    fit = [name for name in stated if name in COMPUTED and direction_of(name) == "higher"]
     return list(dict.fromkeys([*fit, "auroc" if classes == 2 else "auroc-macro"]))
 
 

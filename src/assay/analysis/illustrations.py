@@ -19,7 +19,7 @@ from assay.analysis.data_checks import Confounder, Looked, confounders
 from assay.analysis.pictures import TRUTH, Gallery, coloured, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
 from assay.analysis.results import KEY_FIELDS, OF_ONE_IMAGE, Gathered
-from assay.core.measures import MapGrid
+from assay.core.map_grid import MapGrid
 from assay.core.registry import build
 from assay.core.seeds import generator
 from assay.execution.jobs import TrainedModel, inputs_of, weights_path

@@ -24,7 +24,7 @@ from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import uneven_rows
 from assay.stats.format import count
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.power import Assumptions, planned, rests_on
 from assay.stats.rows import DOSES, MATCHED
 from assay.store.files import Row
@@ -225,7 +225,7 @@ def _entry(
         "detectable": None,
         "reason": "",
     }
-    if stated.measure not in MEASURES:
+    if stated.measure not in COMPUTED:
         return {**entry, "reason": "how far it varies is not known before it has run"}
     counts = _test_patients(pair, population, stated.environment)
     positives, negatives = counts[-1], sum(counts[:-1])

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.errors import StoreError
-from assay.core.measures import AT_NATIVE, OF_WORST_GROUP, WORST, WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.map_grid import AT_NATIVE
+from assay.core.measures import OF_WORST_GROUP, WORST, WORST_ENVIRONMENT, WORST_GROUP
 from assay.core.registry import build, lookup
 from assay.core.types import FactorTable
 from assay.execution.jobs import operating_of, specific_of
@@ -28,7 +29,7 @@ from assay.spec.schema import REFERABLE, Component, ContrastSpec, EnvironmentSpe
 from assay.stats.compare import SeedValues
 from assay.stats.estimate import errors_within
 from assay.stats.influence import Answers
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 from assay.store.files import Row
 from assay.store.folder import OF_ROWS, RunFolder
@@ -523,7 +524,7 @@ class Gathered:
 
 def _from_outputs(key: Key) -> bool:
     measure, _, factor, level, _, group = key
-    return measure in MEASURES and not (factor or group or level)
+    return measure in COMPUTED and not (factor or group or level)
 
 
 def _worst_key(environment: str, measure: str) -> Key:
@@ -602,7 +603,7 @@ def measured(stated: ContrastSpec) -> str:
 
 def is_of_panels(stated: ContrastSpec) -> bool:
     """Whether what a contrast compares can be had from the outputs for each image, paired by patient and seed."""
-    return measured(stated) in MEASURES and not stated.factor
+    return measured(stated) in COMPUTED and not stated.factor
 
 
 def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Panel | None:

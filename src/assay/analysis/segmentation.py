@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from assay.analysis.results import Gathered
-from assay.core.measures import MapGrid, quiet_of
+from assay.core.map_grid import MapGrid
+from assay.core.measures import quiet_of
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
 from assay.stats.findings import OVERLAP

@@ -19,8 +19,7 @@ from assay.analysis.prespecified import Stated, stated
 from assay.analysis.results import KEY_FIELDS, Folds, Gathered
 from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
-from assay.core.measures import MEASURES as NAMED
-from assay.core.measures import range_of
+from assay.core.measures import MEASURES, range_of
 from assay.core.registry import lookup
 from assay.execution.jobs import CURVE, Place, kept_provenance
 from assay.execution.plan import Plan, Source, Trial
@@ -45,7 +44,7 @@ from assay.stats.estimate import Estimate, errors_within, estimate, estimate_see
 from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import verdict
 from assay.stats.format import count
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel
 from assay.store import schema
@@ -463,9 +462,10 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
                 where = _where(point, {"measure": measure, "environment": environment})
                 per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
                 seeds += [{**where, "seed": seed, "value": value, "reason": ""} for seed, value in per_seed]
-                entry = MEASURES[measure]
+                entry = COMPUTED[measure]
                 chance = entry.chance(panel.target, panel.scores.shape[2])
-                estimates.append(_row(where, found, _unit(entry.unit, gathered), entry.direction, chance))
+                described = entry.entry
+                estimates.append(_row(where, found, _unit(described.unit, gathered), described.direction, chance))
         for key, by_seed in gathered.scalars[point.label].items():
             where = _where(point, dict(zip(KEY_FIELDS, key, strict=True)))
             seeds += [
@@ -478,7 +478,7 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
 def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
     """Corruption errors against what the first comparison of distorted images is against, or else the first of all."""
     of_distorted = (
-        item for item in spec.contrasts if item.measure in NAMED and NAMED[item.measure].probe == "robustness"
+        item for item in spec.contrasts if item.measure in MEASURES and MEASURES[item.measure].probe == "robustness"
     )
     first = next(of_distorted, next(iter(spec.contrasts), None))
     return corruption_rows(estimates, first.axis, first.against) if first else []
@@ -497,7 +497,7 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
-    there = [one for one in MEASURES.values() if (panel.maps or not one.maps) and (native or not one.native)]
+    there = [one for one in COMPUTED.values() if (panel.maps or not one.maps) and (native or not one.native)]
     return [one.name for one in there if (ordered or not one.ordinal) and (several or not one.cut)]
 
 
@@ -505,7 +505,7 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
     """Whether the study says that its classes are grades: by its data, a comparison of a measure that needs it, or a
     loss for grades.
     """
-    named = any(MEASURES[item.measure].ordinal for item in spec.contrasts if item.measure in MEASURES)
+    named = any(COMPUTED[item.measure].ordinal for item in spec.contrasts if item.measure in COMPUTED)
     graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
     return has_order(spec.data) or named or graded
 

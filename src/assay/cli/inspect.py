@@ -18,7 +18,7 @@ import typer
 
 from assay.core.errors import SpecError, unknown_of_few
 from assay.core.files import at_home
-from assay.core.measures import MEANINGS, MEASURES, better
+from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_yaml
@@ -65,10 +65,10 @@ def _everything() -> Iterator[tuple[str, str, str]]:
     """(kind, name, one line) of all that a spec can name."""
     yield from (("study", name, summary) for name, summary in builtin_studies().items())
     yield from ((entry.kind, entry.name, entry.summary) for entry in entries())
-    for name, measure in MEASURES.items():
+    for name, measure in COMPARED.items():
         way = f"; {direction} is better" if (direction := better(name)) else ""
         needs = f", a contrast says its {' and '.join(measure.needs)}" if measure.needs else ""
-        yield "measure", name, f"{MEANINGS[name]}{way} (probe {measure.probe}{needs})"
+        yield "measure", name, f"{measure.meaning}{way} (probe {measure.probe}{needs})"
 
 
 # `assay doctor`: what this machine has, what is missing, and how to get it.

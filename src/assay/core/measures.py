@@ -1,401 +1,500 @@
-"""Names of measures: their ranges, meanings and needs, and the columns of segmentation maps."""
+"""Measures: one entry describes each, wherever it is computed, compared, printed or drawn.
+
+Entries are declared here, apart from the code that computes them, so that a study file is checked and `assay list`
+answers without importing NumPy or PyTorch. Code takes units, ranges, directions and chance levels from the entry.
+A plug-in declares the measures of its probe in its own module (`register_measures`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Int
-
-# The measures that a contrast can name, what each needs said, and the probe that yields it.
-
-Among = Literal["both", "lesions", "no lesions"]
-"""Images that a measure needs: of two classes at least, with a lesion, without one."""
+Better = Literal["higher", "lower", "none"]
+"""Direction of a measure that is better; `none` for one that describes and does not rank."""
+Among = Literal["", "both", "lesions", "no lesions"]
+"""Images that a measure needs: any, of two classes at least, with a lesion, without one."""
+Need = Literal["environment", "factor", "layer"]
 
 
 @dataclass(frozen=True, slots=True)
-class MeasureName:
-    """A measure as a spec names it.
+class Measure:
+    """One measure, the single place that describes it.
 
-    needs: the fields of a contrast without which it is ambiguous. environment: the rows that its probe looks at of its
-    own accord, where the contrast names no other. low, high: the range that its true value cannot leave.
+    Args:
+        name: Name in study files, tables and files.
+        probe: Probe that yields it. Empty for any probe of one's own.
+        meaning: Meaning in a few words, as it continues "the".
+        display: Name for readers; the name with spaces where empty.
+        unit: Unit; empty for a share, a correlation or a number of things.
+        low: Least value that its true value can have.
+        high: Greatest value that its true value can have.
+        direction: Direction that is better.
+        chance: Value of a model that knows nothing: a number, words where it depends on the data, None without one.
+        needs: Fields of a contrast without which it is ambiguous.
+        environment: Environment that its probe reads where a contrast names none.
+        among: Images without which it is undefined.
+        dosed: Whether its change over doses can be compared.
+        compared: Whether a contrast can name it. Intervals of others go by no range.
+        axis: Text along the axis of a figure; made of display, unit and direction where empty.
+        reference: Publication that defines it.
     """
 
     name: str
     probe: str
-    needs: tuple[str, ...] = ()
-    environment: str = ""
+    meaning: str
+    display: str = ""
+    unit: str = ""
     low: float = -math.inf
     high: float = math.inf
+    direction: Better = "none"
+    chance: float | str | None = None
+    needs: tuple[Need, ...] = ()
+    environment: str = ""
+    among: Among = ""
+    dosed: bool = False
+    compared: bool = True
+    axis: str = ""
+    reference: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name for readers, as it stands within a sentence."""
+        return self.display or self.name.replace("-", " ")
 
 
-_PERFORMANCE = {
-    "auroc": (0.0, 1.0),
-    "auroc-macro": (0.0, 1.0),
-    "somers-d": (-1.0, 1.0),
-    "average-precision": (0.0, 1.0),
-    "accuracy": (0.0, 1.0),
-    "sensitivity": (0.0, 1.0),
-    "specificity": (0.0, 1.0),
-    "brier": (0.0, 2.0),
-    "calibration-error": (0.0, 1.0),
-    "log-loss": (0.0, math.inf),
-    "quadratic-weighted-kappa": (-1.0, 1.0),
-    **dict.fromkeys(
-        (
-            "auroc-referable",
-            *(
-                f"{name}-{level}"
-                for name in ("sensitivity-at-specificity", "specificity-kept")
-                for level in (80, 90, 95)
-            ),
-        ),
-        (0.0, 1.0),
-    ),
-}
-_OVERLAP = {
-    **dict.fromkeys(("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed", "iou"), (0.0, 1.0)),
-    **dict.fromkeys(("pixel-precision", "pixel-recall", "surface-dice", "lesion-sensitivity"), (0.0, 1.0)),
-    **dict.fromkeys(("hd95", "surface-distance"), (0.0, math.inf)),
-    "volume-error": (-1.0, math.inf),
-    "false-positives-per-image": (0.0, math.inf),
-    **dict.fromkeys((f"pixel-calibration-error{of}" for of in ("", "-boundary", "-background")), (0.0, 1.0)),
-}
-_NATIVE = ("dice", "iou", "pixel-precision", "pixel-recall", "volume-error", "hd95", "surface-distance", "surface-dice")
-NATIVE = {f"{name}-native": _OVERLAP[name] for name in _NATIVE}
-"""Measures of a segmentation at the size of the images' files, with their ranges."""
-_MATCHED = tuple(
-    f"{name}-at-{level}" for level in (80, 90, 95) for name in ("lesion-sensitivity", "false-positive-rate")
-)
-_BY_SCORE = tuple(f"{name}-{score}" for score in ("top-mean", "area") for name in ("auroc", "average-precision"))
-QUIET = "false-positive-rate"
-"""The false alarms of a segmentation, at p = .5 and, with `-at-90` and the like, where sensitivity is matched."""
-MATCHED = f"{QUIET}-at-90"
-"""The false alarms that are shown where a study compares none."""
-_FREE = ("false-positive-rate", "false-positive-area", *_MATCHED, *_BY_SCORE, "free-response-area")
-BY_VARIANCE = ("sobol-first", "sobol-total")
-_BY_CHANGE = {
-    "flip-rate": (0.0, 1.0),
-    "logit-effect": (-math.inf, math.inf),
-    "logit-effect-absolute": (0.0, math.inf),
-}
-BY_MOVING = (*BY_VARIANCE, *_BY_CHANGE)
-"""Measures that need images with one factor moved and all else the same."""
-OF_MAPS = "condition-number-maps"
-"""The shape of a layer's flattened activations, which `representation` measures where its `maps` is set."""
-_SHAPES = {
-    **dict.fromkeys(("effective-rank", "rankme", "participation-ratio", "components-90"), (1.0, math.inf)),
-    **dict.fromkeys(("condition-number", "condition-number-90-10", OF_MAPS), (1.0, math.inf)),
-    "kurtosis": (-2.0, math.inf),
-    "intrinsic-dimension": (0.0, math.inf),
-    "constant-units": (0.0, 1.0),
-    "class-separation": (0.0, 1.0),
-    **dict.fromkeys(("cka-to-untrained", "procrustes-to-untrained", "neighbours-to-untrained"), (0.0, 1.0)),
-    "rsa-to-untrained": (-1.0, 1.0),
-}
-_PUT_BACK = tuple(f"{name}-lost-to-{to}" for name in ("auroc", "accuracy") for to in ("start", "random"))
-_DISTORTED = {
-    **dict.fromkeys(("distorted-error", "distorted-auroc", "distorted-auroc-macro", "stability"), (0.0, 1.0)),
-    "distorted-calibration-error": (0.0, 1.0),
-    "distorted-error-increase": (-1.0, 1.0),
-    "accuracy-kept": (0.0, math.inf),
-}
-_ATTENDED = {
-    **dict.fromkeys(("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision"), (0.0, 1.0)),
-    **dict.fromkeys(("deletion", "insertion"), (0.0, 1.0)),
-    **dict.fromkeys(("sensitivity-n", "removal-agreement"), (-1.0, 1.0)),
-    **dict.fromkeys(("sanity-rank-correlation", "sanity-ssim"), (-1.0, 1.0)),
-    "attributed-effect": (-math.inf, math.inf),
-}
-_LESIONS_GONE = ("lesion-effect", "lesion-effect-small-over-large", "erasure-effect", "erasure-effect-over-elsewhere",
-                 "erasure-effect-small-over-large")  # fmt: skip
-NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
-WORST_ENVIRONMENT, WORST_GROUP = WORST = ("worst environment", "worst group")
-"""What tables have in the place of a group for the place that has a measure's worst value."""
-OF_WORST_GROUP = {f"worst-group-{name}": name for name in ("accuracy", "auroc")}
-"""Measures of the worst group of an environment -> what they are of each group."""
-
-MEASURES: dict[str, MeasureName] = {
-    **{name: MeasureName(name, "performance", ("environment",), "", *ends) for name, ends in _PERFORMANCE.items()},
-    **{name: MeasureName(name, "performance", ("environment",), "", 0.0, 1.0) for name in OF_WORST_GROUP},
-    **{
-        name: MeasureName(name, "segmentation", ("environment",), "", *ends)
-        for name, ends in (_OVERLAP | NATIVE).items()
-    },
-    **{name: MeasureName(name, "lesion-free", ("environment",), "", 0.0, 1.0) for name in _FREE},
-    **{
-        name: MeasureName(name, "robustness", ("environment", "factor"), "", *ends) for name, ends in _DISTORTED.items()
-    },
-    **{name: MeasureName(name, "reliance", ("factor",), "", 0.0, 1.0) for name in BY_VARIANCE},
-    **{name: MeasureName(name, "reliance", ("factor",), NEUTRAL, *ends) for name, ends in _BY_CHANGE.items()},
-    **{name: MeasureName(name, "painting", (), NEUTRAL, 0.0, 1.0) for name in ("place-called", "place-found")},
-    **{name: MeasureName(name, "attribution", ("factor",), NEUTRAL, *ends) for name, ends in _ATTENDED.items()},
-    **{name: MeasureName(name, "attribution", (), NEUTRAL) for name in _LESIONS_GONE},
-    "decodability": MeasureName("decodability", "decodability", ("factor", "layer"), INDEPENDENT, 0.0, 1.0),
-    **{name: MeasureName(name, "representation", ("layer",), NEUTRAL, *ends) for name, ends in _SHAPES.items()},
-    **{name: MeasureName(name, "reinitialisation", ("layer",), NEUTRAL, -1.0, 1.0) for name in _PUT_BACK},
-    "weight-change": MeasureName("weight-change", "reinitialisation", ("layer",), NEUTRAL, 0.0),
-    "factor-separation": MeasureName("factor-separation", "representation", ("factor", "layer"), NEUTRAL, 0.0, 1.0),
-}
+_declared: dict[str, Measure] = {}
+_compared: dict[str, Measure] = {}
+MEASURES: Mapping[str, Measure] = MappingProxyType(_declared)
+"""Every measure by name."""
+COMPARED: Mapping[str, Measure] = MappingProxyType(_compared)
+"""Measures that a contrast can name."""
 
 
-_OF_BOTH = (*_BY_SCORE, "auroc", "auroc-macro", "auroc-referable", "average-precision", "somers-d")
-_DEFINED_ON_ANY = ("dice-skip", "dice-one", "dice-zero", "dice-smoothed", "false-positives-per-image",
-                   "pixel-calibration-error", "pixel-calibration-error-background")  # fmt: skip
-_OF_LESIONS = (
-    *(name for name in _OVERLAP if name not in _DEFINED_ON_ANY),
-    *NATIVE,
-    *(name for name in _MATCHED if name.startswith("lesion")),
-    "free-response-area",
-)
-_OF_FREE = ("false-positive-rate", "false-positive-area", *(name for name in _MATCHED if name.startswith("false")))
-ON: dict[str, Among] = {
-    **dict.fromkeys(_OF_BOTH, "both"),
-    **dict.fromkeys(_OF_LESIONS, "lesions"),
-    **dict.fromkeys(_OF_FREE, "no lesions"),
-}
-"""Measures that are undefined where no image of some class is tested: which images they need."""
+def register_measures(*measures: Measure) -> None:
+    """Add measures to the registry.
 
-SHARES = tuple(name for name, ends in _PERFORMANCE.items() if ends == (0.0, 1.0))
-"""Measures of performance from 0 to 1, which a probit scale can hold."""
-
-EFFECTS = ("logit-effect", "logit-effect-absolute")
-"""Measures without an end to come near: their own scale is the only one."""
-DOSED = (*SHARES, *OF_WORST_GROUP, *BY_VARIANCE, *_BY_CHANGE, "decodability")
-"""Measures whose change over the doses can be compared."""
+    Raises:
+        ValueError: When a name is taken by another measure, or a measure has no meaning.
+    """
+    for one in measures:
+        if _declared.get(one.name, one) != one:
+            raise ValueError(f"measure '{one.name}' is declared twice, and differently: give it another name")
+        if not one.meaning or not one.low <= one.high:
+            raise ValueError(f"measure '{one.name}': give its meaning, and a range from low to high")
+        _declared[one.name] = one
+        if one.compared:
+            _compared[one.name] = one
 
 
-def quiet_of(compared: Iterable[str]) -> str:
-    """Of the measures that a study compares, in order, the first of false alarms; `MATCHED` where there is none."""
-    return next((name for name in compared if name.startswith(QUIET)), MATCHED)
+def label_of(name: str) -> str:
+    """Return the name of a measure for readers, such as `AUROC` or `flip rate`."""
+    return MEASURES[name].label if name in MEASURES else name.replace("-", " ")
 
 
 def range_of(name: str) -> tuple[float, float]:
-    """The range that the true value of a measure cannot leave; without ends where it is not named here."""
+    """Return the range that the true value of a measure cannot leave; without ends where it is not declared."""
     found = MEASURES.get(name)
     return (found.low, found.high) if found else (-math.inf, math.inf)
 
 
-# What each measure that a contrast can name means, in a few words, and which way of it is better.
+def direction_of(name: str) -> Better:
+    """Return the direction of a measure that is better; `none` where it is not declared."""
+    return MEASURES[name].direction if name in MEASURES else "none"
 
-Better = Literal["higher", "lower", ""]
 
-_MATCHED_MEANINGS = {
-    f"{name}-at-{level}": words.format(level)
-    for level in (80, 90, 95)
-    for name, words in {
-        "lesion-sensitivity": "share of test lesions found where {} % of validation lesions are",
-        "false-positive-rate": "share of lesion-free images called where {} % of validation lesions are found",
-    }.items()
-}
-_AT_CUT = {
-    f"{name}-{level}": words.format(level)
-    for name, words in {
-        "sensitivity-at-specificity": "share at or above the cut of grades called, at {} % validation specificity",
-        "specificity-kept": "share below the cut of grades not called, at {} % validation specificity",
-    }.items()
-    for level in (80, 90, 95)
-}
+def better(name: str) -> Literal["higher", "lower", ""]:
+    """Return the direction of a measure that is better; empty for one that does not rank."""
+    found = direction_of(name)
+    return "" if found == "none" else found
 
-MEANINGS: dict[str, str] = {
-    "auroc": "chance that an image with the target ranks above one without",
-    "auroc-macro": "mean over several classes of each one's AUROC against the rest",
-    "somers-d": "AUROC as a correlation, -1 to 1",
-    "average-precision": "mean precision over all thresholds, by recall",
-    "accuracy": "share of images called rightly",
-    "sensitivity": "share of images with the target that are called",
-    "specificity": "share of images without it that are not called",
-    "brier": "mean squared error of the probabilities",
-    "calibration-error": "how far probabilities lie from the shares that came true",
-    "log-loss": "how surprising the truth is to the probabilities, in nats",
-    "quadratic-weighted-kappa": "agreement of grades beyond chance, far misses weighing more",
-    "auroc-referable": "AUROC of a grade at or above the cut",
-    **_AT_CUT,
-    "worst-group-accuracy": "accuracy of the group, a level of a factor in one class, that has the least",
-    "worst-group-auroc": "AUROC of the group, a level of a factor, that has the least",
-    "dice": "overlap with the lesion, mean over images that show one",
-    "dice-skip": "overlap over all images, empty ones called empty left out",
-    "dice-one": "overlap over all images, empty ones called empty counted 1",
-    "dice-zero": "overlap over all images, empty ones called empty counted 0",
-    "dice-smoothed": "overlap over all images with 1 added above and below",
-    "iou": "pixels of lesion and call in common over those of either",
-    "pixel-precision": "share of the pixels called that are lesion",
-    "pixel-recall": "share of the lesion's pixels that are called",
-    "surface-dice": "share of both outlines that lie near each other",
-    "lesion-sensitivity": "share of lesions of which half is called",
-    "false-positives-per-image": "components called that touch no lesion, mean number over all images",
-    "hd95": "distance that 95 % of the outlines keep",
-    "surface-distance": "mean distance between the outlines",
-    "volume-error": "area called over the lesion's, less 1",
-    **{
-        f"{name}-native": f"{words}, at the size of the images' files"
-        for name, words in {
-            "dice": "overlap with the lesion, mean over images that show one",
-            "iou": "pixels of lesion and call in common over those of either",
-            "pixel-precision": "share of the pixels called that are lesion",
-            "pixel-recall": "share of the lesion's pixels that are called",
-            "surface-dice": "share of both outlines that lie near each other",
-            "hd95": "distance that 95 % of the outlines keep",
-            "surface-distance": "mean distance between the outlines",
-            "volume-error": "area called over the lesion's, less 1",
-        }.items()
-    },
-    "pixel-calibration-error": "how far pixels' probabilities lie from what came true",
-    "pixel-calibration-error-boundary": "the same in a band along the true outlines",
-    "pixel-calibration-error-background": "the same away from lesions and that band",
-    "false-positive-rate": "share of lesion-free images in which a component is called",
-    "false-positive-area": "share of a lesion-free image that is called lesion",
-    **_MATCHED_MEANINGS,
-    "auroc-top-mean": "AUROC of images with a lesion, by the mean of the greatest 1 % of logits",
-    "average-precision-top-mean": "average precision by the same",
-    "auroc-area": "AUROC of images with a lesion, by the area called",
-    "average-precision-area": "average precision by the same",
-    "free-response-area": "lesions found over 0 to 1 false positives an image",
-    "distorted-error": "share of distorted images called wrongly",
-    "distorted-auroc": "AUROC on distorted images",
-    "distorted-auroc-macro": "the same of several classes",
-    "stability": "share of distorted images called as when clean",
-    "distorted-calibration-error": "calibration error on distorted images",
-    "distorted-error-increase": "error on distorted images less that on the same clean",
-    "accuracy-kept": "accuracy on distorted images over that on the same clean",
-    "sobol-first": "share of the logit's variance that the factor brings by itself",
-    "sobol-total": "the same with its interactions",
-    "flip-rate": "share of images called otherwise when the factor alone is moved",
-    "logit-effect": "mean change of the logit when the factor alone is moved, in its deviations within a class",
-    "logit-effect-absolute": "the same of its absolute value",
-    "place-called": "share of a taken-out lesion's place that is called lesion all the same",
-    "place-found": "share of taken-out lesions that still count as found",
-    "mass-accuracy": "share of a heat-map's mass that lies on the factor",
-    "rank-accuracy": "share of a heat-map's greatest pixels that lie on the factor",
-    "pointing-game": "share of heat-maps whose greatest pixel lies on the factor",
-    "pixel-average-precision": "average precision of a heat-map for the factor's pixels",
-    "deletion": "probability left as a heat-map's greatest pixels are taken away first",
-    "insertion": "probability regained as a heat-map's greatest pixels come back first",
-    "sensitivity-n": "correlation of what a heat-map gives to parts and what the log-odds lose without them",
-    "lesion-effect": "what the log-odds lose when an image is drawn again without its lesions",
-    "lesion-effect-small-over-large": "that of small lesions less that of large ones, in images that show both",
-    "removal-agreement": "correlation of that loss and the share of the heat-map on the lesion",
-    "attributed-effect": "sum of a heat-map over the lesion, for explainers that add up",
-    "erasure-effect": "what the log-odds lose when a lesion is painted over",
-    "erasure-effect-over-elsewhere": "that less the loss when as many pixels elsewhere are",
-    "erasure-effect-small-over-large": "the latter of small lesions less that of large ones, in images that show both",
-    "sanity-rank-correlation": "likeness of a heat-map to that of weights drawn anew, by ranks",
-    "sanity-ssim": "the same, by structure",
-    "decodability": "how well a linear decoder reads the factor from the layer; chance .5",
-    "effective-rank": "how many directions bear the layer's variance, by entropy",
-    "rankme": "the same without centring, as published",
-    "participation-ratio": "how many directions bear the layer's variance, by squares",
-    "components-90": "how many directions bear 90 % of the layer's variance",
-    "condition-number": "greatest over least eigenvalue",
-    "condition-number-90-10": "90th over 10th percentile of the eigenvalues",
-    OF_MAPS: "99.9th over 90th percentile of 100 eigenvalues of flattened maps",
-    "kurtosis": "how heavy-tailed units are; 0 for normal ones",
-    "intrinsic-dimension": "dimension of what the images span, by nearest neighbours",
-    "constant-units": "share of units that answer all images alike",
-    "class-separation": "share of the layer's variance between classes",
-    "cka-to-untrained": "likeness to the same layer before training, by CKA",
-    "procrustes-to-untrained": "the same, by the best overlay",
-    "neighbours-to-untrained": "the same, by common nearest neighbours",
-    "rsa-to-untrained": "the same, by distances between images",
-    "auroc-lost-to-start": "AUROC lost when the layer is put back to where it started",
-    "auroc-lost-to-random": "AUROC lost when the layer's trained values are dealt out anew",
-    "accuracy-lost-to-start": "accuracy lost when the layer is put back to where it started",
-    "accuracy-lost-to-random": "accuracy lost when the layer's trained values are dealt out anew",
-    "weight-change": "how far training moved the layer's weights, over their length before",
-    "factor-separation": "share of the layer's variance between levels of a factor",
-}
 
-_LOWER = frozenset(
-    {
-        "brier", "calibration-error", "log-loss", "hd95", "surface-distance", "pixel-calibration-error",
-        "pixel-calibration-error-boundary", "pixel-calibration-error-background", "false-positive-rate",
-        "false-positives-per-image", "false-positive-area", "distorted-error", "distorted-calibration-error",
-        "distorted-error-increase", "place-called", "place-found", "deletion",
-        "hd95-native", "surface-distance-native",
-        *(f"false-positive-rate-at-{level}" for level in (80, 90, 95)),
-    }
+# Places that measurements name, and families of measures.
+
+NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
+WORST_ENVIRONMENT, WORST_GROUP = WORST = ("worst environment", "worst group")
+"""Groups of measurements that are of the place with a measure's worst value."""
+LEVELS_IN_NAMES = (80, 90, 95)
+"""Percentages at which sensitivity or specificity is matched."""
+BY_VARIANCE = ("sobol-first", "sobol-total")
+EFFECTS = ("logit-effect", "logit-effect-absolute")
+"""Measures without an end to come near: their own scale is the only one."""
+OF_WORST_GROUP = {f"worst-group-{name}": name for name in ("accuracy", "auroc")}
+"""Measures of the worst group of an environment -> the measure of each group."""
+OF_MAPS = "condition-number-maps"
+"""Shape of a layer's flattened activations, which `representation` measures where its `maps` is set."""
+QUIET = "false-positive-rate"
+"""False positives of a segmentation, at p = .5 and, with `-at-90` and the like, at matched sensitivity."""
+MATCHED = f"{QUIET}-at-90"
+"""False positives that are shown where a study compares none."""
+
+
+def quiet_of(compared: Iterable[str]) -> str:
+    """Return the first measure of false positives among those that a study compares, `MATCHED` without one."""
+    return next((name for name in compared if name.startswith(QUIET)), MATCHED)
+
+
+# --- Performance of a classification --------------------------------------------------------------------------------
+
+_HIGHER: Better = "higher"
+_LOWER: Better = "lower"
+_NONE: Better = "none"
+_overall = partial(Measure, probe="performance", low=0.0, high=1.0, direction=_HIGHER, needs=("environment",))
+_share = partial(_overall, dosed=True)
+
+register_measures(
+    _share("auroc", meaning="chance that an image with the target ranks above one without", display="AUROC",
+           chance=0.5, among="both", reference="Hanley and McNeil 1982"),
+    _share("auroc-macro", meaning="mean over several classes of the AUROC of each against the rest",
+           display="macro AUROC", chance=0.5, among="both", reference="Fawcett 2006"),
+    _overall("somers-d", meaning="AUROC as a correlation, from -1 to 1", display="Somers' D", low=-1.0, chance=0.0,
+             among="both", reference="Somers 1962"),
+    _share("average-precision", meaning="mean precision over all thresholds, weighted by recall",
+           chance="share of images with the target", among="both", reference="Buckley and Voorhees 2000"),
+    _share("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
+    _share("sensitivity", meaning="share of images with the target that are predicted positive"),
+    _share("specificity", meaning="share of images without the target that are predicted negative"),
+    _overall("brier", meaning="mean squared error of the probabilities", display="Brier score", high=2.0,
+             direction="lower", chance="Gini impurity of the classes, half of it for two", reference="Brier 1950"),
+    _share("calibration-error", meaning="mean distance of probabilities from the shares that came true, in 15 bins of "
+           "equal mass", direction="lower", chance=0.0, reference="Kumar, Liang and Ma 2019"),
+    _overall("log-loss", meaning="mean negative log-probability of the true class", display="log-loss", unit="nats",
+             high=math.inf, direction="lower", chance="entropy of the classes", reference="Good 1952"),
+    _overall("quadratic-weighted-kappa", meaning="agreement of grades beyond chance, with squared distances as weights",
+             display="quadratic-weighted kappa", low=-1.0, chance=0.0, reference="Cohen 1968"),
+    _share("auroc-referable", meaning="AUROC of grades at or above the threshold grade", display="AUROC at the cut",
+           chance=0.5, among="both"),
 )  # fmt: skip
-_HIGHER = frozenset(
-    {
-        "auroc", "auroc-macro", "somers-d", "average-precision", "accuracy", "sensitivity", "specificity",
-        "quadratic-weighted-kappa", "auroc-referable", "dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed",
-        "iou", "pixel-precision", "pixel-recall", "surface-dice", "lesion-sensitivity", "auroc-top-mean",
-        "average-precision-top-mean", "auroc-area", "average-precision-area", "free-response-area", "distorted-auroc",
-        "distorted-auroc-macro", "stability", "accuracy-kept", "mass-accuracy", "rank-accuracy", "pointing-game",
-        "pixel-average-precision", "insertion", "sensitivity-n",
-        *(f"{name}-native" for name in ("dice", "iou", "pixel-precision", "pixel-recall", "surface-dice")),
-        *(f"sensitivity-at-specificity-{level}" for level in (80, 90, 95)), "worst-group-accuracy", "worst-group-auroc",
-    }
+for _level in LEVELS_IN_NAMES:
+    register_measures(
+        _share(
+            f"sensitivity-at-specificity-{_level}",
+            meaning=f"share of images at or above the threshold grade predicted so, at {_level} % validation "
+            "specificity",
+            display=f"sensitivity at the cut, at the threshold of validation specificity {_level} %",
+        ),
+    )
+for _level in LEVELS_IN_NAMES:
+    register_measures(
+        _share(
+            f"specificity-kept-{_level}",
+            meaning=f"share of images below the threshold grade predicted so, at {_level} % validation specificity",
+            display=f"specificity at the cut, at the threshold of validation specificity {_level} %",
+            direction="none",
+        ),
+    )
+register_measures(
+    _share("worst-group-accuracy", meaning="least accuracy of a group: a level of a factor in one class",
+           display="accuracy of the worst group", reference="Sagawa et al. 2020"),
+    _share("worst-group-auroc", meaning="least AUROC of a group: a level of a factor",
+           display="AUROC of the worst group", reference="Sagawa et al. 2020"),
 )  # fmt: skip
 
+SHARES = tuple(one.name for one in MEASURES.values() if one.dosed and one.name not in OF_WORST_GROUP)
+"""Measures of performance from 0 to 1, which a probit scale can hold."""
 
-def better(name: str) -> Better:
-    """Which way of a measure is better; empty for one that describes and does not rank."""
-    return "lower" if name in _LOWER else "higher" if name in _HIGHER else ""
+# --- Segmentation ---------------------------------------------------------------------------------------------------
 
+_of_maps = partial(Measure, probe="segmentation", low=0.0, high=1.0, direction=_HIGHER, needs=("environment",))
+_outlined = partial(_of_maps, among="lesions")
+_DICE = "Dice 1945; Sorensen 1948"
+_OUTLINED = (
+    _outlined("dice", meaning="overlap with the lesion, mean over images that show one", display="Dice",
+              reference=_DICE),
+    _outlined("iou", meaning="pixels common to lesion and prediction over pixels of either", display="IoU",
+              reference="Jaccard 1912"),
+    _outlined("pixel-precision", meaning="share of the predicted pixels that are lesion"),
+    _outlined("pixel-recall", meaning="share of the lesion's pixels that are predicted"),
+    _outlined("surface-dice", meaning="share of both outlines within the tolerance of each other",
+              display="surface Dice", reference="Nikolov et al. 2021"),
+    _outlined("hd95", meaning="distance within which 95 % of the outlines are", display="HD95", unit="px",
+              high=math.inf, direction="lower", reference="Huttenlocher et al. 1993"),
+    _outlined("surface-distance", meaning="mean distance between the outlines", unit="px", high=math.inf,
+              direction="lower"),
+    _outlined("volume-error", meaning="predicted area over the lesion's area, less 1", low=-1.0, high=math.inf,
+              direction="none"),
+)  # fmt: skip
+_BY_NAME = {one.name: one for one in _OUTLINED}
+_of_pixels = partial(_of_maps, direction=_LOWER)
 
-# On what maps of logits are summarised: thresholds, minimum areas, and the rules that need a number.
+register_measures(
+    _BY_NAME["dice"],
+    _of_maps("dice-skip", meaning="overlap over all images, without those that are empty in truth and prediction",
+             display="Dice, both empty left out", reference=_DICE),
+    _of_maps("dice-one", meaning="overlap over all images, 1 where truth and prediction are empty",
+             display="Dice, both empty 1", reference=_DICE),
+    _of_maps("dice-zero", meaning="overlap over all images, 0 where truth and prediction are empty",
+             display="Dice, both empty 0", reference=_DICE),
+    _of_maps("dice-smoothed", meaning="overlap over all images, 1 added to numerator and denominator",
+             display="Dice, smoothed", reference=_DICE),
+    *(_BY_NAME[name] for name in ("iou", "pixel-precision", "pixel-recall", "surface-dice")),
+    _outlined("lesion-sensitivity", meaning="share of lesions of which at least half is predicted",
+              display="sensitivity by lesion"),
+    *(_BY_NAME[name] for name in ("hd95", "surface-distance", "volume-error")),
+    _of_pixels("false-positives-per-image", meaning="mean number over all images of components that touch no lesion",
+               high=math.inf),
+    _of_pixels("pixel-calibration-error", meaning="mean distance of pixels' probabilities from the shares that came "
+               "true", display="calibration error of pixels", reference="Kumar, Liang and Ma 2019"),
+    _of_pixels("pixel-calibration-error-boundary", meaning="calibration error in a band along the true outlines",
+               display="calibration error of pixels at outlines", among="lesions"),
+    _of_pixels("pixel-calibration-error-background", meaning="calibration error away from lesions and that band",
+               display="calibration error of pixels of the background"),
+    *(
+        _outlined(f"{name}-native", meaning=f"{one.meaning}, at the size of the images' files",
+                  display=f"{one.label} at native size", unit=one.unit, low=one.low, high=one.high,
+                  direction=one.direction, reference=one.reference)
+        for name, one in ((name, _BY_NAME[name]) for name in (
+            "dice", "iou", "pixel-precision", "pixel-recall", "volume-error", "hd95", "surface-distance",
+            "surface-dice",
+        ))
+    ),
+)  # fmt: skip
 
-ROUNDING = 1e-9
-REGIONS = ("boundary", "lesion", "background")
-"""The parts of an image in which pixels are calibrated apart, in the order of the columns that keep them."""
-_BEYOND = (20.0, 25.0, 32.0, 48.0, 64.0, 96.0, 128.0)
-"""Logits that networks trained with Dice reach, too far apart for any but the first part of a free response."""
-AT_NATIVE = "native_"
-"""How the names of columns begin that were taken at the size of the files; the rest is that of the same column."""
+NATIVE = tuple(f"{name}-native" for name in ("dice", "iou", "pixel-precision", "pixel-recall", "volume-error", "hd95",
+                                             "surface-distance", "surface-dice"))  # fmt: skip
+"""Measures of a segmentation at the size of the images' files."""
 
+_free = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
 
-@dataclass(frozen=True, slots=True)
-class MapGrid:
-    """What decides the columns that a map of logits becomes; kept beside them, since they cannot be read without it.
+register_measures(
+    _free("false-positive-rate", meaning="share of lesion-free images with a predicted component", direction="lower",
+          among="no lesions"),
+    _free("false-positive-area", meaning="mean share of a lesion-free image that is predicted", direction="lower",
+          among="no lesions"),
+)  # fmt: skip
+for _level in LEVELS_IN_NAMES:
+    register_measures(
+        _free(
+            f"lesion-sensitivity-at-{_level}",
+            meaning=f"share of test lesions found at the threshold that finds {_level} % of validation lesions",
+            display=f"sensitivity by lesion at {_level} % sensitivity",
+            among="lesions",
+        ),
+        _free(
+            f"false-positive-rate-at-{_level}",
+            meaning=f"share of lesion-free images with a predicted component, at the threshold that finds {_level} % "
+            "of validation lesions",
+            display=f"false-positive rate at {_level} % sensitivity",
+            direction="lower",
+            among="no lesions",
+        ),
+    )
+for _score, _by, _scored in (
+    ("top-mean", "by the mean of the top 1 %", "by the mean of the greatest 1 % of logits"),
+    ("area", "by area", "by the predicted area"),
+):
+    register_measures(
+        _free(
+            f"auroc-{_score}",
+            meaning=f"AUROC of images with a lesion, {_scored}",
+            display=f"AUROC {_by}",
+            direction="higher",
+            chance=0.5,
+            among="both",
+            reference="Hanley and McNeil 1982",
+        ),
+        _free(
+            f"average-precision-{_score}",
+            meaning=f"average precision of images with a lesion, {_scored}",
+            display=f"average precision {_by}",
+            direction="higher",
+            chance="share of images with the target",
+            among="both",
+        ),
+    )
+register_measures(
+    _free("free-response-area", meaning="mean share of lesions found over 0 to 1 false positives per image",
+          display="area under the free response", direction="higher", among="lesions",
+          reference="Bunch et al. 1978; Chakraborty 2013"),
+)  # fmt: skip
 
-    thresholds: logits, ascending. A pixel is predicted where its logit is at least the threshold. They are logits and
-        not probabilities, since a network trained with Dice answers with probabilities that are 0 and 1 in float32.
-    areas: minimum areas of a component, as shares of the image's pixels, ascending; 0 stands for any pixel.
-    covered: share of a lesion's pixels that must be predicted for it to be found, above 0 and at most 1.
-    top: share of the image's pixels over which the score `top_mean` is the mean, above 0 and at most 1.
-    surface_threshold: the logit at which surfaces are compared.
-    tolerance: how far apart two surfaces may lie and agree, in the unit of the pixel size, or px where there is none.
-    bins: equal-width bins of the probability.
-    boundary: pixels this near to a pixel of the other kind (lesion or not) are the boundary, in px.
+# --- Robustness -----------------------------------------------------------------------------------------------------
 
-    Raises ValueError on values that are out of these ranges or out of order.
-    """
+_distorted = partial(
+    Measure, probe="robustness", low=0.0, high=1.0, direction=_HIGHER, needs=("environment", "factor"),
+    reference="Hendrycks and Dietterich 2019",
+)  # fmt: skip
 
-    thresholds: tuple[float, ...] = (*(float(logit) for logit in range(-16, 17)), *_BEYOND)
-    areas: tuple[float, ...] = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01)
-    covered: float = 0.5
-    top: float = 0.01
-    surface_threshold: float = 0.0
-    tolerance: float = 2.0
-    bins: int = 15
-    boundary: float = 3.0
+register_measures(
+    _distorted("distorted-error", meaning="share of distorted images classified wrongly", direction="lower",
+               chance="1 less the share of the commonest class"),
+    _distorted("distorted-auroc", meaning="AUROC on distorted images", display="AUROC on distorted images",
+               chance=0.5),
+    _distorted("distorted-auroc-macro", meaning="macro AUROC on distorted images",
+               display="macro AUROC on distorted images", chance=0.5),
+    _distorted("stability", meaning="share of distorted images classified as when clean"),
+    _distorted("distorted-calibration-error", meaning="calibration error on distorted images", direction="lower",
+               display="calibration error on distorted images", chance=0.0),
+    _distorted("distorted-error-increase", meaning="error on distorted images less that on the same images clean",
+               direction="lower", low=-1.0),
+    _distorted("accuracy-kept", meaning="accuracy on distorted images over that on the same images clean",
+               high=math.inf),
+    _distorted("corruption-error", meaning="sum over severities of the error over that of a baseline recipe",
+               direction="lower", high=math.inf, compared=False),
+    _distorted("relative-corruption-error", meaning="sum over severities of the error increase over that of a baseline "
+               "recipe", direction="lower", low=-math.inf, high=math.inf, compared=False),
+)  # fmt: skip
 
-    def __post_init__(self) -> None:
-        for name, values in (("thresholds", self.thresholds), ("areas", self.areas)):
-            if not values or list(values) != sorted(set(values)) or not all(map(math.isfinite, values)):
-                raise ValueError(f"{name} are {values}: give at least one finite number, each once, ascending")
-        if not 0 <= self.areas[0] <= self.areas[-1] <= 1:
-            raise ValueError(f"areas are {self.areas}: give shares of the image from 0 to 1")
-        for name, share in (("covered", self.covered), ("top", self.top)):
-            if not 0 < share <= 1:
-                raise ValueError(f"{name} is {share}: give a share above 0 and at most 1")
-        if not math.isfinite(self.surface_threshold):
-            raise ValueError(f"surface_threshold is {self.surface_threshold}: give a finite logit")
-        if not (self.tolerance >= 0 and self.boundary >= 0 and self.bins >= 1):
-            raise ValueError(
-                f"tolerance is {self.tolerance}, boundary {self.boundary}, bins {self.bins}: "
-                "give distances of at least 0 and at least one bin"
-            )
+# --- Reliance -------------------------------------------------------------------------------------------------------
 
-    def smallest(self, pixels: int) -> Int[np.ndarray, " a"]:
-        """The minimum areas in pixels of an image with so many, at least 1 each."""
-        return np.array([pixels_of(share, pixels) for share in self.areas], dtype=np.int64)
+_used = partial(Measure, probe="reliance", needs=("factor",), dosed=True, chance=0.0)
+_moved = partial(_used, environment=NEUTRAL)
+_WITHIN_CLASS = "within-class sd"
 
+register_measures(
+    _used("sobol-first", meaning="share of the logit's variance that the factor explains by itself",
+          display="first-order Sobol' index", unit="share of variance", low=0.0, high=1.0,
+          axis="share of the logit's variance, first order", reference="Sobol' 1993; Saltelli et al. 2010"),
+    _used("sobol-total", meaning="share of the logit's variance that the factor explains with its interactions",
+          display="total Sobol' index", unit="share of variance", low=0.0, high=1.0,
+          axis="share of the logit's variance, with interactions", reference="Homma and Saltelli 1996; Jansen 1999"),
+    _moved("flip-rate", meaning="share of images whose predicted class changes when the factor alone is changed",
+           low=0.0, high=1.0, axis="share of images whose class flips"),
+    _moved("logit-effect", meaning="mean change of the logit when the factor alone is changed, in within-class sd",
+           display="effect on the logit", unit=_WITHIN_CLASS, axis="change of the logit, in within-class sd"),
+    _moved("logit-effect-absolute", meaning="mean absolute change of the logit when the factor alone is changed, in "
+           "within-class sd", display="absolute effect on the logit", unit=_WITHIN_CLASS, low=0.0,
+           axis="absolute change of the logit, in within-class sd"),
+    _moved("pair-logit", meaning="logit of one image with the factor at one end, in within-class sd",
+           display="logit of a counterfactual pair", unit=_WITHIN_CLASS, chance=None, dosed=False, compared=False),
+)  # fmt: skip
 
-def pixels_of(share: float, pixels: int) -> int:
-    """The least number of pixels, at least 1, that makes this share of so many."""
-    return max(1, math.ceil(share * pixels - ROUNDING))
+BY_MOVING = tuple(one.name for one in COMPARED.values() if one.probe == "reliance")
+"""Measures that need images with one factor changed and all else the same."""
+
+# --- Painting -------------------------------------------------------------------------------------------------------
+
+_painted = partial(Measure, probe="painting", environment=NEUTRAL, low=0.0, high=1.0)
+
+register_measures(
+    _painted("place-called", meaning="share of a removed lesion's place that is predicted lesion",
+             display="removed lesion's place predicted", direction="lower", chance=0.0),
+    _painted("place-found", meaning="share of removed lesions that still count as found",
+             display="removed lesions found", direction="lower", chance=0.0),
+    _painted("found", meaning="share of lesions found with the factor set to a quantile",
+             display="lesions found", low=-math.inf, high=math.inf, compared=False),
+    _painted("lesion-logit", meaning="change of the logit at which half of a lesion is predicted, in sd over lesions",
+             display="logit of a lesion", unit="sd over lesions", low=-math.inf, high=math.inf, chance=0.0,
+             compared=False),
+)  # fmt: skip
+
+# --- Attribution ----------------------------------------------------------------------------------------------------
+
+_mapped = partial(Measure, probe="attribution", needs=("factor",), environment=NEUTRAL, low=0.0, high=1.0)
+_localized = partial(
+    _mapped, unit="share", direction=_HIGHER, chance="the lesions' share of the image", reference="Arras et al. 2022"
+)
+_checked = partial(_mapped, low=-1.0, reference="Adebayo et al. 2018")
+_removed = partial(Measure, probe="attribution", environment=NEUTRAL, unit=_WITHIN_CLASS, chance=0.0)
+
+register_measures(
+    _localized("mass-accuracy", meaning="share of a heat map's sum that is on the lesion",
+               axis="part of the map that lies on the lesion"),
+    _localized("rank-accuracy", meaning="share of a heat map's greatest pixels that are on the lesion"),
+    _localized("pointing-game", meaning="share of heat maps whose greatest pixel is on the lesion",
+               reference="Zhang et al. 2018"),
+    _localized("pixel-average-precision", meaning="average precision of a heat map for the lesion's pixels",
+               display="average precision of pixels", reference=""),
+    _mapped("deletion", meaning="mean probability as a heat map's greatest pixels are removed first",
+            direction="lower", chance="value of a map that knows nothing", reference="Petsiuk et al. 2018"),
+    _mapped("insertion", meaning="mean probability as a heat map's greatest pixels are restored first",
+            direction="higher", chance="value of a map that knows nothing", reference="Petsiuk et al. 2018"),
+    _mapped("sensitivity-n", meaning="correlation of a heat map's values for parts and the log-odds lost without them",
+            display="sensitivity-n", low=-1.0, direction="higher", chance=0.0, reference="Ancona et al. 2018"),
+    _mapped("removal-agreement", meaning="correlation over images of the lesion's effect and the map's share on it",
+            low=-1.0, chance=0.0),
+    _checked("sanity-rank-correlation", meaning="rank correlation of a heat map with that of redrawn weights"),
+    _checked("sanity-ssim", meaning="structural similarity of a heat map with that of redrawn weights",
+             display="sanity SSIM"),
+    _mapped("attributed-effect", meaning="sum of a heat map over the lesion, of additive explainers",
+            unit=_WITHIN_CLASS, low=-math.inf, high=math.inf),
+    _removed("lesion-effect", meaning="log-odds lost when an image is drawn without its lesions",
+             axis="fall of the logit without the lesions, in within-class sd"),
+    _removed("lesion-effect-small-over-large", meaning="lesion effect of small lesions less that of large ones, in "
+             "images with both", display="lesion effect, small less large"),
+    _removed("erasure-effect", meaning="log-odds lost when a lesion is painted over",
+             chance="mean when as much is painted over elsewhere"),
+    _removed("erasure-effect-over-elsewhere", meaning="erasure effect less that of as many pixels elsewhere",
+             display="erasure effect over elsewhere",
+             axis="fall of the logit over that elsewhere, in within-class sd"),
+    _removed("erasure-effect-small-over-large", meaning="erasure effect of small lesions less that of large ones, in "
+             "images with both", display="erasure effect, small less large"),
+    Measure("lesion-pixels", "attribution", "mean area of the lesions of each size", display="area of lesions",
+            unit="px", environment=NEUTRAL, compared=False),
+)  # fmt: skip
+
+# --- Decodability and representation --------------------------------------------------------------------------------
+
+_layer = partial(Measure, probe="representation", needs=("layer",), environment=NEUTRAL)
+_dimensions = partial(_layer, unit="dimensions", low=1.0)
+_alike = partial(_layer, low=0.0, high=1.0)
+
+register_measures(
+    Measure("decodability", "decodability", "AUROC of a linear decoder that reads the factor from the layer",
+            unit="AUROC", low=0.0, high=1.0, chance=0.5, needs=("factor", "layer"), environment=INDEPENDENT,
+            dosed=True, axis="AUROC of a linear decoder", reference="Alain and Bengio 2017"),
+    Measure("missing", "decodability", "number of images without a value of the factor", unit="images",
+            display="images without a value", environment=INDEPENDENT, compared=False),
+    _dimensions("effective-rank", meaning="number of directions with variance, by entropy",
+                reference="Roy and Vetterli 2007"),
+    _dimensions("rankme", meaning="effective rank without centering", display="RankMe",
+                reference="Garrido et al. 2023"),
+    _dimensions("participation-ratio", meaning="number of directions with variance, by squares",
+                reference="Gao et al. 2017"),
+    _dimensions("components-90", meaning="number of directions with 90 % of the variance",
+                display="components for 90 % of the variance"),
+    _layer("condition-number", meaning="greatest over least eigenvalue", unit="ratio", low=1.0),
+    _layer("condition-number-90-10", meaning="90th over 10th percentile of the eigenvalues", unit="ratio", low=1.0,
+           display="condition number, 90th over 10th percentile"),
+    _layer(OF_MAPS, meaning="99.9th over 90th percentile of 100 eigenvalues of the flattened maps", unit="ratio",
+           low=1.0, display="condition number of flattened maps", reference="Srinivasan et al. 2022"),
+    _layer("kurtosis", meaning="excess kurtosis of units; 0 for normal ones", low=-2.0),
+    _dimensions("intrinsic-dimension", meaning="dimension of the images' activations, by nearest neighbors", low=0.0,
+                reference="Facco et al. 2017"),
+    _layer("constant-units", meaning="share of units with the same value for all images", unit="share of units",
+           low=0.0, high=1.0),
+    _layer("class-separation", meaning="share of the layer's variance between classes", unit="share of variance",
+           low=0.0, high=1.0, chance=0.0, reference="Kelley 1935"),
+    _alike("cka-to-untrained", meaning="similarity to the same layer before training, by centered kernel alignment",
+           display="CKA with the layer before training", chance=0.0,
+           reference="Kornblith et al. 2019; Song et al. 2012"),
+    _alike("procrustes-to-untrained", meaning="similarity to the same layer before training, by the best rotation and "
+           "scale", display="Procrustes similarity with the layer before training", reference="Williams et al. 2021"),
+    _alike("neighbours-to-untrained", meaning="share of 10 nearest neighbors in common with the layer before training",
+           display="nearest neighbours shared with the layer before training", chance="10 / (images - 1)",
+           reference="Huh et al. 2024"),
+    _alike("rsa-to-untrained", meaning="similarity to the same layer before training, by distances between images",
+           display="RSA with the layer before training", low=-1.0, chance=0.0, reference="Kriegeskorte et al. 2008"),
+    _alike("cka", meaning="similarity of two layers, by centered kernel alignment", display="CKA", chance=0.0,
+           low=-math.inf, high=math.inf, compared=False, reference="Kornblith et al. 2019; Song et al. 2012"),
+    _layer("eigenvalue-share", meaning="share of the layer's variance of the eigenvalue at a rank",
+           unit="share of variance", compared=False),
+)  # fmt: skip
+
+# --- Reinitialization -----------------------------------------------------------------------------------------------
+
+_lost = partial(
+    Measure, probe="reinitialisation", needs=("layer",), environment=NEUTRAL, low=-1.0, high=1.0,
+    reference="Zhang, Bengio and Singer 2022",
+)  # fmt: skip
+
+register_measures(
+    _lost("auroc-lost-to-start", meaning="AUROC lost when the layer is reset to its start",
+          display="AUROC lost to start"),
+    _lost("auroc-lost-to-random", meaning="AUROC lost when the layer's trained values are permuted",
+          display="AUROC lost to random"),
+    _lost("accuracy-lost-to-start", meaning="accuracy lost when the layer is reset to its start"),
+    _lost("accuracy-lost-to-random", meaning="accuracy lost when the layer's trained values are permuted"),
+    _lost("weight-change", meaning="distance of the layer's weights from their start, over their length there",
+          unit="share of length", low=0.0, high=math.inf),
+    Measure("factor-separation", "representation", "share of the layer's variance between levels of a factor",
+            unit="share of variance", low=0.0, high=1.0, needs=("factor", "layer"), environment=NEUTRAL, chance=0.0,
+            reference="Kelley 1935"),
+)  # fmt: skip
+
+DOSED = tuple(one.name for one in COMPARED.values() if one.dosed)
+"""Measures whose change over the doses can be compared."""

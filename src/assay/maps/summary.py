@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.compiled import compiled
-from assay.core.measures import AT_NATIVE, REGIONS, ROUNDING, MapGrid, pixels_of
+from assay.core.map_grid import AT_NATIVE, REGIONS, ROUNDING, MapGrid, pixels_of
 from assay.maps.components import COUNTS, LARGEST, PREDICTED, count_components, descending, root_of, united
 from assay.maps.surfaces import surfaces
 

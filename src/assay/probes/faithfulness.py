@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from assay.core.measures import direction_of
 from assay.core.seeds import generator
 from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
@@ -685,7 +686,7 @@ def _faithful(
 ) -> Iterator[Measurement]:
     deletion, insertion = areas(maps, asked.subject, asked.sample, asked.replacement)
     patient = asked.sample.patient
-    lower, higher = replace(place, direction="lower"), replace(place, direction="higher")
+    lower, higher = (replace(place, direction=direction_of(name)) for name in (DELETION, INSERTION))
     yield averaged(replace(lower, measure=DELETION, chance=asked.blind[0]), deletion, patient, "")
     yield averaged(replace(higher, measure=INSERTION, chance=asked.blind[1]), insertion, patient, "")
     found = sensitivities(maps, dropped)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from assay.core.errors import AssayError, unknown_name
-from assay.core.measures import AT_NATIVE
+from assay.core.map_grid import AT_NATIVE
 from assay.core.types import Measurement
 from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from assay.core.measures import INDEPENDENT, NEUTRAL
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable, Measurement, undefined
@@ -146,7 +146,7 @@ def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Mo
 
 def _change(network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], place: Measurement) -> Measurement:
     """How far the layer's parameters lie from their start, relative to their length there."""
-    here = replace(place, measure=CHANGE, layer=layer, unit="share of length", chance=math.nan)
+    here = replace(place, measure=CHANGE, layer=layer, unit=MEASURES[CHANGE].unit, chance=math.nan)
     now, then = _parameters(network, keys), _parameters(start, keys)
     if [value.shape for value in now] != [value.shape for value in then]:
         return replace(here, value=math.nan, reason="the network before training has another shape")

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import AfterValidator, Field
 
+from assay.core.measures import MEASURES
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.models.ref import Model
@@ -21,7 +22,7 @@ from assay.stats.metrics import predictions, probabilities
 # What a model does when one factor is changed and all else is held: flips and effects on the logit.
 
 LOW_TO_HIGH, HIGH_TO_LOW = "low to high", "high to low"
-UNIT = "within-class sd"
+UNIT = MEASURES["logit-effect"].unit
 BORDER = 0.02
 """The share of images that must lie near the threshold, or be called otherwise than most, for a flip rate of 0 to
 say anything."""
@@ -365,7 +366,7 @@ class Reliance:
                 float(value[position]),
                 factor=name,
                 level=level,
-                unit="share of variance",
+                unit=MEASURES[measure].unit,
                 n=samples,
                 standard_error=float(error[position]),
                 chance=0.0,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from assay.core.measures import INDEPENDENT, NEUTRAL, OF_MAPS
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, OF_MAPS
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
@@ -369,7 +369,7 @@ class Representation:
             if make is not None:
                 grams = standardized_grams(make().to(model.device), model.layers, images, model.device)
                 for layer, gram in grams.items():
-                    yield _one(OF_MAPS, condition_maps(gram), layer, group, rows, unit="ratio")
+                    yield _one(OF_MAPS, condition_maps(gram), layer, group, rows)
 
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
         """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
@@ -401,7 +401,7 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     n, units = x.shape
     values = eigenvalues(x)
     few = f"{n} images for {units} units: it cannot exceed" if n <= units else ""
-    yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows, unit="share of units")
+    yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows)
     for measure, value, said in (
         ("effective-rank", effective_rank(values), f"{few} {n - 1}" if few else ""),
         ("rankme", rankme(x), f"{few} {n}" if few else ""),
@@ -409,17 +409,17 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
         ("components-90", float(components(values) or math.nan), ""),
     ):
         reason = (undefined_for(x) or "all activations are 0") if math.isnan(value) else said
-        yield _one(measure, Scalar(value, reason), layer, group, rows, unit="dimensions")
+        yield _one(measure, Scalar(value, reason), layer, group, rows)
     for measure, scalar in (
         ("condition-number", condition(values)),
         ("condition-number-90-10", condition_percentiles(values)),
     ):
-        yield _one(measure, scalar, layer, group, rows, unit="ratio")
+        yield _one(measure, scalar, layer, group, rows)
     excess = kurtosis(x)
     reason = undefined_for(x) if math.isnan(excess) else ""
     yield _one("kurtosis", Scalar(excess, reason), layer, group, rows)
     dimension = intrinsic_dimension(x[rows.per_patient])
-    yield _one("intrinsic-dimension", dimension, layer, group, rows, unit="dimensions")
+    yield _one("intrinsic-dimension", dimension, layer, group, rows)
     yield from _shares(values, layer, group, rows)
     yield from _separations(x, layer, group, rows)
 
@@ -429,7 +429,7 @@ def _shares(values: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator
     total = float(values.sum())
     for rank in (2**i for i in range(int(np.count_nonzero(values)).bit_length())):
         share = Scalar(float(values[rank - 1]) / total)
-        yield _one("eigenvalue-share", share, layer, group, rows, level=str(rank), unit="share of variance")
+        yield _one("eigenvalue-share", share, layer, group, rows, level=str(rank))
 
 
 def _separations(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
@@ -442,7 +442,7 @@ def _separations(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator
     ]
     for measure, factor, codes in grouped:
         scalar = separation(x, codes, table.patient)
-        yield _one(measure, scalar, layer, group, rows, factor=factor, unit="share of variance", chance=chance)
+        yield _one(measure, scalar, layer, group, rows, factor=factor, chance=chance)
 
 
 def _codes(factor: Factor, table: FactorTable) -> np.ndarray:
@@ -489,6 +489,7 @@ def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **mo
         environment=rows.environment,
         layer=layer,
         group=group,
+        unit=MEASURES[measure].unit,
         n=len(rows.index) if scalar.n is None else scalar.n,
         patients=len(np.unique(rows.table.patient)),
         standard_error=scalar.error,

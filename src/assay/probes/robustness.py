@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pydantic import AfterValidator, Field
 
 from assay.core.errors import SpecError
+from assay.core.measures import direction_of
 from assay.core.registry import Role, component
 from assay.core.types import Measurement, undefined
 from assay.models.ref import Model
@@ -23,7 +24,6 @@ from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
 
 _OF_ERRORS = ("distorted-error", "distorted-error-increase", "accuracy-kept", "stability")
-_LOWER = ("distorted-error", "distorted-error-increase", "distorted-calibration-error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def _said(name: str, found: _Found, place: Measurement) -> Measurement:
         measure=name,
         value=found.value,
         reason=found.reason,
-        direction="lower" if name in _LOWER else "higher",
+        direction=direction_of(name),
         patients=len(found.contributions),
         standard_error=float(np.sqrt((found.contributions**2).sum())),
         chance=found.chance,

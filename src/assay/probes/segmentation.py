@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
-from assay.core.measures import AT_NATIVE, NATIVE
+from assay.core.map_grid import AT_NATIVE
+from assay.core.measures import MEASURES, NATIVE, direction_of
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
@@ -220,8 +221,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Where a factor is set, in its neutral marginal."""
 USUAL = ("contrast", "size", "position_x", "position_y")
 """The factors that are moved where none are named, as far as the phantom has them: fade, shrink, move."""
-UNIT = "sd over lesions"
 FOUND, SCORE = "found", "lesion-logit"
+UNIT = MEASURES[SCORE].unit
 PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-90"}
 """What is measured where lesions were -> the measure that it is of maps beside the masks of the lesions."""
 
@@ -329,7 +330,12 @@ class Painting:
             return [undefined(name, reason, environment=place.environment) for name in PLACE]
         answers = answers_of(reading, gone)
         return [
-            replace(measured(of_maps, answers, gone.table.patient, place), measure=name, direction="lower", chance=0.0)
+            replace(
+                measured(of_maps, answers, gone.table.patient, place),
+                measure=name,
+                direction=direction_of(name),
+                chance=0.0,
+            )
             for name, of_maps in PLACE.items()
         ]
 

@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from assay.core.errors import foremost, others
-from assay.core.measures import MEASURES as NAMED
-from assay.core.measures import WORST
+from assay.core.measures import MEASURES, WORST
 from assay.report.layout import DIFFERS, Evidence, is_overall, worst_groups
 from assay.report.rows import Tables, distinct, numeric, whole
 from assay.report.sheets import (
@@ -31,7 +30,7 @@ from assay.report.sheets import (
 from assay.report.wording import column_places, measure_name, placed, recipe_head
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import in_words, listed, number, with_interval
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.rows import without_seeds
 from assay.store import schema
 from assay.store.files import Row
@@ -456,7 +455,7 @@ def performance(evidence: Evidence) -> Sheet | None:
     for row in rows:
         found.setdefault(row["recipe"], {})[row["environment"]] = row
     worst = worst_groups(evidence, measure)
-    if not worst and measure in NAMED and NAMED[measure].probe == "performance":
+    if not worst and measure in MEASURES and MEASURES[measure].probe == "performance":
         worst = worst_groups(evidence, "accuracy")
     places = [column_places(own[name] for own in found.values() if name in own) for name in names]
     least = column_places(worst.values())
@@ -490,8 +489,8 @@ def _which(row: Row) -> str:
 
 def measures(evidence: Evidence) -> Sheet | None:
     """A row per recipe and environment, a column per measure; folded."""
-    chosen = [row for row in evidence.tables.estimates if row["measure"] in MEASURES and is_overall(row)]
-    names = [name for name in MEASURES if any(row["measure"] == name and _defined(row) for row in chosen)]
+    chosen = [row for row in evidence.tables.estimates if row["measure"] in COMPUTED and is_overall(row)]
+    names = [name for name in COMPUTED if any(row["measure"] == name and _defined(row) for row in chosen)]
     if "auroc" in names:
         names = [name for name in names if name not in _REPEATED]
     lines, total = by_place(evidence, chosen, ("recipe", "environment"), "measure", names)

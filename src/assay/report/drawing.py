@@ -38,7 +38,7 @@ class Scale:
 
 def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
     """The range of an axis: all points, and ends of intervals as far beyond them as half a range, or as twice what is
-    usual of these ends; within bounds.
+    usual of these ends; within bounds, which an estimate may leave.
 
     A wild interval (three seeds that disagree) would otherwise press all else together; it is drawn with an arrow.
     """
@@ -46,6 +46,7 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
     if not known:
         return (bounds[0], bounds[1]) if all(map(math.isfinite, bounds)) else (0.0, 1.0)
     low, high = min(known), max(known)
+    bounds = min(bounds[0], low), max(bounds[1], high)
     drawn = [end for end in ends if math.isfinite(end)]
     usual = median(max(low - end, end - high, 0.0) for end in drawn) if drawn else 0.0
     reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), 2 * usual)

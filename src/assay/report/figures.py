@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from assay.core.measures import range_of
 from assay.report.charts import draw_curves, draw_strips
 from assay.report.drawing import Drawing, Panel, Plot, Reference, limits
 from assay.report.layout import Evidence
 from assay.report.rows import numeric, whole
 from assay.report.sheets import Download, as_csv, as_svg
-from assay.report.wording import axis_name, bounds, held_words, knows_nothing, plural
+from assay.report.wording import axis_name, held_words, knows_nothing, plural
 from assay.store.files import Row
 
 HALF, FULL, NARROW = 540.0, 800.0, 350.0
@@ -122,7 +123,7 @@ def plot_of(
     points += [value for panel in panels for one in panel.references for _, value in one.values]
     ends = [end for mark in marks for end in (mark.low, mark.high)]
     name, positions = (along[0], along[1]) if along else ("", ())
-    span = limits(points, ends, bounds(measure))
+    span = limits(points, ends, range_of(measure))
     unit = next((str(row.get("unit") or "") for _, rows in groups for row in rows), "")
     return Plot(panels, tuple(levels), evidence.outline.styles, axis_name(measure, unit), span, positions, name)
 

@@ -1,86 +1,55 @@
-"""What a reader calls things: measures, their axes, environments, places."""
+"""Names for readers: measures, their axes, environments, places."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from assay.core.measures import MEASURES as NAMED
+from assay.core.measures import MEASURES, direction_of, label_of
 from assay.report.rows import Tables, coordinates, numeric
 from assay.stats.format import common_decimals, in_words, with_interval
-from assay.stats.measures import MEASURES
-from assay.stats.rows import LABELS
 from assay.store.files import Row
 
 NO_EFFECT = "no effect"
-"""What the zero of an effect is called."""
-_MORE = {
-    "sobol-first": "first-order Sobol' index",
-    "auroc-lost-to-start": "AUROC lost",
-    "auroc-lost-to-random": "AUROC lost",
-    "logit-effect": "effect on the logit",
-    "logit-effect-absolute": "absolute effect on the logit",
-}
-_BOUNDS = {
-    "mass-accuracy": (0.0, 1.0),
-    "sobol-first": (float("-inf"), 1.0),
-    "sobol-total": (float("-inf"), 1.0),
-    "flip-rate": (0.0, 1.0),
-    "decodability": (0.0, 1.0),
-    "logit-effect-absolute": (0.0, float("inf")),
-}
-_AXES = {
-    "mass-accuracy": "part of the map that lies on the lesion",
-    "lesion-effect": "fall of the logit without the lesions, in within-class sd",
-    "erasure-effect-over-elsewhere": "fall of the logit over that elsewhere, in within-class sd",
-    "sobol-first": "share of the logit's variance, first order",
-    "sobol-total": "share of the logit's variance, with interactions",
-    "flip-rate": "share of images whose class flips",
-    "logit-effect": "change of the logit, in within-class sd",
-    "logit-effect-absolute": "absolute change of the logit, in within-class sd",
-    "decodability": "AUROC of a linear decoder",
-}
+"""Name of the zero of an effect."""
+_PERFORMANCE = ("performance", "segmentation", "lesion-free")
+"""Probes whose measures are of performance."""
 
 
 def measure_name(measure: str) -> str:
-    """`AUROC`, `flip rate`."""
-    return LABELS.get(measure) or _MORE.get(measure) or measure.replace("-", " ")
+    """Return the name of a measure for readers, such as `AUROC` or `flip rate`."""
+    return label_of(measure)
 
 
 def axis_name(measure: str, unit: str = "") -> str:
-    """What stands along an axis that shows the measure, with its unit and which way is better.
+    """Return the text along an axis that shows the measure, with its unit and the better direction.
 
-    unit: of the values shown, where the measure's own is not it.
+    Args:
+        measure: Name of the measure.
+        unit: Unit of the values shown, where it is not the measure's own.
     """
-    if measure in _AXES:
-        return _AXES[measure]
     described = MEASURES.get(measure)
     if described is None:
-        return measure_name(measure)
+        return f"{label_of(measure)}{f' in {unit}' if unit else ''}"
+    if described.axis:
+        return described.axis
     given = unit or described.unit
-    return f"{measure_name(measure)}{f' in {given}' if given else ''} ({described.direction} is better)"
-
-
-def bounds(measure: str) -> tuple[float, float]:
-    """The range that a measure cannot leave."""
-    if measure in _BOUNDS:
-        return _BOUNDS[measure]
-    described = MEASURES.get(measure)
-    return (float("-inf"), float("inf")) if described is None else (described.low, described.high)
+    ranked = f" ({described.direction} is better)" if described.direction != "none" else ""
+    return f"{described.label}{f' in {given}' if given else ''}{ranked}"
 
 
 def higher_is_better(measure: str) -> bool:
-    """Which end of a measure is the good one; True where there is none."""
-    return measure not in MEASURES or MEASURES[measure].direction == "higher"
+    """Return whether higher values are better; True for a measure that does not rank."""
+    return direction_of(measure) != "lower"
 
 
 def knows_nothing(measure: str) -> str:
-    """What the level is called at which a model that knows nothing stands: of what a change does, that is no effect."""
-    return NO_EFFECT if measure in NAMED and NAMED[measure].probe == "reliance" else "chance"
+    """Return the name of the level of a model that knows nothing: for the effect of a change, no effect."""
+    return NO_EFFECT if measure in MEASURES and MEASURES[measure].probe == "reliance" else "chance"
 
 
 def is_performance(measure: str) -> bool:
-    """Whether a measure is one of performance."""
-    return measure in MEASURES or (measure in NAMED and NAMED[measure].probe == "performance")
+    """Return whether a measure is one of performance."""
+    return measure in MEASURES and MEASURES[measure].probe in _PERFORMANCE
 
 
 def valued(row: Row, places: int | None = None) -> str:

@@ -11,15 +11,15 @@ from assay.core.errors import nearest
 from assay.core.measures import (
     BY_MOVING,
     BY_VARIANCE,
+    COMPARED,
     DOSED,
     INDEPENDENT,
-    MEASURES,
     NATIVE,
     NEUTRAL,
     OF_MAPS,
     OF_WORST_GROUP,
     SHARES,
-    MeasureName,
+    Measure,
 )
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
@@ -350,7 +350,7 @@ def _of_one_confounder(claim: Claim) -> Claim | None:
         is short for nothing.
     """
     contrast, parts = claim.contrast, claim.parts
-    measure = MEASURES.get(contrast.measure)
+    measure = COMPARED.get(contrast.measure)
     if contrast.factor != CONFOUNDER or (measure is not None and "factor" not in measure.needs):
         return claim
     short_for = per_confounder(contrast, parts)
@@ -420,7 +420,7 @@ def _check_claim(claim: Claim) -> None:
 def _check_factor(claim: Claim) -> None:
     """Check what the field `factor` names: a factor, a family of distortions, or an explainer."""
     contrast, parts = claim.contrast, claim.parts
-    measure = MEASURES.get(contrast.measure)
+    measure = COMPARED.get(contrast.measure)
     probe = "" if measure is None else measure.probe
     if probe == "robustness":
         what, known = "distortion", None if ":" in contrast.factor else [one.name for one in entries("distortion")]
@@ -447,7 +447,7 @@ def _explainers(probe: Component) -> list[str]:
 
 def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None) -> list[str]:
     """Return the environments that a measure is taken in, among the tests and those that a scene makes by itself."""
-    measure = MEASURES.get(name)
+    measure = COMPARED.get(name)
     listed = [probe.name for probe in probes or ()]
     if measure is None or measure.probe not in listed or any(":" in name for name in listed):
         return [*tests, NEUTRAL, INDEPENDENT]  # a probe of the user's own may measure anywhere
@@ -457,7 +457,7 @@ def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None
     return _chosen(measure, probes or ()) or own
 
 
-def _chosen(measure: MeasureName, probes: Sequence[Component]) -> list[str]:
+def _chosen(measure: Measure, probes: Sequence[Component]) -> list[str]:
     """Return the environments that the probes of a measure are given as an argument."""
     looking = [probe for probe in probes if measure.environment and probe.name == measure.probe]
     return [str(probe.params.get("environment", measure.environment)) for probe in looking]
@@ -466,7 +466,7 @@ def _chosen(measure: MeasureName, probes: Sequence[Component]) -> list[str]:
 def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:
     """Name axes by their short names, and fill in the environment of the probe where none is named."""
     names = {name: axis.name for name in (contrast.axis, *contrast.where) if (axis := resolve(name, axes))}
-    measure = MEASURES.get(contrast.measure)
+    measure = COMPARED.get(contrast.measure)
     own = measure.environment if measure else ""
     chosen = _chosen(measure, probes) if measure else []
     return contrast.model_copy(
@@ -543,11 +543,11 @@ def _field_value(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None
 def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
     """Check that a probe yields the measure, and that the contrast names what the measure needs and no more."""
     contrast = claim.contrast
-    measure = MEASURES.get(contrast.measure)
+    measure = COMPARED.get(contrast.measure)
     listed = [probe.name for probe in probes]
     if measure is None:
         if not any(":" in name for name in listed):  # a probe of the user's own may yield measures of any name
-            claim.wrong("measure", "no such measure", names=MEASURES)
+            claim.wrong("measure", "no such measure", names=COMPARED)
         return
     own = [probe.params for probe in probes if probe.name == measure.probe]
     if not own:
@@ -580,7 +580,7 @@ def _check_budgets(claim: Claim, fixed: Fixed) -> None:
     if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:
         remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {claim.left_out}"
         claim.wrong("at", "matched-fit compares along several budgets", remedy)
-    measure = MEASURES.get(contrast.measure)
+    measure = COMPARED.get(contrast.measure)
     if measure is not None and (measure.probe != "performance" or measure.name in OF_WORST_GROUP):
         what = f"matched-fit compares performance on all images, which '{contrast.measure}' is not"
         claim.wrong("measure", what, "compare it at equal budget, or along doses")
@@ -605,7 +605,7 @@ def _check_doses(claim: Claim, fixed: Fixed) -> None:
     what = "the doses p: an axis with 0 and another"
     _check_whole_axis(claim, fixed, P_PATH, lambda labels: "0" in labels, what, example)
     allowed = SHARES if contrast.at == "matched-clean" else DOSED
-    if contrast.measure not in allowed and (contrast.measure in MEASURES or not nearest(contrast.measure, MEASURES)):
+    if contrast.measure not in allowed and (contrast.measure in COMPARED or not nearest(contrast.measure, COMPARED)):
         what = f"{contrast.at} also needs the probit scale, which '{contrast.measure}' does not have"
         if contrast.measure in DOSED:
             what = f"{contrast.at} matches performance on all images, which '{contrast.measure}' is not"

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
+from assay.core.measures import direction_of
 from assay.stats.compare import (
     Contrast,
     EqualClean,
@@ -26,7 +27,6 @@ from assay.stats.compare import (
 )
 from assay.stats.estimate import CONFIDENCE, Estimate, summarise, two_way
 from assay.stats.format import in_words, listed, number
-from assay.stats.measures import measure
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
 from assay.stats.rows import CONFOUNDER
 
@@ -310,7 +310,7 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     sides = [_side(amounts, name, seeds) for amounts in (a, b)]
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), ""):
         return untested(reason, margin)
-    sign = -1.0 if measure(name).direction == "higher" else 1.0
+    sign = -1.0 if direction_of(name) == "higher" else 1.0
     worse = [sign * side.values for side in sides]
     level = max(float(one.min()) for one in worse)
     if level > min(float(one[0]) for one in worse):

@@ -15,7 +15,7 @@ from assay.stats.estimate import NO_VARIATION
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.groups import at_chance_in_worst_group
-from assay.stats.measures import MEASURES
+from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
     CONFOUNDER,
     MATCHED,
@@ -699,7 +699,7 @@ def answers(
 
 def _of_all_images(row: Row) -> bool:
     """Whether what is compared is measured of all images of an environment, so that a fall of it can be told."""
-    return text_of(row, "measure") in MEASURES and not (text_of(row, "factor") or text_of(row, "layer"))
+    return text_of(row, "measure") in COMPUTED and not (text_of(row, "factor") or text_of(row, "layer"))
 
 
 def leading(contrasts: Sequence[Row]) -> Row:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from assay.core.types import Direction
+from assay.core.measures import Measure
 from assay.stats.metrics import (
     Metric,
     brier_losses,
@@ -204,31 +205,33 @@ def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], pat
     return rows * factor
 
 
-# What a measure is: how it is computed, what each image contributes, which way is better.
+# How a measure is computed from outputs, and what each image contributes to it.
 
 Chance = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A metric with all that an estimate of it needs.
+class Computed:
+    """A measure that is computed from outputs.
 
-    value: from a model's answers. rows: (answers, value, patients) -> contributions per image (see `influence`).
-    low, high: the range that it cannot leave. binary: whether it exists for two classes only. ordinal: whether it
-    takes several classes for grades, in their order. cut: whether it takes them for two, apart at a cut. maps: whether
-    it is of what a segmentation keeps of each map. native: whether of what was kept at the size of the images' files.
-    images: how many images it rests on.
+    Args:
+        entry: Entry of the measure in the registry.
+        value: Compute the value from the outputs of a model.
+        rows: Compute the contributions per image from (outputs, value, patients), see `influence`.
+        by_classes: Compute the chance level, where it depends on how frequent the classes are.
+        binary: Whether it exists for two classes only.
+        ordinal: Whether several classes are grades, in their order.
+        cut: Whether classes are divided in two at a threshold grade.
+        maps: Whether it is computed from the columns of segmentation maps.
+        native: Whether from those at the size of the images' files.
+        images: Count the images behind the value.
     """
 
-    name: str
+    entry: Measure
     value: Callable[[Answers], Metric]
     rows: Callable[[Answers, float, Int[np.ndarray, " n"]], Float[np.ndarray, " n"]]
-    direction: Direction
-    chance: Chance
-    low: float = 0.0
-    high: float = 1.0
-    unit: str = ""
+    by_classes: Chance | None = None
     binary: bool = False
     ordinal: bool = False
     cut: bool = False
@@ -236,7 +239,13 @@ class Measure:
     native: bool = False
     images: Callable[[Answers], int] = lambda answers: len(answers.target)
 
+    @property
+    def name(self) -> str:
+        """Name of the measure."""
+        return self.entry.name
 
-def constant(value: float) -> Chance:
-    """A chance level that does not hang on the classes."""
-    return lambda target, classes: value
+    def chance(self, target: Int[np.ndarray, " n"], classes: int) -> float:
+        """Return the value of a model that knows nothing but how frequent the classes are; NaN where there is none."""
+        if self.by_classes is not None:
+            return self.by_classes(target, classes)
+        return self.entry.chance if isinstance(self.entry.chance, float) else math.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.core import measures as registry
 from assay.core.errors import SpecError, unknown_name
-from assay.core.measures import AT_NATIVE, REGIONS, MapGrid
-from assay.core.types import Direction
+from assay.core.map_grid import AT_NATIVE, REGIONS, MapGrid
 from assay.stats import influence, maps, metrics
-from assay.stats.influence import Answers, Measure, constant, widened
+from assay.stats.influence import Answers, Computed, widened
 from assay.stats.maps import Empty
 from assay.stats.metrics import Metric, beyond, undefined
 
@@ -85,25 +84,21 @@ def _rows(
     return influence.share(_graded_at_least(answers, level) == positive, value, of, patient)
 
 
-def _grade_measures() -> Iterator[Measure]:
-    yield Measure(
-        "auroc-referable",
+def _grade_measures() -> Iterator[Computed]:
+    yield Computed(
+        registry.MEASURES["auroc-referable"],
         _auroc,
         lambda answers, value, patient: influence.auroc(at_cut(answers), value, patient),
-        "higher",
-        constant(0.5),
         ordinal=True,
         cut=True,
     )
     for number, level in enumerate(SPECIFICITIES):
         for name, positive in ((f"sensitivity-at-specificity-{level * 100:.0f}", True),
                                (f"specificity-kept-{level * 100:.0f}", False)):  # fmt: skip
-            yield Measure(
-                name,
+            yield Computed(
+                registry.MEASURES[name],
                 partial(_at, number, positive),
                 partial(_rows, number, positive),
-                "higher" if positive else "none",
-                constant(float("nan")),
                 ordinal=True,
                 cut=True,
             )
@@ -130,7 +125,6 @@ _GRID = MapGrid()
 _THRESHOLDS = np.array(_GRID.thresholds)
 _HALF = _GRID.thresholds.index(0.0)
 _AREA = _GRID.areas.index(SMALLEST)
-_UNKNOWN = constant(math.nan)
 
 
 class Terms(NamedTuple):
@@ -245,15 +239,7 @@ def _at_native(terms: Callable[[Answers], Terms], answers: Answers) -> Terms:
 # --- from terms to measures -------------------------------------------------------------------------------------------
 
 
-def _ratio(
-    name: str,
-    terms: Callable[[Answers], Terms],
-    direction: Direction,
-    low: float = 0.0,
-    high: float = 1.0,
-    unit: str = "",
-    native: bool = False,
-) -> Measure:
+def _ratio(name: str, terms: Callable[[Answers], Terms], *, native: bool = False) -> Computed:
     def value(answers: Answers) -> Metric:
         found = terms(answers)
         total = found.under.sum()
@@ -267,7 +253,7 @@ def _ratio(
     def images(answers: Answers) -> int:
         return int((terms(answers).under > 0).sum())
 
-    return Measure(name, value, rows, direction, _UNKNOWN, low, high, unit, maps=True, native=native, images=images)
+    return Computed(registry.MEASURES[name], value, rows, maps=True, native=native, images=images)
 
 
 def _scored(score: str, answers: Answers) -> Answers:
@@ -275,23 +261,20 @@ def _scored(score: str, answers: Answers) -> Answers:
     return replace(answers, logits=answers.maps[score].astype(np.float64)[:, None])
 
 
-def _ranked(score: str) -> Iterator[Measure]:
+def _ranked(score: str) -> Iterator[Computed]:
     """AUROC and average precision of lesion images against lesion-free ones, by another score of the map."""
     name, given = score.replace("half_", "").replace("_", "-"), partial(_scored, score)
-    yield Measure(
-        f"auroc-{name}",
+    yield Computed(
+        registry.MEASURES[f"auroc-{name}"],
         lambda answers: metrics.auroc(given(answers).score, answers.target, answers.fold),
         lambda answers, at, patient: influence.auroc(given(answers), at, patient),
-        "higher",
-        constant(0.5),
         binary=True,
         maps=True,
     )
-    yield Measure(
-        f"average-precision-{name}",
+    yield Computed(
+        registry.MEASURES[f"average-precision-{name}"],
         lambda answers: metrics.average_precision(given(answers).score, answers.target, answers.fold),
         lambda answers, at, patient: influence.average_precision(given(answers), at, patient),
-        "higher",
         lambda target, classes: float((target == 1).mean()),
         binary=True,
         maps=True,
@@ -347,48 +330,42 @@ _OUTLINED: Mapping[str, Callable[[Answers], Terms]] = {
     "surface-dice": partial(_surface, "surface_dice"),
 }
 """What is measured of outlines at study resolution and at native size."""
-_DISTANCES = ("hd95", "surface-distance")
 
 
-def _outlined(name: str, *, native: bool = False) -> Measure:
+def _outlined(name: str, *, native: bool = False) -> Computed:
     terms = partial(_at_native, _OUTLINED[name]) if native else _OUTLINED[name]
-    called = f"{name}-native" if native else name
-    if name in _DISTANCES:
-        return _ratio(called, terms, "lower", high=math.inf, unit="px", native=native)
-    if name == "volume-error":
-        return _ratio(called, terms, "none", low=-1.0, high=math.inf, native=native)
-    return _ratio(called, terms, "higher", native=native)
+    return _ratio(f"{name}-native" if native else name, terms, native=native)
 
 
-def _map_measures() -> Iterator[Measure]:
+def _map_measures() -> Iterator[Computed]:
     yield _outlined("dice")
     conventions: tuple[Empty, ...] = ("skip", "one", "zero", "smoothed")
     for empty in conventions:
-        yield _ratio(f"dice-{empty}", partial(_overlap, maps.dice, empty), "higher")
+        yield _ratio(f"dice-{empty}", partial(_overlap, maps.dice, empty))
     yield from (_outlined(name) for name in _OUTLINED if name != "dice")
-    yield _ratio("lesion-sensitivity", partial(_lesions, None), "higher")
-    yield _ratio("false-positives-per-image", _stray, "lower", high=math.inf)
-    yield _ratio("false-positive-rate", partial(_lesion_free_called, None), "lower")
-    yield _ratio("false-positive-area", _wrong_area, "lower")
+    yield _ratio("lesion-sensitivity", partial(_lesions, None))
+    yield _ratio("false-positives-per-image", _stray)
+    yield _ratio("false-positive-rate", partial(_lesion_free_called, None))
+    yield _ratio("false-positive-area", _wrong_area)
     for level in LEVELS:
-        yield _ratio(f"lesion-sensitivity-at-{level * 100:.0f}", partial(_lesions, level), "none")
-        yield _ratio(f"false-positive-rate-at-{level * 100:.0f}", partial(_lesion_free_called, level), "lower")
+        yield _ratio(f"lesion-sensitivity-at-{level * 100:.0f}", partial(_lesions, level))
+        yield _ratio(f"false-positive-rate-at-{level * 100:.0f}", partial(_lesion_free_called, level))
     for score in ("top_mean", "half_area"):
         yield from _ranked(score)
-    yield Measure("free-response-area", _response_area, _response_rows, "higher", _UNKNOWN, maps=True)
+    yield Computed(registry.MEASURES["free-response-area"], _response_area, _response_rows, maps=True)
     for name, regions, reason in (
         ("pixel-calibration-error", REGIONS, "no images"),
         ("pixel-calibration-error-boundary", ("boundary",), "no pixel near the outline of a lesion"),
         ("pixel-calibration-error-background", ("background",), "no pixel away from lesions"),
     ):
-        yield _ratio(name, partial(_calibration, regions, reason), "lower")
+        yield _ratio(name, partial(_calibration, regions, reason))
     yield from (_outlined(name, native=True) for name in _OUTLINED)
 
 
 OF_MAPS = tuple(_map_measures())
 
 
-# The measures that a study may name: how each is computed, what each image contributes, which way is better.
+# Measures of classes: how each is computed, and what each image contributes.
 
 
 def _shares(target: np.ndarray, classes: int) -> np.ndarray:
@@ -413,88 +390,51 @@ def _gini(target: np.ndarray, classes: int) -> float:
     return float(spread / 2 if classes == 2 else spread)
 
 
-def _log_loss(a: Answers) -> Metric:
-    return metrics.log_loss(a.logits, a.target)
-
-
-_OF_IMAGES = (
-    Measure(
-        "auroc",
-        lambda a: metrics.auroc(a.score, a.target, a.fold),
-        influence.auroc,
-        "higher",
-        constant(0.5),
-        binary=True,
-    ),
-    Measure(
-        "auroc-macro",
-        lambda a: metrics.macro_auroc(a.logits, a.target, a.fold),
-        influence.macro_auroc,
-        "higher",
-        constant(0.5),
-    ),
-    Measure(
-        "somers-d",
-        lambda a: metrics.somers_d(a.score, a.target, a.fold),
-        influence.somers_d,
-        "higher",
-        constant(0.0),
-        low=-1.0,
-        binary=True,
-    ),
-    Measure(
-        "average-precision",
+def _of_images() -> Iterator[Computed]:
+    of = registry.MEASURES
+    yield Computed(of["auroc"], lambda a: metrics.auroc(a.score, a.target, a.fold), influence.auroc, binary=True)
+    yield Computed(of["auroc-macro"], lambda a: metrics.macro_auroc(a.logits, a.target, a.fold), influence.macro_auroc)
+    yield Computed(
+        of["somers-d"], lambda a: metrics.somers_d(a.score, a.target, a.fold), influence.somers_d, binary=True
+    )
+    yield Computed(
+        of["average-precision"],
         lambda a: metrics.average_precision(a.score, a.target, a.fold),
         influence.average_precision,
-        "higher",
         _positives,
         binary=True,
-    ),
-    Measure("accuracy", lambda a: metrics.accuracy(a.predicted, a.target), influence.accuracy, "higher", _commonest),
-    Measure(
-        "sensitivity",
-        lambda a: metrics.sensitivity(a.predicted, a.target),
-        influence.sensitivity,
-        "higher",
-        constant(float("nan")),
-        binary=True,
-    ),
-    Measure(
-        "specificity",
-        lambda a: metrics.specificity(a.predicted, a.target),
-        influence.specificity,
-        "higher",
-        constant(float("nan")),
-        binary=True,
-    ),
-    Measure("brier", lambda a: metrics.brier(a.logits, a.target), influence.brier, "lower", _gini, high=2.0),
-    Measure("log-loss", _log_loss, influence.log_loss, "lower", _entropy, high=float("inf"), unit="nats"),
-    Measure(
-        "calibration-error",
+    )
+    yield Computed(of["accuracy"], lambda a: metrics.accuracy(a.predicted, a.target), influence.accuracy, _commonest)
+    yield Computed(
+        of["sensitivity"], lambda a: metrics.sensitivity(a.predicted, a.target), influence.sensitivity, binary=True
+    )
+    yield Computed(
+        of["specificity"], lambda a: metrics.specificity(a.predicted, a.target), influence.specificity, binary=True
+    )
+    yield Computed(of["brier"], lambda a: metrics.brier(a.logits, a.target), influence.brier, _gini)
+    yield Computed(of["log-loss"], lambda a: metrics.log_loss(a.logits, a.target), influence.log_loss, _entropy)
+    yield Computed(
+        of["calibration-error"],
         lambda a: metrics.calibration_error(a.logits, a.target),
         influence.calibration_error,
-        "lower",
-        constant(0.0),
-    ),
-    Measure(
-        "quadratic-weighted-kappa",
+    )
+    yield Computed(
+        of["quadratic-weighted-kappa"],
         lambda a: metrics.quadratic_weighted_kappa(a.predicted, a.target),
         influence.quadratic_weighted_kappa,
-        "higher",
-        constant(0.0),
-        low=-1.0,
         ordinal=True,
-    ),
-)
-
-MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in (*_OF_IMAGES, *OF_GRADES, *OF_MAPS)}
+    )
 
 
-def measure(name: str) -> Measure:
-    """The measure of that name. Raises SpecError with the nearest valid name."""
-    if name not in MEASURES:
-        raise SpecError(unknown_name("measure", name, list(MEASURES)))
-    return MEASURES[name]
+COMPUTED: Mapping[str, Computed] = {one.name: one for one in (*_of_images(), *OF_GRADES, *OF_MAPS)}
+"""Every measure that is computed from outputs, by name."""
+
+
+def measure(name: str) -> Computed:
+    """Return the measure of that name. Raises SpecError with the nearest valid name."""
+    if name not in COMPUTED:
+        raise SpecError(unknown_name("measure", name, list(COMPUTED)))
+    return COMPUTED[name]
 
 
 def value(name: str, answers: Answers) -> Metric:

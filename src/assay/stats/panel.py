@@ -139,7 +139,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         patients,
         panel.numbers,
         min(images),
-        (chosen.low, chosen.high),
+        (chosen.entry.low, chosen.entry.high),
         _undefined_seeds(reasons, len(values)),
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from assay.core.measures import label_of
 from assay.stats.estimate import MINIMUM_SEEDS, NO_VARIATION
 from assay.stats.format import count, decimals, in_words, listed, number, p_value, with_interval
 
@@ -17,74 +18,6 @@ from assay.stats.format import count, decimals, in_words, listed, number, p_valu
 Row = Mapping[str, Any]
 Part = Literal["answer", "doubt", "limit"]
 Light = Literal["ok", "warn", "bad", "none"]
-
-LABELS = {
-    "auroc": "AUROC",
-    "auroc-macro": "macro AUROC",
-    "average-precision": "average precision",
-    "log-loss": "log-loss",
-    "brier": "Brier score",
-    "calibration-error": "calibration error",
-    "quadratic-weighted-kappa": "quadratic-weighted kappa",
-    "auroc-referable": "AUROC at the cut",
-    **{
-        f"{name}-{level}": f"{called} {level} %"
-        for level in (80, 90, 95)
-        for name, called in (
-            ("sensitivity-at-specificity", "sensitivity at the cut, at the threshold of validation specificity"),
-            ("specificity-kept", "specificity at the cut, at the threshold of validation specificity"),
-        )
-    },
-    "worst-group-accuracy": "accuracy of the worst group",
-    "worst-group-auroc": "AUROC of the worst group",
-    "sobol-total": "total Sobol' index",
-    "flip-rate": "flip rate",
-    "decodability": "decodability",
-    "dice": "Dice",
-    "dice-skip": "Dice, both empty left out",
-    "dice-one": "Dice, both empty 1",
-    "dice-zero": "Dice, both empty 0",
-    "dice-smoothed": "Dice, smoothed",
-    "iou": "IoU",
-    "hd95": "HD95",
-    "surface-dice": "surface Dice",
-    "volume-error": "volume error",
-    "lesion-sensitivity": "sensitivity by lesion",
-    "auroc-top-mean": "AUROC by the mean of the top 1 %",
-    "auroc-area": "AUROC by area",
-    "average-precision-top-mean": "average precision by the mean of the top 1 %",
-    "average-precision-area": "average precision by area",
-    "free-response-area": "area under the free response",
-    "pixel-calibration-error": "calibration error of pixels",
-    "pixel-calibration-error-boundary": "calibration error of pixels at outlines",
-    "pixel-calibration-error-background": "calibration error of pixels of the background",
-    "dice-native": "Dice at native size",
-    "iou-native": "IoU at native size",
-    "hd95-native": "HD95 at native size",
-    **{
-        f"{name.replace(' ', '-')}-native": f"{name} at native size"
-        for name in ("pixel precision", "pixel recall", "volume error", "surface distance")
-    },
-    "surface-dice-native": "surface Dice at native size",
-    "rankme": "RankMe",
-    "components-90": "components for 90 % of the variance",
-    "condition-number-90-10": "condition number, 90th over 10th percentile",
-    "condition-number-maps": "condition number of flattened maps",
-    "cka": "CKA",
-    "cka-to-untrained": "CKA with the layer before training",
-    "procrustes-to-untrained": "Procrustes similarity with the layer before training",
-    "rsa-to-untrained": "RSA with the layer before training",
-    "neighbours-to-untrained": "nearest neighbours shared with the layer before training",
-    **{
-        f"{name}-at-{level}": f"{called} at {level} % sensitivity"
-        for level in (80, 90, 95)
-        for name, called in (
-            ("false-positive-rate", "false-positive rate"),
-            ("lesion-sensitivity", "sensitivity by lesion"),
-        )
-    },
-}
-
 
 DOSES, MATCHED = "dose-response", "matched-clean"
 """How contrasts are made that compare along the doses, the second where clean performance is equal."""
@@ -151,7 +84,7 @@ def label(row: Row) -> str:
     """What a reader calls the measure of a row; of a dose-response, the change in it."""
     name = text_of(row, "measure")
     factor = text_of(row, "factor")
-    label = LABELS.get(name, name.replace("-", " "))
+    label = label_of(name)
     if over_doses(row):
         of = f" of {in_words(factor)}" if factor else ""
         return f"the change in {label}{of} from p = 0" + (f" to {doses}" if (doses := text_of(row, "doses")) else "")
@@ -223,7 +156,7 @@ def amounts(row: Row) -> str:
         f"{text_of(row, side)} with {'' if equal[side] in equal['trained'] else 'about '}{equal[side]:.0f} rows"
         for side in ("a", "b")
     ]
-    measure = LABELS.get(text_of(row, "measure"), text_of(row, "measure"))
+    measure = label_of(text_of(row, "measure"))
     return f"{measure} {number(equal['level'])} in {equal['clean']}: {', '.join(sides)}"
 
 

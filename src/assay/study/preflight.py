@@ -14,7 +14,7 @@ from assay.analysis.contrasts import pairs
 from assay.analysis.data_checks import reads_neutral
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
-from assay.core.measures import ON, Among
+from assay.core.measures import COMPARED, Among
 from assay.core.registry import build
 from assay.execution.jobs import network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, start_id
@@ -137,9 +137,10 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
     """
     point, found = spec.points[0], dict[str, tuple[int, ...]]()
     for stated in spec.contrasts:
-        among, name = ON.get(stated.measure), stated.environment
+        among = COMPARED[stated.measure].among if stated.measure in COMPARED else ""
+        name = stated.environment
         unknown = among != "both" and population.classes != LESION.levels
-        if among is None or unknown or name not in point.tests:
+        if not among or unknown or name not in point.tests:
             continue
         if name not in found:
             found[name] = _classes_in(population, point, name, spec.first_seed)

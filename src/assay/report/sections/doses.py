@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from assay.core.measures import range_of
 from assay.report.drawing import Mark, Panel, Plot, Reference, limits
 from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.layout import ROWS, Evidence, decisive, is_overall, some_levels
@@ -15,7 +16,6 @@ from assay.report.rows import Tables, coordinates, distinct, mapping, numeric, w
 from assay.report.sections.reliance import TRAINED
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.wording import (
-    bounds,
     column_places,
     held_words,
     higher_is_better,
@@ -458,7 +458,7 @@ def _clean_panels(
     }
     references = {name: chance(rows) for name, rows in before.items()}
     known = [value for own in references.values() for one in own for _, value in one.values]
-    span = _limits([mark for own in marks.values() for mark in own], known, bounds(evidence.outline.measure))
+    span = _limits([mark for own in marks.values() for mark in own], known, range_of(evidence.outline.measure))
     for name, own in marks.items():
         yield Panel(f"{name}: {title}" if name else title, own, references[name], limits=span)
 
@@ -509,7 +509,7 @@ def _measured(row: Row) -> str:
 # What the probes say of the confounder over its doses: how many answers it flips, how far it moves the logit, and
 # where it can be decoded.
 
-MEASURES = ("flip-rate", "logit-effect", "decodability")
+PROBED = ("flip-rate", "logit-effect", "decodability")
 PANELS = 12
 """A figure has at most so many panels; where layers would make more, the last layer is shown and tables have all."""
 Rest = tuple[tuple[str, str], ...]
@@ -521,7 +521,7 @@ def probed(evidence: Evidence) -> list[Figure]:
     if not evidence.outline.doses:
         return []
     factors = dosed_factors(evidence)
-    return [made for measure in MEASURES if (made := _figure(evidence, measure, factors))]
+    return [made for measure in PROBED if (made := _figure(evidence, measure, factors))]
 
 
 def in_training(evidence: Evidence) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from assay.core.measures import quiet_of
+from assay.core.measures import quiet_of, range_of
 from assay.report.account import COUNTS, by_place
 from assay.report.charts import Field, Planes, Spot, Trace, draw_field, draw_planes
 from assay.report.drawing import limits
@@ -15,7 +15,7 @@ from assay.report.figures import FULL, HALF, Figure, drawn, slice_note
 from assay.report.layout import ROWS, SHOWN, Evidence, is_overall, some_levels
 from assay.report.rows import distinct, numeric
 from assay.report.sheets import Line, Sheet, estimated, sheet, words
-from assay.report.wording import axis_name, bounds, column_places, measure_name, recipe_head
+from assay.report.wording import axis_name, column_places, measure_name, recipe_head
 from assay.stats.format import listed, number
 from assay.store import schema
 from assay.store.files import Row
@@ -42,7 +42,7 @@ def trade(evidence: Evidence, width: float = FULL) -> Figure | None:
     if len(spots) > SHOWN:
         spots = tuple(replace(spot, region=()) for spot in spots)  # so many shades would hide each other
     measure, across = trades[0]["up"], trades[0]["across"]
-    limits = _limits(spots, 0, bounds(across)), _limits(spots, 1, bounds(measure))
+    limits = _limits(spots, 0, range_of(across)), _limits(spots, 1, range_of(measure))
     wide = sum(_covered(spot.region, *limits) > WIDE for spot in spots)
     if wide:  # one shade over everything hides the others, and those alone would look the widest
         spots = tuple(replace(spot, region=()) for spot in spots)
