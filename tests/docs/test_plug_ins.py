@@ -19,6 +19,7 @@ SUITES = {
     "add-a-dataset.md": "TestEyes",
     "add-a-phantom.md": "TestDisc",
     "add-a-loss.md": "TestLogitAdjusted",
+    "add-a-measure.md": "TestMargins",
     "add-a-probe.md": "TestShareOfPositives",
     "add-an-architecture.md": "TestPatches",
     "add-an-intervention.md": "TestBorder",
