@@ -332,7 +332,7 @@ def stamp(images: Float32[np.ndarray, "b c n"], at: Int[np.ndarray, "b k"], cont
 # Blur and uneven light, compiled for a processor in PyTorch's place.
 #
 # Each function does the operations of its twin in PyTorch in the twin's order, in float32. A blur takes a quarter of
-# the twin's time, to the same bits. `light` has an exponential of its own: PyTorch's depends on the place in an array.
+# the twin's time, to the same bits. `light` has an exponential of its own, which differs from the twin's in last bits.
 # Arrays are C-contiguous.
 
 
