@@ -17,7 +17,7 @@ from assay.core.compiled import compiled
 
 @compiled
 def root_of(parent: Int[np.ndarray, " m"], node: int) -> int:
-    """The root of a node's component; paths are halved on the way."""
+    """Return the root of a node's component; paths are halved on the way."""
     while parent[node] > 0:
         above = parent[node]
         if parent[above] > 0:
@@ -28,7 +28,7 @@ def root_of(parent: Int[np.ndarray, " m"], node: int) -> int:
 
 @compiled
 def united(parent: Int[np.ndarray, " m"], a: int, b: int) -> tuple[int, int]:
-    """The root that two roots have from now on, the larger component's, and the one that is a root no longer."""
+    """Return the root that two roots have from now on, the larger component's, and the one that is a root no longer."""
     if parent[b] < parent[a]:
         a, b = b, a
     parent[a] += parent[b]
@@ -45,7 +45,7 @@ GREATEST = 0x7FFFFFFF
 
 @compiled
 def rising(bits: int) -> int:
-    """An integer from -2^31 to 2^31 - 1 that rises with a float32, from its bits as a signed integer; and back."""
+    """Map the bits of a float32, as a signed integer, to an integer in [-2^31, 2^31 - 1] of equal order; and back."""
     return bits if bits >= 0 else bits ^ GREATEST
 
 
@@ -53,7 +53,7 @@ def rising(bits: int) -> int:
 def descending(
     bits: Int[np.ndarray, "h w"], logits: Float[np.ndarray, "h w"], least: float, count: int
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The `count` logits that are at least `least`, greatest first, and where each lies.
+    """Return the `count` logits that are at least `least`, greatest first, and where each lies.
 
     A place is the index into the image with one pixel of margin on every side, [h + 2, w + 2], laid flat. Equal logits
     stand in the order of their places; 0.0 stands before -0.0.
@@ -97,7 +97,7 @@ def _by_digit(
         next_of[bucket] += 1
 
 
-# A map as runs: neighbours in a row that the same thresholds predict, and which runs touch from one row to the next.
+# A map as runs: neighbors in a row that the same thresholds predict, and which runs touch from one row to the next.
 #
 # Logits of networks change slowly, so a map has far fewer runs than pixels. In the worst case every pixel is a run.
 
@@ -108,8 +108,11 @@ LEVEL_BUCKETS = 1 << (32 - SHIFT)
 class Runs(NamedTuple):
     """The runs of one image, row by row, numbered from 1; arrays are longer than needed, and entry 0 is empty.
 
-    level: how many of the ascending thresholds are at most the logits. last: the last column. pixels, hit: how many
-    pixels, and how many of them are lesion. first: the number of the first run of every row, and one past the last.
+    Attributes:
+        level: How many of the ascending thresholds are at most the logits.
+        last: The last column.
+        pixels, hit: How many pixels, and how many of them are lesion.
+        first: The number of the first run of every row, and one past the last.
     """
 
     level: Int[np.ndarray, " r"]
@@ -285,7 +288,8 @@ def _order_by_level(
 ) -> Int[np.ndarray, " t+1"]:
     """Write the pairs of the contacts in the order of their levels, ascending.
 
-    Returns where the pairs of each threshold start, and after the last where they end.
+    Returns:
+        Where the pairs of each threshold start, and after the last where they end.
     """
     starts = np.zeros(thresholds + 1, np.int32)
     for k in range(found):

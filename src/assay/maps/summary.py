@@ -43,7 +43,8 @@ def exact_scores(
 ) -> Exact:
     """Scores of areas of so many pixels, ascending, and the mean of the `top` greatest logits.
 
-    counts: of `count_components` at these thresholds.
+    Args:
+        counts: Of `count_components` at these thresholds.
     """
     found = Exact(np.full((len(logits), len(smallest)), -np.inf, np.float32), np.empty(len(logits)))
     _find_all(logits.view(np.int32), logits, counts, thresholds, smallest, top, found)
@@ -103,9 +104,9 @@ def _reach_areas(
 
 @compiled
 def _join_neighbours(parent: Int[np.ndarray, " m"], place: int, row: int) -> int:
-    """The root of a new pixel once it is joined with those of its 8 neighbours that were added before.
+    """Return the root of a new pixel once it is joined with those of its 8 neighbors that were added before.
 
-    A neighbour at a corner is looked at only where none at an edge lies beside it: it would be of that one's component.
+    A neighbor at a corner is looked at only where none at an edge lies beside it: it would be of that one's component.
     """
     above, below = parent[place - row] != 0, parent[place + row] != 0
     left, right = parent[place - 1] != 0, parent[place + 1] != 0
@@ -157,7 +158,7 @@ def calibration_bins(
 
     Bin k holds k / bins <= p < (k + 1) / bins, the last one 1 too.
 
-    A pixel is boundary when a pixel of the other kind lies within `boundary` px of it, centre to centre. So a boundary
+    A pixel is boundary when a pixel of the other kind lies within `boundary` px of it, center to center. So a boundary
     is as wide outside a lesion as inside, and where the frame of the image cuts a lesion there is none.
     """
     shape = (len(logits), len(REGIONS), bins)
@@ -184,7 +185,7 @@ def _count_all(
 
 @compiled
 def _regions(lesion: Bool[np.ndarray, "h w"], boundary: float) -> UInt8[np.ndarray, "h w"]:
-    """The region of every pixel. Discs are drawn around those pixels alone that have another kind beside them."""
+    """Return the region of every pixel. Discs are drawn only around pixels with a neighbor of another kind."""
     height, width = lesion.shape
     regions = np.empty((height, width), np.uint8)
     for row in range(height):
@@ -228,7 +229,9 @@ EIGHT_WITHIN_AN_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3
 class Lesions(NamedTuple):
     """One row per image, padded to the most lesions of one and at least to one; in the order of their first pixels.
 
-    score: float32, NaN where padded. area: int32, pixels, 0 where padded.
+    Attributes:
+        score: float32, NaN where padded.
+        area: int32, pixels, 0 where padded.
     """
 
     score: Float[np.ndarray, "b l"]
@@ -289,8 +292,9 @@ def summarise(
     An image's columns depend on that image alone, bit for bit, but for the width of those with one entry per lesion:
     the most lesions of any image in the batch. Beside the batch it takes at most 100 bytes per pixel of one image.
 
-    Raises ValueError unless there is at least one image with a pixel, a label and a finite logit for every pixel, and a
-    pixel size above 0 for every image.
+    Raises:
+        ValueError: Unless there is at least one image with a pixel, a label and a finite logit for every pixel, and a
+            pixel size above 0 for every image.
     """
     _check(logits, labels, pixel_size)
     values = np.ascontiguousarray(logits.detach().to("cpu", torch.float32).numpy())
@@ -337,21 +341,26 @@ class Streamed:
         labels: Integer[Tensor, "b h w"] | Bool[Tensor, "b h w"],
         pixel_size: Float[np.ndarray, "b 2"] | None = None,
     ) -> None:
-        """Summarise one more batch (see `summarise`) and keep its columns; the maps are not kept."""
+        """Summarize one more batch (see `summarise`) and keep its columns; the maps are not kept."""
         self._parts.append(summarise(logits, labels, self.grid, pixel_size))
 
     def __len__(self) -> int:
         return sum(len(part["pixels"]) for part in self._parts)
 
     def columns(self) -> Columns:
-        """Of all images so far, in the order they came. Raises ValueError when there were none."""
+        """Of all images so far, in the order they came.
+
+        Raises:
+            ValueError: If there were none.
+        """
         return joined(self._parts)
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
-    """The images of several parts one after another, equal to those of one batch of all of them.
+    """Return the images of several parts one after another, equal to those of one batch of all of them.
 
-    Raises ValueError without a part.
+    Raises:
+        ValueError: Without a part.
     """
     if not parts:
         raise ValueError("no maps were summarised: give at least one batch")
@@ -359,7 +368,7 @@ def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
 
 
 def of_one_width(name: str, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The parts of a column; one with an entry per lesion is padded to the most lesions of any part."""
+    """Return the parts of a column; one with an entry per lesion is padded to the most lesions of any part."""
     if name not in PADDING:
         return list(parts)
     widest = max(part.shape[1] for part in parts)
@@ -398,8 +407,9 @@ def count_kinds(
 ) -> dict[str, np.ndarray]:
     """`OF_KINDS` of every image and kind, int32 [b, k - 1]; docs/reference/maps.md says what each is.
 
-    logits: of background and k - 1 kinds; a pixel is called what has its greatest logit, of equal ones the first.
-    covered: share of a lesion's pixels that must be called its kind for it to be found.
+    Args:
+        logits: Of background and k - 1 kinds; a pixel is called what has its greatest logit, of equal ones the first.
+        covered: Share of a lesion's pixels that must be called its kind for it to be found.
     """
     called, true = logits.argmax(dim=1).cpu().numpy(), labels.cpu().numpy()
     counts = [_of_kind(true == kind, called == kind, covered) for kind in range(1, logits.shape[1])]
@@ -466,11 +476,12 @@ def at_native(
     millimetres: float = 1.0,
     grid: MapGrid = DEFAULT_GRID,
 ) -> dict[str, np.ndarray]:
-    """The `native_` columns of docs/reference/maps.md, each with a first axis of one image.
+    """Return the `native_` columns of docs/reference/maps.md, each with a first axis of one image.
 
-    probabilities: of background and k - 1 kinds of lesion, at the size of the labels. A pixel is called lesion where
-    they leave at most half to the background, and of several kinds it is called what is likeliest.
-    millimetres: how many a pixel is wide and high, NaN where that is unknown; 1 to measure surfaces in px.
+    Args:
+        probabilities: Of background and k - 1 kinds of lesion, at the size of the labels. A pixel is called lesion
+            where they leave at most half to the background, and of several kinds it is called what is likeliest.
+        millimetres: How many a pixel is wide and high, NaN where that is unknown; 1 to measure surfaces in px.
     """
     called: Bool[np.ndarray, "h w"] = (probabilities[0] <= 0.5).cpu().numpy()
     lesion: Bool[np.ndarray, "h w"] = (labels != 0).cpu().numpy()

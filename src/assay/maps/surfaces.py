@@ -1,7 +1,7 @@
 """How far apart the surfaces of a predicted and a true mask lie.
 
 The surface of a mask is its pixels with a 4-neighbour that is not of the mask; beyond the image nothing is. Distances
-go from each surface pixel of one mask to the nearest of the other, centre to centre. They are exact: the nearest pixel
+go from each surface pixel of one mask to the nearest of the other, center to center. They are exact: the nearest pixel
 in every row first (Meijster, Roerdink and Hesselink 2000), and then only for the pixels that ask.
 """
 
@@ -36,8 +36,10 @@ def surfaces(
     pixel_size: Float[np.ndarray, "b 2"],
     tolerance: float,
 ) -> Surfaces:
-    """Distances between surfaces. pixel_size: height and width of an image's pixels, NaN where unknown; tolerance is in
-    the same unit.
+    """Distances between surfaces.
+
+    Args:
+        pixel_size: Height and width of an image's pixels, NaN where unknown; tolerance is in the same unit.
     """
     images = len(predicted)
     code = np.where(lesion.any((1, 2)), 0, TRUTH_EMPTY) + np.where(predicted.any((1, 2)), 0, PREDICTION_EMPTY)
@@ -69,7 +71,9 @@ def _measure_all(
 
 @compiled
 def _box(a: Bool[np.ndarray, "h w"], b: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
-    """The smallest box that holds both masks: first row, row after the last, first column, column after the last."""
+    """Return the smallest box that holds both masks: first row, row after the last, first column, column after the
+    last.
+    """
     height, width = a.shape
     top, bottom, left, right = height, 0, width, 0
     for row in range(height):
@@ -82,7 +86,7 @@ def _box(a: Bool[np.ndarray, "h w"], b: Bool[np.ndarray, "h w"]) -> tuple[int, i
 
 @compiled
 def _edge(mask: Bool[np.ndarray, "h w"], top: int, bottom: int, left: int, right: int) -> Bool[np.ndarray, "i j"]:
-    """The surface of a mask within a box that holds it."""
+    """Return the surface of a mask within a box that holds it."""
     height, width = mask.shape
     edge = np.zeros((bottom - top, right - left), np.bool_)
     for row in range(top, bottom):
@@ -134,7 +138,7 @@ def _distances(
 
 @compiled
 def _nearest(steps: Int[np.ndarray, "i j"], row: int, column: int, tall: float, wide: float) -> float:
-    """The least squared distance, over rows further and further away until none can be nearer."""
+    """Return the least squared distance, over rows further and further away until none can be nearer."""
     best = (steps[row, column] * wide) ** 2
     for away in range(1, max(row, len(steps) - 1 - row) + 1):
         apart = (away * tall) ** 2
@@ -149,7 +153,7 @@ def _nearest(steps: Int[np.ndarray, "i j"], row: int, column: int, tall: float, 
 
 @compiled
 def _percentile(values: Float[np.ndarray, " n"]) -> float:
-    """The 95th percentile, between the two nearest ranks in proportion, as NumPy's and torch's default is."""
+    """Return the 95th percentile, between the two nearest ranks in proportion, as NumPy's and torch's default is."""
     ordered = np.sort(values)
     rank = PERCENTILE * (len(values) - 1)
     below = int(rank)
