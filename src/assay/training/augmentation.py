@@ -73,7 +73,7 @@ class Augmenter:
 
 
 def build_augmenter(components: Sequence[Component], first: Sequence[tuple[str, Augmentation]] = ()) -> Augmenter:
-    """The augmentations of a recipe, after those of its mitigation.
+    """Return the augmentations of a recipe, after those of its mitigation.
 
     A second one of the same name draws from a generator of its own.
     """
@@ -137,7 +137,7 @@ class Shift:
         return {"down": moves[0], "right": moves[1]}
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """Every image is one window of its padded self: a single gather of whole rows of pixels."""
+        """Return every image is one window of its padded self: a single gather of whole rows of pixels."""
         if self.pixels == 0:
             return images
         height, width = images.shape[-2:]
@@ -150,7 +150,7 @@ class Shift:
 @component("augmentation", "affine", summary="rotate, scale and move, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """Rotate, scale and move about the centre, bilinear (label maps: nearest); what comes into view is the edge's."""
+    """Rotate, scale and move about the center, bilinear (label maps: nearest); what comes into view is the edge's."""
 
     degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, in degrees")] = 10.0
     scale: Annotated[float, Field(ge=0, lt=1, description="largest change of scale either way, as a share")] = 0.1
@@ -168,7 +168,7 @@ class Affine:
         }
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """The inverse map of every image is sampled; sides of unequal length keep angles."""
+        """Return the inverse map of every image is sampled; sides of unequal length keep angles."""
         height, width = images.shape[-2:]
         cosine = np.cos(draws["angle"]) / draws["scale"]
         sine = np.sin(draws["angle"]) / draws["scale"]
@@ -228,7 +228,7 @@ class Noise:
         return {"sd": (rng.random(count) * self.sd).astype(np.float32), "key": rng.integers(0, 2**63, size=count)}
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """The batch's noise comes from the first key; drawn on the CPU, so that every device adds the same."""
+        """Return the batch's noise comes from the first key; drawn on the CPU, so that every device adds the same."""
         rng = torch.Generator().manual_seed(int(draws["key"][0]))
         noise = torch.randn(images.shape, generator=rng).to(images.device)
         return (images + noise * _to(draws["sd"], images).reshape(-1, 1, 1, 1)).clamp(0, 1)
@@ -288,9 +288,9 @@ class ResizedCrop:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colour:
     """Change brightness (a factor), contrast about the mean luminance, saturation and hue, of a share of the images;
-    take the colour out of another share; clipped to [0, 1].
+    take the color out of another share; clipped to [0, 1].
 
-    Saturation and hue are length and angle of the two colour differences of YIQ. A grey image has neither.
+    Saturation and hue are length and angle of the two color differences of YIQ. A gray image has neither.
     """
 
     brightness: Annotated[
@@ -329,7 +329,7 @@ class Colour:
 
 
 def _turns(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """Matrices on red, green and blue, [n, 3, 3], that scale and turn the colour differences and keep the luminance."""
+    """Matrices on red, green and blue, [n, 3, 3], that scale and turn the color differences and keep the luminance."""
     turn = np.zeros((len(hue), 3, 3))
     turn[:, 0, 0] = 1
     turn[:, 1, 1] = turn[:, 2, 2] = saturation * np.cos(hue)

@@ -42,10 +42,12 @@ def collapse_reason(
 ) -> str | None:
     """Why a model counts as collapsed, or None.
 
-    features, logits: of the validation images. losses: over some training batches. The signs, in this order: the same
-    output for every image; one embedding for every image; of at least 4 images, an embedding of effective rank one (Roy
-    and Vetterli 2007), or all pairwise distances equal; a loss that no training batch brings below that of a constant
-    embedding, unless the training is only slow, which is asked last (see `only_slow`).
+    Args:
+        features, logits: Of the validation images.
+        losses: Over some training batches. The signs, in this order: the same output for every image; one embedding for
+            every image; of at least 4 images, an embedding of effective rank one (Roy and Vetterli 2007), or all
+            pairwise distances equal; a loss that no training batch brings below that of a constant embedding, unless
+            the training is only slow, which is asked last (see `only_slow`).
     """
     spread = float((logits.amax(0) - logits.amin(0)).max())
     if spread < CONSTANT_LOGIT:
@@ -66,19 +68,22 @@ def collapse_reason(
 
 
 def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
-    """Whether a training whose loss stands at a constant's is on its way, and has not collapsed.
+    """Return whether a training whose loss stands at a constant's is on its way, and has not collapsed.
 
-    tells: whether it tells apart what it is to tell apart: with labels `tells_classes`, without them `tells_images`.
-    The embedding must not have shrunk either: standardised by a head, what is left of a collapsed one may tell the
-    classes as well. before: the features of the same images before training.
+    Args:
+        tells: Whether it tells apart what it is to tell apart: with labels `tells_classes`, without them
+            `tells_images`. The embedding must not have shrunk either: standardized by a head, what is left of a
+            collapsed one may tell the classes as well.
+        before: The features of the same images before training.
     """
     return tells and spread_of(features) > SHRUNK * spread_of(before)
 
 
 def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
-    """Whether a head refitted on the features tells validation images' classes better than their shares do.
+    """Return whether a head refitted on the features tells validation images' classes better than their shares do.
 
-    yardstick: its log-loss on them, in nats.
+    Args:
+        yardstick: Its log-loss on them, in nats.
     """
     share = torch.bincount(targets).double() / len(targets)
     of_shares = -float(torch.xlogy(share, share).sum())
@@ -86,7 +91,7 @@ def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
 
 
 def tells_images(losses: Sequence[LossBeside]) -> bool:
-    """Whether a loss tells images of a batch from their mean at all, however little."""
+    """Return whether a loss tells images of a batch from their mean at all, however little."""
     return any(abs(pair.actual - pair.constant) > SAME * pair.constant for pair in losses)
 
 
@@ -101,7 +106,7 @@ def spread_of(features: Float[Tensor, "n d"]) -> float:
 
 
 def effective_rank(features: Float[Tensor, "n d"]) -> float:
-    """exp of the entropy of the singular values' shares, of the centred features (Roy and Vetterli 2007).
+    """exp of the entropy of the singular values' shares, of the centered features (Roy and Vetterli 2007).
 
     From 1 to min(n - 1, d); 0 when nothing varies.
     """
@@ -132,9 +137,9 @@ def _stuck(losses: Sequence[LossBeside]) -> str | None:
 # Watching a training that looks at no label: what its features are like from epoch to epoch, and when to stop.
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
-"""How many neighbours vote, and what divides their cosines: those of Wu, Xiong, Yu and Lin (CVPR 2018)."""
+"""How many neighbors vote, and what divides their cosines: those of Wu, Xiong, Yu and Lin (CVPR 2018)."""
 MOST = 2000
-"""Training images that are looked at as neighbours, the first of them."""
+"""Training images that are looked at as neighbors, the first of them."""
 PATIENCE = 2
 """Epochs in a row that end in a collapse before a training is stopped: one may pass."""
 
@@ -142,7 +147,11 @@ Figures = Mapping[str, float]
 
 
 class Collapsed(Exception):
-    """The features of a training without labels collapsed. curve: a row per epoch until then."""
+    """The features of a training without labels collapsed.
+
+    Args:
+        curve: A row per epoch until then.
+    """
 
     def __init__(self, reason: str, curve: Sequence[Mapping[str, float | int]]) -> None:
         super().__init__(reason, curve)
@@ -161,9 +170,10 @@ def figures(
     """What an epoch's row of the curve tells of the validation images' features: `rank` (effective rank, 1 to d; 0
     where nothing varies), `spread` (distance from the mean over the mean's length) and `knn_accuracy`.
 
-    neighbours: features of training images. Labels are looked at here, and nothing is decided by them. NaN where a
-    feature is not finite (later weights may be better, and the last are judged in the end), and `rank` of under 4
-    images.
+    Args:
+        neighbours: Features of training images. Labels are looked at here, and nothing is decided by them. NaN where a
+            feature is not finite (later weights may be better, and the last are judged in the end), and `rank` of under
+            4 images.
     """
     if not bool(features.isfinite().all() and neighbours.isfinite().all()):
         return dict.fromkeys(("rank", "spread", "knn_accuracy"), math.nan)
@@ -181,9 +191,9 @@ def knn_accuracy(
     their_targets: Int[Tensor, "m"],
     count: int = NEIGHBOURS,
 ) -> float:
-    """Share of images whose class is that of their nearest neighbours by cosine, each voting with exp(cosine / .07).
+    """Share of images whose class is that of their nearest neighbors by cosine, each voting with exp(cosine / .07).
 
-    Of equal votes the first class wins; with fewer neighbours than `count` all vote.
+    Of equal votes the first class wins; with fewer neighbors than `count` all vote.
     """
     own, other = (functional.normalize(one.double(), dim=1) for one in (features, neighbours))
     nearest = (own @ other.T).topk(min(count, len(other)), dim=1)

@@ -41,7 +41,7 @@ class Feed:
         return len(self.environment)
 
     def batch(self, index: np.ndarray) -> Batch:
-        """The images at these positions, in this order, on the device."""
+        """Return the images at these positions, in this order, on the device."""
         at = tensor_of(index).to(self.device)
         return Batch(
             images=self._images(index, at),
@@ -53,7 +53,7 @@ class Feed:
         )
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """All images once, or the first so many, in the order of the table."""
+        """Return all images once, or the first so many, in the order of the table."""
         end = len(self) if most is None else min(most, len(self))
         for start in range(0, end, size):
             yield self.batch(np.arange(start, min(start + size, end)))
@@ -71,7 +71,9 @@ class Feed:
 
 
 def make_feed(environment: Environment, device: torch.device, masks: bool, group: np.ndarray | None = None) -> Feed:
-    """A feed of an environment; masks are carried when asked for and there, groups (int64, one per row) when given."""
+    """Return a feed of an environment; masks are carried when asked for and there, groups (int64, one per row) when
+    given.
+    """
     table = environment.table
     channels, height, width = environment.images.shape
     small = 4 * len(environment) * channels * height * width <= PRELOADED_BYTES
@@ -89,7 +91,7 @@ def make_feed(environment: Environment, device: torch.device, masks: bool, group
 
 
 def batch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
-    """The order in which an epoch sees the rows: int64 [rows], from (seed, epoch) alone."""
+    """Return the order in which an epoch sees the rows: int64 [rows], from (seed, epoch) alone."""
     return generator(seed, "batch-order", epoch).permutation(rows)
 
 
@@ -126,9 +128,9 @@ def read_all(network: nn.Module, feed: Feed, size: int, most: int | None = None)
 
 
 def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) -> float | None:
-    """The threshold on the positive probability that maximises sensitivity + specificity (Youden 1950).
+    """Return the threshold on the positive probability that maximizes sensitivity + specificity (Youden 1950).
 
-    It lies halfway between two neighbouring scores, so that no validation image sits on it; of several that are equally
+    It lies halfway between two neighboring scores, so that no validation image sits on it; of several that are equally
     good, the one nearest to 0.5. None for more than two classes, or when a class is absent: it is then not defined.
     """
     positive = targets.cpu().numpy() == 1
@@ -150,7 +152,8 @@ def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) ->
 def worst_group(
     logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"], groups: Int[np.ndarray, "n"]
 ) -> tuple[float, float]:
-    """The least accuracy of a group (of the largest logit), and minus the largest mean log-loss of a group in nats.
+    """Return the least accuracy of a group (of the largest logit), and minus the largest mean log-loss of a group in
+    nats.
 
     Compared in this order: small groups often have equal accuracies, which the log-loss parts. Every group has rows.
     """

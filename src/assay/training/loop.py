@@ -133,7 +133,7 @@ def check_targets(training: Environment, validation: Environment, classes: int) 
             )
 
 
-# What a training begins with: a network with its first weights, the objective, and the optimiser over both.
+# What a training begins with: a network with its first weights, the objective, and the optimizer over both.
 
 _CHUNK = 256
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -151,7 +151,7 @@ class Learner:
 def make_learner(
     recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, training: Environment, device: torch.device
 ) -> Learner:
-    """The same each time. Within seeded library draws."""
+    """Return the same each time. Within seeded library draws."""
     channels, size, _ = training.images.shape
     network = build_network(recipe, channels=channels, size=size, classes=setting.classes, seed=setting.seed)
     network = channels_last(network, device)
@@ -169,7 +169,7 @@ def make_learner(
 
 
 def with_fitted_head(learner: Learner, training: Environment, batch: int, seed: int, device: torch.device) -> Learner:
-    """The same with a linear head fitted on the features that its network gives of the training images.
+    """Return the same with a linear head fitted on the features that its network gives of the training images.
 
     Batch norms first take their statistics from these images, as they do in the first step, which would else begin with
     other features than those that the head was fitted on. Raises HeadNotFitted.
@@ -225,9 +225,10 @@ def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, con
 def _optimiser(
     recipe: RecipeSpec, network: nn.Module, objective: Objective, rates: Mapping[nn.Parameter, float]
 ) -> torch.optim.Optimizer:
-    """One optimiser over the network and what the objective learns; an objective may hold the network's own parts.
+    """One optimizer over the network and what the objective learns; an objective may hold the network's own parts.
 
-    rates: what multiplies the learning rate of a parameter, 1 where it is not named. The highest stands first.
+    Args:
+        rates: What multiplies the learning rate of a parameter, 1 where it is not named. The highest stands first.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in dict.fromkeys([*network.parameters(), *objective.parameters()]):
@@ -326,7 +327,7 @@ class Run:
         self.step += 1
 
     def outputs(self, batch: Batch) -> Outputs:
-        """The network's answer in float32, whatever it computed in."""
+        """Return the network's answer in float32, whatever it computed in."""
         network = as_network(self.network)
         if self.recipe.precision == "float32":
             return self.objective.read(network, batch)
@@ -367,7 +368,7 @@ class Run:
         return figures(seen.features, self.validation.target.cpu(), beside.features, targets)
 
     def next_phase(self) -> Run:
-        """The training after this one, which knows what this one found."""
+        """Return the training after this one, which knows what this one found."""
         self.network.eval()
         seen = read_all(self.network, self.training, self.recipe.batch_size)
         learner = self.afresh()
@@ -461,7 +462,7 @@ def begin(
     device: torch.device,
     folder: Path,
 ) -> Run:
-    """A training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
+    """Return a training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
     (check_masks if recipe.task == "segmentation" else check_targets)(training, validation, classes)
     mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
@@ -592,15 +593,16 @@ def _losses_beside(run: Run) -> list[LossBeside]:
 
 
 def _features_before(run: Run) -> Tensor:
-    """The features of the validation images at the first step."""
+    """Return the features of the validation images at the first step."""
     network = run.afresh().network.eval()
     return read_all(network, run.validation, run.recipe.batch_size).features
 
 
 def _judge_maps(run: Run, selected: int) -> Verdict:
-    """The operating thresholds, from validation lesions alone; a network that says the same everywhere has collapsed.
+    """Return the operating thresholds, from validation lesions alone; a network that says the same everywhere has
+    collapsed.
 
-    Maps are summarised batch by batch, and none is kept.
+    Maps are summarized batch by batch, and none is kept.
     """
     columns, spread = Streamed(), 0.0
     network = as_network(run.network)
@@ -633,7 +635,7 @@ def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> str:
 # The only training loop: deterministic, checkpointed, resumed bit for bit in the middle of an epoch.
 #
 # A step runs the network, hands its outputs to the objective, and goes down the gradient. Whatever is random in a step
-# is drawn from (seed, purpose, step), so that the state between two steps is weights, optimiser and counters, nothing
+# is drawn from (seed, purpose, step), so that the state between two steps is weights, optimizer and counters, nothing
 # else.
 
 _REPORT_EVERY = 0.25  # seconds
@@ -678,15 +680,21 @@ class Interrupted(Exception):
 class Fitted:
     """A trained model and what the training says about it.
 
-    network: in evaluation mode, with the selected weights. curve: one row per epoch with epoch, train_loss,
-    validation_loss, lr, and without labels what the features are like (`watching.figures`); of all phases, where a
-    mitigation has several; of a linear probe the one row of epoch 0. threshold: on the positive probability, None
-    unless there are two classes. yardstick: validation log-loss of a logistic head refitted on the frozen features, NaN
-    for dense outputs. collapsed: the reason, or None. selected_epoch: counted from 1. mitigation: whose group labels
-    were used for training and for selection, and what the mitigation says of itself, in plain values. validated: logits
-    of the validation rows in the order of their table, on the CPU; None for dense outputs. operating: of dense outputs
-    the logit of lesion at which each share in `LEVELS` of the validation lesions is found, NaN where none does.
-    finding: what is to be known of a training that is none of collapsed or diverged; empty where there is nothing.
+    Attributes:
+        network: In evaluation mode, with the selected weights.
+        curve: One row per epoch with epoch, train_loss, validation_loss, lr, and without labels what the features are
+            like (`watching.figures`); of all phases, where a mitigation has several; of a linear probe the one row of
+            epoch 0.
+        threshold: On the positive probability, None unless there are two classes.
+        yardstick: Validation log-loss of a logistic head refitted on the frozen features, NaN for dense outputs.
+        collapsed: The reason, or None.
+        selected_epoch: Counted from 1.
+        mitigation: Whose group labels were used for training and for selection, and what the mitigation says of itself,
+            in plain values.
+        validated: Logits of the validation rows in the order of their table, on the CPU; None for dense outputs.
+        operating: Of dense outputs the logit of lesion at which each share in `LEVELS` of the validation lesions is
+            found, NaN where none does.
+        finding: What is to be known of a training that is none of collapsed or diverged; empty where there is nothing.
     """
 
     network: nn.Module
@@ -719,9 +727,11 @@ def fit(
 
     Everything decided here rests on `training` and `validation`; test rows have no way in. Epochs are whole batches of
     a fresh order: rows left over at the end of an epoch are skipped, others in each epoch.
-    checkpoint_every: seconds, at the least, between checkpoints; 0 writes one after each step.
-    Raises SpecError, WeightsError before the first step; Diverged; Collapsed from a training without labels whose
-    features died; Interrupted after `should_stop` said so.
+
+    Args:
+        checkpoint_every: Seconds, at the least, between checkpoints; 0 writes one after each step. Raises SpecError,
+            WeightsError before the first step; Diverged; Collapsed from a training without labels whose features died;
+            Interrupted after `should_stop` said so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with deterministic(recipe.threads), library_draws(seed, "fit"):
@@ -766,7 +776,7 @@ def _steps(
 
 
 def _finite(run: Run) -> float:
-    """The last loss. Raises Diverged for the first that is not finite since the epoch began."""
+    """Return the last loss. Raises Diverged for the first that is not finite since the epoch began."""
     losses = run.losses[: (run.step - 1) % run.plan.per_epoch + 1]
     last = float(losses[-1])
     if not math.isfinite(last) or not bool(losses.isfinite().all()):

@@ -38,7 +38,10 @@ from assay.training.objective import LossContext, Objective, Progress
 class Grouping:
     """How rows are put into groups: group = target * number of levels + level.
 
-    factor: its name. classes: their names. by: its levels.
+    Attributes:
+        factor: Its name.
+        classes: Their names.
+        by: Its levels.
     """
 
     factor: str
@@ -56,9 +59,10 @@ class Grouping:
         return tuple(f"{target}, {level}" for target in self.classes for level in self.levels)
 
     def of(self, table: FactorTable, what: str) -> Int[np.ndarray, "n"]:
-        """The group of every row, int64. `what` says in messages whose rows these are.
+        """Return the group of every row, int64. `what` says in messages whose rows these are.
 
-        Raises DataError for rows without a value, or with a level that the rows behind the grouping do not have.
+        Raises:
+            DataError: For rows without a value, or with a level that the rows behind the grouping do not have.
         """
         level = self.by.of(table.columns[self.factor])
         outside = int((level < 0).sum())
@@ -91,7 +95,8 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
 
     By its levels as `levels_of` gives them, of which those that do not occur make no group.
 
-    Raises SpecError for an unknown factor, DataError for one that has a single value.
+    Raises:
+        SpecError: For an unknown factor, DataError for one that has a single value.
     """
     known = [column.name for column in table.factors]
     if factor not in known:
@@ -162,7 +167,7 @@ class Mitigation:
         return (epochs,)
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Objective:
-        """What training minimises, made of the recipe's own loss. Built under seeded library draws."""
+        """What training minimizes, made of the recipe's own loss. Built under seeded library draws."""
         return inner
 
     def augmentations(self) -> tuple[tuple[str, Augmentation], ...]:
@@ -170,9 +175,10 @@ class Mitigation:
         return ()
 
     def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> Int[np.ndarray, "m"]:
-        """The positions of training rows in the order that an epoch sees them, at least `drawn` of them.
+        """Return the positions of training rows in the order that an epoch sees them, at least `drawn` of them.
 
-        found: what the phase before this one found; empty in the first.
+        Args:
+            found: What the phase before this one found; empty in the first.
         """
         return batch_order(setting.seed, epoch, setting.rows)
 
@@ -181,7 +187,7 @@ class Mitigation:
         return ()
 
     def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead | None:
-        """The head that takes the place of the trained one; None keeps it."""
+        """Return the head that takes the place of the trained one; None keeps it."""
         return None
 
     def account(self, found: tuple[int, ...], objective: Objective) -> Mapping[str, Any]:
@@ -206,7 +212,7 @@ class MitigatedObjective(Objective):
         self.inner.start(network)
 
     def read(self, network: Network, batch: Batch) -> Outputs:
-        """The inner loss's."""
+        """Return the inner loss's."""
         return self.inner.read(network, batch)
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
@@ -220,11 +226,15 @@ class MitigatedObjective(Objective):
         return self.inner.loss(outputs, batch, progress)
 
     def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The scalar to minimise."""
+        """Return the scalar to minimize."""
         raise NotImplementedError(f"{type(self).__name__} must define mitigated")
 
     def image_losses(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
-        """The inner loss of each image. Raises SpecError where it has none."""
+        """Return the inner loss of each image.
+
+        Raises:
+            SpecError: If it has none.
+        """
         each = self.inner.each(outputs, batch, progress)
         if each is None:
             raise SpecError(
@@ -235,17 +245,17 @@ class MitigatedObjective(Objective):
 
 
 def build_mitigation(recipe: RecipeSpec) -> Mitigation:
-    """The mitigation that a recipe names."""
+    """Return the mitigation that a recipe names."""
     return cast(Mitigation, registry.build("mitigation", recipe.mitigation.name, recipe.mitigation.params))
 
 
 def phases_of(recipe: RecipeSpec) -> tuple[int, ...]:
-    """The epochs of each of a recipe's trainings, of which its own is the last: 0 where no step is taken."""
+    """Return the epochs of each of a recipe's trainings, of which its own is the last: 0 where no step is taken."""
     return build_mitigation(recipe).phases(recipe.epochs) if build_finetuning(recipe).steps else (0,)
 
 
 def groups_in(batch: Batch) -> Int[Tensor, "b"]:
-    """The groups of a batch's images, which the loop carries for a mitigation that asked for them."""
+    """Return the groups of a batch's images, which the loop carries for a mitigation that asked for them."""
     if batch.group is None:
         raise ValueError("a mitigation asked for no group labels and looks at them")
     return batch.group
@@ -268,7 +278,7 @@ class _Reversal(torch.autograd.Function):
 
 
 def reversed_gradient(values: Float[Tensor, "b d"], strength: float) -> Float[Tensor, "b d"]:
-    """The same values; the gradient that flows back through them is multiplied by -strength."""
+    """Return the same values; the gradient that flows back through them is multiplied by -strength."""
     return _Reversal.apply(values, strength)  # pyright: ignore[reportUnknownMemberType, reportReturnType, reportUnknownVariableType]
 
 
@@ -287,8 +297,10 @@ class Guesser(nn.Module):
 class Adversarial(MitigatedObjective):
     """The recipe's loss + cross-entropy of guessing the factor from features whose gradient is reversed.
 
-    Down the gradient the guesser learns to guess, and the encoder to leave it nothing to guess by. told: the number of
-    classes where the guesser is told the class, else 0.
+    Down the gradient the guesser learns to guess, and the encoder to leave it nothing to guess by.
+
+    Args:
+        told: The number of classes where the guesser is told the class, else 0.
     """
 
     def __init__(
@@ -363,7 +375,7 @@ class DomainAdversarial(Mitigation):
         self.strength, self.ramp, self.hidden, self.given_target = strength, ramp, hidden, given_target
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Adversarial:
-        """The recipe's loss and the adversary's."""
+        """Return the recipe's loss and the adversary's."""
         grouping, _ = setting.grouped()
         told, levels = context.classes if self.given_target else 0, len(grouping.levels)
         guesser = Guesser(context.width + told, self.hidden, levels)
@@ -391,7 +403,7 @@ class RandomIntervention:
         return {"chosen": chosen, "key": np.full(count, rng.integers(0, 2**62))}
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """The images, changed where chosen."""
+        """Return the images, changed where chosen."""
         rows = np.arange(len(images))
         channels, height, width = images.shape[1:]
         shape, seed = (channels, height, width), int(draws["key"][0])
@@ -431,7 +443,7 @@ class ConfounderAugmentation(Mitigation):
         self.probability = probability
 
     def augmentations(self) -> tuple[tuple[str, Augmentation], ...]:
-        """The intervention, before the recipe's own: it lies in the image, and is moved and flipped with it."""
+        """Return the intervention, before the recipe's own: it lies in the image, and is moved and flipped with it."""
         return ((f"confounder {self.name}", RandomIntervention(self.name, self.intervention, self.probability)),)
 
 
@@ -442,8 +454,10 @@ class ConfounderAugmentation(Mitigation):
 class Labels:
     """Groups of the rows that a recipe may know them of, int64, in the order of the tables; None for all others.
 
-    asked: whose labels the mitigation asked for; trained: the groups of those rows. selected: the groups of the
-    validation rows, where the epoch is chosen by the worst of them.
+    Attributes:
+        asked: Whose labels the mitigation asked for.
+        trained: The groups of those rows.
+        selected: The groups of the validation rows, where the epoch is chosen by the worst of them.
     """
 
     grouping: Grouping | None = None
@@ -467,10 +481,11 @@ class Labels:
 
 
 def labels_for(recipe: RecipeSpec, mitigation: Mitigation, training: Environment, validation: Environment) -> Labels:
-    """The labels that a recipe uses. Levels and halves are those of the rows whose labels train, if any do.
+    """Return the labels that a recipe uses. Levels and halves are those of the rows whose labels train, if any do.
 
-    Raises SpecError for a factor that the rows lack; DataError for rows without a value, for a group without rows
-    where the mitigation needs every one, and for a group without validation rows where the epoch is chosen by it.
+    Raises:
+        SpecError: For a factor that the rows lack; DataError for rows without a value, for a group without rows where
+            the mitigation needs every one, and for a group without validation rows where the epoch is chosen by it.
     """
     selects = recipe.selection == WORST_GROUP
     asked = mitigation.group_labels
@@ -509,9 +524,9 @@ class LastLayerRetraining(Mitigation):
     """Kirichenko, Izmailov and Wilson, *Last Layer Re-Training is Sufficient for Robustness*, ICLR 2023.
 
     The mean of the heads fitted on `subsets` balanced subsets of the validation rows (the paper's DFR-Val) or of the
-    training rows (DFR-Tr). Each is a logistic regression on features standardised within its subset, with an L2
-    penalty of one strength for all, where the paper tunes an L1 penalty on half of the rows. Under `rows: validation`
-    the threshold rests on rows that the head was fitted on. A group without such rows is refused.
+    training rows (DFR-Tr). Each is a logistic regression on features standardized within its subset, with an L2 penalty
+    of one strength for all, where the paper tunes an L1 penalty on half of the rows. Under `rows: validation` the
+    threshold rests on rows that the head was fitted on. A group without such rows is refused.
     """
 
     def __init__(
@@ -531,7 +546,7 @@ class LastLayerRetraining(Mitigation):
         self.subsets, self.l2 = subsets, l2
 
     def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead:
-        """The averaged head."""
+        """Return the averaged head."""
         _, groups = setting.grouped()
         rows = training if self.group_labels == "training" else validation
         heads = [
@@ -615,17 +630,17 @@ class JustTrainTwice(Mitigation):
         self.epochs, self.upweight = epochs, upweight
 
     def phases(self, epochs: int) -> tuple[int, ...]:
-        """The identification model's, then the recipe's."""
+        """Return the identification model's, then the recipe's."""
         return (self.epochs, epochs)
 
     def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
-        """A part of the enlarged set, drawn without replacement; in the first phase nothing is enlarged."""
+        """Return a part of the enlarged set, drawn without replacement; in the first phase nothing is enlarged."""
         again = np.repeat(np.array(found, dtype=np.int64), self.upweight - 1)
         enlarged = np.concatenate([np.arange(setting.rows), again])
         return enlarged[batch_order(setting.seed, epoch, len(enlarged))][: setting.rows]
 
     def find(self, logits: Float[Tensor, "n k"], target: Int[Tensor, "n"]) -> tuple[int, ...]:
-        """The rows whose largest logit is not that of their class."""
+        """Return the rows whose largest logit is not that of their class."""
         wrong = logits.argmax(dim=1) != target
         return tuple(int(place) for place in wrong.nonzero()[:, 0])
 
@@ -671,7 +686,7 @@ class Reweighting(Mitigation):
     group_labels: Rows = "training"
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WeightedByGroup:
-        """The weighted mean."""
+        """Return the weighted mean."""
         _, groups = setting.grouped()
         return WeightedByGroup(inner, group_weights(np.bincount(groups)))
 
@@ -724,7 +739,7 @@ class WorstGroups(MitigatedObjective):
 class GroupDro(Mitigation):
     """Sagawa, Koh, Hashimoto and Liang, *Distributionally Robust Neural Networks for Group Shifts*, ICLR 2020.
 
-    The generalisation adjustment C / sqrt(n_g) counts when weights are set and gives no gradient. The paper samples
+    The generalization adjustment C / sqrt(n_g) counts when weights are set and gives no gradient. The paper samples
     groups evenly; `sampling: rows` leaves the order of plain training. A group without training rows is refused: its
     worst-case loss is not defined.
     """
@@ -748,7 +763,7 @@ class GroupDro(Mitigation):
         self.step, self.adjustment, self.sampling = step, adjustment, sampling
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WorstGroups:
-        """The weighted sum of group losses."""
+        """Return the weighted sum of group losses."""
         _, groups = setting.grouped()
         return WorstGroups(inner, np.bincount(groups), step=self.step, adjustment=self.adjustment)
 
@@ -760,6 +775,6 @@ class GroupDro(Mitigation):
         return balanced_order(groups, setting.drawn, setting.seed, epoch)
 
     def account(self, found: tuple[int, ...], objective: Objective) -> Mapping[str, Any]:
-        """The weights after the last step, in the order of the groups."""
+        """Return the weights after the last step, in the order of the groups."""
         assert isinstance(objective, WorstGroups)
         return {"group_weights": [float(weight) for weight in objective.weights]}

@@ -19,8 +19,9 @@ from assay.models.classifier import Network, Outputs
 class LossContext:
     """What a loss is built with, as its one positional argument: feature width, classes, training images per class.
 
-    dense: whether there are logits for each pixel. classes are then those of a pixel, 0 being background, and counts
-    are training pixels per class.
+    Attributes:
+        dense: Whether there are logits for each pixel. classes are then those of a pixel, 0 being background, and
+            counts are training pixels per class.
     """
 
     width: int
@@ -59,18 +60,18 @@ class Objective(nn.Module):
     unlabelled: bool = False
 
     def start(self, network: nn.Module) -> None:
-        """Called once before the first step, with freshly initialised weights. A teacher copies the network here."""
+        """Called once before the first step, with freshly initialized weights. A teacher copies the network here."""
 
     def read(self, network: Network, batch: Batch) -> Outputs:
         """How the network is run on a step's images: whole, unless an objective shows it something else of them."""
         return network.read(batch.images)
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The scalar to minimise."""
+        """Return the scalar to minimize."""
         raise NotImplementedError(f"{type(self).__name__} must define loss")
 
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
-        """The loss of each image, of which `loss` is the mean; None for a loss that is no mean over images."""
+        """Return the loss of each image, of which `loss` is the mean; None for a loss that is no mean over images."""
         return None
 
     def supervised(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
@@ -82,4 +83,4 @@ class Objective(nn.Module):
         return total
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
-        """Called after each optimiser step. A moving average is updated here."""
+        """Called after each optimizer step. A moving average is updated here."""

@@ -23,7 +23,7 @@ Last = Annotated[float, Field(ge=0, le=1, description="last learning rate as a s
 WarmUp = Annotated[float, Field(ge=0, lt=1, description="share of the steps of linear warm-up from 0")]
 
 
-# Optimisers by name: each takes groups of parameters and its checked arguments, and returns a torch optimiser.
+# Optimizers by name: each takes groups of parameters and its checked arguments, and returns a torch optimizer.
 
 Parameters = Sequence[dict[str, Any]]
 """Groups of parameters, as torch takes them: `{"params": [...]}`."""
@@ -82,7 +82,11 @@ def sgd(
     nesterov: Annotated[bool, Field(description="Nesterov's momentum; needs momentum above 0")] = False,
     weight_decay: L2 = 0.0,
 ) -> Optimizer:
-    """SGD with momentum, fused. Raises SpecError for Nesterov's variant without momentum."""
+    """SGD with momentum, fused.
+
+    Raises:
+        SpecError: For Nesterov's variant without momentum.
+    """
     if nesterov and momentum == 0:
         raise SpecError("optimiser sgd: nesterov needs momentum above 0, and momentum is 0; set momentum: 0.9")
     return SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)

@@ -40,9 +40,12 @@ def without_autocast(device: torch.device) -> Generator[None]:
 def pixels(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]]:
     """Logits per pixel, in float32 or wider, and the label of each pixel (0 background; of Bool masks 1 is lesion).
 
-    Raises SpecError for logits per image; DataError where there are no masks, for masks of another size, and for a
-    label that the network has no channel for. The latter is looked for on the CPU alone: a GPU would have to wait for
-    the answer, and its own indexing stops the training there.
+    The latter is looked for on the CPU alone: a GPU would have to wait for the answer, and its own indexing stops the
+    training there.
+
+    Raises:
+        SpecError: For logits per image; DataError where there are no masks, for masks of another size, and for a label
+            that the network has no channel for.
     """
     logits = outputs.logits
     if logits.ndim != 4:
@@ -99,7 +102,7 @@ def cross_entropy(
     weights: Float[Tensor, "k"] | None = None,
     smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """The mean over the batch (and pixels) of `cross_entropies`."""
+    """Return the mean over the batch (and pixels) of `cross_entropies`."""
     return cross_entropies(logits, target, weights=weights, smoothing=smoothing).mean()
 
 
@@ -121,7 +124,7 @@ def cross_entropies(
 
 
 def focal(logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"], *, gamma: float) -> Float[Tensor, ""]:
-    """The mean over the batch (and pixels) of `focals`."""
+    """Return the mean over the batch (and pixels) of `focals`."""
     return focals(logits, target, gamma=gamma).mean()
 
 
@@ -140,7 +143,8 @@ def focals(logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"], *, ga
 def class_weights(counts: tuple[int, ...], what: str = "images") -> tuple[float, ...]:
     """n / (K n_c): inverse frequency, scaled so that the mean weight over the training images (or pixels) is 1.
 
-    Raises DataError when a class has none.
+    Raises:
+        DataError: If a class has none.
     """
     if min(counts) < 1:
         raise DataError(
@@ -152,7 +156,11 @@ def class_weights(counts: tuple[int, ...], what: str = "images") -> tuple[float,
 
 
 def class_logits(outputs: Outputs) -> Float[Tensor, "b k"]:
-    """Logits per image, in float32 or wider. Raises SpecError for logits per pixel."""
+    """Logits per image, in float32 or wider.
+
+    Raises:
+        SpecError: For logits per pixel.
+    """
     if outputs.logits.ndim != 2:
         raise SpecError(
             f"this loss compares one label with one row of logits per image, but the network gives logits of shape "
@@ -165,11 +173,11 @@ class ImageObjective(Objective):
     """A mean over images: defined by the loss of each."""
 
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
-        """The loss of each image, in float32 or wider."""
+        """Return the loss of each image, in float32 or wider."""
         raise NotImplementedError(f"{type(self).__name__} must define each")
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The mean over the batch."""
+        """Return the mean over the batch."""
         return self.each(outputs, batch, progress).mean()
 
 
@@ -181,14 +189,14 @@ class LogitObjective(ImageObjective):
         self.needs_masks = context.dense
 
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
-        """The loss of each image; of its pixels the mean."""
+        """Return the loss of each image; of its pixels the mean."""
         with without_autocast(outputs.logits.device):
             if self.needs_masks:
                 return self.of_labels(*pixels(outputs, batch)).flatten(1).mean(dim=1)
             return self.of_labels(class_logits(outputs), batch.target)
 
     def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
-        """The loss of each label."""
+        """Return the loss of each label."""
         raise NotImplementedError(f"{type(self).__name__} must define of_labels")
 
 
@@ -303,8 +311,8 @@ def coral(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tenso
 
 
 def corn(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-    """The sum over images of the log-losses of whether a grade is gone beyond, each asked of the images that reach it,
-    over how many such questions the batch asks; in nats, at least 0.
+    """Return the sum over images of the log-losses of whether a grade is gone beyond, each asked of the images that
+    reach it, over how many such questions the batch asks; in nats, at least 0.
 
     The sum over the questions of an image is -log P(its grade). Shi, Cao and Raschka, *Deep neural networks for
     rank-consistent ordinal regression based on conditional probabilities*, Pattern Analysis and Applications 2023.
@@ -314,8 +322,8 @@ def corn(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor
 
 
 def expected_score(logits: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
-    """The score that a regression head made these logits of, before its cuts are learned: the log-odds of lying above
-    grade 0, which its slope of 1 has, and the first cut.
+    """Return the score that a regression head made these logits of, before its cuts are learned: the log-odds of lying
+    above grade 0, which its slope of 1 has, and the first cut.
     """
     above, below = cumulative(logits)
     return above[:, 0] - below[:, 0] + FIRST_CUT
@@ -365,7 +373,7 @@ class Corn(Objective):
 )
 class GradeRegression(ImageObjective):
     """Squared distance of a score to the number of the grade, from 0. Defined on every batch. The cuts that turn the
-    score into grades are learned afterwards, on validation rows.
+    score into grades are learned afterward, on validation rows.
     """
 
     def __init__(self, context: LossContext) -> None:

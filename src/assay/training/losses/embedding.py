@@ -1,10 +1,10 @@
 """Objectives that shape an embedding: a loss of pairs, triplets or class directions, and how the head is had.
 
-The builders are what a spec names; `library` holds those whose loss comes from pytorch-metric-learning. Under
-`head: after` the network's own head is never trained: a linear head is fitted on the frozen features after the last
-step, for ArcFace and the normalised softmax too, whose class directions (and whatever projection there was) are thrown
-away; so every loss is judged by the same yardstick. Under `head: joint` the network's head is trained along by
-cross-entropy and is what gives the logits.
+The builders are what a spec names; `library` holds those whose loss comes from pytorch-metric-learning. Under `head:
+after` the network's own head is never trained: a linear head is fitted on the frozen features after the last step, for
+ArcFace and the normalized softmax too, whose class directions (and whatever projection there was) are thrown away; so
+every loss is judged by the same yardstick. Under `head: joint` the network's head is trained along by cross-entropy and
+is what gives the logits.
 """
 
 from __future__ import annotations
@@ -88,9 +88,12 @@ class EmbeddingObjective(Objective):
     """criterion_weight * criterion(projection(features), target) + cross_entropy_weight * cross-entropy of the logits.
 
     Without cross-entropy (weight None) it never trains the network's head. The criterion may be a module with
-    parameters of its own. unlabelled: whether the criterion looks at no target; with cross-entropy the whole does.
-    Projection and criterion are built of standard modules, so that the loop can initialise each
-    of their parameters by name. All is computed in float32, the projection too, under autocast.
+    parameters of its own.
+
+    Args:
+        unlabelled: Whether the criterion looks at no target; with cross-entropy the whole does. Projection and
+            criterion are built of standard modules, so that the loop can initialize each of their parameters by name.
+            All is computed in float32, the projection too, under autocast.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class EmbeddingObjective(Objective):
         self.fits_head = cross_entropy_weight is not None
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The weighted sum. Where the criterion is undefined on the batch its term is 0, connected to the graph."""
+        """Return the weighted sum. A criterion that is undefined on the batch adds 0, connected to the graph."""
         with without_autocast(outputs.features.device):
             embedded = self.projection(widened(outputs.features))
             total = self.criterion_weight * self.criterion(embedded, batch.target)
@@ -141,7 +144,7 @@ def projection_head(context: LossContext, projection: Projection, embedding: int
 def embedding_objective(
     context: LossContext, criterion: Criterion, options: Options, views: int = 1, *, unlabelled: bool = False
 ) -> EmbeddingObjective:
-    """The criterion on projected features, with the head as the options say."""
+    """Return the criterion on projected features, with the head as the options say."""
     return EmbeddingObjective(
         projection_head(context, options.projection, options.embedding),
         criterion,

@@ -31,9 +31,12 @@ HEAD_WIDTH = 32
 class Masked(Outputs):
     """Of images of which the network saw some patches: what it made of these, and which ones it did not see.
 
-    tokens: of class token and registers, then of the patches that were seen, after the last norm. order: the places of
-    patches, the seen ones first in the order of their tokens. grid: patches down and across. patch: height and width of
-    one in pixels. channels: that the network takes; a grey image is repeated to as many.
+    Attributes:
+        tokens: Of class token and registers, then of the patches that were seen, after the last norm.
+        order: The places of patches, the seen ones first in the order of their tokens.
+        grid: Patches down and across.
+        patch: Height and width of one in pixels.
+        channels: That the network takes; a gray image is repeated to as many.
     """
 
     tokens: Float[Tensor, "b t d"]
@@ -51,8 +54,8 @@ class Masked(Outputs):
 )
 class MaskedAutoencoder(Objective):
     """The mean squared error of the pixels of patches that the network did not see, each patch's own pixels being
-    standardised first (He et al., *Masked Autoencoders Are Scalable Vision Learners*, CVPR 2022); at least 0, and about
-    1 of a decoder that says grey everywhere.
+    standardized first (He et al., *Masked Autoencoders Are Scalable Vision Learners*, CVPR 2022); at least 0, and about
+    1 of a decoder that says gray everywhere.
 
     Which patches are hidden is drawn anew at each step in training; in evaluation each row has its own for good. The
     decoder is thrown away; what is kept is a common vision transformer. A patch that is the same everywhere is to be
@@ -130,7 +133,7 @@ class MaskedAutoencoder(Objective):
             return (told.gather(1, at) - wanted.gather(1, at)).square().mean()
 
     def _told(self, outputs: Masked, seen: int) -> Float[Tensor, "b p n"]:
-        """The pixels of every patch as the decoder has them."""
+        """Return the pixels of every patch as the decoder has them."""
         part, order = self.decoder, outputs.order
         tokens = part["embed"](outputs.tokens)
         before = tokens.shape[1] - seen
@@ -155,7 +158,7 @@ class MaskedAutoencoder(Objective):
 
 
 def patches(images: Float[Tensor, "b c h w"], grid: tuple[int, int], patch: tuple[int, int]) -> Float[Tensor, "b p n"]:
-    """The pixels of each patch, row by row, the channels last.
+    """Return the pixels of each patch, row by row, the channels last.
 
     Pixels at an edge that fill no patch are left out; a patch that reaches beyond the image has 0 there.
     """
@@ -166,13 +169,16 @@ def patches(images: Float[Tensor, "b c h w"], grid: tuple[int, int], patch: tupl
 
 
 def standardised(values: Float[Tensor, "b p n"]) -> Float[Tensor, "b p n"]:
-    """Each patch with mean 0 and variance 1 (of n - 1; 1e-6 is added to it); what is the same everywhere is 0."""
+    """Standardize each patch to mean 0 and variance 1 (n - 1 in the denominator, plus 1e-6); constant patches are 0."""
     return (values - values.mean(dim=-1, keepdim=True)) / (values.var(dim=-1, keepdim=True) + 1e-6).sqrt()
 
 
 def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "p {width}"]:
     """Where each patch lies: sines and cosines of its row in the first half of the dimensions, of its column in the
-    second, at wavelengths from 2 pi to 10,000 times as much (Vaswani et al. 2017). width: a multiple of 4.
+    second, at wavelengths from 2 pi to 10,000 times as much (Vaswani et al. 2017).
+
+    Args:
+        width: A multiple of 4.
     """
     rate = 10_000 ** -(torch.arange(width // 4) / (width // 4))
     row, column = torch.meshgrid(*(torch.arange(side).float() for side in grid), indexing="ij")

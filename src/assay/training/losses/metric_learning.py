@@ -38,7 +38,7 @@ class LibraryLoss(nn.Module):
         self.normalise = normalise
 
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-        """The mean of the terms; 0 where there are none."""
+        """Return the mean of the terms; 0 where there are none."""
         total: Tensor = self.loss(unit(z) if self.normalise else z, target)
         return total / max(1, self.terms(target))
 
@@ -53,7 +53,7 @@ class MinedTriplets(nn.Module):
         self.normalise = normalise
 
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-        """The mean over triplets."""
+        """Return the mean over triplets."""
         seen = unit(z) if self.normalise else z
         return self.loss(seen, target, self.miner(seen, target))
 
@@ -75,7 +75,7 @@ class Euclidean(distances.LpDistance):
         super().__init__(normalize_embeddings=False)  # pyright: ignore[reportUnknownMemberType]
 
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
-        """The matrix of distances."""
+        """Return the matrix of distances."""
         return euclidean(query_emb, ref_emb)
 
 
@@ -83,7 +83,7 @@ class OpenCosine(distances.CosineSimilarity):
     """Cosines kept off 1 and -1, where the arc cosine that ArcFace takes of them has no finite gradient."""
 
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
-        """The matrix of cosines."""
+        """Return the matrix of cosines."""
         limit = 1 - torch.finfo(query_emb.dtype).eps
         return super().compute_mat(query_emb, ref_emb).clamp(-limit, limit)  # pyright: ignore[reportUnknownMemberType]
 
@@ -203,7 +203,11 @@ class NTXent(nn.Module):
         self.over_images = LibraryLoss(_sum_over_anchors(temperature), len)
 
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-        """The mean over rows; `target` is not looked at. Raises DataError for an odd number of rows."""
+        """Return the mean over rows; `target` is not looked at.
+
+        Raises:
+            DataError: For an odd number of rows.
+        """
         if len(z) % 2:
             raise DataError(f"nt-xent needs two views of every image, stacked, but got {len(z)} rows: an odd number")
         return self.over_images(z, torch.arange(len(z) // 2, device=z.device).repeat(2))

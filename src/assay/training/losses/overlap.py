@@ -47,7 +47,7 @@ def _mean(values: Float[Tensor, "t c"]) -> Float[Tensor, "t"]:
 
 
 def _criterion(library: nn.Module, *, background: bool, of_classes: Terms = _mean) -> Criterion:
-    """A MONAI loss with `reduction="none"` as a criterion: its values per class, made into terms."""
+    """Return a MONAI loss with `reduction="none"` as a criterion: its values per class, made into terms."""
 
     def terms(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
         p, truth = regions(logits, labels, background=background)
@@ -218,7 +218,7 @@ def boundary(context: LossContext, *, background: Background = False) -> Segment
 
     The distance is Euclidean, d outside and 1 - d inside, d being that to the nearest pixel of the other side: negative
     in the region beyond its outermost pixels. Not bounded: it grows with the size of images. On a target without (or
-    full of) the class: 0 with a gradient of 0; the paper adds it to generalised Dice with a weight that rises (see
+    full of) the class: 0 with a gradient of 0; the paper adds it to generalized Dice with a weight that rises (see
     `weighted-sum`). Kervadec et al., *Boundary Loss for Highly Unbalanced Segmentation*, MIDL 2019. Computed by MONAI's
     BoundaryLoss, whose distances SciPy computes on the CPU, image by image.
     """

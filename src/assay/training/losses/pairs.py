@@ -12,7 +12,7 @@ _TINY_LENGTH = 1e-8
 
 
 def unit(z: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    """Each row scaled to length 1.
+    """Return each row scaled to length 1.
 
     A row shorter than 1e-8 has no direction: it becomes 0 and gets no gradient (dividing by a small constant in place
     of its length would multiply its gradient by that constant's inverse).
@@ -42,7 +42,7 @@ def negatives(target: Int[Tensor, "b"]) -> Bool[Tensor, "b b"]:
 
 
 def masked_mean(values: Tensor, where: Bool[Tensor, "..."]) -> Float[Tensor, ""]:
-    """The mean of `values` where `where` holds; 0, still connected to the graph, where it holds nowhere.
+    """Return the mean of `values` where `where` holds; 0, still connected to the graph, where it holds nowhere.
 
     Values elsewhere may be anything finite.
     """
@@ -86,11 +86,11 @@ def lifted_structure(
 def n_pair(z: Float[Tensor, "b d"], target: Int[Tensor, "b"], *, regularisation: float) -> Float[Tensor, ""]:
     """Mean over ordered positive pairs (i, p) of log(1 + sum over negatives n of i: exp(z_i.z_n - z_i.z_p)).
 
-    To it comes regularisation * mean |z|^2, which holds the lengths that inner products leave free.
-    The paper draws one pair per class; here every positive pair of the batch is used with all negatives of its anchor,
-    so that the value does not depend on the order of the batch and two classes do not leave two pairs. Undefined, hence
-    0 with the regulariser, without a positive pair or with a single class. Sohn, *Improved Deep Metric Learning with
-    Multi-class N-pair Loss Objective*, NeurIPS 2016.
+    To it comes regularization * mean |z|^2, which holds the lengths that inner products leave free. The paper draws one
+    pair per class; here every positive pair of the batch is used with all negatives of its anchor, so that the value
+    does not depend on the order of the batch and two classes do not leave two pairs. Undefined, hence 0 with the
+    regularizer, without a positive pair or with a single class. Sohn, *Improved Deep Metric Learning with Multi-class
+    N-pair Loss Objective*, NeurIPS 2016.
     """
     similarity = z @ z.T
     apart = negatives(target)

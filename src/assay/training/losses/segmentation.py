@@ -57,7 +57,9 @@ _LEAST_DENOMINATOR = 1e-30  # stands for a denominator of 0, whose numerator is 
 class SegmentationObjective(Objective):
     """The mean of a criterion's terms. Defined on every batch.
 
-    reduce: `image` gives a term per image, which a mitigation may weigh; `batch` one term for all its pixels together.
+    Args:
+        reduce: `image` gives a term per image, which a mitigation may weigh; `batch` one term for all its pixels
+            together.
     """
 
     needs_masks = True
@@ -68,11 +70,11 @@ class SegmentationObjective(Objective):
         self.by_image = reduce == "image"
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The mean over images, or the batch's one term."""
+        """Return the mean over images, or the batch's one term."""
         return self._terms(outputs, batch).mean()
 
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
-        """The loss of each image; None for a loss of the batch as a whole."""
+        """Return the loss of each image; None for a loss of the batch as a whole."""
         return self._terms(outputs, batch) if self.by_image else None
 
     def _terms(self, outputs: Outputs, batch: Batch) -> Float[Tensor, "t"]:
@@ -122,10 +124,9 @@ def generalised_dices(
 
     p: softmax, g: 1 on the pixels of class c, s: smoothing in pixels, sums over an image or the batch. With a single
     class counted (one kind of lesion, no background) the weight cancels: it is Dice. A class without pixels is weighted
-    like one of a single pixel: on a target without lesion the lesion's term rules, and the loss is near
-    1 - s / (sum p + s); with s = 0 and no background it is 1 with a gradient of 0. Sudre, Li, Vercauteren, Ourselin and
-    Cardoso, *Generalised Dice Overlap as a Deep Learning Loss Function for Highly Unbalanced Segmentations*, DLMIA
-    2017.
+    like one of a single pixel: on a target without lesion the lesion's term rules, and the loss is near 1 - s / (sum p
+    + s); with s = 0 and no background it is 1 with a gradient of 0. Sudre, Li, Vercauteren, Ourselin and Cardoso,
+    *Generalized Dice Overlap as a Deep Learning Loss Function for Highly Unbalanced Segmentations*, DLMIA 2017.
 
     MONAI's GeneralizedDiceLoss is another function on such targets: it gives an absent class the weight of the largest
     one (none at all without background: the loss is then 0 whatever is predicted), and its smoothing is added to the
@@ -182,12 +183,14 @@ def lovaszes(
     """Mean over classes of the Lovasz extension of the Jaccard distance, at the errors |g - p|; 0 to 1.
 
     On a hard map it is the Jaccard distance itself. A class without pixels in the image (or batch), counted under
-    `classes: all`: its greatest probability there, so that on a target without lesion one pixel gets the gradient.
-    Under `present` such a class is left out: with background the loss is then the mean probability of a lesion, without
-    it 0 with a gradient of 0. Berman, Triki and Blaschko, *The Lovasz-Softmax Loss*, CVPR 2018.
 
     segmentation-models-pytorch's LovaszLoss is `present` with background, without an argument for either, in a Python
     loop over images and classes.
+
+    Args:
+        classes: all`: its greatest probability there, so that on a target without lesion one pixel gets the gradient.
+            Under `present` such a class is left out: with background the loss is then the mean probability of a lesion,
+            without it 0 with a gradient of 0. Berman, Triki and Blaschko, *The Lovasz-Softmax Loss*, CVPR 2018.
     """
     p, truth = (rows_of(maps, by_image=reduce == "image") for maps in regions(logits, labels, background=background))
     errors, order = (truth.to(p.dtype) - p).abs().sort(dim=2, descending=True)
@@ -283,7 +286,7 @@ class Term(Schedule):
 
 
 def weight_at(progress: Progress, of: Schedule) -> float:
-    """The weight in an epoch e of E, counted from 0; the same at every step of it.
+    """Return the weight in an epoch e of E, counted from 0; the same at every step of it.
 
     constant: weight. linear: start + (end - start) e / (E - 1). cosine: half a cosine between the same ends. step:
     start in the first round(at E) epochs, end in the rest, at least one epoch each. A single epoch has start.
@@ -328,12 +331,12 @@ class Sum(Objective):
             objective.after_step(network, progress)
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """The weighted sum."""
+        """Return the weighted sum."""
         values = [objective.loss(outputs, batch, progress) for objective in self._objectives()]
         return self._weighted(values, progress)
 
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
-        """The weighted sum of each image; None where a term is no mean over images."""
+        """Return the weighted sum of each image; None where a term is no mean over images."""
         values = [objective.each(outputs, batch, progress) for objective in self._objectives()]
         there = [value for value in values if value is not None]
         return self._weighted(there, progress) if len(there) == len(values) else None

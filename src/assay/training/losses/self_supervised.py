@@ -110,7 +110,7 @@ def assignments(scores: Float[Tensor, "n k"], *, sharpness: float, rounds: int =
 
 # Objectives that need no label: two views of each image, and for some a teacher that follows the network.
 #
-# All train the encoder alone: the projection is thrown away, and a head is fitted on the frozen features afterwards. A
+# All train the encoder alone: the projection is thrown away, and a head is fitted on the frozen features afterward. A
 # teacher is a copy of network and projection whose weights are a moving average of theirs; it runs on the batch's
 # images itself, in the mode (training or evaluation) of its objective, in float32.
 
@@ -133,7 +133,7 @@ class TwoViews(Objective):
             return self.compared(one, other, batch)
 
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
-        """The scalar to minimise."""
+        """Return the scalar to minimize."""
         raise NotImplementedError(f"{type(self).__name__} must define compared")
 
 
@@ -249,7 +249,8 @@ class SwAV(TwoViews):
 class Taught(TwoViews):
     """With a teacher: `averaged` is a copy of network and projection, made when training starts.
 
-    momentum: what a step keeps of the teacher's weights, at first; under `rising` it rises to 1 by half a cosine.
+    Args:
+        momentum: What a step keeps of the teacher's weights, at first; under `rising` it rises to 1 by half a cosine.
     """
 
     def __init__(self, projection: nn.Module, *, momentum: float, rising: bool) -> None:
@@ -263,13 +264,13 @@ class Taught(TwoViews):
             self.averaged[name] = copy.deepcopy(module).requires_grad_(False)
 
     def taught(self, batch: Batch) -> Float[Tensor, "b d"]:
-        """The teacher's projections of all views, without gradient."""
+        """Return the teacher's projections of all views, without gradient."""
         with torch.no_grad():
             features = as_network(self.averaged["network"]).read(batch.images).features
             return self.averaged["projection"](widened(features))
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
-        """The teacher's weights move towards the network's; its batch norms keep statistics of their own."""
+        """The teacher's weights move toward the network's; its batch norms keep statistics of their own."""
         kept = self.momentum
         if self.rising:
             kept = 1 - (1 - kept) * (math.cos(math.pi * progress.share) + 1) / 2
@@ -366,10 +367,10 @@ class Moco(Taught):
     summary="no labels: a teacher's centred, sharpened scores of the other view (Caron et al. 2021)",
 )
 class Dino(Taught):
-    """Each view's scores over learned outputs are to be the teacher's of the other view, centred and sharpened.
+    """Each view's scores over learned outputs are to be the teacher's of the other view, centered and sharpened.
 
-    Mean of both ways of -sum_k p_k log softmax(s / temperature), p = softmax((t - centre) / sharpness) of the teacher,
-    in nats. The centre is a moving average of the teacher's scores. Two views and no smaller crops; unit vectors before
+    Mean of both ways of -sum_k p_k log softmax(s / temperature), p = softmax((t - center) / sharpness) of the teacher,
+    in nats. The center is a moving average of the teacher's scores. Two views and no smaller crops; unit vectors before
     the last layer. Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
@@ -394,7 +395,7 @@ class Dino(Taught):
         self.register_buffer("centre", torch.zeros(outputs))
 
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
-        """See the class. In evaluation mode the centre stays as it is."""
+        """See the class. In evaluation mode the center stays as it is."""
         taught = self.taught(batch)
         target, beside = torch.softmax((taught - self.centre) / self.sharpness, dim=1).chunk(2)
         total = one.new_zeros(())
