@@ -52,7 +52,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
-    """The kept state, or None when there is none, it is of another training, it is damaged, or it cannot be read.
+    """Return the kept state, or None when there is none, it is of another training, it is damaged, or it cannot be
+    read.
 
     Training is deterministic: starting again costs time and changes no result, so an unreadable file is no error.
     """
@@ -90,7 +91,8 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
 def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> Mapping[str, str]:
     """Load what `save_weights` wrote into a network of the same recipe (`empty_network`); returns the metadata.
 
-    parts: load these children of the network alone, and leave the others as they are.
+    Args:
+        parts: Load these children of the network alone, and leave the others as they are.
     """
     file = read_weights(path)
     if not parts:
@@ -108,7 +110,7 @@ def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> M
 
 
 def batch_norm_eps(network: nn.Module) -> dict[str, float]:
-    """The epsilon of every batch norm that differs from torch's 1e-5, by name."""
+    """Return the epsilon of every batch norm that differs from torch's 1e-5, by name."""
     layers = ((name, layer) for name, layer in named_layers(network) if isinstance(layer, nn.BatchNorm2d))
     return {name: layer.eps for name, layer in layers if layer.eps != 1e-5}
 

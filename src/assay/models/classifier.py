@@ -32,8 +32,9 @@ from assay.spec.schema import RecipeSpec, readout_of
 class Outputs:
     """What a network says about a batch: pooled features and logits (per class, or per class and pixel).
 
-    auxiliary: the same logits from further heads, which training looks at too (deep supervision); the loss of each
-    counts `auxiliary_weight` beside the 1 of the main one's.
+    Attributes:
+        auxiliary: The same logits from further heads, which training looks at too (deep supervision); the loss of each
+            counts `auxiliary_weight` beside the 1 of the main one's.
     """
 
     features: Float[Tensor, "b d"]
@@ -42,7 +43,7 @@ class Outputs:
     auxiliary_weight: float = 1.0
 
     def constant(self) -> Self:
-        """The same, were every image the mean of the batch to the network."""
+        """Return the same, were every image the mean of the batch to the network."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         means = {name: _mean(value) for name, value in found.items() if isinstance(value, Tensor)}
         return replace(self, **means)
@@ -57,10 +58,12 @@ def _mean(values: Tensor) -> Tensor:
 class Network(Protocol):
     """A `torch.nn.Module` with these additions. `forward` takes float32 images in [0, 1]; scaling is its own affair.
 
-    width: number of pooled features. head: the last layer, which makes logits: a linear one on the features, or in
-    segmentation a 1x1 convolution on the decoder's map.
-    layers: dotted names of the modules that probes read, from shallow to deep; in classification the last are the
-    pooled features.
+    Attributes:
+        width: Number of pooled features.
+        head: The last layer, which makes logits: a linear one on the features, or in segmentation a 1x1 convolution on
+            the decoder's map.
+        layers: Dotted names of the modules that probes read, from shallow to deep; in classification the last are the
+            pooled features.
     """
 
     width: int
@@ -81,7 +84,7 @@ _STEEPEST = 1e-5
 """The largest slope, in nats per row, at which a fit that stopped early counts: rounding alone can end one there."""
 
 L2 = 1.0
-"""Penalty on the weights of standardised features: L2 / 2 times their squared norm, beside the summed log-loss."""
+"""Penalty on the weights of standardized features: L2 / 2 times their squared norm, beside the summed log-loss."""
 
 
 class HeadNotFitted(AssayError):
@@ -101,7 +104,12 @@ class HeadNotFitted(AssayError):
 
 @dataclass(frozen=True)
 class LinearHead:
-    """Logits = features @ weight.T + bias, in units of the raw features. weight: float64 [k, d]; bias: [k]."""
+    """Logits = features @ weight.T + bias, in units of the raw features.
+
+    Attributes:
+        weight: float64 [k, d].
+        bias: [k].
+    """
 
     weight: Float[Tensor, "k d"]
     bias: Float[Tensor, "k"]
@@ -122,11 +130,11 @@ class LinearHead:
 
 
 def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes: int, *, l2: float = L2) -> LinearHead:
-    """Multinomial logistic regression with an L2 penalty on standardised features, by full-batch L-BFGS in float64.
+    """Multinomial logistic regression with an L2 penalty on standardized features, by full-batch L-BFGS in float64.
 
     A feature that does not vary gets weight 0. The same penalty `L2` for every loss, so that losses are compared by one
-    yardstick. Deterministic: no draws, and sums in torch, whose number of threads the caller fixes.
-    Raises HeadNotFitted where the minimum was not reached: a head on its way would compare losses by chance.
+    yardstick. Deterministic: no draws, and sums in torch, whose number of threads the caller fixes. Raises
+    HeadNotFitted where the minimum was not reached: a head on its way would compare losses by chance.
     """
     raw = features.detach().cpu().double()
     mean, sd = raw.mean(0), raw.std(0, correction=0)
@@ -236,7 +244,7 @@ class Thresholds(nn.Module):
             self.gaps.fill_(math.log(math.e - 1))
 
     def forward(self) -> Float[Tensor, "steps"]:
-        """The thresholds."""
+        """Return the thresholds."""
         falls = torch.cumsum(functional.softplus(self.gaps).clamp_min(_NARROWEST), dim=0)
         return torch.cat([self.first, self.first - falls])
 
@@ -307,7 +315,10 @@ WEIGHTS = "initial-weights"
 class ArchitectureContext:
     """What an architecture is built with, as its one positional argument.
 
-    channels, size: of the images (side in pixels). classes: number of logits. seed: of the initial weights.
+    Attributes:
+        channels, size: Of the images (side in pixels).
+        classes: Number of logits.
+        seed: Of the initial weights.
     """
 
     channels: int
@@ -317,7 +328,7 @@ class ArchitectureContext:
 
 
 class InputScaling(nn.Module):
-    """Images in [0, 1] to what the trunk expects: grey repeated to fill its channels, then (x - mean) / sd.
+    """Images in [0, 1] to what the trunk expects: gray repeated to fill its channels, then (x - mean) / sd.
 
     The constants are buffers, so that they travel with the weights.
     """
@@ -346,16 +357,18 @@ class InputScaling(nn.Module):
         return f"(x - ({mean})) / ({sd})"
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b channels h w"]:
-        """Scaled images. A grey image is repeated by broadcasting."""
+        """Scaled images. A gray image is repeated by broadcasting."""
         return (images - self.mean) / self.sd
 
 
 class WithTrunk(nn.Module):
     """A network whose trunk can start from published weights: of a classifier all but its head, else the encoder.
 
-    architecture: what its recipe calls it. input_hint: what to say when nothing tells how the images of its published
-    weights were scaled; empty where the network's own scaling is theirs. start: what became of the weights file that
-    the trunk was loaded from; None after a random start.
+    Attributes:
+        architecture: What its recipe calls it.
+        input_hint: What to say when nothing tells how the images of its published weights were scaled; empty where the
+            network's own scaling is theirs.
+        start: What became of the weights file that the trunk was loaded from; None after a random start.
     """
 
     architecture: str = ""
@@ -375,7 +388,8 @@ class WithTrunk(nn.Module):
         return tuple(name for name, part in beside if any(True for _ in part.parameters()))
 
     def published(self) -> tuple[nn.Module, tuple[str, ...]]:
-        """The module whose tensors published weights name, and the names of what they hold beside it: the trunk itself.
+        """Return the module whose tensors published weights name, and the names of what they hold beside it: the trunk
+        itself.
 
         Where it is another module, `take` brings what was loaded into it to the trunk.
         """
@@ -389,9 +403,11 @@ class WithTrunk(nn.Module):
 class Classifier(WithTrunk):
     """A `Network` made of input scaling, a trunk (images -> pooled features [b, width]) and a linear head.
 
-    layers: names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
-    features, is added as the last. replaced: names of the classifier layers that published weights of this architecture
-    hold on top of the trunk, and that the head stands in for.
+    Args:
+        layers: Names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
+            features, is added as the last.
+        replaced: Names of the classifier layers that published weights of this architecture hold on top of the trunk,
+            and that the head stands in for.
     """
 
     def __init__(
@@ -423,11 +439,13 @@ class Classifier(WithTrunk):
 
 
 def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int, seed: int) -> nn.Module:
-    """The network of a recipe with its initial weights: a `Network`, in training mode, on the CPU.
+    """Return the network of a recipe with its initial weights: a `Network`, in training mode, on the CPU.
 
     Initial weights depend on (seed, name of the module) alone, so two losses of a seed start from the same trunk, and
     so do two networks that differ in their number of classes. No global random state is changed.
-    Raises SpecError when the architecture cannot take these images, WeightsError when the weights do not fit.
+
+    Raises:
+        SpecError: If the architecture cannot take these images, WeightsError when the weights do not fit.
     """
     network = empty_network(recipe, channels=channels, size=size, classes=classes, seed=seed)
     initialisation = recipe.initialisation
@@ -437,7 +455,7 @@ def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
 
 
 def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int, seed: int = 0) -> nn.Module:
-    """The network of a recipe before its initialisation is applied: what kept weights are loaded into."""
+    """Return the network of a recipe before its initialization is applied: what kept weights are loaded into."""
     if classes < 2:
         raise SpecError(f"a classification network needs at least 2 classes, the data have {classes}")
     context = ArchitectureContext(channels=channels, size=size, classes=classes, seed=seed)
@@ -450,7 +468,7 @@ def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
 
 
 def with_readout(network: nn.Module, readout: Readout, seed: int) -> nn.Module:
-    """The network with the head that its loss needs in the place of its linear one, drawn from (seed, its name)."""
+    """Replace the linear head of the network by the one that its loss needs, drawn from (seed, its name)."""
     if readout == "linear":
         return network
     seen = as_network(network)
@@ -470,7 +488,8 @@ def initialise_by_name(
 ) -> None:
     """Redraw every layer's weights by torch's own law, from a generator keyed by the layer's name.
 
-    law: of a library, called with each layer afterwards; what it leaves alone keeps torch's.
+    Args:
+        law: Of a library, called with each layer afterward; what it leaves alone keeps torch's.
     """
     for name, layer in named_layers(module, prefix):
         reset = getattr(layer, "reset_parameters", None)
@@ -482,7 +501,7 @@ def initialise_by_name(
 
 
 def as_network(module: nn.Module) -> Network:
-    """A module seen through the `Network` protocol. Raises TypeError with what it lacks."""
+    """Return a module seen through the `Network` protocol. Raises TypeError with what it lacks."""
     missing = [name for name in ("width", "head", "layers", "read") if not hasattr(module, name)]
     if missing:
         raise TypeError(f"{type(module).__name__} is not a Network: it lacks {', '.join(missing)}")
@@ -533,9 +552,12 @@ def small_cnn(
 ) -> Classifier:
     """Four blocks of a 3x3 convolution with stride 2, batch norm and ReLU; then the mean over places.
 
-    The blocks have 1, 2, 4 and 8 times `width` channels; 24,634 parameters for grey images and 2 classes. Weights
-    follow torch's own law. Probed layers: block1 to block4, and the pooled features. in_chans: input channels, those of
-    the images unless said; with 3 grey images are repeated, so that a start on grey images serves colour ones.
+    The blocks have 1, 2, 4 and 8 times `width` channels; 24,634 parameters for gray images and 2 classes. Weights
+    follow torch's own law. Probed layers: block1 to block4, and the pooled features.
+
+    Args:
+        in_chans: Input channels, those of the images unless said; with 3 gray images are repeated, so that a start on
+            gray images serves color ones.
     """
     if context.size < SMALLEST_SIDE:
         raise SpecError(

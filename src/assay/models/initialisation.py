@@ -38,7 +38,7 @@ from assay.models.weights import (
 )
 from assay.spec.schema import RecipeSpec
 
-# Where initial weights come from. An initialisation is called with a freshly built network and changes its trunk.
+# Where initial weights come from. An initialization is called with a freshly built network and changes its trunk.
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Reading:
     ] = "auto"
 
     def of(self, path: str, sha256: str = "") -> FromFile:
-        """A file that is read in this way."""
+        """Return a file that is read in this way."""
         return FromFile(
             path=path,
             sha256=sha256,
@@ -183,7 +183,8 @@ def _epsilon(file: WeightsFile) -> float:
 class Downloaded(Reading):
     """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
 
-    size: of the file in bytes; 0 when not known.
+    Attributes:
+        size: Of the file in bytes; 0 when not known.
     """
 
     url: Annotated[str, Field(pattern="^https?://", description="where the file is; fetched once into the cache")]
@@ -209,8 +210,11 @@ class RandomStatistics(Reading):
     Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor
     that it stands in. Running statistics of batch norms start afresh: they describe activations, which random weights
     do not have in common with the pretrained ones. Images are scaled as the pretrained weights want them.
-    path: the weights file; empty takes the weights that timm publishes. source: empty; where a study names one of its
-    own, a `FromSource` stands in the place of this. The others as in `FromFile`.
+
+    Attributes:
+        path: The weights file; empty takes the weights that timm publishes.
+        source: Empty; where a study names one of its own, a `FromSource` stands in the place of this. The others as in
+            `FromFile`.
     """
 
     path: Annotated[str, Field(description="the weights file; left out: the weights that timm publishes")] = ""
@@ -220,7 +224,7 @@ class RandomStatistics(Reading):
     sha256: FileHash = ""
 
     def __call__(self, network: nn.Module) -> None:
-        """Raises WeightsError as the weights' own initialisation does."""
+        """Raises WeightsError as the weights' own initialization does."""
         target = with_trunk(network)
         self._pretrained()(target)
         redraw(target.trunk, int(torch.randint(2**62, ())))
@@ -248,7 +252,7 @@ def redraw(trunk: nn.Module, seed: int) -> None:
 
 
 def with_trunk(network: nn.Module) -> WithTrunk:
-    """The network as one whose trunk can be loaded. Raises WeightsError."""
+    """Return the network as one whose trunk can be loaded. Raises WeightsError."""
     if not isinstance(network, WithTrunk):
         raise WeightsError(f"pretrained weights need a network with a trunk; {type(network).__name__} has none")
     return network
@@ -264,8 +268,10 @@ def with_trunk(network: nn.Module) -> WithTrunk:
 class FromSource:
     """The trunk of a source that was trained with the same architecture; its head is left out, and its decoder.
 
-    id: names its folder in the cache. statistics: whether weights are drawn with its layers' means and variances, as
-    `RandomStatistics` does, and nothing else is taken but how it scales images.
+    Attributes:
+        id: Names its folder in the cache.
+        statistics: Whether weights are drawn with its layers' means and variances, as `RandomStatistics` does, and
+            nothing else is taken but how it scales images.
     """
 
     name: Annotated[str, Field(description="which of the study's `sources`")] = ""
@@ -348,7 +354,7 @@ def _cached(configuration: Mapping[str, Any]) -> bool:
 
 
 def _hub_answers() -> bool:
-    """Whether the model hub accepts a connection, found out without timm's half minute of retries."""
+    """Return whether the model hub accepts a connection, found out without timm's half minute of retries."""
     return os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0") and reachable(constants.ENDPOINT)
 
 
@@ -359,8 +365,9 @@ def _hub_answers() -> bool:
 class FineTuning:
     """Everything is trained, at one learning rate. A class that inherits changes what it says it does.
 
-    steps: whether there are any. fits_head: whether a linear head is fitted on the features that the network starts
-    with, before the first step.
+    Attributes:
+        steps: Whether there are any.
+        fits_head: Whether a linear head is fitted on the features that the network starts with, before the first step.
     """
 
     steps: bool = True
@@ -443,9 +450,9 @@ class DiscriminativeRates(FineTuning):
 
 
 def depths(network: nn.Module) -> tuple[tuple[nn.Parameter, ...], ...]:
-    """The trunk's parameters in parts, from shallow to deep: up to the end of each of the network's `layers`, in the
-    order in which modules were registered, which in these networks is that of the computation. What follows the last
-    layer belongs to it; a layer without parameters of its own ends no part.
+    """Return the trunk's parameters in parts, from shallow to deep: up to the end of each of the network's `layers`, in
+    the order in which modules were registered, which in these networks is that of the computation. What follows the
+    last layer belongs to it; a layer without parameters of its own ends no part.
     """
     named = [(name, parameter) for name, parameter in network.named_parameters() if name.startswith("trunk.")]
     position = {name: place for place, (name, _) in enumerate(named)}
@@ -459,7 +466,7 @@ def depths(network: nn.Module) -> tuple[tuple[nn.Parameter, ...], ...]:
 
 
 def build_finetuning(recipe: RecipeSpec) -> FineTuning:
-    """The fine-tuning that a recipe names."""
+    """Return the fine-tuning that a recipe names."""
     return cast(FineTuning, registry.build("finetuning", recipe.finetuning.name, recipe.finetuning.params))
 
 

@@ -399,7 +399,11 @@ class FunctionNetwork(nn.Module):
         self.function = function
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Return the function's scores as a tensor. Raises SpecError where they are no numbers."""
+        """Return the function's scores as a tensor.
+
+        Raises:
+            SpecError: If they are no numbers.
+        """
         given = self.function(images.detach().float().cpu().numpy())
         values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
         if values.dtype.kind not in "fiub":

@@ -76,7 +76,7 @@ def check_encoder(name: str, in_chans: int, context: ArchitectureContext) -> Non
 
 
 def _own_names() -> list[str]:
-    """The library's own encoders, but for those that it has given up for timm's."""
+    """Return the library's own encoders, but for those that it has given up for timm's."""
     return [name for name in cast(list[str], get_encoder_names()) if not name.startswith("timm-")]
 
 
@@ -100,9 +100,11 @@ def size_setting(name: str, side: int) -> dict[str, Any]:
 
 
 def published_form(encoder: nn.Module, in_chans: int, setting: Mapping[str, Any]) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network that published weights of an encoder name, without what the encoder lacks; and the names of that.
+    """Return the network that published weights of an encoder name, without what the encoder lacks; and the names of
+    that.
 
-    setting: see `size_setting`. For one of the library's own encoders, a copy.
+    Args:
+        setting: See `size_setting`. For one of the library's own encoders, a copy.
     """
     if not isinstance(encoder, TimmUniversalEncoder):
         return copy.deepcopy(encoder), ()
@@ -116,7 +118,9 @@ def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -
 
     An encoder that sees more channels than `loaded` repeats the first convolution's kernels over them in turn, all
     times the share of channels that there were, as timm and the library do. Returns the strides by the encoder's names.
-    Raises WeightsError for strides that would give maps of other sizes than the decoder takes.
+
+    Raises:
+        WeightsError: For strides that would give maps of other sizes than the decoder takes.
     """
     names, given = published_names(encoder, loaded), loaded.state_dict()
     stem = f"{first_convolution(encoder)}.weight"
@@ -141,7 +145,7 @@ def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -
 
 
 def repeated(kernel: Tensor, channels: int) -> Tensor:
-    """A kernel [out, in, ...] for more input channels; the same where there are no more. See `take_up`."""
+    """Return a kernel [out, in, ...] for more input channels; the same where there are no more. See `take_up`."""
     before = kernel.shape[1]
     if channels == before:
         return kernel
@@ -158,10 +162,13 @@ def widen(encoder: nn.Module, channels: int) -> None:
 
 
 def published_names(encoder: nn.Module, whole: nn.Module) -> dict[str, str]:
-    """The name in `whole` of each tensor of an encoder that was cut from such a network.
+    """Return the name in `whole` of each tensor of an encoder that was cut from such a network.
 
     timm takes the first level of a network apart (`stages.0.conv` becomes `stages_0.conv`) or wraps it (`body.`,
-    `model.`), so names are compared without dots. Raises WeightsError for an encoder that was put together otherwise.
+    `model.`), so names are compared without dots.
+
+    Raises:
+        WeightsError: For an encoder that was put together otherwise.
     """
     plain = {key.replace(".", "_"): key for key in whole.state_dict()}
     names: dict[str, str] = {}
@@ -217,7 +224,7 @@ def smp_network(
     encoder: Encoder = "tu-resnet18",
     in_chans: InputChannels = 3,
 ) -> EncoderDecoder:
-    """A network of segmentation-models-pytorch with its own default widths, as the library assembles it.
+    """Return a network of segmentation-models-pytorch with its own default widths, as the library assembles it.
 
     The encoder's weights are drawn by their library, in its own order, from one generator of the seed; those of the
     decoder and the head by the library's law, each layer from (seed, its name).
@@ -255,7 +262,11 @@ def w_net(
 
 
 class _Parts:
-    """What the library assembled, taken apart. setting: see `size_setting`."""
+    """What the library assembled, taken apart.
+
+    Args:
+        setting: See `size_setting`.
+    """
 
     def __init__(self, model: Any, side: int, channels: int, setting: Mapping[str, Any]) -> None:
         self.encoder = cast(nn.Module, model.encoder)
@@ -268,7 +279,11 @@ class _Parts:
 
     @classmethod
     def of(cls, context: ArchitectureContext, network: str, encoder: str, in_chans: int, name: str) -> _Parts:
-        """One network, its weights drawn under a name. Raises SpecError where the library cannot make it."""
+        """One network, its weights drawn under a name.
+
+        Raises:
+            SpecError: If the library cannot make it.
+        """
         check_encoder(encoder, in_chans, context)
         side = max(1, -(-context.size // _STRIDE)) * _STRIDE
         setting = size_setting(encoder, side)
@@ -376,7 +391,7 @@ def monai_network(
     *,
     network: Annotated[Literal["basic-unet", "dynunet", "segresnet"], Field(description="which of them")],
 ) -> EncoderDecoder:
-    """A two-dimensional network of MONAI, with the widths that are its defaults.
+    """Return a two-dimensional network of MONAI, with the widths that are its defaults.
 
     `basic-unet`: BasicUNet, instance norm (Falk et al. 2019). `dynunet`: DynUNet, the U-Net of nnU-Net (Isensee et al.
     2021), five levels from 32 to 512 channels, instance norm, without deep supervision. `segresnet`: SegResNet, a
@@ -431,7 +446,7 @@ class Added(nn.Module):
         self.convolve = convolve
 
     def forward(self, deep: Tensor, beside: Tensor) -> Tensor:
-        """A step of `Ascent`."""
+        """Return a step of `Ascent`."""
         return self.convolve(self.enlarge(deep) + beside)
 
 

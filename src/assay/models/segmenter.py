@@ -35,13 +35,13 @@ class Stages(nn.ModuleList):
         super().__init__(nn.Identity() for _ in range(count))
 
     def forward(self, images: Tensor, maps: Maps) -> Tensor:
-        """The deepest map."""
+        """Return the deepest map."""
         passed = [place(given) for place, given in zip(self, own_maps(images, maps), strict=True)]
         return passed[-1]
 
 
 def own_maps(images: Tensor, maps: Maps) -> list[Tensor]:
-    """The maps that an encoder made of its input; see `Stages`."""
+    """Return the maps that an encoder made of its input; see `Stages`."""
     return [one for one in maps if one is not images and one.shape[1] > 0]
 
 
@@ -49,7 +49,8 @@ def own_maps(images: Tensor, maps: Maps) -> list[Tensor]:
 class Seen:
     """What a pass says of images whose sides are multiples of the stride.
 
-    deepest: the encoder's last map. logits, and each of auxiliary: [b, k, h, w] at the size of the images.
+    Attributes:
+        deepest: The encoder's last map. logits, and each of auxiliary: [b, k, h, w] at the size of the images.
     """
 
     deepest: Tensor
@@ -62,9 +63,12 @@ class Segmenter(WithTrunk):
 
     Images of any size are taken: sides that are no multiples of `stride` are continued at the right and at the bottom
     by repeating their last pixels, and the logits are cut back. Pooled features are the mean of the encoder's deepest
-    map over its places, those of the continuation among them. head: the convolution whose output are the logits; its
-    size is the library's own where the network is one of a library. auxiliary_weight: of each further map of logits
-    (deep supervision) in the loss, the main one having 1.
+    map over its places, those of the continuation among them.
+
+    Attributes:
+        head: The convolution whose output are the logits; its size is the library's own where the network is one of a
+            library.
+        auxiliary_weight: Of each further map of logits (deep supervision) in the loss, the main one having 1.
     """
 
     head: nn.Conv2d
@@ -172,10 +176,10 @@ def small_unet(
         int, Field(ge=8, le=128, multiple_of=8, description="channels of the first stage (8: 8-16-32-48)")
     ] = 8,
 ) -> EncoderDecoder:
-    """A U-Net (Ronneberger et al. 2015) of four stages at 1/2, 1/4, 1/8 and 1/16 of the size.
+    """Return a U-Net (Ronneberger et al. 2015) of four stages at 1/2, 1/4, 1/8 and 1/16 of the size.
 
     The stages have 1, 2, 4 and 6 times `width` channels, 8-16-32-48 by default: two 3x3 convolutions each, the first
-    with stride 2; 84,714 parameters for grey images and 2 classes. On the way up the map is doubled (nearest), put
+    with stride 2; 84,714 parameters for gray images and 2 classes. On the way up the map is doubled (nearest), put
     beside the stage's and convolved once. Logits of a 1x1 convolution at half the size are doubled bilinearly. Batch
     norm and ReLU follow every 3x3 convolution. Weights follow torch's own law. Images of any size: a side that is no
     multiple of 16 is continued (see `Segmenter`).
@@ -254,8 +258,10 @@ def tiled(
     the image's own, and tiles lie on the grid of the network's stride. So the result is that of one pass, up to
     rounding, where half of the overlap is at least `reach(network)`. A network that looks at the whole image (group or
     instance norm, global pooling, attention) has no reach: its tiles say something else than one pass does.
-    Raises SpecError for a network in training mode, whose batch norms would see tiles, and for a tile and an overlap
-    that do not fit the network's stride or each other.
+
+    Raises:
+        SpecError: For a network in training mode, whose batch norms would see tiles, and for a tile and an overlap that
+            do not fit the network's stride or each other.
     """
     _check(network, tile, overlap)
     whole = continued(images, network.stride)
@@ -309,7 +315,7 @@ def reach(network: Segmenter, channels: int, side: int = 1024) -> int | None:
 
 
 def _along(network: Segmenter, channels: int, length: int, dim: int) -> int | None:
-    """The reach along one axis of the image."""
+    """Return the reach along one axis of the image."""
     draws, stride = torch.Generator().manual_seed(0), network.stride
     sides = [_ACROSS * stride, _ACROSS * stride]
     sides[dim - 2] = length

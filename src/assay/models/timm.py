@@ -33,7 +33,8 @@ def timm_network(
     model: Annotated[str, Field(description="timm's name of the network, such as tf_efficientnet_lite0")],
     in_chans: InputChannels = 3,
 ) -> Classifier:
-    """A timm network with its pooling, its classifier replaced by Assay's head. Input scaling is timm's for the name.
+    """Return a timm network with its pooling, its classifier replaced by Assay's head. Input scaling is timm's for the
+    name.
 
     All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
     of its own, so that networks that differ in their number of classes share the trunk.
@@ -77,7 +78,7 @@ def classifier_names(configuration: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
-    """The tensors that timm publishes for this trunk, its classifier left out; downloaded when not in the cache."""
+    """Return the tensors that timm publishes for this trunk, without the classifier; downloaded unless cached."""
     configuration = default_configuration(trunk)
     name = ".".join(filter(None, (configuration.get("architecture"), configuration.get("tag"))))
     model = timm.create_model(name, pretrained=True, num_classes=0, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
@@ -144,8 +145,10 @@ WHICH = "timm's plain vision transformers (such as vit_tiny_patch16_224 or deit_
 class Transformer:
     """A plain vision transformer within a network.
 
-    prefix: how many tokens stand before those of the patches (class token, registers). by_class: whether the class
-    token, the first of them, is the feature; else the mean over the patches is. patch: height and width in pixels.
+    Attributes:
+        prefix: How many tokens stand before those of the patches (class token, registers).
+        by_class: Whether the class token, the first of them, is the feature; else the mean over the patches is.
+        patch: Height and width in pixels.
     """
 
     trunk: VisionTransformer
@@ -203,7 +206,8 @@ class Transformer:
 
 
 def transformer_of(network: nn.Module) -> Transformer | None:
-    """The plain vision transformer that a network is or has; None where there is none or another kind, or several.
+    """Return the plain vision transformer that a network is or has; None where there is none or another kind, or
+    several.
 
     Plain: blocks of self-attention and a two-layer network one after the other, no windows, no attention in the
     pooling; features are those of the class token or the mean over patches.

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 
 def tensor_of(values: np.ndarray) -> Tensor:
-    """A tensor on the memory of a NumPy array."""
+    """Return a tensor on the memory of a NumPy array."""
     return torch.from_numpy(values)  # pyright: ignore[reportUnknownMemberType]
 
 
 def named_layers(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
-    """Every module within a module, itself first, by dotted name."""
+    """Return every module within a module, itself first, by dotted name."""
     return list(module.named_modules(prefix=prefix))  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -49,7 +49,7 @@ def fork_generators(devices: Sequence[int]) -> AbstractContextManager[None]:
 
 
 def fills_fresh_memory() -> bool:
-    """Whether deterministic mode also fills memory that was never written."""
+    """Return whether deterministic mode also fills memory that was never written."""
     return bool(torch.utils.deterministic.fill_uninitialized_memory)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportAttributeAccessIssue]
 
 
@@ -59,7 +59,7 @@ def fill_fresh_memory(fill: bool) -> None:
 
 
 def channels_last(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module on a device, with its convolutions' weights in the layout that is fastest on a CPU."""
+    """Return the module on a device, with its convolutions' weights in the layout that is fastest on a CPU."""
     return module.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
 
 

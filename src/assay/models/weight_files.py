@@ -34,18 +34,18 @@ _LISTED = 8
 
 
 def some(keys: Sequence[str]) -> str:
-    """The first few of many names, and how many more there are."""
+    """Return the first few of many names, and how many more there are."""
     rest = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
     return ", ".join(keys[:_LISTED]) + rest
 
 
 def shape(value: Tensor) -> str:
-    """A shape as 64x3x7x7."""
+    """Return a shape as 64x3x7x7."""
     return "x".join(map(str, value.shape)) or "a number"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what went wrong."""
+    """Return the first line of what went wrong."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -112,7 +112,9 @@ def fold_biases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Batch norm subtracts the mean of what it is given, so W x + b with the mean m is W x with the mean m - b: the same
     network, both in evaluation and in training, where the batch's own mean takes the bias away.
-    Raises WeightsError when a bias has no batch norm after it.
+
+    Raises:
+        WeightsError: If a bias has no batch norm after it.
     """
     folded = dict(tensors)
     for key in tensors:
@@ -165,7 +167,7 @@ def _weights(group: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """A list of names, which Keras splits over numbered attributes when it is long."""
+    """Return a list of names, which Keras splits over numbered attributes when it is long."""
     parts = [attribute] if attribute in group.attrs else []
     number = 0
     while f"{attribute}{number}" in group.attrs:
@@ -189,7 +191,8 @@ _NAMED = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "
 class WeightsFile:
     """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
 
-    beside: what stood beside the weights in the file and was not read, such as an optimiser's state.
+    Attributes:
+        beside: What stood beside the weights in the file and was not read, such as an optimiser's state.
     """
 
     path: Path
@@ -273,7 +276,7 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
 
 
 def _holds_more(error: Exception) -> bool:
-    """Whether torch refused what a whole file names: functions, classes, or a program (TorchScript)."""
+    """Return whether torch refused what a whole file names: functions, classes, or a program (TorchScript)."""
     if isinstance(error, pickle.UnpicklingError):
         return any(word in str(error) for word in _NAMED)
     return "TorchScript" in str(error)
@@ -309,7 +312,7 @@ _AS_THEY_ARE = "%:/?#[]@!$&'()*+,;="
 
 
 def weights_cache() -> Path:
-    """The folder of downloaded weights, within the cache that runs share (`ASSAY_CACHE`)."""
+    """Return the folder of downloaded weights, within the cache that runs share (`ASSAY_CACHE`)."""
     return default_cache_root() / "weights"
 
 
@@ -358,7 +361,9 @@ def fetch(url: str, sha256: str, folder: Path, *, size: int | None = None) -> Pa
 
 
 def reachable(url: str, patience: float = CONNECTING) -> bool:
-    """Whether something accepts a connection where this address, or the proxy for it, is. Answers within `patience`."""
+    """Return whether something accepts a connection where this address, or the proxy for it, is. Answers within
+    `patience`.
+    """
     address = urlsplit(url)
     proxy = "" if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme, "")
     if proxy:
@@ -412,7 +417,11 @@ def _is_address(url: str) -> bool:
 
 
 def _download(url: str, part: Path, size: int | None, put: str) -> None:
-    """Download into a part file, behind the bytes that it holds. put: what to do with a file fetched by hand."""
+    """Download into a part file, behind the bytes that it holds.
+
+    Args:
+        put: What to do with a file fetched by hand.
+    """
     here = part.stat().st_size if part.is_file() else 0
     try:
         with writing(part), part.open("ab") as file:
@@ -435,7 +444,7 @@ def _download(url: str, part: Path, size: int | None, put: str) -> None:
 
 
 def _beyond(error: Exception) -> bool:
-    """Whether the server has no bytes where the download was to go on."""
+    """Return whether the server has no bytes where the download was to go on."""
     return getattr(getattr(error, "response", None), "status_code", None) == 416
 
 
@@ -450,9 +459,14 @@ _INPUTS = {((0.5,), (0.5,)): "x*2-1", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
     """Write the trunk of kept weights under the names that its tensors have in its architecture; no head.
 
-    kept: what `save_weights` wrote. path: a .safetensors file, replaced if it is there. about: for its metadata, beside
-    `input` (how images x in [0, 1] were scaled) and `bn_eps` where batch norms have another epsilon than 1e-5.
-    Raises WeightsError for another ending, and where images were scaled, or batch norms built, as no file can say.
+    Args:
+        kept: What `save_weights` wrote.
+        path: A .safetensors file, replaced if it is there.
+        about: For its metadata, beside `input` (how images x in [0, 1] were scaled) and `bn_eps` where batch norms have
+            another epsilon than 1e-5.
+
+    Raises:
+        WeightsError: For another ending, and where images were scaled, or batch norms built, as no file can say.
     """
     if path.suffix != ".safetensors":
         raise WeightsError(f"'{path}' is to hold safetensors: give a name that ends in .safetensors")
@@ -492,7 +506,10 @@ RADIMAGENET = "github.com/BMEII-AI/RadImageNet"
 class KnownWeights:
     """Weights that studies name, or that papers compare with.
 
-    file: its usual name. what: architecture and what it was trained on. obtain: how to get it.
+    Attributes:
+        file: Its usual name.
+        what: Architecture and what it was trained on.
+        obtain: How to get it.
     """
 
     file: str
@@ -524,7 +541,8 @@ class WeightsHere:
 
 
 def weights_here(cache: Path) -> WeightsHere:
-    """The weights files of this machine, in the assets' folder `weights` and in `cache`, the folder of downloads.
+    """Return the weights files of this machine, in the assets' folder `weights` and in `cache`, the folder of
+    downloads.
 
     A file in a sub-folder counts too, such as RadImageNet's own archive as it unpacks.
     """

@@ -69,7 +69,7 @@ _MARKS = (
 
 
 def looks_like(tensors: Mapping[str, Tensor]) -> str:
-    """The network that the keys and shapes are of, as `a ResNet-50`; empty when it cannot be known."""
+    """Return the network that the keys and shapes are of, as `a ResNet-50`; empty when it cannot be known."""
     for family in (_resnet, _densenet):
         name = family(tensors)
         if name:
@@ -104,7 +104,7 @@ def _densenet(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _blocks(keys: Iterable[str], pattern: str) -> list[int]:
-    """The largest block number of each stage."""
+    """Return the largest block number of each stage."""
     largest: dict[int, int] = {}
     for key in keys:
         found = re.search(pattern, key)
@@ -121,7 +121,8 @@ POSITIONS = "pos_embed"
 
 
 def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """The tensors with position embeddings for the trunk's grid of patches, and what was done, as `14x14 to 4x4`.
+    """Return the tensors with position embeddings for the trunk's grid of patches, and what was done, as `14x14 to
+    4x4`.
 
     They are resampled as timm does when it loads its own weights at another size: bicubic, antialiased, those of prefix
     tokens as they are. Left as they are, with nothing said, when they fit, and where the grid that they were learned on
@@ -178,7 +179,7 @@ class Layout:
 
 
 def _by_rules(*rules: tuple[str, str]) -> Rename:
-    """A renaming by the first regular expression that is found, else none."""
+    """Return a renaming by the first regular expression that is found, else none."""
     compiled = [(re.compile(pattern), into) for pattern, into in rules]
 
     def rename(key: str) -> str:
@@ -191,7 +192,7 @@ def _by_rules(*rules: tuple[str, str]) -> Rename:
 
 
 def _numbered(names: Mapping[int, str]) -> Rename:
-    """A renaming of the children of a `Sequential`, which have numbers, to the names that they had."""
+    """Return a renaming of the children of a `Sequential`, which have numbers, to the names that they had."""
     return _by_rules(*((rf"^{number}\.", f"{name}.") for number, name in names.items()))
 
 
@@ -297,8 +298,9 @@ _SECOND = ("momentum", "encoder_k")
 class Match:
     """Tensors by the trunk's own keys.
 
-    left_out: names of what the file holds beside the trunk, each with its number of tensors when it is a group.
-    positions: as `fitted_positions` says it.
+    Attributes:
+        left_out: Names of what the file holds beside the trunk, each with its number of tensors when it is a group.
+        positions: As `fitted_positions` says it.
     """
 
     tensors: Mapping[str, Tensor]
@@ -310,7 +312,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A layout and a prefix under which a file may hold the trunk. tensors: by renamed key, values as in the file."""
+    """A layout and a prefix under which a file may hold the trunk.
+
+    Attributes:
+        tensors: By renamed key, values as in the file.
+    """
 
     layout: Layout
     prefix: str
@@ -330,13 +336,16 @@ def match(
     leave_out: Sequence[str] = (),
     architecture: str = "",
 ) -> Match:
-    """The tensors of a file under the trunk's keys.
+    """Return the tensors of a file under the trunk's keys.
 
-    heads: names of the layers on top that the trunk does without. prefix, layout: taken as given unless None or
-    `auto`. leave_out: names of parts that the file may hold beside, over those that are known (heads, projections,
-    momentum copies, queues). architecture: what the recipe calls the trunk's network. Counters of batch-norm batches
-    may be missing: they decide nothing.
-    Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and what network the file looks like.
+    Args:
+        heads: Names of the layers on top that the trunk does without.
+        prefix, layout: Taken as given unless None or `auto`.
+        leave_out: Names of parts that the file may hold beside, over those that are known (heads, projections, momentum
+            copies, queues).
+        architecture: What the recipe calls the trunk's network. Counters of batch-norm batches may be missing: they
+            decide nothing. Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and what
+            network the file looks like.
     """
     if prefix and not prefix.endswith("."):
         prefix = f"{prefix}."
@@ -356,7 +365,7 @@ def match(
 
 
 def _candidates(file: WeightsFile, wanted: Sequence[str], layout: str) -> list[_Candidate]:
-    """Every layout whose mark is in the file, under every prefix that it has there; the surest layout first."""
+    """Return every layout whose mark is in the file, under every prefix that it has there; the surest layout first."""
     allowed = [one for one in LAYOUTS if (one.name == SLUGS.get(layout) if layout != "auto" else not one.by_name)]
     found: list[_Candidate] = []
     for one in allowed:
@@ -372,7 +381,7 @@ def _renamed(file: WeightsFile, layout: Layout, prefix: str) -> dict[str, Tensor
 
 
 def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) -> _Candidate | None:
-    """The candidate that holds the whole trunk; of a momentum encoder and the one it follows, the latter."""
+    """Return the candidate that holds the whole trunk; of a momentum encoder and the one it follows, the latter."""
     by_prefix: dict[str, _Candidate] = {}
     for candidate in whole:
         if prefix in (None, candidate.prefix):
@@ -410,7 +419,8 @@ def _converted(file: WeightsFile, chosen: _Candidate) -> dict[str, Tensor]:
 class _Parts:
     """What may stand beside the trunk: heads by their timm names, other copies of it, what the user names.
 
-    own: the trunk's keys, which a copy has too.
+    Attributes:
+        own: The trunk's keys, which a copy has too.
     """
 
     heads: tuple[str, ...]
@@ -451,7 +461,7 @@ def _beside(
 
 
 def _departure(key: str, prefix: str) -> str:
-    """A key up to the first name by which it leaves the prefix: `module.queue` of `module.encoder_q.`."""
+    """Return a key up to the first name by which it leaves the prefix: `module.queue` of `module.encoder_q.`."""
     names, along = key.split("."), prefix.split(".")
     shared = next((i for i, name in enumerate(names) if i >= len(along) or name != along[i]), len(names) - 1)
     return ".".join(names[: shared + 1])
@@ -493,7 +503,7 @@ def _like(file: WeightsFile) -> tuple[str, ...]:
 
 
 def _refuse_whole_numbers(file: WeightsFile, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Quantised weights mean nothing without their scales."""
+    """Quantized weights mean nothing without their scales."""
     whole = [
         key
         for key, value in tensors.items()
@@ -506,7 +516,7 @@ def _refuse_whole_numbers(file: WeightsFile, state: Mapping[str, Tensor], tensor
 
 
 def _hangs_on_size(key: str) -> bool:
-    """Whether a tensor has one value a place of the image: position embeddings, absolute or relative."""
+    """Return whether a tensor has one value a place of the image: position embeddings, absolute or relative."""
     return "pos_embed" in key or "relative_position" in key or "rel_pos" in key
 
 
@@ -517,12 +527,18 @@ def _hangs_on_size(key: str) -> bool:
 class Start:
     """What became of a weights file: said in the log, kept with the trained weights.
 
-    file: its name, or where it was published. layout: how its keys are named. prefix: what stood before them.
-    loaded: number of tensors. left_out: parts of the file that are not in the trunk, by name. drawn: parts of the
-    network beside the trunk, which are drawn from the seed. scaling: what happens to an image in [0, 1]. epsilon: of
-    the batch norms, when the file's network has another than the architecture. strides: of the convolutions that stride
-    otherwise than the architecture's. positions: how position embeddings of another image size were resampled, `14x14
-    to 4x4` patches; empty when they fitted or there are none.
+    Attributes:
+        file: Its name, or where it was published.
+        layout: How its keys are named.
+        prefix: What stood before them.
+        loaded: Number of tensors.
+        left_out: Parts of the file that are not in the trunk, by name.
+        drawn: Parts of the network beside the trunk, which are drawn from the seed.
+        scaling: What happens to an image in [0, 1].
+        epsilon: Of the batch norms, when the file's network has another than the architecture.
+        strides: Of the convolutions that stride otherwise than the architecture's.
+        positions: How position embeddings of another image size were resampled, `14x14 to 4x4` patches; empty when they
+            fitted or there are none.
     """
 
     file: str
@@ -560,8 +576,11 @@ def load_into(module: nn.Module, file: WeightsFile) -> None:
 def load_trunk(trunk: nn.Module, found: Match) -> dict[str, int]:
     """Copy a matched file into a trunk and make the trunk compute what the file's network computes.
 
-    Returns the strides that were changed, by the name of the convolution. Raises WeightsError where the architecture
-    cannot compute it.
+    Returns:
+        The strides that were changed, by the name of the convolution.
+
+    Raises:
+        WeightsError: If the architecture cannot compute it.
     """
     strides = _changed_strides(trunk, found)
     trunk.load_state_dict(dict(found.tensors), strict=False)
@@ -572,7 +591,7 @@ def load_trunk(trunk: nn.Module, found: Match) -> dict[str, int]:
 
 
 def _changed_strides(trunk: nn.Module, found: Match) -> dict[str, int]:
-    """The strides in which the file's network differs from the trunk. Raises WeightsError."""
+    """Return the strides in which the file's network differs from the trunk. Raises WeightsError."""
     strides: dict[str, int] = {}
     if found.layout.stem_stride is not None:
         strides[first_convolution(trunk)] = found.layout.stem_stride
@@ -604,7 +623,7 @@ def set_epsilon(trunk: nn.Module, epsilon: float) -> None:
 
 
 def first_convolution(trunk: nn.Module) -> str:
-    """The name of the convolution that sees the image."""
+    """Return the name of the convolution that sees the image."""
     for name, layer in named_layers(trunk):
         if isinstance(layer, nn.Conv2d):
             return name
@@ -628,7 +647,9 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 class Scaling:
     """(x - mean) / sd of an image x in [0, 1] with channels red, green, blue. One number stands for all channels.
 
-    words: as it is said in the record. bgr: the network was trained on channels in the order blue, green, red.
+    Attributes:
+        words: As it is said in the record.
+        bgr: The network was trained on channels in the order blue, green, red.
     """
 
     words: str
@@ -650,12 +671,14 @@ _METADATA = {"x*2-1": "symmetric", "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.2
 
 
 def scaling_of(name: str, file: WeightsFile, hint: str, what: str) -> Scaling | None:
-    """The scaling of that name; for `auto` what the file's metadata say, or None where the network's own holds.
+    """Return the scaling of that name; for `auto` what the file's metadata say, or None where the network's own holds.
 
-    hint: what to set where nothing says it; empty where the network's own scaling is that of such files. what: the
-    file's layout, as it is said in an error.
+    Args:
+        hint: What to set where nothing says it; empty where the network's own scaling is that of such files.
+        what: The file's layout, as it is said in an error.
 
-    Raises WeightsError when nothing says how the file's training scaled images.
+    Raises:
+        WeightsError: If nothing says how the file's training scaled images.
     """
     if name != "auto":
         return SCALINGS[name]
