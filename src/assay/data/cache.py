@@ -36,7 +36,7 @@ ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
 
 
 def default_cache_root() -> Path:
-    """The folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`)."""
+    """Return the folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`)."""
     named = os.environ.get("ASSAY_CACHE")
     if named:
         return Path(named).expanduser()
@@ -57,9 +57,11 @@ class ArrayCache:
     """Arrays by key, one `.npy` file each under `root`.
 
     A file appears under its name only when it is complete and flushed. Its key must hold all that decides its content:
-    what is found under a key with the right shape and type is taken as it is.
-    Beside it lies its SHA-256, `<key>.sha256`, which `check_opened` and `damaged_arrays` compare.
-    told: hears of images while they are read into it.
+    what is found under a key with the right shape and type is taken as it is. Beside it lies its SHA-256,
+    `<key>.sha256`, which `check_opened` and `damaged_arrays` compare.
+
+    Attributes:
+        told: Hears of images while they are read into it.
     """
 
     root: Path
@@ -73,12 +75,17 @@ class ArrayCache:
         fill: Callable[[np.ndarray], None],
         beside: str = "",
     ) -> np.ndarray:
-        """The read-only, memory-mapped array of this key; `fill` writes it in place when it is not there yet.
+        """Return the read-only, memory-mapped array of this key; `fill` writes it in place when it is not there yet.
 
-        key: letters, digits, `.`, `_`, `-`. fill: gets a zeroed array of `shape` and `dtype`; what it raises is passed
-        on and leaves nothing behind. beside: a file of notes under `root` that `fill` leaves (see `write_notes`),
-        without which the array does not count as built. Two processes that ask at once: the second waits and reuses.
-        A truncated file, or one of another shape or type, is built again. Raises StoreError when it cannot be written.
+        Args:
+            key: Letters, digits, `.`, `_`, `-`.
+            fill: Gets a zeroed array of `shape` and `dtype`; what it raises is passed on and leaves nothing behind.
+            beside: A file of notes under `root` that `fill` leaves (see `write_notes`), without which the array does
+                not count as built. Two processes that ask at once: the second waits and reuses. A truncated file, or
+                one of another shape or type, is built again.
+
+        Raises:
+            StoreError: If it cannot be written.
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"a cache key is up to 120 letters, digits, '.', '_' and '-'; given {key!r}")
@@ -97,7 +104,7 @@ class ArrayCache:
         return found
 
     def holds(self, key: str) -> bool:
-        """Whether an array of this key was built; it may still be found broken when it is asked for."""
+        """Return whether an array of this key was built; it may still be found broken when it is asked for."""
         return (self.root / f"{key}.npy").is_file()
 
     def _open(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], beside: str) -> np.ndarray | None:
@@ -109,7 +116,7 @@ class ArrayCache:
         return array
 
     def read_notes(self, name: str) -> Any:
-        """The value kept under `name`, or None when there is none or it cannot be read."""
+        """Return the value kept under `name`, or None when there is none or it cannot be read."""
         try:
             return json.loads((self.root / name).read_bytes())
         except (OSError, ValueError):
@@ -127,7 +134,8 @@ _opened: dict[Path, tuple[int, ...] | None] = {}
 def check_opened() -> None:
     """Compare every array that this process has opened with its checksum, once as long as its file is not touched.
 
-    Raises StoreError for one that is damaged.
+    Raises:
+        StoreError: For one that is damaged.
     """
     for path, sound in list(_opened.items()):
         try:
@@ -153,7 +161,7 @@ def _damaged(path: Path) -> bool:
 
 
 def _wanted(path: Path) -> str:
-    """The checksum of an array; empty for one that was built without."""
+    """Return the checksum of an array; empty for one that was built without."""
     try:
         return path.with_suffix(".sha256").read_text().strip()
     except (OSError, ValueError):
@@ -178,7 +186,7 @@ def writing(path: Path) -> Generator[None]:
 
 
 def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
-    """The mapped array if the file is whole and is what was asked for, else None."""
+    """Return the mapped array if the file is whole and is what was asked for, else None."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
@@ -212,7 +220,8 @@ def _build(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Calla
 class ArrayImages:
     """`Images` over an array [n, c, h, w] of uint8 or uint16; 0 reads as 0 and the type's maximum as 1.
 
-    rows: int64 positions in the array that are the images, in order; all of them when None.
+    Attributes:
+        rows: int64 positions in the array that are the images, in order; all of them when None.
     """
 
     array: UInt8[np.ndarray, "n c h w"] | UInt16[np.ndarray, "n c h w"]
@@ -259,6 +268,6 @@ class ArrayMasks:
 
 
 def _at(array: np.ndarray, rows: np.ndarray | None, index: np.ndarray) -> np.ndarray:
-    """A copy of the array at these positions, as plain memory."""
+    """Return a copy of the array at these positions, as plain memory."""
     positions = np.asarray(index, dtype=np.int64)
     return np.asarray(array)[positions if rows is None else rows[positions]]

@@ -1,4 +1,4 @@
-"""What must be known of a set before a number from it is believed: counts computed, licence and faults stated."""
+"""What must be known of a set before a number from it is believed: counts computed, license and faults stated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = PixelScale()
 
 @dataclass(frozen=True, slots=True)
 class KnownSet:
-    """A public set that Assay knows. A folder is recognised by its name together with these columns of its table."""
+    """A public set that Assay knows. A folder is recognized by its name together with these columns of its table."""
 
     columns: tuple[str, ...]
     summary: str
@@ -98,7 +98,7 @@ OWN_PATIENT = (
 
 
 def without_patients(faults: Sequence[str]) -> str:
-    """The fault among these that says that patients are not named; empty where they are."""
+    """Return the fault among these that says that patients are not named; empty where they are."""
     return next((fault for fault in faults if fault.startswith(OWN_PATIENT)), "")
 
 
@@ -115,11 +115,14 @@ def card_of(
     left_out: tuple[str, ...] = (),
     doubts: tuple[str, ...] = (),
 ) -> Card:
-    """The card of a set from files.
+    """Return the card of a set from files.
 
-    title: the set's or the folder's name. known: what is known of it. native: int64 [n, 2], width and height before
-    decoding. shape: (channels, height, width) after. deep: 16 bit. facts end the summary; warnings join the known
-    faults.
+    Args:
+        title: The set's or the folder's name.
+        known: What is known of it.
+        native: int64 [n, 2], width and height before decoding.
+        shape: (channels, height, width) after.
+        deep: 16 bit. facts end the summary; warnings join the known faults.
     """
     computed = f"{_counts(table, warnings)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
     about = [known.summary] if known else []
@@ -171,7 +174,7 @@ def _absent(factor: Factor, values: np.ndarray) -> int:
 
 
 def _aspects(native: np.ndarray, table: FactorTable) -> list[str]:
-    """A network can read the black padding: where its amount differs between images, say so, by class."""
+    """Return a network can read the black padding: where its amount differs between images, say so, by class."""
     aspect = native[:, 0] / native[:, 1]
     if np.ptp(aspect) < 0.02:
         return []

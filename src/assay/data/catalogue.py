@@ -168,7 +168,12 @@ FORMS = ("plain", "streaks", "folds", "bands", "patches")
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """What draws a kind. number: its place in the family. form, exponent: of leaves and noise; empty for a fractal."""
+    """What draws a kind.
+
+    Attributes:
+        number: Its place in the family.
+        form, exponent: Of leaves and noise; empty for a fractal.
+    """
 
     family: Family
     number: int
@@ -196,7 +201,7 @@ LAWS = tuple(_law(kind) for kind in range(MOST))
 
 
 def natural_factors(classes: int) -> tuple[Factor, ...]:
-    """The phantom's factors with so many kinds, the first ones of `LAWS`."""
+    """Return the phantom's factors with so many kinds, the first ones of `LAWS`."""
     levels = tuple(law.name for law in LAWS[:classes])
     return (
         Factor(
@@ -239,7 +244,13 @@ SIZES = 5
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A class. phantom: what draws it. finding: of a chest. within: factor -> the part of its marginal, as shares."""
+    """A class.
+
+    Attributes:
+        phantom: What draws it.
+        finding: Of a chest.
+        within: Factor -> the part of its marginal, as shares.
+    """
 
     phantom: Literal["chest", "ct"]
     name: str
@@ -276,7 +287,7 @@ TASKS: Mapping[Anatomy, tuple[Task, ...]] = MappingProxyType(
 
 
 def radiology_factors(anatomy: Anatomy) -> tuple[Factor, ...]:
-    """The phantom's one factor."""
+    """Return the phantom's one factor."""
     levels = tuple(task.name for task in TASKS[anatomy])
     high = levels[len(levels) // 2 :]
     return (

@@ -93,7 +93,7 @@ class Lesions(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """A plane per kind at these positions, in this order, on the CPU."""
+        """Return a plane per kind at these positions, in this order, on the CPU."""
         ...
 
 
@@ -102,7 +102,7 @@ class DrawnLesions(Lesions, Protocol):
     """Lesions that were drawn, so that those of a kind can be left out."""
 
     def without(self, kind: str, index: np.ndarray) -> Images:
-        """The images at these positions, drawn without the lesions of this kind and all else the same."""
+        """Return the images at these positions, drawn without the lesions of this kind and all else the same."""
         ...
 
 
@@ -117,7 +117,7 @@ class NativeMasks(Protocol):
         ...
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """The label map of one image, read from its file anew."""
+        """Return the label map of one image, read from its file anew."""
         ...
 
 
@@ -134,7 +134,8 @@ class Crops(NativeMasks, Protocol):
     ) -> Images:
         """Windows of these rows, each scaled to its place in an else black image.
 
-        windows, places: top, left, bottom, right in pixels.
+        Args:
+            windows, places: Top, left, bottom, right in pixels.
         """
         ...
 
@@ -144,8 +145,10 @@ class BoxedLesions:
     """`Lesions` given as boxes: a pixel is lesion where its middle lies in a box, and of a box too small for that the
     nearest is.
 
-    boxes: of every image, float64 [b, 5]: number of the kind, then left, top, right, bottom in px at study resolution.
-    content: a hash of all boxes.
+    Attributes:
+        boxes: Of every image, float64 [b, 5]: number of the kind, then left, top, right, bottom in px at study
+            resolution.
+        content: A hash of all boxes.
     """
 
     kinds: tuple[str, ...]
@@ -157,7 +160,7 @@ class BoxedLesions:
         return len(self.boxes)
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """A plane per kind at these positions, in this order, on the CPU."""
+        """Return a plane per kind at these positions, in this order, on the CPU."""
         planes = np.zeros((len(index), len(self.kinds), self.size, self.size), dtype=np.bool_)
         positions: list[int] = index.tolist()
         for plane, position in zip(planes, positions, strict=True):
@@ -179,16 +182,17 @@ class BoxedLesions:
 class Dataset:
     """Images from files: position i of `images` and `masks` is row i of the table (`table.row == arange(n)`).
 
-    content: a hash of pixels, targets and patients, so that a changed file is a changed dataset.
-    leakage: near copies across patients, a sentence for each pair (exact ones are refused).
-    near_copies: the same pairs, and with `split.together` those that were put together, the most alike first.
-    native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
-    crops: native masks, and where windows can be cut from; None without masks, or where images are no files.
-    millimetres: how many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
-    column says so.
-    lesions: boxes of lesions by kind; None where none are named.
-    boxes: top, left, height and width of every picture in its square; None where each fills it.
-    formats: how the name of each image's file ends, `jpg`; none where images are no files.
+    Attributes:
+        content: A hash of pixels, targets and patients, so that a changed file is a changed dataset.
+        leakage: Near copies across patients, a sentence for each pair (exact ones are refused).
+        near_copies: The same pairs, and with `split.together` those that were put together, the most alike first.
+        native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
+        crops: Native masks, and where windows can be cut from; None without masks, or where images are no files.
+        millimetres: How many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
+            column says so.
+        lesions: Boxes of lesions by kind; None where none are named.
+        boxes: Top, left, height and width of every picture in its square; None where each fills it.
+        formats: How the name of each image's file ends, `jpg`; none where images are no files.
     """
 
     table: FactorTable
@@ -220,7 +224,7 @@ class Phantom(Protocol):
     """A generator whose factors we set: (factor values, nuisance seed) -> image, mask.
 
     The same nuisance seed with one factor changed gives the same image outside what that factor may touch, and a row's
-    pixels depend neither on its batch nor on its neighbours.
+    pixels depend neither on its batch nor on its neighbors.
     """
 
     @property
@@ -238,7 +242,7 @@ class Phantom(Protocol):
         ...
 
     def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
-        """The factor's neutral marginal as a quantile function: u in [0, 1) -> values (codes or numbers).
+        """Return the factor's neutral marginal as a quantile function: u in [0, 1) -> values (codes or numbers).
 
         The upper half of the marginal is u >= 0.5; a categorical factor's high levels fill exactly that half.
         """
@@ -309,7 +313,9 @@ class TellsKinds(Protocol):
         difficulty: Mapping[str, float],
         device: str = "cpu",
     ) -> Rendered:
-        """The images of `render` without the lesions of one kind, all else the same, and the masks of the others."""
+        """Return the images of `render` without the lesions of one kind, all else the same, and the masks of the
+        others.
+        """
         ...
 
 
@@ -317,9 +323,10 @@ class TellsKinds(Protocol):
 class Batch:
     """What a training step sees. Images are float32 in [0, 1]; `row` tells which images they are.
 
-    masks: label maps, 0 background.
-    group: where a recipe uses groups, the group of each image: target * levels + level of the factor.
-    boxes: top, left, height and width of every picture in its square; None where each fills it.
+    Attributes:
+        masks: Label maps, 0 background.
+        group: Where a recipe uses groups, the group of each image: target * levels + level of the factor.
+        boxes: Top, left, height and width of every picture in its square; None where each fills it.
     """
 
     images: Float[Tensor, "b c h w"]
@@ -339,8 +346,10 @@ LOW_HALF, HIGH_HALF = "low half", "high half"
 class Levels:
     """What a factor's values are grouped by.
 
-    names: of the levels. values: what a row of each level holds, ascending; empty where the factor is halved at `cut`,
-    values at which belong to the low half.
+    Attributes:
+        names: Of the levels.
+        values: What a row of each level holds, ascending; empty where the factor is halved at `cut`, values at which
+            belong to the low half.
     """
 
     names: tuple[str, ...]
@@ -348,7 +357,7 @@ class Levels:
     cut: float = float("nan")
 
     def of(self, column: Shaped[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-        """The level of every row, int64; -1 where the value is missing or is of none of them."""
+        """Return the level of every row, int64; -1 where the value is missing or is of none of them."""
         if not self.values:
             return np.where(np.isnan(column), -1, column > self.cut).astype(np.int64)
         place = np.searchsorted(self.values, column).clip(max=len(self.values) - 1)
@@ -360,7 +369,8 @@ class Levels:
 
 
 def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> Levels:
-    """The levels of a factor as these values of it have them; none where it has no levels and every value is missing.
+    """Return the levels of a factor as these values of it have them; none where it has no levels and every value is
+    missing.
 
     A factor with levels has them all, also those that do not occur. Numbers are levels by themselves where there are
     two of them (0 and 1). Any others are halved: the low half goes up to the median, or up to the greatest value below

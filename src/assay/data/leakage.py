@@ -11,7 +11,11 @@ from assay.core.types import FactorTable
 
 
 def row_hashes(array: np.ndarray) -> np.ndarray:
-    """A 64-bit hash of each row's pixels, uint64 [n]. array: [n, ...]."""
+    """Return a 64-bit hash of each row's pixels, uint64 [n].
+
+    Args:
+        array: [n, ...].
+    """
     rows = np.asarray(array)
     digests = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest() for row in rows)
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
@@ -20,7 +24,9 @@ def row_hashes(array: np.ndarray) -> np.ndarray:
 def exact_groups(hashes: np.ndarray, patients: np.ndarray) -> list[np.ndarray]:
     """Positions that hold the same pixels for more than one patient, one ascending array a group, by first position.
 
-    hashes: uint64 [n]. patients: int64 [n]. Copies within a patient are no leak and make no group.
+    Args:
+        hashes: uint64 [n].
+        patients: int64 [n]. Copies within a patient are no leak and make no group.
     """
     order = np.argsort(hashes, kind="stable")
     starts = np.flatnonzero(np.diff(hashes[order])) + 1

@@ -144,7 +144,7 @@ def not_looked_for(images: int) -> str:
 
 
 def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"]) -> float:
-    """The likeness that a normal law, fitted to random pairs (Fisher's z), exceeds in 1 % of images by chance."""
+    """Return the similarity that a normal law fitted to random pairs (Fisher's z) exceeds in 1% of images."""
     n = len(patients)
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, n, (2, min(_RANDOM_PAIRS, max(n // 2, 20))))
@@ -175,7 +175,11 @@ def together(patients: Int[np.ndarray, "n"], pairs: Sequence[Pair]) -> Int[np.nd
 
 @dataclass(frozen=True, slots=True)
 class _Searched:
-    """A set as the search sees it. mean, spread: of coefficients over all images in all orientations."""
+    """A set as the search sees it.
+
+    Attributes:
+        mean, spread: Of coefficients over all images in all orientations.
+    """
 
     detail: Int8[np.ndarray, "m g g"]
     rows: Int[np.ndarray, "n"]
@@ -203,7 +207,7 @@ class _Searched:
         return made
 
     def candidates(self, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest images of other patients of each image, each pair once, as two arrays of places."""
+        """Return the nearest images of other patients of each image, each pair once, as two arrays of places."""
         n = len(self.rows)
         kept = [(np.zeros((n, 0), dtype=np.float32), np.zeros((n, 0), dtype=np.int64))]
         for left in range(0, n, _BLOCK):
@@ -245,7 +249,7 @@ class _Searched:
         return np.take_along_axis(best, at, axis=1), places[at]
 
     def starts(self, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, "k 2 3"]:
-        """The map from first to second images at which the descriptors of each pair agree best."""
+        """Return the map from first to second images at which the descriptors of each pair agree best."""
         made = self.second(second)
         likeness = [
             (self.first[a][first] * made[turn, b]).sum(axis=1) for turn in range(len(_ORIENTATIONS)) for a, b in _LAID
@@ -293,7 +297,7 @@ def _unit(coefficients: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> Flo
 
 
 def _start(turn: int, first: _Window, second: _Window) -> np.ndarray:
-    """The map of coordinates that lays the first window on the second of a turned image, [2, 3]."""
+    """Return the map of coordinates that lays the first window on the second of a turned image, [2, 3]."""
     here, there = (np.array([(2 * x - 1) * (1 - scale), (2 * y - 1) * (1 - scale)]) for scale, x, y in (first, second))
     scale = second[0] / first[0]
     turned = _ORIENTATIONS[turn]
@@ -307,7 +311,7 @@ _STARTS = np.stack([_start(turn, a, b) for turn in range(len(_ORIENTATIONS)) for
 
 
 def _likeness(searched: _Searched, first: np.ndarray, second: np.ndarray, gated: bool) -> Float[np.ndarray, "k"]:
-    """The likeness of registered pairs; -1 where `gated` and the rough registration already shows a difference."""
+    """Return the similarity of registered pairs; -1 where `gated` and the rough registration shows a difference."""
     out = np.full(len(first), -1.0)
     if not len(first):
         return out
@@ -380,7 +384,7 @@ def _length(values: Float[Tensor, "k p"]) -> Float[Tensor, "k 1"]:
 
 
 def _mapped(image: Tensor, maps: Tensor, points: Tensor) -> tuple[Float[Tensor, "k p"], Float[Tensor, "k p"]]:
-    """The image where the map takes each point, and 1 for points that stay inside."""
+    """Return the image where the map takes each point, and 1 for points that stay inside."""
     k, _, n, _ = image.shape
     at = points @ maps.transpose(1, 2)
     seen = functional.grid_sample(image, at.reshape(k, n, n, 2), padding_mode="border", align_corners=False)
@@ -393,7 +397,7 @@ def _centered(values: Tensor, inside: Tensor) -> Tensor:
 
 
 def _agreement(template: Tensor, image: Tensor, maps: Tensor) -> Float[Tensor, "k"]:
-    """The median correlation over cells that hold detail in either image and lie inside both."""
+    """Return the median correlation over cells that hold detail in either image and lie inside both."""
     k, _, n, _ = template.shape
     seen, inside = _mapped(image, maps, _points(n))
 

@@ -20,7 +20,8 @@ Outlined = Literal["microaneurysms", "haemorrhages", "exudates", "cotton_wool", 
 class GradedParams(Params):
     """A set with a grade of diabetic retinopathy, 0 to 4, for each photograph.
 
-    ordered: the classes are grades, in their order.
+    Attributes:
+        ordered: The classes are grades, in their order.
     """
 
     folders: ClassVar[tuple[str, ...]] = ("folder",)

@@ -32,9 +32,12 @@ def split(table: FactorTable, spec: SplitSpec, seed: int, fold: int = 0) -> Spli
     """Training, validation and test rows; no patient is in two of them.
 
     By `folds`: fold `fold` is tested, the next one (cyclically) is validation, the others train. By `column`: as the
-    table says; where it names no validation, patients are drawn from training for it. Else by the shares. What is
-    drawn depends on the seed and on the patients' codes and labels, not on the order of rows. Raises SpecError for a
-    wrong spec, DataError when there are too few patients or a patient lies across the column's values.
+    table says; where it names no validation, patients are drawn from training for it. Else by the shares. What is drawn
+    depends on the seed and on the patients' codes and labels, not on the order of rows.
+
+    Raises:
+        SpecError: For a wrong spec, DataError when there are too few patients or a patient lies across the column's
+            values.
     """
     if spec.column:
         part = _given(table, spec, seed)
@@ -49,9 +52,10 @@ def split(table: FactorTable, spec: SplitSpec, seed: int, fold: int = 0) -> Spli
 
 
 def assign_folds(table: FactorTable, k: int, seed: int) -> np.ndarray:
-    """The fold in which each row is tested, int64 [n] in 0..k-1: whole patients, stratified by target.
+    """Return the fold in which each row is tested, int64 [n] in 0..k-1: whole patients, stratified by target.
 
-    Raises DataError when some fold would hold none of a class, as with fewer than k patients that have it.
+    Raises:
+        DataError: If some fold would hold none of a class, as with fewer than k patients that have it.
     """
     part = _deal(table, np.full(k, 1.0 / k), seed, "folds")
     _complete(table, part, [f"fold {fold}" for fold in range(k)], f"ask for fewer than {k} folds")

@@ -56,7 +56,12 @@ from assay.spec.schema import DataSpec
 
 @dataclass(frozen=True)
 class FileCrops:
-    """See `Crops`. digests: what names the content of every image and mask. native: width and height of each."""
+    """See `Crops`.
+
+    Attributes:
+        digests: What names the content of every image and mask.
+        native: Width and height of each.
+    """
 
     images: tuple[Path, ...]
     masks: tuple[MaskAt, ...]
@@ -70,7 +75,7 @@ class FileCrops:
     bits: int = 16
 
     def take(self, kept: Sequence[int]) -> FileCrops:
-        """The rows at these positions."""
+        """Return the rows at these positions."""
         return replace(
             self,
             images=tuple(self.images[at] for at in kept),
@@ -102,7 +107,11 @@ class FileCrops:
         return self.native
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """The label map of one image at native size. Raises DataError when its file was changed or lost meanwhile."""
+        """Return the label map of one image at native size.
+
+        Raises:
+            DataError: If its file was changed or lost meanwhile.
+        """
         width, height = self.native[position].tolist()
         try:
             return mask_source(self.masks[position], width, height, self.meaning)().values
@@ -120,7 +129,8 @@ class FileCrops:
 class Cut:
     """`Images` of windows of files, decoded when first read.
 
-    windows, places: top, left, bottom, right in pixels of the square: what is cut, and where it is put.
+    Attributes:
+        windows, places: Top, left, bottom, right in pixels of the square: what is cut, and where it is put.
     """
 
     crops: FileCrops
@@ -137,7 +147,11 @@ class Cut:
         return len(self.rows)
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
-        """Float32 images in [0, 1] at these positions. Raises DataError when a file was changed or lost meanwhile."""
+        """Float32 images in [0, 1] at these positions.
+
+        Raises:
+            DataError: If a file was changed or lost meanwhile.
+        """
         return self._decoded.read(index)
 
     @cached_property
@@ -154,7 +168,7 @@ class Cut:
         return ArrayImages(decoded.array)
 
     def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
-        """The native pixels of a window, scaled to their place in the square."""
+        """Return the native pixels of a window, scaled to their place in the square."""
         picture = read_picture(read_file(self.crops.images[row]), 0)
         stretched = picture.peak is not None and self.crops.bits < 16
         pixels = at_full_range(picture.pixels, self.crops.bits) if stretched else picture.pixels
@@ -176,7 +190,9 @@ class Cut:
 class Pixels:
     """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
 
-    detail: what near copies are found by, of every image. crops: where windows of the same images can be cut from.
+    Attributes:
+        detail: What near copies are found by, of every image.
+        crops: Where windows of the same images can be cut from.
     """
 
     images: Decoded
@@ -187,7 +203,7 @@ class Pixels:
 
 
 def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
-    """The dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
+    """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
     if spec.preprocessing and listing.masks is not None:
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
     if spec.fit != "pad" and listing.masks is not None:
@@ -204,7 +220,7 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
 
 
 def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
-    """The dataset of decoded images. Position i is row i of the table, in the order of the listing."""
+    """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing."""
     hashes = _hashes(pixels.images, cache)
     listing, decoded = listing.drop(_undecoded(listing, pixels))
     kept = rows_of(decoded)
@@ -282,7 +298,11 @@ def _none_left(listing: Listing) -> None:
 def _masks(
     listing: Listing, pixels: Pixels, kept: np.ndarray
 ) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str]]:
-    """The masks, and what the card says and warns of them. Raises DataError when none shows a lesion."""
+    """Return the masks, and what the card says and warns of them.
+
+    Raises:
+        DataError: If none shows a lesion.
+    """
     if pixels.masks is None:
         return None, (), ()
     refuse_empty(pixels.masks, kept, listing.where)
@@ -376,14 +396,16 @@ def _some(lesion: bool) -> str:
 
 
 def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:
-    """The target, and the factor that says the same, so that environments can choose by it."""
+    """Return the target, and the factor that says the same, so that environments can choose by it."""
     shown = masks.reshape(len(masks), -1).any(axis=1).astype(np.int64)
     factors = (*listing.factors, LESION)
     return replace(listing, target=shown, factors=factors, columns={**listing.columns, LESION.name: shown})
 
 
 def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
-    """All but the first of identical images that are called different patients; all of them if labels contradict."""
+    """Return all but the first of identical images that are called different patients; all of them if labels
+    contradict.
+    """
     problems: list[Problem] = []
     for group in exact_groups(hashes, listing.patient):
         agree = listing.target is None or len(np.unique(listing.target[group])) == 1
@@ -428,7 +450,7 @@ def _table(listing: Listing) -> FactorTable:
 
 
 def _content(table: FactorTable, images: np.ndarray, masks: np.ndarray | None) -> str:
-    """A hash over pixels (masks too), targets and patients, in order."""
+    """Return a hash over pixels (masks too), targets and patients, in order."""
     digest = hashlib.sha256()
     for part in (images, masks, table.target, table.patient):
         digest.update(b"|" if part is None else np.ascontiguousarray(part).tobytes() + b"|")
@@ -473,7 +495,7 @@ def _near_copies(table: FactorTable, detail: np.ndarray, kept: np.ndarray, cache
 
 
 def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """A sentence for every pair of different patients; those with contradicting labels come first."""
+    """Return a sentence for every pair of different patients; those with contradicting labels come first."""
     told: list[tuple[bool, str]] = []
     unnamed = without_patients(listing.warnings)
     what = "are different images, nearly the same" if unnamed else "of different patients are nearly the same image"
@@ -501,7 +523,7 @@ def _put_together(pairs: Sequence[Pair]) -> str:
 
 
 def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:
-    """Millimetres per pixel at study resolution, to which the longer side was brought; NaN where a row says none."""
+    """Millimeters per pixel at study resolution, to which the longer side was brought; NaN where a row says none."""
     if not spec.pixel_size or "pixel_size" not in table.columns:
         return None
     size = table.numbers("pixel_size") * native.max(axis=1) / spec.size
@@ -509,7 +531,7 @@ def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.n
 
 
 def _scale(known: PixelScale, millimetres: np.ndarray | None) -> PixelScale:
-    """The median over images that say theirs."""
+    """Return the median over images that say theirs."""
     if millimetres is None:
         return known
     present = millimetres[np.isfinite(millimetres)]

@@ -26,7 +26,7 @@ from assay.spec.schema import BACKGROUND, DataSpec
 # What the values of a mask mean: label maps from what files store, or why a file holds none.
 #
 # Without names for its values a mask is of one kind, and lesion is what lies above half of the file's range, or above 0
-# in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colours, or values
+# in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colors, or values
 # of which none is above half, are refused. In a lossy file values are smeared: `_of_lossy` says what is taken for
 # which.
 
@@ -50,8 +50,10 @@ class Labels:
 class Meaning:
     """What the values of a set's masks mean.
 
-    kinds: names of the labels from 1 on. labels: value in a file -> label, 0 for background; empty where masks are of
-    one kind, told by brightness. inverted: of one kind, lesion is what is dark.
+    Attributes:
+        kinds: Names of the labels from 1 on.
+        labels: Value in a file -> label, 0 for background; empty where masks are of one kind, told by brightness.
+        inverted: Of one kind, lesion is what is dark.
     """
 
     kinds: tuple[str, ...] = ONE_KIND
@@ -83,7 +85,11 @@ def numbered(names: Mapping[int, str]) -> Meaning:
 
 
 def labels_of(stored: Picture, meaning: Meaning) -> Labels:
-    """The label map of what a file stores. Raises Unreadable, with what to write, where that would be a guess."""
+    """Return the label map that a file stores.
+
+    Raises:
+        Unreadable: If the meaning would be a guess; the text names the keys to write.
+    """
     if meaning.labels:
         return Labels(_by_number(stored, meaning.labels))
     lesion, notes = _by_brightness(stored)
@@ -166,7 +172,7 @@ def _coloured(pixels: np.ndarray) -> bool:
 
 
 def _flat(values: np.ndarray) -> list[int]:
-    """The values that fill a square of 3 x 3 px somewhere, ascending."""
+    """Return the values that fill a square of 3 x 3 px somewhere, ascending."""
     centre = values[1:-1, 1:-1]
     same = np.ones(centre.shape, dtype=np.bool_)
     height, width = values.shape
@@ -205,11 +211,13 @@ Failures = dict[int, tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An array of all files, with zeros where one failed. notes: what was changed on the way -> positions of files.
+    """An array of all files, with zeros where one failed.
 
-    boxes: top, left, height and width in the square of every image; None where each fills it, and for masks.
-    peaks: position -> greatest value that its file stores, of those whose header says no range. bits: how many of 16
-    bits these values take in all files together; they were stretched to all 16.
+    Attributes:
+        notes: What was changed on the way -> positions of files.
+        boxes: Top, left, height and width in the square of every image; None where each fills it, and for masks.
+        peaks: Position -> greatest value that its file stores, of those whose header says no range.
+        bits: How many of 16 bits these values take in all files together; they were stretched to all 16.
     """
 
     array: np.ndarray
@@ -229,7 +237,7 @@ class _Filled(NamedTuple):
 
 
 class _ColourFound(Exception):
-    """An image with differing channels turned up where grey was hoped for."""
+    """An image with differing channels turned up where gray was hoped for."""
 
 
 def decode_images(
@@ -243,13 +251,17 @@ def decode_images(
     native: Int[np.ndarray, "n 2"] | None = None,
     framing: Framing = PAD,
 ) -> Decoded:
-    """All images as uint8 (or uint16 when `deep`) [n, c, size, size].
+    """Return all images as uint8 (or uint16 when `deep`) [n, c, size, size].
 
-    sources: per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3]. digests: what names their
-    content. channels: `grey` takes the luminance (Rec. 601) of colour images, `colour` repeats grey ones; `auto` is
-    colour if any image has differing channels. changes: `DataSpec.preprocessing`. native: width and height
-    of the files, where some may be decoded at a part of that. Files that fail are listed, not
-    raised. framing: how images become squares.
+    Args:
+        sources: Per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3].
+        digests: What names their content.
+        channels: `grey` takes the luminance (Rec. 601) of color images, `colour` repeats gray ones; `auto` is color if
+            any image has differing channels.
+        changes: `DataSpec.preprocessing`.
+        native: Width and height of the files, where some may be decoded at a part of that. Files that fail are listed,
+            not raised.
+        framing: How images become squares.
     """
     if channels != "auto":
         return _decode(
@@ -264,9 +276,10 @@ def decode_images(
 def decode_masks(
     sources: Sequence[Callable[[], Labels]], digests: Sequence[str], size: int, cache: ArrayCache
 ) -> Decoded:
-    """All masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, and `VANISHED`.
+    """Return all masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, and `VANISHED`.
 
-    digests: what names the masks' content and what their values mean.
+    Args:
+        digests: What names the masks' content and what their values mean.
     """
 
     def one(at: int, out: np.ndarray) -> _Filled:
@@ -290,7 +303,11 @@ def _decode(
     native: Int[np.ndarray, "n 2"] | None,
     framing: Framing,
 ) -> Decoded:
-    """One attempt. only_grey: stop at the first coloured image, and remember that for the next time."""
+    """One attempt.
+
+    Args:
+        only_grey: Stop at the first colored image, and remember that for the next time.
+    """
     dtype = np.dtype(np.uint16 if deep else np.uint8)
     told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
     told = (*told, "peaks") if deep else told
@@ -402,7 +419,7 @@ def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable
 
 
 def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
-    """The name in the cache of an array made of files of this content."""
+    """Return the name in the cache of an array made of files of this content."""
     text = "\n".join([str(IMAGE_VERSION), *(str(item) for item in decides), *digests])
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
@@ -428,8 +445,9 @@ class Fact:
 def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
     """One fact a file, in order. Files that were looked at before, unchanged since, are not read again.
 
-    paths: existing files. What is remembered lies in the cache, one file of notes per folder; to lose it costs only
-    time.
+    Args:
+        paths: Existing files. What is remembered lies in the cache, one file of notes per folder; to lose it costs only
+            time.
     """
     by_folder: dict[str, list[int]] = {}
     for at, path in enumerate(paths):
@@ -483,7 +501,7 @@ def _examine(path: Path) -> Fact:
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes. Raises Unreadable when the system refuses them."""
+    """Return a file's bytes. Raises Unreadable when the system refuses them."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -491,5 +509,5 @@ def read_file(path: Path) -> bytes:
 
 
 def file_source(path: Path) -> Callable[[], bytes]:
-    """A call that reads the file."""
+    """Return a call that reads the file."""
     return lambda: read_file(path)

@@ -18,7 +18,7 @@ from assay.spec.schema import Fit
 # How images and masks of any size become squares of the study's size.
 #
 # The rule: an image is scaled so that its longer side is `size` px, antialiased (triangle filter), its aspect kept, and
-# padded with black to a centred square, so that a round lesion stays round. A mask follows the same geometry: a pixel
+# padded with black to a centered square, so that a round lesion stays round. A mask follows the same geometry: a pixel
 # is lesion where at least half of the native pixels whose middles lie in it are, of the kind that has most of them;
 # lesions too small for that keep the pixels that they cover most where the image has no other, so that no image loses
 # its last.
@@ -90,14 +90,20 @@ PAD = Framing()
 
 
 def is_coloured(pixels: np.ndarray) -> bool:
-    """Whether the channels differ anywhere. pixels: [h, w] or [h, w, 3]."""
+    """Return whether the channels differ anywhere.
+
+    Args:
+        pixels: [h, w] or [h, w, 3].
+    """
     return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
 
 
 def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Box | None = None) -> np.ndarray:
     """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above.
 
-    box: where they are to lie, of pixels that were decoded at a part of their file's size; else what `placed` gives.
+    Args:
+        box: Where they are to lie, of pixels that were decoded at a part of their file's size; else what `placed`
+            gives.
     """
     box = box or placed(pixels.shape[0], pixels.shape[1], size)
     small = resized(pixels, box.width, box.height)
@@ -112,7 +118,9 @@ def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any]
 
 
 def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:
-    """A label map (0 background, i the i-th kind) in the square, by the rule above. Of equal shares the first kind."""
+    """Return a label map (0 background, i the i-th kind) in the square, by the rule above. Of equal shares the first
+    kind.
+    """
     box = placed(labels.shape[0], labels.shape[1], size)
     out = np.zeros((size, size), dtype=np.uint8)
     lesion = labels > 0
@@ -167,7 +175,7 @@ def touched(labels: UInt8[np.ndarray, "h w"], size: int) -> Bool[np.ndarray, "si
 
 
 def _seen_in(native: int, fitted: int) -> tuple[np.ndarray, np.ndarray]:
-    """The fitted pixel in which the middle of each native one lies; twice, since it may lie between two."""
+    """Return the fitted pixel in which the middle of each native one lies; twice, since it may lie between two."""
     middle = (2 * np.arange(native) + 1) * fitted
     return (middle - 1) // (2 * native), middle // (2 * native)
 
@@ -223,9 +231,11 @@ def unfitted(maps: Float[Tensor, "k size size"], height: int, width: int) -> Flo
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Where a patch lies: its centre in pixels (the middle of the pixel in column 0 is at 0.5), its side in mm.
+    """Where a patch lies: its center in pixels (the middle of the pixel in column 0 is at 0.5), its side in mm.
 
-    row_mm, column_mm: the distance between rows and between columns. size: its side in pixels of the study.
+    Attributes:
+        row_mm, column_mm: The distance between rows and between columns.
+        size: Its side in pixels of the study.
     """
 
     x: float
@@ -243,18 +253,25 @@ class Patch:
 
 
 def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray:
-    """The patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535; what lies beyond the slice is black.
+    """Return the patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535; what lies beyond the slice is
+    black.
 
-    Resampled by an antialiasing triangle filter. values: float32 [h, w].
+    Resampled by an antialiasing triangle filter.
+
+    Args:
+        values: float32 [h, w].
     """
     clipped = np.clip(values, low, high)
     return scaled(_resampled(clipped, patch, low), low, high)
 
 
 def cut_mask(mask: np.ndarray, patch: Patch) -> np.ndarray:
-    """The mask's patch, uint8 [size, size] of 0 and 1: 1 where at least half of what the filter sees is lesion.
+    """Return the mask's patch, uint8 [size, size] of 0 and 1: 1 where at least half of what the filter sees is lesion.
 
-    A lesion too small for that keeps the pixels that it covers most, so that it never vanishes. mask: bool [h, w].
+    A lesion too small for that keeps the pixels that it covers most, so that it never vanishes.
+
+    Args:
+        mask: Bool [h, w].
     """
     share = _resampled(mask.astype(np.float32), patch, 0.0)
     return (share >= min(0.5, float(share.max())) - 1e-6).astype(np.uint8)

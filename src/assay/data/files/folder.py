@@ -75,7 +75,11 @@ _PATIENT_WORDS = frozenset({"pid", "mrn", "person", "case", "study", "individual
 
 
 def list_table(spec: DataSpec) -> Listing:
-    """A CSV or a COCO file beside images. Raises SpecError for a wrong spec; single bad rows come as problems."""
+    """Return a CSV or a COCO file beside images.
+
+    Raises:
+        SpecError: For a wrong spec; single bad rows come as problems.
+    """
     folder = folder_of(spec.folder, "data.folder")
     path = folder / spec.table
     if not is_file(path):
@@ -143,8 +147,8 @@ def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
 
 
 def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
-    """The table, and under it the rows of further ones: columns that one lacks are empty there, lines are numbered as
-    if all were pasted one below the other, and a column `table` tells which file a row is of.
+    """Return the table, and under it the rows of further ones: columns that one lacks are empty there, lines are
+    numbered as if all were pasted one below the other, and a column `table` tells which file a row is of.
 
     A further table without the column of patients counts every image as a patient of its own.
     """
@@ -235,7 +239,11 @@ def _plain(
 
 
 def folder_of(text: str, place: str) -> Path:
-    """The folder that a spec names. Raises SpecError when it does not exist or is a file."""
+    """Return the folder that a spec names.
+
+    Raises:
+        SpecError: If it does not exist or is a file.
+    """
     path = expand(text, place)
     if not path.is_dir():
         raise SpecError(f"{place}: '{text}' is a file; give the folder that holds the images")
@@ -249,8 +257,11 @@ def _ignored(others: int) -> tuple[str, ...]:
 def _locate(
     folder: Path, table: Table, cells: Sequence[str], deeper: bool, links: bool
 ) -> tuple[list[Path | None], list[Problem]]:
-    """The files of these names. deeper: they may lie in `images/` as well, as those of a COCO file often do.
-    links: they may be links that lead out of the folder.
+    """Return the files of these names.
+
+    Args:
+        deeper: They may lie in `images/` as well, as those of a COCO file often do.
+        links: They may be links that lead out of the folder.
     """
     below = folder / "images"
     places = (folder, below) if deeper and below.is_dir() else (folder,)
@@ -281,9 +292,10 @@ def _same_image(
     labels: tuple[np.ndarray, tuple[str, ...]] | None,
     word: str,
 ) -> list[Problem]:
-    """All but the first of the rows that name one image; all of them if their labels contradict each other.
+    """Return all but the first of the rows that name one image; all of them if their labels contradict each other.
 
-    labels: class codes and the names of the classes; None where masks tell them.
+    Args:
+        labels: Class codes and the names of the classes; None where masks tell them.
     """
     rows: dict[Path, list[int]] = {}
     for at, path in enumerate(images):
@@ -364,7 +376,7 @@ def _suggested(spec: DataSpec, table: Table) -> str:
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-    """The patients' cells; with `unnamed: own` an empty one holds the image's name, after what no cell holds."""
+    """Return the patients' cells; with `unnamed: own` an empty one holds the image's name, after what no cell holds."""
     if spec.unnamed == "refuse":
         return cells
     return [f"\0{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
@@ -408,7 +420,7 @@ MOST = 100
 
 
 def undeclared_table(spec: DataSpec) -> FactorTable | None:
-    """The rows that a study uses, with the columns that it does not name as factors; None where there are none.
+    """Return the rows that a study uses, with the columns that it does not name as factors; None where there are none.
 
     Files are not looked at: a row whose image is left out is here. Columns of text with over `MOST` values are left
     out, and those of whole numbers no two of which are equal, which count rows.

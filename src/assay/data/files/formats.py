@@ -49,7 +49,7 @@ def _too_long() -> Unreadable:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether a file has DICOM's preamble and prefix (PS3.10, 7.1)."""
+    """Return whether a file has DICOM's preamble and prefix (PS3.10, 7.1)."""
     return data[128:132] == b"DICM"
 
 
@@ -86,7 +86,9 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
 
 
 def _bounded(data: bytes) -> bytes:
-    """A DICOM file without deflation. Raises Unreadable when it holds more than the image that its header describes."""
+    """Return a DICOM file without deflation. Raises Unreadable when it holds more than the image that its header
+    describes.
+    """
     start, complete = _inflated(data, _SPARE)
     if complete:
         return start
@@ -100,7 +102,8 @@ def _bounded(data: bytes) -> bytes:
 
 
 def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
-    """A DICOM file without deflation (PS3.5, A.5), at most `most` bytes of its content, and whether that is all of it.
+    """Return a DICOM file without deflation (PS3.5, A.5), at most `most` bytes of its content, and whether that is all
+    of it.
 
     Files in other transfer syntaxes are returned as they are.
     """
@@ -119,7 +122,7 @@ def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
 
 
 def _windowed(values: np.ndarray, dataset: Any) -> np.ndarray:
-    """Grey values as uint16 over the range that the display transform can give."""
+    """Gray values as uint16 over the range that the display transform can give."""
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
     ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], dtype=np.float64)
@@ -137,7 +140,7 @@ def _windowed(values: np.ndarray, dataset: Any) -> np.ndarray:
 
 
 def _window(values: np.ndarray, dataset: Any) -> np.ndarray:
-    """The first window as 0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    """Return the first window as 0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
     centre, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
     function = str(dataset.get("VOILUTFunction", "LINEAR") or "LINEAR").upper()
     if function == "SIGMOID":
@@ -154,7 +157,7 @@ def _first(value: Any) -> float:
 
 
 def is_nifti(data: bytes) -> bool:
-    """Whether a file, or what it holds in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
+    """Return whether a file, or what it holds in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
     head = data
     if data[:2] == b"\x1f\x8b":
         try:
@@ -203,7 +206,7 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
 
 
 def _nifti(data: bytes) -> Any:
-    """The image, unpacked no further than its header says."""
+    """Return the image, unpacked no further than its header says."""
     with _nifti_file(data) as file:
         kind = _nifti_kind(file)
         header = kind.header_class.from_fileobj(file)
@@ -230,7 +233,9 @@ def _nifti_kind(file: Any) -> Any:
 
 
 def _rescaled(image: Any) -> bool:
-    """Whether stored values are scaled on reading; nibabel keeps that with the array and clears it in the header."""
+    """Return whether stored values are scaled on reading; nibabel keeps that with the array and clears it in the
+    header.
+    """
     return (float(image.dataobj.slope), float(image.dataobj.inter)) != (1.0, 0.0)
 
 

@@ -33,9 +33,12 @@ PARTS = ("train", "val", "test")
 
 
 def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
-    """All three parts as one dataset, rows numbered from 1 in the order train, val, test.
+    """Return all three parts as one dataset, rows numbered from 1 in the order train, val, test.
 
-    Classes are the label numbers as text. Raises DataError for a damaged file, a 3-D set or several labels an image.
+    Classes are the label numbers as text.
+
+    Raises:
+        DataError: For a damaged file, a 3-D set or several labels an image.
     """
     path = expand(spec.medmnist, "data.medmnist")
     if not path.is_file():
@@ -120,7 +123,11 @@ def _check_images(name: str, array: np.ndarray) -> None:
 
 
 def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
-    """Labels as int64 [n]. Raises DataError for labels that are no whole numbers, with the first of them."""
+    """Labels as int64 [n].
+
+    Raises:
+        DataError: For labels that are no whole numbers, with the first of them.
+    """
     labels = np.asarray(array)
     if labels.dtype.kind not in "biuf":
         raise DataError(f"{name}: {which} are of type {labels.dtype}; store them as whole numbers")
@@ -195,10 +202,13 @@ _PLACES = ("dataset", "folder", "classes", "medmnist")
 
 
 def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False) -> Dataset:
-    """The set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the cache.
+    """Return the set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the
+    cache.
 
-    skip_bad_rows: leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises DataError
-    with all bad rows at once, SpecError for what the spec gets wrong, StoreError when the cache cannot be written.
+    Args:
+        skip_bad_rows: Leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises
+            DataError with all bad rows at once, SpecError for what the spec gets wrong, StoreError when the cache
+            cannot be written.
     """
     given = [name for name in _PLACES if getattr(spec, name)]
     if len(given) != 1 or spec.phantom is not None:

@@ -48,7 +48,12 @@ _MOST, _NEARLY_ALL, _LEAST = 0.5, 0.9, 5
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A mask that is written as text. draw: height and width -> label map; raises Unreadable. digest: its content."""
+    """A mask that is written as text.
+
+    Attributes:
+        draw: Height and width -> label map; raises Unreadable.
+        digest: Its content.
+    """
 
     digest: str
     draw: Callable[[int, int], UInt8[np.ndarray, "h w"]]
@@ -69,7 +74,7 @@ def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[Fact | None]:
 
 
 def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Callable[[], Labels]:
-    """A call that gives the label map of an image of this native size."""
+    """Return a call that gives the label map of an image of this native size."""
     if isinstance(mask, Path):
         return lambda: labels_of(read_stored(read_file(mask)), meaning)
     if isinstance(mask, Drawn):
@@ -93,7 +98,11 @@ def decoded_masks(
     size: int,
     cache: ArrayCache,
 ) -> Decoded:
-    """All masks as label maps. native: width and height of the images."""
+    """Return all masks as label maps.
+
+    Args:
+        native: Width and height of the images.
+    """
     sources = [
         mask_source(mask, width, height, meaning) for mask, (width, height) in zip(masks, native.tolist(), strict=True)
     ]
@@ -128,7 +137,11 @@ def refuse_empty(decoded: Decoded, rows: Int[np.ndarray, "n"], where: str) -> No
 def told_of(
     decoded: Decoded, rows: Int[np.ndarray, "n"], native: Int[np.ndarray, "n 2"], meaning: Meaning
 ) -> tuple[list[str], list[str]]:
-    """Half-sentences for the card, and warnings. native: of `rows`."""
+    """Half-sentences for the card, and warnings.
+
+    Args:
+        native: Of `rows`.
+    """
     array = decoded.array
     size = array.shape[-1]
     lost = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
@@ -163,7 +176,7 @@ _COCO = 'write {"size": [height, width], "counts": [...]}'
 
 
 def runs(cell: str, how: Format) -> Drawn:
-    """The mask that a table's cell describes. Raises Unreadable for text that is no runs of this format."""
+    """Return the mask that a table's cell describes. Raises Unreadable for text that is no runs of this format."""
     digest = hashlib.sha256(f"{how} {cell}".encode()).hexdigest()[:32]
     if how == "coco-rle":
         try:
@@ -204,7 +217,7 @@ def _labels_of_coco(given: Any, height: int, width: int) -> UInt8[np.ndarray, "h
 
 
 def coco_runs(given: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """The pixels of COCO run lengths. Raises Unreadable when they are of another size or are no run lengths."""
+    """Return the pixels of COCO run lengths. Raises Unreadable when they are of another size or are no run lengths."""
     fields = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
     size, counts = fields.get("size"), fields.get("counts")
     if not isinstance(size, list) or not isinstance(counts, (list, str)):
@@ -241,8 +254,8 @@ def _decompressed(text: str) -> list[int]:
 
 # Images and outlines of lesions in one COCO file: its images as a table, its annotations as masks.
 #
-# All annotations of an image make one mask. A pixel is inside a polygon where its centre is (even-odd rule; of several
-# polygons any); a polygon around no pixel's centre takes the pixel in its middle. Where annotations of several kinds
+# All annotations of an image make one mask. A pixel is inside a polygon where its center is (even-odd rule; of several
+# polygons any); a polygon around no pixel's center takes the pixel in its middle. Where annotations of several kinds
 # overlap, the smaller one is seen.
 
 FILE_NAME = "file_name"
@@ -251,7 +264,12 @@ _POLYGON = "give `segmentation` as polygons [[x, y, x, y, ...]] or run lengths"
 
 @dataclass(frozen=True, slots=True)
 class Coco:
-    """A COCO file. images: one row each, numbered from 1. masks: of each row, None for one without annotations."""
+    """A COCO file.
+
+    Attributes:
+        images: One row each, numbered from 1.
+        masks: Of each row, None for one without annotations.
+    """
 
     images: Table
     masks: tuple[Drawn | None, ...]
@@ -269,7 +287,11 @@ class _Outline:
 
 
 def read_coco(path: Path, spec: DataSpec) -> Coco:
-    """The images and masks of a file. Raises DataError when the file as a whole is not COCO."""
+    """Return the images and masks of a file.
+
+    Raises:
+        DataError: If the file as a whole is not COCO.
+    """
     whole = _parsed(path)
     images, annotations, categories = (_entries(whole, name, path) for name in ("images", "annotations", "categories"))
     meaning = _meaning(annotations, categories, spec, path)
@@ -398,8 +420,8 @@ def _pixels(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h w
 
 
 def filled(points: Float[np.ndarray, "k 2"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """The pixels whose centre lies inside a polygon of points (x, y); the pixel of column j and row i has its centre
-    at (j + .5, i + .5). A polygon around no centre takes the pixel in its middle, if that lies in the image.
+    """Return the pixels whose center lies inside a polygon of points (x, y); the pixel of column j and row i has its
+    center at (j + .5, i + .5). A polygon around no center takes the pixel in its middle, if that lies in the image.
     """
     mask = np.zeros((height, width), dtype=np.bool_)
     x, y = points.T
@@ -431,11 +453,15 @@ class Boxes:
     of_image: tuple[Float[np.ndarray, "b 5"], ...]
 
     def take(self, kept: Sequence[int]) -> Boxes:
-        """Those of the images at these positions."""
+        """Return those of the images at these positions."""
         return Boxes(self.kinds, tuple(self.of_image[at] for at in kept))
 
     def fitted(self, native: Int[np.ndarray, "n 2"], size: int) -> BoxedLesions:
-        """The same at study resolution. native: width and height of every image in px."""
+        """Return the same at study resolution.
+
+        Args:
+            native: Width and height of every image in px.
+        """
         found: list[Float[np.ndarray, "b 5"]] = []
         digest = hashlib.sha256("\n".join(self.kinds).encode())
         for boxes, (width, height) in zip(self.of_image, native.tolist(), strict=True):
@@ -448,11 +474,12 @@ class Boxes:
 
 
 def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
-    """The boxes of these images, of the kinds that the spec names, or of all, sorted. Boxes of other images are passed
-    over: rows may have been left out.
+    """Return the boxes of these images, of the kinds that the spec names, or of all, sorted. Boxes of other images are
+    passed over: rows may have been left out.
 
-    Raises SpecError for a file, a column or a kind that is not there, DataError for bad lines and where no box is of
-    any of the images.
+    Raises:
+        SpecError: For a file, a column or a kind that is not there, DataError for bad lines and where no box is of any
+            of the images.
     """
     path = folder / spec.table
     if not is_file(path):
@@ -503,10 +530,13 @@ class Pairs:
 
 
 def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str = "", first: int = 1) -> Pairs:
-    """The images of a folder, each with the mask of its stem. An image without one is a problem if all have masks.
+    """Return the images of a folder, each with the mask of its stem. An image without one is a problem if all have
+    masks.
 
-    suffix: what a mask's stem has more than its image's, in any case; without it a file is the mask of no image, or,
-    if all have masks, passed over. first: the number of the first image.
+    Args:
+        suffix: What a mask's stem has more than its image's, in any case; without it a file is the mask of no image,
+            or, if all have masks, passed over.
+        first: The number of the first image.
     """
     files, others = image_files(images)
     found: dict[str, list[Path]] = {}
@@ -552,7 +582,7 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without its ending, in one Unicode form."""
+    """Return a file's name without its ending, in one Unicode form."""
     name = path.name[: -len(".nii.gz")] if path.name.endswith(".nii.gz") else path.stem
     return unicodedata.normalize("NFC", name)
 
@@ -583,12 +613,18 @@ class _Mask:
 def paired_by_kind(
     images: Path, masks: Path, root: Path, kinds: Mapping[str, Kind], together: bool, first: int, cache: ArrayCache
 ) -> Pairs:
-    """The images of a folder, each with the label map of its masks: kinds are 1 and so on in their order, or all 1
-    where they are taken together. An image without a file of a kind shows none of it.
+    """Return the images of a folder, each with the label map of its masks: kinds are 1 and so on in their order, or all
+    1 where they are taken together. An image without a file of a kind shows none of it.
 
     In a lossless file lesion is what is not 0, and a lossy one is read as any other mask. Where kinds overlap, the one
-    with fewer pixels in the image is seen. first: the number of the first image. Raises SpecError for a kind without
-    any mask, DataError for a mask without an image; single bad files come as problems.
+    with fewer pixels in the image is seen.
+
+    Args:
+        first: The number of the first image.
+
+    Raises:
+        SpecError: For a kind without any mask, DataError for a mask without an image; single bad files come as
+            problems.
     """
     found = [_of_kind(images, masks, root, name, kind, first) for name, kind in kinds.items()]
     files = [
@@ -662,12 +698,18 @@ def _of(mask: _Mask, what: str) -> str:
 class Listing:
     """The usable rows of a source, aligned.
 
-    where: how messages call the table or folder. word: what a row is called there. numbers: row numbers as the file
-    shows them. names: image names for messages. target: int64 [n] into `classes`; None when the masks decide it (any
-    lesion or none). meaning: of the masks' values. facts: half-sentences for the card, such as how the classes were
-    found. warnings: what a user should know. about: what is known of a public set; without it the title and the header
-    tell whether the set is a known one. boxes: of lesions, where a table of them is named. lost: number of a row that
-    was left out as bad -> its class code, -1 where its label could not be read.
+    Attributes:
+        where: How messages call the table or folder.
+        word: What a row is called there.
+        numbers: Row numbers as the file shows them.
+        names: Image names for messages.
+        target: int64 [n] into `classes`; None when the masks decide it (any lesion or none).
+        meaning: Of the masks' values.
+        facts: half-sentences for the card, such as how the classes were found.
+        warnings: What a user should know.
+        about: What is known of a public set; without it the title and the header tell whether the set is a known one.
+        boxes: Of lesions, where a table of them is named.
+        lost: Number of a row that was left out as bad -> its class code, -1 where its label could not be read.
     """
 
     title: str
@@ -695,11 +737,11 @@ class Listing:
         return len(self.numbers)
 
     def problem(self, at: int, what: str, remedy: str) -> Problem:
-        """A problem of the row at this position."""
+        """Return a problem of the row at this position."""
         return Problem(self.numbers[at], self.names[at], what, remedy)
 
     def drop(self, problems: list[Problem]) -> tuple[Listing, list[int]]:
-        """The listing without these rows, with the problems added, and the positions that were kept."""
+        """Return the listing without these rows, with the problems added, and the positions that were kept."""
         bad = {problem.row for problem in problems}
         kept = [at for at, number in enumerate(self.numbers) if number not in bad]
         codes: list[int] = [] if self.target is None else self.target.tolist()
@@ -708,7 +750,7 @@ class Listing:
         return replace(self.take(kept), problems=(*self.problems, *problems), lost=lost), kept
 
     def take(self, kept: list[int]) -> Listing:
-        """The rows at these positions."""
+        """Return the rows at these positions."""
         index = np.array(kept, dtype=np.int64)
         return replace(
             self,
@@ -729,7 +771,7 @@ class Listing:
 def row_masks(
     folder: Path, spec: DataSpec, table: Table, names: Sequence[str], coco: Coco | None
 ) -> tuple[list[MaskAt] | None, list[Problem]]:
-    """The masks, None for a row without one where the spec says what that means; None where no row has any."""
+    """Return the masks, None for a row without one where the spec says what that means; None where no row has any."""
     if coco is not None and spec.mask:
         raise SpecError(f"data.mask: the outlines stand in {spec.table}; leave it out")
     if not has_masks(spec):
@@ -765,7 +807,7 @@ def unmasked(masks: Sequence[object], spec: DataSpec) -> tuple[str, ...]:
 
 
 def leave_out_unmasked(listing: Listing, spec: DataSpec) -> Listing:
-    """The listing without images that have no mask, counted, if the spec leaves them out."""
+    """Return the listing without images that have no mask, counted, if the spec leaves them out."""
     if spec.unmasked != "leave-out" or listing.masks is None:
         return listing
     kept = [at for at, mask in enumerate(listing.masks) if mask is not None]

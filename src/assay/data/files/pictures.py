@@ -30,8 +30,10 @@ class Header:
 class Picture:
     """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; what was changed on the way; lossy.
 
-    palette: of a mask whose pixels are indices into a palette, the colours that they show. peak: the greatest value
-    that a 16-bit file stores, where no header says what range it shows; None where the range is known.
+    Attributes:
+        palette: Of a mask whose pixels are indices into a palette, the colors that they show.
+        peak: The greatest value that a 16-bit file stores, where no header says what range it shows; None where the
+            range is known.
     """
 
     pixels: np.ndarray
@@ -90,12 +92,12 @@ def finite(values: np.ndarray) -> None:
             raise Unreadable(f"{bad} of its values are NaN or infinite", "replace them, for example by the background")
 
 
-# Named preprocessing of retinal photographs: cut to the field of view, and colours beside the local mean.
+# Named preprocessing of retinal photographs: cut to the field of view, and colors beside the local mean.
 
 _DARK = 0.06
 """Of the brightest level of the image: what is darker in every channel counts as outside the field of view."""
 _FILLED = 0.02
-"""Share of a row or column within the field of view from which it counts: burnt-in text and dust have less."""
+"""Share of a row or column within the field of view from which it counts: burned-in text and dust have less."""
 _OF_RADIUS, _KEPT, _GAIN = 1 / 30, 0.9, 4.0
 """Graham's: the blur's standard deviation in radii, the part of the radius that is kept, the gain."""
 
@@ -103,10 +105,13 @@ Pixels = Shaped[np.ndarray, "h w *c"]
 
 
 def circle_crop(pixels: Pixels) -> Pixels:
-    """The smallest rectangle that holds the field of view, black outside the circle about its middle.
+    """Return the smallest rectangle that holds the field of view, black outside the circle about its middle.
 
     The circle's diameter is the rectangle's longer side, so that a field of view that the frame cuts off above and
-    below stays whole. An image without a field of view stays as it is. pixels: uint8 or uint16, [h, w] or [h, w, 3].
+    below stays whole. An image without a field of view stays as it is.
+
+    Args:
+        pixels: uint8 or uint16, [h, w] or [h, w, 3].
     """
     bright = pixels.max(axis=2) if pixels.ndim == 3 else pixels
     inside = bright > _DARK * float(bright.max())
@@ -121,8 +126,11 @@ def circle_crop(pixels: Pixels) -> Pixels:
 def ben_graham(fitted: Shaped[np.ndarray, "c s s"]) -> Shaped[np.ndarray, "c s s"]:
     """4 * (image - local mean) + half of the range, clipped; beyond nine tenths of the radius it is half of the range.
 
-    The local mean is a Gaussian's, of a thirtieth of the radius. fitted: an image that `circle_crop` cut, in its
-    square, uint8 or uint16. Graham, winning entry of Kaggle's *Diabetic Retinopathy Detection*, 2015.
+    The local mean is a Gaussian's, of a thirtieth of the radius.
+
+    Args:
+        fitted: An image that `circle_crop` cut, in its square, uint8 or uint16. Graham, winning entry of Kaggle's
+            *Diabetic Retinopathy Detection*, 2015.
     """
     top = float(np.iinfo(fitted.dtype).max)
     side = fitted.shape[-1]

@@ -1,7 +1,7 @@
 """Read one image file, whatever its name says: its content decides what it is.
 
 Two steps, so that 50,000 files can be planned before one is decoded: `examine` reads the header, `read_picture` and
-`read_stored` the pixels. Grey stays grey, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
+`read_stored` the pixels. Gray stays gray, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
 (over black) becomes RGB; EXIF orientation is applied. Files with several frames are refused by name.
 """
 
@@ -35,7 +35,7 @@ _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A file format: how its content is recognised, and its two steps."""
+    """A file format: how its content is recognized, and its two steps."""
 
     recognise: Callable[[bytes], bool]
     header: Callable[[bytes], Header]
@@ -59,13 +59,17 @@ def examine(data: bytes) -> Header:
 
 
 def read_picture(data: bytes, size: int) -> Picture:
-    """The pixels of an image, decoded no finer than needed for `size` px. Raises Unreadable for damaged files."""
+    """Return the pixels of an image, decoded no finer than needed for `size` px.
+
+    Raises:
+        Unreadable: If the file is damaged.
+    """
     kind = _format(data)
     return _attempt(lambda content: kind.pixels(content, False, size), data)
 
 
 def read_stored(data: bytes) -> Picture:
-    """The values that a mask's file stores, uint8 or uint16 [h, w] or [h, w, 3], or bool. Raises Unreadable."""
+    """Return the values that a mask's file stores, uint8 or uint16 [h, w] or [h, w, 3], or bool. Raises Unreadable."""
     kind = _format(data)
     return _attempt(lambda content: kind.pixels(content, True, 0), data)
 

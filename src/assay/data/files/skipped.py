@@ -24,7 +24,7 @@ def contradicting(classes: Sequence[str], here: int, there: int) -> str:
 
 
 def contradiction(listing: Listing, at: int, other: int) -> str:
-    """The same for two positions of a listing; empty where masks tell the labels."""
+    """Return the same for two positions of a listing; empty where masks tell the labels."""
     if listing.target is None:
         return ""
     return contradicting(listing.classes, int(listing.target[at]), int(listing.target[other]))
@@ -45,7 +45,7 @@ def refuse_vanished(listing: Listing) -> None:
 
 
 def unequally_lost(listing: Listing) -> tuple[str, ...]:
-    """A sentence where the rows left out are all of one class, or unequally many of the classes; else none."""
+    """Return a sentence where the rows left out are all of one class, or unequally many of the classes; else none."""
     kept, lost = _counts(listing)
     there = kept + lost > 0
     kept, lost = kept[there], lost[there]

@@ -36,8 +36,11 @@ SHOWN = 20
 class Problem:
     """One row that cannot be used.
 
-    row: its number as the file shows it (a table's header is line 1). name: the image as the row names it; it is shown
-    to the user only and never kept, since a file name may hold an identifier. what, remedy: half a sentence each.
+    Attributes:
+        row: Its number as the file shows it (a table's header is line 1).
+        name: The image as the row names it; it is shown to the user only and never kept, since a file name may hold an
+            identifier.
+        what, remedy: Half a sentence each.
     """
 
     row: int
@@ -68,7 +71,9 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     """Raise one DataError that lists all that is wrong with up to 20 bad rows and counts the others. Does nothing when
     there are none.
 
-    where: the table or folder. word: what a row is called there (`line` of a table, `file` of a folder).
+    Args:
+        where: The table or folder.
+        word: What a row is called there (`line` of a table, `file` of a folder).
     """
     if not problems:
         return
@@ -101,11 +106,13 @@ _ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text. `numbers` are those of the lines that rows begin at, as a text editor shows them: the header
-    is line 1.
+    """A table of text. `numbers` are those of the lines that rows begin at, as a text editor shows them: the header is
+    line 1.
 
-    rows: the usable rows, one text per header, stripped. problems: rows with too few or too many cells, or that say
-    the same as an earlier one. comma: numbers may be written 3,5 (a table that is separated by semicolons).
+    Attributes:
+        rows: The usable rows, one text per header, stripped.
+        problems: Rows with too few or too many cells, or that say the same as an earlier one.
+        comma: Numbers may be written 3,5 (a table that is separated by semicolons).
     """
 
     name: str
@@ -119,26 +126,34 @@ class Table:
         return len(self.rows)
 
     def column(self, name: str, place: str) -> tuple[str, ...]:
-        """A column's cells. place: the spec's key that names it. Raises SpecError with the nearest column."""
+        """Return a column's cells.
+
+        Args:
+            place: The spec's key that names it. Raises SpecError with the nearest column.
+        """
         if name not in self.header:
             raise SpecError(f"{place}: {self.name} has no column '{name}': {unknown_name('column', name, self.header)}")
         at = self.header.index(name)
         return tuple(row[at] for row in self.rows)
 
     def keep(self, wanted: Sequence[bool]) -> Table:
-        """The rows that are wanted."""
+        """Return the rows that are wanted."""
         rows = tuple(row for row, keep in zip(self.rows, wanted, strict=True) if keep)
         numbers = tuple(number for number, keep in zip(self.numbers, wanted, strict=True) if keep)
         return Table(self.name, self.header, rows, numbers, self.problems, self.comma)
 
 
 def absent(cell: str) -> bool:
-    """Whether a cell says that there is no value: empty, NA, N/A, NaN or null in any case."""
+    """Return whether a cell says that there is no value: empty, NA, N/A, NaN or null in any case."""
     return cell.casefold() in _ABSENT
 
 
 def number(cell: str, comma: bool = False) -> float | None:
-    """The number that a cell holds, or None. Infinity and NaN are no numbers. comma: 3,5 is three and a half."""
+    """Return the number that a cell holds, or None. Infinity and NaN are no numbers.
+
+    Args:
+        comma: 3,5 is three and a half.
+    """
     text = cell.replace(",", ".") if comma and cell.count(",") == 1 and "." not in cell else cell
     try:
         value = float(text)
@@ -150,8 +165,12 @@ def number(cell: str, comma: bool = False) -> float | None:
 def read_table(path: Path, image: str) -> Table:
     """Read a CSV of UTF-8 or UTF-16 text, also in gzip; commas, semicolons or tabs, whichever the header has most of.
 
-    image: the column that names a row in messages. Blank lines are passed over. Raises DataError when the file as a
-    whole cannot be read (not text, no header, a header that stands twice); single bad rows come as `problems`.
+    Args:
+        image: The column that names a row in messages. Blank lines are passed over.
+
+    Raises:
+        DataError: If the file as a whole cannot be read (not text, no header, a header that stands twice); single bad
+            rows come as `problems`.
     """
     text = _text(path)
     first = text.splitlines()[0] if text.strip() else ""
@@ -294,11 +313,15 @@ def problems_of(table: Table, names: Sequence[str], wrong: Wrong) -> list[Proble
 def factor_column(
     name: str, spec: FactorSpec, cells: Sequence[str], role: Role = "nuisance", comma: bool = False
 ) -> tuple[Factor, np.ndarray, Wrong]:
-    """A factor and its column: codes (int64, -1 missing) where it has levels, numbers (float64, NaN missing) elsewhere.
+    """Return a factor and its column: codes (int64, -1 missing) where it has levels, numbers (float64, NaN missing)
+    elsewhere.
 
     Continuous: every cell is a number or absent. Ordinal: by the levels of the spec, in their order, or a number.
     Categorical: by the levels of the spec, else those found, sorted. Of two levels the second is the high one unless
-    the spec says otherwise. Raises SpecError when the spec contradicts itself.
+    the spec says otherwise.
+
+    Raises:
+        SpecError: If the spec contradicts itself.
     """
     levels = spec.levels
     if spec.kind == "categorical" and not levels:
@@ -352,10 +375,12 @@ def target_column(name: str, positive: Sequence[str], cells: Sequence[str], plac
     """Class codes from a column of labels.
 
     With `positive`, those values are class 1 and all others class 0. Else 0/1, no/yes and false/true (in any case) are
-    the classes `not <name>` and `<name>`; other values are sorted, numbers by size, and of two the second is class 1.
-    A word among 0 and 1 is no third class: its code is -1.
-    Raises SpecError when there are over 100 values (a measured number is no class) or `positive` names an absent one,
-    DataError when cells hold several labels joined by `|`.
+    the classes `not <name>` and `<name>`; other values are sorted, numbers by size, and of two the second is class 1. A
+    word among 0 and 1 is no third class: its code is -1.
+
+    Raises:
+        SpecError: If there are over 100 values (a measured number is no class) or `positive` names an absent one,
+            DataError when cells hold several labels joined by `|`.
     """
     found = _sorted_values(cell for cell in cells if not absent(cell))
     if any("|" in value for value in found):
@@ -402,10 +427,12 @@ def patient_codes(cells: Sequence[str]) -> np.ndarray:
 
 
 def chosen(table: Table, where: Mapping[str, Any]) -> Table:
-    """The rows that `where` wants: column -> a value, a list of values, or {min, max} (both included).
+    """Return the rows that `where` wants: column -> a value, a list of values, or {min, max} (both included).
 
     Values are compared as numbers where both are numbers, as text elsewhere. A row without a value is not chosen.
-    Raises SpecError for an unknown column or key.
+
+    Raises:
+        SpecError: For an unknown column or key.
     """
     for name, wanted in where.items():
         cells = table.column(name, f"data.where.{name}")
@@ -455,10 +482,15 @@ _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 
 
 def expand(text: str, place: str) -> Path:
-    """A path of a spec: `~` and `${VAR}` replaced, relative to the current folder.
+    """Return a path of a spec: `~` and `${VAR}` replaced, relative to the current folder.
 
-    See `core.files`, which the check of a spec uses too. place: the spec's key, for the error.
-    Raises SpecError for a variable that is not set and for a path that does not exist.
+    See `core.files`, which the check of a spec uses too.
+
+    Args:
+        place: The spec's key, for the error.
+
+    Raises:
+        SpecError: For a variable that is not set and for a path that does not exist.
     """
     for name in unset(text):
         extra = " to the folder that holds the image sets, such as lung-nodule/" if name == ASSETS else ""
