@@ -20,14 +20,15 @@ about half a GB there."""
 
 
 def is_device(text: str) -> bool:
-    """Whether a text has the form of a device, there or not."""
+    """Return whether a text has the form of a device, there or not."""
     return re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text) is not None
 
 
 def choose_device(asked: str) -> str:
     """`cpu` or `cuda:N`. `auto` is the first GPU that torch sees, else the processor.
 
-    Raises SpecError for a word that names no device, and for a GPU that is not there, with what is.
+    Raises:
+        SpecError: For a word that names no device, and for a GPU that is not there, with what is.
     """
     if not is_device(asked):
         raise SpecError(f"device '{asked}': expected {DEVICES}")
@@ -80,7 +81,7 @@ def computing_on(device: str) -> Generator[None]:
 
 
 def _gpus() -> list[str]:
-    """The names of the GPUs that torch can use."""
+    """Return the names of the GPUs that torch can use."""
     import torch
 
     if not torch.cuda.is_available():

@@ -67,7 +67,7 @@ def after_units(trials: int) -> float:
 def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) -> Mapping[str, tuple[float, float]]:
     """Trial id -> expected seconds of one worker to train it, and to probe it.
 
-    Each recipe is timed on made-up images, with its own loss, augmentation and optimiser, as a worker would run it.
+    Each recipe is timed on made-up images, with its own loss, augmentation and optimizer, as a worker would run it.
     What is wrong with a user's own part is left to the trial that fails by it, whose time is then not known.
     """
     trained_on, validated_on = _training_images(plan.spec.data, population)
@@ -91,7 +91,11 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
 def source_seconds(
     sources: Sequence[Source], populations: Mapping[str, Population], device: str = PROCESSOR
 ) -> Mapping[str, float]:
-    """Source id -> expected seconds of one worker to train it. populations: of the sources, by name."""
+    """Source id -> expected seconds of one worker to train it.
+
+    Args:
+        populations: Of the sources, by name.
+    """
     costs: dict[str, float] = {}
     timers: dict[str, _Timer] = {}
     drawing: dict[str, float] = {}  # by name: each seed draws images of the same kind
@@ -167,7 +171,7 @@ class _Timer:
     spent: float = 0.0
 
     def speed(self, training: TrainingSpec) -> Speed:
-        """The speed of a recipe; that of one with the same network and batch when there was no time for more."""
+        """Return the speed of a recipe; that of one with the same network and batch when there was no time for more."""
         training = _before_sources(training)
         recipe = training.recipe
         whole = canonical_json(recipe.model_copy(update={"epochs": 1, "selection": "last"}).canonical())
@@ -187,7 +191,7 @@ class _Timer:
 
 
 def _before_sources(training: TrainingSpec) -> TrainingSpec:
-    """The same training from random weights where it starts from a source, which is not trained yet."""
+    """Return the same training from random weights where it starts from a source, which is not trained yet."""
     if not start_id(training.recipe):
         return training
     random = Component(kind="initialisation", name="random")
@@ -195,7 +199,7 @@ def _before_sources(training: TrainingSpec) -> TrainingSpec:
 
 
 def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: str) -> Speed:
-    """A step of a training that is begun and left, and a forward pass over a batch as probes read it."""
+    """Return a step of a training that is begun and left, and a forward pass over a batch as probes read it."""
     recipe = training.recipe.model_copy(update={"epochs": MOST + 1})
     if build_finetuning(recipe).fits_head:  # which takes no step, or one that a head fitted to noise comes before
         recipe = recipe.model_copy(update={"finetuning": Component(kind="finetuning", name="full")})
@@ -232,8 +236,8 @@ def _made_up(rows: int, inputs: Inputs, groups: str) -> Environment:
 
 
 def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
-    """The least seconds that it takes on a machine that does nothing else. The first time, which fills memory, counts
-    only where it was long.
+    """Return the least seconds that it takes on a machine that does nothing else. The first time, which fills memory,
+    counts only where it was long.
     """
     clock = time.process_time if device == PROCESSOR and threads == 1 else time.perf_counter
     taken: list[float] = []

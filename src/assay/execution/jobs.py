@@ -68,7 +68,7 @@ def specific_of(record: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
 
 
 def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """The logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
+    """Return the logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
     return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
 
 
@@ -84,7 +84,11 @@ LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learnin
 
 
 def provenance(start: float, device: str) -> dict[str, Any]:
-    """The contents of `PROVENANCE`. start: when the work began, in seconds since the epoch."""
+    """Return the contents of `PROVENANCE`.
+
+    Args:
+        start: When the work began, in seconds since the epoch.
+    """
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
         "seconds": time.time() - start,
@@ -108,7 +112,7 @@ _FACTS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def kept_provenance(unit: Path) -> dict[str, Any]:
-    """The `PROVENANCE` of a unit; empty where it is missing or damaged, since it decides no result."""
+    """Return the `PROVENANCE` of a unit; empty where it is missing or damaged, since it decides no result."""
     try:
         found = json.loads((unit / PROVENANCE).read_bytes())
     except (OSError, ValueError):
@@ -133,7 +137,8 @@ WITHOUT_START = "without_start"
 class Place:
     """Where a study's records and the shared cache lie, how bad rows are treated, and what code of the user's it has.
 
-    code: as `own_code` told it when the study was planned.
+    Attributes:
+        code: As `own_code` told it when the study was planned.
     """
 
     root: Path
@@ -208,7 +213,11 @@ class TrainJob:
         return self._record(fitted, len(training), validation.table.target)
 
     def _check_data(self, population: Population) -> None:
-        """What is trained on must be what the name says. Raises DataError when files were edited since."""
+        """What is trained on must be what the name says.
+
+        Raises:
+            DataError: If files were edited since.
+        """
         recipe = self.training.recipe
         found = dict(population.identity(self.training.environment, recipe.groups))
         if found != {key: item for key, item in self.training.data.items() if key not in OF_A_SOURCE}:

@@ -33,7 +33,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for the same in a pro
 
 @contextmanager
 def keeping_memory() -> Generator[None]:
-    """This process keeps what it has freed, as workers do, where its C library can be told so; afterwards it keeps no
+    """This process keeps what it has freed, as workers do, where its C library can be told so; afterward it keeps no
     more than glibc grows to by itself.
     """
     tell = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -74,7 +74,7 @@ class Stop:
             self._ours.send_bytes(b"stop")
 
     def is_set(self) -> bool:
-        """Whether workers were asked."""
+        """Return whether workers were asked."""
         return self._set
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Worker:
     task: Task | None = None
 
     def receive(self) -> object:
-        """Its next message; None when it is dead."""
+        """Return its next message; None when it is dead."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
@@ -291,7 +291,9 @@ class Workers:
 
     The first interrupt lets every job leave a checkpoint and stop, the second ends the workers at once. A worker that
     dies fails its task alone and is replaced; workers end when this process dies.
-    heard: is called at the first interrupt, within a signal handler.
+
+    Attributes:
+        heard: Is called at the first interrupt, within a signal handler.
     """
 
     count: int
@@ -404,7 +406,8 @@ def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Gen
 def executor_for(workers: int | None, device: str, heard: Callable[[], None] | None = None) -> tuple[Executor, int]:
     """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone.
 
-    heard: is called at the first interrupt.
+    Args:
+        heard: Is called at the first interrupt.
     """
     if workers == 0:
         return InProcess(), 1

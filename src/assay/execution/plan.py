@@ -41,7 +41,11 @@ _LOOK_AGAIN = 0.2  # seconds
 
 @dataclass(frozen=True)
 class Source:
-    """One source of one seed. `id`: the hash of what decides its weights, its own start included."""
+    """One source of one seed.
+
+    Attributes:
+        id: The hash of what decides its weights, its own start included.
+    """
 
     id: str
     name: str
@@ -61,7 +65,7 @@ class Source:
 
 
 def start_id(recipe: RecipeSpec) -> str:
-    """The id of the source that a recipe starts from, once `settled`; empty where it starts otherwise."""
+    """Return the id of the source that a recipe starts from, once `settled`; empty where it starts otherwise."""
     start = recipe.initialisation
     return str(start.params["id"]) if start.name == "source" else ""
 
@@ -69,10 +73,12 @@ def start_id(recipe: RecipeSpec) -> str:
 def settled(
     recipe: RecipeSpec, seed: int, fold: int, spec: StudySpec, populations: Mapping[str, Population]
 ) -> tuple[RecipeSpec, tuple[Source, ...]]:
-    """The recipe with the id of the source it starts from in place of its name, and the sources this needs, in order.
+    """Return the recipe with the id of the source it starts from in place of its name, and the sources this needs, in
+    order.
 
-    populations: of every source by name. Its seed is the trial's, so that trials of several seeds have several sources;
-    so is its fold where it is trained on the study's own images.
+    Args:
+        populations: Of every source by name. Its seed is the trial's, so that trials of several seeds have several
+            sources; so is its fold where it is trained on the study's own images.
     """
     name = start_of(recipe)
     if not name:
@@ -89,7 +95,7 @@ def settled(
 
 
 def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
-    """The recipe with a start that is named by its id."""
+    """Return the recipe with a start that is named by its id."""
     given = recipe.initialisation.params
     start = Component(kind="initialisation", name="source", params={**given, "name": "", "id": id})
     return recipe.model_copy(update={"initialisation": start})
@@ -116,10 +122,12 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
 
 
 def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Place) -> list[Source]:
-    """The sources that must be trained, or whose record the run folder lacks, for the units that start from `wanted`.
+    """Return the sources that must be trained, or whose record the run folder lacks, for the units that start from
+    `wanted`.
 
-    wanted: ids. What a missing source itself starts from is wanted too. A source without its record is missing even
-    where nothing is left to start from it: the tables show the record.
+    Args:
+        wanted: ids. What a missing source itself starts from is wanted too. A source without its record is missing even
+            where nothing is left to start from it: the tables show the record.
     """
     missing: list[Source] = []
     ids = set(wanted)
@@ -131,14 +139,14 @@ def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: P
 
 
 def _complete(source: Source, place: Place) -> bool:
-    """Whether the run folder has the record, and the cache the weights of a source that is of use."""
+    """Return whether the run folder has the record, and the cache the weights of a source that is of use."""
     if not place.folder.complete("sources", source.id):
         return False
     return place.folder.record("sources", source.id)["status"] != "done" or _in_cache(source.id, place.cache)
 
 
 def _in_cache(id: str, cache: Path) -> bool:
-    """Whether it was trained: its weights are there, or a record that it is of no use, which needs none."""
+    """Return whether it was trained: its weights are there, or a record that it is of no use, which needs none."""
     folder = RunFolder(cache)
     return folder.complete("sources", id) and (
         (folder.unit("sources", id) / WEIGHTS_FILE).is_file() or folder.record("sources", id)["status"] != "done"
@@ -149,7 +157,9 @@ def _in_cache(id: str, cache: Path) -> bool:
 class SourceJob:
     """Trains a source once, in the cache that runs share, and leaves its record in the run folder.
 
-    start: the source that it starts from. One that collapsed or diverged is a result; what starts from it ends alike.
+    Attributes:
+        start: The source that it starts from. One that collapsed or diverged is a result; what starts from it ends
+            alike.
     """
 
     place: Place
@@ -217,7 +227,7 @@ class StartedJob:
 
 
 def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
-    """The record of what starts from a source that is of no use; empty where it is of use, or there is none."""
+    """Return the record of what starts from a source that is of no use; empty where it is of use, or there is none."""
     record = folder.record("sources", start.id) if start else {"status": "done"}
     if start is None or record["status"] == "done":
         return {}
@@ -280,8 +290,9 @@ Unit = TypeVar("Unit", Trial, ProbeUnit)
 class Plan:
     """All units of a study, complete or not: one trial per point of the grid, seed and fold.
 
-    readings: (label of the point, trial id, environment name) -> reading id. sources: each id once, after what it
-    starts from.
+    Attributes:
+        readings: (label of the point, trial id, environment name) -> reading id.
+        sources: Each id once, after what it starts from.
     """
 
     spec: StudySpec
@@ -299,14 +310,14 @@ class Plan:
         return [unit for unit in _distinct(self.probes) if not folder.probed(unit.id)]
 
     def ids(self) -> Iterator[str]:
-        """The names of all trials, readings and probe units; a trial's name covers its sources."""
+        """Return the names of all trials, readings and probe units; a trial's name covers its sources."""
         yield from (trial.id for trial in self.trials)
         yield from (unit.id for unit in self.probes)
         yield from self.readings.values()
 
 
 def _distinct(units: Sequence[Unit]) -> list[Unit]:
-    """The first unit of each id."""
+    """Return the first unit of each id."""
     found: dict[str, Unit] = {}
     for unit in units:
         found.setdefault(unit.id, unit)
@@ -316,7 +327,8 @@ def _distinct(units: Sequence[Unit]) -> list[Unit]:
 def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Population] | None = None) -> Plan:
     """Enumerate the units of a study: seed by seed, so that every recipe has a first result early.
 
-    starts: the populations of the study's `sources`, by name.
+    Args:
+        starts: The populations of the study's `sources`, by name.
     """
     sources: dict[str, Source] = {}
     trials = _trials(spec, population, starts or {}, sources)
@@ -343,7 +355,7 @@ def _kept(spec: StudySpec, population: Population) -> dict[str, Any]:
 def _trials(
     spec: StudySpec, population: Population, starts: Mapping[str, Population], sources: dict[str, Source]
 ) -> list[Trial]:
-    """All trials; the sources that they start from are added to `sources` by id."""
+    """Return all trials; the sources that they start from are added to `sources` by id."""
     trials: list[Trial] = []
     for seed in range(spec.first_seed, spec.first_seed + spec.seeds):
         for point in spec.points:
@@ -363,8 +375,8 @@ def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: M
 def _probes(
     components: Sequence[Component], trial: Trial, scene: PopulationScene, kept: Mapping[str, Any]
 ) -> list[ProbeUnit]:
-    """The probes of a trial, each named by the trial, its own arguments, the images that it looks at and what readings
-    hold (`_kept`): readings are written by the probes that read, so that other columns need the probes anew.
+    """Return the probes of a trial, each named by the trial, its own arguments, the images that it looks at and what
+    readings hold (`_kept`): readings are written by the probes that read, so that other columns need the probes anew.
     """
     tests = {name: scene.identity(name) for name in scene.names}
     looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}

@@ -30,7 +30,7 @@ Stage = Callable[[str], None]
 
 
 def telling(quietly: bool) -> Stage:
-    """A stage told as a line on standard error; nothing when quiet."""
+    """Return a stage told as a line on standard error; nothing when quiet."""
     return (lambda _: None) if quietly else lambda text: print(text, file=sys.stderr, flush=True)
 
 
@@ -51,7 +51,11 @@ class Display(Protocol):
 def display_for(
     tasks: Sequence[Task], workers: int, as_json: bool, stopping: Callable[[], bool] = lambda: False
 ) -> Display:
-    """The display that fits where the output goes. stopping: whether an interrupt was heard."""
+    """Return the display that fits where the output goes.
+
+    Args:
+        stopping: Whether an interrupt was heard.
+    """
     counter = Counter(tasks={task.id: task for task in tasks}, workers=workers, stopping=stopping)
     if as_json:
         return JsonDisplay(counter)
@@ -159,7 +163,7 @@ def duration(seconds: float) -> str:
 
 
 def workers_text(count: int) -> str:
-    """The number of workers in words."""
+    """Return the number of workers in words."""
     return f"{count} worker" + ("" if count == 1 else "s")
 
 
@@ -252,7 +256,7 @@ class LiveDisplay:
 
 
 def failure_line(event: Event) -> str:
-    """The task and the last line of what went wrong."""
+    """Return the task and the last line of what went wrong."""
     last = event.text.strip().splitlines()[-1] if event.text.strip() else "no reason given"
     return f"failed: {event.task.label}: {last}"
 

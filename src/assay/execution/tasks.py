@@ -44,7 +44,9 @@ class Job(Protocol):
 class Task:
     """One job with its name, what must be done before it, and its expected cost in seconds.
 
-    first: it comes before all that is not, when both are ready. counted: what it is counted as, as said after a number.
+    Attributes:
+        first: It comes before all that is not, when both are ready.
+        counted: What it is counted as, as said after a number.
     """
 
     id: str
@@ -109,12 +111,12 @@ class Queue:
 
     @classmethod
     def of(cls, tasks: Iterable[Task]) -> Queue:
-        """A queue over tasks; a need that is not among them is taken as met."""
+        """Return a queue over tasks; a need that is not among them is taken as met."""
         table = {task.id: task for task in tasks}
         return cls(table, set(table), set())
 
     def take(self) -> Task | None:
-        """The next ready task, or None when none is ready now."""
+        """Return the next ready task, or None when none is ready now."""
         ready = [self.tasks[id] for id in self.waiting if self._met(self.tasks[id])]
         if not ready:
             return None
@@ -127,7 +129,7 @@ class Queue:
         self.finished.add(id)
 
     def fail(self, id: str) -> list[Task]:
-        """A task failed: take out all that hang on it, directly or not, and return them."""
+        """Return a task failed: take out all that hang on it, directly or not, and return them."""
         lost: list[Task] = []
         gone = {id}
         while blocked := [t for t in self.waiting if gone & set(self.tasks[t].needs)]:
