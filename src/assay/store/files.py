@@ -32,13 +32,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
     """Write JSON whole: sorted keys and fixed indentation, so that equal values are equal bytes. NaN becomes null.
 
-    sort_keys: false where the order means something, such as that of a study's axes.
+    Args:
+        sort_keys: False where the order means something, such as that of a study's axes.
     """
     write_text(path, json_text(value, sort_keys=sort_keys))
 
 
 def json_text(value: Any, *, sort_keys: bool = True) -> str:
-    """The text that `write_json` writes."""
+    """Return the text that `write_json` writes."""
     return json.dumps(_without_nan(value), sort_keys=sort_keys, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -46,9 +47,12 @@ REMADE = "delete this file and run the study again"
 
 
 def read_json(path: Path, *, damaged: str = REMADE) -> Any:
-    """The value in a JSON file. damaged: what to do about a file that holds no JSON.
+    """Return the value in a JSON file.
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
+
+    Args:
+        damaged: What to do about a file that holds no JSON.
     """
     try:
         return json.loads(_content(path, missing="restore it from a copy, or run the study again"))
@@ -91,7 +95,7 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> Any:
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    """The SHA-256 of an object as it is read back from a file."""
+    """Return the SHA-256 of an object as it is read back from a file."""
     return hashlib.sha256(json_text(json.loads(json_text(values))).encode()).hexdigest()
 
 
@@ -128,7 +132,7 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def read_parquet(path: Path) -> dict[str, np.ndarray]:
-    """All columns of a Parquet file; missing numbers are NaN.
+    """Return all columns of a Parquet file; missing numbers are NaN.
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
@@ -146,30 +150,34 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a Parquet file as dictionaries of Python values; missing numbers are NaN."""
+    """Return the rows of a Parquet file as dictionaries of Python values; missing numbers are NaN."""
     columns = read_parquet(path)
     lists = {name: cast("list[Any]", column.tolist()) for name, column in columns.items()}
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A cursor of its own on this process's DuckDB, which costs a tenth of starting one."""
+    """Return a cursor of its own on this process's DuckDB, which costs a tenth of starting one."""
     return _database(os.getpid()).cursor()
 
 
 @functools.cache
 def _database(process: int) -> duckdb.DuckDBPyConnection:
-    """One thread, in memory, without a file of its own. process: whose it is, since none survives a fork."""
+    """One thread, in memory, without a file of its own.
+
+    Args:
+        process: Whose it is, since none survives a fork.
+    """
     return duckdb.connect(":memory:", config={"threads": "1"})
 
 
 def quoted(path: Path | str) -> str:
-    """A path as it may stand between single quotes in SQL."""
+    """Return a path as it may stand between single quotes in SQL."""
     return str(path).replace("'", "''")
 
 
 def alone(path: Path) -> str:
-    """A pattern that no other path fits: DuckDB would read `runs/a1` for `runs/a[1]`."""
+    """Return a pattern that no other path fits: DuckDB would read `runs/a1` for `runs/a[1]`."""
     return re.sub(r"[*?[]", r"[\g<0>]", str(path))
 
 

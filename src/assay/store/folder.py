@@ -47,9 +47,10 @@ def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises StoreError when a folder, with those above it, can neither be found nor made, or takes no file.
+    """Found out by doing it, since permissions alone do not tell. What was made for it is taken away again.
 
-    Found out by doing it, since permissions alone do not tell. What was made for it is taken away again.
+    Raises:
+        StoreError: If a folder, with those above it, can neither be found nor made, or takes no file.
     """
     made: list[Path] = []
     try:
@@ -77,7 +78,8 @@ LOCK = ".lock"
 def working_in(root: Path) -> Generator[None]:
     """Hold a run folder while something is written there.
 
-    Raises StoreError when another process holds it, or the folder cannot be made.
+    Raises:
+        StoreError: If another process holds it, or the folder cannot be made.
     """
 
     def refuse() -> None:
@@ -121,7 +123,7 @@ _ENTRY = re.compile(r"(?P<name>\w+)\[(?P<at>\d+(,\d+)*)\]")
 
 
 def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """An array [n, ...] by entry; [n] stays as it is."""
+    """Return an array [n, ...] by entry; [n] stays as it is."""
     if values.ndim == 1:
         return {name: values}
     places = list(np.ndindex(values.shape[1:]))
@@ -129,7 +131,7 @@ def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
+    """Return the arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
     made: dict[str, np.ndarray] = {}
     parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
     for name, values in columns.items():
@@ -196,9 +198,10 @@ def _checksum(id: str, record: Mapping[str, Any]) -> str:
 
 
 def _require(path: Path, wanted: str | None) -> Path:
-    """The path, whose content has this checksum. A file that cannot be read is left to its reader to refuse.
+    """Return the path, whose content has this checksum. A file that cannot be read is left to its reader to refuse.
 
-    Raises StoreError for another content.
+    Raises:
+        StoreError: For another content.
     """
     try:
         altered = wanted is not None and sha256(path) != wanted
@@ -221,22 +224,22 @@ class RunFolder:
             raise StoreError(f"{self.root} is no run folder: it holds no study.json")
 
     def unit(self, kind: UnitKind, id: str) -> Path:
-        """The folder of one unit."""
+        """Return the folder of one unit."""
         return self.root / kind / id
 
     def complete(self, kind: UnitKind, id: str) -> bool:
-        """Whether this unit's record, which is written last, is there."""
+        """Return whether this unit's record, which is written last, is there."""
         return (self.unit(kind, id) / "record.json").is_file()
 
     def probed(self, id: str) -> bool:
-        """Whether a probe has its record, and every reading that the record names is complete."""
+        """Return whether a probe has its record, and every reading that the record names is complete."""
         if not self.complete("probes", id):
             return False
         readings: Mapping[str, str] = self.record("probes", id).get("readings", {})
         return all(self.complete("readings", reading) for reading in readings.values())
 
     def ids(self, kind: UnitKind) -> Iterator[str]:
-        """The complete units of a kind, sorted."""
+        """Return the complete units of a kind, sorted."""
         return (path.parent.name for path in sorted((self.root / kind).glob("*/record.json")))
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
@@ -247,7 +250,11 @@ class RunFolder:
         self.forget_failure(id)
 
     def record(self, kind: UnitKind, id: str) -> dict[str, Any]:
-        """The record of a complete unit, brought to the present schema. Raises StoreError where it is damaged."""
+        """Return the record of a complete unit, brought to the present schema.
+
+        Raises:
+            StoreError: If it is damaged.
+        """
         record = self._checked_record(kind, id)
         return {key: value for key, value in record.items() if key not in (FILES, SELF)}
 
@@ -259,14 +266,22 @@ class RunFolder:
         return record
 
     def checked(self, kind: UnitKind, id: str, name: str) -> Path:
-        """The path of a file of a complete unit. Raises StoreError where its content is not what the unit left."""
+        """Return the path of a file of a complete unit.
+
+        Raises:
+            StoreError: If its content is not what the unit left.
+        """
         path = self.unit(kind, id) / name
         return (
             _require(path, self._checked_record(kind, id).get(FILES, {}).get(name)) if self.complete(kind, id) else path
         )
 
     def damage(self, kind: UnitKind, id: str, may_lack: Collection[str] = ()) -> list[str]:
-        """A sentence for everything of a complete unit that is missing or damaged. may_lack: files that may be gone."""
+        """Return a sentence for everything of a complete unit that is missing or damaged.
+
+        Args:
+            may_lack: Files that may be gone.
+        """
         try:
             names: Mapping[str, str] = self._checked_record(kind, id).get(FILES, {})
         except StoreError as error:
@@ -335,16 +350,21 @@ class RunFolder:
     def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
         """Keep what layers of one model said of a sample of images: float32 [n, d] by layer. Before its probe's record.
 
-        row: the images' numbers [n].
+        Args:
+            row: The images' numbers [n].
         """
         write_sampled(self._sampled(id), row, layers)
 
     def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What `write_sampled` kept: rows, and layers in their order. Raises StoreError where a probe kept nothing."""
+        """What `write_sampled` kept: rows, and layers in their order.
+
+        Raises:
+            StoreError: If a probe kept nothing.
+        """
         return read_sampled(self.checked("probes", id, ACTIVATIONS))
 
     def has_sampled(self, id: str) -> bool:
-        """Whether a probe kept activations."""
+        """Return whether a probe kept activations."""
         return self._sampled(id).is_file()
 
     def _sampled(self, id: str) -> Path:
@@ -363,7 +383,7 @@ class RunFolder:
         write_json(path, {"schema": SCHEMA_VERSION, **stamp, FILES: _checksums(path.parent)})
 
     def tables_are_current(self) -> bool:
-        """Whether the tables were made of the study that was last begun here, and not of an earlier one."""
+        """Return whether the tables were made of the study that was last begun here, and not of an earlier one."""
         stamp = self._stamp()
         made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
         path = self.root / "study.json"
@@ -385,7 +405,7 @@ class RunFolder:
         return found
 
     def damaged_tables(self) -> list[str]:
-        """A sentence for every table that is missing or damaged."""
+        """Return a sentence for every table that is missing or damaged."""
         found: list[str] = []
         for name, wanted in self._stamp().get(FILES, {}).items():
             path = self.root / "tables" / name
@@ -408,7 +428,11 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
-        """A table as rows. Raises StoreError when there is none of that name, or the study has not been analysed."""
+        """Return a table as rows.
+
+        Raises:
+            StoreError: If there is none of that name, or the study has not been analyzed.
+        """
         require_table(name)
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():

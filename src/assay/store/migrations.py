@@ -16,12 +16,16 @@ STEPS: dict[int, Callable[[Record], Record]] = {}
 
 
 def unversioned(record: Record) -> Record:
-    """A record of a kind that had no version at first: without one it is of the first."""
+    """Return a record of a kind that had no version at first: without one it is of the first."""
     return {"schema": 1, **record} if isinstance(record, dict) else record  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 def migrated(record: Record, path: Path, steps: dict[int, Callable[[Record], Record]] = STEPS) -> Record:
-    """The record in the present schema. Raises StoreError when it was written by a later Assay, or has no version."""
+    """Return the record in the present schema.
+
+    Raises:
+        StoreError: If it was written by a later Assay, or has no version.
+    """
     if not isinstance(record, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise StoreError(f"{path} is damaged: it holds no record; restore it from a copy, or delete it and run again")
     version = record.get("schema")
