@@ -166,7 +166,7 @@ class Attribution:
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The images with a lesion, as they are and without; and the neutral images, which give the unit."""
+        """Return the images with a lesion, as they are and without; and the neutral images, which give the unit."""
         found = shown(self.looked_at(scene), self.images)
         if found is None:
             return ()
@@ -175,7 +175,7 @@ class Attribution:
         return own if isinstance(gone, str) else (*own, Request(gone))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """What the answers lose with the lesion, the centre prior, then each explainer."""
+        """What the answers lose with the lesion, the center prior, then each explainer."""
         environment = self.looked_at(scene)
         place = Measurement("", 0.0, environment=environment.name)
         found = shown(environment, self.images)
@@ -214,7 +214,7 @@ class Attribution:
         return found
 
     def looked_at(self, scene: Scene) -> Environment:
-        """The environment whose images are explained."""
+        """Return the environment whose images are explained."""
         return scene.neutral() if self.environment == NEUTRAL else scene.environment(self.environment)
 
     def _undefined(self, reason: str, place: Measurement) -> list[Measurement]:

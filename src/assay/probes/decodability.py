@@ -31,7 +31,10 @@ from assay.stats.similarity import varying
 class Question:
     """Some rows of an environment, what a decoder is fitted to there, and what it is then judged by.
 
-    rows: positions [m]. wanted: float [m, c]. positive: booleans [m, c], the yes-or-no question of each column.
+    Attributes:
+        rows: Positions [m].
+        wanted: Float [m, c].
+        positive: Booleans [m, c], the yes-or-no question of each column.
     """
 
     rows: np.ndarray
@@ -43,7 +46,9 @@ class Question:
 class Task:
     """A factor with its questions: one over all rows, or one per class.
 
-    reason: why there is no question. missing: rows without a value, which are in no question.
+    Attributes:
+        reason: Why there is no question.
+        missing: Rows without a value, which are in no question.
     """
 
     factor: str
@@ -58,7 +63,7 @@ class Task:
 
 
 def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold [n] of each row: patients in an order drawn from (seed, patient), dealt out in turn."""
+    """Return the fold [n] of each row: patients in an order drawn from (seed, patient), dealt out in turn."""
     codes, position = np.unique(patient, return_inverse=True)
     order = np.argsort(row_uniform(seed, "decodability-folds", codes), kind="stable")
     dealt = np.empty(len(codes), dtype=np.int64)
@@ -69,9 +74,11 @@ def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
 def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
     """One task per factor of the table, in its order.
 
-    within_class: whether each is asked within each class, as it must be where a factor may be tied to the target: a
-    layer that knows the class alone would else seem to know the factor. It is the caller's to say, from how the rows
-    came about: a tie that is measured lies now above a limit and now below, fold by fold, and then questions change.
+    Args:
+        within_class: Whether each is asked within each class, as it must be where a factor may be tied to the target: a
+            layer that knows the class alone would else seem to know the factor. It is the caller's to say, from how the
+            rows came about: a tie that is measured lies now above a limit and now below, fold by fold, and then
+            questions change.
     """
     return [_task(table, factor, folds, within_class) for factor in table.factors]
 
@@ -108,7 +115,7 @@ def _by_class(
 
 
 def _question(factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.ndarray, folds: int) -> Question | None:
-    """The questions of a factor on these rows, None when they do not tell any rows apart.
+    """Return the questions of a factor on these rows, None when they do not tell any rows apart.
 
     Categorical: is it this level, for each level that at least `folds` patients have, as 0 and 1; two levels make one
     question. Any other: is it above the cut that halves the rows best, fitted to mid-ranks, so that the unit and any
@@ -133,7 +140,7 @@ def _levels(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
 
 
 def _halving_cut(values: np.ndarray) -> float:
-    """The value above which the share of rows is nearest to one half."""
+    """Return the value above which the share of rows is nearest to one half."""
     levels, counts = np.unique(values, return_counts=True)
     above = 1 - np.cumsum(counts) / len(values)
     return float(levels[np.abs(above - 0.5).argmin()])
@@ -154,8 +161,8 @@ def held_out(
 ) -> Float[np.ndarray, "n c"]:
     """What a decoder fitted on all other folds says of each row, for each of c wanted columns.
 
-    Features are standardised by the fitting rows' mean and standard deviation; features that are constant there are
-    left out. The penalty is chosen per column on the fitting rows by generalised cross-validation (Golub, Heath and
+    Features are standardized by the fitting rows' mean and standard deviation; features that are constant there are
+    left out. The penalty is chosen per column on the fitting rows by generalized cross-validation (Golub, Heath and
     Wahba 1979), which takes rows as independent. One eigendecomposition per fold, of the smaller Gram matrix, serves
     all columns and penalties; with fewer rows than features it is that of the rows (the dual form), and the answer the
     same. Constant features give the fitting rows' mean, a fold that holds every row gives 0.
@@ -198,7 +205,7 @@ def _decomposed(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray
 
 
 def _gcv(values: np.ndarray, energy: np.ndarray, total: np.ndarray, penalties: np.ndarray, n: int) -> np.ndarray:
-    """Generalised cross-validation [penalties, c]: residual sum of squares over the squared degrees of freedom left."""
+    """Generalized cross-validation [penalties, c]: residual sum of squares over the squared degrees of freedom left."""
     shrunk = 1 / (values + penalties[:, None])
     residual = total - (2 * shrunk - values * shrunk**2) @ energy
     left = n - 1 - (values * shrunk).sum(axis=1)
@@ -214,7 +221,8 @@ SHUFFLED = "shuffled"
 class Space:
     """One representation of n images: `group` says of which network, `layer` which of its layers.
 
-    also_shuffled: whether the factors' values are decoded from it permuted as well, under the group `shuffled`.
+    Attributes:
+        also_shuffled: Whether the factors' values are decoded from it permuted as well, under the group `shuffled`.
     """
 
     group: str
@@ -288,7 +296,7 @@ def _answered(
 
 
 def _judged(said: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray) -> _Answered:
-    """The mean over a question's columns of the AUROC, pairs of rows being compared within a fold only."""
+    """Return the mean over a question's columns of the AUROC, pairs of rows being compared within a fold only."""
     values: list[float] = []
     contribution = np.zeros(len(fold))
     for column, answer in zip(said.T, positive.T.astype(np.int64), strict=True):
@@ -302,7 +310,7 @@ def _judged(said: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], f
 
 
 def _combined(space: Space, group: str, task: Task, answers: list[_Answered], patient: np.ndarray) -> Score:
-    """The mean over a task's questions."""
+    """Return the mean over a task's questions."""
     nothing = float("nan")
     if not task.questions:
         return Score(group, space.layer, nothing, reason=task.reason)
@@ -399,7 +407,7 @@ class Decodability:
 
 
 def low_resolution(images: Images, batch: int = 256) -> Float[np.ndarray, "n d"]:
-    """Every image averaged to 8 x 8 squares per channel, as a vector."""
+    """Return every image averaged to 8 x 8 squares per channel, as a vector."""
     parts: list[np.ndarray] = []
     for start in range(0, len(images), batch):
         pixels = images.read(np.arange(start, min(start + batch, len(images))))

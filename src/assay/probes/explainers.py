@@ -49,7 +49,8 @@ class Step:
 class Subject:
     """A network as explainers see it, in eval mode; what is explained is the log-odds of one class of each image.
 
-    steps: the modules that gave a tensor, in the order in which they ended (parts before what holds them).
+    Attributes:
+        steps: The modules that gave a tensor, in the order in which they ended (parts before what holds them).
     """
 
     network: nn.Module
@@ -72,16 +73,17 @@ class Subject:
         return cls(network, tuple(steps))
 
     def score(self, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """The log-odds of each image's class `own` against the rest."""
+        """Return the log-odds of each image's class `own` against the rest."""
         return class_log_odds(self.network(images), own)
 
 
 class Explainer(Protocol):
     """Says where in an image the evidence for its class lies, as far as the method sees it.
 
-    additive: a class attribute; whether a map's values are signed and in units of the log-odds, so that their sum over
-    a region is the part of the log-odds that is attributed to it. Of other maps only the order and the proportions of
-    the values mean something, and they are not negative.
+    Attributes:
+        additive: A class attribute; whether a map's values are signed and in units of the log-odds, so that their sum
+            over a region is the part of the log-odds that is attributed to it. Of other maps only the order and the
+            proportions of the values mean something, and they are not negative.
     """
 
     additive: bool
@@ -93,14 +95,16 @@ class Explainer(Protocol):
     def explain(
         self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
     ) -> Float[Tensor, "b h w"]:
-        """A heat-map of each image's own size, for its class `own`. It depends on no other image of the batch."""
+        """Return a heat map in the size of each image, for its class `own`, independent of the rest of the batch."""
         ...
 
 
 def class_log_odds(logits: Tensor, own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """The log-odds of class `own` of each image: z_c - log sum of the others' exp z. One logit z is the pair (0, z).
+    """Return the log-odds of class `own` of each image: z_c - log sum of the others' exp z. One logit z is the pair (0,
+    z).
 
-    Raises ExplainerError for logits of pixels, which have no class of the image.
+    Raises:
+        ExplainerError: For logits of pixels, which have no class of the image.
     """
     if logits.ndim > 2:
         raise ExplainerError(
@@ -114,7 +118,7 @@ def class_log_odds(logits: Tensor, own: Int[Tensor, " b"]) -> Float[Tensor, " b"
 
 
 def slopes(subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-    """The gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
+    """Return the gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
     pixels = images.detach().clone().requires_grad_()
     with torch.enable_grad():
         return gradient(subject.score(pixels.clone(), own), pixels)  # a first step may work in place
@@ -123,7 +127,7 @@ def slopes(subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, 
 def slopes_at(
     subject: Subject, layer: nn.Module, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
 ) -> tuple[Tensor, Tensor]:
-    """A layer's output and the gradient of each image's log-odds by it.
+    """Return a layer's output and the gradient of each image's log-odds by it.
 
     What follows is handed a copy, so that a step that works in place leaves the output as it was.
     """
@@ -140,7 +144,7 @@ def slopes_at(
 
 @contextmanager
 def hooked(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
-    """Forward hooks that are gone afterwards, whatever happens."""
+    """Forward hooks that are gone afterward, whatever happens."""
     with ExitStack() as stack:
         for module, hook in pairs:
             handle: RemovableHandle = module.register_forward_hook(hook)
@@ -190,7 +194,7 @@ class GradCam(_OfALayer):
     the negative part, brought to the image's size by linear interpolation (Selvaraju et al. 2017).
 
     layer: dotted module name; the last convolution where it is empty, with what is done to its map up to the last step
-    of the same shape (norm, rectifier, the block's sum). A coarse map favours large lesions, whatever the network sees.
+    of the same shape (norm, rectifier, the block's sum). A coarse map favors large lesions, whatever the network sees.
     """
 
     def explain(
@@ -239,7 +243,7 @@ def why_not(subject: Subject, layer: str) -> str:
 
 
 def map_layer(subject: Subject, layer: str) -> Step:
-    """The layer of that name; else the last step of the same shape as the last convolution's map."""
+    """Return the layer of that name; else the last step of the same shape as the last convolution's map."""
     if layer:
         return next(step for step in subject.steps if step.name == layer)
     last = _last_convolution(subject)
@@ -257,7 +261,7 @@ def _is_map(step: Step) -> bool:
 
 
 def _is_tokens(step: Step) -> bool:
-    """An output [b, t, d], or one of a module that attends, whatever its shape."""
+    """Return an output [b, t, d], or one of a module that attends, whatever its shape."""
     return len(step.shape) == 3 or "Attention" in type(step.module).__name__
 
 
@@ -266,7 +270,7 @@ def _shown(coarse: Float[Tensor, "b u v"], images: Float[Tensor, "b c h w"]) -> 
 
 
 def enlarged(coarse: Float[Tensor, "b u v"], height: int, width: int) -> Float[Tensor, "b {height} {width}"]:
-    """A coarse map brought to a size by linear interpolation between the middles of its places."""
+    """Return a coarse map brought to a size by linear interpolation between the middles of its places."""
     size = (height, width)
     return nn.functional.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
@@ -317,7 +321,7 @@ class AttentionRollout:
 
 
 def rolled_out(attention: Sequence[Float[Tensor, "b heads t t"]]) -> Float[Tensor, "b t t"]:
-    """The product over blocks, the last at the left, of (A + I) / 2, A being the mean over heads; rows sum to 1.
+    """Return the product over blocks, the last at the left, of (A + I) / 2, A being the mean over heads; rows sum to 1.
 
     What comes from where: row i is the shares of the first block's tokens in token i after the last block.
     """
@@ -340,9 +344,9 @@ BLUR = 1 / 8
 
 
 def replaced(images: Float[Tensor, "b c h w"], by: Replacement) -> Float[Tensor, "b c h w"]:
-    """Each image with all its pixels taken away.
+    """Return each image with all its pixels taken away.
 
-    `blur`: a Gaussian blur. `mean`: its own mean colour. `black`: 0, which is also the colour of much anatomy.
+    `blur`: a Gaussian blur. `mean`: its own mean color. `black`: 0, which is also the color of much anatomy.
     """
     if by == "blur":
         return gaussian(images, BLUR * min(images.shape[2:]))

@@ -86,7 +86,9 @@ def _ranks(maps: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, "b h w"]:
 class Dropped:
     """How far the log-odds fall when subsets of cells are taken away.
 
-    cells: which cells each subset holds, [shares, subsets, cells]. falls: [n, shares, subsets].
+    Attributes:
+        cells: Which cells each subset holds, [shares, subsets, cells].
+        falls: [n, shares, subsets].
     """
 
     cells: Bool[np.ndarray, "s k c"]
@@ -132,7 +134,7 @@ def sensitivities(maps: Float[np.ndarray, "n h w"], found: Dropped) -> Float[np.
 
 
 def _cell_of(shape: tuple[int, ...], down: int, along: int) -> np.ndarray:
-    """The number of the cell that each pixel lies in."""
+    """Return the number of the cell that each pixel lies in."""
     numbers = tensor_of(np.arange(down * along, dtype=np.float32).reshape(1, 1, down, along))
     size = (shape[0], shape[1])
     return nn.functional.interpolate(numbers, size=size, mode="nearest-exact")[0, 0].long().numpy()
@@ -151,7 +153,7 @@ def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _subsets(grid: tuple[int, int]) -> Bool[np.ndarray, "s k c"]:
-    """The same subsets for every image and every model."""
+    """Return the same subsets for every image and every model."""
     cells = grid[0] * grid[1]
     found = np.zeros((len(SHARES), _SUBSETS, cells), dtype=bool)
     for s, share in enumerate(SHARES):
@@ -179,9 +181,13 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 @dataclass(frozen=True)
 class Redrawn:
-    """A network with some layers drawn anew. order: cascading or independent; down_to: the earliest layer of them.
+    """A network with some layers drawn anew.
 
-    throughout: whether none is as it was. network: in the mode and on the device of the one it was made of.
+    Attributes:
+        order: Cascading or independent.
+        down_to: The earliest layer of them.
+        throughout: Whether none is as it was.
+        network: In the mode and on the device of the one it was made of.
     """
 
     order: str
@@ -191,7 +197,7 @@ class Redrawn:
 
 
 def redrawn(subject: Subject) -> Iterator[Redrawn]:
-    """The network with layers drawn anew from the last on, stage by stage; then with each earlier stage alone.
+    """Return the network with layers drawn anew from the last on, stage by stage; then with each earlier stage alone.
 
     The values of each tensor of weights are dealt out anew among its places, the same way for every model: their
     distribution stays, so that no layer dies of it, and nothing that was learned but that.
@@ -207,14 +213,19 @@ def redrawn(subject: Subject) -> Iterator[Redrawn]:
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers that are drawn anew together. down_to: the earliest of them."""
+    """Layers that are drawn anew together.
+
+    Attributes:
+        down_to: The earliest of them.
+    """
 
     parameters: tuple[str, ...]
     down_to: str
 
 
 def stages(subject: Subject) -> list[Stage]:
-    """All layers with weights from the last to the first: the last one, then thirds; fewer where there are few layers.
+    """Return all layers with weights from the last to the first: the last one, then thirds; fewer where there are few
+    layers.
 
     Layers come in the order in which they ran last; those that were not seen to run come first in the network.
     """
@@ -232,7 +243,7 @@ def stages(subject: Subject) -> list[Stage]:
 
 
 def dealt_anew(network: nn.Module, names: Collection[str]) -> nn.Module:
-    """A copy in which the values of these parameters have other places, drawn from the parameter's name alone."""
+    """Return a copy in which the values of these parameters are permuted, seeded by the parameter's name alone."""
     made = copy.deepcopy(network)
     with torch.no_grad():
         for name, values in made.named_parameters():
@@ -243,7 +254,7 @@ def dealt_anew(network: nn.Module, names: Collection[str]) -> nn.Module:
 
 
 def unchanged(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two copies of a network have the same weights."""
+    """Return whether two copies of a network have the same weights."""
     pairs = zip(one.parameters(), other.parameters(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
@@ -313,7 +324,7 @@ def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_cha
 
 RANK, STRUCTURE = "sanity-rank-correlation", "sanity-ssim"
 SPREAD = 0.25
-"""Standard deviation of the centre prior, as a share of each side."""
+"""Standard deviation of the center prior, as a share of each side."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +344,7 @@ class Sanity:
 
 
 def centre_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
-    """A bell around the middle of every image, as wide and as high as the image is."""
+    """Return a bell around the middle of every image, as wide and as high as the image is."""
     n, height, width = shape
     down, along = (np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / SPREAD) ** 2) for side in (height, width))
     return np.broadcast_to(np.outer(down, along).astype(np.float32), (n, height, width))
@@ -342,7 +353,7 @@ def centre_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
 def scored(
     maps: Float[np.ndarray, "n h w"], parts: Sequence[Part], sample: Sample, place: Measurement
 ) -> Iterator[Measurement]:
-    """Every score of an explainer's maps, by kind and by size."""
+    """Return every score of an explainer's maps, by kind and by size."""
     broken = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
     empty = int((maps == 0).all(axis=(1, 2)).sum())
     said = f"{empty} of {len(maps)} maps are 0 everywhere and count as knowing nothing" if empty else ""
@@ -362,7 +373,9 @@ def scored(
 
 
 def averaged(place: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, otherwise: str) -> Measurement:
-    """The mean over the images that have a value, with its error over patients; NaN for the reason where none has."""
+    """Return the mean over the images that have a value, with its error over patients; NaN for the reason where none
+    has.
+    """
     known = ~np.isnan(values)
     if not known.any():
         return without(place, place.measure, otherwise)
@@ -381,7 +394,8 @@ def checked(
 ) -> Mapping[str, Sanity]:
     """Explainer -> its sanity: every method on every network with layers drawn anew, which is made once for all.
 
-    before: the maps of the sample's images by the network as it is.
+    Args:
+        before: The maps of the sample's images by the network as it is.
     """
     rows: dict[str, list[Measurement]] = {method.name: [] for method in methods}
     said: dict[str, str] = {}
@@ -404,13 +418,13 @@ def checked(
 
 
 def marked(rows: Sequence[Measurement], said: str) -> list[Measurement]:
-    """The scores with what is to be said beside them; what has no value keeps its own reason alone."""
+    """Return the scores with what is to be said beside them; what has no value keeps its own reason alone."""
     texts = (row.reason if np.isnan(row.value) else "; ".join(filter(None, (row.reason, said))) for row in rows)
     return [replace(row, reason=text) for row, text in zip(rows, texts, strict=True)]
 
 
 def _structure(before: np.ndarray, after: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """The structural similarity of those images whose ranks can be compared."""
+    """Return the structural similarity of those images whose ranks can be compared."""
     return np.where(np.isnan(ranks), np.nan, structural_similarities(before, after))
 
 
@@ -429,7 +443,7 @@ _BLUR = 1 / 16
 
 
 def without_lesions(scene: Scene, found: Shown) -> Environment | str:
-    """The same images drawn without any lesion; or why they cannot be."""
+    """Return the same images drawn without any lesion; or why they cannot be."""
     if found.name != scene.neutral().name:
         return "lesions are taken away from neutral images alone"
     core = [factor.name for factor in found.environment.table.factors if factor.role == "core"]
@@ -446,10 +460,12 @@ def without_lesions(scene: Scene, found: Shown) -> Environment | str:
 def removed(
     images: Float[np.ndarray, "n c h w"], gone: Float[np.ndarray, "n c h w"], lesion: Bool[np.ndarray, "n h w"]
 ) -> Callable[[Bool[np.ndarray, "n h w"]], Float[np.ndarray, "n c h w"]]:
-    """A call that takes some of the lesions away, given their pixels.
+    """Return a call that takes some of the lesions away, given their pixels.
 
-    gone: the images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest to it is one of
-    those asked for: exact where edges of lesions do not run into each other, and every change belongs to one lesion.
+    Args:
+        gone: The images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest to it is
+            one of those asked for: exact where edges of lesions do not run into each other, and every change belongs to
+            one lesion.
     """
     nearest = [ndimage.distance_transform_edt(~one, return_distances=False, return_indices=True) for one in lesion]
 
@@ -461,7 +477,7 @@ def removed(
 
 
 def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
-    """The images with some pixels replaced by the weighted mean of those beside them, near ones counting most."""
+    """Return the images with some pixels replaced by a weighted mean of their neighbors, near ones counting most."""
     kept = (~where).to(images.dtype)
     sd = _BLUR * min(images.shape[2:])
     weight = gaussian(kept, sd) + 1e-6
@@ -474,12 +490,14 @@ def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"
 
 
 def own_log_odds(logits: Float[np.ndarray, "n k"], own: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The log-odds of each image's own class against the rest."""
+    """Return the log-odds of each image's own class against the rest."""
     return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[np.arange(len(own)), own]
 
 
 def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> float:
-    """The within-class standard deviation of the log-odds, of several classes the mean of theirs; NaN where it is 0."""
+    """Return the within-class standard deviation of the log-odds, of several classes the mean of theirs; NaN where it
+    is 0.
+    """
     scores = log_odds(logits)
     deviation = float(within_class_spread(scores, target).deviation.mean())
     return deviation if deviation > 1e-6 * max(1.0, float(np.abs(scores).max())) else np.nan
@@ -579,10 +597,12 @@ FAITHFUL = (DELETION, INSERTION, SENSITIVITY)
 class Asked:
     """All that explainers are held against, made once for a model.
 
-    falls: what each image's log-odds lose when its lesions are taken away, or why that is not known. by_part: the same
-    of the lesions of each part, NaN where the image shows none of them; empty where falls are not known. blind:
-    deletion and insertion of a map that knows nothing; dropped: what subsets of cells take from the answer. Without
-    faithfulness blind is NaN and dropped None. deviation: the unit of the log-odds, NaN where they have none.
+    Attributes:
+        falls: What each image's log-odds lose when its lesions are taken away, or why that is not known.
+        by_part: The same of the lesions of each part, NaN where the image shows none of them; empty where falls are not
+            known. blind: deletion and insertion of a map that knows nothing.
+        dropped: What subsets of cells take from the answer. Without faithfulness blind is NaN and dropped None.
+        deviation: The unit of the log-odds, NaN where they have none.
     """
 
     subject: Subject

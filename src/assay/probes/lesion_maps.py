@@ -41,8 +41,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Shown:
-    """Images with a lesion. of_kind: a plane for each of `kinds`, which may overlap. name, rows: of the environment
-    they are from, and their positions there.
+    """Images with a lesion.
+
+    Attributes:
+        of_kind: A plane for each of `kinds`, which may overlap.
+        name, rows: Of the environment they are from, and their positions there.
     """
 
     environment: Environment
@@ -57,7 +60,7 @@ class Shown:
         return np.logical_or.reduce(self.of_kind, axis=1)
 
     def parts(self) -> Iterator[Part]:
-        """All lesions; where there are several kinds each of them; the thirds by size, where sizes differ."""
+        """Return all lesions; where there are several kinds each of them; the thirds by size, where sizes differ."""
         yield Part("", "", self.lesion)
         if len(self.kinds) > 1:
             for number, kind in enumerate(self.kinds):
@@ -98,7 +101,7 @@ class OfMasks:
         return len(self.masks)
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """A plane per kind at these positions, in this order."""
+        """Return a plane per kind at these positions, in this order."""
         return self.masks.read(index) == torch.arange(1, len(self.kinds) + 1)[:, None, None]
 
 
@@ -137,7 +140,7 @@ def shown(environment: Environment, images: int) -> Shown | None:
 
 
 def _with_lesion(lesions: Lesions, order: Int[np.ndarray, " n"], wanted: int) -> Int[np.ndarray, " m"]:
-    """The first so many positions that show one, in this order; no more are looked at than it takes."""
+    """Return the first so many positions that show one, in this order; no more are looked at than it takes."""
     found = np.empty(0, np.int64)
     for start in range(0, len(order), _BATCH):
         index = order[start : start + _BATCH]
@@ -167,7 +170,7 @@ class Sample:
 
     @classmethod
     def of(cls, found: Shown, device: str) -> Sample:
-        """All images that were chosen."""
+        """Return all images that were chosen."""
         environment = found.environment
         return cls(environment.images, environment.table.target, environment.table.patient, found.lesion, device)
 
@@ -188,11 +191,11 @@ class Sample:
             yield rows, self.images.read(np.arange(rows.start, rows.stop)).to(self.device), self._classes(rows)
 
     def subject(self, network: torch.nn.Module) -> Subject:
-        """The network with the steps that it goes through on the first of them."""
+        """Return the network with the steps that it goes through on the first of them."""
         return Subject.of(network, next(self.first(1).batches())[1])
 
     def maps(self, explainer: Explainer, subject: Subject) -> Float[np.ndarray, "n h w"]:
-        """The heat-map of every image, for its own class."""
+        """Return the heat-map of every image, for its own class."""
         found = [explainer.explain(subject, pixels, own) for _, pixels, own in self.batches()]
         return torch.cat(found).detach().float().cpu().numpy()
 
@@ -220,10 +223,12 @@ MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-pr
 class Localised(NamedTuple):
     """Scores of each image, 0 to 1, NaN where undefined; `area` is what each of them is by chance.
 
-    mass: the part of the map's sum that lies in the mask (Arras et al. 2022). rank: of as many of the greatest pixels
-    as the mask has, the share that lies in it (the same). pointing: 1 where the greatest pixel lies in it (Zhang et al.
-    2018, without a tolerance). precision: the average precision of the pixels, the mask being the truth. area: the
-    mask's share of the pixels that count.
+    Attributes:
+        mass: The part of the map's sum that lies in the mask (Arras et al. 2022).
+        rank: Of as many of the greatest pixels as the mask has, the share that lies in it (the same).
+        pointing: 1 where the greatest pixel lies in it (Zhang et al. 2018, without a tolerance).
+        precision: The average precision of the pixels, the mask being the truth.
+        area: The mask's share of the pixels that count.
     """
 
     mass: Float[np.ndarray, " n"]
@@ -238,11 +243,13 @@ def localised(
     masks: Bool[np.ndarray, "n h w"],
     ignored: Bool[np.ndarray, "n h w"] | None = None,
 ) -> Localised:
-    """The scores of heat-maps, by the size of their values whatever the sign.
+    """Return the scores of heat-maps, by the size of their values whatever the sign.
 
-    ignored: pixels that do not count, such as lesions that are not asked about. Where values tie, the mean over all
-    their orders is given (of precision: they enter together), so that a map that is the same everywhere, 0 too, scores
-    its area in all. NaN for a map with NaN, for a mask that is empty, and for one that leaves nothing beside it.
+    Args:
+        ignored: Pixels that do not count, such as lesions that are not asked about. Where values tie, the mean over all
+            their orders is given (of precision: they enter together), so that a map that is the same everywhere, 0 too,
+            scores its area in all. NaN for a map with NaN, for a mask that is empty, and for one that leaves nothing
+            beside it.
     """
     flat = len(maps), maps.shape[1] * maps.shape[2]
     size = np.abs(maps, dtype=np.float32).reshape(flat)
@@ -254,7 +261,7 @@ def localised(
 
 @compiled
 def _scored(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
-    """The scores of each image in the order of `Localised`."""
+    """Return the scores of each image in the order of `Localised`."""
     found = np.zeros((len(size), 5))
     for i in range(len(size)):
         whole, inside, lesion, pixels = 0.0, 0.0, 0, 0
@@ -298,7 +305,7 @@ def _beside(
 
 @compiled
 def _levels(ordered: Float[np.ndarray, " m"]) -> tuple[Float[np.ndarray, " l"], Int[np.ndarray, " l"]]:
-    """The distinct values of the mask's pixels, rising, and how many of them have each."""
+    """Return the distinct values of the mask's pixels, rising, and how many of them have each."""
     values, times, found = np.empty_like(ordered), np.zeros(len(ordered), np.int64), 0
     for value in ordered:
         if found == 0 or values[found - 1] != value:
@@ -317,8 +324,10 @@ def _down(
 ) -> None:
     """Adds up the scores of an image, from the greatest value of the mask's pixels down.
 
-    times: pixels of the mask with each value. tied: pixels beside it with that value. between: those above the value
-    before and below this one; the last, above all.
+    Args:
+        times: Pixels of the mask with each value.
+        tied: Pixels beside it with that value.
+        between: Those above the value before and below this one; the last, above all.
     """
     lesion, hits, seen = times.sum(), 0, between[-1]
     for level in range(len(times) - 1, -1, -1):

@@ -60,7 +60,7 @@ class Performance:
         self.smallest_group = smallest_group
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The logits of every test environment."""
+        """Return the logits of every test environment."""
         return tuple(Request(scene.environment(name)) for name in scene.names)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
@@ -77,11 +77,14 @@ class Performance:
     def describe(
         self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable
     ) -> list[Measurement]:
-        """The measurements of answers that are there already: environment -> answers and the table of their rows.
+        """Return the measurements of answers that are there already: environment -> answers and the table of their
+        rows.
 
         The answers of several folds may stand one after another, each row with its fold: groups are then made of all
-        rows, where the least of a fold's small groups would be lower for its smallness alone. reference: the neutral
-        rows, whose medians cut the halves.
+        rows, where the least of a fold's small groups would be lower for its smallness alone.
+
+        Args:
+            reference: The neutral rows, whose medians cut the halves.
         """
         overall: list[Measurement] = []
         grouped: list[Measurement] = []
@@ -151,7 +154,7 @@ def _of_grades(answers: Answers, table: FactorTable, environment: str) -> list[M
 
 
 def _one_against_rest(answers: Answers, label: int) -> Answers:
-    """The two-class question whether it is this class, with its log-odds as the logit."""
+    """Return the two-class question whether it is this class, with its log-odds as the logit."""
     score = class_score(answers.logits, label)
     return replace(answers, logits=score[:, None], target=(answers.target == label).astype(np.int64))
 
@@ -173,7 +176,7 @@ def _by_group(answers: Answers, table: FactorTable, groups: list[Group], environ
 
 
 def taken(answers: Answers, rows: np.ndarray) -> Answers:
-    """The answers of some rows only (booleans)."""
+    """Return the answers of some rows only (booleans)."""
     threshold = answers.threshold
     return replace(
         answers,

@@ -22,7 +22,8 @@ from assay.shifts.environment import Environment, Scene
 class Request:
     """One environment a probe needs read, and from which layers beyond the logits. `untrained` reads the other net.
 
-    native: whether maps are measured at the size of the images' files too, where the environment has such masks.
+    Attributes:
+        native: Whether maps are measured at the size of the images' files too, where the environment has such masks.
     """
 
     environment: Environment
@@ -35,8 +36,9 @@ class Request:
 class Read:
     """What a model said about an environment: logits [n, k] and, per requested layer, activations [n, d].
 
-    maps: of a segmentation, what is kept of each image's map (docs/reference/maps.md); logits are then (0, z), z being
-    the greatest log-odds of lesion against background of any pixel. Empty otherwise.
+    Attributes:
+        maps: Of a segmentation, what is kept of each image's map (docs/reference/maps.md); logits are then (0, z), z
+            being the greatest log-odds of lesion against background of any pixel. Empty otherwise.
     """
 
     logits: Float[np.ndarray, "n k"]
@@ -83,7 +85,8 @@ A new environment to test on leaves the records of the latter valid; an environm
 class Probe(Protocol):
     """Reads a model on environments and yields measurements. Never changes the model.
 
-    scope: a class attribute, see `Scope`.
+    Attributes:
+        scope: A class attribute, see `Scope`.
     """
 
     scope: ClassVar[Scope]
@@ -93,7 +96,7 @@ class Probe(Protocol):
         ...
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Its measurements. What is undefined is NaN with the reason."""
+        """Return its measurements. What is undefined is NaN with the reason."""
         ...
 
 
@@ -119,7 +122,7 @@ class Group:
 
 
 def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
-    """Every group of every factor that has rows in `table`.
+    """Return every group of every factor that has rows in `table`.
 
     Groups are a factor's levels as `levels_of` gives them for `reference`, so that a half means the same in every
     environment. A factor whose rows all fall into one group gives none; rows with a missing value are in no group of
@@ -154,7 +157,7 @@ def patients(patient: Int[np.ndarray, "n"]) -> int:
 
 
 def clustered_error(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> float:
-    """The standard error of an estimate whose error is the sum of `influence` over images.
+    """Return the standard error of an estimate whose error is the sum of `influence` over images.
 
     sqrt(P / (P - 1) x the sum over P patients of their squared influence), an image's influence being already divided
     by the number of images. With one image per patient and a mean this is s / sqrt(n). NaN under two patients.
@@ -168,6 +171,6 @@ def clustered_error(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, 
 
 
 def mean_with_error(values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> tuple[float, float]:
-    """A mean over images and its standard error over patients (a ratio estimate: patients may differ in images)."""
+    """Return a mean over images and its standard error over patients (a ratio estimate: patients may differ in size)."""
     mean = float(values.mean())
     return mean, clustered_error((values - mean) / len(values), patient)

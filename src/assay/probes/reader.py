@@ -36,7 +36,11 @@ from assay.stats.similarity import varying
 
 @dataclass
 class SharedAnswers:
-    """What one network said of every image so far. of: names of the environments that these images stand in."""
+    """What one network said of every image so far.
+
+    Attributes:
+        of: Names of the environments that these images stand in.
+    """
 
     of: set[str] = field(default_factory=set[str])
     _logits: dict[int, Float[np.ndarray, "k"]] = field(default_factory=dict[int, Float[np.ndarray, "k"]])
@@ -52,7 +56,7 @@ class SharedAnswers:
             self._logits.setdefault(one, answer)
 
     def to(self, hashes: UInt64[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
-        """The answers to images, at least one, all of which have one."""
+        """Return the answers to images, at least one, all of which have one."""
         return np.stack([self._logits[one] for one in hashes.tolist()])
 
 
@@ -64,9 +68,9 @@ def hashes_of(images: Images, at_once: int) -> UInt64[np.ndarray, "n"]:
 
 
 def answers_apart(network: nn.Module, images: Images) -> bool:
-    """Whether a network, in eval mode, gives every image logits of its own: the first image gets the same beside the
-    second and beside the last. Not so for one that normalises by the batch, draws at random or gives maps; nor is it
-    known of fewer than three images.
+    """Return whether a network, in eval mode, gives every image logits of its own: the first image gets the same beside
+    the second and beside the last. Not so for one that normalizes by the batch, draws at random or gives maps; nor is
+    it known of fewer than three images.
     """
     if len(images) < 3:
         return False
@@ -85,7 +89,7 @@ class ReadingError(AssayError):
 
 
 def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:
-    """A network's output as float32 [b, k]; [b] becomes [b, 1]."""
+    """Return a network's output as float32 [b, k]; [b] becomes [b, 1]."""
     if not isinstance(output, Tensor):
         raise ReadingError(
             f"the model gave a {type(output).__name__} for {where}; expected a tensor of logits [b, k], [b, 1] or [b]: "
@@ -102,7 +106,7 @@ def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k
 
 
 def lesion_map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h w"]:
-    """The log-odds of lesion of every pixel of the images."""
+    """Return the log-odds of lesion of every pixel of the images."""
     if len(output) != len(batch) or output.shape[2:] != batch.shape[2:]:
         raise ReadingError(
             f"the model gave maps of shape {list(output.shape)} for images {list(batch.shape)} of {where}; expected "
@@ -129,7 +133,11 @@ def paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n
 def finite(
     values: np.ndarray, what: str, where: str, places: Int[np.ndarray, "m"] | None = None, of: int | None = None
 ) -> None:
-    """Raise for NaN and infinity. places: of the rows among `of` images; None where they are all of them."""
+    """Raise for NaN and infinity.
+
+    Args:
+        places: Of the rows among `of` images; None where they are all of them.
+    """
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         positions = bad if places is None else places[bad]
@@ -240,7 +248,11 @@ _FEATURES_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Gram:
-    """Inner products of images in a layer. varying: numbers of its flattened map that are not constant."""
+    """Inner products of images in a layer.
+
+    Attributes:
+        varying: Numbers of its flattened map that are not constant.
+    """
 
     products: Float[np.ndarray, "n n"]
     varying: int
@@ -283,7 +295,7 @@ def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Imag
 def _flattened(
     network: nn.Module, layers: tuple[str, ...], images: Images, device: str, part: slice, n: int
 ) -> dict[str, Float[np.ndarray, "n d"]]:
-    """A slice of the flattened activations of the first `n` images."""
+    """Return a slice of the flattened activations of the first `n` images."""
     step = batch_of(device, images.shape)
     recorder = Recorder(network, layers, n, lambda output: output.flatten(1)[:, part])
     with evaluating(network), torch.inference_mode(), recorder:
@@ -312,7 +324,7 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
 
 
 def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
-    """The log-odds of the positive class [n, 1] (positive minus negative logit), or with several classes of each
+    """Return the log-odds of the positive class [n, 1] (positive minus negative logit), or with several classes of each
     against the rest [n, k].
     """
     classes = logits.shape[1]
@@ -330,10 +342,12 @@ def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
 def native_columns(
     logits: Float[Tensor, "b k h w"], masks: NativeMasks, environment: Environment, index: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The `native_` columns of these images of an environment (docs/reference/maps.md).
+    """Return the `native_` columns of these images of an environment (docs/reference/maps.md).
 
     One map is scaled and one mask read at a time, so that memory holds one image of native size whatever the batch.
-    Raises DataError when a mask's file was changed or lost meanwhile.
+
+    Raises:
+        DataError: If a mask's file was changed or lost meanwhile.
     """
     return joined([_of_one(logits[i : i + 1], masks, environment, at) for i, at in enumerate(index.tolist())])
 
@@ -363,27 +377,28 @@ LARGE = 224
 
 
 class ModelReading:
-    """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b], or of pixels
-    [b, k, h, w].
-
-    requests: what all probes together will read. The layers asked of an environment by different probes are collected
-    in one pass, the first time that one of them reads it.
-    known: answers that were kept earlier, by environment name, of the trained network. A request whose logits and
-    layers are all known causes no forward pass.
+    """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b], or of pixels [b, k, h,
+    w].
 
     On a processor, where several environments are read without layers, an image that stands in more than one of them
     (as under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends
-    on the pixels alone and not on what else is read. A network that does not answer every image by itself, and one
-    that gives maps, is read environment by environment.
+    on the pixels alone and not on what else is read. A network that does not answer every image by itself, and one that
+    gives maps, is read environment by environment.
 
     Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
     a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of
-    `assay.maps.summary` are kept; the map itself is not.
-    Activations are pooled over space by the mean (`Recorder`). The module is read in eval mode and left exactly as it
-    was found: weights, buffers, gradients, hooks and the mode of each submodule. It must stand on `model.device`.
+    `assay.maps.summary` are kept; the map itself is not. Activations are pooled over space by the mean (`Recorder`).
+    The module is read in eval mode and left exactly as it was found: weights, buffers, gradients, hooks and the mode of
+    each submodule. It must stand on `model.device`.
 
     Raises ReadingError for logits of a wrong shape, for NaN or infinity in logits or layers, for an environment that
     nobody requested, for two different environments of one name, for known answers that do not fit their environment.
+
+    Args:
+        requests: What all probes together will read. The layers asked of an environment by different probes are
+            collected in one pass, the first time that one of them reads it.
+        known: Answers that were kept earlier, by environment name, of the trained network. A request whose logits and
+            layers are all known causes no forward pass.
     """
 
     def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
@@ -507,7 +522,8 @@ class ModelReading:
     ) -> Read:
         """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept.
 
-        rows: those of the images that are put through; all of them for None.
+        Args:
+            rows: Those of the images that are put through; all of them for None.
         """
         n = len(images)
         if n == 0:
@@ -549,7 +565,9 @@ class ModelReading:
 
 
 def _filled(forward: Callable[[Tensor], object], batch: Tensor, size: int) -> object:
-    """The answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by size."""
+    """Return the answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by
+    size.
+    """
     missing = size - len(batch)
     if missing == 0:
         return forward(batch)
@@ -571,7 +589,7 @@ def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray
 
 @contextmanager
 def evaluating(network: nn.Module) -> Generator[None]:
-    """Eval mode, and afterwards the mode that each submodule had (some may be frozen in eval on purpose)."""
+    """Eval mode, and afterward the mode that each submodule had (some may be frozen in eval on purpose)."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -582,7 +600,7 @@ def evaluating(network: nn.Module) -> Generator[None]:
 
 
 def _same_rows(a: Environment, b: Environment) -> bool:
-    """Whether two environments hold the same rows with the same factors."""
+    """Return whether two environments hold the same rows with the same factors."""
     if len(a) != len(b) or a.table.columns.keys() != b.table.columns.keys():
         return False
     pairs = [(a.table.row, b.table.row), *((a.table.columns[c], b.table.columns[c]) for c in a.table.columns)]
@@ -596,8 +614,9 @@ def _same_rows(a: Environment, b: Environment) -> bool:
 class ProbeResult:
     """measurements: probe name -> what it found. reads: environment name -> what the trained network said of it.
 
-    sampled: probe name -> the activations that it keeps, of probes that keep any. asked: probe name -> the environments
-    of `reads` that it asked for.
+    Attributes:
+        sampled: Probe name -> the activations that it keeps, of probes that keep any.
+        asked: Probe name -> the environments of `reads` that it asked for.
     """
 
     measurements: dict[str, list[Measurement]]
@@ -611,7 +630,8 @@ def run_probes(
 ) -> ProbeResult:
     """Read a model once on all that the probes ask for, and measure.
 
-    known: answers of this model kept earlier, by environment name; what they cover is not read again.
+    Args:
+        known: Answers of this model kept earlier, by environment name; what they cover is not read again.
     """
     requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
     reading = ModelReading(model, chain.from_iterable(requests.values()), known)

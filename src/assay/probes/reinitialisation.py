@@ -133,7 +133,11 @@ def parts_of(network: nn.Module, layers: Sequence[str]) -> dict[str, tuple[str, 
 
 
 def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Module:
-    """A copy with these parameters and buffers of another network. Raises ValueError where shapes differ."""
+    """Return a copy with these parameters and buffers of another network.
+
+    Raises:
+        ValueError: If shapes differ.
+    """
     made = copy.deepcopy(network)
     own, other = made.state_dict(), start.state_dict()
     if wrong := [key for key in keys if key not in other or other[key].shape != own[key].shape]:

@@ -39,7 +39,11 @@ WHICH = (
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with the batch norm that follows it, as one linear step. norm: None where none follows."""
+    """A convolution with the batch norm that follows it, as one linear step.
+
+    Attributes:
+        norm: None where none follows.
+    """
 
     module: nn.Conv2d
     norm: nn.BatchNorm2d | None
@@ -58,7 +62,7 @@ class Convolution:
         return shift + self._scale() * (own - self.norm.running_mean)
 
     def of(self, values: Float[Tensor, "b i h w"], weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The convolution with other weights."""
+        """Return the convolution with other weights."""
         taken = self.module
         return functional.conv2d(values, weight, bias, taken.stride, taken.padding, taken.dilation)
 
@@ -138,8 +142,8 @@ class Lrp:
 
 
 def _worth(made: Tensor, value: Tensor, share_of: Tensor) -> Tensor:
-    """A step's value, whose gradient is that of `made` times value / share_of: relevance over activation is what comes
-    back through the network, and a sum of two branches then deals it out by what each adds.
+    """Return a step's value, whose gradient is that of `made` times value / share_of: relevance over activation is what
+    comes back through the network, and a sum of two branches then deals it out by what each adds.
     """
     ratio = torch.where(share_of == 0, 0.0, value / torch.where(share_of == 0, 1.0, share_of)).detach()
     scaled = made * ratio
@@ -147,7 +151,7 @@ def _worth(made: Tensor, value: Tensor, share_of: Tensor) -> Tensor:
 
 
 def _positive(convolution: Convolution) -> Hook:
-    """The z-plus rule: by the products of weight and input that are positive."""
+    """Return the z-plus rule: by the products of weight and input that are positive."""
 
     def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         values, weight = _input(inputs), convolution.weight().detach()
@@ -165,7 +169,7 @@ def _in_the_box(
     bounds: Float[Tensor, "2 i h w"],
     relevance: Float[Tensor, "b o u v"],
 ) -> Float[Tensor, "b i h w"]:
-    """The box rule: what black (bounds[0]) and white (bounds[1]) pixels would add at least is not counted."""
+    """Return the box rule: what black (bounds[0]) and white (bounds[1]) pixels would add at least is not counted."""
     weight = first.weight().detach()
     parts = (values, weight), (-bounds[:1].expand_as(values), weight.clamp(min=0))
     parts = (*parts, (-bounds[1:].expand_as(values), weight.clamp(max=0)))
@@ -181,7 +185,7 @@ def _in_the_box(
 
 
 def _as_given(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-    """A batch norm that its convolution has taken in."""
+    """Return a batch norm that its convolution has taken in."""
     return _input(inputs)
 
 
@@ -190,7 +194,7 @@ def _input(inputs: object) -> Tensor:
 
 
 def _leaves(subject: Subject) -> list[Step]:
-    """The steps that are made of no others, in their order."""
+    """Return the steps that are made of no others, in their order."""
     return [step for step in subject.steps if not any(True for _ in step.module.children())]
 
 

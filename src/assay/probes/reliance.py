@@ -79,7 +79,7 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
 
 
 def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> list[Measurement]:
-    """The logits (of the last class, as associations are) of the first pairs, to stand beside their pictures.
+    """Return the logits (of the last class, as associations are) of the first pairs, to stand beside their pictures.
 
     In units of the within-class deviation, so that models compare; 0 is still where both classes are as likely. None
     where the logit has no unit, of which the effects tell. `group` names the row, `level` the end.
@@ -194,7 +194,7 @@ def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, p
 
 
 def _varies(deviation: float, scores: np.ndarray) -> bool:
-    """Whether a deviation is more than what rounding leaves of scores of this size."""
+    """Return whether a deviation is more than what rounding leaves of scores of this size."""
     return deviation > 1e-6 * max(1.0, float(np.abs(scores).max()))
 
 
@@ -210,9 +210,10 @@ def _undefined(place: Measurement, measure: str, reason: str) -> Measurement:
 class SobolIndices:
     """Estimates for d inputs, each with its standard error, and how far the two halves of the samples lie apart.
 
-    first: share of the variance that an input brings by itself, in 0..1 (an estimate may lie slightly below 0).
-    total: share that it brings by itself and in interactions; total - first is interaction.
-    gap: |half - other half| in units of its standard error, the larger of the two indices.
+    Attributes:
+        first: Share of the variance that an input brings by itself, in 0..1 (an estimate may lie slightly below 0).
+        total: Share that it brings by itself and in interactions; total - first is interaction.
+        gap: |half - other half| in units of its standard error, the larger of the two indices.
     """
 
     first: Float[np.ndarray, " d"]
@@ -225,12 +226,13 @@ class SobolIndices:
 def sobol_indices(values: Float[np.ndarray, " rows"], samples: int) -> SobolIndices | None:
     """Sobol' indices from a model's values on a Saltelli design; None when the values are constant.
 
-    values: (d + 2) x samples, in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
-    First order after Saltelli et al. (2010), total order after Jansen (1999), on values centred by the mean of A and B,
-    as SciPy computes them. Standard errors are of the delta method over samples, the variance in the denominator
-    included; they are right for independent draws and err on the wide side for a scrambled Sobol' sequence of 512
-    samples or more (with fewer it may be the other way round). Values that vary by less than a millionth of their size
-    count as constant.
+    Args:
+        values: (d + 2) x samples, in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B. First
+            order after Saltelli et al. (2010), total order after Jansen (1999), on values centered by the mean of A and
+            B, as SciPy computes them. Standard errors are of the delta method over samples, the variance in the
+            denominator included; they are right for independent draws and err on the wide side for a scrambled Sobol'
+            sequence of 512 samples or more (with fewer it may be the other way round). Values that vary by less than a
+            millionth of their size count as constant.
     """
     a, b, *pages = values.reshape(-1, samples).astype(np.float64)
     ab = np.stack(pages)
@@ -255,7 +257,7 @@ def _with_influence(a: np.ndarray, b: np.ndarray, ab: np.ndarray) -> tuple[Estim
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> Estimate:
-    """The ratio of two means, and its first-order expansion per sample."""
+    """Return the ratio of two means, and its first-order expansion per sample."""
     value = part.mean(axis=-1) / whole.mean()
     return value, (part - value[:, None] * whole) / whole.mean()
 
@@ -332,7 +334,7 @@ class Reliance:
         self.sobol = sobol
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The neutral rows and both ends of every factor that can be changed."""
+        """Return the neutral rows and both ends of every factor that can be changed."""
         moved = (scene.counterfactual(factor, end) for factor in scene.changeable() for end in ("low", "high"))
         return (Request(scene.neutral()), *(Request(environment) for environment in moved))
 

@@ -52,7 +52,8 @@ FEWEST_DISTINCT = 20
 class Scalar:
     """A number, its standard error where it has one, or NaN with the reason.
 
-    n: the images that it rests on, where not all do.
+    Attributes:
+        n: The images that it rests on, where not all do.
     """
 
     value: float
@@ -62,7 +63,7 @@ class Scalar:
 
 
 def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
-    """The eigenvalues of the units' covariance (n - 1 in the denominator), greatest first.
+    """Return the eigenvalues of the units' covariance (n - 1 in the denominator), greatest first.
 
     As many as there are units: those beyond the rank of n - 1 images, of constant units, and under 1e-12 of the
     greatest, are 0.
@@ -79,8 +80,8 @@ def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
 
 
 def effective_rank(values: Float[np.ndarray, " d"]) -> float:
-    """The exponential of the entropy of the square roots of the eigenvalues, as shares of their sum (Roy and Vetterli
-    2007): from 1 to the number of eigenvalues that are not 0. NaN where all are.
+    """Return the exponential of the entropy of the square roots of the eigenvalues, as shares of their sum (Roy and
+    Vetterli 2007): from 1 to the number of eigenvalues that are not 0. NaN where all are.
     """
     return _exponential_entropy(np.sqrt(values), 0.0)
 
@@ -118,12 +119,14 @@ def participation_ratio(features: Float[np.ndarray, "n d"]) -> float:
 
 
 def condition(values: Float[np.ndarray, " d"]) -> Scalar:
-    """The greatest eigenvalue over the least, from 1 on. NaN where the least is 0: it would be infinite."""
+    """Return the greatest eigenvalue over the least, from 1 on. NaN where the least is 0: it would be infinite."""
     return _ratio(values, float(values[-1]), float(values[0]), "the least eigenvalue is 0")
 
 
 def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
-    """The 90th percentile of the eigenvalues over the 10th, from 1 on: what a single dead direction does not decide."""
+    """Return the 90th percentile of the eigenvalues over the 10th, from 1 on: what a single dead direction does not
+    decide.
+    """
     low, high = (float(np.percentile(values, percentile)) for percentile in PERCENTILES)
     return _ratio(values, low, high, "the 10th percentile of the eigenvalues is 0")
 
@@ -170,8 +173,8 @@ def components(values: Float[np.ndarray, " d"], share: float = 0.9) -> int:
 
 
 def kurtosis(features: Float[np.ndarray, "n d"]) -> float:
-    """The excess kurtosis of a unit over the images, mean over the units that vary: 0 for normal ones, high for units
-    that answer few images. The estimator G2, without bias for normal units. NaN under 4 images or if none varies.
+    """Return the excess kurtosis of a unit over the images, mean over the units that vary: 0 for normal ones, high for
+    units that answer few images. The estimator G2, without bias for normal units. NaN under 4 images or if none varies.
     """
     n = len(features)
     x = centred(features)
@@ -182,12 +185,13 @@ def kurtosis(features: Float[np.ndarray, "n d"]) -> float:
 
 
 def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
-    """The dimension of the surface on which the images lie, by their two nearest neighbours (TwoNN, Facco et al. 2017).
+    """Return the dimension of the surface on which the images lie, by their two nearest neighbors (TwoNN, Facco et al.
+    2017).
 
     The logarithm of the ratio of the two distances is exponential with the dimension as its rate. The tenth of the
     images with the largest ratios is counted as censored, and the rate estimated without bias from the rest; the
     published fit of a line leaves the same tenth out. The error is d / sqrt(m - 2) for m images kept, ratios taken as
-    independent; since they share neighbours, it comes out too small: on 5 dimensions by a fifth at 200 images and by a
+    independent; since they share neighbors, it comes out too small: on 5 dimensions by a fifth at 200 images and by a
     third at 1,000. Images with the very same activations count once. A thousand images lie too thinly above some 5
     dimensions: on spheres of 10 and 20 it comes out at 9.3 and 17. NaN with under 20 distinct images, or where no ratio
     differs from 1.
@@ -224,15 +228,17 @@ def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
 def separation(
     features: Float[np.ndarray, "n d"], group: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
 ) -> Scalar:
-    """The share of a representation's variance that lies between groups, up to 1: 1 - (W / (n - g)) / (T / (n - 1)).
+    """Return the share of a representation's variance that lies between groups, up to 1: 1 - (W / (n - g)) / (T / (n -
+    1)).
 
     W and T are the summed squared distances to the group's mean and to the mean of all, over all units; g counts the
     groups. Corrected for the degrees of freedom that g means take up (Kelley's epsilon squared): without a difference
     its expectation is about 0 whatever n and d, where images are independent, and it may be negative, which is kept.
     Rotation, shift and one scale for all units change nothing.
 
-    group: a code per row, negative where it has none; such rows are left out, and groups of a single image. The error
-    is over patients. NaN with fewer than two groups, or where the images that are left are all alike.
+    Args:
+        group: A code per row, negative where it has none; such rows are left out, and groups of a single image. The
+            error is over patients. NaN with fewer than two groups, or where the images that are left are all alike.
     """
     codes, place, counts = np.unique(group, return_inverse=True, return_counts=True)
     rows = ((codes >= 0) & (counts > 1))[place]
@@ -256,7 +262,7 @@ def separation(
 
 TRAINED, UNTRAINED = "trained", "untrained"
 NEIGHBOURS = 10
-"""Of the mutual nearest neighbours."""
+"""Of the mutual nearest neighbors."""
 Layers = Mapping[str, np.ndarray]
 
 
@@ -385,7 +391,7 @@ class Representation:
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
 
     def _rows(self, environment: Environment, images: int) -> _Rows:
-        """The rows with the smallest of numbers drawn from the row alone, so that every model has the same ones."""
+        """Return the rows with the smallest numbers, drawn from the row alone: every model has the same rows."""
         drawn = row_uniform(0, "representation", environment.table.row)
         index = np.sort(np.argsort(drawn, kind="stable")[:images])
         return _Rows(index, environment.table.take(index), environment.name)
@@ -397,7 +403,7 @@ def _sampled(reading: Reading, environment: Environment, rows: _Rows, *, untrain
 
 
 def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
-    """All that is said of one layer by itself."""
+    """Return all that is said of one layer by itself."""
     n, units = x.shape
     values = eigenvalues(x)
     few = f"{n} images for {units} units: it cannot exceed" if n <= units else ""
@@ -425,7 +431,7 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
 
 
 def _shares(values: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
-    """The spectrum at the ranks 1, 2, 4, 8 and so on: each one's share of the variance."""
+    """Return the spectrum at the ranks 1, 2, 4, 8 and so on: each one's share of the variance."""
     total = float(values.sum())
     for rank in (2**i for i in range(int(np.count_nonzero(values)).bit_length())):
         share = Scalar(float(values[rank - 1]) / total)
@@ -446,7 +452,7 @@ def _separations(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator
 
 
 def _codes(factor: Factor, table: FactorTable) -> np.ndarray:
-    """A factor's levels, or its halves where it has none."""
+    """Return a factor's levels, or its halves where it has none."""
     column = table.columns[factor.name]
     levels = levels_of(factor, column)
     return levels.of(column) if levels.names else np.full(len(table), -1)
@@ -482,7 +488,7 @@ def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
 
 
 def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **more: str | float) -> Measurement:
-    """A measurement of a layer."""
+    """Return a measurement of a layer."""
     return Measurement(
         measure,
         scalar.value,

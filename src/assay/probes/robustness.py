@@ -114,7 +114,7 @@ class Robustness:
         self.severities = tuple(severities)
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The environment as it is and under every distortion that its images can carry."""
+        """Return the environment as it is and under every distortion that its images can carry."""
         clean = self._clean(scene)
         shown = [
             environment
@@ -169,7 +169,7 @@ def _of_answers(answers: Answers) -> dict[str, str]:
 
 
 def _values(before: Answers, after: Answers, patient: np.ndarray) -> dict[str, _Found]:
-    """Every measure of one family and severity."""
+    """Return every measure of one family and severity."""
     clean, kept = (_found("accuracy", answers, patient) for answers in (before, after))
     stable = _found("accuracy", replace(after, target=before.predicted), patient)
     return {
@@ -194,7 +194,7 @@ def _ratio(kept: _Found, clean: _Found) -> _Found:
 
 
 def _mean(of: Sequence[_Found]) -> _Found:
-    """The mean over severities; undefined where one of them is."""
+    """Return the mean over severities; undefined where one of them is."""
     value = float(np.mean([one.value for one in of]))
     contributions = np.mean([one.contributions for one in of], axis=0)
     return _Found(value, contributions, of[0].chance, next((one.reason for one in of if one.reason), ""))

@@ -28,10 +28,13 @@ from assay.stats.influence import Answers
 class OfMaps:
     """Measures of what is kept of maps, of every test environment and by group.
 
-    overall: measures of an environment. grouped: those of each group of a factor (its levels, or the halves below and
-    above the median of the neutral rows), with `factor` and `level`. by_kind: those of each kind of lesion, named by
-    `level`, where there are several. n: the images that a measure is of. Standard errors are over patients. NaN with
-    the reason where an environment or a group lacks what a measure is of, and for a model that gives no maps.
+    Attributes:
+        overall: Measures of an environment.
+        grouped: Those of each group of a factor (its levels, or the halves below and above the median of the neutral
+            rows), with `factor` and `level`.
+        by_kind: Those of each kind of lesion, named by `level`, where there are several. n: the images that a measure
+            is of. Standard errors are over patients. NaN with the reason where an environment or a group lacks what a
+            measure is of, and for a model that gives no maps.
     """
 
     scope: ClassVar[Scope] = "tests"
@@ -41,7 +44,7 @@ class OfMaps:
     native: bool = False
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The answers in every test environment."""
+        """Return the answers in every test environment."""
         return tuple(Request(scene.environment(name), native=self.native) for name in scene.names)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
@@ -67,10 +70,12 @@ class OfMaps:
     def describe(
         self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable, kinds: Sequence[str]
     ) -> list[Measurement]:
-        """Each kind of lesion and each group, of answers that are there already: environment -> answers and the table
-        of their rows. Those of several folds may stand one after another.
+        """Return each kind of lesion and each group, of answers that are there already: environment -> answers and the
+        table of their rows. Those of several folds may stand one after another.
 
-        reference: the neutral rows, whose medians cut the halves. kinds: names, in the order of the masks' labels.
+        Args:
+            reference: The neutral rows, whose medians cut the halves.
+            kinds: Names, in the order of the masks' labels.
         """
         found: list[Measurement] = []
         for name, (answers, table) in answered.items():
@@ -88,7 +93,9 @@ class OfMaps:
 
 
 def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answers]]:
-    """Each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest logit."""
+    """Return each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest
+    logit.
+    """
     kept = answers.maps
     for place, name in enumerate(names if "kind_truth" in kept else ()):
         own = {key: kept[f"kind_{key}"][:, place] for key in OF_KINDS}
@@ -103,13 +110,13 @@ def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answer
 
 
 def _told_apart(found: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
-    """A score for each lesion that is 1 where it is found at p = .5 and -1 where it is missed, NaN where padded."""
+    """Return a score per lesion: 1 if it is found at p = 0.5, -1 if it is missed, NaN where padded."""
     place = np.arange(max(int(lesions.max(initial=0)), 1))
     return np.where(place < found[:, None], 1.0, np.where(place < lesions[:, None], -1.0, np.nan))
 
 
 def _in_millimetres(found: Measurement, environment: Environment) -> Measurement:
-    """A measurement of lengths has the unit in which they were taken."""
+    """Return a measurement of lengths has the unit in which they were taken."""
     return replace(found, unit="mm") if found.unit == "px" and environment.millimetres is not None else found
 
 
@@ -206,7 +213,7 @@ class LesionFree(OfMaps):
 
 
 def answers_of(reading: Reading, environment: Environment) -> Answers:
-    """A model's answers about an environment, with what is kept of its maps and its operating thresholds."""
+    """Return a model's answers about an environment, with what is kept of its maps and its operating thresholds."""
     read, model = reading.read(environment), reading.model
     threshold = 0.5 if model.threshold is None else model.threshold
     maps = dict(read.maps)
@@ -231,7 +238,8 @@ PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-9
 class Painted:
     """The images that are read, the same rows in each: as they are, with a factor set, and without their lesions.
 
-    gone: the images without lesions beside the masks with them; None where the phantom cannot take lesions away.
+    Attributes:
+        gone: The images without lesions beside the masks with them; None where the phantom cannot take lesions away.
     """
 
     own: Environment
@@ -279,7 +287,7 @@ class Painting:
         self.images = images
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """The images with a lesion, each set value of each factor, and the same images without."""
+        """Return the images with a lesion, each set value of each factor, and the same images without."""
         painted = self._painted(scene)
         if painted is None:
             return ()
@@ -361,7 +369,7 @@ def score_change(own: Answers, moved: Answers, patient: Int[np.ndarray, " n"], p
 
 
 def _scores(answers: Answers) -> Float[np.ndarray, " n"]:
-    """The logit at which half of a lesion is called, mean over the lesions of an image; NaN without one."""
+    """Return the logit at which half of a lesion is called, mean over the lesions of an image; NaN without one."""
     score = answers.maps["lesion_score"].astype(np.float64)
     lesions = (~np.isnan(score)).sum(axis=1)
     return np.where(lesions > 0, np.nansum(score, axis=1) / np.maximum(lesions, 1), np.nan)
