@@ -34,7 +34,7 @@ class Allowed:
     high: float = np.inf
 
     def holds(self, column: np.ndarray) -> np.ndarray:
-        """Whether each value is allowed, bool [n]. A missing value is not."""
+        """Return whether each value is allowed, bool [n]. A missing value is not."""
         numbers = column.astype(np.float64)
         if self.values:
             return np.isin(numbers, self.values)
@@ -45,8 +45,12 @@ class Allowed:
 def allowed(factor: Factor, wanted: Any) -> Allowed:
     """Read one entry of `where` or `given`.
 
-    wanted: a value, a list of values, or {min, max} with at least one of both (numbers; level names for an ordinal
-    factor). Raises SpecError for an unknown level, a word where a number is expected, an empty list or range.
+    Args:
+        wanted: A value, a list of values, or {min, max} with at least one of both (numbers; level names for an ordinal
+            factor).
+
+    Raises:
+        SpecError: For an unknown level, a word where a number is expected, an empty list or range.
     """
     if isinstance(wanted, Mapping):
         return _range(factor, cast("Mapping[str, Any]", wanted))
@@ -57,7 +61,11 @@ def allowed(factor: Factor, wanted: Any) -> Allowed:
 
 
 def satisfies(table: FactorTable, where: Mapping[str, Any]) -> np.ndarray:
-    """Which rows of a table meet every condition, bool [n]. Raises SpecError for a factor that the table lacks."""
+    """Which rows of a table meet every condition, bool [n].
+
+    Raises:
+        SpecError: For a factor that the table lacks.
+    """
     met = np.ones(len(table), dtype=bool)
     for name, wanted in where.items():
         met &= allowed(named(table.factors, name), wanted).holds(table.columns[name])
@@ -65,7 +73,7 @@ def satisfies(table: FactorTable, where: Mapping[str, Any]) -> np.ndarray:
 
 
 def named(factors: Iterable[Factor], name: str) -> Factor:
-    """The factor of that name. Raises SpecError with the nearest valid name."""
+    """Return the factor of that name. Raises SpecError with the nearest valid name."""
     known = {factor.name: factor for factor in factors}
     if name not in known:
         raise SpecError(unknown_name("factor", name, list(known)))
@@ -88,7 +96,7 @@ def _range(factor: Factor, wanted: Mapping[str, Any]) -> Allowed:
 
 
 def _number(factor: Factor, value: Any) -> float:
-    """A code for a factor with levels, else the number itself."""
+    """Return a code for a factor with levels, else the number itself."""
     if factor.levels:
         text = f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
         if text not in factor.levels:
@@ -105,10 +113,12 @@ _NORMAL_975 = 1.959963984540054
 
 
 def tied(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
-    """The factor with the high levels that an association states; those of the factor itself when it states none.
+    """Return the factor with the high levels that an association states; those of the factor itself when it states
+    none.
 
-    Raises SpecError for an unknown level, and for a categorical factor whose high levels are nowhere named or leave
-    no other level.
+    Raises:
+        SpecError: For an unknown level, and for a categorical factor whose high levels are nowhere named or leave no
+            other level.
     """
     if high:
         for level in high:
@@ -124,8 +134,8 @@ def tied(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
 
 
 def tied_as(factor: Factor, tie: AssociationSpec) -> Factor:
-    """The factor with the high levels of an association to be made. Raises SpecError as `tied` does, and for shares of
-    a factor that is not categorical.
+    """Return the factor with the high levels of an association to be made. Raises SpecError as `tied` does, and for
+    shares of a factor that is not categorical.
     """
     refused = no_shares(factor) if tie.share is not None else ""
     if refused:
@@ -141,8 +151,10 @@ def positive(table: FactorTable) -> Bool[np.ndarray, "n"]:
 def somers_d(values: Float[np.ndarray, "n"], of: Bool[np.ndarray, "n"]) -> float:
     """Somers' D of values given a binary target, 2 AUROC - 1, in [-1, 1]; ties count half.
 
-    values: higher meaning more, without NaN. of: rows of the positive class. NaN when one class has no row.
-    Somers 1962, "A new asymmetric measure of association for ordinal variables".
+    Args:
+        values: Higher meaning more, without NaN.
+        of: Rows of the positive class. NaN when one class has no row. Somers 1962, "A new asymmetric measure of
+            association for ordinal variables".
     """
     return _placements(values, of)[0]
 
@@ -162,13 +174,13 @@ def _placements(values: np.ndarray, of: np.ndarray) -> tuple[float, Float[np.nda
 
 
 def _share_below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The share of `ordered` that lies below each value, ties counted half."""
+    """Return the share of `ordered` that lies below each value, ties counted half."""
     both = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     return both / (2 * len(ordered))
 
 
 def over_patients(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> float:
-    """The standard error of an estimate whose rows come in patients, from the influence of each row.
+    """Return the standard error of an estimate whose rows come in patients, from the influence of each row.
 
     Sums the influence within patients (Obuchowski 1997), with the factor C / (C - 1) for C patients; NaN for one.
     """
@@ -187,11 +199,14 @@ def achieved(
     given: Mapping[str, Any] | None = None,
     available: int | None = None,
 ) -> Achieved:
-    """The association of a factor with the target in these rows, with a 95 % interval over patients.
+    """Return the association of a factor with the target in these rows, with a 95 % interval over patients.
 
-    Rows with a missing value count in `counts` under "missing" and nowhere else. given: only rows that meet it.
-    available: how many rows there were to choose from. The strength and its ends are NaN when a class has no row;
-    the ends also with a single patient.
+    Rows with a missing value count in `counts` under "missing" and nowhere else.
+
+    Args:
+        given: Only rows that meet it.
+        available: How many rows there were to choose from. The strength and its ends are NaN when a class has no row;
+            the ends also with a single patient.
     """
     if given:
         table = table.take(satisfies(table, given))
@@ -223,10 +238,11 @@ def _held(factor: Factor, column: np.ndarray, values: np.ndarray) -> str:
 
 
 def also_achieved(environment: Environment, named: Mapping[str, tuple[str, ...]]) -> Environment:
-    """The same environment, which also says how strongly these factors are tied to the target as it is found.
+    """Return the same environment, which also says how strongly these factors are tied to the target as it is found.
 
-    named: factor -> high levels, such as all that any environment of a study ties. Those that the environment states
-    itself, and interventions that it lacks, are passed over.
+    Args:
+        named: Factor -> high levels, such as all that any environment of a study ties. Those that the environment
+            states itself, and interventions that it lacks, are passed over.
     """
     stated = {found.factor for found in environment.achieved}
     known = {factor.name for factor in environment.table.factors}
@@ -282,7 +298,8 @@ _GRID = 1024  # levels narrower than this share of the marginal are not found
 class Marginal:
     """A quantile function: u in [0, 1) -> values of a factor. The upper half of the marginal is u >= 0.5.
 
-    halves: whether both halves hold different values, so that the factor can be tied to a target at all.
+    Attributes:
+        halves: Whether both halves hold different values, so that the factor can be tied to a target at all.
     """
 
     factor: Factor
@@ -291,11 +308,14 @@ class Marginal:
 
 
 def marginal(phantom: Phantom, factor: Factor, where: Mapping[str, Any]) -> Marginal:
-    """The marginal of a factor under `where`.
+    """Return the marginal of a factor under `where`.
 
-    Restricted, a continuous or ordinal factor keeps the shape of its marginal; a categorical one of which both high
-    and low levels are allowed keeps half of its mass on each, so that an association means the same. A continuous
-    factor with listed values takes each equally often. Raises SpecError when nothing that the phantom draws is allowed.
+    Restricted, a continuous or ordinal factor keeps the shape of its marginal; a categorical one of which both high and
+    low levels are allowed keeps half of its mass on each, so that an association means the same. A continuous factor
+    with listed values takes each equally often.
+
+    Raises:
+        SpecError: If nothing that the phantom draws is allowed.
     """
     if factor.name not in where:
         return Marginal(factor, True, lambda u: phantom.quantile(factor.name, u))
@@ -317,7 +337,9 @@ def _listed(factor: Factor, values: np.ndarray) -> Marginal:
 
 
 def _range_piece(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]:
-    """The stretch of u whose values lie within the limits; a quantile function never falls, so it is one stretch."""
+    """Return the stretch of u whose values lie within the limits; a quantile function never falls, so it is one
+    stretch.
+    """
     name = limits.factor.name
     start = _first(lambda u: phantom.quantile(name, u) >= limits.low, 0.0, 1.0)
     stop = _first(lambda u: phantom.quantile(name, u) > limits.high, 0.0, 1.0)
@@ -325,7 +347,7 @@ def _range_piece(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]
 
 
 def _level_pieces(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]:
-    """The stretches of u that give allowed levels, cut at 0.5."""
+    """Return the stretches of u that give allowed levels, cut at 0.5."""
     name = limits.factor.name
     middles = (np.arange(_GRID) + 0.5) / _GRID
     codes = phantom.quantile(name, middles)
@@ -338,7 +360,7 @@ def _level_pieces(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]
 
 
 def _first(reached: Callable[[np.ndarray], np.ndarray], low: float, high: float) -> float:
-    """The smallest u in [low, high] at which a condition that stays met is met, by bisection; `high` if never."""
+    """Find the smallest u in [low, high] that meets a monotone condition, by bisection; `high` if none does."""
     if bool(reached(np.array([low]))[0]):
         return low
     for _ in range(52):
@@ -353,7 +375,7 @@ def _first(reached: Callable[[np.ndarray], np.ndarray], low: float, high: float)
 def _weighted(
     factor: Factor, pieces: list[tuple[float, float]]
 ) -> tuple[Callable[[Float[np.ndarray, "n"]], Float[np.ndarray, "n"]], bool]:
-    """A map of [0, 1) onto the pieces, and whether both of its halves hold different values."""
+    """Return a map of [0, 1) onto the pieces, and whether both of its halves hold different values."""
     start = np.array([piece[0] for piece in pieces])
     stop = np.array([piece[1] for piece in pieces])
     mass = stop - start
@@ -383,10 +405,10 @@ _EVENNESS = 0.01
 def maximise(
     capacity: Float[np.ndarray, "cells"], balance: Float[np.ndarray, "equations cells"]
 ) -> Float[np.ndarray, "cells"]:
-    """The largest total of 0 <= mass <= capacity with balance @ mass = 0.
+    """Return the largest total of 0 <= mass <= capacity with balance @ mass = 0.
 
-    Among near-equal totals the one in which the most thinned cell is thinned least: an amount t with
-    mass >= t x capacity is rewarded by 1 % of what it adds. Always solvable, since mass 0 is balanced.
+    Among near-equal totals the one in which the most thinned cell is thinned least: an amount t with mass >= t x
+    capacity is rewarded by 1 % of what it adds. Always solvable, since mass 0 is balanced.
     """
     open_cells = np.flatnonzero(capacity > 0)
     out = np.zeros(len(capacity))
@@ -433,7 +455,8 @@ Amount = float | Shares
 class Column:
     """A factor to be tied: its numbers without NaN, level codes if it is categorical, and what is asked.
 
-    halves: what its lower and its upper half are called.
+    Attributes:
+        halves: What its lower and its upper half are called.
     """
 
     name: str
@@ -455,7 +478,7 @@ class Column:
         return np.stack([1 - sign * self.amount, 1 + sign * self.amount])
 
     def scaled(self, by: float) -> Column:
-        """The same factor, tied less."""
+        """Return the same factor, tied less."""
         old = self.amount
         new = Shares(old.positive * by, old.negative * by) if isinstance(old, Shares) else old * by
         return replace(self, amount=new)
@@ -471,9 +494,13 @@ class Column:
 class Cells:
     """Rows counted by class and by cell, a cell being one bin of every factor.
 
-    counts: rows by class and cell. share: each class's share of all rows. weights: `Column.weights` of every factor.
-    bins: the bin of every factor, by cell. upper: whether that bin lies in the upper half, by factor and cell. target,
-    cell: class and cell of every row.
+    Attributes:
+        counts: Rows by class and cell.
+        share: Each class's share of all rows.
+        weights: `Column.weights` of every factor.
+        bins: The bin of every factor, by cell.
+        upper: Whether that bin lies in the upper half, by factor and cell. target.
+        cell: Class and cell of every row.
     """
 
     counts: Int[np.ndarray, "k cells"]
@@ -536,7 +563,7 @@ def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], b
 def rule_weight(
     weights: Float[np.ndarray, "f 2 k"], upper: Bool[np.ndarray, "f cells"]
 ) -> Float[np.ndarray, "k cells"]:
-    """The phantom's rule: the product over factors of what the half of a cell gives a class."""
+    """Return the phantom's rule: the product over factors of what the half of a cell gives a class."""
     out = np.ones((weights.shape[2], upper.shape[1]))
     for halves, above in zip(weights, upper, strict=True):
         out *= halves[above.astype(np.int64)].T
@@ -544,11 +571,11 @@ def rule_weight(
 
 
 def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
-    """The mass of every cell that keeps the most rows; all 0 when the strengths cannot be had.
+    """Return the mass of every cell that keeps the most rows; all 0 when the strengths cannot be had.
 
     Class k then has share_k x weight x mass rows in a cell. Mass is balanced so that each factor's strength comes out
-    as asked: equal halves for one factor, and for several, within every bin of each, equal mass in all quadrants of
-    the others. Beyond that, cells are thinned as evenly as can be.
+    as asked: equal halves for one factor, and for several, within every bin of each, equal mass in all quadrants of the
+    others. Beyond that, cells are thinned as evenly as can be.
     """
     if len(cells.upper) == 1:
         upper, asked = cells.upper[0], cells.weights[0].any(axis=1)  # of a half that no class is in, no row is needed
@@ -562,7 +589,7 @@ def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
 def quotas(cells: Cells, mass: Float[np.ndarray, "cells"]) -> Int[np.ndarray, "k cells"]:
     """Whole numbers of rows by class and cell, each within one of share x weight x mass and never above the count.
 
-    Fractions are carried from cell to cell, so that sums over neighbouring bins are kept too.
+    Fractions are carried from cell to cell, so that sums over neighboring bins are kept too.
     """
     exact = cells.share[:, None] * cells.weight * mass
     carried = np.floor(np.cumsum(exact, axis=1) + 0.5 + 1e-9)
@@ -632,7 +659,7 @@ def _above(column: Column, target: Int[np.ndarray, "n"], share: np.ndarray, sign
 
 
 def _bin(column: Column, above: Bool[np.ndarray, "n"], bins: int) -> Int[np.ndarray, "n"]:
-    """The bin of every row, those of the lower half first; a categorical factor's are the levels that occur."""
+    """Return the bin of every row, those of the lower half first; a categorical factor's are the levels that occur."""
     if column.levels is not None:
         within = column.levels
     else:
@@ -672,8 +699,10 @@ _FEW_BINS = (1, 2)
 class Chosen:
     """Which rows an association leaves.
 
-    positions: int64 [kept], ascending positions in the table. available: rows there were. missing: factor -> rows
-    that were left out because its value is missing.
+    Attributes:
+        positions: int64 [kept], ascending positions in the table.
+        available: Rows there were.
+        missing: Factor -> rows that were left out because its value is missing.
     """
 
     positions: Int[np.ndarray, "kept"]
@@ -686,18 +715,21 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
 
     The chosen rows follow the phantom's rule: in the half of a factor's values that belongs to a class the class has
     weight 1 + s, in the other 1 - s; where exactly the halves meet is chosen with the rows. Of an association by shares
-    a class has weight 2 share among the high levels and 2 - 2 share among the others. Within a half, and for
-    s = 0 altogether, classes are alike in their values, bin by bin, and tied factors are independent of each other
-    within a class. Classes keep the ratio that they have among the available rows, so that an environment differs in
-    its association and not in its prevalence. A continuous factor is cut into ever finer quantile bins until the
-    achieved strength is within .02 of the asked one, or as near as it gets.
+    a class has weight 2 share among the high levels and 2 - 2 share among the others. Within a half, and for s = 0
+    altogether, classes are alike in their values, bin by bin, and tied factors are independent of each other within a
+    class. Classes keep the ratio that they have among the available rows, so that an environment differs in its
+    association and not in its prevalence. A continuous factor is cut into ever finer quantile bins until the achieved
+    strength is within .02 of the asked one, or as near as it gets.
 
-    Which rows of a cell are taken is a named draw of (seed, purpose, row): it depends neither on the order of the
-    table nor on the strengths. Rows with a missing value of a factor tied to them are left out. `given` splits the
-    table: rows that meet no association's `given` are all kept. Names are taken in alphabetical order, since the order
-    in which associations are written must decide nothing.
+    Which rows of a cell are taken is a named draw of (seed, purpose, row): it depends neither on the order of the table
+    nor on the strengths. Rows with a missing value of a factor tied to them are left out. `given` splits the
 
-    Raises AssociationError when a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
+    Args:
+        table: Rows that meet no association's `given` are all kept. Names are taken in alphabetical order, since the
+            order in which associations are written must decide nothing.
+
+    Raises:
+        AssociationError: If a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
     """
     associations = dict(sorted(associations.items()))
     factors = {name: tied_as(named(table.factors, name), tie) for name, tie in associations.items()}
@@ -785,7 +817,7 @@ def _finenesses(columns: Sequence[Column]) -> tuple[int, ...]:
 
 
 def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """The first rows of each class and cell, in the given order of rows, up to its quota."""
+    """Return the first rows of each class and cell, in the given order of rows, up to its quota."""
     group = (cells.target * quota.shape[1] + cells.cell)[order]
     sorted_by_group = np.argsort(group, kind="stable")
     sizes = np.bincount(group, minlength=quota.size)

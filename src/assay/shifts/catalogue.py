@@ -94,9 +94,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def families_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The families that these names of families and groups mean, each once, in this order; a dotted path is itself.
+    """Return the families that these names of families and groups mean, each once, in this order; a dotted path is
+    itself.
 
-    Raises SpecError for a name that is neither, with the nearest.
+    Raises:
+        SpecError: For a name that is neither, with the nearest.
     """
     unknown = [name for name in names if name not in GROUPS and name not in DISTORTIONS and ":" not in name]
     if unknown:

@@ -24,7 +24,12 @@ LEAST_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A factor that tells a class from the others. auroc: from `PROXY` to 1. rows: those that have its value."""
+    """A factor that tells a class from the others.
+
+    Attributes:
+        auroc: From `PROXY` to 1.
+        rows: Those that have its value.
+    """
 
     factor: str
     of: str
@@ -33,7 +38,8 @@ class Proxy:
 
 
 def proxies(table: FactorTable) -> list[Proxy]:
-    """The factors that alone tell some class from the rest with an AUROC of at least `PROXY`, in the table's order.
+    """Return the factors that alone tell some class from the rest with an AUROC of at least `PROXY`, in the table's
+    order.
 
     Numbers and ordered levels are taken as they are, whichever way they point. Of a categorical factor each level
     scores the share of the class among rows of *other* patients that have it, so that a column with a level of its own
@@ -89,11 +95,13 @@ _C1, _C2 = 0.01**2, 0.03**2
 class Visibility:
     """Three figures per image, float64 [b].
 
-    share: of the pixels that differ by at least `SEEN` in some channel, 0 to 1. difference: mean absolute difference
-    over all pixels and channels, black to white being 1. ssim: structural similarity (Wang et al. 2004: Gaussian window
-    of 11 px with sigma 1.5, K1 = .01, K2 = .03), the mean over windows that lie within the image and over channels, -1
-    to 1, 1 for equal images; NaN where an edge is shorter than 11 px. All three are NaN for an image with a value that
-    is not finite; no images give empty figures.
+    Attributes:
+        share: Of the pixels that differ by at least `SEEN` in some channel, 0 to 1.
+        difference: Mean absolute difference over all pixels and channels, black to white being 1.
+        ssim: Structural similarity (Wang et al. 2004: Gaussian window of 11 px with sigma 1.5, K1 = .01, K2 = .03), the
+            mean over windows that lie within the image and over channels, -1 to 1, 1 for equal images; NaN where an
+            edge is shorter than 11 px. All three are NaN for an image with a value that is not finite; no images give
+            empty figures.
     """
 
     share: Float64[Tensor, "b"]
@@ -102,7 +110,11 @@ class Visibility:
 
 
 def visibility(before: Float[Tensor, "b c h w"], after: Float[Tensor, "b c h w"]) -> Visibility:
-    """How far images in [0, 1] differ from what they were. Raises ValueError when their shapes differ."""
+    """How far images in [0, 1] differ from what they were.
+
+    Raises:
+        ValueError: If their shapes differ.
+    """
     if before.shape != after.shape or before.ndim != 4:
         given = f"{tuple(before.shape)} and {tuple(after.shape)}"
         raise ValueError(f"visibility compares images [b, c, h, w] of one shape; given: {given}")

@@ -19,11 +19,14 @@ from assay.data.dataset import Images, Lesions, Masks, NativeMasks
 class Achieved:
     """The association that an environment really has.
 
-    strength: Somers' D of the factor given the target (or one class against the rest, named in `target`), with a 95 %
-    interval over patients. counts: (class name, factor level or bin) -> number of rows. kept, available: rows chosen
-    and rows there were. held: the value that all rows have, or the levels that count alike, so that nothing can be tied
-    and the strength is 0 whatever else holds; empty where the factor varies. put_on: whether the factor is an
-    intervention, whose shares are made and never found.
+    Attributes:
+        strength: Somers' D of the factor given the target (or one class against the rest, named in `target`), with a 95
+            % interval over patients.
+        counts: (class name, factor level or bin) -> number of rows.
+        kept, available: Rows chosen and rows there were.
+        held: The value that all rows have, or the levels that count alike, so that nothing can be tied and the strength
+            is 0 whatever else holds; empty where the factor varies.
+        put_on: Whether the factor is an intervention, whose shares are made and never found.
     """
 
     factor: str
@@ -44,12 +47,14 @@ class Environment:
     """Position i of `images`, `masks` and every intervention is row i of `table`.
 
     `images` already has the interventions applied. `table` carries one column per intervention (0/1 or its dose).
-    notes: sentences on how it came about that a reader should know.
-    native: its masks at the size of the files; None for phantoms, crops, and images without masks.
-    millimetres: how many a pixel is wide and high, by image, NaN where unknown; None where no column of the data says
-    so, and of crops.
-    lesions: where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
-    boxes: top, left, height and width of every picture in its square; None where each fills it.
+
+    Attributes:
+        notes: Sentences on how it came about that a reader should know.
+        native: Its masks at the size of the files; None for phantoms, crops, and images without masks.
+        millimetres: How many a pixel is wide and high, by image, NaN where unknown; None where no column of the data
+            says so, and of crops.
+        lesions: Where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
+        boxes: Top, left, height and width of every picture in its square; None where each fills it.
     """
 
     name: str
@@ -89,7 +94,7 @@ class Scene(Protocol):
         ...
 
     def environment(self, name: str) -> Environment:
-        """A test environment. On k-fold data: the rows whose patients the model at hand never saw."""
+        """Return a test environment. On k-fold data: the rows whose patients the model at hand never saw."""
         ...
 
     def neutral(self) -> Environment:
@@ -105,12 +110,12 @@ class Scene(Protocol):
         ...
 
     def counterfactual(self, factor: str, end: str) -> Environment:
-        """The neutral rows with this factor moved to its `low` or `high` end and everything else the same."""
+        """Return the neutral rows with this factor moved to its `low` or `high` end and everything else the same."""
         ...
 
     def at_quantile(self, factor: str, u: float) -> Environment | None:
-        """The neutral rows with a phantom's factor set to a quantile, 0 <= u < 1, of its neutral marginal and all else
-        the same; None without a phantom.
+        """Return the neutral rows with a phantom's factor set to a quantile, 0 <= u < 1, of its neutral marginal and
+        all else the same; None without a phantom.
         """
         ...
 
@@ -123,8 +128,9 @@ class Scene(Protocol):
 class SobolDesign:
     """Images for variance-based sensitivity, rendered once a study.
 
-    inputs: names of the d inputs (groups of factors count as one; the last is the nuisance seed).
-    images: (d + 2) * samples in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
+    Attributes:
+        inputs: Names of the d inputs (groups of factors count as one; the last is the nuisance seed).
+        images: (d + 2) * samples in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
     """
 
     inputs: tuple[str, ...]
@@ -191,7 +197,7 @@ class PickedLesions:
         return len(self.positions)
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """A plane per kind at these positions, in this order."""
+        """Return a plane per kind at these positions, in this order."""
         return self.lesions.read(self.positions[index])
 
 
@@ -208,5 +214,5 @@ class PickedNative:
         return self.masks.sizes[self.positions]
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """The label map of one image, read from its file anew."""
+        """Return the label map of one image, read from its file anew."""
         return self.masks.read_one(int(self.positions[position]))

@@ -49,7 +49,8 @@ Window = tuple[int, int, int, int]
 
 
 def largest_window(touched: Bool[np.ndarray, "h w"], box: Box) -> Window | None:
-    """The largest window of the box's aspect, of at least `LEAST_SIDE` of its sides, that holds no touched pixel.
+    """Return the largest window of the box's aspect, of at least `LEAST_SIDE` of its sides, that holds no touched
+    pixel.
 
     Of several that are equally large the one whose middle is nearest to the box's, and of those the first by rows. None
     when there is none.
@@ -96,7 +97,11 @@ class LesionFreeCrops:
     _found: dict[int, Window | None] = field(default_factory=dict[int, "Window | None"], compare=False)
 
     def has_window(self, table: FactorTable) -> Bool[np.ndarray, "n"]:
-        """Which rows show a lesion and have a window without it. Raises SpecError where masks do not decide."""
+        """Which rows show a lesion and have a window without it.
+
+        Raises:
+            SpecError: If masks do not decide.
+        """
         self._files()
         lesion = table.columns[LESION.name] > 0
         return np.array(
@@ -117,7 +122,7 @@ class LesionFreeCrops:
         return (*told, by)
 
     def shown(self, table: FactorTable) -> tuple[FactorTable, Images, Masks]:
-        """The rows as what their crops are: lesion-free."""
+        """Return the rows as what their crops are: lesion-free."""
         windows = np.array([self._window(row) for row in table.row.tolist()], dtype=np.int64).reshape(-1, 4)
         frames = [self._frame(row) for row in table.row.tolist()]
         places = [[f.top, f.left, f.top + f.height, f.left + f.width] for f in frames]
@@ -218,7 +223,7 @@ class FileRows:
 
     @property
     def channels(self) -> int:
-        """1 for grey images, 3 for colour."""
+        """1 for gray images, 3 for color."""
         return self.dataset.images.shape[0]
 
     @property
@@ -463,7 +468,7 @@ class FileRows:
 
 
 def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
-    """The associations that are had by choosing rows; those of interventions are had by marking rows."""
+    """Return the associations that are had by choosing rows; those of interventions are had by marking rows."""
     return {name: tie for name, tie in environment.association.items() if name not in environment.interventions}
 
 

@@ -24,7 +24,7 @@ from assay.data.files.fitting import Box
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
 #
 # A row's parameters depend on (seed, name of the intervention, name of the parameter, row) alone, and its pixels on its
-# parameters and its own image alone: neither on the batch nor on the neighbours. So the pair with and without the
+# parameters and its own image alone: neither on the batch nor on the neighbors. So the pair with and without the
 # change is always to be had, on any device.
 #
 # Photographs that are not square lie in a square whose rest is padding. What is changed is the picture: its shape is
@@ -38,7 +38,8 @@ Parameters = Mapping[str, Tensor]
 class Draws:
     """The only randomness that an intervention has: named numbers per row.
 
-    rows: int64 [n], the images' numbers within their dataset.
+    Attributes:
+        rows: int64 [n], the images' numbers within their dataset.
     """
 
     seed: int
@@ -70,11 +71,11 @@ class Intervention(Protocol):
         ...
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
-        """The changed images, float32 in [0, 1]; `images` itself stays as it is."""
+        """Return the changed images, float32 in [0, 1]; `images` itself stays as it is."""
         ...
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
-        """Every pixel that may differ; all of them for a diffuse change."""
+        """Return every pixel that may differ; all of them for a diffuse change."""
         ...
 
 
@@ -82,9 +83,10 @@ class Intervention(Protocol):
 class Drawn:
     """An intervention with its parameters drawn, and the rows that get it.
 
-    marked: bool [n]. Position i is row i of the environment's table.
-    shape: (channels, height, width) of the squares that are read. boxes: top, left, height and width of every row's
-    picture in its square; None where each fills it.
+    Attributes:
+        marked: Bool [n]. Position i is row i of the environment's table.
+        shape: (channels, height, width) of the squares that are read.
+        boxes: Top, left, height and width of every row's picture in its square; None where each fills it.
     """
 
     name: str
@@ -120,11 +122,11 @@ class Drawn:
         return where & torch.as_tensor(self.marked[index])[:, None, None, None]
 
     def on(self, marked: bool) -> Drawn:
-        """The same drawn parameters with every row marked, or none: the two ends of a counterfactual pair."""
+        """Return the same drawn parameters with every row marked, or none: the two ends of a counterfactual pair."""
         return replace(self, marked=np.full(len(self.marked), marked))
 
     def take(self, index: Int[np.ndarray, "b"]) -> Drawn:
-        """The same of these rows alone, in this order."""
+        """Return the same of these rows alone, in this order."""
         boxes = None if self.boxes is None else self.boxes[index]
         parameters = self._at(index, torch.device("cpu"))
         return replace(self, parameters=parameters, marked=self.marked[index], boxes=boxes)
@@ -152,7 +154,11 @@ def _put(
 def by_box(
     boxes: Int[np.ndarray, "n 4"] | None, index: Int[np.ndarray, "b"], shape: tuple[int, int, int]
 ) -> Iterator[tuple[Box, Int[np.ndarray, "k"]]]:
-    """Each box in which pictures of these rows lie, and which of the rows, in ascending order. shape: of a square."""
+    """Return each box in which pictures of these rows lie, and which of the rows, in ascending order.
+
+    Args:
+        shape: Of a square.
+    """
     if boxes is None:
         yield Box(0, 0, *shape[1:]), np.arange(len(index))
         return
@@ -162,7 +168,7 @@ def by_box(
 
 
 def mark_factor(name: str) -> Factor:
-    """The factor of an intervention: 0 without, 1 with."""
+    """Return the factor of an intervention: 0 without, 1 with."""
     return Factor(name, "categorical", "associated", levels=("without", "with"), high=("with",))
 
 
@@ -175,7 +181,11 @@ def draw(
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
 ) -> Drawn:
-    """Draw an intervention's parameters for all rows. Raises SpecError when their pictures cannot carry it."""
+    """Draw an intervention's parameters for all rows.
+
+    Raises:
+        SpecError: If their pictures cannot carry it.
+    """
     if boxes is None:
         intervention.check(shape)
         return Drawn(name, intervention, intervention.draw(Draws(seed, name, rows), shape), marked, shape)
@@ -232,21 +242,21 @@ class ChangedLesions:
         return len(self.lesions)
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """A plane per kind at these positions, in this order, on the CPU."""
+        """Return a plane per kind at these positions, in this order, on the CPU."""
         return self.lesions.read(index)
 
     def without(self, kind: str, index: np.ndarray) -> Images:
-        """The images at these positions, drawn without the lesions of this kind and all else the same."""
+        """Return the images at these positions, drawn without the lesions of this kind and all else the same."""
         return ChangedImages(self.lesions.without(kind, index), [change.take(index) for change in self.changes])
 
 
 def changes_of(images: Images) -> tuple[Drawn, ...]:
-    """The interventions that lie on images, lowest first."""
+    """Return the interventions that lie on images, lowest first."""
     return tuple(images.changes) if isinstance(images, ChangedImages) else ()
 
 
 def unchanged(images: Images) -> Images:
-    """The images without the interventions that lie on them."""
+    """Return the images without the interventions that lie on them."""
     return images.images if isinstance(images, ChangedImages) else images
 
 
@@ -273,7 +283,7 @@ class OwnIntervention:
     local: bool
 
     def check(self, shape: tuple[int, int, int]) -> None:
-        """Raises SpecError when the function does not give images back, on the scale of images, tried on a grey one of
+        """Raises SpecError when the function does not give images back, on the scale of images, tried on a gray one of
         this shape and on one that goes from black to white.
         """
         channels, height, width = shape
@@ -307,7 +317,7 @@ class OwnIntervention:
         return self._called(images.clone(), parameters).to(images.dtype).clamp(0, 1)
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
-        """All pixels; where it is `local`, those that it changes on a black image or on a white one."""
+        """Return all pixels; where it is `local`, those that it changes on a black image or on a white one."""
         some = next(iter(parameters.values()))
         black = torch.zeros(len(some), *shape, device=some.device)
         if not self.local:
@@ -349,8 +359,12 @@ def intervention(function: Function | None = None, *, local: bool = False) -> Ma
     row, float32 [b, 1, 1, 1], named by seed, intervention, argument and row. argument: keyword-only with a type and a
     default, checked when a study is read. What is returned is cut at 0 and 1.
 
-    local: the function lays paint over some pixels, whatever these hold; the mask is then found on a black and a white
-    image. Otherwise all pixels may differ. Raises SpecError for a function of another form.
+    Args:
+        local: The function lays paint over some pixels, whatever these hold; the mask is then found on a black and a
+            white image. Otherwise all pixels may differ.
+
+    Raises:
+        SpecError: For a function of another form.
     """
     if function is None:
         return lambda given: _made(given, local)

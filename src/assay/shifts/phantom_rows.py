@@ -62,7 +62,7 @@ class Renderer:
 
     @cached_property
     def channels(self) -> int:
-        """1 for a grey phantom, 3 for a colour one, as found by rendering one small image."""
+        """1 for a gray phantom, 3 for a color one, as found by rendering one small image."""
         values = {factor.name: self.phantom.quantile(factor.name, np.array([0.5])) for factor in self.phantom.factors}
         return self.phantom.render(values, np.zeros(1, dtype=np.int64), self.size, {}).images.shape[1]
 
@@ -75,19 +75,19 @@ class Renderer:
     def masks(
         self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
     ) -> RenderedMasks:
-        """Their lesion masks; nothing is rendered before one is read."""
+        """Return their lesion masks; nothing is rendered before one is read."""
         return RenderedMasks(self, Content(values, nuisance, difficulty))
 
     def lesions(
         self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
     ) -> RenderedLesions | None:
-        """Their lesions by kind, of a phantom that has several; nothing is rendered before one is read."""
+        """Return their lesions by kind, of a phantom that has several; nothing is rendered before one is read."""
         if not isinstance(self.phantom, TellsKinds):
             return None
         return RenderedLesions(self, self.phantom, Content(values, nuisance, difficulty))
 
     def key(self, what: str, rows: Content) -> str:
-        """The name in the cache: phantom with its version, size, content of the rows, and the kind of device.
+        """Return the name in the cache: phantom with its version, size, content of the rows, and the kind of device.
 
         Devices round differently in the last bit: a processor never reads what a GPU rendered.
         """
@@ -110,7 +110,11 @@ class Renderer:
 
 @dataclass(frozen=True)
 class Content:
-    """What decides a phantom's pixels but for the phantom and the size. without: a kind of lesion that is left out."""
+    """What decides a phantom's pixels but for the phantom and the size.
+
+    Attributes:
+        without: A kind of lesion that is left out.
+    """
 
     values: Mapping[str, np.ndarray]
     nuisance: Int[np.ndarray, "n"]
@@ -233,13 +237,13 @@ class RenderedLesions:
         return len(self.rows.nuisance)
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """A plane per kind at these positions, in this order, on the CPU."""
+        """Return a plane per kind at these positions, in this order, on the CPU."""
         chosen, made = self.rows.at(index), self.renderer
         drawn = self.phantom.masks_by_kind(chosen.values, chosen.nuisance, made.size, chosen.difficulty, made.device)
         return drawn.cpu()
 
     def without(self, kind: str, index: np.ndarray) -> RenderedImages:
-        """The images at these positions, drawn without the lesions of this kind and all else the same."""
+        """Return the images at these positions, drawn without the lesions of this kind and all else the same."""
         return RenderedImages(self.renderer, replace(self.rows.at(index), without=kind))
 
 
@@ -281,7 +285,11 @@ class PhantomRows:
 
     @property
     def question(self) -> Question:
-        """The factor that defines the target, or is it. Raises SpecError when the spec names none."""
+        """The factor that defines the target, or is it.
+
+        Raises:
+            SpecError: If the spec names none.
+        """
         if not self.data.core:
             names = ", ".join(factor.name for factor in self.phantom.factors)
             raise SpecError(f"a phantom needs data.core, the factor that defines '{self.data.target}': one of {names}")

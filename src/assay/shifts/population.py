@@ -355,7 +355,11 @@ class PopulationScene:
 
 
 def end_value(factor: Factor, source: Marginal, end: str) -> float:
-    """Return the value of a factor at its `low` or `high` end: see `PopulationScene.counterfactual`."""
+    """Return the value of a factor at its `low` or `high`
+
+    Args:
+        end: See `PopulationScene.counterfactual`.
+    """
     if factor.kind == "categorical":
         wanted = [level for level in factor.levels if (level in factor.high) == (end == "high")]
         return float(factor.levels.index(wanted[0]))

@@ -66,7 +66,11 @@ _QUANTILES = 8
 
 
 def enough(name: str, rows: int | None, there: int, where: str) -> int:
-    """How many rows an environment takes of those that are there. Raises DataError when it asks for more."""
+    """How many rows an environment takes of those that are there.
+
+    Raises:
+        DataError: If it asks for more.
+    """
     if rows is not None and rows > there:
         raise DataError(f"environment '{name}': {rows} rows are asked for; there are {there} {where}: ask for fewer")
     return there if rows is None else rows
@@ -77,7 +81,10 @@ def first_rows(table: FactorTable, count: int, tied: Iterable[str], draw: Float[
 
     Every amount holds the classes, within each the levels (or quantiles) of the factors `tied`, in the proportions that
     they have in the whole table, as nearly as whole rows can; so associations stay as they are. The rows of one amount
-    are among those of every greater one. draw: one number per row; of rows that are alike the smallest come first.
+    are among those of every greater one.
+
+    Args:
+        draw: One number per row; of rows that are alike the smallest come first.
     """
     if count == len(table):
         return table
@@ -90,8 +97,10 @@ def first_rows(table: FactorTable, count: int, tied: Iterable[str], draw: Float[
 
 
 def part_of(name: str, fraction: float, there: int, what: str) -> int:
-    """How many a share of those that are there is, rounded. Raises DataError for fewer than two: no batch norm can be
-    trained on one.
+    """How many a share of those that are there is, rounded.
+
+    Raises:
+        DataError: For fewer than two: no batch norm can be trained on one.
     """
     count = round(fraction * there)
     if count < 2:
@@ -105,11 +114,14 @@ def part_of(name: str, fraction: float, there: int, what: str) -> int:
 def first_patients(
     name: str, table: FactorTable, fraction: float, tied: Iterable[str], draw: Float[np.ndarray, "n"]
 ) -> FactorTable:
-    """All rows of a share of the table's patients, in its order.
+    """Return all rows of a share of the table's patients, in its order.
 
     Every share holds patients by their highest class, within each by the level (or quantile) of the factors `tied` in
     their first row, in the proportions of the whole table as nearly as whole patients can; those of one share are among
-    those of every greater one. draw: as in `first_rows`; a patient has that of the first row. Raises DataError.
+    those of every greater one.
+
+    Args:
+        draw: As in `first_rows`; a patient has that of the first row. Raises DataError.
     """
     if fraction == 1:
         return table
@@ -122,7 +134,7 @@ def first_patients(
 
 
 def _part(table: FactorTable, name: str) -> Int[np.ndarray, "n"]:
-    """The level of every row, or the part of the values that it lies in; missing values are a part of their own."""
+    """Return the level of every row, or the part of the range that its value is in; missing values form one part."""
     if table.factor(name).levels:
         return table.columns[name].astype(np.int64)
     numbers = table.numbers(name)
@@ -156,9 +168,11 @@ images of one class then, which is what grades of Messidor-2 have where each is 
 
 @dataclass(frozen=True, slots=True)
 class Patients:
-    """How the rows of a phantom are patients'. each: images of a patient, which follow each other.
+    """How the rows of a phantom are patients'.
 
-    alike, opposite: see `DrawsPairs`. A factor that is tied to the target goes with the class of its own image.
+    Attributes:
+        each: Images of a patient, which follow each other.
+        alike, opposite: See `DrawsPairs`. A factor that is tied to the target goes with the class of its own image.
     """
 
     each: int = 1
@@ -167,23 +181,23 @@ class Patients:
 
     @staticmethod
     def of(phantom: Phantom) -> Patients:
-        """Those of a phantom: every image is a patient of its own unless it draws pairs."""
+        """Return those of a phantom: every image is a patient of its own unless it draws pairs."""
         if not isinstance(phantom, DrawsPairs) or phantom.images_per_patient == 1:
             return Patients()
         return Patients(phantom.images_per_patient, phantom.alike, phantom.opposite)
 
     def numbers(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-        """Each row's patient."""
+        """Return each row's patient."""
         return rows // self.each
 
     def uniform(self, seed: int, factor: str, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-        """The named draw of a factor's value, see `row_uniform`."""
+        """Return the named draw of a factor's value, see `row_uniform`."""
         whose = rows if self.each == 1 or factor not in self.alike | self.opposite else self.numbers(rows)
         u = row_uniform(seed, f"factor:{factor}", whose)
         return (u + 0.5 * (rows % self.each)) % 1 if factor in self.opposite else u
 
     def tied(self, seed: int, factor: str, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-        """The named draw of whether a factor is tied to the target."""
+        """Return the named draw of whether a factor is tied to the target."""
         return row_uniform(seed, f"tie:{factor}", self.numbers(rows) if factor in self.alike else rows)
 
     def nuisance(self, seed: int, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
@@ -193,7 +207,7 @@ class Patients:
         return row_seed(seed, "nuisance", self.numbers(rows)) // 2 * 2 + rows % 2
 
     def classes(self, classes: Int[np.ndarray, "k"], rows: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-        """The class of every row: of k patients in turn, one has each; see `UNLIKE` for their second images."""
+        """Return the class of every row: of k patients in turn, one has each; see `UNLIKE` for their second images."""
         patient = self.numbers(rows)
         block, place = _in_turn(len(classes), patient, seed)
         if self.each == 2:
@@ -202,7 +216,9 @@ class Patients:
 
 
 def _in_turn(count: int, patient: Int[np.ndarray, "n"], seed: int) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """Each patient's block of `count` and place in it, shuffled (Fisher and Yates) by the draws of the block alone."""
+    """Return each patient's block of `count` and place in it, shuffled (Fisher and Yates) by the draws of the block
+    alone.
+    """
     blocks, of = np.unique(patient // count, return_inverse=True)
     order = np.tile(np.arange(count), (len(blocks), 1))
     every = np.arange(len(blocks))
@@ -214,7 +230,7 @@ def _in_turn(count: int, patient: Int[np.ndarray, "n"], seed: int) -> tuple[Int[
 
 
 def _traded(count: int, place: Int[np.ndarray, "n"], block: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-    """The class in whose place a second image is: as often each, since two patients of a block trade theirs."""
+    """Return the class in whose place a second image is: as often each, since two patients of a block trade theirs."""
     first = (row_uniform(seed, "pairs of classes", block) < 0.5).astype(np.int64)  # 0-1, 2-3, ... or 1-2, 3-4, ...
     lower = place - (place - first) % 2
     trades = row_uniform(seed, "unlike", block * count + np.maximum(lower, 0)) < UNLIKE
@@ -251,7 +267,7 @@ def marked_rows(
 
 
 def _smallest(draws: Float[np.ndarray, "n"], count: int) -> Bool[np.ndarray, "n"]:
-    """The `count` smallest, of equal ones the first: what a stable sort puts first, in a fraction of its time."""
+    """Select the `count` smallest values, the first among equals: faster than a stable sort, with the same result."""
     if count == 0:
         return np.zeros(len(draws), dtype=bool)
     last = np.partition(draws, count - 1)[count - 1]
@@ -267,12 +283,17 @@ def drawn(
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
 ) -> tuple[tuple[Drawn, ...], FactorTable]:
-    """Every intervention of an environment, in alphabetical order of their names, and the table with a column for each.
+    """Return every intervention of an environment, in alphabetical order of their names, and the table with a column
+    for each.
 
-    They are put on in this order; the one in which they are written decides nothing. shape: (channels, height, width)
-    of the squares; boxes: where each row's picture lies in its own, None where it fills it.
+    They are put on in this order; the one in which they are written decides nothing.
 
-    Raises SpecError when an intervention has the name of a factor, UnfitError with all that do not fit the images.
+    Args:
+        shape: (channels, height, width) of the squares.
+        boxes: Where each row's picture lies in its own, None where it fills it.
+
+    Raises:
+        SpecError: If an intervention has the name of a factor, UnfitError with all that do not fit the images.
     """
     changes: list[Drawn] = []
     refused: dict[str, tuple[Mapping[str, Any], str]] = {}
@@ -301,7 +322,7 @@ def change(
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
 ) -> Drawn:
-    """The intervention of a spec, drawn for these rows. Raises SpecError as `draw` does."""
+    """Return the intervention of a spec, drawn for these rows. Raises SpecError as `draw` does."""
     intervention: Intervention = build("intervention", spec.component.name, spec.component.params)
     return draw(name, intervention, marked, rows, seed, shape, boxes)
 
@@ -332,7 +353,8 @@ def _tied_share(tie: AssociationSpec, table: FactorTable) -> Float[np.ndarray, "
 class Question:
     """What is asked of a phantom: a class, named `target`, or the level of a factor, and the factor that defines it.
 
-    levels: those of the core factor where it is the target itself, else empty.
+    Attributes:
+        levels: Those of the core factor where it is the target itself, else empty.
     """
 
     target: str
@@ -356,12 +378,14 @@ class Question:
 
 
 def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
-    """The associations that hold between a phantom's factors and the target: the core factor's is 1 unless stated.
+    """Return the associations that hold between a phantom's factors and the target: the core factor's is 1 unless
+    stated.
 
     A core that is the target itself has none, and is left out, where it has several levels or `where` leaves some out.
-    Raises SpecError for a name that is
-    neither a factor nor an intervention of the environment, for a core that is no factor, and for a strength of such
-    a core that is neither 1 nor 0.
+
+    Raises:
+        SpecError: For a name that is neither a factor nor an intervention of the environment, for a core that is no
+            factor, and for a strength of such a core that is neither 1 nor 0.
     """
     factors = {factor.name for factor in phantom.factors}
     if question.core not in factors:
@@ -379,8 +403,8 @@ def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> 
 def draw_rows(
     phantom: Phantom, question: Question, environment: EnvironmentSpec, rows: Int[np.ndarray, "n"], seed: int
 ) -> FactorTable:
-    """The factor table of these rows, without interventions; each row is its own patient unless the phantom draws pairs
-    (see `Patients`).
+    """Return the factor table of these rows, without interventions; each row is its own patient unless the phantom
+    draws pairs (see `Patients`).
 
     Of K classes, patients kK to kK + K - 1 hold one of each, in an order that is drawn. A factor of strength s takes,
     with probability |s|, a value from its class's half of the marginal (the upper one for the last class when s > 0,
@@ -388,15 +412,16 @@ def draw_rows(
     where a level lies on both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one
     seed share target and every factor that they do not change, and the rows tied at one strength are among those tied
     at a stronger one. Tied by shares, a row is in the upper half, which are the high levels, with the probability of
-    its class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor
-    in the rows that meet it; the factors it names are drawn before.
+    its class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor in
+    the rows that meet it; the factors it names are drawn before.
 
     Where the target is a core factor of several levels, or of two of which `where` leaves one out, its column says the
     class, and `where` may leave classes out; at strength 0 it is drawn like any other factor, so that the target is a
     coin's.
 
-    Raises SpecError for unknown names, for `given` that goes round in a circle and for a choice of what differs within
-    a patient's pair, AssociationError for a tied factor that `where` holds constant.
+    Raises:
+        SpecError: For unknown names, for `given` that goes round in a circle and for a choice of what differs within a
+            patient's pair, AssociationError for a tied factor that `where` holds constant.
     """
     associations = ties(phantom, question, environment)
     by_name = {factor.name: factor for factor in phantom.factors}
@@ -423,12 +448,12 @@ def draw_rows(
 
 
 def _says_class(question: Question, environment: EnvironmentSpec) -> bool:
-    """Whether the core is the target itself and cannot be tied to it half by half."""
+    """Return whether the core is the target itself and cannot be tied to it half by half."""
     return question.several or (bool(question.levels) and question.core in environment.where)
 
 
 def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
-    """Whether a core that is the target itself says the target in this environment, or is independent of it."""
+    """Return whether a core that is the target itself says the target in this environment, or is independent of it."""
     tie = environment.association.get(question.core, AssociationSpec(strength=1.0))
     if tie.strength not in (0, 1) or tie.high or tie.given or tie.share:
         raise SpecError(
@@ -440,7 +465,7 @@ def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
 
 
 def _drawn_classes(core: Factor, question: Question, environment: EnvironmentSpec) -> Int[np.ndarray, "k"]:
-    """The classes that rows may have: all, but for levels of the target itself that `where` leaves out."""
+    """Return the classes that rows may have: all, but for levels of the target itself that `where` leaves out."""
     codes = np.arange(len(question.classes))
     if not question.levels or core.name not in environment.where:
         return codes
@@ -476,7 +501,7 @@ def _values(
 
 
 def _to_half(u: Float[np.ndarray, "n"], upper: np.ndarray) -> Float[np.ndarray, "n"]:
-    """Each u in the half that is asked for, at the place that it had in its own: no more moves than must."""
+    """Return each u in the half that is asked for, at the place that it had in its own: no more moves than must."""
     return u % 0.5 + 0.5 * upper
 
 

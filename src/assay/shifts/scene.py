@@ -31,7 +31,7 @@ class Tests:
     specs: Mapping[str, EnvironmentSpec]
 
     def named(self, name: str) -> EnvironmentSpec:
-        """The environment of that name. Raises SpecError."""
+        """Return the environment of that name. Raises SpecError."""
         if name not in self.specs:
             raise SpecError(unknown_name("environment", name, tuple(self.specs)))
         return self.specs[name]
@@ -102,15 +102,16 @@ class Tests:
         )
 
     def agreed(self, factor: str) -> dict[str, AssociationSpec]:
-        """The association of a factor when every test environment states the same one, else nothing."""
+        """Return the association of a factor when every test environment states the same one, else nothing."""
         return _common(
             [{factor: test.association[factor]} if factor in test.association else {} for test in self.specs.values()]
         )
 
     def described(self, name: str, neutral: EnvironmentSpec) -> dict[str, Any]:
-        """The part of an environment's identity that the spec decides; for `(neutral)` with what can be changed.
+        """Return the part of an environment's identity that the spec decides; for `(neutral)` with what can be changed.
 
-        neutral: the environment from which the scene makes its neutral rows.
+        Args:
+            neutral: The environment from which the scene makes its neutral rows.
         """
         if name in self.specs:
             return {"environment": self.specs[name].canonical()}
@@ -128,8 +129,8 @@ class Tests:
 
 
 def switched(clean: Environment, name: str, spec: InterventionSpec, end: str, seed: int) -> Environment:
-    """The same rows without (`low`) or with (`high`) an intervention, whose parameters are those that tests have; the
-    others that the rows bear stay.
+    """Return the same rows without (`low`) or with (`high`) an intervention, whose parameters are those that tests
+    have; the others that the rows bear stay.
     """
     others = [change for change in changes_of(clean.images) if change.name != name]
     alone = EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})})
@@ -144,7 +145,7 @@ def switched(clean: Environment, name: str, spec: InterventionSpec, end: str, se
 
 
 def _common(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """The entries that all parts have in common."""
+    """Return the entries that all parts have in common."""
     first: Mapping[str, Any] = parts[0] if parts else dict[str, Any]()
     return {key: value for key, value in first.items() if all(key in part and part[key] == value for part in parts)}
 
@@ -153,11 +154,15 @@ def _common(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def saltelli(samples: int, inputs: Sequence[Sequence[int]], seed: int) -> Float[np.ndarray, "rows columns"]:
-    """A Saltelli design on the unit cube: A, B, then per input i AB_i, which is A with the columns of i from B.
+    """Return a Saltelli design on the unit cube: A, B, then per input i AB_i, which is A with the columns of i from B.
 
-    samples: rows of A, at least 1, best a power of two. inputs: the columns of each input; together they are
-    0 .. columns - 1. Returns [(len(inputs) + 2) * samples, columns] in [0, 1). A and B are the two halves of the
-    columns of one scrambled Sobol' sequence (Saltelli et al. 2010, Owen 1998).
+    Args:
+        samples: Rows of A, at least 1, best a power of two.
+        inputs: The columns of each input; together they are 0 .. columns - 1.
+
+    Returns:
+        [(len(inputs) + 2) * samples, columns] in [0, 1). A and B are the two halves of the columns of one scrambled
+        Sobol' sequence (Saltelli et al. 2010, Owen 1998).
     """
     from scipy.stats import qmc  # here, since importing it takes a second that planning a study need not wait for
 
