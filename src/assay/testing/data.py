@@ -54,7 +54,7 @@ class DatasetConformance:
 
     @pytest.fixture
     def dataset(self, tmp_path: Path) -> Dataset:
-        """The dataset, loaded for the first time."""
+        """Return the dataset, loaded for the first time."""
         return self.make(tmp_path / "files", ArrayCache(tmp_path / "cache"))
 
     def test_position_i_is_row_i_everywhere(self, dataset: Dataset) -> None:
@@ -156,7 +156,7 @@ Values = Mapping[str, np.ndarray]
 
 
 def draw_phantom(phantom: Phantom, count: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Every factor from its marginal, and nuisance seeds."""
+    """Return every factor from its marginal, and nuisance seeds."""
     generator = np.random.default_rng(seed)
     values = {factor.name: phantom.quantile(factor.name, generator.random(count)) for factor in phantom.factors}
     return values, generator.integers(0, 2**32, count)
@@ -183,12 +183,12 @@ class PhantomConformance:
     """
 
     def make(self) -> Phantom:
-        """The phantom."""
+        """Return the phantom."""
         raise NotImplementedError(f"{type(self).__name__} must define make(self)")
 
     @pytest.fixture
     def phantom(self) -> Phantom:
-        """The phantom that the tests look at."""
+        """Return the phantom that the tests look at."""
         return self.make()
 
     sizes: tuple[int, ...] = (32, 64, 96)
@@ -455,16 +455,16 @@ shapes = pytest.mark.parametrize("shape", SHAPES, ids=["x".join(map(str, shape))
 class InterventionConformance(NamedComponent):
     """Set `name` and `params`.
 
-    Proven, on grey and colour images, square or not: images keep their shape, type and range, and the given ones are
-    not touched; the same pixels every time, whatever the state of global generators; a row's pixels depend neither on
-    its batch nor on its neighbours; unmarked rows, and all rows when it is off, are exactly what they were; the mask
-    covers every pixel that differs.
+    Proven, on gray and color images, square or not: images keep their shape, type and range, and the given ones are not
+    touched; the same pixels every time, whatever the state of global generators; a row's pixels depend neither on its
+    batch nor on its neighbors; unmarked rows, and all rows when it is off, are exactly what they were; the mask covers
+    every pixel that differs.
     """
 
     kind: ClassVar[ComponentKind] = "intervention"
 
     def drawn(self, shape: Shape, rows: np.ndarray = ROWS, seed: int = 5, name: str = "it") -> Drawn:
-        """The intervention with its parameters drawn for these rows, of which `MARKED` get it."""
+        """Return the intervention with its parameters drawn for these rows, of which `MARKED` get it."""
         marked = MARKED if len(rows) == len(MARKED) else np.ones(len(rows), dtype=bool)
         return draw(name, self.built(), marked, rows, seed, shape)
 

@@ -23,7 +23,7 @@ class NamedComponent:
     params: ClassVar[Mapping[str, Any]] = {}
 
     def built(self, *positional: Any) -> Any:
-        """The component, made as a study makes it: its arguments are checked first."""
+        """Return the component, made as a study makes it: its arguments are checked first."""
         if not self.name:
             pytest.fail(
                 f"{type(self).__name__} does not say what it tests; set name = 'package.module:attribute' "
@@ -58,7 +58,11 @@ PROGRESS = Progress(step=0, steps=1, epoch=0, epochs=1)
 
 
 def batch_of(target: Tensor) -> Batch:
-    """A batch whose images nobody looks at. target: labels of images [b], or of their pixels [b, h, w]."""
+    """Return a batch whose images nobody looks at.
+
+    Args:
+        target: Labels of images [b], or of their pixels [b, h, w].
+    """
     rows, images = torch.arange(len(target)), torch.zeros(len(target), 1, 1, 1)
     if target.ndim == 1:
         return Batch(images=images, target=target, row=rows)
@@ -120,13 +124,13 @@ class LossConformance(NamedComponent):
         return (LossContext(WIDTH, CLASSES, (30, 20), self.dense),)
 
     def make(self, counts: tuple[int, ...] = (30, 20)) -> Objective:
-        """The loss for so many training images (or pixels) per class, the same parameters each time."""
+        """Return the loss for so many training images (or pixels) per class, the same parameters each time."""
         with fork_generators(()):
             seed_torch(0)
             return self.built(LossContext(WIDTH, len(counts), counts, self.dense))
 
     def value(self, objective: Objective, outputs: Outputs, target: Tensor) -> Tensor:
-        """The loss of these outputs."""
+        """Return the loss of these outputs."""
         return objective.loss(outputs, batch_of(target), PROGRESS)
 
     def example(self, objective: Objective, images: int = 12) -> tuple[Outputs, Tensor]:
@@ -307,7 +311,7 @@ class Tiny(nn.Module):
 
     @torch.no_grad()
     def accuracy(self, *, by_head: bool, dense: bool) -> float:
-        """On fresh points: of the logits, or of the nearer class centre among feature directions."""
+        """On fresh points: of the logits, or of the nearer class center among feature directions."""
         x, target = blobs(1000, 1, torch.Generator().manual_seed(2), dense=dense)
         outputs = self.read(x)
         if by_head:

@@ -49,12 +49,12 @@ from assay.testing.losses import NamedComponent
 
 EPOCHS, ROWS, BATCH = 4, 50, 8
 STEPS = EPOCHS * (ROWS // BATCH)
-# torch._dynamo: torch imports it with the first optimiser, which takes longer than these trainings.
+# torch._dynamo: torch imports it with the first optimizer, which takes longer than these trainings.
 PRELOADED = ["assay.training.loop", "assay.models.classifier", "assay.models.initialisation", "torch._dynamo"]
 
 
 def train(recipe: RecipeSpec, folder: Path, **options: Any) -> Fitted:
-    """A training of some steps on squares."""
+    """Return a training of some steps on squares."""
     training, validation = squares(ROWS, seed=1), squares(20, seed=2)
     return fit(recipe, training, validation, classes=2, seed=5, folder=folder, **options)
 
@@ -82,7 +82,7 @@ class TrainingConformance:
     For a part with a state of its own (a teacher, a schedule, running statistics, several phases). Proven: killed with
     SIGKILL at a random step and resumed in another process, or asked to stop within an epoch, training ends with the
     same weights and the same curve, bit for bit, as when it was left alone; its progress is told to the end, and the
-    curve is finite. Training is 24 steps on 50 grey images of 16 pixels with masks.
+    curve is finite. Training is 24 steps on 50 gray images of 16 pixels with masks.
     """
 
     task: ClassVar[Task] = "classification"
@@ -95,7 +95,7 @@ class TrainingConformance:
     selection: ClassVar[Literal["last", "best-validation-loss"]] = "best-validation-loss"
 
     def recipe(self) -> RecipeSpec:
-        """The recipe that is trained, with as many epochs as make those of all its phases the same number."""
+        """Return the recipe that is trained, with as many epochs as make those of all its phases the same number."""
         recipe = RecipeSpec(
             task=self.task,
             architecture=Component(kind="architecture", name=self.architecture, params=self.architecture_params),
@@ -169,7 +169,7 @@ def stopping(calls: Iterator[int], after: int) -> Callable[[], bool]:
 
 
 def same_state(first: nn.Module, second: nn.Module) -> bool:
-    """The same parameters and buffers, bit for bit."""
+    """Return the same parameters and buffers, bit for bit."""
     a, b = first.state_dict(), second.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
@@ -202,7 +202,7 @@ class ArchitectureConformance(NamedComponent):
     - `per_pixel`: logits are maps of the images' size (segmentation), made by a convolution.
     - `shapes`: with `per_pixel`, heights and widths of images that a network of the first size takes too.
 
-    Proven: features, logits and probed layers have the shapes that `Network` promises, for grey and colour images of
+    Proven: features, logits and probed layers have the shapes that `Network` promises, for gray and color images of
     each size, and features are what a layer pools to; the same seed gives the same weights, another seed others,
     whatever the global random state, and the trunk does not depend on the number of classes; in evaluation an image's
     answer is repeatable, the same alone as in a batch, and changes nothing; gradients reach every parameter, and at
@@ -229,7 +229,7 @@ class ArchitectureConformance(NamedComponent):
         return RecipeSpec(architecture=self.component, task="segmentation" if self.per_pixel else "classification")
 
     def make(self, seed: int = 0, classes: int = CLASSES, channels: int = 0, size: int = 0) -> nn.Module:
-        """The network as a study makes it, in training mode; its first number of channels and size unless said."""
+        """Build the network as a study does, in training mode; default: its first channels and size."""
         channels, size = channels or self.channels[0], size or self.sizes[0]
         return build_network(self.recipe, channels=channels, size=size, classes=classes, seed=seed)
 
@@ -395,7 +395,7 @@ class ArchitectureConformance(NamedComponent):
                 )
 
     def empty(self, size: int = 0) -> nn.Module:
-        """The network before its initialisation: what kept weights are loaded into."""
+        """Return the network before its initialisation: what kept weights are loaded into."""
         size = size or self.sizes[0]
         return empty_network(self.recipe, channels=self.channels[0], size=size, classes=CLASSES, seed=2)
 
@@ -439,7 +439,7 @@ class ArchitectureConformance(NamedComponent):
 
 
 def noting(order: list[str], layer: str) -> Callable[[nn.Module, object, object], None]:
-    """A hook that writes down that a layer ended."""
+    """Return a hook that writes down that a layer ended."""
     return lambda _module, _inputs, _output: order.append(layer)
 
 

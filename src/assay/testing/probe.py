@@ -53,7 +53,7 @@ def quantile(factor: str, u: np.ndarray) -> np.ndarray:
 
 
 def brightness(factor: str, values: np.ndarray) -> np.ndarray:
-    """A factor's pixel in 0..1."""
+    """Return a factor's pixel in 0..1."""
     low, high = ENDS[factor]
     return (values - low) / (high - low)
 
@@ -99,7 +99,7 @@ def table(
 
 
 def environment(name: str, rows: FactorTable) -> Environment:
-    """An environment of rows and their images."""
+    """Return an environment of rows and their images."""
     return Environment(name, rows, Pictures(rows.columns, rows.row), None, ())
 
 
@@ -107,7 +107,8 @@ def environment(name: str, rows: FactorTable) -> Environment:
 class World:
     """A `Scene`: `same` ties texture and tag to the target, `neutral` nothing, `reversed` the other way round.
 
-    missing: factor -> share of rows, the first ones, whose value is not known (their images have one all the same).
+    Attributes:
+        missing: Factor -> share of rows, the first ones, whose value is not known (their images have one all the same).
     """
 
     n: int = 400
@@ -134,7 +135,7 @@ class World:
         return self.tables["neutral"].classes
 
     def environment(self, name: str) -> Environment:
-        """A test environment, or the independent rows."""
+        """Return a test environment, or the independent rows."""
         made = environment(name, self.tables[name])
         for factor, share in self.missing.items():
             made = replace(made, table=with_missing(made.table, factor, share))
@@ -149,17 +150,17 @@ class World:
         return self.environment("independent")
 
     def changeable(self) -> tuple[str, ...]:
-        """The factors that can be changed; `changes` as given."""
+        """Return the factors that can be changed; `changes` as given."""
         return self.changes
 
     def counterfactual(self, factor: str, end: str) -> Environment:
-        """The neutral rows with one factor at an end of its range."""
+        """Return the neutral rows with one factor at an end of its range."""
         rows = self.tables["neutral"]
         values = np.full(len(rows), ENDS[factor][end == "high"], rows.columns[factor].dtype)
         return environment(f"neutral, {factor} {end}", rows.with_column(rows.factor(factor), values))
 
     def at_quantile(self, factor: str, u: float) -> Environment | None:
-        """The neutral rows with one factor at a quantile of its marginal, unless `has_phantom` is false."""
+        """Return the neutral rows with one factor at a quantile of its marginal, unless `has_phantom` is false."""
         if not self.has_phantom:
             return None
         rows = self.tables["neutral"]
@@ -167,12 +168,12 @@ class World:
         return environment(f"neutral, {factor} at {u:g}", rows.with_column(rows.factor(factor), values))
 
     def sobol(self, samples: int) -> SobolDesign | None:
-        """A design over the four factors and the noise, unless `has_phantom` is false."""
+        """Return a design over the four factors and the noise, unless `has_phantom` is false."""
         return design(samples) if self.has_phantom else None
 
 
 def design(samples: int, seed: int = 0) -> SobolDesign:
-    """A Saltelli design of plain independent draws."""
+    """Return a Saltelli design of plain independent draws."""
     inputs = (*PIXELS, "nuisance")
     draw = generator(seed, "sobol")
     a, b = draw.random((2, len(inputs), samples))
@@ -229,7 +230,7 @@ class Reader(nn.Module):
 
 
 def pixel(images: Tensor, name: str) -> Tensor:
-    """The pixel of a factor, or the mean noise."""
+    """Return the pixel of a factor, or the mean noise."""
     if name == "noise":
         return images[:, 0, SIDE // 2].mean(dim=1)
     y, x = PIXELS[name]
@@ -237,7 +238,7 @@ def pixel(images: Tensor, name: str) -> Tensor:
 
 
 def with_missing(rows: FactorTable, factor: str, share: float) -> FactorTable:
-    """The same rows with the first `share` of a factor's values missing."""
+    """Return the same rows with the first `share` of a factor's values missing."""
     values = rows.columns[factor].copy()
     values[: int(share * len(rows))] = np.nan if values.dtype.kind == "f" else -1
     return replace(rows, columns={**rows.columns, factor: values})
@@ -260,7 +261,7 @@ class Watched(nn.Module):
         self.passes = 0
 
     def forward(self, images: Tensor) -> Tensor:
-        """The network's logits; the layer `vector` carries them and the first pixels."""
+        """Return the network's logits; the layer `vector` carries them and the first pixels."""
         on = torch.is_grad_enabled() and not self.gradients
         assert not on, "a probe read the model with gradients on; read it through the reading"
         assert not self.training, "a probe read the model in training mode; read it through the reading"
@@ -272,13 +273,16 @@ class Watched(nn.Module):
 
 class ProbeConformance(NamedComponent):
     """Set `name` and `params`; `design_passes` is how many forward passes it makes over images of no environment, such
-    as a Sobol' design (`Reading.logits`), or of its own: none unless said. gradients: whether it asks the network for
-    gradients, in passes of its own. Override `world` where it needs more than `World` has, such as masks.
+    as a Sobol' design (`Reading.logits`), or of its own: none unless said.
 
     Proven, on models whose answers are known (`assay.testing.probe`): every value is a finite number, or NaN with the
     reason, under a name of its own; two probes cause one reading; the same model gives the same numbers, without
     touching the global random state; nothing is kept from one model to the next, and nothing of the model is changed;
     it lives with factors that have no value, a single class and a constant model, and refuses a diverged one.
+
+    Attributes:
+        gradients: Whether it asks the network for gradients, in passes of its own. Override `world` where it needs more
+            than `World` has, such as masks.
     """
 
     kind: ClassVar[ComponentKind] = "probe"
@@ -286,7 +290,7 @@ class ProbeConformance(NamedComponent):
     gradients: ClassVar[bool] = False
 
     def make(self) -> Probe:
-        """The probe."""
+        """Return the probe."""
         return self.built()
 
     def world(self, n: int, missing: Mapping[str, float] | None = None) -> World:
@@ -294,7 +298,7 @@ class ProbeConformance(NamedComponent):
         return World(n=n, missing=missing or {})
 
     def model(self, network: nn.Module, seed: int = 0) -> Model:
-        """The network as a model that watches how it is read."""
+        """Return the network as a model that watches how it is read."""
 
         def untrained() -> nn.Module:
             return Watched(Reader(), self.gradients)

@@ -157,7 +157,7 @@ def outputs_of(id: str) -> dict[str, np.ndarray]:
 
 
 def measurements_of(id: str) -> list[Measurement]:
-    """A number and what could not be had."""
+    """Return a number and what could not be had."""
     return [Measurement("auroc", 1 / len(id), n=10), undefined("auroc", "one class only — ça", environment="it's")]
 
 
@@ -213,7 +213,7 @@ def many(store: Store, kind: UnitKind, ids: tuple[str, ...], root: Path) -> None
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """Return every file below a folder."""
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
