@@ -45,7 +45,7 @@ def _device(text: str) -> str:
 
 
 def _whole(text: str, least: int, most: int) -> int:
-    """An option's whole number. Raises typer.BadParameter with what was given and what is allowed."""
+    """Return an option's whole number. Raises typer.BadParameter with what was given and what is allowed."""
     try:
         number = int(text) if "_" not in text else least - 1
     except ValueError:
@@ -100,8 +100,8 @@ def _assay(
 
 
 def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
-    """A command that takes a study with all that can be asked of a run, and hands that to `act`
-    once nothing is wrong with it, which is found out before anything slow is imported.
+    """Return a command that takes a study with all that can be asked of a run, and hands that to `act` once nothing is
+    wrong with it, which is found out before anything slow is imported.
     """
 
     def command(
@@ -287,7 +287,7 @@ def _answer(arguments: list[str]) -> int:
 
 
 def _usage(error: TyperException) -> str:
-    """An error of typer's in one line, with the command that tells more; the help itself when nothing was asked."""
+    """Return an error of typer in one line, with the command for more; the help itself if no command was given."""
     from assay.core.errors import or_else
 
     context: typer.Context | None = getattr(error, "ctx", None)

@@ -99,7 +99,11 @@ APART = 3
 
 @dataclass(frozen=True)
 class Found:
-    """All that a preview tells. power: one entry per comparison, as `analysis.preview` makes them."""
+    """All that a preview tells.
+
+    Attributes:
+        power: One entry per comparison, as `analysis.preview` makes them.
+    """
 
     prepared: Prepared
     preview: Preview

@@ -113,7 +113,7 @@ def _plain(row: Row) -> Row:
 
 
 def _harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
+    """Return a cell that no spreadsheet takes for a formula."""
     from assay.report.sheets import harmless
 
     return harmless(value) if isinstance(value, str) else value
