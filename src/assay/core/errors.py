@@ -20,7 +20,9 @@ class SpecError(AssayError):
 class UnfitError(SpecError):
     """Interventions that the images cannot carry.
 
-    refused: name in the study -> its arguments as written, and why, by which `locate_errors` finds the line of each.
+    Args:
+        refused: Name in the study -> its arguments as written, and why, by which `locate_errors` finds the line of
+            each.
     """
 
     def __init__(self, refused: Mapping[str, tuple[Mapping[str, Any], str]]) -> None:
@@ -39,7 +41,8 @@ class AssociationError(AssayError):
 class WeightsError(AssayError):
     """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed.
 
-    given: its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
+    Args:
+        given: Its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
     """
 
     def __init__(self, text: str, given: str = "") -> None:
@@ -69,7 +72,7 @@ _LONGEST = 200
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name that a mistyped or another name most likely meant, or None when nothing is near."""
+    """Return the allowed name that a mistyped or another name most likely meant, or None when nothing is near."""
     names = list(allowed)
     ours = _ELSEWHERE.get(given.lower())
     if ours in names:
@@ -79,7 +82,7 @@ def nearest(given: str, allowed: Iterable[str]) -> str | None:
 
 
 def cut(text: str, longest: int = 60) -> str:
-    """A text of the user's on one line, its end left out where it is long."""
+    """Return a text of the user's on one line, its end left out where it is long."""
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
@@ -98,7 +101,7 @@ def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:
 
 
 def or_else(told: str, also: str) -> str:
-    """A sentence and what else can be done, whether or not the sentence ends in a question."""
+    """Return a sentence and what else can be done, whether or not the sentence ends in a question."""
     return f"{told} {also[0].upper()}{also[1:]}" if told.endswith("?") else f"{told}; {also}"
 
 
@@ -109,10 +112,11 @@ MOST = 12
 
 
 def foremost(rows: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The classes to tell by name, in their own order, and those that are told together.
+    """Return the classes to tell by name, in their own order, and those that are told together.
 
-    rows: class -> how many rows it has. Up to `most` classes are all named. Of more it is `most` - 1: the last, since
-    associations are stated for it against the rest, and the most frequent, of equals the first.
+    Args:
+        rows: Class -> how many rows it has. Up to `most` classes are all named. Of more it is `most` - 1: the last,
+            since associations are stated for it against the rest, and the most frequent, of equals the first.
     """
     names = list(rows)
     if len(names) <= most:

@@ -36,7 +36,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def not_written(text: str, error: OSError) -> StoreError:
-    """The error to raise for a file that could not be written: `FullError` where none can be."""
+    """Return the error to raise for a file that could not be written: `FullError` where none can be."""
     return FullError(text) if error.errno in FULL else StoreError(text)
 
 
@@ -102,10 +102,11 @@ OUT = "choose another place with --out, or change its permissions"
 def holding(path: Path, wait: Callable[[], None] | None = None, *, remedy: str = OUT) -> Generator[None]:
     """Hold the lock file `path`, which stays when it is let go: removing it would race.
 
-    wait: called between tries while another process has it, and may raise to give up; without it the system waits.
-    Processes that are started meanwhile do not hold it. A file system that knows no locks holds nobody up: keeping
-    runs apart is then up to the user, who is warned once in a process.
-    Raises StoreError, which says `remedy`, when the file cannot be made.
+    Args:
+        wait: Called between tries while another process has it, and may raise to give up; without it the system waits.
+            Processes that are started meanwhile do not hold it. A file system that knows no locks holds nobody up:
+            keeping runs apart is then up to the user, who is warned once in a process. Raises StoreError, which says
+            `remedy`, when the file cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,7 @@ _NAMED = re.compile(r"\$\{(\w+)\}")
 
 
 def filled(text: str, folder: str = "") -> Path:
-    """The absolute path that a spec means: `${NAME}` and `~` filled in, a relative path from `folder`.
+    """Return the absolute path that a spec means: `${NAME}` and `~` filled in, a relative path from `folder`.
 
     A path that begins with a variable does not start there: if the variable's value is relative, it is so to the
     working folder, as everywhere outside of Assay. Unset variables are left as they are written; see `unset`.
@@ -161,38 +162,38 @@ def filled(text: str, folder: str = "") -> Path:
 
 
 def at_home(text: str | Path) -> Path:
-    """A path with `~` replaced; the home of a user whom this machine does not know stays as it is written."""
+    """Return a path with `~` replaced; the home of a user whom this machine does not know stays as it is written."""
     return Path(os.path.expanduser(text))  # noqa: PTH111  pathlib's own raises RuntimeError
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; there is none of a name that is too long."""
+    """Return whether there is such a file; there is none of a name that is too long."""
     return os.path.isfile(path)  # noqa: PTH113  pathlib's own raises OSError for names over 255 bytes
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; there is none of a name that is too long."""
+    """Return whether there is such a folder; there is none of a name that is too long."""
     return os.path.isdir(path)  # noqa: PTH112  as above
 
 
 def begins_with_variable(text: str) -> bool:
-    """Whether what a path means is up to the machine that it is read on."""
+    """Return whether what a path means is up to the machine that it is read on."""
     return _NAMED.match(text) is not None
 
 
 def told(text: str) -> str:
-    """A text as labels show it: an absolute path by its last part, since the rest names a machine and its owner."""
+    """Return a text for labels: an absolute path as its last part, since the rest names a machine and its owner."""
     path = PureWindowsPath(text) if PureWindowsPath(text).is_absolute() else PurePosixPath(text)
     return path.name or text if path.is_absolute() else text
 
 
 def unset(text: str) -> list[str]:
-    """The variables in a path that have no value."""
+    """Return the variables in a path that have no value."""
     return [name for name in _NAMED.findall(text) if not variable(name)]
 
 
 def variable(name: str) -> str:
-    """The value of an environment variable, empty when there is none. See `ASSETS_BESIDE`."""
+    """Return the value of an environment variable, empty when there is none. See `ASSETS_BESIDE`."""
     value = os.environ.get(name, "")
     return str(ASSETS_BESIDE) if not value and name == ASSETS and ASSETS_BESIDE.is_dir() else value
 
@@ -203,7 +204,7 @@ def assets_folder() -> Path:
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, read once as long as its `file_state` stays. Raises OSError."""
+    """Return the SHA-256 of a file, read once as long as its `file_state` stays. Raises OSError."""
     return _read_hash(path, file_state(path))
 
 
@@ -222,7 +223,7 @@ def _read_hash(path: Path, state: tuple[int, ...]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file as it is now. Raises OSError."""
+    """Return the SHA-256 of a file as it is now. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -231,16 +232,18 @@ def sha256(path: Path) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, shortest floats, whole floats as integers.
+    """Return the one JSON text of a value: sorted keys, no spaces, shortest floats, whole floats as integers.
 
     Writing 1, 1.0 or 1e0 in a spec must name the same thing, so a float without a fraction is written as an integer.
-    Raises ValueError on NaN or infinity, which no spec may hold.
+
+    Raises:
+        ValueError: On NaN or infinity, which no spec may hold.
     """
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def content_hash(value: Any, length: int = 16) -> str:
-    """The first `length` hexadecimal digits of the SHA-256 of the canonical JSON."""
+    """Return the first `length` hexadecimal digits of the SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 

@@ -36,7 +36,7 @@ def _schema_of(model: type[Params]) -> dict[str, Any]:
 
 
 def _plain(schema: Any, parts: Mapping[str, Any]) -> Any:
-    """A schema with its references resolved, and without what the reader does not need."""
+    """Return a schema with its references resolved, and without what the reader does not need."""
     if isinstance(schema, list):
         return [_plain(one, parts) for one in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
@@ -59,7 +59,7 @@ def _plain(schema: Any, parts: Mapping[str, Any]) -> Any:
 
 
 def index_of(entries: Mapping[tuple[str, str], Entry]) -> dict[str, Any]:
-    """The index of these components as plain values."""
+    """Return the index of these components as plain values."""
     made: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), entry in sorted(entries.items()):
         made[kind][name] = {key: value for key, value in _body(entry).items() if value not in (None, {})}
@@ -80,7 +80,7 @@ def _body(entry: Entry) -> dict[str, Any]:
 
 
 def _given(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass that differ from their default."""
+    """Return the fields of a dataclass that differ from their default."""
     return {
         one.name: _part(getattr(value, one.name))
         for one in dataclasses.fields(value)
@@ -95,7 +95,7 @@ def _part(value: Any) -> Any:
 
 
 def index_text() -> str:
-    """The index of all of Assay's own components, which are imported for it: one line per argument."""
+    """Return the index of all of Assay's own components, which are imported for it: one line per argument."""
     for room in ROOMS:
         package = importlib.import_module(f"assay.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

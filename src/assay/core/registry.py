@@ -167,7 +167,7 @@ class Arguments:
     groups: Mapping[str, type] = field(default_factory=dict[str, type])
 
     def passed(self, checked: Params) -> dict[str, Any]:
-        """The keyword arguments that the component is called with."""
+        """Return the keyword arguments that the component is called with."""
         values = {name: getattr(checked, name) for name in type(checked).model_fields}
         for parameter, group in self.groups.items():
             values[parameter] = group(**{one.name: values.pop(one.name) for one in dataclasses.fields(group)})
@@ -211,7 +211,7 @@ class Entry:
         return getattr(importlib.import_module(module), attribute)
 
     def complete(self) -> Arguments:
-        """The arguments with the checks that compare them, which need the code."""
+        """Return the arguments with the checks that compare them, which need the code."""
         if not self.indexed:
             return self.arguments()
         self.load()
@@ -227,7 +227,7 @@ class Entry:
         return self.complete().model.model_validate(checked.model_dump()) if self.indexed else checked
 
     def traits_with(self, params: Mapping[str, Any]) -> Traits | None:
-        """Its traits under these arguments."""
+        """Return its traits under these arguments."""
         if self.traits is None or not self.varies:
             return self.traits
         checked = self.params.model_validate(dict(params))
@@ -287,7 +287,7 @@ def register(
 
 
 def declared() -> Mapping[tuple[str, str], Entry]:
-    """All components whose code has been imported."""
+    """Return all components whose code has been imported."""
     return _declared
 
 
@@ -325,7 +325,7 @@ def _known() -> Mapping[tuple[str, str], Entry]:
 
 
 def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
-    """All registered components, of one kind or of all, sorted by kind and name."""
+    """Return all registered components, of one kind or of all, sorted by kind and name."""
     known = _known()
     return tuple(known[key] for key in sorted(known) if kind in (None, key[0]))
 
@@ -399,9 +399,10 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
 
 
 def own_code(document: str) -> tuple[tuple[str, str], ...]:
-    """The modules of the dotted paths in a study's JSON text, each with the hash of its file.
+    """Return the modules of the dotted paths in a study's JSON text, each with the hash of its file.
 
-    Raises SpecError for one that was edited since this process imported it: what runs would not be what is named.
+    Raises:
+        SpecError: For one that was edited since this process imported it: what runs would not be what is named.
     """
     found = {module: known for module, known in _imported.items() if f'"{module}:' in document}
     for module, known in found.items():
@@ -432,7 +433,7 @@ def _hash_of(module: str) -> str:
 
 
 def arguments_of(target: Callable[..., Any]) -> Arguments:
-    """The arguments of a function or class: its keyword-only parameters, dataclasses among them taken apart."""
+    """Return the arguments of a function or class: its keyword-only parameters, dataclasses among them taken apart."""
     of_fields = dataclasses.is_dataclass(cast(Any, target))
     hints = get_type_hints(target, include_extras=True) if of_fields else None
     fields: dict[str, Any] = {}
@@ -465,7 +466,7 @@ def arguments_of(target: Callable[..., Any]) -> Arguments:
 
 
 def _compares(annotation: Any) -> bool:
-    """Whether a type has checks of its own: of a dataclass's fields, or of the value."""
+    """Return whether a type has checks of its own: of a dataclass's fields, or of the value."""
     return (
         isinstance(annotation, AfterValidator)
         or hasattr(annotation, "__post_init__")

@@ -12,21 +12,25 @@ import numpy as np
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A 63-bit integer from a seed and a purpose, for example `derive(3, "batch-order", epoch)`."""
+    """Return a 63-bit integer from a seed and a purpose, for example `derive(3, "batch-order", epoch)`."""
     text = "\x1f".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A NumPy generator of its own for one purpose."""
+    """Return a NumPy generator of its own for one purpose."""
     return np.random.Generator(np.random.Philox(key=derive(seed, *purpose)))
 
 
 def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
     """One uniform number in [0, 1) per row, which depends on (seed, purpose, row) and not on the other rows.
 
-    rows: int64 [n]. Returns float64 [n]. A row keeps its number whatever rows stand beside it, so that the images
-    marked at one dose are among those marked at a higher one.
+    Args:
+        rows: int64 [n].
+
+    Returns:
+        float64 [n]. A row keeps its number whatever rows stand beside it, so that the images marked at one dose are
+        among those marked at a higher one.
     """
     key = np.uint64(derive(seed, purpose))
     with np.errstate(over="ignore"):
@@ -43,7 +47,7 @@ def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

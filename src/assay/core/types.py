@@ -56,9 +56,12 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the rows of a dataset come from. numbers: of every row, as `where` counts them (a header is line 1).
+    """Where the rows of a dataset come from.
 
-    where: the table or folder. word: what a row is called there, such as `line`.
+    Attributes:
+        numbers: Of every row, as `where` counts them (a header is line 1).
+        where: The table or folder.
+        word: What a row is called there, such as `line`.
     """
 
     where: str
@@ -70,12 +73,13 @@ class Places:
 class FactorTable:
     """One row per image: its target, its patient, and one column per factor. It survives every shift.
 
-    row: int64 [n], the image's number within its dataset, stable whatever is chosen from it.
-    target: int64 [n], index into `classes`.
-    patient: int64 [n], a code; identifiers themselves never leave the data source.
-    columns: factor name -> array [n] as `Factor` describes.
-    fold: int64 [n] or None, the fold in which a row is tested, where the split is k-fold.
-    places: where the rows of the whole dataset come from; None where they come from no file.
+    Attributes:
+        row: int64 [n], the image's number within its dataset, stable whatever is chosen from it.
+        target: int64 [n], index into `classes`.
+        patient: int64 [n], a code; identifiers themselves never leave the data source.
+        columns: Factor name -> array [n] as `Factor` describes.
+        fold: int64 [n] or None, the fold in which a row is tested, where the split is k-fold.
+        places: Where the rows of the whole dataset come from; None where they come from no file.
     """
 
     row: np.ndarray
@@ -100,18 +104,18 @@ class FactorTable:
         return f"rows {text}" if places is None else f"{places.word}s {text} of {places.where}"
 
     def factor(self, name: str) -> Factor:
-        """The factor of that name. Raises KeyError."""
+        """Return the factor of that name. Raises KeyError."""
         for factor in self.factors:
             if factor.name == name:
                 return factor
         raise KeyError(name)
 
     def numbers(self, name: str) -> np.ndarray:
-        """A factor's column as float64 [n] (see `Factor.numbers`)."""
+        """Return a factor's column as float64 [n] (see `Factor.numbers`)."""
         return self.factor(name).numbers(self.columns[name])
 
     def take(self, index: np.ndarray) -> FactorTable:
-        """The rows at `index` (integers or booleans), in that order."""
+        """Return the rows at `index` (integers or booleans), in that order."""
         return replace(
             self,
             row=self.row[index],
@@ -122,12 +126,12 @@ class FactorTable:
         )
 
     def with_column(self, factor: Factor, values: np.ndarray) -> FactorTable:
-        """The same rows with one factor added or replaced."""
+        """Return the same rows with one factor added or replaced."""
         factors = (*(f for f in self.factors if f.name != factor.name), factor)
         return replace(self, factors=factors, columns={**self.columns, factor.name: values})
 
     def without(self, name: str) -> FactorTable:
-        """The same rows without one factor; the very same table where it has none of that name."""
+        """Return the same rows without one factor; the very same table where it has none of that name."""
         if name not in self.columns:
             return self
         columns = {own: values for own, values in self.columns.items() if own != name}
@@ -138,10 +142,12 @@ class FactorTable:
 class Measurement:
     """One number that a probe found, or NaN with the reason why there is none.
 
-    measure: its name, such as `auroc`, `sobol-total`, `flip-rate`, `decodability`.
-    n: how many images (or pairs) it rests on. patients: how many patients.
-    standard_error: within this model, over patients or samples; NaN where it is not defined.
-    chance: the value of a model that knows nothing, NaN where there is none.
+    Attributes:
+        measure: Its name, such as `auroc`, `sobol-total`, `flip-rate`, `decodability`.
+        n: How many images (or pairs) it rests on.
+        patients: How many patients.
+        standard_error: Within this model, over patients or samples; NaN where it is not defined.
+        chance: The value of a model that knows nothing, NaN where there is none.
     """
 
     measure: str
@@ -165,7 +171,7 @@ class Measurement:
 
 
 def undefined(measure: str, reason: str, **where: str) -> Measurement:
-    """A measurement that has no value, and why."""
+    """Return a measurement that has no value, and why."""
     return Measurement(measure=measure, value=float("nan"), reason=reason, **where)  # pyright: ignore[reportArgumentType]
 
 

@@ -171,6 +171,6 @@ def clustered_error(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, 
 
 
 def mean_with_error(values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> tuple[float, float]:
-    """Return a mean over images and its standard error over patients (a ratio estimate: patients may differ in size)."""
+    """Return a mean over images and its standard error over patients (a ratio estimate: patients differ in size)."""
     mean = float(values.mean())
     return mean, clustered_error((values - mean) / len(values), patient)
