@@ -21,7 +21,7 @@ from assay.report.figures import HALF, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
 from assay.report.rows import Tables, distinct, read_tables
-from assay.report.sections import doses, performance, reliance, representation, segmentation, shortcuts
+from assay.report.sections import doses, further, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
 from assay.report.sheets import Download, Sheet, as_csv, as_markdown
@@ -99,7 +99,10 @@ _WIDEST = re.compile(r"the widest of \d+ (fall|rise)s")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its title, what its word means, its figures, its tables, what is said when it has none."""
+    """A part of the page: its title, what its word means, its figures, its tables, what is said when it has none.
+
+    folded: whether its figures are closed until a reader opens them.
+    """
 
     id: str
     title: str
@@ -107,6 +110,7 @@ class Section:
     figures: tuple[Figure, ...] = ()
     sheets: tuple[Sheet, ...] = ()
     otherwise: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,8 +209,18 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
     """Comparisons always; what a probe measured where it has."""
     asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
     seen = there(shortcuts.table(evidence.tables))
-    parts = (*asked, Section("plain-sight", "What tells the target in plain sight", "", (), seen))
+    plain = Section("plain-sight", "What tells the target in plain sight", "", (), seen)
+    parts = (*asked, _further(evidence, asked), plain)
     return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
+
+
+def _further(evidence: Evidence, sections: Sequence[Section]) -> Section:
+    """Every measure of the estimates that no other section shows."""
+    figures = {row["measure"] for part in sections for one in part.figures for row in one.rows if "measure" in row}
+    names = further.measures(evidence, figures | {name for part in sections for one in part.sheets for name in one.of})
+    drawn = there(*(further.figure(evidence, name) for name in names))
+    words = "Measures that no section above shows, each with its meaning." if names else ""
+    return Section("further", "Further measures", words, drawn, there(further.table(evidence, names)), folded=True)
 
 
 def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:

@@ -116,6 +116,7 @@ class Line:
 class Sheet:
     """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried).
 
+    of: the measures of the rows that it was made from.
     folded: whether it is closed until it is asked for, since what a reader needs first stands elsewhere.
     """
 
@@ -126,6 +127,7 @@ class Sheet:
     csv: Download | None
     note: str = ""
     folded: bool = False
+    of: frozenset[str] = frozenset()
 
     @property
     def long(self) -> bool:
@@ -168,7 +170,8 @@ def sheet(
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
     kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
-    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words)
+    of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row)
+    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words, of=of)
 
 
 def words(text: str, hint: str = "") -> Cell:
