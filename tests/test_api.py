@@ -201,7 +201,7 @@ def test_a_model_of_ones_own_is_probed_on_every_row_of_a_folder(tmp_path: Path) 
     model.norm.eval()
     data = {"folder": str(folder), "target": "label", "patient": "who", "size": 16, "factors": {"age": {}},
             "split": {"folds": 5}}  # fmt: skip
-    found = assay.probe(model, data, progress=False)
+    found = assay.probe(model, data, progress=False).table()
     means = [float(noise(i).mean()) for i in range(40)]
     (row,) = found.query("measure == 'auroc' and factor == '' and group == ''").to_dict("records")
     assert row["value"] == pytest.approx(roc_auc_score([i % 2 for i in range(40)], means))
@@ -218,7 +218,7 @@ def test_a_model_of_a_run_measures_as_it_did_there(run_copy: Path) -> None:
     tests = {name: {"association": {"texture": strength}} for name, strength in (("same", 0.9), ("reversed", -0.9))}
     found = assay.probe(
         model.network, SMALL["data"], environments=tests, seed=model.seed, threshold=model.threshold, progress=False
-    )
+    ).table()
     kept = RunFolder(run_copy)
     ids = [
         path.name
@@ -236,7 +236,7 @@ def test_a_model_of_a_run_measures_as_it_did_there(run_copy: Path) -> None:
 def test_layers_of_a_model_of_ones_own_are_described(tmp_path: Path) -> None:
     folder = small_set(tmp_path, 40)
     data = {"folder": str(folder), "target": "label", "size": 16}
-    found = assay.probe(Brightness(), data, ["representation"], layers=["norm"], progress=False)
+    found = assay.probe(Brightness(), data, ["representation"], layers=["norm"], progress=False).table()
     assert set(found.layer) - {""} == {"norm"}
 
 

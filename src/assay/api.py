@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from assay.core.errors import SpecError
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.store.folder import EARLIER, RunFolder
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from torch import nn
 
@@ -169,8 +169,51 @@ def load_model(trial: str | Path) -> Model:
     return stored_model(Path(trial))
 
 
+@dataclass(frozen=True)
+class Probed:
+    """A model that was probed, and the records of it.
+
+    Attributes:
+        folder: The run folder: `models/`, `readings/` and `probes/` hold its records, as those of a trial.
+        doubts: Sentences on what was taken for granted or looks wrong.
+    """
+
+    folder: Path
+    doubts: tuple[str, ...] = ()
+
+    def table(self, name: str = "measurements") -> pd.DataFrame:
+        """Return the rows of one table.
+
+        Args:
+            name: `measurements`, with one row per number: `probe` and the fields of `core.types.Measurement`. Standard
+                errors are over patients, of this one model. Other tables are there once the page was made: `findings`,
+                `environments`, `pictures`, `cautions`, `provenance`.
+
+        Raises:
+            StoreError: There is no such table.
+        """
+        import pandas as pd
+
+        from assay.study.audit import open_probed
+
+        return pd.DataFrame(open_probed(self.folder).table(name))
+
+    def report(self) -> Path:
+        """Make tables and page from the records; return the path of the page."""
+        from assay.study.audit import open_probed
+
+        return open_probed(self.folder).report()
+
+
+def open_probed(folder: str | Path) -> Probed:
+    """Return the model last probed in a run folder. Raises StoreError where there is none."""
+    from assay.study.audit import open_probed as opened
+
+    return Probed(Path(folder), opened(Path(folder)).plan.doubts)
+
+
 def probe(
-    module: nn.Module,
+    model: nn.Module | Callable[[np.ndarray], object] | str | Path,
     data: Mapping[str, Any],
     probes: Sequence[str | Mapping[str, Any]] = ("performance",),
     *,
@@ -178,71 +221,96 @@ def probe(
     validation: Mapping[str, Any] | None = None,
     layers: Sequence[str] = (),
     task: schema.Task = "classification",
+    factory: Callable[[], nn.Module] | None = None,
+    scores: Literal["logits", "probabilities"] = "logits",
     threshold: float | None = None,
     seed: int = 0,
+    name: str = "",
+    out: str | Path | None = None,
+    device: str = "cpu",
     skip_bad_rows: bool = False,
     progress: bool = True,
     preprocessing: Literal["config", "none"] | None = None,
     expect: float | None = None,
-) -> pd.DataFrame:
-    """What probes measure of a model that you have: one row per number, nothing is trained and nothing is kept.
+) -> Probed:
+    """Probe a model that you have. Nothing is trained, and the records are those that a trial leaves.
 
-    module: maps float32 images [b, c, size, size] in [0, 1] to logits [b], [b, 1] or [b, classes], or of each pixel
-    [b, k, size, size] for `task="segmentation"`. It is read in eval mode where it stands, and left as it was found.
-    data: as `data:` of a study. All rows of files are tested, whatever `split` says: leave out what it was trained on.
-    probes: as `probes:` of a study. environments: as those of a study to test on; without any, all rows as `all`.
-    validation: as `data`, images that the model was neither trained on nor is tested on. They set the threshold between
-    two classes (Youden's), of grades those that leave 80, 90 and 95 % of what lies below the cut uncalled, and of a
-    segmentation those at which 80, 90 and 95 % of their lesions are found; without them measures at such a specificity
-    are not given, and those at a matched sensitivity are undefined.
-    layers: dotted names of modules whose output is described. threshold: on the probability of the second of two
-    classes, in place of `validation`; .5 when neither is given. seed: of a probe's own draws.
-    preprocessing: of a timm model, whose config says how its images were made. By default `data` takes from it the
-    size, channels and framing (`fit`) that it does not say itself, and images are scaled by its mean and std; a warning
-    says what was taken. "config" does the same without the warning, "none" takes nothing. Other modules get images as
-    they are.
-    expect: the AUROC that you know of this model on such images, of two classes. A value far from it is reported.
-    Warns, and keeps the sentences in the frame's `attrs["doubts"]`, where the output is constant or nearly so, where
-    the AUROC is far from `expect`, and where preprocessing was taken from a config.
-    Columns: `probe` and the fields of `core.types.Measurement`; standard errors are over patients, of this one model.
+    A second call with the same model and the same data reads the records.
 
-    Raises SpecError for a wrong request, DataError for rows that cannot be read, ReadingError for a model that cannot
-    take the images or gives no logits of the right shape.
+    Args:
+        model: One of
+
+            - a module that maps float32 images [b, c, size, size] in [0, 1] to scores [b], [b, 1] or [b, classes], or
+              of each pixel [b, k, size, size] for `task="segmentation"`. It is read in evaluation mode on the device on
+              which it is, and left as it was found;
+            - a function that does the same with NumPy arrays;
+            - the path of a file of weights (safetensors, or a PyTorch file without code in it), with `factory`;
+            - the folder of a trial or source in a run folder, `runs/<study>/trials/<id>`. Its thresholds and layers are
+              known.
+        data: As `data` of a study. All rows of files are tested, whatever `split` says: leave out those that the model
+            was trained on.
+        probes: As `probes` of a study. Probes of layers and gradients need a module.
+        environments: As those of a study to test on; by default all rows, as `all`.
+        validation: As `data`, images that the model was neither trained on nor is tested on. They set the threshold
+            between two classes (Youden's), of grades those at specificities of 80, 90 and 95%, and of a segmentation
+            those at which 80, 90 and 95% of the lesions are found. Without them such measures are undefined.
+        layers: Dotted names of modules to describe.
+        task: Classification of images, or segmentation.
+        factory: Returns the network that a file of weights belongs to.
+        scores: Whether the model gives logits or probabilities.
+        threshold: Threshold on the probability of the second of two classes, instead of `validation`; 0.5 when neither
+            is given.
+        seed: Seed of probes' own draws.
+        name: Name of the model on the page.
+        out: The run folder, which gets the page too. By default the records are kept in the cache, and `report()` makes
+            the page there.
+        device: Device of a model from a file or a run folder.
+        skip_bad_rows: Leave out rows that cannot be read, instead of raising DataError.
+        progress: Whether reading is shown.
+        preprocessing: For timm models, whose config says how their images were made. By default `data` takes from it
+            the size, channels and framing (`fit`) that it does not give itself, and images are scaled by its mean and
+            standard deviation; a warning says what was taken. "config" does the same without the warning, "none" takes
+            nothing.
+        expect: The AUROC that you know of this model on such images, of two classes. A value far from it is reported.
+
+    Returns:
+        The records, with `table()`, `report()` and `doubts`. Warns of each doubt: a constant output, an AUROC far from
+        `expect`, preprocessing that was taken from a config.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: Rows cannot be read.
+        ReadingError: The model cannot take the images, or gives no scores of the right shape.
+        WeightsError: A file of weights cannot be read or does not fit the network.
     """
-    import pandas as pd
-
     from assay.execution.progress import reading_shown
-    from assay.models.ref import Model
-    from assay.study.audit import examine
+    from assay.study.audit import Settings, origin_of, probe_model
 
-    asked: dict[str, object] = {"data": data, "validation": validation}
-    for name, given in asked.items():
-        if isinstance(given, str):
-            raise SpecError(f"{name} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
-
-    held = next(iter([*module.parameters(), *module.buffers()]), None)
-    model = Model(
-        module,
-        (layers,) if isinstance(layers, str) else tuple(layers),
+    settings = Settings(
+        name=name,
+        layers=(layers,) if isinstance(layers, str) else tuple(layers),
+        scores=scores,
         threshold=threshold,
         seed=seed,
-        device="cpu" if held is None else str(held.device),
+        preprocessing=preprocessing,
+        expect=expect,
+        skip_bad_rows=skip_bad_rows,
+        device=device,
     )
     with reading_shown(quietly=not progress) as told:
-        found = examine(
-            model,
+        found = probe_model(
+            origin_of(model, factory),
             data,
             probes,
             environments or {"all": {}},
+            settings,
             validation=validation,
             task=task,
-            skip_bad_rows=skip_bad_rows,
+            out=None if out is None else Path(out),
             told=told,
-            preprocessing=preprocessing,
-            expect=expect,
         )
-    for sentence in found.doubts:
+    if out is not None:
+        found.report()
+    for sentence in found.plan.doubts:
         warnings.warn(sentence, stacklevel=2)
-    frame = pd.DataFrame(found.rows)
-    frame.attrs["doubts"] = list(found.doubts)
-    return frame
+    return Probed(found.folder.root, found.plan.doubts)

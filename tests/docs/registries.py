@@ -63,14 +63,22 @@ def _described(one: Measure) -> tuple[str, ...]:
     return (f"`{one.name}`", one.label, one.meaning, ends, one.unit, better, chance, needs, one.reference)
 
 
+MODEL_HEAD = """
+## Tables of a model
+
+The folder of a [model that you have](python.md#a-model-that-you-have) has these tables, and `environments`, `pictures` and `provenance` with the columns above. `assay.open_probed(FOLDER).table(NAME)` is a data frame. They are made from `assay.store.schema.MODEL_TABLES`.
+"""
+
+
 def tables_page() -> str:
     """Return the page of tables as Markdown."""
     listed = "".join(f"| [`{name}`](#{name}) | {table.row} |\n" for name, table in schema.TABLES.items())
-    return TABLES_HEAD + listed + "".join(_table(table) for table in schema.TABLES.values())
+    own = "".join(_table(table, "###") for name, table in schema.MODEL_TABLES.items() if name not in schema.TABLES)
+    return TABLES_HEAD + listed + "".join(_table(table) for table in schema.TABLES.values()) + MODEL_HEAD + own
 
 
-def _table(table: Table) -> str:
-    head = f"\n## {table.name}\n\nOne row for every {table.row}.{f' {table.note}' if table.note else ''}\n\n"
+def _table(table: Table, sign: str = "##") -> str:
+    head = f"\n{sign} {table.name}\n\nOne row for every {table.row}.{f' {table.note}' if table.note else ''}\n\n"
     rows = "".join(f"| `{one.name}` | {one.type} | {_cell(one.meaning)} |\n" for one in table.columns)
     return f"{head}| column | type | |\n|---|---|---|\n{rows}"
 

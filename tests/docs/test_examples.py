@@ -189,7 +189,7 @@ def test_the_tutorial_on_a_model_that_one_has_runs(
     said = capsys.readouterr().out
     assert "auroc" in said
     assert "logit-effect" in said
-    assert set(held["found"].environment) >= {"plain", "tagged"}
+    assert set(held["found"].table().environment) >= {"plain", "tagged"}
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_a_network_that_one_has_is_asked_whether_it_is_quiet(
     torch.save(outlining_network(outlined / "my-images").state_dict(), "my-network.pt")
     held: dict[str, Any] = {}
     exec(compile(block, "quiet.md", "exec"), held)
-    found = held["found"].query("factor == '' and group == '' and level == ''").set_index(["environment", "measure"])
+    found = held["rows"].query("factor == '' and group == '' and level == ''").set_index(["environment", "measure"])
     # Nine in ten of the images that set the threshold, which are nearly these.
     assert found.loc[("lesions", "lesion-sensitivity-at-90"), "value"] > 0.85
     assert 0 <= found.loc[("healthy", "false-positive-rate-at-90"), "value"] <= 1

@@ -18,6 +18,12 @@ from assay.probes.reader import ReadingError
 SIDE = 16
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of another version of the code are not read."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
 class Grey(nn.Module):
     """Its logit of a pixel is twenty times the pixel above .3; of an image, that of its mean."""
 
@@ -59,7 +65,7 @@ def plain(folder: Path, greys: dict[int, int]) -> dict[str, Any]:
 
 
 def measured(measure: str, **asked: Any) -> float:
-    found = assay.probe(progress=False, **asked)
+    found = assay.probe(progress=False, **asked).table()
     (row,) = found.query(f"measure == '{measure}' and factor == '' and group == ''").to_dict("records")
     return float(row["value"])
 
@@ -67,7 +73,7 @@ def measured(measure: str, **asked: Any) -> float:
 def test_lesions_of_the_validation_set_the_thresholds_of_a_segmentation(tmp_path: Path) -> None:
     """Nine of the ten are found down to a grey of 110, eight down to 120; the healthy image's square is greyer."""
     given: dict[str, Any] = {
-        "module": Grey(dense=True),
+        "model": Grey(dense=True),
         "data": squares(tmp_path / "tested", [105, 115, 125, 150]),
         "validation": squares(tmp_path / "validation", [100, 110, 120, 130, 140, 150, 160, 170, 180, 190]),
         "probes": ["segmentation", "lesion-free"],
@@ -83,7 +89,7 @@ def test_lesions_of_the_validation_set_the_thresholds_of_a_segmentation(tmp_path
 def test_between_two_classes_they_set_the_one_that_parts_them_best(tmp_path: Path) -> None:
     """Validation parts at a grey of 45, far below p = .5; there one of the two diseased test images is called."""
     given: dict[str, Any] = {
-        "module": Grey(dense=False),
+        "model": Grey(dense=False),
         "data": plain(tmp_path / "tested", {10: 0, 20: 0, 50: 0, 30: 1, 60: 1}),
         "validation": plain(tmp_path / "validation", {20: 0, 30: 0, 40: 0, 50: 1, 60: 1}),
     }
@@ -104,7 +110,7 @@ def test_a_model_of_grades_gets_their_measures(tmp_path: Path) -> None:
     between 70 and 90.
     """
     given: dict[str, Any] = {
-        "module": Grades(),
+        "model": Grades(),
         "data": {**plain(tmp_path / "tested", {0: 0, 1: 0, 60: 1, 100: 2, 50: 3, 200: 4}), "referable": 2},
     }
     called, true = np.array([0, 0, 1, 2, 1, 4]), np.array([0, 0, 1, 2, 3, 4])
@@ -115,7 +121,7 @@ def test_a_model_of_grades_gets_their_measures(tmp_path: Path) -> None:
     assert measured("quadratic-weighted-kappa", **given) == pytest.approx(kappa)
     assert measured("auroc-referable", **given) == pytest.approx(8 / 9)
     assert measured("auroc-referable", **{**given, "data": {**given["data"], "referable": 4}}) == 1
-    assert "sensitivity-at-specificity-90" not in set(assay.probe(**given, progress=False).measure)
+    assert "sensitivity-at-specificity-90" not in set(assay.probe(**given, progress=False).table().measure)
     told = {**given, "validation": plain(tmp_path / "validation", {0: 0, 10: 0, 40: 1, 70: 1, 90: 2, 190: 3, 210: 4})}
     assert measured("sensitivity-at-specificity-90", **told) == pytest.approx(2 / 3)
     assert measured("specificity-kept-90", **told) == 1
@@ -131,13 +137,13 @@ def test_grades_of_which_there_is_no_image_are_classes_where_they_are_declared(t
         "behind it that picks or sums their logits"
     )
     declared = {"label": {"kind": "ordinal", "levels": ["0", "1", "2", "3", "4"]}}
-    given: dict[str, Any] = {"module": Grades(), "data": {**data, "factors": declared}}
+    given: dict[str, Any] = {"model": Grades(), "data": {**data, "factors": declared}}
     assert measured("quadratic-weighted-kappa", **given) == 1
     assert measured("auroc-referable", **given) == 1
 
 
 def test_classes_without_an_order_are_no_grades(tmp_path: Path) -> None:
-    found = assay.probe(Grades(), plain(tmp_path, {0: 0, 50: 1, 100: 2, 150: 3, 200: 4}), progress=False)
+    found = assay.probe(Grades(), plain(tmp_path, {0: 0, 50: 1, 100: 2, 150: 3, 200: 4}), progress=False).table()
     assert not {"quadratic-weighted-kappa", "auroc-referable"} & set(found.measure)
 
 
@@ -180,7 +186,9 @@ def test_a_phantom_draws_validation_images_that_are_none_of_those_tested() -> No
             return super().forward(images)
 
     assay.probe(Watching(dense=False), data, ["performance"], validation=data, progress=False)
-    images = [image.numpy().tobytes() for batch in seen[1:] for image in batch]  # the first looks whether it fits
+    images = [
+        image.numpy().tobytes() for batch in seen[2:] for image in batch
+    ]  # the first two look whether it fits and which it is
     assert len(images) == len(set(images)) == 70
 
 

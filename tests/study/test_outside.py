@@ -32,6 +32,12 @@ def wide_set(folder: Path, seed: int = 0) -> dict[str, Any]:
     return {"folder": str(folder), "target": "label", "size": SIZE}
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of another version of the code are not read."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
 class Top(nn.Module):
     """Trained on squashed images: it calls those whose upper quarter is bright."""
 
@@ -40,7 +46,7 @@ class Top(nn.Module):
 
 
 def value(found: Any, measure: str) -> float:
-    (row,) = found.query(f"measure == '{measure}' and factor == '' and group == ''").to_dict("records")
+    (row,) = found.table().query(f"measure == '{measure}' and factor == '' and group == ''").to_dict("records")
     return float(row["value"])
 
 
@@ -49,8 +55,8 @@ def test_a_model_of_squashed_images_is_told_apart_from_a_bad_one(tmp_path: Path)
     with pytest.warns(UserWarning, match="the same output") as heard:
         padded = assay.probe(Top(), data, expect=1.0, progress=False)
     assert value(padded, "accuracy") == 0.5
-    assert [str(one.message) for one in heard] == padded.attrs["doubts"]
-    said = " ".join(padded.attrs["doubts"])
+    assert [str(one.message) for one in heard] == list(padded.doubts)
+    said = " ".join(padded.doubts)
     assert "the same output" in said
     assert "the AUROC is .50 where 1.00 was expected" in said
     for cause in ("data.fit: pad, squash or crop", "mean and std", "RGB or BGR"):
@@ -59,7 +65,7 @@ def test_a_model_of_squashed_images_is_told_apart_from_a_bad_one(tmp_path: Path)
         warnings.simplefilter("error")
         squashed = assay.probe(Top(), {**data, "fit": "squash"}, expect=1.0, progress=False)
     assert value(squashed, "accuracy") == 1
-    assert squashed.attrs["doubts"] == []
+    assert squashed.doubts == ()
 
 
 def test_an_output_that_calls_nearly_all_images_alike_is_reported(tmp_path: Path) -> None:
@@ -88,10 +94,10 @@ def test_an_expectation_is_met_within_its_interval(tmp_path: Path) -> None:
         assay.probe(Noisy(), data, expect=93, progress=False)
 
 
-def said_of(module: nn.Module, data: dict[str, Any], **more: Any) -> list[str]:
+def said_of(module: nn.Module, data: dict[str, Any], **more: Any) -> tuple[str, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return assay.probe(module, data, progress=False, **more).attrs["doubts"]
+        return assay.probe(module, data, progress=False, **more).doubts
 
 
 class Timm(nn.Module):

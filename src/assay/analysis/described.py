@@ -21,9 +21,11 @@ from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
+from assay.core.types import FactorTable
 from assay.data.cards import without_patients
+from assay.data.dataset import Card
 from assay.execution.plan import Plan
-from assay.shifts.environment import Achieved
+from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
 from assay.spec.schema import RecipePoint
 from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
@@ -77,14 +79,7 @@ class Described:
 
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/` and gather what else the tables need of its data."""
-    card = population.card
-    facts = {
-        "data": card.name,
-        "data summary": card.summary,
-        "licence": card.licence,
-        "known faults": "; ".join(card.known_faults),
-        "rows left out": "; ".join(card.left_out),
-    }
+    card, facts = population.card, facts_of(population.card)
     leakage = population.dataset.leakage if population.dataset else ()
     unnamed = without_patients(card.known_faults)
     checked = None if unnamed and not leakage else leakage
@@ -199,14 +194,33 @@ def environment_rows(plan: Plan, population: Population) -> list[Row]:
     for name, recipe, environment in distinct_environments(spec.points, population, spec.first_seed):
         tests = points.get(recipe, spec.points[0]).tests
         table = folds.whole(tests, name.removesuffix(f" ({recipe})"), environment)
-        shared = {
-            "environment": name,
-            "recipe": recipe,
-            "images": len(table),
-            "patients": len(np.unique(table.patient)),
-        }
-        rows += [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+        rows += environment_rows_of(name, recipe, environment, table)
     return rows
+
+
+def environment_rows_of(name: str, recipe: str, environment: Environment, table: FactorTable) -> list[Row]:
+    """Return what one environment has: a row for each association that it reports, or one without.
+
+    Args:
+        name: What tables call the environment.
+        recipe: The recipe that it belongs to; empty where it is common to all, or there is none.
+        environment: The environment.
+        table: Its rows, of all folds.
+    """
+    images, patients = len(table), len(np.unique(table.patient))
+    shared: Row = {"environment": name, "recipe": recipe, "images": images, "patients": patients}
+    return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+
+
+def facts_of(card: Card) -> dict[str, str]:
+    """Return what the provenance says of the data."""
+    return {
+        "data": card.name,
+        "data summary": card.summary,
+        "licence": card.licence,
+        "known faults": "; ".join(card.known_faults),
+        "rows left out": "; ".join(card.left_out),
+    }
 
 
 def _achieved_row(found: Achieved) -> Row:

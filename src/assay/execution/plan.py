@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash, holding, write_bytes
 from assay.core.registry import lookup
+from assay.core.traits import Task
 from assay.data.cache import ELSEWHERE
 from assay.execution.jobs import (
     CURVE,
@@ -30,9 +31,12 @@ from assay.shifts.population import Population, PopulationScene
 from assay.shifts.scene import NEUTRAL
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
+from assay.spec.request import ProbeRequest
 from assay.spec.schema import Component, DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
-from assay.store.files import write_json
+from assay.store.files import read_json, write_json
 from assay.store.folder import RunFolder, UnitKind
+from assay.store.migrations import migrated
+from assay.store.schema import SCHEMA_VERSION
 
 # The starts that a study trains itself: what they are named by, and the job that trains one for all runs.
 
@@ -334,22 +338,23 @@ def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Popu
     trials = _trials(spec, population, starts or {}, sources)
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
-    kept = _kept(spec, population)
+    kept = kept_columns(spec.task, spec.probes, population)
     for trial in trials:
         scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
-        probes += _probes(spec.probes, trial, scene, kept)
+        found = probe_units({"trial": trial.id}, spec.probes, scene, kept)
+        probes += [ProbeUnit(id, trial, component) for id, component in found]
         for name in scene.names:
-            id = content_hash({"trial": trial.id, "environment": scene.identity(name), **kept})
+            id = reading_id({"trial": trial.id}, scene, name, kept)
             readings[trial.point.label, trial.id, name] = id
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
-def _kept(spec: StudySpec, population: Population) -> dict[str, Any]:
-    """What decides, beside the model and the images, which columns a reading holds; empty where it is as ever."""
-    if spec.task != "segmentation":
+def kept_columns(task: Task, probes: Sequence[Component], population: Population) -> dict[str, Any]:
+    """Return what decides the columns of a reading besides model and images; empty for a classification."""
+    if task != "segmentation":
         return {}
     several = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
-    return {"maps": COLUMNS_VERSION} | several | ({"native": True} if asks_native(spec.probes) else {})
+    return {"maps": COLUMNS_VERSION} | several | ({"native": True} if asks_native(probes) else {})
 
 
 def _trials(
@@ -372,28 +377,107 @@ def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: M
     return Trial(training.id, training, point)
 
 
-def _probes(
-    components: Sequence[Component], trial: Trial, scene: PopulationScene, kept: Mapping[str, Any]
-) -> list[ProbeUnit]:
-    """Return the probes of a trial, each named by the trial, its own arguments, the images that it looks at and what
-    readings hold (`_kept`): readings are written by the probes that read, so that other columns need the probes anew.
+def reading_id(model: Mapping[str, str], scene: PopulationScene, name: str, kept: Mapping[str, Any]) -> str:
+    """Return the name of the outputs of a model in an environment.
+
+    Args:
+        model: `trial` or `model`, with the hash of what determines its outputs.
+        scene: The scene of the environment.
+        name: The environment.
+        kept: See `kept_columns`.
+    """
+    return content_hash({**model, "environment": scene.identity(name), **kept})
+
+
+def probe_units(
+    model: Mapping[str, str], components: Sequence[Component], scene: PopulationScene, kept: Mapping[str, Any]
+) -> list[tuple[str, Component]]:
+    """Return the probes of a model with their names.
+
+    A name covers the model, the probe's arguments, the images that it looks at and the columns of readings: readings
+    are written by the probes that read, so other columns need the probes again.
+
+    Args:
+        model: `trial` or `model`, with the hash of what determines its answers and calls.
+        components: The probes.
+        scene: The environments.
+        kept: See `kept_columns`.
     """
     tests = {name: scene.identity(name) for name in scene.names}
     looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}
-    units: list[ProbeUnit] = []
+    units: list[tuple[str, Component]] = []
     for component in components:
-        made: dict[str, Any] = {
-            "trial": trial.id,
-            "probe": component.model_dump(),
-            "images": looked_at[_scope(component.name)],
-        }
+        made: dict[str, Any] = {**model, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
         if kept:
             made["kept"] = kept
         if _scope(component.name) == "neutral" and (named := environments_of(component)):
             made["named"] = {name: tests[name] for name in named.values()}
-        units.append(ProbeUnit(content_hash(made), trial, component))
+        units.append((content_hash(made), component))
     return units
 
 
 def _scope(probe: str) -> Scope:
     return cast("type[Probe]", lookup("probe", probe).load()).scope
+
+
+# What is asked of one model that was trained elsewhere.
+
+REQUEST = "request.json"
+"""The file of a run folder that holds the request last made there of a model."""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """The units of a request to probe one model.
+
+    Attributes:
+        model: Id of the model.
+        request: What is asked.
+        readings: Reading ids by name of the environment.
+        probes: Names of probe units with their probes.
+        doubts: Sentences on what was taken for granted or looks wrong.
+    """
+
+    model: str
+    request: ProbeRequest
+    readings: Mapping[str, str]
+    probes: tuple[tuple[str, Component], ...]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def stamp(self) -> dict[str, str]:
+        """What tables made of it belong to."""
+        units = content_hash([*sorted(self.readings.values()), *(id for id, _ in self.probes)])
+        return {"model": self.model, "request": self.request.id, "units": units}
+
+    def write(self, folder: RunFolder) -> None:
+        """Write it to the run folder."""
+        complete = {"complete": True}
+        values = {
+            "schema": SCHEMA_VERSION,
+            "stamp": self.stamp,
+            "model": self.model,
+            "request": self.request.model_dump(mode="json", context=complete),
+            "readings": dict(self.readings),
+            "probes": [
+                {"id": id, "component": component.model_dump(mode="json", context=complete)}
+                for id, component in self.probes
+            ],
+            "doubts": list(self.doubts),
+        }
+        write_json(folder.root / REQUEST, values, sort_keys=False)
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> ModelPlan:
+        """Read it from a run folder. Raises StoreError when no model was probed there."""
+        path = folder.root / REQUEST
+        if not path.is_file():
+            raise StoreError(f"{folder.root} holds no {REQUEST}: no model was probed there")
+        values = migrated(read_json(path), path)
+        return cls(
+            values["model"],
+            ProbeRequest.model_validate(values["request"]),
+            values["readings"],
+            tuple((entry["id"], Component.model_validate(entry["component"])) for entry in values["probes"]),
+            tuple(values["doubts"]),
+        )

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from assay.core.errors import SpecError
 from assay.core.files import content_hash, sha256
+from assay.core.traits import Task
 from assay.models.untyped import named_layers
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
-from assay.spec.schema import Task
 
 # What probes take: a network with what decides its calls.
 
@@ -220,7 +220,7 @@ class GivenModel:
             }
         )
 
-    @cached_property
+    @property
     def id(self) -> str:
         """Hash of everything that determines its outputs, calls and layers."""
         return content_hash({"model": self.content, **self._decisions, "layers": self.layers, "seed": self.seed})
@@ -339,9 +339,13 @@ class InMemory:
         """Name of its class."""
         return type(self.module).__name__
 
-    @cached_property
+    @property
     def content(self) -> str:
         """Hash of its weights and buffers, its printed structure, and the source of classes outside libraries."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         return network_content(self.module)
 
     @property
@@ -437,12 +441,14 @@ class OfFile:
         """Name of the file without its ending."""
         return self.path.stem
 
-    @cached_property
+    @property
     def content(self) -> str:
-        """Hash of the file, and of the network's structure and source."""
-        if not self.path.is_file():
-            return content_hash({"weights": "missing"})
-        return content_hash({"weights": sha256(self.path), "network": network_content(self._loaded)})
+        """Hash of the file, and of the network's structure and source. Raises as `network` does."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        return content_hash({"network": network_content(self._loaded), "weights": sha256(self.path)})
 
     @property
     def complete(self) -> bool:

@@ -469,7 +469,7 @@ def render(content: Content) -> str:
     """The page as HTML."""
     words = as_text(content)
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             page=content,
@@ -478,8 +478,8 @@ def render(content: Content) -> str:
             most_sheets=MOST_SHEETS,
             light=Markup(_variables(LIGHT)),
             dark=Markup(_variables(DARK)),
-            style=Markup(_text("style.css")),
-            script=Markup(_text("script.js")),
+            style=Markup(template_text("style.css")),
+            script=Markup(template_text("script.js")),
             svg=Markup,
         )
     )
@@ -489,12 +489,14 @@ def _variables(colours: Mapping[str, str]) -> str:
     return "{" + declarations(colours) + "}"
 
 
-def _text(name: str) -> str:
+def template_text(name: str) -> str:
+    """Return the text of a template file."""
     return resources.files("assay.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """Return the environment of the page's templates."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("assay.report"),
         autoescape=True,

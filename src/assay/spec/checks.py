@@ -87,7 +87,7 @@ def check_parts(parts: Parts) -> None:
         for point, here in parts.grid:
             for name, made in (("train", point.train), *point.tests.items()):
                 if name not in incomplete:
-                    _check_environment(name, made, data, factors, here)
+                    check_environment(name, made, data, factors, here)
     if data is not None:
         _check_groups(parts, data)
     if issues.found:  # a confounder cannot be found in environments that are wrong
@@ -96,7 +96,7 @@ def check_parts(parts: Parts) -> None:
     claims = [Claim(one, ("contrasts", i), parts) for i, one in enumerate(parts.contrasts) if one is not None]
     claims = [claim for written in claims if (claim := _of_one_confounder(written)) is not None]
     _check_task(parts, claims)
-    _check_probes(parts)
+    check_probes(parts.probes or (), parts.tests, issues)
     for i, claim in enumerate(claims):
         _check_claim(claim)
         if claim.contrast in [other.contrast for other in claims[:i]]:
@@ -193,7 +193,7 @@ def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, issues: 
     issues.add((*at, "core") if data.core else at, data.core, what, remedy, factors)
 
 
-def _check_environment(
+def check_environment(
     name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], issues: Issues
 ) -> None:
     """Check that every factor that an environment names exists, and has the levels that are named."""
@@ -286,13 +286,13 @@ def environments_of(probe: Component) -> dict[str, str]:
     return {argument: str(probe.params[argument]) for argument in named if argument in probe.params}
 
 
-def _check_probes(parts: Parts) -> None:
-    """Check that the study has every test environment that a probe names."""
-    for i, probe in enumerate(parts.probes or ()):
+def check_probes(probes: Sequence[Component], tests: Sequence[str], issues: Issues) -> None:
+    """Check that there is every test environment that a probe names."""
+    for i, probe in enumerate(probes):
         for argument, given in environments_of(probe).items():
-            if given not in parts.tests:
+            if given not in tests:
                 at, remedy = ("probes", i, probe.name, argument), f"or leave '{argument}' out"
-                parts.issues.add(at, given, "no such test environment", remedy, parts.tests)
+                issues.add(at, given, "no such test environment", remedy, tests)
 
 
 # Contrasts with `factor: confounder`, which hold for each confounder that is dosed.

@@ -150,7 +150,7 @@ def check_study(document: Document) -> StudySpec:
     header = _header(document, issues)
     data = data_section(values.get("data"), issues)
     sources = sources_section(values.get("sources"), issues)
-    asked = validated(_Probes, {"probes": values.get("probes", usual_probes(values))}, (), issues)
+    asked = validated(Probes, {"probes": values.get("probes", usual_probes(values))}, (), issues)
     probes = None if asked is None else asked.probes
     before = len(issues.found)
     axes, grid = expand(values, issues)
@@ -226,7 +226,7 @@ class _Header(Frozen):
     keep: Literal["all", "none"] = "all"
 
 
-class _Probes(Frozen):
+class Probes(Frozen):
     """The probes of a study."""
 
     probes: Annotated[tuple[Component, ...], components_of("probe")]

@@ -15,6 +15,9 @@
       probes/<id>/                     one probe on one model
         measurements.parquet  record.json
         activations.safetensors        where it keeps them: pooled, a layer's [images, units], and their rows
+      request.json                     what was last asked of a model that was trained elsewhere, in place of study.json
+      models/<id>/                     one such model: what it takes and gives, and its thresholds
+        record.json  provenance.json
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds
       tables/*.parquet                 results of the statistics: the tables below; the report shows nothing else
       tables/stamp.json                hashes of the spec and units that the tables were made of
@@ -590,3 +593,64 @@ TABLES = {
     )
 }  # fmt: skip
 """Every table by name, what is asked for most first."""
+
+# --- Tables of one model that was trained elsewhere -------------------------------------------------------------------
+
+MODEL_MEASUREMENTS = Table(
+    "measurements",
+    "number that a probe measured of the model",
+    (
+        Column("probe", "label of the probe"),
+        Column("measure", "name of the measure, see the list of measures"),
+        _number("value", "value; NaN where it is undefined"),
+        *_PLACE[1:],
+        Column("unit", "unit of the value"),
+        Column("direction", "whether higher or lower is better; none where neither is"),
+        _count("n", "images (or pairs) behind the value", head="images"),
+        _PATIENTS,
+        _number("standard_error", "standard error over patients"),
+        _number("chance", "value of a model that knows nothing"),
+        _REASON,
+        _number("low", "lower end of the 95 % interval over patients"),
+        _number("high", "upper end of the 95 % interval over patients"),
+    ),
+    ("probe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "n"),
+)
+
+MODEL_FINDINGS = Table(
+    "findings",
+    "finding about the model",
+    (
+        Column("id", "kind and place of the finding"),
+        Column(
+            "kind",
+            "performance (in an environment), fall (lower than in another environment), false-alarms (where there is "
+            "no lesion), used (a change of a factor changes the answers) or encoded (a layer tells a factor)",
+        ),
+        Column("measure", "name of the measure"),
+        Column("environment", "test environment"),
+        Column("against", "environment that it is compared with; empty where it is with none"),
+        Column("factor", "factor"),
+        Column("layer", "layer"),
+        _number("value", "value"),
+        *_INTERVAL,
+        _number("reference", "chance, no effect, or the value in the other environment"),
+        Column(
+            "decision", "above or below the reference, shown, none (no answer changes) or inconclusive, by the interval"
+        ),
+        Column("probe", "label of the probe"),
+    ),
+    ("kind", "measure", "environment", "factor", "layer", "value", "low", "high", "reference", "decision"),
+)
+
+CAUTIONS = Table(
+    "cautions",
+    "caution about the model, its preprocessing or its images",
+    (Column("text", "the caution"),),
+    ("text",),
+)
+
+MODEL_TABLES = {
+    table.name: table for table in (MODEL_MEASUREMENTS, MODEL_FINDINGS, ENVIRONMENTS, PICTURES, CAUTIONS, PROVENANCE)
+}
+"""Every table of a probed model by name."""

@@ -1,199 +1,443 @@
-"""Probes on a model that was trained elsewhere: every row of the data is a test row, and nothing is trained."""
+"""Probe a model that was trained elsewhere: every row of the data is a test row, and nothing is trained."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
-from assay.core.errors import SpecError
-from assay.core.registry import build
+from assay.analysis.one_model import analyse_model
+from assay.core.errors import SpecError, StoreError, unknown_name
+from assay.core.files import content_hash
+from assay.core.registry import own_code
 from assay.core.traits import Task
-from assay.data.cache import ArrayCache, Told, default_cache_root, untold
+from assay.core.types import FactorTable
+from assay.data.cache import Told, default_cache_root, untold
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
-from assay.models.ref import Model
+from assay.execution.jobs import (
+    PROVENANCE,
+    Place,
+    ProbeJob,
+    TrainedModel,
+    inputs_of,
+    kept_read,
+    population_of,
+    provenance,
+)
+from assay.execution.plan import ModelPlan, kept_columns, probe_units, reading_id
+from assay.execution.tasks import Context
+from assay.models.ref import GivenModel, InMemory, Model, Origin, Scaling, Scores, channels_of, given_origin
 from assay.models.untyped import named_layers, tensor_of
-from assay.probes.probe import Request
-from assay.probes.reader import ModelReading, ReadingError, evaluating, run_probes
-from assay.shifts.environment import Environment, Scene
+from assay.probes.probe import Read, Request
+from assay.probes.reader import ModelReading, ReadingError, evaluating
+from assay.report.model_page import write_model_page
+from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged
-from assay.shifts.population import Population, open_population
+from assay.shifts.population import Population, PopulationScene
 from assay.spec.data import has_order
-from assay.spec.document import mapping_of
-from assay.spec.parse import parse_study
-from assay.spec.schema import REFERABLE, StudySpec
+from assay.spec.request import ProbeRequest, parse_request
+from assay.spec.schema import REFERABLE
 from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
-from assay.store.files import Row
-from assay.study.outside import channels_of, config_of, signs
+from assay.store.files import Row, read_rows, write_json
+from assay.store.folder import RunFolder, working_in
+from assay.store.schema import MODEL_TABLES
+from assay.study.outside import Config, config_of, signs
+from assay.study.records import trained_model
 from assay.training.feed import youden_threshold
 
-_VALIDATION = "validation"
+VALIDATION = "(validation)"
+"""The name of the environment of validation images, which set thresholds."""
 _AT_ONCE = 256
 """Images that are read and hashed together."""
+_IDENTIFYING = 16
+"""Images whose answers identify a model whose content cannot be hashed."""
 OF_LAYERS = ("decodability", "representation")
-"""Probes that look at layers alone."""
-
+"""Probes that read layers."""
+OF_GRADIENTS = ("attribution",)
+"""Probes that differentiate."""
 
 Preprocessing = Literal["config", "none"]
+Given = nn.Module | Callable[[np.ndarray], object] | str | Path
+"""A model as a user names it: a module, a function, a file of weights, or the folder of a training run."""
 
 
 @dataclass(frozen=True)
-class Examined:
-    """Rows of measurements, and sentences on what was taken for granted or looks wrong."""
+class OfTraining:
+    """Implements `Origin` for a trial or a source of a run folder."""
 
-    rows: list[Row]
-    doubts: tuple[str, ...]
+    trained: TrainedModel
+
+    @property
+    def kind(self) -> str:
+        """`training run`."""
+        return "training run"
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder and id of the training."""
+        return f"{self.trained.root.name} {self.trained.id}"
+
+    @property
+    def content(self) -> str:
+        """Id of the training, which determines the weights."""
+        return self.trained.id
+
+    @property
+    def complete(self) -> bool:
+        """True."""
+        return True
+
+    @cached_property
+    def loaded(self) -> Model:
+        """The model on the CPU, with its thresholds."""
+        return self.trained.load()
+
+    def network(self, device: str) -> nn.Module:
+        """Return the trained network on a device."""
+        return self.loaded.network.to(device)
 
 
-def examine(
-    model: Model,
+@dataclass(frozen=True)
+class Settings:
+    """How a model is to be read, besides the images. See `assay.probe`.
+
+    Attributes:
+        name: Name of the model on pages.
+        layers: Dotted names of modules to read.
+        scores: Whether the network gives logits or probabilities.
+        threshold: Threshold on the probability of the second of two classes.
+        seed: Seed of probes' own draws.
+        preprocessing: Whether the config of a timm model is used.
+        expect: The AUROC that the user knows of this model.
+        skip_bad_rows: Leave out rows that cannot be read.
+        device: Device of a model from a file or function; a module stays where it is.
+    """
+
+    name: str = ""
+    layers: tuple[str, ...] = ()
+    scores: Scores = "logits"
+    threshold: float | None = None
+    seed: int = 0
+    preprocessing: Preprocessing | None = None
+    expect: float | None = None
+    skip_bad_rows: bool = False
+    device: str = "cpu"
+
+
+def origin_of(model: Given, factory: Callable[[], nn.Module] | None = None) -> Origin:
+    """Return the origin of a model that the user names.
+
+    Raises:
+        SpecError: It is none of those that can be probed.
+        StoreError: It is a folder without a complete training.
+    """
+    if factory is None and isinstance(model, str | Path) and Path(model).expanduser().is_dir():
+        return OfTraining(trained_model(Path(model)))
+    return given_origin(model, factory)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A model that was probed: where its records lie.
+
+    Attributes:
+        folder: The run folder.
+        plan: What was asked, and the names of its records.
+    """
+
+    folder: RunFolder
+    plan: ModelPlan
+    _population: Callable[[], Population] = field(compare=False, repr=False)
+
+    def measurements(self) -> list[Row]:
+        """Return what the probes measured: the label of the probe, then the fields of `Measurement`."""
+        return [
+            {"probe": component.label, **row}
+            for id, component in self.plan.probes
+            for row in self.folder.measurements(id)
+        ]
+
+    def table(self, name: str) -> list[Row]:
+        """Return `measurements`, or one of the tables that `report` makes. Raises StoreError where there is none."""
+        if name == "measurements":
+            return self.measurements()
+        if name not in MODEL_TABLES:
+            raise StoreError(unknown_name("table", name, list(MODEL_TABLES)))
+        path = self.folder.root / "tables" / f"{name}.parquet"
+        if not path.is_file():
+            raise StoreError(f"{self.folder.root} holds no table '{name}': make the page first, which makes its tables")
+        return read_rows(path)
+
+    def report(self) -> Path:
+        """Make tables and page from the records; return the path of the page."""
+        with working_in(self.folder.root):
+            analyse_model(self.folder, self.plan, self._population)
+            return write_model_page(self.folder.root)
+
+
+def open_probed(root: Path) -> Probed:
+    """Return the model last probed in a run folder. Raises StoreError where there is none."""
+    folder = RunFolder(root)
+    plan = ModelPlan.read(folder)
+    skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
+    place = Place(root, default_cache_root(), skip)
+    return Probed(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
+
+
+def probe_model(
+    origin: Origin,
     data: Mapping[str, Any],
     probes: Sequence[str | Mapping[str, Any]],
     environments: Mapping[str, Any],
+    settings: Settings,
     *,
     validation: Mapping[str, Any] | None = None,
     task: Task = "classification",
-    skip_bad_rows: bool = False,
+    out: Path | None = None,
     told: Told = untold,
-    preprocessing: Preprocessing | None = None,
-    expect: float | None = None,
-) -> Examined:
-    """What probes measure of a model, one row each: the probe's name, then the fields of `Measurement`.
+) -> Probed:
+    """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
-    data, probes, environments: as in a study, but that all environments are tested on and no row is trained on.
-    validation: as `data`, images that set the model's thresholds (`_with_thresholds`); a phantom draws its validation
-    images, which are none that are tested.
-    preprocessing, expect: see `assay.probe`.
-    Raises SpecError and DataError as a study does, and ReadingError where the model cannot take the images.
+    Args:
+        origin: The model.
+        data: As `data` of a study; all rows of files are tested.
+        probes: As `probes` of a study.
+        environments: As those of a study to test on.
+        settings: How the model is read.
+        validation: As `data`, images that set the model's thresholds.
+        task: Classification of images, or segmentation.
+        out: The run folder; by default a folder of this model in the cache.
+        told: Hears of images while they are read.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: Rows cannot be read.
+        ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
-    if expect is not None and not 0 <= expect <= 1:
-        raise SpecError(f"expect is an AUROC in 0..1, not {expect!r}")
-    config = None if preprocessing == "none" else config_of(model.network)
-    if preprocessing == "config" and config is None:
-        raise SpecError("preprocessing: this model has no config of timm; put what was done to images before it")
-    doubts: list[str] = []
+    if settings.expect is not None and not 0 <= settings.expect <= 1:
+        raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
+    mappings: dict[str, object] = {"data": data, "validation": validation}
+    for key, given in mappings.items():
+        if isinstance(given, str):
+            raise SpecError(f"{key} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
+    device = origin.device if isinstance(origin, InMemory) else settings.device
+    config, doubts = _config(origin, settings, device), list[str]()
     if config is not None:
         filled = config.filled(data, task)
-        if preprocessing is None:
+        if settings.preprocessing is None:
             doubts.append(config.told(data, filled))
         data = filled
         validation = None if validation is None else config.filled(validation, task)
-    spec = _as_study(data, probes, environments, task)
-    _require_layers(model, spec)
-    cache = ArrayCache(default_cache_root(), told)
-
-    def opened(asked: StudySpec) -> Population:
-        return open_population(asked.data, cache, skip_bad_rows=skip_bad_rows, device=model.device, all_tested=True)
-
-    if has_order(spec.data):
-        model = replace(model, cut=spec.data.referable or REFERABLE)
-    scene = opened(spec).scene(spec.points[0].tests, model.seed)
-    built = {probe.label: build("probe", probe.name, probe.params) for probe in spec.probes}
-    scaling = nullcontext() if config is None else config.scaling(model.network)
-    with computing_on(model.device), scaling:
-        _require_fit(model, scene)
+    request = parse_request(data, environments, probes, task)
+    _require_able(origin, settings, request, device)
+    code = own_code(request.model_dump_json(context={"complete": True}))
+    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
+    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, told=told)
+    scene = population.scene(request.tests, settings.seed)
+    model = _model(origin, settings, config, population, request)
+    model = _identified(model, scene, device)
+    place = replace(nowhere, root=out or nowhere.cache / "models" / model.content)
+    with working_in(place.root), computing_on(device):
+        place.folder.remove_partial_files()
+        keep = _Keeping(place.folder, model, kept_columns(task, request.probes, population), device)
         if validation is not None:
-            asked = _as_study(validation, ("performance",), {_VALIDATION: {}}, task)
-            model = _with_thresholds(model, _validation_images(opened(asked), asked, scene, model.seed), task)
-        result = run_probes(model, scene, built)
+            asked = parse_request(validation, {VALIDATION: {}}, ("performance",), task)
+            images = population_of(asked.data, place, device, all_tested=True, told=told)
+            model = keep.with_thresholds(*_validation_images(images, asked, scene, settings.seed), task)
+        began, plan = time.time(), _plan(model, request, scene, population)
+        job = ProbeJob(
+            place, model, request.data, request.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
+        )
+        job(Context(lambda share, word: None, lambda: False))
         if task == "classification":
             first = scene.environment(scene.names[0])
-            read = result.reads.get(first.name) or ModelReading(model, [Request(first)]).read(first)
-            doubts += signs(read.logits, first.table, model.threshold, expect)
-    rows: list[Row] = [{"probe": probe, **asdict(one)} for probe, found in result.measurements.items() for one in found]
-    return Examined(rows, tuple(doubts))
+            answers = keep.answers(first, plan.readings[first.name])
+            doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
+        plan = replace(plan, doubts=tuple(doubts))
+        _keep_model(place, model, population, began, device)
+        plan.write(place.folder)
+    return Probed(place.folder, plan, lambda: population)
 
 
-def _validation_images(population: Population, asked: StudySpec, scene: Scene, seed: int) -> Environment:
-    """Those that set thresholds: a phantom's validation images, or all of files. Raises SpecError where files hold an
-    image that is tested, pixel by pixel.
+def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
+    """Return the config of a timm model that is to be used; a trained network scales its images itself."""
+    known = None if origin.kind not in ("module", "file") else config_of(origin.network(device))
+    if settings.preprocessing == "config" and known is None:
+        raise SpecError("preprocessing: this model has no config of timm; put what was done to images before it")
+    return None if settings.preprocessing == "none" else known
+
+
+def _model(
+    origin: Origin, settings: Settings, config: Config | None, population: Population, request: ProbeRequest
+) -> GivenModel:
+    scaling = None if config is None else Scaling(config.mean, config.std)
+    model = GivenModel(
+        origin,
+        settings.name or origin.name,
+        request.task,
+        inputs_of(population, request.data, request.task),
+        layers=settings.layers,
+        scaling=scaling,
+        scores=settings.scores,
+        seed=settings.seed,
+        threshold=settings.threshold,
+        cut=(request.data.referable or REFERABLE) if has_order(request.data) else None,
+    )
+    if not isinstance(origin, OfTraining):
+        return model
+    own = origin.loaded
+    return replace(
+        model,
+        layers=settings.layers or own.layers,
+        threshold=own.threshold if settings.threshold is None else settings.threshold,
+        operating=own.operating,
+        middle=own.middle,
+        untrained=own.untrained,
+    )
+
+
+def _identified(model: GivenModel, scene: PopulationScene, device: str) -> GivenModel:
+    """Return the model with its identity, after a look at whether it takes these images."""
+    environment = scene.environment(scene.names[0])
+    images = environment.images.read(np.arange(min(_IDENTIFYING, len(environment))))
+    with model.opened(device) as opened:
+        _require_fit(opened, images[:1].to(device))
+    return model.identified(images, device)
+
+
+def _plan(model: GivenModel, request: ProbeRequest, scene: PopulationScene, population: Population) -> ModelPlan:
+    kept = kept_columns(request.task, request.probes, population)
+    readings = {name: reading_id({"model": model.content}, scene, name, kept) for name in scene.names}
+    return ModelPlan(model.id, request, readings, tuple(probe_units({"model": model.id}, request.probes, scene, kept)))
+
+
+def _keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:
+    """Write the record of the model, once."""
+    folder = place.folder
+    if folder.complete("models", model.id):
+        return
+    write_json(folder.unit("models", model.id) / PROVENANCE, provenance(began, device))
+    names = list(population.classes) if model.task == "classification" else ["background", *population.kinds]
+    more = {"class_names": names, "skip_bad_rows": place.skip_bad_rows}
+    folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
+
+
+@dataclass(frozen=True)
+class _Keeping:
+    """Answers of a model that are kept as readings, and read only where they are not there."""
+
+    folder: RunFolder
+    model: GivenModel
+    kept: Mapping[str, Any]
+    device: str
+
+    def answers(self, environment: Environment, id: str) -> Read:
+        """Return the answers to an environment."""
+        if self.folder.complete("readings", id):
+            return kept_read(self.folder.outputs(id))
+        with self.model.opened(self.device) as opened:
+            read = ModelReading(opened, [Request(environment)]).read(environment)
+        table: FactorTable = environment.table
+        none = np.zeros(len(table), dtype=np.int64)
+        columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": none}
+        record = {"model": self.model.id, "environment": environment.name}
+        self.folder.write_outputs(id, {**columns, "logits": read.logits, **read.maps}, record)
+        return read
+
+    def with_thresholds(self, environment: Environment, identity: Mapping[str, Any], task: Task) -> GivenModel:
+        """Return the model with the thresholds that a trial would take from these images.
+
+        Of two classes Youden's, of grades those at which the standard specificities are reached, of a segmentation
+        those at which it finds the standard shares of lesions.
+        """
+        model = self.model
+        if model.threshold is not None and not isinstance(model.origin, OfTraining):
+            raise SpecError("threshold and validation: give one; validation images set the threshold")
+        answers = self.answers(environment, _id_of(model, identity, self.kept))
+        if task == "segmentation":
+            if not answers.maps:
+                raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
+            reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
+            return replace(model, operating=tuple(one.value for one in reached))
+        targets = environment.table.target
+        if model.cut is not None and answers.logits.shape[1] > 2:
+            return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
+        threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
+        if threshold is None:
+            raise SpecError(
+                "validation: a threshold is set between two classes, and its images have "
+                f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
+            )
+        return replace(model, threshold=threshold)
+
+
+def _validation_images(
+    population: Population, asked: ProbeRequest, scene: PopulationScene, seed: int
+) -> tuple[Environment, Mapping[str, Any]]:
+    """Return the images that set thresholds, and what determines them: a phantom's validation images, or all of files.
+
+    Raises:
+        SpecError: Files hold an image that is tested, pixel by pixel.
     """
     if population.dataset is None:
-        return population.training(asked.points[0].train, seed)[1]
-    found = population.scene(asked.points[0].tests, seed).environment(_VALIDATION)
+        spec = asked.tests[VALIDATION]
+        return population.training(spec, seed)[1], {**population.identity(spec), "validation": seed}
+    own = population.scene(asked.tests, seed)
+    found = own.environment(VALIDATION)
     tested = set[int]().union(*(_hashes(scene.environment(name)) for name in scene.names))
     both = sum(one in tested for one in _hashes(found))
     if both:
         raise SpecError(
             f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
         )
-    return found
+    return found, own.identity(VALIDATION)
+
+
+def _id_of(model: GivenModel, identity: Mapping[str, Any], kept: Mapping[str, Any]) -> str:
+    return content_hash({"model": model.content, "environment": identity, **kept})
 
 
 def _hashes(environment: Environment) -> list[int]:
-    """Of every image, as it is without interventions."""
+    """Hash every image as it is without interventions."""
     images = unchanged(environment.images)
     places = np.array_split(np.arange(len(environment)), math.ceil(len(environment) / _AT_ONCE))
     return [int(one) for index in places for one in row_hashes(images.read(index).numpy())]
 
 
-def _with_thresholds(model: Model, environment: Environment, task: Task) -> Model:
-    """The model with the thresholds that a trial would take from these images: of two classes Youden's, of grades those
-    at which stated specificities are reached, of a segmentation those at which it finds the stated shares of lesions.
-    """
-    if model.threshold is not None:
-        raise SpecError("threshold and validation: give one; validation images set the threshold")
-    answers = ModelReading(model, [Request(environment)]).read(environment)
-    if task == "segmentation":
-        if not answers.maps:
-            raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
-        reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
-        return replace(model, operating=tuple(one.value for one in reached))
-    targets = environment.table.target
-    if model.cut is not None and answers.logits.shape[1] > 2:
-        return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
-    threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
-    if threshold is None:
-        raise SpecError(
-            "validation: a threshold is set between two classes, and its images have "
-            f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
-        )
-    return replace(model, threshold=threshold)
+def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, device: str) -> None:
+    """Check that the model has the layers and gradients that probes need. Raises SpecError."""
+    if isinstance(origin, OfTraining):
+        return
+    asked = [probe.name for probe in request.probes]
+    inner = [name for name in asked if name in (*OF_LAYERS, *OF_GRADIENTS)]
+    if origin.kind == "function" and (inner or settings.layers):
+        what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
+        raise SpecError(f"{what}, and a function of images shows none: give the module, or weights with a factory")
+    layered = [name for name in asked if name in OF_LAYERS]
+    if layered and not settings.layers:
+        network = origin.network(device)
+        outermost = listed([name for name, _ in named_layers(network) if name and "." not in name][:12])
+        raise SpecError(f"probe '{layered[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
 
 
-def _as_study(
-    data: Mapping[str, Any], probes: Sequence[str | Mapping[str, Any]], environments: Mapping[str, Any], task: Task
-) -> StudySpec:
-    """The request as a study, so that it is checked as one."""
-    alike = [(mapping_of(one) or {}).get("like") for one in environments.values()]
-    if "train" in [*environments, *alike]:
-        raise SpecError(
-            "environments: 'train' is what a study trains on, and nothing is trained here; name it otherwise"
-        )
-    return parse_study(
-        {
-            "name": "probe",
-            "data": dict(data),
-            "environments": {"train": {}, **environments},
-            "recipe": {"task": task} if task == "classification" else {"task": task, "architecture": "small-unet"},
-            "seeds": 1,
-            "probes": list(probes),
-        }
-    )
-
-
-def _require_layers(model: Model, spec: StudySpec) -> None:
-    """Probes of layers need some to be named."""
-    asked = [probe.name for probe in spec.probes if probe.name in OF_LAYERS]
-    if asked and not model.layers:
-        outermost = listed([name for name, _ in named_layers(model.network) if name and "." not in name][:12])
-        raise SpecError(f"probe '{asked[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
-
-
-def _require_fit(model: Model, scene: Scene) -> None:
-    """The network takes an image of these data. Whatever it raises is told with the image's shape."""
-    image = scene.environment(scene.names[0]).images.read(np.arange(1)).to(model.device)
+def _require_fit(model: Model, image: torch.Tensor) -> None:
+    """Check that the network takes an image of these data. Its own error is reported with the image's shape."""
     try:
         with evaluating(model.network), torch.inference_mode():
             model.network(image)
+    except SpecError:
+        raise
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         wanted = channels_of(model.network)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from assay.core.traits import Task
 from assay.core.types import FactorTable
-from assay.models.untyped import named_layers
+from assay.models.ref import channels_of
 from assay.probes.reader import log_odds
 from assay.spec.document import mapping_of
 from assay.stats.format import count, number
@@ -58,21 +57,6 @@ class Config:
             "say so in `data`, or give preprocessing='none' and images stay in 0..1"
         )
 
-    @contextmanager
-    def scaling(self, network: nn.Module) -> Generator[None]:
-        """Scale the images that the network is given, as long as this lasts."""
-
-        def scaled(_: nn.Module, images: tuple[Any, ...]) -> tuple[Any, ...]:
-            first = cast(Tensor, images[0])
-            mean, std = (first.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.std))
-            return ((first - mean) / std, *images[1:])
-
-        handle = network.register_forward_pre_hook(scaled)
-        try:
-            yield
-        finally:
-            handle.remove()
-
 
 def config_of(network: nn.Module) -> Config | None:
     """Return what a timm model says of its images; None for other modules, and where it takes other channels."""
@@ -85,11 +69,6 @@ def config_of(network: nn.Module) -> Config | None:
     fit = _FITS.get(str(given.get("crop_mode") or "center"), "crop")
     share = float(given.get("crop_pct") or 1)
     return Config({**data, "fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}, mean, std)
-
-
-def channels_of(network: nn.Module) -> int | None:
-    """Return how many channels the first convolution takes; None for a network without one."""
-    return next((one.in_channels for _, one in named_layers(network) if isinstance(one, nn.Conv2d)), None)
 
 
 def _numbers(values: Sequence[float]) -> str:

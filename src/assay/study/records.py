@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash
-from assay.execution.jobs import TrainedModel
+from assay.data.cache import default_cache_root
+from assay.execution.jobs import Place, TrainedModel, inputs_of, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from
-from assay.models.ref import Inputs, Model
+from assay.models.ref import Inputs, Model, Unit
 from assay.spec.schema import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, UnitKind
@@ -106,17 +107,40 @@ def unnamed(root: Path) -> list[Path]:
     return [path for path in (*folders, *failures) if path.stem not in named]
 
 
-def stored_model(trial: Path) -> Model:
-    """A trained model from the folder of its trial. Raises StoreError when it holds no complete trial."""
-    root, id = trial.resolve().parent.parent, trial.resolve().name
+def stored_model(unit: Path) -> Model:
+    """Load a trained model from the folder of its trial or source. Raises StoreError when it holds no complete one."""
+    return trained_model(unit).load()
+
+
+def trained_model(unit: Path) -> TrainedModel:
+    """Return the model of a trial or source, from its folder in a run folder.
+
+    Raises:
+        StoreError: It holds no complete trial or source, or the run folder names none of that id.
+    """
+    path = unit.expanduser().resolve()
+    root, id = path.parent.parent, path.name
     folder = RunFolder(root)
-    if not (root / STUDY).is_file() or not folder.complete("trials", id):
-        raise StoreError(f"{trial} holds no complete trial: choose a folder of trials/ with a record.json")
+    kind: Unit = "sources" if path.parent.name == "sources" else "trials"
+    if not (root / STUDY).is_file() or not folder.complete(kind, id):
+        raise StoreError(f"{unit} holds no complete trial: choose a folder of trials/ with a record.json")
     study = stored_study(root)
+    if kind == "sources":
+        return _trained_source(id, study, root)
     planned = next((planned for planned in study.plan.trials if planned.id == id), None)
     if planned is None:
         raise StoreError(f"trial {id} is named by no spec of {root}: run the study that made it again")
-    return TrainedModel.of(root, id, planned.training, study.inputs).load()
+    return TrainedModel.of(root, id, planned.training, study.inputs)
+
+
+def _trained_source(id: str, study: Stored, root: Path) -> TrainedModel:
+    """Return the model of a source, whose weights lie in the cache."""
+    planned = next((planned for planned in study.plan.sources if planned.id == id), None)
+    if planned is None:
+        raise StoreError(f"source {id} is named by no spec of {root}: run the study that made it again")
+    place = Place(root, default_cache_root(), study.skip_bad_rows)
+    inputs = inputs_of(population_of(planned.data, place), planned.data, planned.training.recipe.task)
+    return TrainedModel.of(place.cache, id, planned.training, inputs, "sources")
 
 
 def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:

@@ -1,0 +1,265 @@
+"""Tables of one model that was trained elsewhere: its measurements, findings, environments and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
+from assay.analysis.pictures import Gallery
+from assay.analysis.tables import without_home
+from assay.core.measures import MEASURES, range_of
+from assay.core.traits import Task
+from assay.execution.jobs import kept_provenance
+from assay.execution.plan import ModelPlan
+from assay.shifts.association import also_achieved
+from assay.shifts.environment import Environment
+from assay.shifts.population import Population, PopulationScene
+from assay.stats.estimate import interval
+from assay.store import schema
+from assay.store.files import Row, read_json, write_json
+from assay.store.folder import RunFolder
+
+_LEADING: Mapping[Task, tuple[str, ...]] = {
+    "classification": ("auroc", "auroc-macro", "accuracy"),
+    "segmentation": ("dice", "lesion-sensitivity"),
+}
+"""Measures of performance, the first of which that is defined leads."""
+_USED = ("flip-rate", "logit-effect")
+_FALSE_ALARMS = "false-positive-rate"
+MOST_ENCODED = 8
+"""Findings of what layers encode: those farthest above chance."""
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """What the tables of a model keep of its images, so that they can be made without the data.
+
+    Attributes:
+        environments: Rows of `schema.ENVIRONMENTS`.
+        pictures: Rows of `schema.PICTURES`.
+        facts: What the provenance says of the data.
+        cautions: Sentences on leakage and on what an environment could not have.
+    """
+
+    environments: tuple[Row, ...]
+    pictures: tuple[Row, ...]
+    facts: Mapping[str, str]
+    cautions: tuple[str, ...]
+
+
+def analyse_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
+    """Make every table of a probed model from its records, and keep what they need of the data.
+
+    Args:
+        folder: The run folder.
+        plan: What was asked, and the names of its records.
+        population: Opens the images; called only where nothing of them was kept for this request.
+    """
+    described = _described(folder, plan, population)
+    measured = measured_rows(folder, plan)
+    record = folder.record("models", plan.model)
+    rows: dict[str, Sequence[Row]] = {
+        "measurements": measured,
+        "findings": list(finding_rows(measured, plan.request.task)),
+        "environments": described.environments,
+        "pictures": described.pictures,
+        "cautions": [{"text": text} for text in (*plan.doubts, *described.cautions)],
+        "provenance": _provenance_rows(folder, plan, record, described),
+    }
+    with folder.tables_made_of(plan.stamp):
+        for name, table in schema.MODEL_TABLES.items():
+            folder.write_table(name, table.names, rows[name])
+
+
+def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
+    """Return all measurements with their intervals over patients, on the logit scale of bounded measures."""
+    rows: list[Row] = []
+    for id, component in plan.probes:
+        for row in folder.measurements(id):
+            bounds, patients = range_of(row["measure"]), int(row["patients"])
+            value, error = float(row["value"]), float(row["standard_error"])
+            known = not math.isnan(value) and error > 0 and bounds[0] <= value <= bounds[1]
+            df = patients - 1.0 if patients > 1 else math.inf
+            low, high = interval(value, error, df, bounds) if known else (math.nan, math.nan)
+            rows.append({"probe": component.label, **row, "low": low, "high": high})
+    return rows
+
+
+# What one model's measurements show: a value beyond chance, a fall between environments, an answer that changes.
+
+
+def finding_rows(rows: Sequence[Row], task: Task) -> Iterator[Row]:
+    """Return the findings of one model, in the order in which a page tells them."""
+    overall = [row for row in rows if _is_overall(row)]
+    measure = next((name for name in _LEADING[task] if _of(overall, name)), "")
+    performed = _of(overall, measure)
+    for row in performed:
+        yield _finding("performance", row, _against(row, row["chance"]))
+    yield from _falls(performed, measure)
+    if task == "segmentation":
+        for row in _of(overall, _FALSE_ALARMS):
+            yield _finding("false-alarms", row, "shown")
+    yield from _used(rows)
+    encoded = [row for row in rows if row["measure"] == "decodability" and row["group"] == "trained" and _known(row)]
+    best = sorted(encoded, key=lambda row: row["value"] - row["chance"], reverse=True)[:MOST_ENCODED]
+    for row in best:
+        yield _finding("encoded", row, _against(row, row["chance"]))
+
+
+def _used(rows: Sequence[Row]) -> Iterator[Row]:
+    """Factors by how much their change alone changes the answers, the greatest change first."""
+    for name in _USED:
+        known = [row for row in rows if row["measure"] == name and not (row["level"] or row["group"]) and _known(row)]
+        for row in sorted(known, key=lambda row: -abs(row["value"])):
+            yield _finding("used", row, _changes(row))
+        if known:
+            return
+
+
+def _falls(performed: Sequence[Row], measure: str) -> Iterator[Row]:
+    """The widest difference between the first environment and another, where their intervals lie apart."""
+    if len(performed) < 2:
+        return
+    better = -1 if measure in MEASURES and MEASURES[measure].direction == "lower" else 1
+    first = performed[0]
+    for row in sorted(performed[1:], key=lambda row: better * row["value"]):
+        apart = row["high"] < first["low"] if better > 0 else row["low"] > first["high"]
+        if apart:
+            found = _finding("fall", row, "shown")
+            yield {**found, "against": first["environment"], "reference": first["value"]}
+            return
+
+
+def _is_overall(row: Row) -> bool:
+    return bool(row["environment"]) and not (row["factor"] or row["level"] or row["layer"] or row["group"])
+
+
+def _of(rows: Sequence[Row], measure: str) -> list[Row]:
+    return [row for row in rows if row["measure"] == measure and _known(row)]
+
+
+def _known(row: Row) -> bool:
+    return not math.isnan(row["value"])
+
+
+def _against(row: Row, chance: float) -> str:
+    """Whether the interval lies above or below a level; inconclusive where it holds it, or is lacking."""
+    if row["low"] > chance:
+        return "above"
+    return "below" if row["high"] < chance else "inconclusive"
+
+
+def _changes(row: Row) -> str:
+    """Whether a change of a factor changes the answers: by the interval, or plainly where it never does."""
+    if row["value"] == 0:
+        return "none"
+    return "shown" if row["low"] > 0 or row["high"] < 0 else "inconclusive"
+
+
+def _finding(kind: str, row: Row, decision: str) -> Row:
+    names = ("measure", "environment", "factor", "layer", "value", "low", "high", "probe")
+    place = " ".join(part for part in (row["measure"], row["environment"], row["factor"], row["layer"]) if part)
+    found = {name: row[name] for name in names}
+    return {"id": f"{kind}: {place}", "kind": kind, "against": "", **found, "reference": row["chance"],
+            "decision": decision}  # fmt: skip
+
+
+# What is kept of the images.
+
+
+def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
+    path = folder.root / DESCRIBED
+    if path.is_file():
+        values = cast("dict[str, Any]", read_json(path))
+        if values.get("request") == plan.request.id:
+            return DataDescription(
+                tuple(_read(values["environments"])),
+                tuple(_read(values["pictures"])),
+                values["facts"],
+                tuple(values["cautions"]),
+            )
+    found = describe_data(folder, plan, population())
+    values = {
+        "schema": schema.SCHEMA_VERSION,
+        "request": plan.request.id,
+        "environments": _written(found.environments),
+        "pictures": _written(found.pictures),
+        "facts": dict(found.facts),
+        "cautions": list(found.cautions),
+    }
+    write_json(path, values, sort_keys=False)
+    return found
+
+
+def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) -> DataDescription:
+    """Draw the environments and the interventions to `pictures/`, and describe the images."""
+    request = plan.request
+    seed = int(folder.record("models", plan.model)["seed"])
+    scene = population.scene(request.tests, seed)
+    shown = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
+    masks = request.task == "segmentation"
+    gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
+    pictures = [gallery.sheet(found, found.name, found.name) for found in shown]
+    pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
+    leakage = tuple(population.dataset.leakage) if population.dataset else ()
+    notes = tuple(dict.fromkeys(note for found in (*shown, *_neutral(scene, plan)) for note in found.notes))
+    rows = [row for found in shown for row in environment_rows_of(found.name, "", found, found.table)]
+    return DataDescription(tuple(rows), tuple(pictures), facts_of(population.card), (*leakage, *notes))
+
+
+def _neutral(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:
+    """The neutral rows, where a probe read them."""
+    probed = {str(component.name) for _, component in plan.probes}
+    return (scene.neutral(),) if probed - {"performance", "segmentation"} else ()
+
+
+def _written(rows: Sequence[Row]) -> list[Row]:
+    """Rows of plain Python values; NaN becomes null when they are written."""
+    return [
+        {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
+    ]
+
+
+def _read(rows: Sequence[Row]) -> list[Row]:
+    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
+
+
+def _provenance_rows(
+    folder: RunFolder, plan: ModelPlan, record: Mapping[str, Any], described: DataDescription
+) -> list[Row]:
+    """Return the model, its data, the request and versions: what a reviewer needs to find this again."""
+    made = kept_provenance(folder.unit("models", plan.model))
+    threshold = record["threshold"]
+    facts: dict[str, str] = {
+        "model": str(record["name"]),
+        "kind": str(record["kind"]),
+        "task": str(record["task"]),
+        "hash of the model": str(record["content"]),
+        "input": f"{record['channels']} x {record['size']} x {record['size']}, {_scaled(record['scaling'])}",
+        "output": f"{record['scores']} of {', '.join(record['class_names'])}",
+        "threshold": "" if threshold is None else f"{threshold:.6g}",
+        "layers": ", ".join(record["layers"]),
+        **described.facts,
+        "hash of the request": plan.request.id,
+        "probed": made.get("started", ""),
+        "machine": f"{made.get('machine', '')} {made.get('processor', '')}".strip(),
+        "device": made.get("device", ""),
+        "python": made.get("python", ""),
+        **made.get("libraries", {}),
+    }
+    asked = without_home(plan.request.model_dump(mode="json", exclude_defaults=True))
+    facts["spec"] = json.dumps(asked, ensure_ascii=False, indent=1)
+    return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+def _scaled(scaling: Mapping[str, Any] | None) -> str:
+    if scaling is None:
+        return "values from 0 to 1"
+    mean, sd = (", ".join(f"{value:g}" for value in scaling[key]) for key in ("mean", "sd"))
+    return f"scaled by mean ({mean}) and standard deviation ({sd})"

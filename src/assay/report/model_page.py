@@ -1,0 +1,404 @@
+"""Write the page of one model that was trained elsewhere, from the tables of its run folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from assay.core.errors import StoreError
+from assay.core.measures import WORST, range_of
+from assay.report import account
+from assay.report.drawing import DARK, LIGHT, Mark, Panel, Plot, Reference, declarations, limits, styles
+from assay.report.figures import HALF, Figure, chance, strips
+from assay.report.images import Gallery, gallery
+from assay.report.layout import Evidence, outline
+from assay.report.page import SIZE_LIMIT, template_text, templates
+from assay.report.rows import Rows, Tables, distinct, numeric, whole
+from assay.report.sheets import NONE, Download, Line, Sheet, amount, as_csv, estimated, figure, sheet, words
+from assay.report.wording import axis_name, measure_name, plural
+from assay.stats.format import in_words, listed, with_interval
+from assay.store import schema
+from assay.store.files import Row, read_rows, write_text
+
+# What the page shows: sections by probe, each with generic figures and a table of everything that was measured.
+
+_SECTIONS: Mapping[str, tuple[str, str]] = {
+    "performance": ("How well it does, and where", ""),
+    "segmentation": ("What it outlines", ""),
+    "lesion-free": (
+        "Where there is no lesion",
+        "A model that predicts nothing raises no false alarm. At matched sensitivity, each threshold is the one at "
+        "which the model finds a stated share of the lesions of validation images.",
+    ),
+    "robustness": ("How well it holds when images are distorted", "Distortions are changes that no lesion makes."),
+    "reliance": (
+        "What it relies on",
+        "One factor is changed and everything else in the image stays the same. A model relies on a factor when its "
+        "answers change.",
+    ),
+    "decodability": (
+        "What it encodes",
+        "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
+    ),
+    "representation": ("What its layers look like", "This is geometry: it shows neither what is encoded nor used."),
+    "attribution": (
+        "Where its heat maps lie",
+        "A model attends to a lesion as far as an explainer's map lies on it. What is attended need not be used.",
+    ),
+}
+Level = Callable[[Row], str]
+_NOT_SHOWN = ("pair-logit",)
+"""Measures of single images: they are in the file alone."""
+MOST_PANELS, MOST_LEVELS, MOST_FIGURES = 6, 24, 8
+"""What generic figures of a probe show at most; the table has all."""
+
+
+@dataclass(frozen=True)
+class ModelTables:
+    """The tables of one model, as rows. See `store.schema.MODEL_TABLES` for their columns."""
+
+    measurements: Rows
+    findings: Rows
+    environments: Rows
+    pictures: Rows
+    cautions: Rows
+    provenance: Rows
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The provenance as key -> value."""
+        return {row["key"]: row["value"] for row in self.provenance}
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """A part of the page: what one probe measured."""
+
+    id: str
+    title: str
+    words: str
+    figures: tuple[Figure, ...]
+    sheets: tuple[Sheet, ...]
+
+
+@dataclass(frozen=True)
+class ModelContent:
+    """Everything that the template shows."""
+
+    name: str
+    title: str
+    meta: str
+    answer: tuple[str, ...]
+    cautions: tuple[str, ...]
+    first: tuple[Figure, ...]
+    gallery: Gallery
+    sections: tuple[ModelSection, ...]
+    undefined: Sheet | None
+    environments: Sheet | None
+    provenance: Sheet
+    facts: Mapping[str, str]
+    unit: str
+    methods: tuple[str, ...]
+    files: tuple[tuple[str, Download | None], ...]
+
+
+def read_model_tables(root: Path) -> ModelTables:
+    """Read the tables of a probed model. Raises StoreError for one that is missing."""
+
+    def read(name: str) -> Rows:
+        path = root / "tables" / f"{name}.parquet"
+        if not path.is_file():
+            raise StoreError(f"{root} holds no table '{name}': probe the model again, which reads what is kept")
+        return tuple(read_rows(path))
+
+    return ModelTables(**{field.name: read(field.name) for field in fields(ModelTables)})
+
+
+def write_model_page(root: Path) -> Path:
+    """Write `report.html` of a probed model and return its path. Computes no statistic.
+
+    Raises:
+        StoreError: A table or picture is missing, or the page would exceed 5 MB.
+    """
+    page = (
+        templates()
+        .get_template("model.html")
+        .render(
+            page=collect_model(root),
+            plural=plural,
+            light=Markup("{" + declarations(LIGHT) + "}"),
+            dark=Markup("{" + declarations(DARK) + "}"),
+            style=Markup(template_text("style.css")),
+            script=Markup(template_text("script.js")),
+            svg=Markup,
+        )
+    )
+    if len(page.encode()) > SIZE_LIMIT:
+        raise StoreError(f"the page of {root} would exceed 5 MB: ask for fewer environments or probes")
+    path = root / "report.html"
+    write_text(path, page)
+    return path
+
+
+def collect_model(root: Path) -> ModelContent:
+    """Return what the page shows. Raises StoreError when a table or picture is missing."""
+    found = read_model_tables(root)
+    facts = {**dict.fromkeys(("known faults", "rows left out", "spec"), ""), **found.facts}
+    tables = _as_tables(found)
+    sections = tuple(_sections(found))
+    return ModelContent(
+        name=facts["model"],
+        title=f"What has {facts['model']} learned?",
+        meta=_meta(found),
+        answer=tuple(sentences(found.findings)),
+        cautions=tuple(row["text"] for row in found.cautions),
+        first=_first(found),
+        gallery=gallery(root, Evidence(tables, outline(tables))),
+        sections=sections,
+        undefined=_undefined(found),
+        environments=account.environments(tables),
+        provenance=account.provenance(tables),
+        facts=facts,
+        unit="patients" if any(whole(row, "patients") for row in found.environments) else "images",
+        methods=tuple(_methods(found)),
+        files=tuple(
+            (field.name, as_csv(field.name, tuple(rows[0]) if rows else (), rows))
+            for field in fields(ModelTables)
+            if field.name not in ("pictures", "cautions") and (rows := getattr(found, field.name))
+        ),
+    )
+
+
+def _as_tables(found: ModelTables) -> Tables:
+    """The tables of a study's page, of which a model has few: environments, pictures, provenance."""
+    none: dict[str, Any] = {field.name: () for field in fields(Tables) if field.name != "others"}
+    here: dict[str, Any] = {name: getattr(found, name) for name in ("environments", "pictures", "provenance")}
+    return Tables(**{**none, **here})
+
+
+def _meta(found: ModelTables) -> str:
+    facts, images = found.facts, {row["environment"]: whole(row, "images") for row in found.environments}
+    parts = [facts["kind"], facts["task"], plural(len(images), "environment"), plural(max(images.values()), "image")]
+    people = max(whole(row, "patients") for row in found.environments)
+    return " · ".join([*parts, *([plural(people, "patient")] if people else [])])
+
+
+def _methods(found: ModelTables) -> Iterator[str]:
+    """Sentences on how the measures there are were made."""
+    threshold, measures = found.facts.get("threshold", ""), {row["measure"] for row in found.measurements}
+    if measures & {"sensitivity", "specificity"}:
+        at = f"the threshold {threshold}" if threshold else "a probability of 0.5"
+        yield f"Sensitivity, specificity and accuracy are at {at}."
+    if found.facts["task"] == "segmentation":
+        yield (
+            "A pixel is called lesion at a probability of 0.5. Measures at a matched sensitivity are at the threshold "
+            "at which the model finds that share of the lesions of validation images."
+        )
+    if measures & {"flip-rate", "logit-effect"}:
+        yield (
+            "Flips and effects compare the same image with one factor low and high. An effect is in units of the "
+            "model's standard deviation of the logit within a class."
+        )
+    if "decodability" in measures:
+        yield (
+            "Decodability is the AUROC of a linear decoder on held-out images, where factor and target are independent "
+            "or within a class."
+        )
+    if "calibration-error" in measures:
+        yield "The calibration error has 15 bins of equal mass."
+
+
+# The answer: one sentence for each finding that decides something, and for the first of the others.
+
+MOST_ENCODED = 3
+
+
+def sentences(findings: Sequence[Row]) -> Iterator[str]:
+    """Word findings as sentences, in their order; factors that are not shown to be used are gathered in one."""
+    encoded, without = 0, [row for row in findings if row["kind"] == "used" and row["decision"] != "shown"]
+    for row in findings:
+        if row in without:
+            continue
+        if row["kind"] == "encoded":
+            encoded += row["decision"] == "above"
+            if row["decision"] != "above" or encoded > MOST_ENCODED:
+                continue
+        yield _sentence(row)
+    if without:
+        names = [in_words(row["factor"]) for row in without]
+        what = "changes no answer" if all(row["decision"] == "none" for row in without) else "is not shown to matter"
+        yield f"Changing one of {listed(names)} alone {what}." if names[1:] else f"Changing {names[0]} alone {what}."
+
+
+def _sentence(row: Row) -> str:
+    value = with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
+    name, factor, place = measure_name(row["measure"]), in_words(row["factor"]), row["environment"]
+    level = numeric(row, "reference")
+    by_chance = "" if math.isnan(level) else f" (chance {with_interval(level, math.nan, math.nan)})"
+    if row["kind"] == "performance":
+        unsure = ", which is not shown to be above chance" if by_chance and row["decision"] == "inconclusive" else ""
+        return f"{_capital(name)} is {value} in {place}{by_chance}{unsure}."
+    if row["kind"] == "fall":
+        before = with_interval(level, math.nan, math.nan)
+        return f"It is worst in {place}: {name} {value}, where {row['against']} has {before}."
+    if row["kind"] == "false-alarms":
+        return f"Without a lesion in the image, {value} of the images in {place} get a false alarm."
+    if row["kind"] == "used":
+        what = (
+            f"flips the class of {value} of the images"
+            if row["measure"] == "flip-rate"
+            else f"moves the logit by {value} sd"
+        )
+        return f"Changing {factor} alone {what}."
+    return f"Layer {row['layer']} encodes {factor}: AUROC {value} of a linear decoder{by_chance}. It need not be used."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# Figures and tables of any probe.
+
+
+def _sections(found: ModelTables) -> Iterator[ModelSection]:
+    for label in distinct(row["probe"] for row in found.measurements):
+        rows = [row for row in found.measurements if row["probe"] == label and row["measure"] not in _NOT_SHOWN]
+        if not rows:
+            continue
+        name = label.partition("(")[0]
+        title, text = _SECTIONS.get(name, (f"Probe {label}", ""))
+        id = "".join(letter if letter.isalnum() else "-" for letter in label)
+        yield ModelSection(id, title, text, tuple(probe_figures(id, rows)), (measured_sheet(id, label, rows),))
+
+
+def _first(found: ModelTables) -> tuple[Figure, ...]:
+    """The figures of the first screen: performance by environment, and what changes the answers."""
+    overall = [row for row in found.measurements if _is_overall(row) and row["probe"].partition("(")[0] in
+               ("performance", "segmentation")]  # fmt: skip
+    led = next((row["measure"] for row in found.findings if row["kind"] == "performance"), "")
+    own = [row for row in overall if row["measure"] == led]
+    used = next((row["measure"] for row in found.findings if row["kind"] == "used"), "")
+    moved = [row for row in found.measurements if row["measure"] == used and not (row["level"] or row["group"])]
+    made = [
+        _strips("first-performance", "How well it does", own, lambda row: row["environment"], HALF),
+        _strips("first-used", "What its answers change with", moved, lambda row: in_words(row["factor"]), HALF),
+    ]
+    return tuple(figure for figure in made if figure is not None)
+
+
+def probe_figures(id: str, rows: Sequence[Row]) -> Iterator[Figure]:
+    """Draw the measurements of one probe: overall by environment, then every measure by place."""
+    shown = [row for row in rows if not math.isnan(numeric(row, "value")) and row["group"] not in WORST]
+    overall = [row for row in shown if _is_overall(row)]
+    measures = distinct(row["measure"] for row in overall)[:MOST_PANELS]
+    if overall:
+        groups = [(measure_name(name), [row for row in overall if row["measure"] == name]) for name in measures]
+        yield _panels(f"{id}-overall", "Overall, by environment", groups, lambda row: row["environment"])
+    rest = [row for row in shown if not _is_overall(row)]
+    for number, measure in enumerate(distinct(row["measure"] for row in rest)[:MOST_FIGURES], start=1):
+        own = [row for row in rest if row["measure"] == measure]
+        across = next((key for key in ("layer", "environment") if len({row[key] for row in own}) > 1), "environment")
+        groups = [(place, [row for row in own if row[across] == place]) for place in _places(own, across)]
+        title = f"{_capital(measure_name(measure))} by {'group' if across == 'environment' else 'layer'}"
+        if any(_level(row) for row in own):
+            yield _panels(f"{id}-{number}", title, groups[:MOST_PANELS], _level)
+
+
+def _places(rows: Sequence[Row], key: str) -> list[str]:
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def _is_overall(row: Row) -> bool:
+    return bool(row["environment"]) and not (row["factor"] or row["level"] or row["layer"] or row["group"])
+
+
+def _level(row: Row) -> str:
+    """Where within a panel a measurement stands: `texture solid, benign`."""
+    place = f"{in_words(row['factor'])} {row['level']}".strip()
+    return ", ".join(part for part in (place, row["group"]) if part)
+
+
+def _strips(id: str, title: str, rows: Sequence[Row], level: Level, width: float) -> Figure | None:
+    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    if not known:
+        return None
+    return _panels(id, title, [("", known)], level, width)
+
+
+def _panels(
+    id: str, title: str, groups: Sequence[tuple[str, Sequence[Row]]], level: Level, width: float | None = None
+) -> Figure:
+    """Draw panels of measurements, each measure on its own scale."""
+    rows = [row for _, own in groups for row in own]
+    levels = distinct(level(row) or "all" for row in rows)[:MOST_LEVELS]
+    style = styles(["model"])["model"]
+    measures = distinct(row["measure"] for row in rows)
+    panels: list[Panel] = []
+    for name, own in groups:
+        there = [row for row in own if (level(row) or "all") in levels]
+        marks = tuple(
+            Mark(level(row) or "all", numeric(row, "value"), numeric(row, "low"), numeric(row, "high"),
+                 reason=row["reason"])
+            for row in there
+        )  # fmt: skip
+        panels.append(Panel(name, marks, _references(own), limits=_span(own) if len(measures) > 1 else None))
+    unit = next((str(row["unit"]) for row in rows if row["unit"]), "")
+    axis = axis_name(measures[0], unit) if len(measures) == 1 else "value"
+    plot = Plot(tuple(panels), tuple(levels), dict.fromkeys(levels, style), axis, _span(rows))
+    return strips(id, title, "", plot, rows) if width is None else strips(id, title, "", plot, rows, width)
+
+
+def _span(rows: Sequence[Row]) -> tuple[float, float]:
+    points = [numeric(row, "value") for row in rows]
+    points += [value for row in rows if not math.isnan(value := numeric(row, "chance"))]
+    ends = [numeric(row, end) for row in rows for end in ("low", "high")]
+    return limits(points, ends, range_of(rows[0]["measure"]))
+
+
+def _references(rows: Sequence[Row]) -> tuple[Reference, ...]:
+    return chance(rows) if rows else ()
+
+
+def measured_sheet(id: str, label: str, rows: Sequence[Row]) -> Sheet:
+    """Return the table of everything that one probe measured."""
+    lines = [
+        Line(
+            (
+                words(measure_name(row["measure"])),
+                words(row["environment"] or NONE),
+                words(in_words(row["factor"]) or NONE),
+                words(row["level"] or NONE),
+                words(row["layer"] or NONE),
+                words(row["group"] or NONE),
+                estimated(row),
+                figure(numeric(row, "chance")),
+                words(row["unit"] or NONE),
+                amount(whole(row, "n")),
+                amount(people) if (people := whole(row, "patients")) else words(NONE),
+            )
+        )
+        for row in rows
+    ]
+    heads = ("measure", "environment", "factor", "level", "layer", "group", "value", "chance", "unit", "images",
+             "patients")  # fmt: skip
+    return sheet(f"measured-{id}", f"All measurements of {label}", heads, lines, (rows, schema.MODEL_MEASUREMENTS))
+
+
+def _undefined(found: ModelTables) -> Sheet | None:
+    """Measurements without a value, and why."""
+    rows = [row for row in found.measurements if row["reason"] and math.isnan(numeric(row, "value"))]
+    by_reason: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_reason.setdefault((measure_name(row["measure"]), row["reason"]), []).append(row)
+    lines = [
+        Line((words(name), words(reason), words(listed(distinct(row["environment"] for row in own)) or NONE),
+              amount(len(own))))
+        for (name, reason), own in by_reason.items()
+    ]  # fmt: skip
+    heads = ("measure", "why there is no value", "where", "values")
+    return sheet("undefined", "Undefined values", heads, lines, (rows, schema.MODEL_MEASUREMENTS)) if rows else None

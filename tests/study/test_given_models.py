@@ -1,0 +1,281 @@
+"""Models that a user has: each kind leaves the records of a trial, is read once, and has a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.worlds.files import save, write_table
+from tests.worlds.studies import SMALL
+from torch import nn
+
+import assay
+from assay.core.errors import SpecError, WeightsError
+from assay.store.folder import RunFolder
+
+SIDE = 16
+SEEN: list[int] = []
+"""Images in each batch that a model or function of this file was given."""
+
+
+class Bright(nn.Module):
+    """One logit of an image, or of every pixel: how bright it is."""
+
+    def __init__(self, *, dense: bool = False, slope: float = 20.0) -> None:
+        super().__init__()
+        self.dense = dense
+        self.slope = nn.Parameter(torch.tensor(slope))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        SEEN.append(len(images))
+        return self.slope * ((images if self.dense else images.mean((1, 2, 3))) - 0.34)
+
+
+def bright(images: np.ndarray) -> np.ndarray:
+    """The same as a function of arrays."""
+    SEEN.append(len(images))
+    return np.asarray(np.float32(20.0) * (images.mean((1, 2, 3)) - np.float32(0.34)))
+
+
+def probable(images: np.ndarray) -> np.ndarray:
+    """The same as probabilities of the two classes."""
+    p = 1 / (1 + np.exp(-bright(images).astype(np.float64)))
+    return np.stack([1 - p, p], axis=1)
+
+
+def bright_pixels(images: np.ndarray) -> np.ndarray:
+    """The same of every pixel."""
+    return 20 * (images - 0.34)
+
+
+def grays(folder: Path, count: int = 24) -> dict[str, Any]:
+    """Noisy images; those of class 1 are brighter on average, and each patient has two."""
+    draws = np.random.default_rng(3)
+    rows: list[list[object]] = [["image", "label", "who", "site"]]
+    for at in range(count):
+        save(folder / f"{at}.png", draws.integers(30 + 30 * (at % 2), 130, (SIDE, SIDE), dtype=np.uint8))
+        rows.append([f"{at}.png", at % 2, f"p{at // 2}", "ab"[at // 3 % 2]])
+    write_table(folder / "data.csv", rows)
+    factors = {"site": {"kind": "categorical", "levels": ["a", "b"]}}
+    return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE, "factors": factors}
+
+
+def lesions(folder: Path) -> dict[str, Any]:
+    """Dark images with a bright square, which is the lesion in two of three."""
+    rows: list[list[object]] = [["image", "mask"]]
+    for at in range(12):
+        pixels, mask = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+        pixels[4:10, 4:10] = 90 + 10 * at
+        mask[4:10, 4:10] = 255 * (at % 3 > 0)
+        save(folder / f"{at}.png", pixels)
+        save(folder / f"m{at}.png", mask)
+        rows.append([f"{at}.png", f"m{at}.png"])
+    write_table(folder / "data.csv", rows)
+    return {"folder": str(folder), "target": "lesion", "mask": "mask", "size": SIDE}
+
+
+def weights(folder: Path, slope: float = 20.0) -> Path:
+    save_file(Bright(slope=slope).state_dict(), folder / "bright.safetensors")
+    return folder / "bright.safetensors"
+
+
+def overall(found: assay.Probed, measure: str, environment: str = "all") -> float:
+    table = found.table()
+    here = (table.measure == measure) & (table.environment == environment)
+    (row,) = table[here & (table.factor == "") & (table.group == "") & (table.level == "")].to_dict("records")
+    return float(row["value"])
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "run_copy" not in request.fixturenames:
+        monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
+Asked = Callable[[Path], dict[str, Any]]
+KINDS: dict[str, Asked] = {
+    "module": lambda folder: {"model": Bright()},
+    "function": lambda folder: {"model": bright},
+    "probabilities": lambda folder: {"model": probable, "scores": "probabilities"},
+    "file": lambda folder: {"model": weights(folder), "factory": Bright},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_measures_the_same_and_leaves_the_records_of_a_trial(tmp_path: Path, kind: str) -> None:
+    data = grays(tmp_path / "set")
+    by_hand = assay.probe(Bright(), data, out=tmp_path / "by-hand", progress=False)
+    found = assay.probe(**KINDS[kind](tmp_path), data=data, out=tmp_path / "out", progress=False)
+    for measure in ("auroc", "accuracy", "log-loss"):
+        assert overall(found, measure) == pytest.approx(overall(by_hand, measure), rel=1e-4)
+    folder = RunFolder(found.folder)
+    (model,), (reading,), (probe,) = (list(folder.ids(unit)) for unit in ("models", "readings", "probes"))
+    assert folder.record("probes", probe)["model"] == folder.record("readings", reading)["model"] == model
+    assert {path.name for path in folder.unit("readings", reading).iterdir()} == {"outputs.parquet", "record.json"}
+    assert {path.name for path in folder.unit("probes", probe).iterdir()} == {"measurements.parquet", "record.json"}
+    record = folder.record("models", model)
+    assert (record["task"], record["channels"], record["size"], record["classes"]) == ("classification", 1, SIDE, 2)
+    assert json.loads((folder.unit("models", model) / "provenance.json").read_text())["device"]
+    assert not any(folder.damage(unit, id) for unit in ("models", "readings", "probes") for id in folder.ids(unit))
+    outputs = folder.outputs(reading)
+    assert outputs["logits"].shape == (24, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_call_reads_the_records_and_other_weights_do_not(tmp_path: Path, kind: str) -> None:
+    data, asked = grays(tmp_path / "set"), KINDS[kind](tmp_path)
+    first = assay.probe(**asked, data=data, progress=False)
+    SEEN.clear()
+    second = assay.probe(**KINDS[kind](tmp_path), data=data, progress=False)
+    assert sum(SEEN) <= 17, "one image for its shape and sixteen for which model it is"
+    assert second.folder == first.folder
+    assert first.table().equals(second.table())
+    if kind in ("module", "file"):
+        other = {"model": Bright(slope=5.0)} if kind == "module" else {**asked, "model": weights(tmp_path, 5.0)}
+        third = assay.probe(**other, data=data, progress=False)
+        assert third.folder != first.folder
+        assert overall(third, "log-loss") != overall(first, "log-loss")
+
+
+def test_a_module_that_differs_in_no_tensor_is_another_model(tmp_path: Path) -> None:
+    class Shifted(Bright):
+        by = 0.0
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) + self.by
+
+    one, other = Shifted(), Shifted()
+    other.by = 2.0
+    folders = {assay.probe(made, grays(tmp_path / "set"), progress=False).folder for made in (one, other)}
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize("model", [Bright(dense=True), bright_pixels], ids=["module", "function"])
+def test_a_segmentation_is_measured_by_maps_and_without_lesions(tmp_path: Path, model: Any) -> None:
+    data = lesions(tmp_path / "set")
+    probes = ["segmentation", "lesion-free"]
+    found = assay.probe(model, data, probes, task="segmentation", out=tmp_path / "out", progress=False)
+    assert overall(found, "dice") == pytest.approx(1.0)
+    assert overall(found, "false-positive-rate") == 1
+    (reading,) = RunFolder(found.folder).ids("readings")
+    assert "area_score" in RunFolder(found.folder).outputs(reading)
+    set_by = assay.probe(
+        model, data, probes, task="segmentation", validation=lesions_of_validation(tmp_path), progress=False
+    )
+    assert np.isnan(overall(found, "lesion-sensitivity-at-90"))
+    assert overall(set_by, "lesion-sensitivity-at-90") == 7 / 8, "the faintest of validation is brighter than it"
+    page = found.report().read_text()
+    assert "without a lesion in the image" in page.lower()
+
+
+def lesions_of_validation(folder: Path) -> dict[str, Any]:
+    data = lesions(folder / "validation")
+    for at in range(12):
+        pixels = np.zeros((SIDE, SIDE), np.uint8)
+        pixels[4:10, 4:10] = 95 + 10 * at
+        save(folder / "validation" / f"{at}.png", pixels)
+    return data
+
+
+def test_a_trial_of_a_run_folder_measures_what_its_own_probes_measured(tmp_path: Path, run_copy: Path) -> None:
+    trial = assay.open_run(run_copy).table("trials").iloc[0]["trial"]
+    tests = {name: {"association": {"texture": strength}} for name, strength in (("same", 0.9), ("reversed", -0.9))}
+    own = run_copy / "trials" / trial
+    found = assay.probe(own, SMALL["data"], environments=tests, seed=0, out=tmp_path / "out", progress=False).table()
+    kept = RunFolder(run_copy)
+    (id,) = [id for id in kept.ids("probes") if kept.record("probes", id)["trial"] == trial]
+    then = {tuple(row[key] for key in KEYS): row["value"] for row in kept.measurements(id)}
+    now = {tuple(row[key] for key in KEYS): row["value"] for row in found.to_dict("records")}
+    assert now.keys() == then.keys()
+    np.testing.assert_array_equal(list(now.values()), [then[key] for key in now])
+    layers = assay.probe(own, SMALL["data"], ["representation"], environments=tests, progress=False).table()
+    assert set(layers.layer) > {"trunk"}
+
+
+KEYS = ("measure", "environment", "factor", "level", "group", "layer")
+
+TRAINING_WORDS = re.compile(r"\b(recipes?|trials?|seeds?|trained|training|epochs?|collapsed)\b", re.IGNORECASE)
+
+
+def visible(page: str) -> str:
+    """The words of a page, without scripts, styles and what it carries as files."""
+    bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    return re.sub(r"<[^>]*>", " ", bare)
+
+
+def test_the_page_says_what_one_model_does_and_nothing_of_a_training(tmp_path: Path) -> None:
+    tag = {"tag": {"size": 0.6, "share": {"positive": 1.0, "negative": 0.0}}}
+    found = assay.probe(
+        Bright(),
+        grays(tmp_path / "set"),
+        ["performance", "reliance"],
+        environments={"as-is": {}, "tagged": {"interventions": tag}},
+        name="My <model>",
+        out=tmp_path / "out",
+        progress=False,
+    )
+    page = (tmp_path / "out" / "report.html").read_text()
+    text = visible(page)
+    assert "What has My &lt;model&gt; learned?" in page
+    assert not (found_words := set(TRAINING_WORDS.findall(text))), found_words
+    for id in re.findall(r'<section aria-labelledby="([\w-]+)"', page):
+        section = re.search(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)
+        assert section is not None
+        assert re.search(r"<(figure|table|li|p)\b", section[1]), f"section {id} is empty"
+    rows = found.table("findings").to_dict("records")
+    assert {row["kind"] for row in rows} >= {"performance", "used"}
+    (used,) = [row for row in rows if row["kind"] == "used"]
+    assert (used["factor"], used["measure"]) == ("tag", "flip-rate")
+    assert "Changing tag alone" in text
+    assert "p0" not in text, "a patient's name"
+
+
+def test_a_page_is_made_again_from_the_folder_alone(tmp_path: Path) -> None:
+    data = grays(tmp_path / "set")
+    found = assay.probe(Bright(), data, out=tmp_path / "out", progress=False)
+    first = (tmp_path / "out" / "report.html").read_bytes()
+    for path in (tmp_path / "set").iterdir():
+        path.unlink()
+    assert assay.open_probed(found.folder).report().read_bytes() == first
+
+
+def not_numbers(images: np.ndarray) -> object:
+    return ["a"] * len(images)
+
+
+def far_out(images: np.ndarray) -> object:
+    return images.mean((1, 2, 3)) * 30
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "said"),
+    [
+        ({"model": 3}, SpecError, "model is int; expected a torch.nn.Module, a function of images, a file of weights"),
+        ({"model": "w.safetensors"}, SpecError, "says nothing of the network: give factory="),
+        ({"model": Bright(), "factory": Bright}, SpecError, "factory: of a module or function nothing is built"),
+        ({"model": "none.safetensors", "factory": Bright}, WeightsError, "does not exist"),
+        (
+            {"model": bright, "probes": ["representation"]},
+            SpecError,
+            "a function of images shows none: give the module",
+        ),
+        ({"model": not_numbers}, SpecError, "the function returned list; expected an array of scores"),
+        ({"model": far_out, "scores": "probabilities"}, SpecError, "probabilities are between 0 and 1"),
+        ({"model": Bright(), "environments": {"a": {"split": "train"}}}, SpecError, "leave `split` out"),
+        ({"model": Bright(), "environments": {"a": {"rows": 3}}}, SpecError, "keeps all of its own rows"),
+    ],
+)
+def test_what_cannot_be_probed_is_refused_with_the_remedy(
+    tmp_path: Path, asked: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as refused:
+        assay.probe(**asked, data=grays(tmp_path / "set"), progress=False)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) <= 3
