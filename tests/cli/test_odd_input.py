@@ -14,7 +14,9 @@ from tests.worlds.studies import TINY
 
 from assay.analysis.prespecified import stated
 from assay.cli import main
-from assay.core.errors import DataError, StoreError
+from assay.core.errors import DataError, SpecError, StoreError
+from assay.core.registry import lookup
+from assay.core.traits import ComponentKind
 from assay.data.files.masks import read_coco
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec
@@ -117,6 +119,36 @@ def test_own_code_is_named_before_it_is_imported(
 def test_pythons_own_library_is_no_component(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer("show", study(tmp_path, recipe={"loss": name}), "--json") == 2
     assert f"loss '{name}' is no loss: it is of Python's own library" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "why"),
+    [
+        ("loss", "numpy:sum", "it takes a, axis, dtype, out, keepdims, initial, where, and a loss takes 1 positional "),
+        ("loss", "torch.nn:Linear", "the class has no loss and no read"),
+        ("loss", "torch.nn.functional:cross_entropy", "it takes input, target, weight, "),
+        ("loss", "pandas:DataFrame", "the class has no loss and no read"),
+        ("loss", "PIL.Image:open", "it takes fp, mode, formats, and a loss takes"),
+        ("loss", "numpy:pi", "it is a float, not a class or a function"),
+        ("loss", "torch:relu", "Python cannot read which arguments it takes"),
+        ("probe", "torch.nn:Linear", "the class has no scope and no requests and no measure"),
+        ("intervention", "torch.nn:Linear", "the class has no check and no draw and no mask"),
+        ("architecture", "torch.nn:Linear", "it takes in_features, out_features, "),
+    ],
+)
+def test_a_path_to_another_thing_is_no_component(kind: ComponentKind, name: str, why: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        lookup(kind, name)
+    assert str(refused.value).startswith(f"{kind} '{name}' is no {kind}: {why}")
+    assert "\n" not in str(refused.value)
+
+
+def test_types_that_cannot_be_read_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from __future__ import annotations\ndef make(context, *, how: Unknown = 1): ...\n"
+    (tmp_path / "untyped_module.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpecError, match="the types of its arguments cannot be read: name 'Unknown' is not defined"):
+        lookup("loss", "untyped_module:make")
 
 
 def test_own_code_can_be_refused(

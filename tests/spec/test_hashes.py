@@ -197,9 +197,9 @@ def test_a_dotted_path_enters_with_its_module_file(tmp_path: Path) -> None:
         done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)["my_losses:Mine"]["source"]
 
-    first = canonical("class Mine:\n    pass\n")
-    assert canonical("class Mine:\n    pass\n") == first
-    assert canonical("class Mine:\n    pass  # other\n") != first
+    first = canonical("def Mine(context):\n    pass\n")
+    assert canonical("def Mine(context):\n    pass\n") == first
+    assert canonical("def Mine(context):\n    pass  # other\n") != first
 
 
 ARGUMENTS = ("source", "version", "name", "kind", "params", "temperature")
@@ -209,7 +209,7 @@ def test_every_argument_of_a_users_own_names_it(tmp_path: Path, monkeypatch: pyt
     """Also one that is called like what stands beside arguments in a name: the hash of the file."""
     monkeypatch.syspath_prepend(tmp_path)
     taken = ", ".join(f"{name}: float = 0" for name in ARGUMENTS)
-    (tmp_path / "hungry.py").write_text(f"class Mine:\n    def __init__(self, context, *, {taken}):\n        pass\n")
+    (tmp_path / "hungry.py").write_text(f"def Mine(context, *, {taken}):\n    pass\n")
 
     def id(**params: float) -> str:
         return content_hash(Component(kind="loss", name="hungry:Mine", params=params).model_dump())

@@ -40,6 +40,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import SpecError, unknown_name
 from assay.core.files import file_hash, filled
+from assay.core.own_code import check_own
 from assay.core.traits import TRAITS, ComponentKind, Traits
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -393,8 +394,14 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
             f"{kind} '{name}': module '{module_name}' has no file that could be hashed; give a function or class of a "
             "module that is a Python file"
         )
-    source = _imported.setdefault(module_name, _hash_of(module_name))
+    check_own(kind, name, target)
     arguments = cache(partial(arguments_of, target))
+    try:
+        arguments()
+    except Exception as error:  # annotations are code of the user's, and may name anything
+        why = str(error).partition("\n")[0]
+        raise SpecError(f"{kind} '{name}': the types of its arguments cannot be read: {why}") from error
+    source = _imported.setdefault(module_name, _hash_of(module_name))
     return Entry(kind, name, name, arguments, inspect.getdoc(target) or "", source_hash=source)
 
 
