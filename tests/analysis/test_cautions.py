@@ -15,6 +15,7 @@ from assay.analysis.preview import make_preview
 from assay.analysis.results import Folds, Gathered
 from assay.execution.jobs import Place, population_of
 from assay.execution.plan import make_plan
+from assay.report.sentences.reasons import reason_words
 from assay.shifts import scene
 from assay.spec.parse import parse_study
 from assay.store.folder import RunFolder
@@ -61,7 +62,7 @@ def study(images: Path, **changes: Any) -> dict[str, Any]:
 def told(tmp_path: Path, **study: Any) -> tuple[str, ...]:
     spec = parse_study(study)
     population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
-    return cautions(spec, population, Looked.at(spec, population))
+    return tuple(map(reason_words, cautions(spec, population, Looked.at(spec, population))))
 
 
 def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from assay.analysis.data_checks import SAMPLE, Looked, confounders, in_turn, sam
 from assay.analysis.pictures import GAP, amplification
 from assay.analysis.preview import make_preview
 from assay.data.cache import ArrayCache
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population, open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
@@ -64,7 +65,7 @@ def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_con
     assert sampled(spec.points, "margin") == ("texture",)
     rows = visibility_rows(spec, Looked.at(spec, population))
     assert [row["kind"] for row in rows] == ["intervention"] * 3 + ["sampled"]
-    assert rows[-1]["reason"] == "by sampling: no pixel is changed"
+    assert reason_words(rows[-1]["reason"]) == "by sampling: no pixel is changed"
     plain = parse_study(TINY)
     assert visibility_rows(plain, Looked.at(plain, population)) == []
     dosed = {"train": {"dose": {"confounder": "texture", "p": [0, 1]}}, "same": {"like": "train"}}

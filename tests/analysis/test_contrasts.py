@@ -17,6 +17,8 @@ from tests.worlds.panels import panel
 
 from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows
+from assay.core.reasons import Code, because
+from assay.report.sentences.reasons import reason_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
@@ -94,13 +96,13 @@ def sure(difference: float) -> Contrast:
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     found = sure(0.03)
     alone = family_rows("stated", [(pair("metric"), found)])[0]
-    beside, lost = family_rows("stated", [(pair("metric"), found), (pair("triplet"), untested("no seed was kept"))])
+    beside, lost = family_rows("stated", [(pair("metric"), found), (pair("triplet"), untested(because(Code.NO_SEED)))])
     assert alone["p_holm"] == found.p
     assert beside["p_holm"] == pytest.approx(2 * found.p)
     assert beside["detectable"] == pytest.approx(detectable(found.standard_error, found.df, alpha=0.025), rel=0.02)
-    assert (lost["conclusion"], lost["reason"], lost["seeds"]) == ("undefined", "no seed was kept", 0)
+    assert (lost["conclusion"], lost["reason"], lost["seeds"]) == ("undefined", str(because(Code.NO_SEED)), 0)
     assert math.isnan(lost["p_holm"])
-    assert set(CONTRASTS) == set(beside)
+    assert set(CONTRASTS.names) == set(beside)
 
 
 def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
@@ -148,9 +150,9 @@ def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
     gathered = Records({"metric": done, "plain": done}, values)
     elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
     found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
-    assert (found.reason, found.seeds) == ("flip-rate of texture was not measured of metric", 0)
+    assert (reason_words(found.reason), found.seeds) == ("flip-rate of texture was not measured of metric", 0)
     lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
-    assert carry_out(lost, pair("metric")).reason == "no seed of metric was kept"  # type: ignore[arg-type]
+    assert carry_out(lost, pair("metric")).reason == because(Code.NO_SEED_OF, recipe="metric")  # type: ignore[arg-type]
 
 
 def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_others() -> None:
@@ -159,7 +161,7 @@ def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_other
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
     assert math.isnan(found.value)
     assert math.isnan(found.p)
-    assert found.reason == "undefined for 1 of 4 seeds: no pair has both"
+    assert reason_words(found.reason) == "undefined for 1 of 4 seeds: no pair has both"
 
 
 @pytest.mark.parametrize(
@@ -175,14 +177,14 @@ def test_the_error_within_models_counts_or_is_told(errors: dict[int, float], exp
     values = {"metric": {0: 0.3, 1: 0.4, 2: 0.5}, "plain": dict.fromkeys(range(3), 0.1)}
     found = carry_out(Records({"metric": done, "plain": done}, values, errors=errors), pair("metric"))  # type: ignore[arg-type]
     assert found.standard_error == pytest.approx(expected, nan_ok=True)
-    assert (found.value, found.reason) == (pytest.approx(0.3), reason)
+    assert (found.value, reason_words(found.reason)) == (pytest.approx(0.3), reason)
 
 
 def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
     metric = {0: "collapsed", 1: "collapsed", 2: "diverged", 3: "done", 4: "pending"}
     gathered = Records({"metric": metric, "plain": dict.fromkeys(range(5), "done")}, contrasts=(FLIPS,))
     first, plain, difference = collapse_rows(gathered)  # type: ignore[arg-type]
-    assert set(first) == set(plain) == set(difference) == set(COLLAPSES)
+    assert set(first) == set(plain) == set(difference) == set(COLLAPSES.names)
     assert (first["collapsed"], first["diverged"], first["seeds"]) == (2, 1, 4)
     expected = collapse_rate(3, 4)
     assert (first["rate"], first["low"], first["high"]) == (0.75, expected.low, expected.high)
@@ -234,15 +236,15 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
     (row,) = family_rows("stated", [(tag, found)])
     assert expected.scales is not None
     assert (row["plain_p"], row["probit_p"]) == (expected.scales.plain_p, expected.scales.probit_p)
-    assert set(row) == set(CONTRASTS)
+    assert set(row) == set(CONTRASTS.names)
 
 
 def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
     tag, _ = pairs(DOSED, grid("0", "0.5", "1"), ("loss", "confounder", "p"))
-    assert carry_out(of_panels("metric tag 0.5"), tag).reason == "no seed of metric tag 0.5 was kept"
+    assert carry_out(of_panels("metric tag 0.5"), tag).reason == because(Code.NO_SEED_OF, recipe="metric tag 0.5")
     thinned = [point for point in grid("0", "1") if point.label != "metric tag 0"]
     tag, _ = pairs(DOSED, thinned, ("loss", "confounder", "p"))
-    assert carry_out(of_panels(), tag).reason == "p = 0 and another dose were not trained on both sides"
+    assert carry_out(of_panels(), tag).reason == because(Code.ONE_DOSE)
 
 
 # --- a probe's numbers along the doses -------------------------------------------------------------------------------
@@ -323,13 +325,13 @@ def test_a_number_that_is_undefined_at_one_dose_is_not_compared_by_the_other_see
     lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
     found = carry_out(of_probe("flip-rate", lacking), tag)
     assert math.isnan(found.value)
-    assert (found.seeds, found.reason) == (3, "undefined for 1 of 3 seeds: no pair has both")
+    assert (found.seeds, reason_words(found.reason)) == (3, "undefined for 1 of 3 seeds: no pair has both")
 
 
 def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None:
     _, blur = along_tag("flip-rate")
     found = carry_out(of_probe("flip-rate", FLIPPED), blur)
-    assert found.reason == "flip-rate of tag was not measured of metric blur 0"
+    assert reason_words(found.reason) == "flip-rate of tag was not measured of metric blur 0"
 
 
 # --- where both are equally good without a dose ----------------------------------------------------------------------
@@ -373,16 +375,16 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on() -> Non
     (row,) = family_rows("stated", [(only, found)])
     equal = json.loads(row["equal"])
     assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
-    assert set(row) == set(CONTRASTS)
+    assert set(row) == set(CONTRASTS.names)
 
 
 def test_an_amount_that_kept_no_seed_is_told() -> None:
     points, gathered = of_amounts(lost="plain 50 1")
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert carry_out(gathered, only).reason == "no seed of plain 50 1 was kept"
+    assert reason_words(carry_out(gathered, only).reason) == "no seed of plain 50 1 was kept"
     points = [point for point in points if point.label != "metric 200 1"]
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert carry_out(gathered, only).reason == "p = 0 and another dose were not trained on both sides"
+    assert reason_words(carry_out(gathered, only).reason) == "p = 0 and another dose were not trained on both sides"
 
 
 def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all() -> None:
@@ -420,7 +422,7 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
     plan = SimpleNamespace(spec=SimpleNamespace(points=[recipe]))
     rows = reliance_rows(SimpleNamespace(plan=plan, scalars={recipe.label: scalars}))  # type: ignore[arg-type]
     assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
-    assert set(rows[0]) == set(RELIANCE_CONTRASTS)
+    assert set(rows[0]) == set(RELIANCE_CONTRASTS.names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]
     assert [row["p"] for row in rows] == pytest.approx(expected)
     assert max(row["p_holm"] for row in rows) < 0.001

@@ -23,8 +23,10 @@ from assay.analysis.results import (
 )
 from assay.analysis.tables import scalar_row, without_home
 from assay.core.errors import StoreError
+from assay.core.reasons import Code, because, stated
 from assay.core.types import Measurement
 from assay.probes.performance import Performance
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.spec.schema import EnvironmentSpec
 from assay.stats.influence import Answers
@@ -81,7 +83,9 @@ def test_a_seed_answers_a_row_once() -> None:
 
 
 def measured(value: float, **changes: object) -> Row:
-    found = Measurement("decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason="x")
+    found = Measurement(
+        "decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason=stated("x")
+    )
     return {name: getattr(replace(found, **changes), name) for name in MEASUREMENTS}  # type: ignore[arg-type]
 
 
@@ -92,7 +96,7 @@ def together(*folds: Row | None) -> Row:
 
 def test_folds_are_averaged_with_their_errors_and_counts() -> None:
     row = together(measured(0.6), measured(0.8))
-    assert (row["value"], row["n"], row["patients"], row["reason"]) == (pytest.approx(0.7), 20, 8, "x")
+    assert (row["value"], row["n"], row["patients"], reason_words(row["reason"])) == (pytest.approx(0.7), 20, 8, "x")
     assert row["standard_error"] == pytest.approx(0.3 / math.sqrt(2))
 
 
@@ -107,22 +111,24 @@ def test_an_error_that_one_seed_lacks_is_told(errors: tuple[float, ...], half: f
     values = zip((0.5, 0.6, 0.7), errors, strict=True)
     rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
     row = scalar_row({}, rows)
-    assert (row["value"], row["reason"]) == (pytest.approx(0.6), reason)
+    assert (row["value"], reason_words(row["reason"])) == (pytest.approx(0.6), reason)
     assert row["high"] == pytest.approx(expit(logit(0.6) + half / (0.6 * 0.4)), nan_ok=True)  # on the logit scale
 
 
 def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
-    rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [measured(math.nan, reason="constant layer")]
+    rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [
+        measured(math.nan, reason=str(stated("constant layer")))
+    ]
     row = scalar_row({}, rows)
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
-    assert (row["seeds"], row["reason"]) == (4, "undefined for 1 of 4 seeds; constant layer")
+    assert (row["seeds"], reason_words(row["reason"])) == (4, "undefined for 1 of 4 seeds: constant layer")
 
 
 def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
     row = together(measured(0.6, reason=""), None, measured(0.8, reason=""))
     assert math.isnan(row["value"])
-    assert row["reason"] == "2 of 3 folds have it"
+    assert row["reason"] == str(because(Code.MISSING_FOLDS, count=2, folds=3))
     assert math.isnan(together(measured(0.6), measured(math.nan))["value"])
 
 
@@ -130,7 +136,7 @@ def test_what_folds_measured_in_two_ways_is_not_averaged() -> None:
     within, over = measured(0.6, unit="AUROC within class"), measured(0.8, unit="AUROC")
     for row in (together(within, over, over), of_one_unit({0: within, 1: over})[1]):
         assert math.isnan(row["value"])
-        assert "AUROC and some AUROC within class, which are not averaged" in row["reason"]
+        assert "AUROC and some AUROC within class, which are not averaged" in reason_words(row["reason"])
     assert of_one_unit({0: over, 1: over})[1]["value"] == 0.8
     lost = measured(math.nan, unit="")  # what is undefined may have no unit
     assert of_one_unit({0: over, 1: lost})[1] == lost
@@ -149,13 +155,13 @@ def test_the_worst_group_is_one_place_for_all_seeds() -> None:
     least = {s: measured(0.5, measure="auroc", environment="x", group="worst group") for s in range(3)}
     rows = with_one_worst({**every, key: least}, 20)[key]
     assert [rows[seed]["value"] for seed in range(3)] == [0.9, 0.5, 0.5]
-    assert {(row["factor"], row["level"], row["group"], row["reason"]) for row in rows.values()} == {
+    assert {(row["factor"], row["level"], row["group"], reason_words(row["reason"])) for row in rows.values()} == {
         ("", "", "worst group", "in site b")
     }
     assert with_one_worst(every, 20) == every
     none = with_one_worst({**every, key: least}, 21)[key]
     assert math.isnan(none[0]["value"])
-    assert none[0]["reason"] == "no place has it for every seed"
+    assert none[0]["reason"] == str(because(Code.NO_COMMON_GROUP))
 
 
 @pytest.mark.parametrize(("direction", "expected"), [("higher", 0.4), ("lower", 0.7)])

@@ -15,6 +15,7 @@ from assay.analysis.preview import make_preview
 from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.execution.jobs import Place, population_of
 from assay.execution.local import InProcess
+from assay.report.sentences.reasons import reason_words
 from assay.spec.parse import parse_study
 from assay.store import schema
 from assay.store.files import Row
@@ -101,8 +102,8 @@ def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tm
     population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
     preview = make_preview(spec, population, tmp_path / "preview")
     assert list(preview.shortcuts) == rows
-    columns, properties, fitted = shortcut_cautions(rows)
-    assert {columns, properties, fitted} <= set(preview.doubts)
+    assert set(shortcut_cautions(rows)) <= set(preview.doubts)
+    columns, properties, fitted = map(reason_words, shortcut_cautions(rows))
     assert columns.startswith("in plain sight, the target is told by column 'dose' (AUROC .8")
     assert "factor 'view' (AUROC .8" in columns
     assert "the image's width (AUROC .9" in properties
@@ -150,7 +151,7 @@ def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -
     run = RunFolder(tmp_path)
     found = run.table("shortcuts")
     assert {"view", "dose", "outer tenth of the image"} <= {one["name"] for one in found}
-    assert any("factor 'view' (AUROC .8" in one["text"] for one in run.table("sentences") if one["part"] == "doubt")
+    assert any("view" in one["reason"] for one in run.table("findings") if one["kind"] == "shortcut")
     page = (tmp_path / "report.html").read_text()
     part = page[page.index('id="plain-sight"') :]
     assert "column, undeclared" in part

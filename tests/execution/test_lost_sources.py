@@ -12,8 +12,12 @@ import pytest
 from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
 from assay.core.files import holding
+from assay.core.reasons import Code, because, stated
 from assay.data.cache import default_cache_root
 from assay.execution.plan import SourceJob
+from assay.report.sentences.findings import sentence
+from assay.report.sentences.reasons import reason_words
+from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.training.loop import Diverged
 
@@ -34,14 +38,15 @@ def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: 
     for row, start in zip(lost, starts, strict=True):
         assert row["status"] == "collapsed"
         named = f"source large, seed {row['seed']} collapsed, so nothing starts from it: "
-        assert row["reason"] == named + start["reason"]
+        assert reason_words(row["reason"]) == named + reason_words(start["reason"])
         assert math.isnan(row["yardstick"])
     rates = {(row["recipe"], row["against"]): row for row in folder.table("collapses")}
     assert (rates["large", ""]["collapsed"], rates["large", ""]["seeds"], rates["large", ""]["rate"]) == (1, 1, 1.0)
     assert rates["large", "random"]["seeds"] == 1
     assert not any(row["recipe"] == "large" for row in folder.table("estimates"))
-    assert folder.table("contrasts")[0]["reason"] == "no seed of large was kept"
-    said = [row["text"] for row in folder.table("sentences")]
+    lost = because(Code.NO_SEED_OF, recipe="large", collapsed=1)
+    assert folder.table("contrasts")[0]["reason"] == str(lost)
+    said = [sentence(from_row(row)) for row in folder.table("findings")]
     assert any("all 1 trial of large collapsed" in text for text in said)
     again = prepared(root, sources=source(**HOPELESS), contrasts=[contrast])
     assert (again.new_sources, again.new_trials, again.new_probes) == (0, 0, 0)  # it would only collapse again
@@ -60,7 +65,9 @@ def test_a_source_that_diverged_is_told_as_that(tmp_path: Path, monkeypatch: pyt
     trials = RunFolder(run(tmp_path)).table("trials")
     (row,) = (row for row in trials if row["recipe"] == "large")
     assert row["status"] == "diverged"
-    assert row["reason"].startswith("source large, seed 0 diverged, so nothing starts from it: diverged: the loss is")
+    assert reason_words(row["reason"]).startswith(
+        "source large, seed 0 diverged, so nothing starts from it: diverged: the loss is"
+    )
 
 
 def test_a_source_that_diverged_is_not_trained_again_by_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -106,8 +113,10 @@ def test_a_source_of_a_source_that_collapsed_has_collapsed_with_it(tmp_path: Pat
     first, second = RunFolder(root).table("sources")
     (trial,) = RunFolder(root).table("trials")
     assert (first["status"], second["status"], trial["status"]) == ("collapsed",) * 3
-    assert second["reason"].startswith("source large, seed 0 collapsed, so nothing starts from it: ")
-    assert trial["reason"].startswith("source further, seed 0 collapsed, so nothing starts from it: source large, ")
+    assert reason_words(second["reason"]).startswith("source large, seed 0 collapsed, so nothing starts from it: ")
+    assert reason_words(trial["reason"]).startswith(
+        "source further, seed 0 collapsed, so nothing starts from it: source large, "
+    )
 
 
 def test_what_needs_a_source_that_failed_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -120,6 +129,6 @@ def test_what_needs_a_source_that_failed_has_failed(tmp_path: Path, monkeypatch:
     first, second = RunFolder(root).table("sources")
     (trial,) = RunFolder(root).table("trials")
     assert (first["status"], second["status"], trial["status"]) == ("failed",) * 3
-    assert "no space left on device" in first["reason"]
-    assert second["reason"] == trial["reason"] == "needs source large, seed 0, which failed"
+    assert "no space left on device" in reason_words(first["reason"])
+    assert second["reason"] == trial["reason"] == str(stated("needs source large, seed 0, which failed"))
     assert [row["seeds"] for row in RunFolder(root).table("collapses")] == [0]

@@ -17,6 +17,7 @@ from assay.data.cache import default_cache_root
 from assay.execution.jobs import CURVE, network_of, nothing_to_read
 from assay.execution.plan import start_id
 from assay.models.ref import Inputs
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
 from assay.spec.schema import Component, EnvironmentSpec
 from assay.store.files import read_rows
@@ -94,13 +95,13 @@ def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: P
     (row,) = folder.table("sources")
     record = folder.record("sources", row["source"])
     assert record["status"] == "collapsed"
-    assert record["reason"].startswith("the features collapsed: after epoch")
+    assert reason_words(record["reason"]).startswith("the features collapsed: after epoch")
     assert 2 <= len(read_rows(folder.unit("sources", row["source"]) / CURVE)) < 9
     assert nothing_to_read(record) == "the training was stopped: its features had collapsed"
     assert not (default_cache_root() / "sources" / row["source"] / "weights.safetensors").exists()
     (started,) = (one for one in folder.table("trials") if one["recipe"] == "own")
     assert started["status"] == "collapsed"
-    assert started["reason"].startswith(
+    assert reason_words(started["reason"]).startswith(
         "source own, seed 0 collapsed, so nothing starts from it: the features collapsed"
     )
 

@@ -89,7 +89,7 @@ def test_a_linear_probe_is_the_head_fitted_on_the_features_of_the_start(tmp_path
     assert done.yardstick == pytest.approx(own.log_loss(seen, run.validation.target))
     assert (done.steps, done.selected_epoch, len(done.curve)) == (0, 0, 1)
     assert done.curve[0]["validation_loss"] == done.yardstick
-    assert done.collapsed is None
+    assert not done.collapsed
 
 
 def test_a_probe_comes_before_the_first_step_of_what_follows(tmp_path) -> None:

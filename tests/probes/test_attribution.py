@@ -18,6 +18,7 @@ from assay.probes.attribution import CENTRE, Attribution
 from assay.probes.faithfulness import centre_prior
 from assay.probes.lesion_maps import MEASURES
 from assay.probes.reader import BATCH, run_probes
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World
@@ -83,7 +84,7 @@ def test_maps_of_a_model_that_reads_a_known_patch_lie_on_it() -> None:
     assert values["mass-accuracy", "grad-cam", "", ""].value < 0.3
     for name in ("guided-backprop", "layer-cam"):  # all of it for one class; the other's has no positive evidence
         one = values["mass-accuracy", name, "", ""]
-        without = int(one.reason.split()[0])
+        without = int(reason_words(one.reason).split()[0])
         assert one.value == pytest.approx((30 - without + without * area) / 30)
 
 
@@ -102,8 +103,8 @@ def test_a_model_that_looks_at_nothing_scores_chance_and_says_so() -> None:
     for measure in MEASURES:
         one = values[measure, "gradient", "", ""]
         assert one.value == pytest.approx(one.chance)
-        assert one.reason.startswith(
-            "30 of 30 maps are 0 everywhere and count as knowing nothing; not checked for sanity"
+        assert reason_words(one.reason).startswith(
+            "30 of 30 maps are 0 everywhere and count as uninformative; not checked for sanity"
         )
 
 
@@ -168,7 +169,7 @@ def test_a_heat_map_with_nan_is_no_number_with_the_reason() -> None:
     values = found(Broken(), Black(n=20), Attribution(explainers=["gradient"]))
     one = values["mass-accuracy", "gradient", "", ""]
     assert np.isnan(one.value)
-    assert one.reason == "3 of 20 heat-maps hold NaN or infinity"
+    assert reason_words(one.reason) == "3 of 20 heat-maps hold NaN or infinity"
 
 
 def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
@@ -177,7 +178,9 @@ def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
     def reasons(network: nn.Module, world: World) -> dict[str, str]:
         values = found(network, world, probe)
         assert all(np.isnan(one.value) == bool(one.reason) for one in values.values())
-        return {key[1]: one.reason for key, one in values.items() if key[0] == "rank-accuracy" and not key[3]}
+        return {
+            key[1]: reason_words(one.reason) for key, one in values.items() if key[0] == "rank-accuracy" and not key[3]
+        }
 
     every = {CENTRE, "grad-cam", "gradient"}
     assert reasons(PatchReader(), World(n=30)) == dict.fromkeys(every, "the images have no masks")
@@ -185,7 +188,7 @@ def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
     none.masks = torch.zeros((30, 1, SIDE, SIDE), dtype=torch.uint8)
     assert reasons(PatchReader(), none) == dict.fromkeys(every, "no image shows a lesion")
     pixels = nn.Conv2d(1, 2, 1)
-    said = "the model gives logits of pixels, whose map says itself where a lesion is"
+    said = "the model gives logits of pixels, whose map itself shows where a lesion is"
     assert reasons(pixels, Patches(n=30)) == dict.fromkeys(every, said)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2))
     assert reasons(flat, Patches(n=30)) == {

@@ -6,12 +6,14 @@ import torch
 from tests.probes.test_performance import found
 from torch import nn
 
+from assay.core.reasons import Code, because
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
 from assay.probes.decodability import Decodability, Space, folds_by_patient, low_resolution, scored, tasks_of
 from assay.probes.reader import BATCH, run_probes
 from assay.probes.reliance import Reliance
+from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import FACTORS, Pictures, Reader, World, table
 
 NAMES = tuple(factor.name for factor in FACTORS)
@@ -107,7 +109,7 @@ def test_a_factor_tied_to_the_target_is_decoded_within_a_class() -> None:
     assert abs(tag.value - 0.5) < 4 * tag.standard_error
     assert at(measurements, "size", environment="same").unit == "AUROC within class"  # untied, and the same question
     margin = at(measurements, "margin", environment="same")
-    assert margin.reason == "constant within each class: in none have 5 patients either value"
+    assert margin.reason == because(Code.CONSTANT_WITHIN_CLASS, folds=5)
     carried = decodability(Reader(carried=("tag",)), world, probe)
     assert at(carried, "tag", environment="same").value > 0.999
 
@@ -130,7 +132,7 @@ def test_constant_factor_and_constant_layer_give_nan_with_the_reason() -> None:
     world.tables["independent"] = rows.with_column(rows.factor("size"), np.full(len(rows), 7.0))
     size = at(decodability(Reader(), world), "size")
     assert np.isnan(size.value)
-    assert size.reason == "constant: no two values that 5 patients have"
+    assert reason_words(size.reason) == "constant: no two values that 5 patients have"
 
     class Constant(nn.Module):
         def __init__(self) -> None:
@@ -141,7 +143,7 @@ def test_constant_factor_and_constant_layer_give_nan_with_the_reason() -> None:
             self.vector(torch.full((len(images), 3), 0.1))
             return images[:, 0, 0, :2]
 
-    assert at(decodability(Constant()), "tag").reason == "the layer is constant"
+    assert at(decodability(Constant()), "tag").reason == because(Code.CONSTANT_LAYER)
 
 
 def test_missing_values_are_left_out_and_counted() -> None:
@@ -149,19 +151,19 @@ def test_missing_values_are_left_out_and_counted() -> None:
     assert at(measurements, "size").n == 300
     assert at(measurements, "size").value > 0.999
     assert at(measurements, "margin").n == 400
-    assert at(measurements, "tag").reason == "no image has a value"
+    assert reason_words(at(measurements, "tag").reason) == "no image has a value"
     missing = {m.factor: m.value for m in measurements if m.measure == "missing"}
     assert missing == {"size": 100, "tag": 400}
 
 
 def test_fewer_patients_than_folds_is_said() -> None:
     world = World(n=12, per_patient=4)
-    assert at(decodability(Reader(), world), "tag").reason == "3 patients have a value, fewer than 5 folds"
+    assert at(decodability(Reader(), world), "tag").reason == because(Code.FEW_PATIENTS, patients=3, folds=5)
 
 
 def test_a_model_without_layers_says_so() -> None:
     (one,) = run_probes(Model(Reader()), World(), {"d": Decodability()}).measurements["d"]
-    assert one.reason == "the model names no layers to read"
+    assert reason_words(one.reason) == "the model names no layers to read"
 
 
 def test_fewer_images_than_features() -> None:
@@ -205,7 +207,7 @@ def test_levels_are_asked_one_against_the_rest_and_rare_ones_not_at_all() -> Non
     np.testing.assert_array_equal(question.positive.sum(0), [10, 10, 10])
     (pair,) = question_of(maker, np.array([0, 3] * 5)).questions
     assert pair.positive.shape == (10, 1)
-    assert question_of(maker, np.array([0] * 9 + [1])).reason == "constant: no two values that 2 patients have"
+    assert question_of(maker, np.array([0] * 9 + [1])).reason == because(Code.CONSTANT_FACTOR, folds=2)
 
 
 def test_three_levels_are_the_mean_of_three_aurocs() -> None:

@@ -20,6 +20,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading
 from assay.probes.segmentation import Segmentation
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, MasksInMemory, squares
 
@@ -189,8 +190,8 @@ def test_nothing_is_read_at_native_size_unless_it_is_asked(environment: Environm
 def test_where_there_is_no_native_size_that_is_said(environment: Environment) -> None:
     found = by_name(found_in(replace(environment, native=None), Segmentation(native=True)))
     assert np.isnan(found["hd95-native"].value)
-    assert found["dice-native"].reason == (
-        "no masks at native size: crops, and images that are not single files, have none"
+    assert reason_words(found["dice-native"].reason) == (
+        "no masks at original resolution: crops, and images that are not single files, have none"
     )
     assert found["dice"].value > 0.5
 

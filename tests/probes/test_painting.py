@@ -17,6 +17,7 @@ from assay.models.ref import Model
 from assay.models.untyped import tensor_of
 from assay.probes.reader import run_probes
 from assay.probes.segmentation import QUANTILES, Painting
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.spec.data import LESION
 from assay.testing.probe import World
@@ -166,13 +167,13 @@ def test_the_place_is_counted_by_pixel() -> None:
 def test_what_cannot_be_said_has_its_reason() -> None:
     silent = painted(Silent(), DiscScene())
     assert along(silent, "found", "size") == [0] * 5  # a whole image that is called finds nothing
-    assert "has no unit" in found(silent, "lesion-logit", factor="size", level="0.5").reason
+    assert "has no unit" in reason_words(found(silent, "lesion-logit", factor="size", level="0.5").reason)
     censored = painted(Bright(), DiscScene(), operating=float("nan"))
-    assert "no threshold finds 90%" in found(censored, "found", factor="size", level="0.5").reason
+    assert "no threshold finds 90%" in reason_words(found(censored, "found", factor="size", level="0.5").reason)
     stray = painted(Bright(), DiscScene(), factors=("size", "colour", "lesion"))
-    assert "no such factor that rises" in found(stray, "found", factor="colour").reason
-    assert "no such factor that rises" in found(stray, "found", factor="lesion").reason
+    assert "no such factor that rises" in reason_words(found(stray, "found", factor="colour").reason)
+    assert "no such factor that rises" in reason_words(found(stray, "found", factor="lesion").reason)
     (files,) = painted(Bright(), World(has_phantom=False))
-    assert "nothing can be painted" in files.reason
+    assert "nothing can be painted" in reason_words(files.reason)
     (maskless,) = painted(Bright(), World())
-    assert maskless.reason == "no masks"
+    assert reason_words(maskless.reason) == "the images have no masks"

@@ -12,8 +12,9 @@ from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
 from assay.probes.performance import Performance
-from assay.probes.probe import Read, clustered_error, group_name, groups_of, mean_with_error
+from assay.probes.probe import Read, clustered_error, groups_of, mean_with_error, worst_group_place
 from assay.probes.reader import run_probes
+from assay.report.sentences.reasons import place_words, reason_words
 from assay.testing.probe import Reader, World
 
 
@@ -47,9 +48,9 @@ def test_a_model_of_the_tag_falls_with_the_association() -> None:
         d = tag[target == 1].mean() - tag[target == 0].mean()
         assert found(measurements, "auroc", environment=name).value == pytest.approx((1 + d) / 2)
     worst = found(measurements, "auroc", group="worst environment")
-    assert worst.reason == "in reversed"
+    assert reason_words(worst.reason) == "in reversed"
     assert worst.value == found(measurements, "auroc", environment="reversed").value
-    assert found(measurements, "log-loss", group="worst environment").reason == "in reversed"
+    assert reason_words(found(measurements, "log-loss", group="worst environment").reason) == "in reversed"
 
 
 def test_a_constant_model_is_at_chance_and_says_so_without_inventing() -> None:
@@ -66,7 +67,7 @@ def test_worst_group_of_a_tag_model_is_the_conflict() -> None:
     measurements = performance(Reader({"tag": 3.0}), world)
     worst = found(measurements, "accuracy", environment="same", group="worst group")
     assert worst.value == 0
-    assert worst.reason in ("in tag absent malignant", "in tag present benign")
+    assert reason_words(worst.reason) in ("in tag absent malignant", "in tag present benign")
     cell = (world.tables["same"].columns["tag"] == 0) & (world.tables["same"].target == 1)
     absent = found(measurements, "accuracy", environment="same", factor="tag", level="absent", group="malignant")
     assert absent.n == cell.sum()
@@ -79,7 +80,7 @@ def test_groups_too_small_to_count_are_measured_but_are_not_the_worst() -> None:
     probe = Performance(smallest_group=1000)
     measurements = run_probes(Model(Reader({"tag": 3.0})), world, {"p": probe}).measurements["p"]
     worst = found(measurements, "accuracy", environment="same", group="worst group")
-    assert worst.reason == "no group of at least 1000 images has it"
+    assert reason_words(worst.reason) == "no group of at least 1000 images has it"
     assert any(m.factor == "tag" and m.measure == "accuracy" for m in measurements)
 
 
@@ -101,9 +102,9 @@ def test_one_class_gives_nan_with_the_reason() -> None:
     for measure in ("auroc", "average-precision", "specificity"):
         m = found(measurements, measure, environment="malignant only")
         assert np.isnan(m.value)
-        assert m.reason == "no image of the negative class"
+        assert reason_words(m.reason) == "no image of the negative class"
     assert found(measurements, "sensitivity", environment="malignant only").value > 0.5
-    assert found(measurements, "auroc", group="worst environment").reason == "in reversed"
+    assert reason_words(found(measurements, "auroc", group="worst environment").reason) == "in reversed"
 
 
 def test_several_classes_stand_each_and_as_stated_mean() -> None:
@@ -248,4 +249,4 @@ def test_two_numbers_are_two_groups_and_a_common_greatest_value_is_the_high_half
     ],
 )
 def test_a_group_is_named_so_that_a_class_that_is_a_number_reads_as_one(group, said):
-    assert group_name(*group) == said
+    assert place_words(worst_group_place(*group)) == said

@@ -13,6 +13,7 @@ from assay.core.types import Measurement
 from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.probes.reinitialisation import Reinitialisation, parts_of, put_back
+from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, World, pixel
 
 LAYERS = ("first", "second", "second.inner")
@@ -111,9 +112,9 @@ def test_what_cannot_be_measured_says_why() -> None:
     wide.head = nn.Linear(4, 3)
     by_name = found(wide)
     said = "the network before training has another shape"
-    assert by_name["auroc-lost-to-start", "head"].reason == f"{said}: head.weight"
-    assert by_name["weight-change", "head"].reason == said
+    assert reason_words(by_name["auroc-lost-to-start", "head"].reason) == f"{said}: head.weight"
+    assert reason_words(by_name["weight-change", "head"].reason) == said
     zero = found(started(head=0.0))
-    assert zero["weight-change", "head"].reason == "all values were 0 before training"
+    assert reason_words(zero["weight-change", "head"].reason) == "all values were 0 before training"
     spoilt = started(head=math.nan)
-    assert "NaN" in found(spoilt)["accuracy-lost-to-start", "head"].reason
+    assert "NaN" in reason_words(found(spoilt)["accuracy-lost-to-start", "head"].reason)

@@ -9,11 +9,13 @@ from tests.probes.test_performance import found
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError
+from assay.core.reasons import Code
 from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
+from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import Component
 from assay.testing.probe import PIXELS, Reader, World, table
 
@@ -137,7 +139,7 @@ def test_an_intervention_that_neutral_rows_lack_is_off_in_all_of_them() -> None:
     assert up.value == both.value
     none = effect(measurements, "flip-rate", "tag", HIGH_TO_LOW)
     assert np.isnan(none.value)
-    assert none.reason == "no neutral image is on that side"
+    assert reason_words(none.reason) == "no neutral image is on that side"
 
 
 def test_rows_without_a_value_are_on_neither_side() -> None:
@@ -152,12 +154,12 @@ def test_a_constant_model_relies_on_nothing_that_can_be_named() -> None:
     for measure in ("sobol-first", "sobol-total"):
         m = index(measurements, measure, "tag")
         assert np.isnan(m.value)
-        assert m.reason == "the output is constant over the design"
+        assert reason_words(m.reason) == "the output is constant over the design"
     m = effect(measurements, "flip-rate", "tag")
     assert np.isnan(m.value)
-    assert m.reason.endswith("so that a flip rate cannot tell: read logit-effect")
+    assert m.reason.codes == (Code.FAR_FROM_THRESHOLD,)
     m = effect(measurements, "logit-effect", "tag")
-    assert m.reason == "the logit does not vary within a class on neutral images, so it has no unit"
+    assert reason_words(m.reason) == "the logit does not vary within a class on neutral images, so it has no unit"
 
 
 def test_no_flip_is_no_finding_where_all_images_are_far_from_the_threshold() -> None:
@@ -166,7 +168,7 @@ def test_no_flip_is_no_finding_where_all_images_are_far_from_the_threshold() -> 
     assert effect(reliance(network), "flip-rate", "tag").value > 0
     far = reliance(Reader({"tag": 2.0, "noise": 10.0}, offset=-40.0))
     assert effect(far, "logit-effect", "tag").value > 0.5
-    assert "cannot tell" in effect(far, "flip-rate", "tag").reason
+    assert Code.FAR_FROM_THRESHOLD in effect(far, "flip-rate", "tag").reason
 
 
 def test_a_carried_factor_that_the_logit_ignores_is_not_relied_on() -> None:
@@ -296,15 +298,15 @@ def test_indices_can_be_left_out() -> None:
 
 def test_images_of_which_nothing_can_be_changed_say_so() -> None:
     (one,) = reliance(Reader({"tag": 1.0}), World(has_phantom=False, changes=()))
-    assert one.reason == "no phantom and no intervention: nothing can be changed alone"
+    assert reason_words(one.reason) == "no phantom and no intervention: nothing can be changed alone"
 
 
 def test_too_few_samples_say_that_they_have_not_converged() -> None:
     few = run_probes(Model(Reader(ADDITIVE["all"])), World(), {"r": Reliance(samples=64)}).measurements["r"]
     m = index(few, "sobol-first", "margin")
     assert not np.isnan(m.value)
-    assert m.reason.startswith("not converged: standard error 0.")
-    assert m.reason.endswith("exceeds 0.05")
+    assert reason_words(m.reason).startswith("not converged: standard error 0.")
+    assert reason_words(m.reason).endswith("exceeds 0.05")
 
 
 def test_default_samples_converge() -> None:

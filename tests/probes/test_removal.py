@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
 from torch import Tensor
 
+from assay.core.reasons import NOTHING
 from assay.core.types import Measurement
 from assay.models.ref import Model
 from assay.probes.attribution import Attribution
@@ -19,6 +20,7 @@ from assay.probes.explainers import Subject
 from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, removed
 from assay.probes.lesion_maps import Part, Sample
 from assay.probes.reader import run_probes
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.stats.metrics import class_score
 from assay.testing.data import ImagesInMemory, MasksInMemory
@@ -59,7 +61,7 @@ def test_what_an_additive_map_gives_to_the_lesion_is_what_a_sum_of_pixels_loses_
     effect, given = values["lesion-effect", ""], values["attributed-effect", "input-x-gradient"]
     assert effect.value == pytest.approx(given.value, rel=1e-4)
     assert effect.standard_error == pytest.approx(given.standard_error, rel=1e-4)
-    assert (effect.n, effect.unit, effect.reason) == (40, "within-class sd", "")
+    assert (effect.n, effect.unit, effect.reason) == (40, "within-class sd", NOTHING)
     assert abs(effect.value) > 0.1
 
 
@@ -131,7 +133,7 @@ def test_what_each_kind_and_size_costs_is_told_apart(world: type[TwoKinds]) -> N
 def test_lesions_of_one_size_have_no_interaction_with_size() -> None:
     values = found(PatchReader(), Drawn(n=40))
     for name in ("lesion-effect-small-over-large", "erasure-effect-small-over-large"):
-        assert values[name, ""].reason == "the lesions shown do not differ in size"
+        assert reason_words(values[name, ""].reason) == "the lesions shown do not differ in size"
 
 
 def test_each_pixel_that_changes_goes_with_the_lesion_that_is_nearest() -> None:
@@ -147,7 +149,9 @@ def test_each_pixel_that_changes_goes_with_the_lesion_that_is_nearest() -> None:
 def test_a_model_that_reads_elsewhere_loses_nothing() -> None:
     values = found(PatchReader(OPPOSITE, OPPOSITE), Drawn(n=40))
     assert values["lesion-effect", ""].value == 0
-    assert values["removal-agreement", "gradient"].reason.startswith("all images have the same share, or lose the same")
+    assert reason_words(values["removal-agreement", "gradient"].reason).startswith(
+        "all images have the same share, or lose the same"
+    )
     assert values["erasure-effect", ""].value == pytest.approx(0, abs=1e-6)
     assert values["erasure-effect-over-elsewhere", ""].value == pytest.approx(-values["erasure-effect", ""].chance)
 
@@ -163,11 +167,13 @@ def test_painting_over_what_is_read_costs_more_than_painting_over_the_same_elsew
 def test_what_cannot_be_taken_away_is_said() -> None:
     """A phantom that always shows a lesion, images that were not drawn, another environment than the neutral one."""
     always = found(PatchReader(), Patches(n=40))["lesion-effect", ""]
-    assert always.reason.startswith("the phantom cannot draw images without a lesion")
+    assert reason_words(always.reason).startswith("the phantom cannot draw images without a lesion")
     files = found(PatchReader(), Drawn(n=40, changes=("tag",)))["lesion-effect", ""]
-    assert files.reason == "the images were not drawn: their lesions cannot be taken away, only painted over"
+    assert (
+        reason_words(files.reason) == "the images were not drawn: their lesions cannot be taken away, only painted over"
+    )
     other = found(PatchReader(), Drawn(n=40), "reversed")["removal-agreement", "gradient"]
-    assert other.reason == "lesions are taken away from neutral images alone"
+    assert reason_words(other.reason) == "lesions are taken away from neutral images alone"
 
 
 def test_an_answer_without_spread_has_no_unit() -> None:
@@ -176,7 +182,10 @@ def test_an_answer_without_spread_has_no_unit() -> None:
     values = found(network, Drawn(n=40))
     for key in (("lesion-effect", ""), ("erasure-effect", ""), ("attributed-effect", "input-x-gradient")):
         assert np.isnan(values[key].value)
-        assert values[key].reason == "the log-odds do not vary within a class on neutral images, so they have no unit"
+        assert (
+            reason_words(values[key].reason)
+            == "the log-odds do not vary within a class on neutral images, so they have no unit"
+        )
 
 
 def test_agreement_is_spearmans() -> None:

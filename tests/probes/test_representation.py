@@ -20,6 +20,7 @@ from assay.probes import reader
 from assay.probes.decodability import Decodability
 from assay.probes.reader import Gram, run_probes, standardized_grams
 from assay.probes.representation import Representation, condition_maps
+from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, pixel
 
 
@@ -75,7 +76,10 @@ def test_a_line_has_one_dimension_and_moves_when_it_is_another_one() -> None:
     for measure in ("effective-rank", "participation-ratio", "components-90"):
         assert one(found, measure, "line").value == pytest.approx(1, abs=0.02), measure
     assert one(found, "eigenvalue-share", "line", level="1").value == pytest.approx(1)
-    assert one(found, "condition-number", "line").reason == "the least eigenvalue is 0: 1 of 7 directions vary"
+    assert (
+        reason_words(one(found, "condition-number", "line").reason)
+        == "the least eigenvalue is 0: 1 of 7 directions vary"
+    )
     assert one(found, "cka-to-untrained", "line").value < 0.9
     assert one(measured(turn=0), "cka-to-untrained", "line").value == pytest.approx(1)
 
@@ -104,27 +108,27 @@ def test_a_dead_layer_is_told_as_such() -> None:
     found = [m for m in measured() if m.layer == "dead" or m.level == "dead"]
     assert one(found, "constant-units", "dead").value == 1
     assert {m.measure for m in found if not math.isnan(m.value)} == {"constant-units"}
-    assert one(found, "cka-to-untrained", "dead").reason == "the layer is constant"
-    assert one(found, "cka", "pixels", level="dead").reason == "the layer is constant"
-    assert one(found, "effective-rank", "dead").reason == "the layer is constant"
-    assert one(found, "rankme", "dead").reason == "the layer is constant"
+    assert reason_words(one(found, "cka-to-untrained", "dead").reason) == "the layer is constant"
+    assert reason_words(one(found, "cka", "pixels", level="dead").reason) == "the layer is constant"
+    assert reason_words(one(found, "effective-rank", "dead").reason) == "the layer is constant"
+    assert reason_words(one(found, "rankme", "dead").reason) == "the layer is constant"
 
 
 def test_fewer_images_than_units_are_stated() -> None:
     few = World(n=6)
     found = measured(few)
-    assert one(found, "effective-rank", "line").reason == "6 images for 7 units: it cannot exceed 5"
-    assert one(found, "rankme", "line").reason == "6 images for 7 units: it cannot exceed 6"
-    assert one(found, "effective-rank", "pixels").reason == ""
-    said = one(found, "neighbours-to-untrained", "copy").reason
-    assert said == "6 images, more than 11 are needed for 10 neighbours"
+    assert reason_words(one(found, "effective-rank", "line").reason) == "6 images for 7 units: it cannot exceed 5"
+    assert reason_words(one(found, "rankme", "line").reason) == "6 images for 7 units: it cannot exceed 6"
+    assert reason_words(one(found, "effective-rank", "pixels").reason) == ""
+    said = reason_words(one(found, "neighbours-to-untrained", "copy").reason)
+    assert said == "6 images, more than 11 are needed for 10 neighbors"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_hardly_any_images_are_no_crash(n: int) -> None:
     found = measured(World(n=n))
-    assert one(found, "participation-ratio", "pixels").reason == f"{n} images, at least 4 are needed"
-    assert one(found, "cka", "pixels", level="copy").reason == f"{n} images, at least 4 are needed"
+    assert reason_words(one(found, "participation-ratio", "pixels").reason) == f"{n} images, at least 4 are needed"
+    assert reason_words(one(found, "cka", "pixels", level="copy").reason) == f"{n} images, at least 4 are needed"
 
 
 def test_every_model_is_described_on_the_same_images() -> None:
@@ -165,7 +169,7 @@ def test_without_an_untrained_network_nothing_is_said_of_it() -> None:
 
 def test_a_model_that_names_no_layers() -> None:
     (m,) = run_probes(Model(Layered()), World(), {"r": Representation()}).measurements["r"]
-    assert m.reason == "the model names no layers to read"
+    assert reason_words(m.reason) == "the model names no layers to read"
 
 
 def test_what_a_contrast_can_name_is_measured() -> None:
@@ -241,9 +245,12 @@ def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_i
                       (grams["dead"], "101 images and 0 numbers")):  # fmt: skip
         scalar = condition_maps(gram)
         assert math.isnan(scalar.value)
-        assert scalar.reason.startswith(few)
+        assert reason_words(scalar.reason).startswith(few)
     line = Gram(np.outer(np.arange(200.0), np.arange(200.0)), 500)
-    assert condition_maps(line).reason == "the 90th percentile of the eigenvalues is 0: 1 of 100 directions vary"
+    assert (
+        reason_words(condition_maps(line).reason)
+        == "the 90th percentile of the eigenvalues is 0: 1 of 100 directions vary"
+    )
 
 
 def test_maps_are_measured_where_asked_for_and_change_nothing_else() -> None:
@@ -254,4 +261,4 @@ def test_maps_are_measured_where_asked_for_and_change_nothing_else() -> None:
     assert {(m.measure, m.layer, m.group) for m in added} == {
         ("condition-number-maps", layer, group) for layer in LAYERS for group in ("trained", "untrained")
     }
-    assert all("numbers of a map that vary" in m.reason for m in added)  # four pixels
+    assert all("numbers of a map that vary" in reason_words(m.reason) for m in added)  # four pixels

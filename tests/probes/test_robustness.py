@@ -19,6 +19,7 @@ from assay.models.ref import Model
 from assay.probes.performance import Performance
 from assay.probes.reader import run_probes
 from assay.probes.robustness import Robustness
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.distortions.base import distorted
 from assay.shifts.environment import Environment
 from assay.stats.outcomes import corruption_error, relative_corruption_error
@@ -138,7 +139,7 @@ def redrawn(seed: int) -> World:
 
 def test_families_that_grey_images_cannot_carry_are_undefined_in_words() -> None:
     values = found(FineDetail(), Boards(n=50), Robustness(families=("microscopy", "brightness"), severities=(1, 2)))
-    undefined = Counter(m.reason for m in values.values() if m.factor == "microscopy-stain")
+    undefined = Counter(reason_words(m.reason) for m in values.values() if m.factor == "microscopy-stain")
     assert undefined == {
         "distortion 'microscopy-stain' changes colours, and the images have 1 channel: leave it out of the families": 6
     }
@@ -170,7 +171,10 @@ def test_corruption_errors_are_ratios_of_sums() -> None:
     assert corruption_error(error, baseline).value == pytest.approx(0.5)
     assert corruption_error(baseline, baseline).value == 1
     assert relative_corruption_error(error - 0.1, baseline - 0.1).value == pytest.approx(0.3 / 0.9)
-    assert corruption_error(error, np.zeros(3)).reason == "the baseline makes no error"
-    assert relative_corruption_error(error - 0.1, baseline - 0.5).reason == "the baseline's error does not increase"
+    assert reason_words(corruption_error(error, np.zeros(3)).reason) == "the baseline makes no error"
+    assert (
+        reason_words(relative_corruption_error(error - 0.1, baseline - 0.5).reason)
+        == "the baseline's error does not increase"
+    )
     with pytest.raises(ValueError, match="give one per severity of each"):
         corruption_error(error, baseline[:2])

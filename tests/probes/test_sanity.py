@@ -10,6 +10,7 @@ from skimage.metrics import structural_similarity
 from tests.probes.test_attribution import SIDE, Patches
 from torch import Tensor, nn
 
+from assay.core.reasons import Code, because
 from assay.core.types import Measurement
 from assay.models.checkpoint import library_draws
 from assay.models.ref import Model
@@ -25,6 +26,7 @@ from assay.probes.faithfulness import (
     verdict,
 )
 from assay.probes.reader import run_probes
+from assay.report.sentences.reasons import reason_words
 
 HERE = "tests.probes.test_sanity"
 
@@ -132,10 +134,14 @@ def test_an_explainer_that_shows_the_image_fails_and_its_scores_say_so() -> None
     rows = found(deep(), name, "gradient")
     assert overall(rows, "sanity-rank-correlation", name).value == pytest.approx(1)
     assert overall(rows, "sanity-ssim", name).value == pytest.approx(1)
-    said = "fails the sanity check: its maps correlate by 1.00 with those of weights dealt out anew"
-    assert all(m.reason == said for m in rows if m.factor == name and m.measure in ("mass-accuracy", "pointing-game"))
+    said = "fails the sanity check: its maps correlate by 1.00 with those of randomized weights"
+    assert all(
+        reason_words(m.reason) == said
+        for m in rows
+        if m.factor == name and m.measure in ("mass-accuracy", "pointing-game")
+    )
     assert overall(rows, "sanity-rank-correlation", "gradient").value < 0.5
-    assert overall(rows, "mass-accuracy", "gradient").reason == ""
+    assert reason_words(overall(rows, "mass-accuracy", "gradient").reason) == ""
 
 
 def test_every_stage_is_told() -> None:
@@ -162,14 +168,14 @@ def test_where_there_is_nothing_to_draw_anew_nothing_is_judged() -> None:
             """The logit [b]."""
             return images.mean(dim=(1, 2, 3))
 
-    said = "not checked for sanity: weights that are dealt out anew are the same ones"
+    said = because(Code.SANITY_SAME_WEIGHTS)
     assert overall(found(Mean(), "input-x-gradient"), "mass-accuracy", "input-x-gradient").reason == said
     one = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert overall(found(one, "input-x-gradient"), "mass-accuracy", "input-x-gradient").reason == said
 
 
 def test_the_verdict() -> None:
-    assert verdict([0.2, 0.79], False) == ""
-    assert verdict([0.2, 0.8], False).startswith("fails the sanity check: its maps correlate by 0.50")
-    assert verdict([0.9, np.nan], False).startswith("fails")
-    assert verdict([np.nan], False).startswith("not checked")
+    assert not verdict([0.2, 0.79], False)
+    assert "its maps correlate by 0.50" in reason_words(verdict([0.2, 0.8], False))
+    assert Code.FAILS_SANITY in verdict([0.9, np.nan], False)
+    assert verdict([np.nan], False) == because(Code.SANITY_CONSTANT_MAPS)

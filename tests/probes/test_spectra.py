@@ -9,8 +9,10 @@ import pytest
 from scipy.stats import kurtosis as scipy_kurtosis
 from sklearn.decomposition import PCA
 
+from assay.core.reasons import Code, because
 from assay.probes import representation
 from assay.probes.representation import separation
+from assay.report.sentences.reasons import reason_words
 
 
 def gaussian(n: int, d: int, rank: int, seed: int = 0) -> np.ndarray:
@@ -134,14 +136,17 @@ def test_a_collapsed_layer_has_no_shape() -> None:
     assert representation.components(values) == 0
     assert representation.rankme(collapsed) == pytest.approx(1, abs=1e-4)
     assert math.isnan(representation.rankme(np.zeros((50, 6))))
-    assert representation.intrinsic_dimension(collapsed).reason == "1 distinct images, at least 20 are needed"
+    assert (
+        reason_words(representation.intrinsic_dimension(collapsed).reason)
+        == "1 distinct images, at least 20 are needed"
+    )
 
 
 def test_ratios_to_nothing_are_undefined() -> None:
     few = representation.eigenvalues(np.random.default_rng(0).normal(size=(20, 30)))
-    assert representation.condition(few).reason == "the least eigenvalue is 0: 19 of 30 directions vary"
+    assert reason_words(representation.condition(few).reason) == "the least eigenvalue is 0: 19 of 30 directions vary"
     assert (
-        representation.condition_percentiles(few).reason
+        reason_words(representation.condition_percentiles(few).reason)
         == "the 10th percentile of the eigenvalues is 0: 19 of 30 directions vary"
     )
     one_dead = representation.eigenvalues(np.random.default_rng(0).normal(size=(200, 30)) * (np.arange(30) > 0))
@@ -150,7 +155,7 @@ def test_ratios_to_nothing_are_undefined() -> None:
 
 
 def test_no_dimension_where_all_lie_equally_far_apart() -> None:
-    assert representation.intrinsic_dimension(np.eye(30)).reason == "all images lie equally far apart"
+    assert representation.intrinsic_dimension(np.eye(30)).reason == because(Code.EQUAL_DISTANCES)
 
 
 # --- separation -----------------------------------------------------------------------------------------------------
@@ -192,5 +197,5 @@ def test_separation_leaves_out_what_has_no_group() -> None:
     more = np.concatenate([features, draw.normal(size=(6, 4))])
     with_others = separation(more, np.r_[group, [-1] * 5, 7], np.arange(56))
     assert with_others == separation(features, group, patient)
-    assert separation(features, np.zeros(50, dtype=np.int64), patient).reason == "fewer than two groups have two images"
-    assert separation(np.ones((50, 4)), group, patient).reason == "the layer is constant"
+    assert separation(features, np.zeros(50, dtype=np.int64), patient).reason == because(Code.FEW_GROUPS)
+    assert separation(np.ones((50, 4)), group, patient).reason == because(Code.CONSTANT_LAYER)

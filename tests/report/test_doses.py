@@ -77,7 +77,7 @@ def test_interactions_stand_in_words_with_both_p(page: str) -> None:
         "supcon loses more, or gains less, than cross-entropy, on both scales",
         "depends on the scale: shown on one, or with opposite signs",
         "not shown",
-        "undefined: no seed was kept",
+        "undefined: no run was trained to a sound end",
         ".400",
     ):
         assert words in table

@@ -11,11 +11,13 @@ import pytest
 from tests.report.reading import evidence_in, evidence_of
 from tests.worlds.tables import LEVELS, Made, make_run
 
+from assay.core.reasons import Code, because
 from assay.report.charts import draw_curves, draw_strips
 from assay.report.drawing import Mark, Panel, Plot, Reference, styles
 from assay.report.layout import greatest, sides, some_levels
 from assay.report.sections import performance, reliance
 from assay.report.sheets import PLAIN, as_csv
+from assay.stats.findings import Family, Kind, from_row
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -105,9 +107,10 @@ def test_the_greatest_lies_above_all_others() -> None:
     assert greatest({"margin": row(0.5, 0.35, 0.65), "texture": texture}) == ""
     assert greatest({"margin": row(-0.7, -0.8, -0.6), "texture": texture}) == "margin"
     assert greatest({"margin": row(0.7, math.nan, math.nan), "texture": texture}) == ""
-    still = row(0.0, math.nan, math.nan, "nothing varied over seeds or patients: no interval can be made")
+    still = row(0.0, math.nan, math.nan, str(because(Code.NO_VARIATION)))
     assert greatest({"margin": row(0.7, 0.6, 0.8), "texture": still}) == "margin"
-    assert greatest({"margin": row(0.7, 0.6, 0.8, "not converged: standard error .06"), "texture": texture}) == ""
+    unsure = str(because(Code.NOT_CONVERGED_ERROR, error=0.06, tolerance=0.05))
+    assert greatest({"margin": row(0.7, 0.6, 0.8, unsure), "texture": texture}) == ""
     assert greatest({"margin": margin}) == ""
     assert greatest({"margin": margin, "texture": texture, "size": row(math.nan, math.nan, math.nan)}) == ""
 
@@ -224,12 +227,12 @@ def test_the_figure_of_comparisons_counts_as_the_answer_does(tmp_path: Path) -> 
     assert any(math.isnan(row["value"]) for row in stated)
     assert len(stated) < len(evidence.tables.contrasts)
     (figure,) = performance.differences(evidence)
-    (answer,) = (row["text"] for row in evidence.tables.sentences if row["text"].startswith("Of "))
-    said = re.match(r"Of (\d+) comparisons of loss with cross-entropy, (\d+) showed a difference", answer)
+    (answer,) = (one.details for row in evidence.tables.findings if (one := from_row(row)).kind == Kind.FAMILY)
     drawn = re.match(r"(\d+) of (\d+) comparisons of AUROC with cross-entropy showed a difference", figure.title)
-    assert said is not None
+    assert isinstance(answer, Family)
     assert drawn is not None
-    assert said.groups() == drawn.groups()[::-1] == (str(len(stated)), said[2])
+    assert (str(answer.shown), str(answer.count)) == drawn.groups()
+    assert answer.count == len(stated)
     assert "1 comparison without a value: the table says why." in figure.note
     assert "1 comparison more, added after results were known, not counted above." in figure.note
 

@@ -21,6 +21,8 @@ from tests.worlds.tables import LEVELS, Made, make_run
 from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.report.page import SIZE_LIMIT, write_page
+from assay.report.sentences.findings import limit, sentence
+from assay.stats.findings import from_row
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -89,7 +91,7 @@ def test_writing_twice_gives_the_same_bytes(run: Path, page: str) -> None:
 
 def test_every_table_is_there_and_whole(run: Path, page: str) -> None:
     carried = files(page)
-    for name in ("trials", "seeds", "estimates", "contrasts", "environments", "sentences", "provenance"):
+    for name in ("trials", "seeds", "estimates", "contrasts", "environments", "findings", "provenance"):
         content = carried.get(f"{name}.csv") or carried[f"{name}.csv.gz"]
         rows = list(csv.DictReader(io.StringIO(content.decode())))
         stored = RunFolder(run).table(name)
@@ -114,7 +116,7 @@ def test_every_link_leads_somewhere_and_no_id_occurs_twice(page: str) -> None:
 
 
 def test_the_numbers_of_an_answer_lead_to_its_row(run: Path, page: str) -> None:
-    named = [row["evidence"] for row in RunFolder(run).table("sentences") if row["part"] == "answer"]
+    named = [row["row"] for row in RunFolder(run).table("findings") if row["part"] == "answer"]
     number = next(i for i, row in enumerate(RunFolder(run).table("contrasts"), 1) if row["id"] in named)
     assert re.search(rf'<a href="#contrast-{number}">-?\.\d\d \[', page)
     assert re.search(rf'<tr id="contrast-{number}"><td[^>]*>arcface against cross-entropy', page)
@@ -122,8 +124,8 @@ def test_the_numbers_of_an_answer_lead_to_its_row(run: Path, page: str) -> None:
 
 def test_every_sentence_is_said(run: Path, page: str) -> None:
     plain = html.unescape(re.sub(r"<[^>]+>", "", page.partition("<nav")[0]))
-    for row in RunFolder(run).table("sentences"):
-        assert row["text"].partition(": ")[2].rstrip(".") in plain if row["part"] == "limit" else row["text"] in plain
+    for one in map(from_row, RunFolder(run).table("findings")):
+        assert one.part == "comparison" or (limit(one) if one.part == "limit" else sentence(one)) in plain
 
 
 def test_every_recipe_has_one_row_with_its_worst_group_and_all_else_is_folded(run: Path, page: str) -> None:
@@ -170,7 +172,7 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     columns = {name for table in (schema.CONTRASTS, schema.ESTIMATES, schema.COLLAPSES) for name in table.names}
     of_ours = {"vessel_kind", "lung_texture", "batch_size", *columns}
     statements = {row["statement"] for row in folder.table("contrasts")} | {
-        row["text"] for row in folder.table("sentences")
+        sentence(from_row(row)) for row in folder.table("findings")
     }
     for text in statements:  # these are made by the statistics
         seen = seen.replace(html.escape(text), "").replace(text, "")
@@ -284,8 +286,8 @@ def test_levels_without_a_value_keep_their_row(tmp_path: Path) -> None:
 
 def test_a_missing_table_is_named(run: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(run, tmp_path / "broken"))
-    (broken / "tables" / "sentences.parquet").unlink()
-    with pytest.raises(StoreError, match=r"holds no table 'sentences': run the study, which trains only"):
+    (broken / "tables" / "findings.parquet").unlink()
+    with pytest.raises(StoreError, match=r"holds no table 'findings': run the study, which trains only"):
         write_page(broken)
 
 

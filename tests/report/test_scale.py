@@ -31,7 +31,7 @@ def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
     assert len(page.encode()) < SIZE_LIMIT
     assert f"{ROWS} of 30 shown: what is compared against" in page
     assert "rows are shown; the file has all." in page
-    for name in ("contrasts", "sentences", "provenance"):
+    for name in ("contrasts", "findings", "provenance"):
         assert f'download="{name}.csv' in page
 
 

@@ -14,7 +14,7 @@ from tests.worlds.tables import Made
 from assay.report.layout import Evidence
 from assay.report.sections.doses import bought
 from assay.report.sections.performance import starts
-from assay.stats.rows import value_of
+from assay.report.sentences.names import value_of
 from assay.store.files import Row
 
 

@@ -6,7 +6,19 @@ import json
 import math
 from typing import Any
 
-from assay.stats.findings import verdict
+from assay.report.sentences.findings import sentence
+from assay.stats.answers import findings_of
+from assay.stats.findings import from_row, to_row
+
+
+def verdict(*args: Any, **more: Any) -> list[dict[str, str]]:
+    """The sentences of a page, each with its part, light and evidence, of findings that were written and read again."""
+    found = [from_row(to_row(one)) for one in findings_of(*args, **more)]
+    return [
+        {"part": one.part, "text": sentence(one), "light": one.light, "evidence": one.row or one.table, "id": one.id}
+        for one in found
+        if one.part != "comparison"
+    ]
 
 
 def estimate(

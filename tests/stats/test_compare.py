@@ -16,6 +16,8 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from tests.worlds.panels import panel
 
+from assay.core.reasons import Code, because
+from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import (
     Budget,
     Contrast,
@@ -76,18 +78,18 @@ def test_only_seeds_that_both_kept_are_compared() -> None:
 def test_under_three_common_seeds_nothing_is_tested() -> None:
     a = panel(0, seeds=2)
     found = contrast(a, panel(1), "auroc")
-    assert found.reason == "2 seeds: no interval is drawn under 3"
+    assert reason_words(found.reason) == "2 seeds: no interval is drawn under 3"
     assert math.isnan(found.p)
     assert decide([found])[0].conclusion == "undefined"
     none = contrast(replace(a, seeds=np.array([8, 9])), panel(1), "auroc")
     assert math.isnan(none.value)
-    assert none.reason == "no seed was kept"
+    assert none.reason == because(Code.NO_SEED)
 
 
 def test_a_recipe_does_not_differ_from_itself() -> None:
     found = contrast(panel(0), panel(0), "auroc")
     assert found.value == 0
-    assert found.reason == "nothing varied over seeds or patients: no interval can be made"
+    assert reason_words(found.reason) == "nothing varied over seeds or patients: no interval can be made"
 
 
 def test_difference_of_differences_is_that_of_contrasts() -> None:
@@ -124,10 +126,11 @@ def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
     for side in (SeedValues(b, seeds), SeedValues(b, seeds, unknown)):
         found = contrast_seeds(SeedValues(a, seeds, known), side)
-        assert (found.value, found.reason) == (pytest.approx(0.6), "the standard error of a seed is not known")
+        assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
         assert math.isnan(found.p)
     elsewhere = SeedValues(a[[0, 2, 1]], np.array([0, 2, 7]), unknown[[0, 2, 1]])  # seed 7 is not compared
-    assert contrast_seeds(elsewhere, SeedValues(b, seeds, known)).reason == "2 seeds: no interval is drawn under 3"
+    few = contrast_seeds(elsewhere, SeedValues(b, seeds, known))
+    assert few.reason == because(Code.FEW_SEEDS, seeds=2, least=3)
 
 
 @pytest.mark.slow
@@ -276,10 +279,7 @@ def test_matched_fit_uses_seeds_kept_at_every_budget_and_says_when_none_is_reach
     assert (found.contrast.seeds, found.contrast.left_out) == (4, 1)
     apart = matched_fit(a, [Budget(panel(1), np.full(5, 0.2))], "auroc")
     assert apart.contrast is None
-    assert (
-        apart.reason
-        == "no log-loss is reached by both: they start at 0.6, 0.2 with the smallest budget and come down to 0.3, 0.2"
-    )
+    assert apart.reason == because(Code.UNREACHED_FIT, start_a=0.6, start_b=0.2, end_a=0.3, end_b=0.2)
     with pytest.raises(ValueError, match=r"give one log-loss for each of 5 seeds"):
         Budget(one, np.zeros(3))
 

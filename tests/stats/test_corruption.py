@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assay.report.sentences.reasons import reason_words
 from assay.stats.outcomes import CORRUPTION, EVERY, RELATIVE, corruption_rows
 
 
@@ -72,10 +73,10 @@ def test_a_baseline_whose_errors_may_not_increase_at_all_has_no_relative_one(low
     assert [one["factor"] for one in found] == ["fog", EVERY]
     for one in found:
         assert one["value"] == pytest.approx(200) if defined else math.isnan(one["value"])
-        why = "the interval of what the baseline's error increases by holds 0"
+        why = "the interval of the increase of the baseline's error holds 0"
         if math.isnan(low):
-            why = "no interval tells whether the baseline's error increases"
-        assert one["reason"] == ("" if defined else why)
+            why = "no interval shows whether the baseline's error increases"
+        assert reason_words(one["reason"]) == ("" if defined else why)
 
 
 def test_a_family_without_a_baseline_leaves_no_mean_over_all() -> None:
@@ -84,7 +85,10 @@ def test_a_family_without_a_baseline_leaves_no_mean_over_all() -> None:
     found = {(one["recipe"], one["factor"]): one for one in corruption_rows(given, "initialisation", "random")}
     assert found["pictures · full", "fog"]["value"] == pytest.approx(0.25)
     whole = found["pictures · full", EVERY]
-    assert (math.isnan(whole["value"]), whole["reason"]) == (True, "not every family has a baseline at all severities")
+    assert (math.isnan(whole["value"]), reason_words(whole["reason"])) == (
+        True,
+        "not every family has a baseline at all severities",
+    )
     assert found["random · full", EVERY]["value"] == 1
 
 
@@ -125,4 +129,4 @@ def test_an_undefined_family_leaves_no_mean(fog: tuple[float, float], said: str)
         one["factor"]: one for one in corruption_rows(rows, "initialisation", "random") if "pictures" in one["recipe"]
     }
     assert [math.isnan(found[name]["value"]) for name in ("fog", "snow", EVERY)] == [True, False, True]
-    assert [found[name]["reason"] for name in ("fog", "snow", EVERY)] == [said, "", said]
+    assert [reason_words(found[name]["reason"]) for name in ("fog", "snow", EVERY)] == [said, "", said]

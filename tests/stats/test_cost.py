@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stats.sentences import DOSED, ESTIMATES, SAME, at_dose, contrast, estimate, texts
 
-from assay.stats.findings import cost
+from assay.report.sentences.findings import sentence
+from assay.stats.answers import cost
 
 LOSSES, EPOCHS, TIES, TESTS = ("a", "b", "c"), ("5", "10"), ("view", "sex"), ("same", "turned", "cut", "elsewhere")
 MAIN = contrast(a="b", b="a", environment="cut", where='{"epochs": "10", "association": "sex"}')
@@ -45,7 +46,7 @@ def shape(**falls: float) -> np.ndarray:
 
 
 def told(rows: list[dict[str, Any]], main: dict[str, Any] = MAIN, compared: tuple[str, ...] = ("cut",)) -> list[str]:
-    return [sentence.text for sentence in cost(rows, main, compared)]
+    return [sentence(one) for one in cost(rows, main, compared)]
 
 
 def test_the_widest_fall_leads_and_not_that_of_the_surest_comparison() -> None:

@@ -10,6 +10,8 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.panels import panel
 
+from assay.core.reasons import stated
+from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import Contrast, Scales, SeedValues, contrast, decide
 from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
@@ -74,7 +76,7 @@ def test_equal_curves_have_no_interaction():
     a = curve(0, (2.0, 1.6, 0.8))
     found = interaction(a, a, "auroc")
     assert found.value == pytest.approx(0, abs=1e-12)
-    assert found.reason == "nothing varied over seeds or patients: no interval can be made"
+    assert reason_words(found.reason) == "nothing varied over seeds or patients: no interval can be made"
 
 
 def test_a_world_that_is_additive_on_the_probit_scale_alone_is_none_there():
@@ -129,9 +131,9 @@ def test_a_scale_is_corrected_within_its_family_too():
 
 
 def test_an_undefined_scale_leaves_it_undefined():
-    lost = replace(made(0.4, math.nan), reason="nothing varied")
+    lost = replace(made(0.4, math.nan), reason=stated("nothing varied"))
     found = on_both_scales(made(0.1, 0.01), lost)
-    assert (math.isnan(found.p), found.reason) == (True, "on the probit scale: nothing varied")
+    assert (math.isnan(found.p), reason_words(found.reason)) == (True, "on the probit scale: nothing varied")
     assert decide([found])[0].conclusion == "undefined"
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.stats.sentences import ESTIMATES, contrast, estimate
+from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
+from assay.core.reasons import Code, because, stated
+from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import FAR, FOLDED, ONE_POOL, Split, outlying_seeds
-from assay.stats.estimate import NO_VARIATION
-from assay.stats.findings import verdict
 
 
 def lights(*args: Any) -> dict[str, str]:
@@ -52,10 +52,10 @@ def test_seeds_that_changed_after_results_are_told(planned: int, now: int, way: 
 
 def test_what_is_to_be_known_of_the_data_is_a_light_of_its_own() -> None:
     said = "factor 'reader' is a proxy for the target"
-    assert lights([], [], [], None, "", [said]) == {**lights([], [], []), said: "warn"}
+    assert lights([], [], [], None, "", [stated(said)]) == {**lights([], [], []), said: "warn"}
 
 
-ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": f"{NO_VARIATION}: no interval"}
+ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": str(because(Code.NO_VARIATION))}
 """What an AUROC of 1 under every seed leaves of an interval."""
 
 
@@ -83,7 +83,7 @@ def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str
 
 
 def test_segmentations_that_say_lesion_nowhere_are_named_and_kept() -> None:
-    finding = "calls no pixel lesion in any of 32 validation images at p = .5"
+    finding = str(because(Code.PREDICTS_NOTHING, images=32))
     trials = [{"status": "done", "recipe": "dice", "reason": text} for text in (finding, finding, "")]
     assert lights(trials)[
         "2 of 3 trials (dice): the network calls no pixel lesion in any validation image at p = .5; kept in means"
@@ -96,7 +96,7 @@ def test_lights_when_it_is_not() -> None:
         {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")
     ]
     environments = [{"asked": 0.9, "strength": 0.7, "factor": "texture", "environment": "train"}]
-    assert lights(trials, environments, ["rows 3 and 9 show one image"]) == {
+    assert lights(trials, environments, [stated("rows 3 and 9 show one image")]) == {
         "2 failed and 1 pending of 5 trials: left out": "bad",
         "1 trial collapsed (triplet): left out of means": "warn",
         "1 pair of near copies: rows 3 and 9 show one image": "bad",
@@ -113,7 +113,7 @@ def test_lights_when_it_is_not() -> None:
 
 def test_that_patients_are_not_named_is_a_problem_told_once() -> None:
     unnamed = "no patient column is named: ...; column 'patient_id' looks like one (60 values)"
-    for leakage in (None, ["rows 3 and 9 show one image"]):
+    for leakage in (None, [stated("rows 3 and 9 show one image")]):
         said = verdict([contrast()], ESTIMATES, [], [], leakage, unnamed=unnamed)
         (told,) = (row for row in said if "patient" in row["text"] and row["part"] == "doubt")
         assert told["light"] == "bad"
@@ -127,10 +127,21 @@ def doubts(rows: list[dict[str, Any]], estimates: Any = (), trials: Any = ()) ->
 
 
 FEW = contrast(
-    seeds=2, low=None, high=None, p=None, p_holm=None, conclusion="undefined", reason="2 seeds: no interval is drawn"
+    seeds=2,
+    low=None,
+    high=None,
+    p=None,
+    p_holm=None,
+    conclusion="undefined",
+    reason=str(because(Code.FEW_SEEDS, seeds=2, least=3)),
 )
 LOST = contrast(
-    seeds=0, value=None, p=None, p_holm=None, conclusion="undefined", reason="no log-loss is reached by both"
+    seeds=0,
+    value=None,
+    p=None,
+    p_holm=None,
+    conclusion="undefined",
+    reason=str(stated("no log-loss is reached by both")),
 )
 
 
@@ -242,11 +253,12 @@ def test_nothing_is_said_to_have_gone_well_before_anything_is_done() -> None:
 
 
 def test_pairs_of_near_copies_are_counted_and_phantoms_have_none() -> None:
-    pairs = [
-        "rows 1 and 2 are alike, and their labels contradict: a and b",
-        *(f"rows {at} are alike" for at in range(30)),
-    ]
-    assert lights([], [], pairs)[f"31 pairs of near copies, 1 with contradicting labels: {pairs[0]}"] == "bad"
+    alike = {"word": "row", "first": 1, "second": 2, "likeness": 0.97, "named": 1}
+    pairs = [because(Code.CONTRADICTING_COPIES, labels=("a", "b"), **alike)]
+    pairs += [because(Code.NEAR_COPIES, **alike) for _ in range(30)]
+    first = reason_words(pairs[0])
+    assert first.endswith("nearly the same image (likeness 0.970), and their labels contradict: a and b")
+    assert lights([], [], pairs)[f"31 pairs of near copies, 1 with contradicting labels: {first}"] == "bad"
     said = verdict([contrast()], ESTIMATES, leakage=[], drawn=True)
     assert [row["light"] for row in said if "no copies were looked for" in row["text"]] == ["ok"]
     assert not any("near copy" in row["text"] for row in said)
@@ -265,7 +277,8 @@ NEAR = {"triplet": [0.94, 0.95, 0.93], "plain": [0.90, 0.91, 0.92], "arcface": [
 
 
 def test_a_seed_far_from_the_others_of_its_recipe_is_cautioned_about() -> None:
-    (text,) = outlying_seeds(seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}), [contrast()])
+    (found,) = outlying_seeds(seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}), [contrast()])
+    text = reason_words(found)
     assert text.startswith("1 value of single seeds over 4 robust standard deviations")
     assert "(triplet with seed 2: auroc in reversed is .65, the median .94)" in text
 

@@ -16,6 +16,8 @@ from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
 from tests.worlds.panels import panel
 
+from assay.core.reasons import NOTHING, Code, because
+from assay.report.sentences.reasons import reason_words
 from assay.stats.estimate import errors_within, estimate, estimate_seeds, interval, two_way
 from assay.stats.panel import Panel, evaluate
 
@@ -80,7 +82,7 @@ def test_standard_errors_within_models_widen_the_interval_and_raise_its_degrees_
 def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
     assert errors_within([math.nan, math.nan, math.nan]) is None
     found = estimate_seeds(np.array([0.5, 0.6, 0.7]), errors_within([0.4, math.nan, 0.4]))
-    assert (found.value, found.reason) == (pytest.approx(0.6), "the standard error of a seed is not known")
+    assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
     assert math.isnan(found.low)
 
 
@@ -123,7 +125,7 @@ def test_equal_seeds_with_an_error_within_them_have_a_normal_interval() -> None:
 def test_an_estimate_is_the_mean_over_seeds_with_what_it_rests_on() -> None:
     found = estimate(panel(0, patients=60, images=2), "auroc")
     assert found.value == pytest.approx(found.per_seed.mean())
-    assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, "")
+    assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, NOTHING)
     assert found.low < found.value < found.high
 
 
@@ -173,7 +175,7 @@ def test_a_narrow_interval_is_the_plain_one() -> None:
     [
         (panel(0, seeds=2), "auroc", "2 seeds: no interval is drawn under 3", True),
         (panel(0, seeds=1), "auroc", "1 seed: no interval is drawn under 3", True),
-        (panel(0, seeds=0), "auroc", "no seed was kept", False),
+        (panel(0, seeds=0), "auroc", "no run was trained to a sound end", False),
         (panel(0).rows(panel(0).target == 1), "auroc", "no image of the negative class", False),
         (
             panel(0, images=4).rows(np.arange(4)),
@@ -197,7 +199,7 @@ def test_a_narrow_interval_is_the_plain_one() -> None:
 )
 def test_what_cannot_be_had_is_nan_with_the_reason(given: Panel, name: str, reason: str, has_value: bool) -> None:
     found = estimate(given, name)
-    assert found.reason == reason
+    assert reason_words(found.reason) == reason
     assert math.isnan(found.low)
     assert math.isnan(found.high)
     assert math.isnan(found.value) != has_value

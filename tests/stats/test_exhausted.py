@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.stats.sentences import contrast, estimate
+from tests.stats.sentences import contrast, estimate, verdict
 
+from assay.report.sentences.reasons import reason_words
 from assay.stats.exhausted import EXHAUSTED, with_ends_of_scale
-from assay.stats.findings import verdict
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     row: dict[str, Any], estimates: list[dict[str, Any]], where: str
 ) -> None:
     (found,) = with_ends_of_scale([row], estimates)
-    assert (found["conclusion"], found["exhausted"]) == (EXHAUSTED, where)
+    assert (found["conclusion"], reason_words(found["exhausted"])) == (EXHAUSTED, where)
     said = verdict([found], estimates)
     answers = [one["text"] for one in said if one["part"] == "answer"]
     assert not any("equivalen" in text for text in answers)
@@ -63,7 +63,7 @@ def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[
 def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_them() -> None:
     shown = contrast(measure="dice", margin=0.02, conclusion="lower", value=-0.02)
     (found,) = with_ends_of_scale([shown], pair("dice", 0.01, 0.03))
-    assert (found["conclusion"], found["exhausted"]) == ("lower", "within .05 of 0")
+    assert (found["conclusion"], reason_words(found["exhausted"])) == ("lower", "within .05 of 0")
     open_ = contrast(measure="auroc", margin=0.05, conclusion="not shown")
     assert with_ends_of_scale([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["exhausted"] == ""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
+from assay.core.reasons import Code, because
 from assay.stats.influence import Answers
 from assay.stats.measures import SPECIFICITIES, specific_thresholds, value
 from assay.stats.metrics import beyond, predictions
@@ -32,7 +33,7 @@ def test_of_two_classes_the_only_cut_is_auroc_itself() -> None:
 
 
 def test_a_cut_that_leaves_no_class_above_is_said() -> None:
-    reason = "no class lies at or above 5, from which images count as positive: there are 5"
+    reason = because(Code.CUT_OUTSIDE_CLASSES, cut=5, classes=5)
     assert value("auroc-referable", replace(answers(1, k=5), cut=5)).reason == reason
     assert value("sensitivity-at-specificity-90", replace(answers(1, k=5), cut=5)).reason == reason
 
@@ -68,7 +69,7 @@ def test_without_validation_images_below_the_cut_no_threshold_is_chosen() -> Non
     assert np.isnan(specific_thresholds(np.zeros((3, 4)), np.array([2, 3, 3]), 2)).all()
     for model in (replace(answers(1, k=4), specific=None), replace(answers(1, k=4), specific=np.full((80, 3), np.nan))):
         found = value("sensitivity-at-specificity-90", replace(model, cut=2))
-        assert found.reason == "no threshold was chosen: no validation image lies below the cut"
+        assert found.reason == because(Code.NO_CUT_THRESHOLD)
 
 
 def test_the_middle_grade_is_called_where_the_likeliest_is_another() -> None:

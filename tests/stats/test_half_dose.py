@@ -10,6 +10,8 @@ import pytest
 from scipy import stats
 from tests.worlds.panels import panel
 
+from assay.core.reasons import NOTHING, Code
+from assay.report.sentences.reasons import reason_words
 from assay.stats.doses import Dose, HalfDose, crossings, first_zero, half_dose
 
 SPREAD = np.array([-0.02, 0.0, 0.02])
@@ -69,7 +71,7 @@ def curve(*distances: float, **how: int) -> list[Dose]:
 def test_a_recipe_that_falls_has_one_within_its_interval():
     found = half_dose(curve(2.5, 1.2, -0.5), "auroc", 0.5)
     assert 0 < found.low < found.value < found.high < 1
-    assert (found.beyond, found.seeds, found.patients, found.reason) == ("", 5, 200, "")
+    assert (found.beyond, found.seeds, found.patients, found.reason) == ("", 5, 200, NOTHING)
 
 
 def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
@@ -82,10 +84,10 @@ def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
 def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
     found = half_dose(curve(0.05, -0.5), "auroc", 0.5)
     assert math.isnan(found.value)
-    assert "is not clear of chance (.50)" in found.reason
+    assert "is not clear of chance (.50)" in reason_words(found.reason)
     assert found.text == "undefined"
     few = half_dose(curve(2.5, 0.5, seeds=2), "auroc", 0.5)
-    assert few.reason.endswith("cannot be told: 2 seeds: no interval is drawn under 3")
+    assert few.reason.codes == (Code.UNKNOWN_AT_ZERO_DOSE, Code.FEW_SEEDS)
 
 
 def test_only_seeds_of_every_dose_count():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
+from assay.report.sentences.reasons import reason_words
 from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED, influence_of, measure, value
 
@@ -171,9 +172,9 @@ def test_one_patient_of_a_class_has_no_variance(name: str) -> None:
 
 def test_undefined_measures_carry_their_reason() -> None:
     model = answers(1, k=3, n=30)
-    assert value("auroc", model).reason == "auroc is for two classes, and there are 3"
+    assert reason_words(value("auroc", model).reason) == "auroc is for two classes, and there are 3"
     broken = replace(model, logits=np.where(np.arange(30)[:, None] < 2, np.nan, model.logits))
-    assert value("accuracy", broken).reason == "the model's answer is not finite for 2 of 30 images"
+    assert reason_words(value("accuracy", broken).reason) == "the model's answer is not finite for 2 of 30 images"
     assert np.isnan(influence_of("accuracy", broken, np.arange(30))[1]).all()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from assay.report.sentences.reasons import reason_words
 from assay.stats.estimate import covariance, interval, moved, summarise, two_way, uncertainty
 from assay.stats.outcomes import correlated, joint
 from assay.stats.panel import Evaluated
@@ -98,9 +99,9 @@ def test_a_step_there_and_back_again_is_an_interval(bounds: tuple[float, float])
 def test_without_a_region_it_says_why() -> None:
     across, up = drawn(np.random.default_rng(5), 5, 30, 0.0)
     few = evaluated(up.values[:2], up.contributions[:2])
-    assert joint(across, few).reason == "2 seeds: no interval is drawn under 3"
+    assert reason_words(joint(across, few).reason) == "2 seeds: no interval is drawn under 3"
     assert len(joint(across, few).outline) == 0
     other = Evaluated(up.values, up.contributions, up.patients, up.seeds + 1, 30, PLAIN)
-    assert joint(across, other).reason == "the two measures do not rest on the same seeds"
+    assert reason_words(joint(across, other).reason) == "the two measures do not rest on the same seeds"
     silent = evaluated(np.zeros(5), np.zeros((5, 30)))
-    assert joint(across, silent).reason.startswith("nothing varied over seeds or patients")
+    assert reason_words(joint(across, silent).reason).startswith("nothing varied over seeds or patients")

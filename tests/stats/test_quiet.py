@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from assay.stats.findings import quiet
+from assay.report.sentences.findings import sentence
+from assay.stats.answers import quiet
 from assay.stats.rows import Row
 
 
@@ -41,7 +42,7 @@ STATED = [contrast("dice", "lesions"), contrast("false-positive-rate-at-90", "le
 
 def test_false_positives_and_overlap_stand_in_one_sentence() -> None:
     (said,) = quiet(STATED, ESTIMATES, STATED[0])
-    assert said.text == (
+    assert sentence(said) == (
         "At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.07, .17] (focal) to .31 [.26, .36] (dice) "
         "in lesion-free; Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
     )
@@ -52,7 +53,7 @@ def test_what_the_thresholds_found_in_test_stands_beside() -> None:
         estimate(loss, "lesion-sensitivity-at-90", "lesions", at) for loss, at in (("focal", 0.92), ("dice", 0.88))
     ]
     (said,) = quiet(STATED, [*ESTIMATES, *found], STATED[0])
-    assert said.text.endswith(
+    assert sentence(said).endswith(
         "Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions, where the same thresholds, which "
         "validation lesions set, found .88 [.83, .93] (dice) to .92 [.87, .97] (focal) of the lesions."
     )
@@ -60,7 +61,7 @@ def test_what_the_thresholds_found_in_test_stands_beside() -> None:
     alarms = [estimate(loss, "false-positive-rate", "lesion-free", 0.2) for loss in ("focal", "dice")]
     sensitivity = [estimate(loss, "lesion-sensitivity", "lesions", 0.9) for loss in ("focal", "dice")]
     (said,) = quiet(plain, [*ESTIMATES, *alarms, *sensitivity], plain[0])
-    assert "thresholds" not in said.text, "at p = .5 every recipe has the same"
+    assert "thresholds" not in sentence(said), "at p = .5 every recipe has the same"
 
 
 def test_nothing_is_said_without_a_comparison_of_false_positives_or_a_value() -> None:
@@ -71,13 +72,13 @@ def test_nothing_is_said_without_a_comparison_of_false_positives_or_a_value() ->
 def test_what_is_undefined_is_left_out() -> None:
     nothing = [{**row, "value": float("nan")} if row["measure"] != "dice" else row for row in ESTIMATES]
     (said,) = quiet(STATED, nothing, STATED[0])
-    assert said.text == "At epochs 20, Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
+    assert sentence(said) == "At epochs 20, Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
 
 
 def test_a_recipe_that_finds_too_few_lesions_is_named() -> None:
     censored = [*ESTIMATES, estimate("ce", "false-positive-rate-at-90", "lesion-free", float("nan"))]
     (said,) = quiet(STATED, [*censored, estimate("ce", "dice", "lesions", 0.9)], STATED[0])
-    assert said.text == (
+    assert sentence(said) == (
         "At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.07, .17] (focal) to .31 [.26, .36] (dice) "
         "in lesion-free, and undefined with ce; Dice was .81 [.76, .86] (focal) to .90 [.85, .95] (ce) in lesions."
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, paired, texts
+from tests.stats.sentences import DOSED, ESTIMATES, at_dose, contrast, estimate, paired, texts, verdict
 
-from assay.stats.findings import relied, verdict
+from assay.core.reasons import Code, because
+from assay.report.sentences.findings import sentence
+from assay.stats.answers import relied
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,10 @@ def test_recipes_that_rely_on_the_same_are_told_together(several: int, words: st
     (said,) = (text for text in texts("answer", [contrast(a="loss 1", b="loss 2")], rows) if "relied" in text)
     assert words in said
     assert len(said) < 400
+
+
+ONE_SEED = str(because(Code.FEW_SEEDS, seeds=1, least=3))
+UNSURE = str(because(Code.NOT_CONVERGED_ERROR, error=0.061, tolerance=0.05))
 
 
 def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
@@ -54,7 +60,7 @@ def test_of_many_factors_that_cannot_be_told_apart_some_are_named(recipes: int, 
         for i in range(6)
     ]
     (said,) = relied(rows, None)
-    assert said.text == words
+    assert sentence(said) == words
 
 
 def test_of_many_confounders_without_a_comparison_the_first_are_told() -> None:
@@ -63,7 +69,7 @@ def test_of_many_confounders_without_a_comparison_the_first_are_told() -> None:
     (said,) = relied(rows, None)
     alone = "flip rate for {0}, the one factor measured, was .10 [.05, .15] with arcface {0}; "
     told = "".join(map(alone.format, "abc"))
-    assert said.text == f"{told[:1].upper()}{told[1:]}4 more outcomes of other recipes stand below."
+    assert sentence(said) == f"{told[:1].upper()}{told[1:]}4 more outcomes of other recipes stand below."
 
 
 def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> None:
@@ -74,14 +80,14 @@ def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> No
         estimate("arcface", "flip-rate", 0.9, 0.05, factor="tag"),
     ]
     (without,) = relied(rows, None, ("tag",), paired(rows))
-    assert "relied most on tag (flip rate .90" in without.text
+    assert "relied most on tag (flip rate .90" in sentence(without)
     (phantoms,) = relied(rows, None)
-    assert "Total Sobol' index for mass" in phantoms.text
-    assert "Sobol" in relied(rows[:2], None, ("tag",))[0].text  # a tag that nothing was measured of hides nothing
+    assert "Total Sobol' index for mass" in sentence(phantoms)
+    assert "Sobol" in sentence(relied(rows[:2], None, ("tag",))[0])  # a tag that nothing was measured of hides nothing
 
 
 def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged() -> None:
-    unsure = {**ESTIMATES[2], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    unsure = {**ESTIMATES[2], "reason": UNSURE}
     estimates = [unsure, *ESTIMATES[3:]]
     rows = verdict([contrast()], estimates, paired=paired(estimates))
     said = next(row for row in rows if "relied" in row["text"])
@@ -92,7 +98,7 @@ def test_nothing_is_said_to_be_relied_on_most_by_values_that_have_not_converged(
 
 
 def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> None:
-    unsure = {**ESTIMATES[3], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    unsure = {**ESTIMATES[3], "reason": UNSURE}
     rows = [ESTIMATES[2], unsure]
     said = verdict([contrast()], rows, paired=paired(rows))[0]
     assert (said["light"], said["text"]) == (
@@ -117,7 +123,7 @@ def test_of_a_single_factor_nothing_is_called_the_most() -> None:
     assert texts("answer", [contrast()], rows)[0] == (
         f"At epochs 20, {said} was .02 [-.03, .07] (a) to .40 [.35, .45] (b)."
     )
-    unsure = {**rows[1], "reason": "not converged: standard error 0.061 exceeds 0.05"}
+    unsure = {**rows[1], "reason": UNSURE}
     assert texts("answer", [contrast()], [rows[0], unsure, {**rows[2], **NONE}])[0] == (
         f"At epochs 20, {said} was .02 [-.03, .07] with a; {said} has not converged with b; {said} is undefined with c."
     )
@@ -217,27 +223,31 @@ def test_a_factor_may_be_relied_on_most_where_intervals_overlap_and_seeds_agree(
     other = {"recipe": "plain", "measure": "flip-rate", "factor": "tag", "value": 0.2, "p_holm": 0.01, "reason": ""}
     shown = [{**other, "against": "size"}, {**other, "against": "mass"}]
     (said,) = relied(rows, None, (), shown)
-    assert said.text == "plain relied most on tag (flip rate .40 [.05, .75])."
+    assert sentence(said) == "plain relied most on tag (flip rate .40 [.05, .75])."
     for open_ in ({**shown[0], "p_holm": 0.2}, {**shown[0], "measure": "sobol-total"}, {**shown[0], "value": -0.2}):
         (said,) = relied(rows, None, (), [open_, shown[1]])
-        assert said.text.startswith(
+        assert sentence(said).startswith(
             "What plain relied on most could not be told (flip rate: tag .40 [.05, .75] and size"
         )
     (said,) = relied(rows, None)  # intervals alone claim nothing
-    assert "could not be told" in said.text
+    assert "could not be told" in sentence(said)
 
 
 def test_a_factor_that_flips_no_image_under_any_seed_does_not_keep_the_greatest_from_being_named() -> None:
     same = {
         "low": math.nan,
         "high": math.nan,
-        "reason": "nothing varied over seeds or patients: no interval can be made",
+        "reason": str(because(Code.NO_VARIATION)),
     }
     rows = [
         estimate("arcface", "flip-rate", 0.98, 0.01, factor="tag"),
         {**estimate("arcface", "flip-rate", 0.0, 0.0, factor="size"), **same},
         estimate("cross-entropy", "flip-rate", 0.5, 0.1, factor="tag"),
-        {**estimate("cross-entropy", "flip-rate", 0.6, 0.0, factor="size"), **same, "reason": "1 seed: no interval"},
+        {
+            **estimate("cross-entropy", "flip-rate", 0.6, 0.0, factor="size"),
+            **same,
+            "reason": str(because(Code.FEW_SEEDS, seeds=1, least=3)),
+        },
     ]
     said = texts("answer", [contrast()], rows)[0]
     assert "arcface relied most on tag (flip rate .98 [.97, .99])" in said

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from assay.report.sentences.reasons import reason_words
 from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, conclusions
 
 
@@ -30,7 +31,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.value == pytest.approx(found.within)
     assert found.below == 0
     assert math.isnan(found.p)
-    assert found.reason == "nothing varied between seeds"
+    assert reason_words(found.reason) == "nothing varied between seeds"
     assert conclusions([found])[0][1] == "undefined"
 
 
@@ -91,7 +92,7 @@ def test_nothing_is_claimed_under_three_seeds() -> None:
         (2, "2 seeds: no interval is drawn under 3"),
     ):
         found = compared(models(seeds, 0, 3, draw), models(seeds, 3, 3, draw))
-        assert found.reason == reason
+        assert reason_words(found.reason) == reason
         assert math.isnan(found.p)
         assert math.isnan(found.value) == (seeds == 1)
 
@@ -101,7 +102,7 @@ def test_a_seed_without_a_value_leaves_none() -> None:
     a[2] = math.nan
     found = compared(a, models(4, 0, 3, np.random.default_rng(7)))
     assert math.isnan(found.value)
-    assert found.reason == "undefined for some seeds"
+    assert reason_words(found.reason) == "undefined for some seeds"
     assert math.isnan(between_seeds(np.ones((1, 1))))
 
 

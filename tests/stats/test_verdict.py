@@ -6,11 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.stats.sentences import DOSED, ESTIMATES, MATCHED, SAME, contrast, estimate, texts
+from tests.stats.sentences import DOSED, ESTIMATES, MATCHED, SAME, contrast, estimate, texts, verdict
 
+from assay.core.reasons import Code, because
+from assay.stats.answers import findings_of
 from assay.stats.compare import decide, equivalence, untested
-from assay.stats.findings import verdict
-from assay.store.schema import SENTENCES
+from assay.stats.findings import to_row
+from assay.store.schema import FINDINGS
+
+NO_POSITIVE = str(because(Code.ABSENT_CLASS, kind="positive"))
 
 
 def test_the_answer_in_four_sentences() -> None:
@@ -39,8 +43,10 @@ def test_what_a_shift_cost_is_told_beside_a_surer_comparison_of_something_else(o
 
 
 def test_rows_are_those_of_the_schema_and_point_to_their_evidence() -> None:
+    assert all(
+        set(to_row(one)) == set(FINDINGS.names) for one in findings_of([contrast(), MATCHED], [*SAME, *ESTIMATES])
+    )
     rows = verdict([contrast(), MATCHED], [*SAME, *ESTIMATES])
-    assert all(tuple(row) == SENTENCES.names for row in rows)
     assert [row["evidence"] for row in rows if row["part"] == "answer"] == ["estimates", "performance", "c1", "c2"]
 
 
@@ -96,7 +102,9 @@ def test_each_axis_of_comparisons_has_its_sentence_and_is_named() -> None:
     ],
 )
 def test_a_recipe_without_seeds_is_told_by_what_became_of_it(ends: list[str], words: str) -> None:
-    lost = contrast(a="triplet", conclusion="undefined", reason="no seed of triplet was kept", p_holm=None)
+    lost = contrast(
+        a="triplet", conclusion="undefined", reason=str(because(Code.NO_SEED_OF, recipe="triplet")), p_holm=None
+    )
     trials = [{"status": status, "recipe": "triplet"} for status in ends]
     assert words in texts("answer", [lost], [], trials)[0]
 
@@ -125,7 +133,12 @@ def test_a_difference_shown_on_few_seeds_is_called_a_first_sign(seeds: int, said
         # half of .05 is what one of the two sides of a 95 % interval leaves
         ({"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.03}, "in reversed was not shown: "),
         (
-            {"conclusion": "undefined", "reason": "no image of the positive class", "value": None, "p_holm": None},
+            {
+                "conclusion": "undefined",
+                "reason": str(because(Code.ABSENT_CLASS, kind="positive")),
+                "value": None,
+                "p_holm": None,
+            },
             "the comparison of arcface with cross-entropy in AUROC in reversed is undefined: no image of the positive",
         ),
     ],
@@ -220,7 +233,7 @@ def without_interval(row: dict[str, Any], seeds: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_under_three_seeds_values_and_recipes_are_told_and_the_lack_of_intervals_once(seeds: int) -> None:
-    reason = f"{seeds} seed{'s' * (seeds - 1)}: no interval is drawn under 3"
+    reason = str(because(Code.FEW_SEEDS, seeds=seeds, least=3))
     untested = {"conclusion": "undefined", "p": None, "p_holm": None, "reason": reason}
     rows = [without_interval({**row, **untested}, seeds) for row in (contrast(), MATCHED)]
     found = verdict(rows, [without_interval(row, seeds) for row in (*SAME, *ESTIMATES)])

@@ -8,19 +8,24 @@ import pytest
 from tests.stats.sentences import ESTIMATES, SAME, contrast, estimate, texts
 
 from assay.core.measures import WORST_GROUP
-from assay.stats.groups import at_chance_in_worst_group
+from assay.core.reasons import Code, because, stated
+from assay.report.sentences.findings import sentence
+from assay.stats.answers import at_chance_in_worst_group
+
+IN_VIEW = because(Code.WORST_GROUP_PLACE, factor="view", level="AP", target="")
+IN_SITE = stated("fewer seeds") + because(Code.WORST_GROUP_PLACE, factor="site", level="C", target="")
 
 
 def worst(loss: str, value: float, half: float, environment: str = "same", **changes: Any) -> dict[str, Any]:
     row = estimate(loss, "auroc", value, half, environment)
-    return {**row, "group": WORST_GROUP, "chance": 0.5, "reason": "in view=AP", **changes}
+    return {**row, "group": WORST_GROUP, "chance": 0.5, "reason": str(IN_VIEW), **changes}
 
 
 def test_a_worst_group_at_chance_leads_the_answer() -> None:
     rows = [*SAME, *ESTIMATES, worst("arcface", 0.52, 0.08), worst("cross-entropy", 0.9, 0.05)]
     answer = texts("answer", [contrast()], rows)
     assert answer[0] == (
-        "The worst group of arcface in same (view=AP) fell to chance (.50): AUROC .52 [.44, .60] there, "
+        "The worst group of arcface in same (view AP) fell to chance (.50): AUROC .52 [.44, .60] there, "
         ".97 [.96, .98] over all images."
     )
     assert answer[1:] == texts("answer", [contrast()], [*SAME, *ESTIMATES])
@@ -31,10 +36,10 @@ def test_it_leads_where_nothing_was_compared_too() -> None:
 
 
 def test_of_several_the_lowest_is_told_and_the_others_are_counted() -> None:
-    rows = [*SAME, worst("arcface", 0.5, 0.08), worst("cross-entropy", 0.3, 0.1, reason="fewer seeds; in site=C")]
+    rows = [*SAME, worst("arcface", 0.5, 0.08), worst("cross-entropy", 0.3, 0.1, reason=str(IN_SITE))]
     (said,) = at_chance_in_worst_group(rows)
-    assert said.text == (
-        "The worst group of cross-entropy in same (site=C) fell below chance (.50): AUROC .30 [.20, .40] there, "
+    assert sentence(said) == (
+        "The worst group of cross-entropy in same (site C) fell below chance (.50): AUROC .30 [.20, .40] there, "
         ".99 [.98, 1.00] over all images; so it did in 1 more of 2 recipes and environments."
     )
 

@@ -11,6 +11,7 @@ import pytest
 from tests.worlds.files import save, write_table
 from tests.worlds.studies import plan_tiny, run_tiny
 
+from assay.core.reasons import Code, read
 from assay.report.page import write_page
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -129,7 +130,7 @@ def test_each_kind_is_told_apart_in_the_tables_and_on_the_page(run: RunFolder) -
 def test_crops_have_no_native_size_and_say_so(run: RunFolder) -> None:
     for row in estimates(run, "dice-native", "crops"):
         assert np.isnan(row["value"])
-        assert row["reason"].startswith("no masks at native size")
+        assert read(row["reason"]).codes == (Code.NO_NATIVE_MASKS,)
     assert len(estimates(run, "dice-native", "crops")) == 2
 
 

@@ -12,6 +12,9 @@ from tests.worlds.studies import records, run_tiny, study
 
 import assay
 from assay.core.errors import StoreError
+from assay.report.sentences.findings import sentence
+from assay.report.sentences.reasons import reason_words
+from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.study.run import rebuild
 
@@ -81,7 +84,7 @@ def test_what_is_said_of_a_damaged_file_brings_back_the_same_results(damaged: Pa
             break
         done += [obey(failure["text"], reference, damaged) for failure in failures.values()]
     assert records(damaged) == records(reference), f"after {done}"
-    tables = ("contrasts", "estimates", "seeds", "sources", "starts", "sentences")
+    tables = ("contrasts", "estimates", "seeds", "sources", "starts", "findings")
     assert all(repr(RunFolder(damaged).table(name)) == repr(RunFolder(reference).table(name)) for name in tables)
 
 
@@ -101,8 +104,8 @@ def test_a_report_without_a_planned_unit_says_so_in_red(kind: Any, damaged: Path
     rebuild(damaged)
     rows = [row for row in RunFolder(damaged).table("trials") if row["status"] == "pending"]
     assert rows
-    assert all("run the study again" in row["reason"] for row in rows)
-    said = [row["text"] for row in RunFolder(damaged).table("sentences") if row["light"] == "bad"]
+    assert all("run the study again" in reason_words(row["reason"]) for row in rows)
+    said = [sentence(from_row(row)) for row in RunFolder(damaged).table("findings") if row["light"] == "bad"]
     assert f"{len(rows)} pending of 4 trials: left out" in said
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.report.reading import evidence_in
 from tests.worlds.studies import run_tiny
 
+from assay.core.reasons import Code, because
 from assay.report.page import write_page
 from assay.report.sections.performance import course
 from assay.report.sections.segmentation import free_response
@@ -71,7 +72,7 @@ def test_a_measure_is_that_of_the_kept_columns(run: RunFolder) -> None:
 def test_what_these_images_cannot_tell_is_undefined_and_says_why(run: RunFolder) -> None:
     for row in estimates(run, "false-positive-rate-at-90").values():
         assert np.isnan(row["value"])
-        assert row["reason"] == "no lesion-free image"
+        assert row["reason"] == str(because(Code.NO_LESION_FREE_IMAGE))
     assert run.table("planes") == []
 
 

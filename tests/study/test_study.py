@@ -24,7 +24,9 @@ from assay.core.errors import StoreError
 from assay.core.files import content_hash
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
+from assay.report.sentences.findings import sentence
 from assay.spec.parse import parse_study
+from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.records import unnamed
@@ -153,7 +155,7 @@ def test_a_new_probe_reads_kept_models_and_trains_nothing(run_copy: Path) -> Non
 def test_seeds_raised_after_results_are_told_for_ever(run_copy: Path) -> None:
     run(run_copy, seeds=4)
     rebuild(run_copy)
-    said = [row["text"] for row in RunFolder(run_copy).table("sentences") if row["part"] == "doubt"]
+    said = [sentence(from_row(row)) for row in RunFolder(run_copy).table("findings") if row["part"] == "doubt"]
     assert "seeds were raised from 3 to 4 after results existed" in said
 
 

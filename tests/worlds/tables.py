@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from assay.core.reasons import Code, because
 from assay.core.seeds import generator
-from assay.stats.findings import verdict
+from assay.stats.answers import findings_of
+from assay.stats.findings import to_row
 from assay.stats.outcomes import collapse_rate, corruption_rows
 from assay.stats.similarity import between_seeds, beyond_seeds, conclusions
 from assay.store import schema
@@ -75,7 +77,7 @@ def dosed(made: Made) -> Iterator[Row]:
             "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
             "equivalence_p": NAN, "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
             "noninferiority_p": NAN, "conclusion": conclusion, "detectable": 0.11,
-            "exploratory": False, "exhausted": "", "reason": "no seed was kept" if lost else "",
+            "exploratory": False, "exhausted": "", "reason": str(because(Code.NO_SEED)) if lost else "",
         }  # fmt: skip
 
 
@@ -85,7 +87,7 @@ HALF_DOSES = (
     {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [.91, > 1]"},
     {"value": NAN, "low": NAN, "high": NAN, "beyond": "low", "text": "> 1"},
     {"value": NAN, "low": NAN, "high": NAN, "beyond": "", "text": "undefined",
-     "reason": "the value at p = 0, .51 [.47, .55], is not clear of chance (.50)"},
+     "reason": str(because(Code.CHANCE_AT_ZERO_DOSE, value=0.51, low=0.47, high=0.55, chance=0.5))},
 )  # fmt: skip
 
 
@@ -250,9 +252,9 @@ def visibility() -> Iterator[Row]:
     common = {"kind": "intervention", "images": 64, "reason": ""}
     yield {**common, "confounder": "tag", "factor": "tag", "share": 0.0137, "difference": 0.0081, "ssim": 0.968}
     yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
-           "ssim": NAN, "reason": "an edge is shorter than the window of 11 px"}  # fmt: skip
+           "ssim": NAN, "reason": str(because(Code.NO_SSIM))}  # fmt: skip
     yield {**common, "confounder": "sex", "factor": "sex", "kind": "sampled", "share": NAN, "difference": NAN,
-           "ssim": NAN, "images": 0, "reason": "by sampling: no pixel is changed"}  # fmt: skip
+           "ssim": NAN, "images": 0, "reason": str(because(Code.TIED_BY_SAMPLING))}  # fmt: skip
 
 
 def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:
@@ -305,7 +307,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
         "recipes": list(_recipes(made)),
         "collapses": list(_collapses(trials)),
         "environments": environments,
-        "sentences": verdict(contrasts, estimates, trials, environments, []),
+        "findings": [to_row(one) for one in findings_of(contrasts, estimates, trials, environments, [])],
         "pictures": list(pictures(root, made)) if made.pictures else [],
         "dose_counts": list(dose_counts(made)),
         "visibility": list(visibility()) if made.pictures else [],
@@ -369,14 +371,16 @@ def _summary(values: np.ndarray, centre: float, reason: str, group: str) -> Row:
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) + 0.006 if len(values) > 2 else NAN
     mean = float(values.mean())
     few = "" if len(values) > 2 else _few(len(values))
-    where = "in reversed" if group == "worst environment" else "in texture part-solid benign" if group else ""
+    group_place = because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target="benign")
+    environment = because(Code.WORST_ENVIRONMENT_PLACE, environment="reversed")
+    where = str(environment if group == "worst environment" else group_place)
     said = reason or few or (where if group.startswith("worst") else "")
     return {**found, "value": mean, "low": mean - 2.6 * error, "high": mean + 2.6 * error, "standard_error": error,
             "reason": said}  # fmt: skip
 
 
 def _few(seeds: int) -> str:
-    return f"{seeds} seed{'' if seeds == 1 else 's'}: no interval is drawn under 3"
+    return str(because(Code.FEW_SEEDS, seeds=seeds, least=3))
 
 
 def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]]:
@@ -420,7 +424,8 @@ def _reliance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
         for name in made.classes:
             place = {"factor": factor, "level": name, "chance": 0.0}
             value = share * 2 * tilt
-            doubt = "not converged: standard error 0.061 exceeds 0.05" if factor == "contrast" else ""
+            unsure = because(Code.NOT_CONVERGED_ERROR, error=0.061, tolerance=0.05)
+            doubt = str(unsure) if factor == "contrast" else ""
             unit = "share of variance"
             yield value, 0.03, {**place, "measure": "sobol-total", "unit": unit, "reason": doubt}
             yield 0.8 * value, 0.03, {**place, "measure": "sobol-first", "unit": unit}
@@ -456,7 +461,7 @@ def _robustness(level: float) -> Iterator[tuple[float, float, Row]]:
 
 
 def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
-    said = "fails the sanity check: its maps correlate by 0.81 with those of weights dealt out anew"
+    said = str(because(Code.FAILS_SANITY, correlation=0.81))
     place = {"environment": "(neutral)", "unit": "share", "chance": 0.05}
     yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "centre-prior"}
     for factor, gain in (("gradient", 0.1), ("guided-backprop", 0.2), ("grad-cam", NAN)):

@@ -20,6 +20,7 @@ from assay.analysis.results import (
 )
 from assay.core.files import content_hash
 from assay.core.measures import EFFECTS, direction_of, label_of
+from assay.core.reasons import Code, Reason, because
 from assay.core.types import Direction
 from assay.spec.checks import CONFOUNDER
 from assay.spec.environments import amount_axis, dose_axis
@@ -51,7 +52,11 @@ Recipes = Sequence[RecipePoint]
 
 
 class _Lost(Exception):
-    """A recipe of which there is nothing to compare; its text says why."""
+    """Nothing to compare, and why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
@@ -66,20 +71,20 @@ def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recip
             bounded = stated.measure not in EFFECTS
             result = interaction_seeds(values[0], values[1], stated.margin, bounded=bounded)
     except _Lost as lost:
-        return untested(str(lost), stated.margin)
-    return result if result.reason or result.seeds else untested("no seed was kept at every dose", stated.margin)
+        return untested(lost.reason, stated.margin)
+    return result if result.reason or result.seeds else untested(because(Code.NO_SEED_AT_EVERY_DOSE), stated.margin)
 
 
 def at_matched_clean(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
     """The interaction with the dose where both are equally good without; undefined where they never are."""
     sides = [by_amount(side) for side in (a, b)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
-        return untested("two amounts of data or more were not trained on both sides", stated.margin)
+        return untested(because(Code.ONE_AMOUNT), stated.margin)
     try:
         doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
         amounts = [[_amount(gathered, stated, rows, next(doses)) for rows in side] for side in sides]
     except _Lost as lost:
-        return untested(str(lost), stated.margin)
+        return untested(lost.reason, stated.margin)
     return matched_clean(amounts[0], amounts[1], stated.measure, stated.margin)
 
 
@@ -101,7 +106,7 @@ def common_doses(sides: Sequence[Recipes]) -> list[float]:
 def _amount(gathered: Gathered, stated: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
     clean = gathered.panel(doses[0.0], stated.clean)
     if clean is None:
-        raise _Lost(f"no seed of {doses[0.0].label} was kept")
+        raise _Lost(because(Code.NO_SEED_OF, recipe=doses[0.0].label))
     return Amount(rows, clean, [_dose(gathered, stated, p, point) for p, point in doses.items()])
 
 
@@ -109,7 +114,7 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
     """The doses that all sides were trained at, ascending from 0, side by side."""
     axis, doses = dose_axis([point for side in sides for point in side]), common_doses(sides)
     if len(doses) < 2 or doses[0] != 0:
-        raise _Lost("p = 0 and another dose were not trained on both sides")
+        raise _Lost(because(Code.ONE_DOSE))
     found = [{float(point.coordinates[axis]): point for point in side} for side in sides]
     return [{p: side[p] for p in doses} for side in found]
 
@@ -254,7 +259,7 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
             "exploratory": name == "exploratory",
             "equal": _equal(pair, result),
             "exhausted": "",
-            "reason": result.reason,
+            "reason": str(result.reason),
         }
         for (pair, result), decision, reach in zip(family, decisions, _reaches(family), strict=True)
     ]
@@ -301,7 +306,7 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     if stated.at == FIT:
         curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
-            return untested("no seed was kept by both recipes at every budget", stated.margin)
+            return untested(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
         matched = matched_fit(curves[0], curves[1], stated.measure, stated.margin)
         return matched.contrast or untested(matched.reason, stated.margin)
     a, b = pair.a[0], pair.b[0]
@@ -434,7 +439,7 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
             "p": result.p,
             "p_holm": p,
             "seeds": result.seeds,
-            "reason": result.reason,
+            "reason": str(result.reason),
         }
         for (against, _), result, p in zip(others, results, adjusted.tolist(), strict=True)
     ]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from assay.analysis.doses import bears
 from assay.core.files import canonical_json, filled
+from assay.core.reasons import Code, Reason, because, stated
 from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Images
@@ -32,16 +33,12 @@ from assay.spec.data import LESION, read_header
 from assay.spec.environments import dose_axis, dosed_factors
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
-from assay.stats.format import listed
 from assay.store.files import Row
 
 # The confounders of a study: which it has, how visible each is, and the same images without and with it.
 
 SAMPLE = 64
 """Test images that the figures of visibility are means over."""
-SAMPLED = "by sampling: no pixel is changed"
-"""Why a factor that is tied by sampling has no figures."""
-_NO_SSIM = "an edge is shorter than the window of 11 px"
 _PIXELS = 2**22  # values compared at a time: they are widened to float64 several times over
 
 
@@ -173,14 +170,21 @@ def _row(confounder: Confounder, seen: Visibility) -> Row:
     known = {name: getattr(seen, name) for name in Visibility.__slots__}
     means = {name: float(torch.nanmean(values)) for name, values in known.items()}
     sound = int(seen.share.isfinite().sum())
-    reason = _NO_SSIM if sound and math.isnan(means["ssim"]) else ""
+    reason = str(because(Code.NO_SSIM)) if sound and math.isnan(means["ssim"]) else ""
     return {"confounder": confounder.label, "factor": confounder.name, "kind": "intervention", **means, "images": sound,
             "reason": reason}  # fmt: skip
 
 
 def _no_row(factor: str) -> Row:
     nothing = dict.fromkeys(Visibility.__slots__, math.nan)
-    return {"confounder": factor, "factor": factor, "kind": "sampled", **nothing, "images": 0, "reason": SAMPLED}
+    return {
+        "confounder": factor,
+        "factor": factor,
+        "kind": "sampled",
+        **nothing,
+        "images": 0,
+        "reason": str(because(Code.TIED_BY_SAMPLING)),
+    }
 
 
 # What to know of a study's images before believing it: another target than masks show, proxies, unseen levels, crops,
@@ -193,34 +197,32 @@ SEVERAL = 0.05
 """From this share of hardly changed images on, it is told."""
 
 
-def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[str, ...]:
-    """Sentences, each with its figures; rows are those of the first seed, of all folds together where images are
-    counted. looked: as previews look at it.
+def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[Reason, ...]:
+    """Return cautions with their figures.
+
+    Rows are those of the first seed, of all folds together where images are counted. looked: as previews look at it.
     """
     return (
-        *population.card.doubts,
+        *map(stated, population.card.doubts),
         *_target(spec, population),
         *_proxies(spec, population),
         *_unseen(spec, population),
         *_columns(spec, population),
         *_noted(spec, population),
-        *dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements),
+        *map(stated, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)),
         *_marks_none(spec, population),
-        *(text for change in confounders(spec.points) for text in _illegible(change, looked)),
-        *(text for change in confounders(spec.points) for text in _there_already(change, looked)),
+        *(one for change in confounders(spec.points) for one in _illegible(change, looked)),
+        *(one for change in confounders(spec.points) for one in _there_already(change, looked)),
     )
 
 
-def _target(spec: StudySpec, population: Population) -> Iterator[str]:
+def _target(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """A segmentation ranks images by their target, and counts false positives where masks are empty."""
     if spec.task == "segmentation" and (classes := population.classes) != LESION.levels:
-        yield (
-            f"the target is '{classes[-1]}', not whether an image shows a lesion: AUROC "
-            "and average precision rank images by it, while overlap and false positives go by the masks"
-        )
+        yield because(Code.OTHER_TARGET, target=classes[-1])
 
 
-def _proxies(spec: StudySpec, population: Population) -> Iterator[str]:
+def _proxies(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """A phantom's factors are drawn by the study, so that only those of files can be proxies unawares; of a table the
     columns too that the study does not name.
     """
@@ -230,15 +232,12 @@ def _proxies(spec: StudySpec, population: Population) -> Iterator[str]:
     found = [("factor", proxy) for proxy in proxies(population.dataset.table)]
     found += [("column", proxy) for proxy in (proxies(others) if others else ())]
     for what, proxy in found:
-        yield (
-            f"{what} '{proxy.factor}' is a proxy for the target: alone it tells '{proxy.of}' with AUROC "
-            f"{proxy.auroc:.3f} ({proxy.rows:,} rows), so what is said of the one cannot be told from what is said of "
-            "the other"
-        )
+        found_by = {"of": proxy.of, "auroc": float(proxy.auroc), "rows": int(proxy.rows)}
+        yield because(Code.PROXY, kind=what, name=proxy.factor, **found_by)
 
 
-def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
-    said: dict[str, list[RecipePoint]] = {}
+def _unseen(spec: StudySpec, population: Population) -> Iterator[Reason]:
+    found: dict[Reason, list[RecipePoint]] = {}
     seen: set[str] = set()
     divided = spec.data.split.column  # which part a row is in: never trained on and tested
     for point in spec.points:
@@ -251,10 +250,10 @@ def _unseen(spec: StudySpec, population: Population) -> Iterator[str]:
             for factor in population.factors
             if factor.name != divided and (factor.role != "core" or factor.name not in point.train.where)
         ]
-        for text in _unseen_by(point, spec.first_seed, population, asked):
-            said.setdefault(text, []).append(point)
-    for text, points in said.items():
-        yield text if len(points) == len(seen) else f"{text} ({points[0].label})"
+        for reason in _unseen_by(point, spec.first_seed, population, asked):
+            found.setdefault(reason, []).append(point)
+    for reason, points in found.items():
+        yield reason if len(points) == len(seen) else reason + because(Code.OF_RECIPE, recipe=points[0].label)
 
 
 def reads_neutral(spec: StudySpec) -> bool:
@@ -262,7 +261,7 @@ def reads_neutral(spec: StudySpec) -> bool:
     return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)
 
 
-def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
+def _noted(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """Yield the notes of crops and of the neutral rows, each sentence once."""
     said: dict[str, None] = {}
     neutral = reads_neutral(spec)
@@ -273,10 +272,10 @@ def _noted(spec: StudySpec, population: Population) -> Iterator[str]:
                 said |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
         if neutral:
             said |= dict.fromkeys(scene.neutral().notes)
-    yield from said
+    yield from map(stated, said)
 
 
-def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: Sequence[Factor]) -> Iterator[str]:
+def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: Sequence[Factor]) -> Iterator[Reason]:
     """factors: of the images themselves, without the core one where training is restricted in it, as on lesions alone.
     Marks, which the study sets, are with all or none where a dose is 1 or 0. Each fold's test rows are held against its
     own training rows.
@@ -293,12 +292,18 @@ def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: S
                 if factor.levels:
                     new.setdefault((name, factor.name), Counter()).update(_not_trained(factor, train, test))
     levels = {factor.name: factor.levels for factor in factors}
-    each = f" (of its fold, all {population.folds} together)" if population.folds > 1 else ""
     for (name, factor), counts in new.items():
         if counts:
-            found = ", ".join(f"{levels[factor][code]} ({n:,})" for code, n in sorted(counts.items()))
-            of = f"{found} of {images[name]:,} images"
-            yield f"'{name}' has levels of '{factor}' that no training image has{each}: {of}"
+            codes = sorted(counts)
+            yield because(
+                Code.UNSEEN_LEVELS,
+                environment=name,
+                factor=factor,
+                levels=tuple(levels[factor][code] for code in codes),
+                counts=tuple(str(counts[code]) for code in codes),
+                images=images[name],
+                folds=population.folds,
+            )
 
 
 def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[int, int]:
@@ -309,20 +314,17 @@ def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[
     return {int(code): int(n) for code, n in found if code >= 0 and code not in trained}
 
 
-def _columns(spec: StudySpec, population: Population) -> Iterator[str]:
+def _columns(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """A column of the table that has an intervention's name and was not declared, so that nobody has read it."""
     if not (spec.data.folder and spec.data.table):
         return
     header = read_header(filled(spec.data.folder) / spec.data.table)
     for name in dict.fromkeys(change.name for change in confounders(spec.points)):
         if name in header:
-            yield (
-                f"the table has a column '{name}', as the intervention is called: where images bear it already, "
-                f"declare the column as a factor of another name, such as {name}_found: {{column: {name}}}"
-            )
+            yield because(Code.COLUMN_OF_INTERVENTION, name=name)
 
 
-def _marks_none(spec: StudySpec, population: Population) -> Iterator[str]:
+def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """A dose above 0 of so few images that it rounds to none, by the training rows of the first seed and fold."""
     axis = dose_axis(spec.points)
     factors = dosed_factors(spec.points, axis) if axis else {}
@@ -335,11 +337,11 @@ def _marks_none(spec: StudySpec, population: Population) -> Iterator[str]:
         bearing = bears(table, name, high)
         if bearing is not None and not bearing.any():
             rows = np.bincount(table.target, minlength=len(table.classes))
-            there = listed([f"{n:,} {label}" for label, n in zip(table.classes, rows, strict=True)])
-            yield f"the dose p = {p} of '{name}' is on none of the training images ({there}): it is a dose of 0"
+            counts = tuple(str(n) for n in rows.tolist())
+            yield because(Code.EMPTY_DOSE, p=p, factor=name, classes=tuple(table.classes), counts=counts)
 
 
-def _illegible(change: Confounder, looked: Looked) -> Iterator[str]:
+def _illegible(change: Confounder, looked: Looked) -> Iterator[Reason]:
     """Letters too low to be read, by the smallest picture."""
     component = change.spec.component
     made: Intervention = build("intervention", component.name, component.params)
@@ -347,21 +349,16 @@ def _illegible(change: Confounder, looked: Looked) -> Iterator[str]:
     if looked.clean.boxes is not None:
         height, width = looked.clean.boxes[:, 2:].min(axis=0).tolist()
     if isinstance(made, Lettered) and 0 < (high := made.letters((channels, height, width))) < LEGIBLE:
-        yield (
-            f"confounder '{change.label}' writes letters {high:.2g} px high, under {LEGIBLE:g} px: they are spots "
-            "rather than letters"
-        )
+        yield because(Code.ILLEGIBLE, confounder=change.label, high=float(high), least=float(LEGIBLE))
 
 
-def _there_already(change: Confounder, looked: Looked) -> Iterator[str]:
+def _there_already(change: Confounder, looked: Looked) -> Iterator[Reason]:
     """Told by what it changes: nothing where it is there already, little where its place looks like it."""
     changed = _changes(change, looked)
     hardly = changed < HARDLY * np.median(changed)
     if hardly.any() and hardly.mean() >= SEVERAL:
-        yield (
-            f"confounder '{change.label}' hardly changes {int(hardly.sum())} of {len(changed)} images (less than a "
-            "quarter of what it changes the median one): it is there already, or its place looks like it"
-        )
+        count = {"count": int(hardly.sum()), "images": len(changed)}
+        yield because(Code.HARDLY_CHANGED, confounder=change.label, **count)
 
 
 def _changes(change: Confounder, looked: Looked) -> Float[np.ndarray, "n"]:

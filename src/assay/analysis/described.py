@@ -21,6 +21,7 @@ from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
+from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Card
@@ -54,8 +55,8 @@ class Described:
     visibility: tuple[Row, ...]
     shortcuts: tuple[Row, ...]
     facts: Mapping[str, str]
-    leakage: tuple[str, ...] | None
-    cautions: tuple[str, ...]
+    leakage: tuple[Reason, ...] | None
+    cautions: tuple[Reason, ...]
     folds: int
     pooled: Mapping[tuple[str, int], list[Row]]
     worst: Mapping[tuple[str, int, str, Group], list[int]]
@@ -131,8 +132,8 @@ def keep(folder: RunFolder, described: Described) -> None:
         "visibility": _written(described.visibility),
         "shortcuts": _written(described.shortcuts),
         "facts": dict(described.facts),
-        "leakage": described.leakage,
-        "cautions": described.cautions,
+        "leakage": None if described.leakage is None else [str(one) for one in described.leakage],
+        "cautions": [str(one) for one in described.cautions],
         "unnamed": described.unnamed,
         "drawn": described.drawn,
         "folds": described.folds,
@@ -163,8 +164,8 @@ def kept(folder: RunFolder) -> Described:
         visibility=tuple(_read(values.get("visibility", []))),
         shortcuts=tuple(_read(values.get("shortcuts", []))),
         facts=values["facts"],
-        leakage=None if values["leakage"] is None else tuple(values["leakage"]),
-        cautions=tuple(values.get("cautions", ())),
+        leakage=None if values["leakage"] is None else tuple(map(read, values["leakage"])),
+        cautions=tuple(map(read, values.get("cautions", ()))),
         unnamed=values.get("unnamed", ""),
         folds=values["folds"],
         drawn=bool(values.get("drawn", False)),

@@ -14,6 +14,7 @@ from jaxtyping import Bool
 from assay.analysis.results import Gathered
 from assay.core.files import canonical_json
 from assay.core.measures import direction_of
+from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.shifts.association import tied
 from assay.shifts.population import Population
@@ -118,7 +119,12 @@ def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Ite
     if len(kept) < len(points):
         lost = next(points[p].label for p, panel in panels.items() if panel is None)
         nothing = dict.fromkeys(("value", "low", "high", "margin", "chance"), math.nan)
-        undefined = {**nothing, "greatest": max(points), "text": "undefined", "reason": f"no seed of {lost} was kept"}
+        undefined = {
+            **nothing,
+            "greatest": max(points),
+            "text": "undefined",
+            "reason": str(because(Code.NO_SEED_OF, recipe=lost)),
+        }
         yield from ((measure, undefined) for measure in measures(gathered))
         return
     target, classes = kept[0].panel.target, kept[0].panel.scores.shape[2]
@@ -126,7 +132,7 @@ def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Ite
         chance = COMPUTED[measure].chance(target, classes)
         if not math.isnan(chance):
             found = half_dose(kept, measure, chance)
-            yield measure, {**asdict(found), "text": found.text, "chance": chance}
+            yield measure, {**asdict(found), "text": found.text, "chance": chance, "reason": str(found.reason)}
 
 
 def measures(gathered: Gathered) -> list[str]:
@@ -168,7 +174,7 @@ def _change_rows(gathered: Gathered, points: ByDose, environment: str) -> Iterat
         nothing = dict.fromkeys(("value", "low", "high"), math.nan)
         for measure in measures(gathered):
             yield {"measure": measure, **nothing, "seeds": 0, "patients": 0, "per_seed": "{}",
-                   "reason": f"no seed of {lost} was kept"}  # fmt: skip
+                   "reason": str(because(Code.NO_SEED_OF, recipe=lost))}  # fmt: skip
         return
     seeds = reduce(np.intersect1d, [dose.panel.numbers for dose in kept])
     for measure in measures(gathered):
@@ -181,5 +187,5 @@ def _change_rows(gathered: Gathered, points: ByDose, environment: str) -> Iterat
             "seeds": found.seeds,
             "patients": found.patients,
             "per_seed": json.dumps(dict(zip(seeds.tolist(), found.per_seed.tolist(), strict=True))),
-            "reason": found.reason,
+            "reason": str(found.reason),
         }

@@ -20,13 +20,14 @@ from assay.analysis.pictures import TRUTH, Gallery, coloured, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
 from assay.analysis.results import KEY_FIELDS, OF_ONE_IMAGE, Gathered
 from assay.core.map_grid import MapGrid
+from assay.core.reasons import Code, reason_of
 from assay.core.registry import build
 from assay.core.seeds import generator
 from assay.execution.jobs import TrainedModel, inputs_of, weights_path
 from assay.execution.plan import Trial
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
-from assay.probes.faithfulness import FAILS, Method
+from assay.probes.faithfulness import Method
 from assay.probes.lesion_maps import Sample, Shown, localised, shown
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
@@ -242,7 +243,7 @@ def _heat_map_caption(
     if one is None:
         return f"{name} without a map"
     scores = localised(one[None], sample.lesion[i : i + 1])
-    failed = f"; {FAILS}" if _fails(gathered, name, method.name) else ""
+    failed = "; fails the sanity check" if _fails(gathered, name, method.name) else ""
     return (
         f"{name} {number(float(scores.mass[0]))} of it on the lesion (chance {number(float(scores.area[0]))}{failed})"
     )
@@ -253,7 +254,7 @@ def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
     place = ("mass-accuracy", explainer, "", "", "")  # a key's fields but for the environment
     for (measure, _, *others), by_seed in gathered.scalars[recipe].items():
         if (measure, *others) == place:
-            return any(FAILS in row["reason"] for row in by_seed.values())
+            return any(Code.FAILS_SANITY in reason_of(row) for row in by_seed.values())
     return False
 
 

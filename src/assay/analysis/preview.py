@@ -16,6 +16,7 @@ from assay.analysis.results import Folds
 from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
+from assay.core.reasons import Code, Reason, because
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
@@ -23,7 +24,6 @@ from assay.shifts.scene import Tests
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import uneven_rows
-from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.power import Assumptions, planned, rests_on
 from assay.stats.rows import DOSES, MATCHED
@@ -36,13 +36,13 @@ from assay.store.files import Row
 class Preview:
     """Pictures of a study's environments and confounders, what each environment holds, how visible each confounder is,
     and what tells the target without a network: rows of these tables. doubts: what to doubt of the data and of the
-    training environments, in words.
+    training environments.
     """
 
     pictures: tuple[Row, ...]
     environments: tuple[Shown, ...]
     visibility: tuple[Row, ...] = ()
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Reason, ...] = ()
     shortcuts: tuple[Row, ...] = ()
 
 
@@ -109,13 +109,13 @@ def _sources(spec: StudySpec, starts: Mapping[str, Population], folder: Path) ->
             yield Gallery(folder, starts[name].scale, source.data.target).source(training, name, budget)
 
 
-def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[str]:
+def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[Reason]:
     images = {recipe: len(made) for name, recipe, made in environments if name == f"train ({recipe})"}
     first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
     trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
-    text = uneven_rows(trained, dose_axis(spec.points))
-    if text:
-        yield text
+    reason = uneven_rows(trained, dose_axis(spec.points))
+    if reason:
+        yield reason
 
 
 def _trained_on(point: RecipePoint) -> str:
@@ -226,11 +226,11 @@ def _entry(
         "reason": "",
     }
     if stated.measure not in COMPUTED:
-        return {**entry, "reason": "how far it varies is not known before it has run"}
+        return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
     counts = _test_patients(pair, population, stated.environment)
     positives, negatives = counts[-1], sum(counts[:-1])
     if rests_on(stated.measure, positives, negatives) is None:
-        return {**entry, "reason": "a measure whose variance no plan knows: known once it has run"}
+        return {**entry, "reason": str(because(Code.UNPLANNED_VARIANCE))}
     difference = planned(
         spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds, group
     )
@@ -238,10 +238,13 @@ def _entry(
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
     if math.isnan(difference):
-        return {**entry, "reason": f"{count(spec.seeds, 'seed')}, {counts} patients by class: too few for an interval"}
+        return {
+            **entry,
+            "reason": str(because(Code.TOO_FEW_PLANNED, seeds=spec.seeds, patients=tuple(map(str, counts)))),
+        }
     low, high = range_of(stated.measure)
     if difference > (high - low) * (2 if stated.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
-        return {**entry, "reason": "not even the greatest difference there can be: too few patients or seeds"}
+        return {**entry, "reason": str(because(Code.BEYOND_RANGE))}
     return {**entry, "detectable": round(difference, 3)}
 
 

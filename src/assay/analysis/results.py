@@ -15,13 +15,14 @@ from jaxtyping import Int
 from assay.core.errors import StoreError
 from assay.core.map_grid import AT_NATIVE
 from assay.core.measures import OF_WORST_GROUP, WORST, WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of, together
 from assay.core.registry import build, lookup
 from assay.core.types import FactorTable
 from assay.execution.jobs import operating_of, specific_of
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.maps.summary import of_one_width
 from assay.probes.performance import Performance
-from assay.probes.probe import group_name, groups_of
+from assay.probes.probe import groups_of, worst_group_place
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
@@ -32,8 +33,7 @@ from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 from assay.store.files import Row
-from assay.store.folder import OF_ROWS, RunFolder
-from assay.store.schema import MEASUREMENTS
+from assay.store.folder import OF_ROWS, RunFolder, measurement_row
 
 # K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.
 #
@@ -104,7 +104,7 @@ class Folds:
                 found = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
                 found = probe.describe(answered, tables[""])
-            rows += [{name: getattr(one, name) for name in MEASUREMENTS} for one in found]
+            rows += [measurement_row(one) for one in found]
         return rows
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
@@ -215,13 +215,16 @@ def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> 
 def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
     chosen = chosen_place(key, every, smallest_group)
     if chosen is None:
-        reason = next((row["reason"] for row in rows.values() if math.isnan(row["value"])), "")
-        reason = reason or "no place has it for every seed"
+        known = (reason_of(row) for row in rows.values() if math.isnan(row["value"]))
+        reason = str(next(known, NOTHING) or because(Code.NO_COMMON_GROUP))
         return {seed: {**row, "value": math.nan, "standard_error": math.nan, "reason": reason}
                 for seed, row in rows.items()}  # fmt: skip
-    where = chosen[1] if key[5] == WORST_ENVIRONMENT else group_name(chosen[2], chosen[3], chosen[5])
+    if key[5] == WORST_ENVIRONMENT:
+        where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
+    else:
+        where = worst_group_place(chosen[2], chosen[3], chosen[5])
     named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
-    return {seed: {**every[chosen][seed], **named, "reason": f"in {where}"} for seed in rows}
+    return {seed: {**every[chosen][seed], **named, "reason": str(where)} for seed in rows}
 
 
 def _is_place(other: Key, key: Key) -> bool:
@@ -251,7 +254,7 @@ def of_one_unit(rows: Mapping[int, Row]) -> Mapping[int, Row]:
     units = _units(rows.values())
     if len(units) < 2:
         return rows
-    reason = f"some seeds give {' and some '.join(units)}, which are not averaged"
+    reason = str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
     return {
         seed: {**row, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": reason}
         for seed, row in rows.items()
@@ -268,21 +271,21 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     rows = [fold[key] for fold in folds if key in fold]
     if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
         return rows[0]
-    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    reasons = together(map(reason_of, rows))
     images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
     total = {**rows[0], "n": images, "patients": patients}
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     if rows[0]["measure"] == MISSING:
-        return {**total, "value": float(values.sum()), "reason": "; ".join(reasons)}
+        return {**total, "value": float(values.sum()), "reason": str(reasons)}
     units = _units(rows)
     if len(units) > 1:
-        reasons.append(f"some folds give {' and some '.join(units)}, which are not averaged")
-        return {**total, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": "; ".join(reasons)}
+        reasons += because(Code.MIXED_UNITS, of="folds", units=" and some ".join(units))
+        return {**total, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
     if len(rows) < len(folds):
-        reasons.append(f"{len(rows)} of {len(folds)} folds have it")
-        return {**total, "value": math.nan, "standard_error": math.nan, "reason": "; ".join(reasons)}
+        reasons += because(Code.MISSING_FOLDS, count=len(rows), folds=len(folds))
+        return {**total, "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
-    return {**total, "value": float(values.mean()), "standard_error": error, "reason": "; ".join(reasons)}
+    return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 
 
 def _units(rows: Iterable[Row]) -> list[str]:
@@ -388,10 +391,10 @@ class Gathered:
         place = chosen_place(key, every, self._smallest_group) if key in every else None
         return (place[2], place[3], place[5]) if place else None
 
-    def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> str:
-        """Why no group of a recipe that kept seeds is the worst, as its measurement says; empty without one."""
+    def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> Reason:
+        """Return why no group of a recipe that kept seeds is the worst, as its measurement says."""
         rows = self.scalars[point.label].get(_worst_key(environment, measure), {})
-        return next((row["reason"] for row in rows.values()), "")
+        return next((reason_of(row) for row in rows.values()), NOTHING)
 
     @property
     def _cut(self) -> int:
@@ -501,14 +504,14 @@ class Gathered:
         read = {name: self._read(seed, point.label, name) for name in point.tests}
         return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
 
-    def unfinished(self, trial: Trial) -> str:
-        """What a trained trial lacks that was planned and has not failed; empty where nothing is missing."""
+    def unfinished(self, trial: Trial) -> Reason:
+        """Return what a trained trial lacks that was planned and has not failed."""
         start = start_id(trial.training.recipe)
         if start and not self.folder.complete("sources", start):
-            return "the record of its start is missing: run the study again"
+            return because(Code.NO_RECORD_OF_SOURCE)
         if any(not self.folder.probed(unit.id) for unit in self._planned[trial.point.label, trial.id]):
-            return "probes or readings of it are missing: run the study again"
-        return ""
+            return because(Code.UNFINISHED_PROBES)
+        return NOTHING
 
     @cached_property
     def _planned(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
@@ -613,16 +616,16 @@ def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> P
     return gathered.panel(point, stated.environment)
 
 
-def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> str:
-    """Why a recipe has nothing that a contrast could compare."""
+def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Reason:
+    """Return why a recipe has nothing that a contrast could compare."""
     if not gathered.kept_seeds(point):
-        return f"no seed of {point.label} was kept"
-    of = f"{stated.measure} of {stated.factor}" if stated.factor else stated.measure
+        return because(Code.NO_SEED_OF, recipe=point.label)
+    of = {"measure": stated.measure, "factor": stated.factor, "recipe": point.label}
     if stated.measure in OF_WORST_GROUP and (
         reason := gathered.why_no_worst(point, stated.environment, measured(stated))
     ):
-        return f"{of} of {point.label}: {reason}"
-    return f"{of} was not measured of {point.label}"
+        return because(Code.MEASURE_OF_RECIPE, **of) + reason
+    return because(Code.NOT_MEASURED, **of)
 
 
 def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
@@ -643,5 +646,5 @@ def values_of_seeds(by_seed: Mapping[int, Row]) -> SeedValues:
         np.array([row["value"] for row in by_seed.values()], dtype=np.float64),
         np.array(list(by_seed), dtype=np.int64),
         errors_within([row["standard_error"] for row in by_seed.values()]),
-        next((row["reason"] for row in by_seed.values() if math.isnan(row["value"])), ""),
+        next((reason_of(row) for row in by_seed.values() if math.isnan(row["value"])), NOTHING),
     )

@@ -13,7 +13,7 @@ from assay.core.map_grid import MapGrid
 from assay.core.measures import quiet_of
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
-from assay.stats.findings import OVERLAP
+from assay.stats.answers import OVERLAP
 from assay.stats.outcomes import joint
 from assay.stats.panel import Evaluated, Panel, evaluate
 from assay.store.files import Row
@@ -120,7 +120,7 @@ def trade_rows(gathered: Gathered) -> list[Row]:
                 "df": found.df,
                 "region": json.dumps(found.outline.round(6).tolist()),
                 "seeds": len(across.seeds),
-                "reason": found.reason,
+                "reason": str(found.reason),
             }
         )
     return rows

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from assay.core.reasons import Code, Field, Reason, because
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import without_patients
@@ -23,7 +24,6 @@ from assay.shifts.intervention import by_box
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.estimate import interval
-from assay.stats.format import listed, with_interval
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
 from assay.store.files import Row
@@ -35,7 +35,6 @@ MOST_IMAGES = 4000
 FOLDS, SEED = 5, 0
 THUMBNAIL, RING = 16, 20
 """Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
-NAMED = 5
 _BLACK, _WHITE = 1 / 255, 254 / 255
 _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
@@ -60,35 +59,22 @@ def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
     return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
 
 
-def shortcut_cautions(rows: Sequence[Row]) -> Iterator[str]:
-    """Sentences on what tells the target strongly; factors and columns from `PROXY` on are told as proxies."""
+def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
+    """Return cautions on what predicts the target strongly; factors and columns from `PROXY` on are proxies instead."""
     strong = [row for row in rows if row["strong"]]
     columns = [row for row in strong if row["kind"] in ("factor", "column") and row["value"] < PROXY]
     for plain in (columns, [row for row in strong if row["kind"] == "image"]):
         if plain:
-            yield f"in plain sight, the target is told by {_named(plain)}: a network may learn this instead"
+            yield because(Code.PLAIN_SIGHT, **_properties_of(plain))
     if fitted := [row for row in strong if row["kind"] == "baseline"]:
         others = "patients" if any(row["patients"] for row in fitted) else "images"
-        yield (
-            f"without a network, a ridge regression tells the target of other {others} from {_named(fitted)}: a result "
-            "that is no better needs no more than that"
-        )
+        yield because(Code.RIDGE_BASELINE, others=others, **_properties_of(fitted))
 
 
-def _named(rows: Sequence[Row]) -> str:
-    more = [f"{len(rows) - NAMED} more"] if len(rows) > NAMED else []
-    return listed([*(f"{_called(row)} (AUROC {_shown(row)})" for row in rows[:NAMED]), *more])
-
-
-def _called(row: Row) -> str:
-    if row["kind"] == "baseline":
-        return f"the {row['name']} alone"
-    return f"{row['kind']} '{row['name']}'" if row["kind"] != "image" else f"the image's {row['name']}"
-
-
-def _shown(row: Row) -> str:
-    """The AUROC with its interval, as preview and page have it."""
-    return with_interval(row["value"], row["low"], row["high"])
+def _properties_of(rows: Sequence[Row]) -> dict[str, Field]:
+    """Return kinds, names and AUROCs of rows as fields of a reason."""
+    columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
+    return {field: tuple(str(row[column]) for row in rows) for field, column in columns.items()}
 
 
 # One row: a score per image against the target.
@@ -143,7 +129,7 @@ def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarr
         if best is None or found.value > best.value:
             best, of = found, table.classes[code]
             images, patients = int(known.sum()), len(np.unique(table.patient[known]))
-    reason = "" if best else f"fewer than {LEAST_ROWS} images with a value on either side"
+    reason = "" if best else str(because(Code.FEW_VALUES, least=LEAST_ROWS))
     best = best or _Told(np.nan, np.nan, np.nan)
     strong = best.value >= STRONG and best.low > CLEAR
     return {"name": name, "kind": kind, "of": of, "value": best.value, "low": best.low, "high": best.high,

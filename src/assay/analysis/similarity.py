@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from assay.analysis.results import Gathered
 from assay.core.measures import INDEPENDENT, NEUTRAL
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.panel import Panel
 from assay.stats.similarity import (
@@ -132,7 +133,7 @@ class _Compared:
         for i, layer in enumerate(models.layers):
             for j, other in enumerate(models.layers):
                 value = between_seeds(own[CKA][i, :, j, :])
-                reason = _few(len(models.seeds)) if math.isnan(value) else ""
+                reason = str(_few(len(models.seeds))) if math.isnan(value) else ""
                 found = {"value": value, "seeds": len(models.seeds), "reason": reason}
                 yield {**_row("", point, point, CKA, layer, other), **_images(models), **found}
 
@@ -141,7 +142,7 @@ class _Compared:
         a, b = self._models(pair.a.label), self._models(pair.b.label)
         seeds = [seed for seed in a.seeds if seed in b.seeds]
         if reason := self._incomparable(pair, a, b, seeds):
-            yield {**_row(pair.axis, pair.a, pair.b, CKA), "seeds": len(seeds), "reason": reason}
+            yield {**_row(pair.axis, pair.a, pair.b, CKA), "seeds": len(seeds), "reason": str(reason)}
             return
         at = [[models.seeds.index(seed) for seed in seeds] for models in (a, b)]
         own, others = self._own(pair.a.label), self._own(pair.b.label)
@@ -155,7 +156,7 @@ class _Compared:
                 if layer == other:
                     ones = own[CKA][i, :, i, :][np.ix_(at[0], at[0])]
                     twos = others[CKA][j, :, j, :][np.ix_(at[1], at[1])]
-                    yield {**here, **asdict(beyond_seeds(crossed, ones, twos))}
+                    yield {**here, **_numbers_of(beyond_seeds(crossed, ones, twos))}
                 else:
                     yield {**here, "value": between_seeds(crossed), "seeds": len(seeds)}
         for layer in (name for name in names if name in b.layers):
@@ -164,7 +165,7 @@ class _Compared:
                 ones, twos = (side[measure][place] for side, place in zip((own, others), places, strict=True))
                 parts = likeness[np.ix_(*at)], ones[np.ix_(at[0], at[0])], twos[np.ix_(at[1], at[1])]
                 here = _row(pair.axis, pair.a, pair.b, measure, layer, layer)
-                yield {**here, **_images(a), **asdict(beyond_seeds(*parts))}
+                yield {**here, **_images(a), **_numbers_of(beyond_seeds(*parts))}
         yield from self._answers(pair)
 
     def _answers(self, pair: Pair) -> Iterator[Row]:
@@ -181,15 +182,15 @@ class _Compared:
             a, b = (_calls(panel, seeds) for panel in (panels[0], panels[1]))
             found = beyond_seeds(_kappas(a, b), _kappas(a, a), _kappas(b, b))
             here = _row(pair.axis, pair.a, pair.b, KAPPA)
-            yield {**here, "environment": environment, "images": len(panels[0].target), **asdict(found)}
+            yield {**here, "environment": environment, "images": len(panels[0].target), **_numbers_of(found)}
 
-    def _incomparable(self, pair: Pair, a: Models, b: Models, seeds: Sequence[int]) -> str:
+    def _incomparable(self, pair: Pair, a: Models, b: Models, seeds: Sequence[int]) -> Reason:
         if len(seeds) < 2:
             return _few(len(seeds))
         drawn = a.environment in (NEUTRAL, INDEPENDENT)
         same = drawn or pair.a.tests.get(a.environment) == pair.b.tests.get(b.environment)
         alike = len(a.rows) == len(b.rows) and all(map(np.array_equal, a.rows, b.rows))
-        return "" if same and alike else "their activations were kept of other images"
+        return NOTHING if same and alike else because(Code.OTHER_IMAGES)
 
     def _kept(self, point: RecipePoint, seed: int) -> list[str] | None:
         """The probe unit of each fold that kept activations; None where a fold has none."""
@@ -296,6 +297,10 @@ def _row(axis: str, a: RecipePoint, b: RecipePoint, measure: str, layer: str = "
     }
 
 
+def _numbers_of(found: Likeness) -> Row:
+    return {**asdict(found), "reason": str(found.reason)}
+
+
 _NUMBERS = ("value", "within", "against_within", "below", "low", "high", "standard_error", "df", "p", "p_holm",
             "sign_flip_p", "sign_flip_min_p")  # fmt: skip
 
@@ -304,8 +309,8 @@ def _images(models: Models) -> Row:
     return {"environment": models.environment, "images": sum(map(len, models.rows))}
 
 
-def _few(seeds: int) -> str:
-    return f"{seeds} seed{'' if seeds == 1 else 's'} with activations: two are needed to tell seeds apart"
+def _few(seeds: int) -> Reason:
+    return because(Code.FEW_SEEDS_WITH_ACTIVATIONS, seeds=seeds)
 
 
 def _concluded(rows: Sequence[Row]) -> list[Row]:

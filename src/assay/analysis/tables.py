@@ -20,6 +20,8 @@ from assay.analysis.results import KEY_FIELDS, Folds, Gathered
 from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES, range_of
+from assay.core.reasons import NOTHING, reason_of, together
+from assay.core.reasons import stated as stated_words
 from assay.core.registry import lookup
 from assay.execution.jobs import CURVE, Place, kept_provenance
 from assay.execution.plan import Plan, Source, Trial
@@ -39,14 +41,16 @@ from assay.spec.schema import (
     readout_of,
     training_labels,
 )
+from assay.stats.answers import findings_of
 from assay.stats.doubts import Split, outlying_seeds
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.exhausted import with_ends_of_scale
-from assay.stats.findings import verdict
+from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel
+from assay.stats.rows import with_outcomes
 from assay.store import schema
 from assay.store.files import Row, read_rows
 from assay.training.losses.segmentation import Schedule, weight_at
@@ -191,7 +195,7 @@ def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
         "value": found.value,
         "low": found.low,
         "high": found.high,
-        "reason": found.reason,
+        "reason": str(found.reason),
     }
 
 
@@ -272,7 +276,7 @@ def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str
     return (gathered.records[trial.id]["status"] for trial in trials if trial.id in gathered.records)
 
 
-# From records to the tables that the page shows: estimates, contrasts, associations, sentences. Reads no model.
+# From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
 def analyse(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
@@ -338,7 +342,8 @@ class Made:
     @cached_property
     def contrasts(self) -> list[Row]:
         """Rows of `schema.CONTRASTS`."""
-        return with_ends_of_scale(contrast_rows(self.gathered, self.before.pairs), self.estimates)
+        found = contrast_rows(self.gathered, self.before.pairs)
+        return with_outcomes(with_ends_of_scale(found, self.estimates), self.trials)
 
     @cached_property
     def reliance_contrasts(self) -> list[Row]:
@@ -346,9 +351,9 @@ class Made:
         return reliance_rows(self.gathered)
 
 
-def _sentences(made: Made) -> Sequence[Row]:
+def _findings(made: Made) -> Sequence[Row]:
     described, spec = made.described, made.spec
-    return verdict(
+    found = findings_of(
         made.contrasts,
         made.estimates,
         made.trials,
@@ -363,6 +368,7 @@ def _sentences(made: Made) -> Sequence[Row]:
         drawn=described.drawn,
         split=split_of(spec),
     )
+    return list(map(to_row, found))
 
 
 MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
@@ -372,8 +378,8 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "estimates": lambda made: made.estimates,
     "contrasts": lambda made: made.contrasts,
     "reliance_contrasts": lambda made: made.reliance_contrasts,
-    "half_doses": lambda made: half_dose_rows(made.gathered),
-    "dose_changes": lambda made: dose_change_rows(made.gathered),
+    "half_doses": lambda made: with_outcomes(half_dose_rows(made.gathered), made.trials),
+    "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
     "trades": lambda made: trade_rows(made.gathered),
     "planes": lambda made: plane_rows(made.gathered),
     "free_response": lambda made: free_response_rows(made.gathered),
@@ -386,7 +392,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "dose_counts": lambda made: made.described.dose_counts,
     "visibility": lambda made: made.described.visibility,
     "shortcuts": lambda made: made.described.shortcuts,
-    "sentences": _sentences,
+    "findings": _findings,
     "pictures": lambda made: made.described.pictures,
     "provenance": lambda made: _provenance_rows(made.gathered, made.described),
 }
@@ -416,8 +422,8 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     record = gathered.records.get(trial.id)
     failure = gathered.failures.get(trial.id, {})
     status = record["status"] if record else "failed" if failure else "pending"
-    reason = (record or {}).get("reason") or str(failure.get("text", ""))
-    lacking = gathered.unfinished(trial) if record and not failure else ""
+    reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
+    lacking = gathered.unfinished(trial) if record and not failure else NOTHING
     return {
         "trial": trial.id,
         "recipe": trial.point.label,
@@ -425,7 +431,7 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
         "seed": trial.training.seed,
         "fold": trial.training.fold,
         "status": "failed" if record and failure else "pending" if lacking else status,
-        "reason": lacking or reason,
+        "reason": str(lacking) or reason,
         "seconds": kept_provenance(gathered.folder.unit("trials", trial.id)).get("seconds", math.nan),
         **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
     }
@@ -440,7 +446,7 @@ def _source_row(source: Source, gathered: Gathered) -> Row:
         "name": source.name,
         "seed": source.training.seed,
         "status": record.get("status", "failed" if failure else "pending"),
-        "reason": record.get("reason") or str(failure.get("text", "")),
+        "reason": record.get("reason") or str(stated_words(str(failure.get("text", "")))),
         **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images", "validation_auroc")},
     }
 
@@ -519,8 +525,8 @@ def scalar_row(where: Row, rows: Sequence[Row]) -> Row:
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     found = estimate_seeds(values, errors, range_of(rows[0]["measure"]))
     row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
-    said = dict.fromkeys(text for text in (row["reason"], *(one["reason"] for one in rows)) if text)
-    return {**row, "reason": "; ".join(said), "patients": rows[0]["patients"], "images": rows[0]["n"]}
+    reasons = together(map(reason_of, (row, *rows)))
+    return {**row, "reason": str(reasons), "patients": rows[0]["patients"], "images": rows[0]["n"]}
 
 
 def _where(point: RecipePoint, key: Mapping[str, str]) -> Row:
@@ -542,7 +548,7 @@ def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) 
         "patients": found.patients,
         "images": found.images,
         "chance": chance,
-        "reason": found.reason,
+        "reason": str(found.reason),
     }
 
 

@@ -16,6 +16,7 @@ from assay.cli.run import Request, Settled
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
 from assay.report.sections import shortcuts
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Achieved
 from assay.stats.format import count, listed, number
 from assay.stats.power import Assumptions
@@ -41,7 +42,10 @@ def visibility_lines(rows: Sequence[Row]) -> list[str]:
     lines = ["", HEAD, "  " + " " * width + "".join(f"  {head}" for head in heads)]
     for row in rows:
         cells = "".join(f"  {cell:>{len(head)}}" for cell, head in zip(_cells(row), heads, strict=True))
-        lines.append(f"  {row['confounder']:<{width}}" + (f"  {row['reason']}" if row["kind"] == "sampled" else cells))
+        lines.append(
+            f"  {row['confounder']:<{width}}"
+            + (f"  {reason_words(row['reason'])}" if row["kind"] == "sampled" else cells)
+        )
     return lines
 
 
@@ -54,7 +58,7 @@ def visibility_table(rows: Sequence[Row]) -> str:
 
 def _row(row: Row) -> str:
     if row["kind"] == "sampled":
-        return f'<td colspan="{len(FIGURES) + 1}">{escape(str(row["reason"]))}</td>'
+        return f'<td colspan="{len(FIGURES) + 1}">{escape(reason_words(row["reason"]))}</td>'
     return "".join(f"<td>{cell}</td>" for cell in _cells(row))
 
 
@@ -163,7 +167,7 @@ def about_data(found: Found) -> list[str]:
     left = card.left_out[:LEFT_OUT]
     more = len(card.left_out) - len(left)
     return [
-        *(f"doubt: {text}" for text in found.preview.doubts),
+        *(f"doubt: {reason_words(reason)}" for reason in found.preview.doubts),
         *(f"data: {text}" for text in card.known_faults),
         *(f"left out: {text}" for text in left),
         *([f"left out: and {more:,} more, which the report lists"] if more else []),
@@ -178,7 +182,7 @@ def power_lines(found: Found) -> list[str]:
         many = alike[row["measure"], row["reason"]]
         together = row["reason"] and many > APART
         of = f"{row['measure']}, {many} comparisons" if together else row["statement"]
-        lines[f"{of}: {row['reason'] or row['detectable']}"] = None
+        lines[f"{of}: {reason_words(row['reason']) or row['detectable']}"] = None
     return list(lines)
 
 
@@ -283,7 +287,7 @@ def _facts(found: Found, page: Path) -> dict[str, object]:
         ],
         "visibility": [_without_nan(row) for row in found.preview.visibility],
         "shortcuts": [_without_nan(row) for row in found.preview.shortcuts],
-        "doubts": list(found.preview.doubts),
+        "doubts": [reason_words(reason) for reason in found.preview.doubts],
         "power": found.power,
         "pictures": [str(found.folder / str(row["file"])) for row in found.preview.pictures],
         "preview": str(page),

@@ -14,9 +14,12 @@ from assay.core.errors import StoreError, nearest
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table, working_in
-from assay.store.schema import TABLES, Table
+from assay.store.schema import FINDINGS, TABLES, Table
 
 UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
+
+SENTENCE = "sentence"
+"""What a finding is in words: printed, and in its JSON."""
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -47,14 +50,14 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
     if json:
-        print(jsonlib.dumps([_plain(row) for row in rows], indent=1))
+        print(jsonlib.dumps([{**_plain(row), **_said(row, table)} for row in rows], indent=1))
     elif csv:
         names = list(rows[0]) if rows else list(TABLES[table].shown)
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
         writer.writerows({key: _harmless(value) for key, value in _plain(row).items()} for row in rows)
     else:
-        _print_table(rows, TABLES[table])
+        _print_table([{**row, **_said(row, table)} for row in rows], TABLES[table])
 
 
 def report_command(run: str, out: Path, json: bool) -> None:
@@ -92,14 +95,29 @@ def _print_table(rows: list[Row], described: Table) -> None:
     from rich.console import Console
     from rich.table import Table as Printed
 
-    said = [name for name in described.shown if any(_text(row[name]) for row in rows)] or list(described.shown)
+    from assay.report.sentences.reasons import reason_words
+
+    names = [*described.shown, *([SENTENCE] if rows and SENTENCE in rows[0] else [])]
+    said = [name for name in names if any(_text(row[name]) for row in rows)] or names
+    heads = {column.name: column.head for column in described.columns}
     table = Printed(box=None, header_style="bold", pad_edge=False)
     for name in said:
         number = bool(rows) and all(not isinstance(row[name], str) for row in rows)
-        table.add_column(described.column(name).head or name, justify="right" if number else "left", overflow="fold")
+        table.add_column(heads.get(name) or name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row[name]) for name in said))
+        table.add_row(*(_text(reason_words(row[name]) if name == "reason" else row[name]) for name in said))
     Console(width=None if sys.stdout.isatty() else UNFOLDED, markup=False, highlight=False).print(table)
+
+
+def _said(row: Row, table: str) -> Row:
+    """The sentence of a finding; nothing of other tables."""
+    if table != FINDINGS.name:
+        return {}
+
+    from assay.report.sentences.findings import sentence
+    from assay.stats.findings import from_row
+
+    return {SENTENCE: sentence(from_row(row))}
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from assay.core.reasons import NOTHING, Code, Reason, because, read
+
 Kind = Literal["categorical", "ordinal", "continuous"]
 Role = Literal["core", "associated", "nuisance", "patient"]
 Direction = Literal["higher", "lower", "none"]
@@ -148,6 +150,7 @@ class Measurement:
         patients: How many patients.
         standard_error: Within this model, over patients or samples; NaN where it is not defined.
         chance: The value of a model that knows nothing, NaN where there is none.
+        reason: Why there is no value, or what to know about the value; see `assay.core.reasons`.
     """
 
     measure: str
@@ -163,16 +166,17 @@ class Measurement:
     patients: int = 0
     standard_error: float = float("nan")
     chance: float = float("nan")
-    reason: str = ""
+    reason: Reason = NOTHING
 
     def __post_init__(self) -> None:
         if np.isnan(self.value) and not self.reason:
             raise ValueError(f"measurement '{self.measure}' is NaN without a reason")
 
 
-def undefined(measure: str, reason: str, **where: str) -> Measurement:
-    """Return a measurement that has no value, and why."""
-    return Measurement(measure=measure, value=float("nan"), reason=reason, **where)  # pyright: ignore[reportArgumentType]
+def undefined(measure: str, reason: Reason | Code | str, **where: str) -> Measurement:
+    """Return a measurement without a value. reason: a code without fields, a reason, or words of a plug-in's own."""
+    why = because(reason) if isinstance(reason, Code) else read(reason)
+    return Measurement(measure=measure, value=float("nan"), reason=why, **where)  # pyright: ignore[reportArgumentType]
 
 
 def rows_of(index: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
+from assay.core.reasons import Reason
 from assay.core.types import Factor, FactorTable
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class Dataset:
 
     Attributes:
         content: A hash of pixels, targets and patients, so that a changed file is a changed dataset.
-        leakage: Near copies across patients, a sentence for each pair (exact ones are refused).
+        leakage: Near copies across patients, a reason for each pair (exact ones are refused).
         near_copies: The same pairs, and with `split.together` those that were put together, the most alike first.
         native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
         crops: Native masks, and where windows can be cut from; None without masks, or where images are no files.
@@ -201,7 +202,7 @@ class Dataset:
     card: Card
     scale: PixelScale
     content: str
-    leakage: tuple[str, ...] = ()
+    leakage: tuple[Reason, ...] = ()
     native: Int[np.ndarray, "n 2"] | None = None
     crops: Crops | None = None
     millimetres: Float[np.ndarray, " n"] | None = None

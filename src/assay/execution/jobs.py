@@ -19,6 +19,7 @@ from torch import nn
 
 from assay.core.errors import DataError, StoreError
 from assay.core.files import canonical_json
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
 from assay.core.traits import Task
 from assay.data.cache import ArrayCache, Told, check_opened, untold
@@ -174,11 +175,17 @@ class TrainJob:
         try:
             with computing_on(self.device):
                 record = self._train(unit, context)
-        except (Diverged, HeadNotFitted) as error:
-            record = {"status": "diverged", "reason": str(error)}
+        except Diverged as error:
+            reason = because(Code.DIVERGED_LOSS, loss=str(error.value), step=error.step)
+            record = {"status": "diverged", "reason": str(reason)}
+        except HeadNotFitted as error:
+            reason = because(
+                Code.HEAD_NOT_FITTED, slope=error.slope, iterations=error.iterations, message=error.message
+            )
+            record = {"status": "diverged", "reason": str(reason)}
         except Collapsed as error:
             write_curve(unit, error.curve)
-            record = {"status": "collapsed", "reason": str(error), STOPPED: True}
+            record = {"status": "collapsed", "reason": str(error.reason), STOPPED: True}
         except Interrupted as error:
             raise Stopped from error
         write_json(unit / PROVENANCE, provenance(start, self.device))
@@ -227,7 +234,7 @@ class TrainJob:
         last, start = fitted.curve[-1], start_of(fitted.network)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
-            "reason": fitted.collapsed or fitted.finding,
+            "reason": str(fitted.collapsed or fitted.finding),
             "threshold": fitted.threshold,
             **({"operating": list(fitted.operating)} if fitted.operating else {}),
             "yardstick": fitted.yardstick,
@@ -281,8 +288,8 @@ class TrainedModel:
         """Its weights file."""
         return self.folder.unit(self.unit, self.id) / WEIGHTS_FILE
 
-    def unusable(self) -> str:
-        """Return why its training left no network; empty where it left one."""
+    def unusable(self) -> Reason:
+        """Return why its training left no network; nothing where it left one."""
         return nothing_to_read(self.folder.record(self.unit, self.id))
 
     def load(self, device: str = "cpu") -> Model:
@@ -365,7 +372,7 @@ class ProbeJob:
         for id, component in missing.items():
             if id in result.sampled:
                 folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
-            folder.write_measurements(id, result.measurements[id], self._record(component, "", result.asked[id]))
+            folder.write_measurements(id, result.measurements[id], self._record(component, NOTHING, result.asked[id]))
         if not self.keep_weights:
             (folder.unit(self.model.unit, self.model.id) / WEIGHTS_FILE).unlink(missing_ok=True)
 
@@ -374,13 +381,13 @@ class ProbeJob:
         """The model that a record belongs to: `trial`, `source` or `model`."""
         return {self.model.unit.removesuffix("s"): self.model.id}
 
-    def _record(self, component: Component, reason: str, asked: Sequence[str]) -> dict[str, Any]:
+    def _record(self, component: Component, reason: Reason, asked: Sequence[str]) -> dict[str, Any]:
         """Return the record of a probe. `readings`: of the environments asked for; without one the probe is missing."""
         return {
             **self._of,
             "probe": component.name,
             "params": dict(component.params),
-            "reason": reason,
+            "reason": str(reason),
             "readings": {name: self.readings[name] for name in asked if name in self.readings},
         }
 
@@ -405,13 +412,13 @@ def kept_read(outputs: dict[str, np.ndarray]) -> Read:
     return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
 
 
-def nothing_to_read(trial: Mapping[str, Any]) -> str:
-    """Why a trial left no network; empty where it left one."""
+def nothing_to_read(trial: Mapping[str, Any]) -> Reason:
+    """Return why a trial left no network; nothing where it left one."""
     if WITHOUT_START in trial:
-        return "what the training starts from is of no use"
+        return because(Code.USELESS_SOURCE)
     if STOPPED in trial:
-        return "the training was stopped: its features had collapsed"
-    return "the training diverged" if trial["status"] == "diverged" else ""
+        return because(Code.TRAINING_STOPPED)
+    return because(Code.TRAINING_DIVERGED) if trial["status"] == "diverged" else NOTHING
 
 
 _populations: dict[tuple[str, Path, bool, str, bool], Population] = {}

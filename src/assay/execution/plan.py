@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash, holding, write_bytes
+from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
 from assay.core.traits import Task
 from assay.data.cache import ELSEWHERE
@@ -235,8 +236,8 @@ def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
     record = folder.record("sources", start.id) if start else {"status": "done"}
     if start is None or record["status"] == "done":
         return {}
-    reason = f"{start.label} {record['status']}, so nothing starts from it: {record['reason']}"
-    return {"status": record["status"], "reason": reason, WITHOUT_START: start.id}
+    reason = because(Code.LOST_SOURCE, source=start.label, status=record["status"]) + reason_of(record)
+    return {"status": record["status"], "reason": str(reason), WITHOUT_START: start.id}
 
 
 def _check_weights(start: Source | None, place: Place) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from assay.core.errors import SpecError
 from assay.core.files import content_hash, sha256
+from assay.core.reasons import NOTHING, Reason
 from assay.core.traits import Task
 from assay.models.untyped import named_layers
 from assay.models.weight_files import read_weights
@@ -99,8 +100,8 @@ class ModelRef(Protocol):
         """The fold that it was not trained on; 0 where there is none."""
         ...
 
-    def unusable(self) -> str:
-        """Return why there is no network to read; empty where there is one."""
+    def unusable(self) -> Reason:
+        """Return why there is no network to read; no reason where there is one."""
         ...
 
     def opened(self, device: str) -> AbstractContextManager[Model]:
@@ -249,9 +250,9 @@ class GivenModel:
             **self._decisions,
         }
 
-    def unusable(self) -> str:
-        """Return an empty text: there is a network."""
-        return ""
+    def unusable(self) -> Reason:
+        """Return no reason: there is a network."""
+        return NOTHING
 
     @contextmanager
     def opened(self, device: str = "cpu") -> Generator[Model]:

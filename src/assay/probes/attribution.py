@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from assay.core.measures import NEUTRAL
+from assay.core.reasons import Code, Reason, because, stated
 from assay.core.registry import Role, build, component, named
 from assay.core.types import Measurement
 from assay.models.ref import Model
@@ -172,7 +173,7 @@ class Attribution:
             return ()
         gone = without_lesions(scene, found)
         own = Request(scene.neutral()), Request(found.environment)
-        return own if isinstance(gone, str) else (*own, Request(gone))
+        return own if isinstance(gone, Reason) else (*own, Request(gone))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """What the answers lose with the lesion, the center prior, then each explainer."""
@@ -180,10 +181,10 @@ class Attribution:
         place = Measurement("", 0.0, environment=environment.name)
         found = shown(environment, self.images)
         if found is None:
-            reason = "the images have no masks" if lesions_of(environment) is None else "no image shows a lesion"
-            return self._undefined(reason, place)
+            code = Code.NO_MASKS if lesions_of(environment) is None else Code.NO_SHOWN_LESION
+            return self._undefined(because(code), place)
         if reading.read(found.environment).maps:
-            return self._undefined("the model gives logits of pixels, whose map says itself where a lesion is", place)
+            return self._undefined(because(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
             return self._found(
                 Asked.of(reading, scene, found, self.replacement, self.faithfulness), found.areas(), place
@@ -208,7 +209,7 @@ class Attribution:
         for name, refusal in refused.items():
             if refusal:
                 asked_for = (one for one in OF_EXPLAINERS if self.faithfulness or one not in FAITHFUL)
-                found += [without(replace(place, factor=name), measure, refusal) for measure in asked_for]
+                found += [without(replace(place, factor=name), measure, stated(refusal)) for measure in asked_for]
             else:
                 found += [*marked(told[name], sanity[name].said), *sanity[name].rows]
         return found
@@ -217,7 +218,7 @@ class Attribution:
         """Return the environment whose images are explained."""
         return scene.neutral() if self.environment == NEUTRAL else scene.environment(self.environment)
 
-    def _undefined(self, reason: str, place: Measurement) -> list[Measurement]:
+    def _undefined(self, reason: Reason, place: Measurement) -> list[Measurement]:
         names = (CENTRE, *(method.name for method in self.methods))
         rows = [without(replace(place, factor=name), measure, reason) for name in names for measure in MEASURES]
         return [without(place, EFFECT, reason), without(place, ERASED, reason), *rows]

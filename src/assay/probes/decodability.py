@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from scipy.stats import rankdata
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
 from assay.core.seeds import generator, row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
@@ -54,7 +55,7 @@ class Task:
     factor: str
     questions: tuple[Question, ...]
     missing: int = 0
-    reason: str = ""
+    reason: Reason = NOTHING
 
     @property
     def rows(self) -> np.ndarray:
@@ -88,20 +89,19 @@ def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) ->
     known = np.flatnonzero(values >= 0 if factor.levels else ~np.isnan(values))
     missing = len(values) - len(known)
     if not len(known):
-        return Task(factor.name, (), missing=missing, reason="no image has a value")
+        return Task(factor.name, (), missing=missing, reason=because(Code.NO_VALUE))
     patients = len(np.unique(table.patient[known]))
     if patients < folds:
-        return Task(
-            factor.name, (), missing=missing, reason=f"{patients} patients have a value, fewer than {folds} folds"
-        )
+        few = because(Code.FEW_PATIENTS, patients=patients, folds=folds)
+        return Task(factor.name, (), missing=missing, reason=few)
     whole = _question(factor, values, known, table.patient, folds)
     if whole is None:
-        reason = f"constant: no two values that {folds} patients have"
-        return Task(factor.name, (), missing=missing, reason=reason)
+        constant = because(Code.CONSTANT_FACTOR, folds=folds)
+        return Task(factor.name, (), missing=missing, reason=constant)
     if not within_class:
         return Task(factor.name, (whole,), missing=missing)
     within = tuple(_by_class(table, factor, values, known, folds))
-    reason = "" if within else f"constant within each class: in none have {folds} patients either value"
+    reason = NOTHING if within else because(Code.CONSTANT_WITHIN_CLASS, folds=folds)
     return Task(factor.name, within, missing=missing, reason=reason)
 
 
@@ -244,7 +244,7 @@ class Score:
     layer: str
     value: float
     error: float = float("nan")
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,10 +315,10 @@ def _combined(space: Space, group: str, task: Task, answers: list[_Answered], pa
     if not task.questions:
         return Score(group, space.layer, nothing, reason=task.reason)
     if space.constant:
-        return Score(group, space.layer, nothing, reason="the layer is constant")
+        return Score(group, space.layer, nothing, reason=because(Code.CONSTANT_LAYER))
     value = float(np.mean([answer.value for answer in answers]))
     if np.isnan(value):
-        return Score(group, space.layer, nothing, reason="no fold holds images on both sides of the question")
+        return Score(group, space.layer, nothing, reason=because(Code.NO_FOLD_WITH_BOTH_SIDES))
     contribution = np.concatenate([answer.contribution / len(answers) for answer in answers])
     return Score(group, space.layer, value, clustered_error(contribution, patient[task.rows]))
 
@@ -387,7 +387,7 @@ class Decodability:
         """By factor, then by representation."""
         model, environment = reading.model, self._environment(scene)
         if not model.layers:
-            return [undefined("decodability", "the model names no layers to read", environment=environment.name)]
+            return [undefined("decodability", Code.NO_LAYERS, environment=environment.name)]
         table = environment.table
         within_class = self._within_class(scene)
         tasks = tasks_of(table, self.folds, within_class)

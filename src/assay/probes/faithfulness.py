@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from assay.core.measures import direction_of
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
@@ -172,8 +173,6 @@ STAGES = 4
 """Steps in which all layers are drawn anew: the last layer with weights, then thirds of those before it."""
 LIMIT = 0.5
 """Rank correlation with the maps of a network drawn anew throughout, from which on an explainer fails."""
-FAILS = "fails the sanity check"
-"""How what is said of such an explainer's scores begins."""
 _WINDOW = 7
 _C1, _C2 = 0.01**2, 0.03**2
 """The window and the constants of Wang et al. (2004) for values from 0 to 1."""
@@ -307,17 +306,15 @@ def _scaled(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
     return tensor_of(size / np.where(greatest > 0, greatest, 1))[:, None]
 
 
-def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_changed: bool) -> str:
-    """What is said of an explainer's scores: nothing where it passes, else that it fails, or why it is not judged."""
+def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_changed: bool) -> Reason:
+    """Return that an explainer fails, or why it was not checked; nothing where it passes."""
     values = np.asarray(correlations, dtype=np.float64)
     if nothing_changed:
-        return "not checked for sanity: weights that are dealt out anew are the same ones"
+        return because(Code.SANITY_SAME_WEIGHTS)
     if np.isnan(values).all():
-        return "not checked for sanity: each of its maps is the same everywhere, or holds NaN"
+        return because(Code.SANITY_CONSTANT_MAPS)
     mean = float(np.nanmean(values))
-    if mean < LIMIT:
-        return ""
-    return f"{FAILS}: its maps correlate by {mean:.2f} with those of weights dealt out anew"
+    return NOTHING if mean < LIMIT else because(Code.FAILS_SANITY, correlation=mean)
 
 
 # What is said of an explainer's maps: scores by kind and size, and whether they depend on what was learned.
@@ -340,7 +337,7 @@ class Sanity:
     """What the checks of one explainer found, and what is said beside its scores: nothing where it passes."""
 
     rows: Sequence[Measurement]
-    said: str
+    said: Reason
 
 
 def centre_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
@@ -356,11 +353,11 @@ def scored(
     """Return every score of an explainer's maps, by kind and by size."""
     broken = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
     empty = int((maps == 0).all(axis=(1, 2)).sum())
-    said = f"{empty} of {len(maps)} maps are 0 everywhere and count as knowing nothing" if empty else ""
+    said = because(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NOTHING
     for part in parts:
         here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=said)
         if broken:
-            reason = f"{broken} of {len(maps)} heat-maps hold NaN or infinity"
+            reason = because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
             yield from (without(here, name, reason) for name in MEASURES)
             continue
         whole = not (part.kind or part.size)
@@ -368,11 +365,13 @@ def scored(
         for name, values in zip(MEASURES, scores, strict=False):
             known = ~np.isnan(values)
             chance = float(scores.area[known].mean()) if known.any() else np.nan
-            otherwise = "no image shows such a lesion with anything beside it"
+            otherwise = because(Code.NO_SUCH_LESION_WITH_REST)
             yield averaged(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
 
 
-def averaged(place: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, otherwise: str) -> Measurement:
+def averaged(
+    place: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, otherwise: Reason
+) -> Measurement:
     """Return the mean over the images that have a value, with its error over patients; NaN for the reason where none
     has.
     """
@@ -383,7 +382,7 @@ def averaged(place: Measurement, values: Float[np.ndarray, " n"], patient: np.nd
     return replace(place, value=value, standard_error=error, n=int(known.sum()), patients=patients(patient[known]))
 
 
-def without(place: Measurement, measure: str, reason: str) -> Measurement:
+def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
     """No value, and why."""
     bare = undefined(measure, reason, environment=place.environment, factor=place.factor, group=place.group)
     return replace(bare, level=place.level)
@@ -398,7 +397,7 @@ def checked(
         before: The maps of the sample's images by the network as it is.
     """
     rows: dict[str, list[Measurement]] = {method.name: [] for method in methods}
-    said: dict[str, str] = {}
+    said: dict[str, Reason] = {}
     for other in redrawn(subject):
         again = sample.subject(other.network)
         same = unchanged(subject.network, other.network)
@@ -417,10 +416,9 @@ def checked(
     return {name: Sanity(found, said.get(name, nothing)) for name, found in rows.items()}
 
 
-def marked(rows: Sequence[Measurement], said: str) -> list[Measurement]:
-    """Return the scores with what is to be said beside them; what has no value keeps its own reason alone."""
-    texts = (row.reason if np.isnan(row.value) else "; ".join(filter(None, (row.reason, said))) for row in rows)
-    return [replace(row, reason=text) for row, text in zip(rows, texts, strict=True)]
+def marked(rows: Sequence[Measurement], said: Reason) -> list[Measurement]:
+    """The scores with what is to be said beside them; what has no value keeps its own reason alone."""
+    return [row if np.isnan(row.value) else replace(row, reason=row.reason + said) for row in rows]
 
 
 def _structure(before: np.ndarray, after: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -442,17 +440,17 @@ _BLUR = 1 / 16
 # --- taking lesions away --------------------------------------------------------------------------------------------
 
 
-def without_lesions(scene: Scene, found: Shown) -> Environment | str:
-    """Return the same images drawn without any lesion; or why they cannot be."""
+def without_lesions(scene: Scene, found: Shown) -> Environment | Reason:
+    """Return the same images drawn without any lesion, or why they cannot be."""
     if found.name != scene.neutral().name:
-        return "lesions are taken away from neutral images alone"
+        return because(Code.NEUTRAL_ALONE)
     core = [factor.name for factor in found.environment.table.factors if factor.role == "core"]
     can = [name for name in core if name in scene.changeable()]
     if not can:
-        return "the images were not drawn: their lesions cannot be taken away, only painted over"
+        return because(Code.NOT_DRAWN)
     gone = scene.counterfactual(can[0], "low")
     if gone.masks is None or (gone.masks.read(found.rows) > 0).any():
-        return f"the phantom cannot draw images without a lesion: they show one at the low end of '{can[0]}' too"
+        return because(Code.ALWAYS_LESIONS, factor=can[0])
     images = PickedImages(gone.images, found.rows)
     return Environment("(lesions taken away)", gone.table.take(found.rows), images, None, ())
 
@@ -527,9 +525,9 @@ def erasures(
         alike = falls if (opposite == part.masks).all() else _removal_falls(opposite, subject, sample) / deviation
         chance = float(others[beside].mean()) if beside.any() else np.nan
         erased = replace(here, measure=ERASED, chance=chance)
-        yield averaged(erased, np.where(there, falls, np.nan), sample.patient, "no image shows such a lesion")
+        yield averaged(erased, np.where(there, falls, np.nan), sample.patient, because(Code.NO_SUCH_LESION))
         over = np.where(beside, alike - others, np.nan)
-        otherwise = "no image has a place without a lesion on the other side of the middle"
+        otherwise = because(Code.NO_OTHER_SIDE)
         yield averaged(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
         if part.size:
             by_size[part.size] = over
@@ -546,12 +544,12 @@ def small_over_large(
     no difference.
     """
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
-        return without(place, place.measure, "the lesions shown do not differ in size")
+        return without(place, place.measure, because(Code.ONE_LESION_SIZE))
     values = by_size[SIZES[0]] - by_size[SIZES[-1]]
-    return averaged(replace(place, unit=UNIT, chance=0.0), values, patient, "no image shows small lesions and large")
+    return averaged(replace(place, unit=UNIT, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE))
 
 
-NO_UNIT = "the log-odds do not vary within a class on neutral images, so they have no unit"
+NO_UNIT = because(Code.NO_LOG_ODDS_UNIT)
 
 
 @torch.no_grad()
@@ -575,10 +573,10 @@ def agreement(
     place = replace(place, measure=AGREEMENT, chance=0.0)
     known = ~np.isnan(share)
     if known.sum() < 4:
-        return without(place, AGREEMENT, f"{int(known.sum())} images have a score, at least 4 are needed")
+        return without(place, AGREEMENT, because(Code.FEW_SCORED_IMAGES, images=int(known.sum()), least=4))
     x, y = (rankdata(values[known]) for values in (share, fall))
     if not (np.ptp(x) and np.ptp(y)):
-        return without(place, AGREEMENT, "all images have the same share, or lose the same")
+        return without(place, AGREEMENT, because(Code.EQUAL_SHARES))
     x, y = ((values - values.mean()) / values.std() for values in (x, y))
     value = float((x * y).mean())
     influence = (x * y - value * (x**2 + y**2) / 2) / len(x)
@@ -610,7 +608,7 @@ class Asked:
     parts: list[Part]
     replacement: Replacement
     deviation: float
-    falls: Float[np.ndarray, " n"] | str
+    falls: Float[np.ndarray, " n"] | Reason
     by_part: Sequence[Float[np.ndarray, " n"]]
     blind: tuple[float, float]
     dropped: Dropped | None
@@ -621,9 +619,9 @@ class Asked:
         neutral, gone = scene.neutral(), without_lesions(scene, found)
         sample = Sample.of(found, reading.model.device)
         subject = sample.subject(reading.model.network)
-        falls: Float[np.ndarray, " n"] | str = gone if isinstance(gone, str) else ""
+        falls: Float[np.ndarray, " n"] | Reason = gone if isinstance(gone, Reason) else NOTHING
         by_part: list[Float[np.ndarray, " n"]] = []
-        if not isinstance(gone, str):
+        if not isinstance(gone, Reason):
             before, after = (reading.read(environment).logits for environment in (found.environment, gone))
             falls = own_log_odds(before, sample.own) - own_log_odds(after, sample.own)
             by_part = list(_by_part(found, neutral.lesions, gone.images, falls, subject, sample))
@@ -648,7 +646,7 @@ def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) 
     """Scores against the lesions, faithfulness, and agreement with what is lost without the lesions."""
     found = list(scored(maps, asked.parts, asked.sample, place))
     if broken := int((~np.isfinite(maps).all(axis=(1, 2))).sum()):
-        reason = f"{broken} of {len(maps)} heat-maps hold NaN or infinity"
+        reason = because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
         names = (AGREEMENT,) if asked.dropped is None else (*FAITHFUL, AGREEMENT)
         return found + [without(place, name, reason) for name in names]
     if asked.dropped is not None:
@@ -660,7 +658,7 @@ def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
     """`lesion-effect`: what the log-odds of the image's class lose without its lesions, in within-class deviations; of
     all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
-    if isinstance(asked.falls, str):
+    if isinstance(asked.falls, Reason):
         yield from (without(place, name, asked.falls) for name in (EFFECT, EFFECT_BY_SIZE))
         return
     if np.isnan(asked.deviation):
@@ -669,7 +667,7 @@ def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part, falls in zip(asked.parts, asked.by_part, strict=True):
         here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=UNIT, chance=0.0)
-        yield averaged(here, falls / asked.deviation, asked.sample.patient, "no image shows such a lesion")
+        yield averaged(here, falls / asked.deviation, asked.sample.patient, because(Code.NO_SUCH_LESION))
         if part.size:
             by_size[part.size] = falls / asked.deviation
     yield small_over_large(by_size, asked.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
@@ -694,11 +692,14 @@ def _by_part(
 
 def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
     """`attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
-    if np.isnan(asked.deviation) or not np.isfinite(maps).all():
-        reason = NO_UNIT if np.isnan(asked.deviation) else "heat-maps hold NaN or infinity"
+    broken = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
+    if np.isnan(asked.deviation) or broken:
+        reason = NO_UNIT if np.isnan(asked.deviation) else because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
         return [without(place, ATTRIBUTED, reason)]
     there = np.where(asked.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
-    return [averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, "")]
+    return [
+        averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, NOTHING)
+    ]
 
 
 def _faithful(
@@ -707,18 +708,18 @@ def _faithful(
     deletion, insertion = areas(maps, asked.subject, asked.sample, asked.replacement)
     patient = asked.sample.patient
     lower, higher = (replace(place, direction=direction_of(name)) for name in (DELETION, INSERTION))
-    yield averaged(replace(lower, measure=DELETION, chance=asked.blind[0]), deletion, patient, "")
-    yield averaged(replace(higher, measure=INSERTION, chance=asked.blind[1]), insertion, patient, "")
+    yield averaged(replace(lower, measure=DELETION, chance=asked.blind[0]), deletion, patient, NOTHING)
+    yield averaged(replace(higher, measure=INSERTION, chance=asked.blind[1]), insertion, patient, NOTHING)
     found = sensitivities(maps, dropped)
     here = replace(higher, measure=SENSITIVITY, chance=0.0)
-    otherwise = "every subset of cells has the same in the map, or takes the same from the answer"
+    otherwise = because(Code.EQUAL_SUBSETS)
     yield averaged(here, np.mean(found, axis=1, keepdims=True)[:, 0], patient, otherwise)
     for share, values in zip(SHARES, found.T, strict=True):
         yield averaged(replace(here, level=f"{share:g}"), values, patient, otherwise)
 
 
 def _agreement(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> Measurement:
-    if isinstance(asked.falls, str):
+    if isinstance(asked.falls, Reason):
         return without(place, AGREEMENT, asked.falls)
     size = np.abs(maps)
     whole = size.sum(axis=(1, 2), dtype=np.float64)

@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.reasons import Code, because
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.models.ref import Model
-from assay.probes.probe import Group, Reading, Request, Scope, group_name, groups_of
+from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Scene
 from assay.stats.influence import Answers
@@ -100,10 +101,10 @@ class Performance:
             able = [m for m in within if m.measure == name and m.n >= self.smallest_group and not np.isnan(m.value)]
             if able:
                 worst = min(able, key=lambda m: m.value)
-                which = group_name(worst.factor, worst.level, worst.group)
-                found.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=f"in {which}"))
+                place = worst_group_place(worst.factor, worst.level, worst.group)
+                found.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=place))
             else:
-                reason = f"no group of at least {self.smallest_group} images has it"
+                reason = because(Code.NO_GROUP, images=self.smallest_group)
                 found.append(undefined(name, reason, environment=environment, group=WORST_GROUP))
         return found
 
@@ -195,8 +196,9 @@ def _worst_environments(overall: list[Measurement]) -> list[Measurement]:
     for name, level in dict.fromkeys((m.measure, m.level) for m in overall):
         able = [m for m in overall if (m.measure, m.level) == (name, level) and not np.isnan(m.value)]
         if not able:
-            found.append(undefined(name, "undefined in every environment", level=level, group=WORST_ENVIRONMENT))
+            found.append(undefined(name, Code.NO_ENVIRONMENT, level=level, group=WORST_ENVIRONMENT))
             continue
         worst = (min if able[0].direction == "higher" else max)(able, key=lambda m: m.value)
-        found.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=f"in {worst.environment}"))
+        place = because(Code.WORST_ENVIRONMENT_PLACE, environment=worst.environment)
+        found.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=place))
     return found

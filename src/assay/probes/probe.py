@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from assay.core.reasons import Code, Reason, because
 from assay.core.registry import Role
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
@@ -135,10 +136,9 @@ def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
     return found
 
 
-def group_name(factor: str, level: str, target: str) -> str:
-    """`texture part-solid benign`, `illumination low half, class 2`: a class that is a number is called one."""
-    place = f"{factor} {level}".strip()
-    return f"{place}, class {target}" if target.isdigit() else f"{place} {target}".strip()
+def worst_group_place(factor: str, level: str, target: str) -> Reason:
+    """Return which group a worst value is of."""
+    return because(Code.WORST_GROUP_PLACE, factor=factor, level=level, target=target)
 
 
 def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> list[Group]:

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
+from assay.core.reasons import Code, because, stated
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable, Measurement, undefined
@@ -91,7 +92,7 @@ class Reinitialisation:
         model, environment = reading.model, self._environment(scene)
         parts = parts_of(model.network, model.layers)
         if not parts:
-            return [undefined(CHANGE, "the network has no weights", environment=environment.name)]
+            return [undefined(CHANGE, Code.NO_WEIGHTS, environment=environment.name)]
         sample = self._sample(reading, environment)
         every = tuple(key for keys in parts.values() for key in keys)
         found = [m for layer, keys in {**parts, "": every}.items() for m in _lost(model, RANDOM, layer, keys, sample)]
@@ -153,13 +154,13 @@ def _change(network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str
     here = replace(place, measure=CHANGE, layer=layer, unit=MEASURES[CHANGE].unit, chance=math.nan)
     now, then = _parameters(network, keys), _parameters(start, keys)
     if [value.shape for value in now] != [value.shape for value in then]:
-        return replace(here, value=math.nan, reason="the network before training has another shape")
+        return replace(here, value=math.nan, reason=because(Code.OTHER_SHAPE))
     length = math.sqrt(sum(float((value**2).sum()) for value in then))
     moved = math.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(now, then, strict=True)))
     if not length:
-        return replace(here, value=math.nan, reason="all values were 0 before training")
+        return replace(here, value=math.nan, reason=because(Code.ZERO_START))
     if not math.isfinite(moved / length):
-        return replace(here, value=math.nan, reason="weights are not finite")
+        return replace(here, value=math.nan, reason=because(Code.NOT_FINITE_WEIGHTS))
     return replace(here, value=moved / length)
 
 
@@ -178,7 +179,7 @@ def _lost(
         changed = dealt_anew(model.network, keys) if start is None else put_back(model.network, start, keys)
         logits = ModelReading(replace(model, network=changed), ()).logits(sample.images)
     except (ReadingError, ValueError) as error:
-        yield from (replace(place, measure=name, value=math.nan, reason=str(error)) for name in names)
+        yield from (replace(place, measure=name, value=math.nan, reason=stated(str(error))) for name in names)
         return
     answers, patient = _answers(model, logits, sample.table), sample.table.patient
     for name, of in names.items():

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pydantic import AfterValidator, Field
 
 from assay.core.measures import MEASURES
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.models.ref import Model
@@ -26,10 +27,6 @@ UNIT = MEASURES["logit-effect"].unit
 BORDER = 0.02
 """The share of images that must lie near the threshold, or be called otherwise than most, for a flip rate of 0 to
 say anything."""
-FAR = (
-    "no image flips, and under 2 % of them lie within one within-class sd of the threshold or beyond it, so that a "
-    "flip rate cannot tell: read logit-effect"
-)
 PAIRS = 3
 """How many pairs have their logits kept one by one."""
 
@@ -150,11 +147,11 @@ def _measured(change: Change, spread: Spread, neutral: Environment, classes: tup
         chance=0.0,
     )
     if not len(patient):
-        return [_undefined(place, name, "no neutral image is on that side") for name in _NAMES]
+        return [_undefined(place, name, because(Code.EMPTY_SIDE)) for name in _NAMES]
     rate, error = mean_with_error(change.flipped.astype(np.float64), patient)
     found = [replace(place, value=rate, standard_error=error)]
     if not rate and _near_threshold(change, spread) < BORDER:
-        found = [_undefined(place, "flip-rate", FAR)]
+        found = [_undefined(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
     for column, level in enumerate(score_names(classes)):
         found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=UNIT))
     return found
@@ -180,8 +177,7 @@ def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, p
     difference = change.after[:, column] - change.before[:, column]
     deviation, square = spread.deviation[column], spread.residual[:, column] ** 2
     if not _varies(deviation, change.before):
-        reason = "the logit does not vary within a class on neutral images, so it has no unit"
-        return [_undefined(place, name, reason) for name in _NAMES[1:]]
+        return [_undefined(place, name, because(Code.NO_LOGIT_UNIT)) for name in _NAMES[1:]]
     # How much each neutral image moves the deviation, as a share of it: the unit has an error too.
     by_unit = (square - square.mean()) / deviation**2 / 2 / len(square)
     found: list[Measurement] = []
@@ -198,7 +194,7 @@ def _varies(deviation: float, scores: np.ndarray) -> bool:
     return deviation > 1e-6 * max(1.0, float(np.abs(scores).max()))
 
 
-def _undefined(place: Measurement, measure: str, reason: str) -> Measurement:
+def _undefined(place: Measurement, measure: str, reason: Reason) -> Measurement:
     bare = undefined(measure, reason, environment=place.environment, factor=place.factor, group=place.group)
     return replace(bare, level=place.level, unit=place.unit, n=place.n, patients=place.patients)
 
@@ -305,7 +301,7 @@ class Reliance:
     `sobol-first` and `sobol-total` (phantoms only, and where `sobol` asks for them): shares of the variance of the
     logit over a Saltelli design of independent inputs, `factor` naming the input, the last being the nuisance seed; n
     is the number of samples. A value whose standard error exceeds `tolerance`, or whose halves disagree, keeps its
-    value and says "not converged" in `reason`. See `sobol_indices`.
+    value and has a code `not-converged-...` in `reason`. See `sobol_indices`.
     `flip-rate`, `logit-effect`, `logit-effect-absolute`: see `counterfactual_measurements`.
 
     A constant model gives NaN with the reason, and so do images of which nothing can be changed while all else is held.
@@ -343,7 +339,7 @@ class Reliance:
         design = scene.sobol(self.samples) if self.sobol else None
         by_variance = [] if design is None else self._by_variance(reading, design, scene.classes)
         found = by_variance + counterfactual_measurements(reading, scene)
-        return found or [undefined("logit-effect", "no phantom and no intervention: nothing can be changed alone")]
+        return found or [undefined("logit-effect", Code.NOTHING_TO_CHANGE)]
 
     def _by_variance(self, reading: Reading, design: SobolDesign, classes: tuple[str, ...]) -> list[Measurement]:
         scores = log_odds(reading.logits(design.images))
@@ -359,8 +355,7 @@ class Reliance:
     ) -> list[Measurement]:
         measures = ("sobol-first", "sobol-total")
         if indices is None:
-            reason = "the output is constant over the design"
-            return [undefined(measure, reason, factor=name, level=level) for measure in measures]
+            return [undefined(measure, Code.CONSTANT_OUTPUT, factor=name, level=level) for measure in measures]
         values, errors = (indices.first, indices.total), (indices.first_error, indices.total_error)
         return [
             Measurement(
@@ -377,9 +372,7 @@ class Reliance:
             for measure, value, error in zip(measures, values, errors, strict=True)
         ]
 
-    def _doubt(self, error: float, gap: float) -> str:
+    def _doubt(self, error: float, gap: float) -> Reason:
         if np.isnan(error) or error > self.tolerance:
-            return f"not converged: standard error {error:.3f} exceeds {self.tolerance:g}"
-        if gap > GAP:
-            return f"not converged: the halves of the samples differ by {gap:.1f} standard errors"
-        return ""
+            return because(Code.NOT_CONVERGED_ERROR, error=error, tolerance=self.tolerance)
+        return because(Code.NOT_CONVERGED_HALVES, gap=gap) if gap > GAP else NOTHING

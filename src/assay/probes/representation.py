@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, OF_MAPS
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement, undefined
@@ -57,7 +58,7 @@ class Scalar:
     """
 
     value: float
-    reason: str = ""
+    reason: Reason = NOTHING
     error: float = math.nan
     n: int | None = None
 
@@ -119,8 +120,8 @@ def participation_ratio(features: Float[np.ndarray, "n d"]) -> float:
 
 
 def condition(values: Float[np.ndarray, " d"]) -> Scalar:
-    """Return the greatest eigenvalue over the least, from 1 on. NaN where the least is 0: it would be infinite."""
-    return _ratio(values, float(values[-1]), float(values[0]), "the least eigenvalue is 0")
+    """The greatest eigenvalue over the least, from 1 on. NaN where the least is 0: it would be infinite."""
+    return _ratio(values, float(values[-1]), float(values[0]), Code.LEAST_EIGENVALUE_ZERO)
 
 
 def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
@@ -128,7 +129,7 @@ def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
     decide.
     """
     low, high = (float(np.percentile(values, percentile)) for percentile in PERCENTILES)
-    return _ratio(values, low, high, "the 10th percentile of the eigenvalues is 0")
+    return _ratio(values, low, high, Code.PERCENTILE_EIGENVALUE_ZERO)
 
 
 def condition_maps(gram: Gram) -> Scalar:
@@ -150,20 +151,19 @@ def condition_maps(gram: Gram) -> Scalar:
     if min(n - 1, gram.varying) < COMPONENTS:
         return Scalar(
             math.nan,
-            f"{n} images and {gram.varying} numbers of a map that vary: {COMPONENTS} eigenvalues need at least "
-            f"{COMPONENTS + 1} and {COMPONENTS}",
+            because(Code.FEW_FOR_EIGENVALUES, images=n, varying=gram.varying, eigenvalues=COMPONENTS),
         )
     values = np.linalg.eigvalsh(gram.products)[::-1][:COMPONENTS] / (n - 1)
     values = np.where(values > RESOLUTION * values[0], values, 0.0)
     low, high = (float(np.percentile(values, percentile)) for percentile in MAP_PERCENTILES)
-    return _ratio(values, low, high, "the 90th percentile of the eigenvalues is 0")
+    return _ratio(values, low, high, Code.UPPER_PERCENTILE_EIGENVALUE_ZERO)
 
 
-def _ratio(values: np.ndarray, low: float, high: float, zero: str) -> Scalar:
+def _ratio(values: np.ndarray, low: float, high: float, zero: Code) -> Scalar:
     nonzero = int(np.count_nonzero(values))
     if low > 0:
         return Scalar(high / low)
-    return Scalar(math.nan, f"{zero}: {nonzero} of {len(values)} directions vary")
+    return Scalar(math.nan, because(zero, varying=nonzero, directions=len(values)))
 
 
 def components(values: Float[np.ndarray, " d"], share: float = 0.9) -> int:
@@ -200,17 +200,17 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
     n = len(distinct)
     x = centred(distinct)
     if n < FEWEST_DISTINCT or not x.size:
-        return Scalar(math.nan, f"{n} distinct images, at least {FEWEST_DISTINCT} are needed", n=n)
+        return Scalar(math.nan, because(Code.FEW_DISTINCT_IMAGES, images=n, least=FEWEST_DISTINCT), n=n)
     near = _two_nearest(x)
     if not near[:, 0].all():
-        return Scalar(math.nan, "images differ by no more than rounding", n=n)
+        return Scalar(math.nan, because(Code.WITHIN_ROUNDING), n=n)
     logs = np.sort(np.log(near[:, 1] / near[:, 0]))
     kept = int(KEPT * n)
     total = float(logs[:kept].sum() + (n - kept) * logs[kept - 1])
     if total < 1e-9 * n:
-        return Scalar(math.nan, "all images lie equally far apart", n=n)
+        return Scalar(math.nan, because(Code.EQUAL_DISTANCES), n=n)
     value = (kept - 1) / total
-    return Scalar(value, "", value / math.sqrt(kept - 2), n)
+    return Scalar(value, NOTHING, value / math.sqrt(kept - 2), n)
 
 
 def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
@@ -245,17 +245,17 @@ def separation(
     _, place, counts = np.unique(group[rows], return_inverse=True, return_counts=True)
     n, groups = int(rows.sum()), len(counts)
     if groups < 2:
-        return Scalar(math.nan, "fewer than two groups have two images", n=n)
+        return Scalar(math.nan, because(Code.FEW_GROUPS), n=n)
     x = centred(features[rows])
     if not x.size:
-        return Scalar(math.nan, "the layer is constant", n=n)
+        return Scalar(math.nan, because(Code.CONSTANT_LAYER), n=n)
     means = np.zeros((groups, x.shape[1]))
     np.add.at(means, place, x)
     means /= counts[:, None]
     own, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
     within, correction = float(own.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (own - within * total) / total.sum()
-    return Scalar(1 - correction * within, "", clustered_error(influence, patient[rows]), n)
+    return Scalar(1 - correction * within, NOTHING, clustered_error(influence, patient[rows]), n)
 
 
 # What a model's layers look like as geometry: how many dimensions they use, and how far training moved them.
@@ -353,7 +353,7 @@ class Representation:
         """By network and layer, then between layers."""
         model, environment = reading.model, self._environment(scene)
         if not model.layers:
-            return [undefined("effective-rank", "the model names no layers to read", environment=environment.name)]
+            return [undefined("effective-rank", Code.NO_LAYERS, environment=environment.name)]
         rows = self._rows(environment, self.images)
         trained = _sampled(reading, environment, rows)
         found = [m for layer, x in trained.items() for m in _described(x, layer, TRAINED, rows)]
@@ -406,15 +406,18 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     """Return all that is said of one layer by itself."""
     n, units = x.shape
     values = eigenvalues(x)
-    few = f"{n} images for {units} units: it cannot exceed" if n <= units else ""
+
+    def few(most: int) -> Reason:
+        return because(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NOTHING
+
     yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows)
     for measure, value, said in (
-        ("effective-rank", effective_rank(values), f"{few} {n - 1}" if few else ""),
-        ("rankme", rankme(x), f"{few} {n}" if few else ""),
-        ("participation-ratio", participation_ratio(x), ""),
-        ("components-90", float(components(values) or math.nan), ""),
+        ("effective-rank", effective_rank(values), few(n - 1)),
+        ("rankme", rankme(x), few(n)),
+        ("participation-ratio", participation_ratio(x), NOTHING),
+        ("components-90", float(components(values) or math.nan), NOTHING),
     ):
-        reason = (undefined_for(x) or "all activations are 0") if math.isnan(value) else said
+        reason = (undefined_for(x) or because(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else said
         yield _one(measure, Scalar(value, reason), layer, group, rows)
     for measure, scalar in (
         ("condition-number", condition(values)),
@@ -422,7 +425,7 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     ):
         yield _one(measure, scalar, layer, group, rows)
     excess = kurtosis(x)
-    reason = undefined_for(x) if math.isnan(excess) else ""
+    reason = undefined_for(x) if math.isnan(excess) else NOTHING
     yield _one("kurtosis", Scalar(excess, reason), layer, group, rows)
     dimension = intrinsic_dimension(x[rows.per_patient])
     yield _one("intrinsic-dimension", dimension, layer, group, rows)
@@ -483,7 +486,7 @@ def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Iterator[Me
 def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
     if not math.isnan(value):
         return Scalar(value)
-    few = f"{len(x)} images, more than {NEIGHBOURS + 1} are needed for {NEIGHBOURS} neighbours"
+    few = because(Code.FEW_NEIGHBORS, images=len(x), neighbors=NEIGHBOURS)
     return Scalar(value, undefined_for(x) or undefined_for(y) or few)
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from assay.core.errors import SpecError
 from assay.core.measures import direction_of
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
 from assay.core.types import Measurement, undefined
 from assay.models.ref import Model
@@ -33,7 +34,7 @@ class _Found:
     value: float
     contributions: Float[np.ndarray, " p"]
     chance: float = float("nan")
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def known_families(families: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,7 +189,7 @@ def _found(name: str, answers: Answers, patient: np.ndarray) -> _Found:
 
 def _ratio(kept: _Found, clean: _Found) -> _Found:
     if clean.value == 0:
-        return replace(clean, value=float("nan"), chance=float("nan"), reason="no clean image is called rightly")
+        return replace(clean, value=float("nan"), chance=float("nan"), reason=because(Code.NO_CLEAN_HIT))
     share = kept.value / clean.value
     return _Found(share, (kept.contributions - share * clean.contributions) / clean.value)
 
@@ -197,7 +198,7 @@ def _mean(of: Sequence[_Found]) -> _Found:
     """Return the mean over severities; undefined where one of them is."""
     value = float(np.mean([one.value for one in of]))
     contributions = np.mean([one.contributions for one in of], axis=0)
-    return _Found(value, contributions, of[0].chance, next((one.reason for one in of if one.reason), ""))
+    return _Found(value, contributions, of[0].chance, next((one.reason for one in of if one.reason), NOTHING))
 
 
 def _said(name: str, found: _Found, place: Measurement) -> Measurement:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from assay.core.map_grid import AT_NATIVE
 from assay.core.measures import MEASURES, NATIVE, direction_of
+from assay.core.reasons import Code, because
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
@@ -56,8 +57,8 @@ class OfMaps:
             environment = scene.environment(name)
             answers = answers_of(reading, environment)
             if not answers.maps:
-                reason = "no masks" if environment.masks is None else "the model gives no logits of pixels"
-                found += [undefined(one, reason, environment=name) for one in self.overall]
+                code = Code.NO_MASKS if environment.masks is None else Code.NO_PIXEL_LOGITS
+                found += [undefined(one, code, environment=name) for one in self.overall]
                 continue
             table, place = environment.table, Measurement("", 0.0, environment=name)
             found += [
@@ -298,15 +299,14 @@ class Painting:
         """By factor and quantile, then where lesions were."""
         painted = self._painted(scene)
         if painted is None:
-            return [undefined(FOUND, "no neutral image of a phantom with a lesion: nothing can be painted")]
+            return [undefined(FOUND, Code.NOTHING_TO_PAINT)]
         own = answers_of(reading, painted.own)
         if not own.maps:
-            reason = "no masks" if painted.own.masks is None else "the model gives no logits of pixels"
-            return [undefined(FOUND, reason)]
+            return [undefined(FOUND, Code.NO_MASKS if painted.own.masks is None else Code.NO_PIXEL_LOGITS)]
         place = Measurement("", 0.0, environment=scene.neutral().name)
         known = {factor for factor, _ in painted.set_to}
         found = [
-            undefined(FOUND, "the phantom has no such factor that rises", environment=place.environment, factor=name)
+            undefined(FOUND, Code.NO_RISING_FACTOR, environment=place.environment, factor=name)
             for name in self.factors
             if name not in known
         ]
@@ -334,7 +334,7 @@ class Painting:
 
     def _where_they_were(self, reading: Reading, gone: Environment | None, place: Measurement) -> list[Measurement]:
         if gone is None:
-            reason = f"the phantom has no factor '{LESION.name}': its lesions cannot be taken away"
+            reason = because(Code.NO_LESION_FACTOR, factor=LESION.name)
             return [undefined(name, reason, environment=place.environment) for name in PLACE]
         answers = answers_of(reading, gone)
         return [
@@ -357,7 +357,7 @@ def score_change(own: Answers, moved: Answers, patient: Int[np.ndarray, " n"], p
     residual = np.where(there, before - before[there].mean() if there.any() else 0.0, 0.0)
     deviation = float(np.sqrt((residual[there] ** 2).mean())) if there.any() else 0.0
     if not n or deviation <= 1e-6 * max(1.0, float(np.abs(before[there]).max(initial=0.0))):
-        reason = "the logit does not vary over lesions, so it has no unit" if n else "no image shows a lesion in both"
+        reason = because(Code.NO_LESION_LOGIT_UNIT if n else Code.NO_LESION_IN_BOTH)
         return replace(place, value=float("nan"), reason=reason, n=n)
     effect = float((after - before)[both].mean() / deviation)
     # How much each image moves the deviation, as a share of it: the unit has an error too.

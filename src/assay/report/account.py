@@ -13,6 +13,7 @@ from assay.core.errors import foremost, others
 from assay.core.measures import MEASURES, WORST
 from assay.report.layout import DIFFERS, Evidence, is_overall, worst_groups
 from assay.report.rows import Tables, distinct, numeric, whole
+from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.sheets import (
     NONE,
     SHOWN_ROWS,
@@ -31,7 +32,6 @@ from assay.report.wording import column_places, measure_name, placed, recipe_hea
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import in_words, listed, number, with_interval
 from assay.stats.measures import COMPUTED
-from assay.stats.rows import without_seeds
 from assay.store import schema
 from assay.store.files import Row
 
@@ -295,7 +295,7 @@ def undefined(tables: Tables) -> Sheet | None:
         if row["reason"] and row["group"] not in WORST:
             value = numeric(row, "value")
             kind = "undefined" if value != value else "has a value"
-            reason = without_seeds(row["reason"], tables.trials)
+            reason = reason_words(row["reason"])
             found.setdefault((measure_name(row["measure"]), kind, reason), []).append(row)
 
     def nowhere(rows: Sequence[Row]) -> bool:
@@ -362,7 +362,7 @@ def _places(rows: Sequence[Row]) -> str:
 
 def _why(row: Row) -> str:
     """The last line of a traceback, or the reason itself."""
-    lines = [line.strip() for line in row["reason"].strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in reason_words(row["reason"]).strip().splitlines() if line.strip()]
     return lines[-1] if lines else "not trained yet" if row["status"] == "pending" else "no reason was recorded"
 
 
@@ -384,7 +384,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     order = sorted(tables.contrasts, key=lambda row: (bool(row["exploratory"]), _nan_last(numeric(row, "p_holm"))))
     measures = distinct(row["measure"] for row in order)
     places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
-    lines = [Line(_compared(row, places[row["measure"]], tables.trials), anchors[row["id"]]) for row in order]
+    lines = [Line(_compared(row, places[row["measure"]]), anchors[row["id"]]) for row in order]
     unit = "patients" if any(whole(row, "patients") for row in order) else "images"
     note = (
         "A row is what the study says that it compares, and the conclusion what may be claimed of it. "
@@ -401,12 +401,12 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
-def _compared(row: Row, places: int, trials: Sequence[Row]) -> tuple[Cell, ...]:
+def _compared(row: Row, places: int) -> tuple[Cell, ...]:
     return (
         words(row["statement"]),
-        estimated({**row, "reason": without_seeds(row["reason"], trials)}, places),
+        estimated(row, places),
         probability(numeric(row, "p_holm")),
-        words(_conclusion(row, trials)),
+        words(_conclusion(row)),
         _equivalence(row, places),
         probability(numeric(row, "noninferiority_p")),
         figure(numeric(row, "detectable"), places),
@@ -417,12 +417,12 @@ def _compared(row: Row, places: int, trials: Sequence[Row]) -> tuple[Cell, ...]:
     )
 
 
-def _conclusion(row: Row, trials: Sequence[Row]) -> str:
+def _conclusion(row: Row) -> str:
     """`arcface lower`, `not shown`, `undefined: why`."""
     if row["conclusion"] == "undefined" and row["reason"]:
-        return f"undefined: {without_seeds(row['reason'], trials)}"
+        return f"undefined: {reason_words(row['reason'])}"
     if row["conclusion"] == EXHAUSTED:
-        return f"{EXHAUSTED}: all values lie {row['exhausted']}"
+        return f"{EXHAUSTED}: all values lie {reason_words(row['exhausted'])}"
     return f"{row['a']} {row['conclusion']}" if row["conclusion"] in DIFFERS else row["conclusion"]
 
 
@@ -482,9 +482,7 @@ def performance(evidence: Evidence) -> Sheet | None:
 
 def _which(row: Row) -> str:
     """`in other-origin: sex F; view AP`."""
-    parts = in_words(row["reason"]).split("; ")
-    places = [part.removeprefix("in ") for part in parts if part.startswith("in ")]
-    return f"in {row['environment']}: {'; '.join(places or parts)}"
+    return f"in {row['environment']}: {place_words(row['reason'])}"
 
 
 def measures(evidence: Evidence) -> Sheet | None:
@@ -513,7 +511,7 @@ def worst(evidence: Evidence) -> Sheet | None:
                 words(row["environment"] or "all"),
                 words(measure_name(row["measure"])),
                 estimated(row, places),
-                words(in_words(row["reason"])),
+                words(place_words(row["reason"])),
                 amount(whole(row, "seeds")),
             ),
             first=evidence.outline.shown(row),

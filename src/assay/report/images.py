@@ -19,6 +19,7 @@ from assay.report.account import described
 from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
 from assay.report.layout import SHOWN, Evidence
 from assay.report.rows import Tables, coordinates, numeric, whole
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import held_words
 from assay.stats.format import in_words, number
@@ -127,7 +128,7 @@ def visible(tables: Tables) -> Sheet | None:
                 words(row["confounder"]),
                 *(figure(numeric(row, name), 3) for name in ("share", "difference", "ssim")),
                 amount(whole(row, "images")),
-                words(row["reason"] or NONE),
+                words(reason_words(row["reason"]) or NONE),
             )
         )
         for row in rows

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from assay.core.measures import WORST_GROUP
+from assay.core.reasons import NOT_CONVERGED, reason_of
 from assay.report.drawing import Mark, Style, styles
 from assay.report.rows import Tables, coordinates, distinct, mapping, numeric, whole
+from assay.report.sentences.reasons import reason_words
 from assay.report.wording import is_performance, most_common
-from assay.stats.findings import leading
+from assay.stats.answers import leading
 from assay.stats.format import in_words
 from assay.stats.rows import ends
 from assay.store.files import Row
@@ -170,7 +172,7 @@ class Evidence:
                 numeric(row, "high"),
                 self._seeds(row),
                 along(row),
-                row["reason"],
+                reason_words(row["reason"]),
             )
 
 
@@ -286,7 +288,7 @@ def greatest(rows: Mapping[str, Row]) -> str:
     if not ends or any(math.isnan(numeric(row, "value")) for row in rows.values()):
         return ""
     first = max(ends, key=lambda name: ends[name][0])
-    if "not converged" in rows[first]["reason"]:
+    if reason_of(rows[first]).first(*NOT_CONVERGED):
         return ""
     clear = all(ends[first][0] > high for name, (_, high) in ends.items() if name != first)
     return first if clear and len(ends) > 1 else ""

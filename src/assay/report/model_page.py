@@ -19,6 +19,7 @@ from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
 from assay.report.page import SIZE_LIMIT, template_text, templates
 from assay.report.rows import Rows, Tables, distinct, numeric, whole
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Download, Line, Sheet, amount, as_csv, estimated, figure, sheet, words
 from assay.report.wording import axis_name, measure_name, plural
 from assay.stats.format import in_words, listed, with_interval
@@ -343,7 +344,7 @@ def _panels(
         there = [row for row in own if (level(row) or "all") in levels]
         marks = tuple(
             Mark(level(row) or "all", numeric(row, "value"), numeric(row, "low"), numeric(row, "high"),
-                 reason=row["reason"])
+                 reason=reason_words(row["reason"]))
             for row in there
         )  # fmt: skip
         panels.append(Panel(name, marks, _references(own), limits=_span(own) if len(measures) > 1 else None))
@@ -396,7 +397,8 @@ def _undefined(found: ModelTables) -> Sheet | None:
     for row in rows:
         by_reason.setdefault((measure_name(row["measure"]), row["reason"]), []).append(row)
     lines = [
-        Line((words(name), words(reason), words(listed(distinct(row["environment"] for row in own)) or NONE),
+        Line((words(name), words(reason_words(reason)),
+              words(listed(distinct(row["environment"] for row in own)) or NONE),
               amount(len(own))))
         for (name, reason), own in by_reason.items()
     ]  # fmt: skip

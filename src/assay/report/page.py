@@ -24,9 +24,12 @@ from assay.report.rows import Tables, distinct, read_tables
 from assay.report.sections import doses, further, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
+from assay.report.sentences.findings import LIMIT, limit, sentence
+from assay.report.sentences.performance import widest, worse
 from assay.report.sheets import Download, Sheet, as_csv, as_markdown
 from assay.report.wording import plural
-from assay.store.files import Row, write_text
+from assay.stats.findings import Fall, Finding, from_row
+from assay.store.files import write_text
 from assay.store.schema import PICTURES, TABLES
 
 # The page's sentences with their numbers linked to the rows that they come from.
@@ -37,13 +40,14 @@ NUMBER = re.compile(r"-?\d*\.?\d+ \[[^\]]+\]")
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A sentence: as HTML with its numbers linked, as plain text, and its light: name, sign and word, "" for none."""
+    """A finding as a sentence: its id, HTML with linked numbers, plain text, and its light: name, sign and word."""
 
     html: Markup
     text: str
     light: str = ""
     sign: str = ""
     word: str = ""
+    id: str = ""
 
 
 def anchors_of(tables: Tables) -> dict[str, str]:
@@ -51,20 +55,31 @@ def anchors_of(tables: Tables) -> dict[str, str]:
     return {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
 
 
-def sentences(tables: Tables, anchors: dict[str, str], sections: dict[str, str]) -> dict[str, list[Said]]:
-    """Part (answer, doubt, limit) -> its sentences in order.
+def sentences(
+    findings: Sequence[Finding], anchors: Mapping[str, str], sections: Mapping[str, str]
+) -> dict[str, list[Said]]:
+    """Return the sentences of each part (answer, doubt, limit) in order.
 
-    anchors, sections: what a sentence may name as its evidence, a contrast or a table, -> the id in the page.
+    Args:
+        findings: Those of the study.
+        anchors: Contrast -> the id of its row in the page.
+        sections: Table that is evidence -> the id of its table in the page.
     """
     found: dict[str, list[Said]] = {"answer": [], "doubt": [], "limit": []}
-    for row in tables.sentences:
-        found.setdefault(row["part"], []).append(_said(row, {**sections, **anchors}.get(row["evidence"], "")))
-    return {**found, "limit": _gathered(found["limit"])}
+    limits = [one for one in findings if one.part == "limit"]
+    for one in findings:
+        if one.part in ("answer", "doubt") or (one.part == "limit" and len(limits) == 1):
+            target = anchors.get(one.row, "") if one.row else sections.get(one.table, "")
+            found[one.part].append(_said(one, target))
+    if len(limits) > 1:
+        text = f"{LIMIT}{'; '.join(map(limit, limits))}."
+        found["limit"] = [Said(Markup(escape(text)), text, id=limits[0].id)]
+    return found
 
 
-def _said(row: Row, target: str) -> Said:
-    light = row["light"] if row["light"] in LIGHTS else ""
-    return Said(_linked(row["text"], target), row["text"], light, *LIGHTS.get(light, ("", "")))
+def _said(one: Finding, target: str) -> Said:
+    light, text = one.light if one.light in LIGHTS else "", sentence(one)
+    return Said(_linked(text, target), text, light, *LIGHTS.get(light, ("", "")), id=one.id)
 
 
 def _linked(text: str, target: str) -> Markup:
@@ -80,21 +95,9 @@ def _linked(text: str, target: str) -> Markup:
     return Markup("".join(parts)) if end else Markup(f'<a href="#{target}">{escape(text)}</a>')
 
 
-def _gathered(said: Sequence[Said]) -> list[Said]:
-    """Sentences that begin alike, up to a colon, as one with its parts set off by semicolons."""
-    heads = {one.text.partition(": ")[0] for one in said}
-    if len(said) < 2 or len(heads) != 1:
-        return list(said)
-    head = heads.pop() + ": "
-    tails = [one.text.removeprefix(head).rstrip(".") for one in said]
-    text = head + "; ".join(tails) + "."
-    return [Said(Markup(escape(text)), text)]
-
-
 # Everything that the page shows, gathered from the tables and pictures of a run folder.
 
 T = TypeVar("T")
-_WIDEST = re.compile(r"the widest of \d+ (fall|rise)s")
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,10 @@ def collect(root: Path) -> Content:
     ids |= {environments.id} if environments else set()
     facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
     name = facts.get("study", root.name)
-    said = sentences(tables, anchors, {key: id for key, id in account.EVIDENCE.items() if id in ids})
-    widest = next((found[1] for one in said["answer"] if (found := _WIDEST.search(one.text))), "")
+    findings = list(map(from_row, tables.findings))
+    said = sentences(findings, anchors, {key: id for key, id in account.EVIDENCE.items() if id in ids})
+    falls = (one.details for one in findings if isinstance(one.details, Fall))
+    chosen = next((worse(fall) for fall in falls if widest(fall)), "")
     return Content(
         name=name,
         question=facts.get("question", "") or name,
@@ -168,7 +173,7 @@ def collect(root: Path) -> Content:
         provenance=account.provenance(tables),
         measures=frozenset(row["measure"] for row in tables.estimates),
         dosed=bool(tables.half_doses),
-        chosen_widest=widest,
+        chosen_widest=chosen,
         unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
         files=tuple((one.name, as_csv(one.name, one.names, tables.of(one))) for one in _FILES),

@@ -41,7 +41,7 @@ class Tables:
     collapses: Rows
     similarities: Rows
     environments: Rows
-    sentences: Rows
+    findings: Rows
     pictures: Rows
     dose_counts: Rows
     visibility: Rows

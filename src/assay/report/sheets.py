@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from assay.core.measures import WORST
 from assay.report.rows import numeric
+from assay.report.sentences.reasons import reason_words
 from assay.report.wording import valued
 from assay.stats.format import number
 from assay.store.files import Row
@@ -197,10 +198,10 @@ def probability(p: float) -> Cell:
 
 
 def estimated(row: Row | None, places: int | None = None) -> Cell:
-    """A cell with a value and its interval, and with why where there is none. places: decimals of its column."""
+    """Return a cell with a value and its interval, and with why where there is none. places: decimals of its column."""
     if row is None:
         return Cell(NONE, "", True)
-    reason = "" if row.get("group") in WORST else str(row["reason"])
+    reason = "" if row.get("group") in WORST else reason_words(row["reason"])
     return Cell(valued(row, places), sort_key(numeric(row, "value")), True, reason)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty, uncertainty_seeds
@@ -115,7 +116,7 @@ class Contrast:
     paired_patients: int
     images: int
     per_seed: Float[np.ndarray, " s"]
-    reason: str = ""
+    reason: Reason = NOTHING
     scales: Scales | None = None
     equal: EqualClean | None = None
     direction: Direction = "none"
@@ -158,7 +159,7 @@ class SeedValues:
     values: Float[np.ndarray, " s"]
     seeds: Int[np.ndarray, " s"]
     standard_errors: Float[np.ndarray, " s"] | None = None
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
@@ -199,7 +200,7 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     )
 
 
-def untested(reason: str, margin: float | None = None) -> Contrast:
+def untested(reason: Reason, margin: float | None = None) -> Contrast:
     """A contrast that was stated and cannot be made. It counts in its family all the same (see `holm`)."""
     nothing = Evaluated(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
     nan = float("nan")
@@ -228,7 +229,7 @@ def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) ->
     left_out = len(np.union1d(a.seeds, b.seeds)) - len(seeds)
     sure = uncertainty_seeds(difference, within)
     if np.isnan(difference).any() and (why := a.reason or b.reason):
-        sure = replace(sure, reason=f"{sure.reason}: {why}")
+        sure = replace(sure, reason=sure.reason + why)
     return tested(whole, sure, margin, left_out=left_out, paired_patients=0)
 
 
@@ -407,7 +408,7 @@ class Matched:
 
     contrast: Contrast | None
     level: float
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None, level: float | None = None) -> Matched:
@@ -417,7 +418,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None, leve
     """
     seeds = _seeds([*a, *b])
     if not len(seeds):
-        return Matched(None, float("nan"), "no seed was kept by both recipes at every budget")
+        return Matched(None, float("nan"), because(Code.NO_SEED_AT_EVERY_BUDGET))
     yardsticks = [np.stack([_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
     levels = seed_levels(yardsticks, level)
     reached = np.isfinite(levels)
@@ -446,13 +447,11 @@ def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]], level: float | N
     return np.where((deepest <= wanted) & (wanted <= shallowest), wanted, np.nan)
 
 
-def _unreached(yardsticks: Sequence[np.ndarray], level: float | None) -> str:
-    start = ", ".join(f"{float(table[0].mean()):.2g}" for table in yardsticks)
-    end = ", ".join(f"{float(table.min(axis=0).mean()):.2g}" for table in yardsticks)
-    asked = "" if level is None else f" (asked for {level:.2g})"
-    return (
-        f"no log-loss is reached by both: they start at {start} with the smallest budget and come down to {end}{asked}"
-    )
+def _unreached(yardsticks: Sequence[np.ndarray], level: float | None) -> Reason:
+    start_a, start_b = (float(table[0].mean()) for table in yardsticks)
+    end_a, end_b = (float(table.min(axis=0).mean()) for table in yardsticks)
+    asked = {} if level is None else {"asked": level}
+    return because(Code.UNREACHED_FIT, start_a=start_a, start_b=start_b, end_a=end_a, end_b=end_b, **asked)
 
 
 def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from assay.core.measures import direction_of
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import (
     Contrast,
     EqualClean,
@@ -26,7 +27,7 @@ from assay.stats.compare import (
     untested,
 )
 from assay.stats.estimate import CONFIDENCE, Estimate, summarise, two_way
-from assay.stats.format import in_words, listed, number
+from assay.stats.format import listed, number
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
 from assay.stats.rows import CONFOUNDER
 
@@ -106,7 +107,7 @@ def _change(doses: Sequence[SeedValues]) -> SeedValues:
     weights = outcome_weights(len(doses))
     rows = [np.array([np.flatnonzero(one.seeds == seed)[0] for seed in seeds], dtype=np.int64) for one in doses]
     values = weights @ np.stack([one.values[row] for one, row in zip(doses, rows, strict=True)])
-    reason = next((one.reason for one in doses if one.reason), "")
+    reason = next((one.reason for one in doses if one.reason), NOTHING)
     if all(one.standard_errors is None for one in doses):
         return SeedValues(values, seeds, reason=reason)
     within = [
@@ -131,7 +132,7 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
     """The contrast of the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
     agree = plain.value * other.value > 0
     p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
-    reason = plain.reason or (f"on the probit scale: {other.reason}" if other.reason else "")
+    reason = plain.reason or (because(Code.ON_PROBIT_SCALE) + other.reason if other.reason else NOTHING)
     return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree, other))
 
 
@@ -154,7 +155,7 @@ class HalfDose:
 
     beyond: the first of high, value and low that lies beyond the greatest dose, and is NaN as those before it are:
     `high` where the interval alone is open, `value` where the half-dose is censored, `low` where even its lower end is.
-    margin: m(0) less chance. reason: why there is none, or empty.
+    margin: m(0) less chance. reason: why there is none, if so.
     """
 
     value: float
@@ -165,7 +166,7 @@ class HalfDose:
     margin: float
     seeds: int
     patients: int
-    reason: str = ""
+    reason: Reason = NOTHING
 
     @property
     def text(self) -> str:
@@ -190,7 +191,7 @@ def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:
     parts = [evaluate(dose.panel, name) for dose in curve]
     doses = np.array([dose.p for dose in curve])
     whole = [combine(parts, row) for row in np.eye(len(parts))]
-    reason = next((part.reason for part in whole if part.reason), "")
+    reason = next((part.reason for part in whole if part.reason), NOTHING)
     start = summarise(replace(whole[0], bounds=parts[0].bounds))
     margin = start.value - chance
     known = (float(doses[-1]), margin, len(whole[0].seeds), len(whole[0].patients))
@@ -211,15 +212,14 @@ def _beyond(value: float, low: float, high: float) -> Beyond:
     return "high" if np.isnan(high) else ""
 
 
-def unclear(start: Estimate, chance: float) -> str:
-    """Why the margin over chance at p = 0 is none to halve, or empty."""
+def unclear(start: Estimate, chance: float) -> Reason:
+    """Return why the margin over chance at p = 0 cannot be halved, if it cannot."""
     if start.reason:
-        return f"whether the value at p = 0 is clear of chance cannot be told: {start.reason}"
+        return because(Code.UNKNOWN_AT_ZERO_DOSE) + start.reason
     if not start.low > chance:
-        found = f"{number(start.value)} [{number(start.low)}, {number(start.high)}]"
-        lies = "lies below chance" if start.high < chance else "is not clear of chance"
-        return f"the value at p = 0, {found}, {lies} ({number(chance)})"
-    return ""
+        found = {"value": start.value, "low": start.low, "high": start.high, "chance": chance}
+        return because(Code.CHANCE_AT_ZERO_DOSE, **found)
+    return NOTHING
 
 
 def crossings(
@@ -306,9 +306,9 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     panels = _checked(a, b)
     seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
     if not len(seeds):
-        return untested("no seed was kept by both recipes at every amount and dose", margin)
+        return untested(because(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
     sides = [_side(amounts, name, seeds) for amounts in (a, b)]
-    if reason := next((part.reason for side in sides for part in side.clean if part.reason), ""):
+    if reason := next((part.reason for side in sides for part in side.clean if part.reason), NOTHING):
         return untested(reason, margin)
     sign = -1.0 if direction_of(name) == "higher" else 1.0
     worse = [sign * side.values for side in sides]
@@ -385,20 +385,18 @@ def _slope(side: _Side, weight: Float[np.ndarray, " n"], changes: Sequence[float
     return (changes[j] - changes[j - 1]) / step if step else 0.0
 
 
-def _unreached(sides: Sequence[_Side]) -> str:
-    ranges = " and ".join(f"{number(float(side.values[0]))} to {number(float(side.values[-1]))}" for side in sides)
-    fewest, most = sides[0].rows[0], sides[0].rows[-1]
-    return (
-        f"no clean performance is reached by both: from {fewest:g} to {most:g} rows they come from {ranges}; train on "
-        "fewer or more"
-    )
+def _unreached(sides: Sequence[_Side]) -> Reason:
+    (low_a, high_a), (low_b, high_b) = ((float(side.values[0]), float(side.values[-1])) for side in sides)
+    fewest, most = float(sides[0].rows[0]), float(sides[0].rows[-1])
+    ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}
+    return because(Code.UNREACHED_CLEAN, fewest=fewest, most=most, **ends)
 
 
 # Whether a dose-response changes the number of training rows with the dose, so that both act at once.
 
 
-def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> str:
-    """What to doubt, in words, where training rows differ along the doses; empty where they do not.
+def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> Reason:
+    """Return a caution where training rows differ along the doses; nothing where they do not.
 
     trained: where each training environment lies on the axes of the study, and its rows. axis: that of the doses.
     """
@@ -409,12 +407,16 @@ def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> 
             counts.setdefault(rest, {})[coordinates[axis]] = rows
     uneven = {rest: found for rest, found in counts.items() if len(set(found.values())) > 1}
     if not uneven:
-        return ""
+        return NOTHING
     rest, found = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
     most, fewest = max(found, key=lambda p: found[p]), min(found, key=lambda p: found[p])
-    of = f" of {in_words(dict(rest)[CONFOUNDER])}" if CONFOUNDER in dict(rest) else ""
     least = min(min(rows.values()) for rows in counts.values())
-    return (
-        f"training rows differ over the doses{of}: {found[most]} at p = {most}, {found[fewest]} at p = {fewest}, so "
-        f"that fewer rows may do what p seems to; `rows: {least}` in environments.train makes them equal"
+    return because(
+        Code.UNEVEN_ROWS,
+        confounder=dict(rest).get(CONFOUNDER, ""),
+        most=most,
+        most_rows=found[most],
+        fewest=fewest,
+        fewest_rows=found[fewest],
+        least=least,
     )

@@ -1,4 +1,4 @@
-"""The reasons to doubt a study, each a light in words: trials, collapses, leakage, associations, seeds, gaps."""
+"""Cautions about a study, as findings: trials, collapses, leakage, associations, seeds, gaps."""
 
 from __future__ import annotations
 
@@ -6,26 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
+from assay.core.reasons import Code, Reason, because, read, reason_of
 from assay.stats.doses import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
-from assay.stats.format import count, in_words, listed, number, p_value
-from assay.stats.rows import (
-    FIRST_SIGN_UNDER,
-    LOUD,
-    SHOWN,
-    SILENT,
-    Row,
-    Sentence,
-    ends,
-    label,
-    mapping,
-    numeric,
-    text_of,
-    under_seeds,
-    where,
-)
+from assay.stats.findings import Finding, Kind, Light
+from assay.stats.rows import FIRST_SIGN_UNDER, SHOWN, Row, ends, mapping, numeric, text_of, under_seeds
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001
@@ -49,12 +36,6 @@ ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
 ASSOCIATION_TOLERANCE = 0.05
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
 """Measures of which chance is .5 whatever the data."""
-LOOKED_FOR = "turned, mirrored, cropped to 90 %, re-encoded"
-"""The near copies whose recall docs/reference/data.md states."""
-CONTRADICT = "their labels contradict"
-"""Part of the sentence on a pair of near copies with different labels."""
-NAMED = 3
-"""More recipes than this are counted in a light instead of named."""
 
 
 def doubts(
@@ -62,25 +43,20 @@ def doubts(
     estimates: Sequence[Row],
     trials: Sequence[Row],
     environments: Sequence[Row],
-    leakage: Sequence[str] | None,
+    leakage: Sequence[Reason] | None,
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
-    cautions: Sequence[str] = (),
+    cautions: Sequence[Reason] = (),
     unnamed: str = "",
     drawn: bool = False,
     split: Split = "",
-) -> list[Sentence]:
-    """The lights of the first screen, each in words, in the order in which they are read.
-
-    dosed: the axis of the doses; empty where there is none. cautions: on the data, each a light of its own. unnamed:
-    what the data say where no column names patients, else empty. drawn: images come from a phantom, each for itself.
-    split: how training rows are taken from one pool.
-    """
+) -> list[Finding]:
+    """Return the cautions of the first screen, in the order in which they are read. See `answers.findings_of`."""
     return [
         *_trials(trials),
         *_unnamed(unnamed),
         *_leakage(leakage, unnamed, drawn),
-        *(Sentence("doubt", text, "warn") for text in cautions),
+        *(_doubt(reason, "warn", kind=_kind_of(reason)) for reason in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
         *_at_chance(estimates, dosed),
@@ -95,91 +71,104 @@ def doubts(
     ]
 
 
-def _trials(trials: Sequence[Row]) -> list[Sentence]:
+def _doubt(
+    reason: Reason, light: Light, table: str = "", *, kind: Kind = Kind.CAUTION, row: Row | None = None
+) -> Finding:
+    """Return a caution. row: the contrast that is its evidence and subject, if one is."""
+    if row is None:
+        return Finding(kind, "doubt", light=light, reason=reason, table=table)
+    place: dict[str, Any] = {name: text_of(row, name) for name in ("measure", "environment", "factor", "layer")}
+    return Finding(kind, "doubt", light=light, reason=reason, table="contrasts", row=text_of(row, "id"), **place)
+
+
+def _kind_of(reason: Reason) -> Kind:
+    shortcut = reason.first(Code.PLAIN_SIGHT, Code.RIDGE_BASELINE, Code.PROXY)
+    return Kind.SHORTCUT if shortcut else Kind.CAUTION
+
+
+def _trials(trials: Sequence[Row]) -> list[Finding]:
     if not trials:
         return []
     kinds = ("failed", "pending", "collapsed", "diverged")
     by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
-    missing = [f"{len(by_status[status])} {status}" for status in ("failed", "pending") if by_status[status]]
+    failed, pending = len(by_status["failed"]), len(by_status["pending"])
     lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
-    finished: list[Sentence] = []
-    if missing:
-        text = f"{listed(missing)} of {count(len(trials), 'trial')}: left out"
-        finished = [Sentence("doubt", text, "bad", "trials")]
+    finished: list[Finding] = []
+    if failed or pending:
+        reason = because(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
+        finished = [_failure(reason, "bad")]
     elif not lost:
-        finished = [Sentence("doubt", f"all {count(len(trials), 'trial')} finished", "ok", "trials")]
+        finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)), "ok")]
     done = any(row.get("status") == "done" for row in trials)
-    none = [Sentence("doubt", "none collapsed or diverged", "ok", "trials")] if done else []
+    none = [_failure(because(Code.NONE_COLLAPSED), "ok")] if done else []
     unsound = [*by_status["collapsed"], *by_status["diverged"]]
     left = {text_of(row, "recipe") for row in trials if row not in unsound}
     if gone := [row for row in unsound if text_of(row, "recipe") not in left]:
-        text = f"no seed is left of {_named(gone)}, so that nothing is said of what they learned"
-        lost = [*lost, Sentence("doubt", text, "bad", "trials")]
-    return [*finished, *(lost or none), *_extreme(trials, SILENT, "any"), *_extreme(trials, LOUD, "every")]
+        lost = [*lost, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(gone)), "bad")]
+    extreme = [
+        *_extreme(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
+        *_extreme(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
+    ]
+    return [*finished, *(lost or none), *extreme]
 
 
-def _extreme(trials: Sequence[Row], what: str, where: str) -> list[Sentence]:
-    """Segmentations that call nothing or nearly everything: quiet, or loud, without telling lesions from the rest."""
-    rows = [row for row in trials if row.get("status") == "done" and text_of(row, "reason").startswith(what)]
-    if not rows:
-        return []
-    text = (
-        f"{len(rows)} of {count(len(trials), 'trial')} ({_named(rows)}): the network {what} in {where} validation "
-        "image at p = .5; kept in means"
-    )
-    return [Sentence("doubt", text, "warn", "trials")]
+def _failure(reason: Reason, light: Light) -> Finding:
+    return _doubt(reason, light, "trials", kind=Kind.FAILURE)
 
 
-def _lost(status: str, rows: Sequence[Row]) -> Sentence:
-    text = f"{count(len(rows), 'trial')} {status} ({_named(rows)}): left out of means"
-    return Sentence("doubt", text, "warn", "trials")
+def _extreme(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
+    """Segmentations that predict no lesion or nearly everything: neither separates lesions from the rest."""
+    rows = [row for row in trials if row.get("status") == "done" and what in reason_of(row)]
+    return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)), "warn")] if rows else []
 
 
-def _named(rows: Sequence[Row]) -> str:
-    """The recipes of trials, the first few by name."""
-    names = sorted({text_of(row, "recipe") for row in rows})
-    more = len(names) - NAMED
-    return listed([*names[:NAMED], count(more, "more recipe")] if more > 0 else names)
+def _lost(status: str, rows: Sequence[Row]) -> Finding:
+    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=_recipes(rows)), "warn")
 
 
-def _unnamed(unnamed: str) -> list[Sentence]:
+def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(sorted({text_of(row, "recipe") for row in rows}))
+
+
+def _unnamed(unnamed: str) -> list[Finding]:
     """Report that patients are unknown: images of one may be on both sides, and intervals are over images."""
-    if not unnamed:
-        return []
-    text = f"intervals are over images, too narrow where a patient has several, and leakage was not checked: {unnamed}"
-    return [Sentence("doubt", text, "bad")]
+    return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), "bad", kind=Kind.LEAKAGE)] if unnamed else []
 
 
-def _leakage(leakage: Sequence[str] | None, unnamed: str, drawn: bool) -> list[Sentence]:
+def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool) -> list[Finding]:
     if drawn:
-        return [Sentence("doubt", "every image is drawn for itself, so that no copies were looked for", "ok")]
+        return [_doubt(because(Code.DRAWN_IMAGES), "ok", kind=Kind.LEAKAGE)]
     if leakage is None:
-        text = "leakage between patients was not checked: no column names them"
-        return [] if unnamed else [Sentence("doubt", text, "bad")]
+        return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), "bad", kind=Kind.LEAKAGE)]
     if not leakage:
-        return [Sentence("doubt", f"no exact copy and no near copy ({LOOKED_FOR}) across patients", "ok")]
-    contradicting = sum(CONTRADICT in text for text in leakage)
-    of = f", {contradicting} with contradicting labels" if contradicting else ""
-    return [Sentence("doubt", f"{count(len(leakage), 'pair')} of near copies{of}: {leakage[0]}", "bad")]
+        return [_doubt(because(Code.NO_COPIES), "ok", kind=Kind.LEAKAGE)]
+    contradicting = sum(Code.CONTRADICTING_COPIES in reason for reason in leakage)
+    found = because(Code.COPIES_FOUND, count=len(leakage), contradicting=contradicting) + leakage[0]
+    return [_doubt(found, "bad", kind=Kind.LEAKAGE)]
 
 
-def _associations(environments: Sequence[Row]) -> list[Sentence]:
+def _associations(environments: Sequence[Row]) -> list[Finding]:
     asked = [row for row in environments if not math.isnan(numeric(row, "asked"))]
     if not asked:
         return []
     off = [row for row in asked if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE]
     if not off:
-        return [Sentence("doubt", "associations achieved as asked", "ok", "environments")]
+        return [_doubt(because(Code.ASSOCIATIONS_ACHIEVED), "ok", "environments")]
     worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
-    text = (
-        f"{len(off)} of {count(len(asked), 'association')} not achieved within {number(ASSOCIATION_TOLERANCE)}: "
-        f"{in_words(text_of(worst, 'factor'))} in {text_of(worst, 'environment')} is "
-        f"{number(numeric(worst, 'strength'))}, asked {number(numeric(worst, 'asked'))}"
+    reason = because(
+        Code.ASSOCIATIONS_OFF,
+        count=len(off),
+        of=len(asked),
+        tolerance=ASSOCIATION_TOLERANCE,
+        factor=text_of(worst, "factor"),
+        environment=text_of(worst, "environment"),
+        strength=numeric(worst, "strength"),
+        asked=numeric(worst, "asked"),
     )
-    return [Sentence("doubt", text, "warn", "environments")]
+    return [_doubt(reason, "warn", "environments")]
 
 
-def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Sentence]:
+def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Finding]:
     """Recipes that share a trial, as confounders share p = 0, were trained on the environment of the first of them."""
     images = {
         text_of(row, "recipe"): int(numeric(row, "images"))
@@ -192,11 +181,11 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
         for row in trials
         if (rows := images.get(text_of(row, "recipe"), of_trial.get(text_of(row, "trial")))) is not None
     }
-    text = uneven_rows(trained.values(), dosed)
-    return [Sentence("doubt", text, "warn", "environments")] if text else []
+    reason = uneven_rows(trained.values(), dosed)
+    return [_doubt(reason, "warn", "environments")] if reason else []
 
 
-def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Sentence]:
+def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
     """Whether nothing was learned that any test sees: of a dose-response, of what was trained without a dose."""
     rows = [
         row
@@ -208,25 +197,22 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Sentence]:
     ]
     if not rows or any(ends(row)[0] > 0.5 for row in rows):
         return []
-    without, so = (" without a dose", "a change from there says little") if dosed else ("", "differences say little")
-    return [Sentence("doubt", f"no recipe is clear of chance (AUROC .50){without}: {so}", "warn", "estimates")]
+    return [_doubt(because(Code.ALL_AT_CHANCE_WITHOUT_DOSE if dosed else Code.ALL_AT_CHANCE), "warn", "estimates")]
 
 
-def _ends_of_scale(contrasts: Sequence[Row]) -> list[Sentence]:
-    """Report comparisons whose recipes all lie at one end of the scale."""
+def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
+    """Report comparisons whose recipes are all at one end of the scale."""
     spent = [row for row in contrasts if text_of(row, "exhausted")]
     if not spent:
         return []
     first = spent[0]
-    text = (
-        f"scale exhausted in {len(spent)} of {count(len(contrasts), 'comparison')}: neither a difference nor its "
-        f"absence says much there; the first: {label(first)}{where(first)}, all values {text_of(first, 'exhausted')}"
-    )
-    return [Sentence("doubt", text, "warn", text_of(first, "id"))]
+    made = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
+    reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **made) + read(first["exhausted"])
+    return [_doubt(reason, "warn", row=first)]
 
 
-def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sentence]:
-    """On how many seeds comparisons rest, or estimates where none was stated. What lacks seeds is told here alone."""
+def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
+    """Report how many seeds comparisons rest on, or estimates where none was stated."""
     thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
     few = [row for row in rows if under_seeds(row)]
     kept = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
@@ -234,41 +220,42 @@ def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Sente
     return [*_under(few, len(rows), thing), *_how_many(kept, thing, shown)]
 
 
-def _under(few: Sequence[Row], of: int, thing: str) -> list[Sentence]:
+def _under(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
     if not few:
         return []
     fewest, most = (int(end(numeric(row, "seeds") for row in few)) for end in (min, max))
-    seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
-    some = f" in {len(few):,} of {count(of, thing)}" if len(few) < of else ""
-    text = f"{seeds}{some}: under {MINIMUM_SEEDS} no interval is drawn and nothing is ranked"
     unmatched = any(row.get("at") == "matched-fit" and numeric(row, "left_out") > 0 for row in few)
-    why = "; the others reach no fit that both recipes come to, which more budgets or more seeds mend"
-    return [Sentence("doubt", text + (why if unmatched else ""), "bad" if len(few) == of else "warn")]
+    reason = because(
+        Code.UNDER_SEEDS,
+        fewest=fewest,
+        most=most,
+        count=len(few),
+        of=of,
+        thing=thing,
+        least=MINIMUM_SEEDS,
+        unmatched=int(unmatched),
+    )
+    return [_doubt(reason, "bad" if len(few) == of else "warn")]
 
 
-def _how_many(kept: Sequence[int], thing: str, shown: bool) -> list[Sentence]:
+def _how_many(kept: Sequence[int], thing: str, shown: bool) -> list[Finding]:
     if not kept:
         return []
-    fewest = min(kept)
+    fewest, most = min(kept), max(kept)
     if fewest < WIDE_UNDER_SEEDS:
-        at_least = "" if fewest == max(kept) else "as few as "
-        text = f"{at_least}{fewest} seeds: how they vary is known only roughly"
-        first = ": a difference shown with so few is a first sign, to be seen again with more"
-        return [Sentence("doubt", text + (first if shown else ""), "warn")]
-    return [Sentence("doubt", f"{count(fewest, 'seed')} or more in every {thing}", "ok")]
+        return [_doubt(because(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(shown)), "warn")]
+    return [_doubt(because(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing), "ok")]
 
 
-def _other_seeds(seeds: tuple[int, int] | None) -> list[Sentence]:
+def _other_seeds(seeds: tuple[int, int] | None) -> list[Finding]:
     """Who looks and then takes more seeds may stop when a p suits: the tests hold for a number that was planned."""
     if seeds is None or seeds[0] == seeds[1]:
         return []
-    planned, now = seeds
-    way = "raised" if now > planned else "lowered"
-    return [Sentence("doubt", f"seeds were {way} from {planned} to {now} after results existed", "warn")]
+    return [_doubt(because(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]), "warn")]
 
 
-def _far(contrasts: Sequence[Row]) -> list[Sentence]:
-    """What is claimed with a p-value that lies further out than so few seeds were ever tried at."""
+def _far(contrasts: Sequence[Row]) -> list[Finding]:
+    """Report differences with a p-value that is further out than so few seeds were ever simulated at."""
     far = [
         row
         for row in contrasts
@@ -277,18 +264,14 @@ def _far(contrasts: Sequence[Row]) -> list[Sentence]:
     if not far:
         return []
     seeds = [int(numeric(row, "seeds")) for row in far]
-    at_least = "" if min(seeds) == max(seeds) else "as few as "
     flips = [least for row in far if not math.isnan(least := numeric(row, "sign_flip_min_p"))]
-    beside = f"; the sign-flip test beside it cannot give less than {p_value(max(flips))}" if flips else ""
-    text = (
-        f"{count(len(far), 'difference')} with p < {number(FAR, 3)} on {at_least}{count(min(seeds), 'seed')}: the "
-        f"simulation behind p stops at .05{beside}"
-    )
-    return [Sentence("doubt", text, "warn", text_of(far[0], "id"))]
+    beside = {"flip": max(flips)} if flips else {}
+    reason = because(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **beside)
+    return [_doubt(reason, "warn", row=far[0])]
 
 
-def _alone(contrasts: Sequence[Row]) -> list[Sentence]:
-    """Claims of large families on few seeds by a variance that no other comparison moderates."""
+def _alone(contrasts: Sequence[Row]) -> list[Finding]:
+    """Report claims of large families on few seeds by a variance that no other comparison moderates."""
     groups = Counter(map(_pooling_group, contrasts))
     found = [
         row
@@ -299,18 +282,15 @@ def _alone(contrasts: Sequence[Row]) -> list[Sentence]:
     ]
     if not found or len(contrasts) < LARGE_FAMILY:
         return []
-    text = (
-        f"{count(len(found), 'claim')} of {len(contrasts)} comparisons with under {FAR_UNDER_SEEDS} seeds: no other "
-        "comparison has the same measure, environment and reference, so that a small variance may be chance"
-    )
-    return [Sentence("doubt", text, "warn", text_of(found[0], "id"))]
+    reason = because(Code.UNPOOLED, count=len(found), of=len(contrasts), under=FAR_UNDER_SEEDS)
+    return [_doubt(reason, "warn", row=found[0])]
 
 
 def _pooling_group(row: Row) -> tuple[str, ...]:
     return tuple(text_of(row, key) for key in ("measure", "factor", "layer", "environment", "axis", "b", "at"))
 
 
-def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[str]:
+def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reason]:
     """Caution about seeds that lie far from the others of their recipe, in what is compared.
 
     A recipe that fails with one seed in five looks better than it is in most sets of 3 to 5 seeds, and one that did
@@ -343,45 +323,40 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[str]:
     if not found:
         return []
     _, worst, middle = max(found, key=lambda one: one[0])
-    place = f" in {text_of(worst, 'environment')}" if text_of(worst, "environment") else ""
-    named = f"{text_of(worst, 'recipe')} with seed {int(numeric(worst, 'seed'))}: {text_of(worst, 'measure')}{place}"
     return [
-        f"{count(len(found), 'value')} of single seeds over {OUTLYING} robust standard deviations from the other seeds "
-        f"of the recipe ({named} is {number(numeric(worst, 'value'))}, the median {number(middle)}): a mean over few "
-        "seeds flatters recipes that sometimes fail"
+        because(
+            Code.OUTLYING_SEEDS,
+            count=len(found),
+            limit=OUTLYING,
+            recipe=text_of(worst, "recipe"),
+            seed=int(numeric(worst, "seed")),
+            measure=text_of(worst, "measure"),
+            environment=text_of(worst, "environment"),
+            value=numeric(worst, "value"),
+            median=middle,
+        )
     ]
 
 
-def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Sentence]:
+def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:
     """Models of several folds share training rows, whose variance no seed shows."""
     folds = len({row.get("fold", 0) for row in trials})
     if folds < 2 or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
-    text = (
-        f"{folds} folds share training rows, so that p is higher than stated: where nothing differed, p < .05 came in "
-        f"up to {number(FOLDED)} of simulated comparisons"
-    )
-    return [Sentence("doubt", text, "warn")]
+    return [_doubt(because(Code.SHARED_FOLDS, folds=folds, rate=FOLDED), "warn")]
 
 
-def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Sentence]:
+def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Finding]:
     """Seeds that redraw little of the training rows show little of what another training set would change."""
     if not split or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
-    redraws = {
-        "shares": "draw their training rows from one pool, most of which they share",
-        "column": "train on the rows that a column of the table names and redraw weights and order alone",
-    }[split]
-    text = (
-        f"seeds {redraws}, so that p is of this training set and may be higher than stated: where nothing differed, "
-        f"p < .05 came in up to {number(ONE_POOL[split], 3)} of simulated comparisons"
-    )
-    return [Sentence("doubt", text, "warn")]
+    code = {"shares": Code.ONE_POOL, "column": Code.FIXED_TRAINING_ROWS}[split]
+    return [_doubt(because(code, rate=ONE_POOL[split]), "warn")]
 
 
-def _undefined(contrasts: Sequence[Row]) -> list[Sentence]:
+def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
     lost = [row for row in contrasts if row.get("conclusion") == "undefined" and not under_seeds(row)]
     if not lost:
         return []
-    text = f"{len(lost)} of {count(len(contrasts), 'comparison')} undefined: {text_of(lost[0], 'reason') or 'no value'}"
-    return [Sentence("doubt", text, "warn", text_of(lost[0], "id"))]
+    reason = because(Code.UNDEFINED_COMPARISONS, count=len(lost), of=len(contrasts)) + reason_of(lost[0])
+    return [_doubt(reason, "warn", row=lost[0])]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.panel import Evaluated, Panel, evaluate
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
@@ -154,8 +155,6 @@ CONFIDENCE = 0.95
 MINIMUM_SEEDS = 3
 ROUNDING = 1e-24
 """A variance up to this is what sums of equal numbers leave: nothing varied."""
-NO_VARIATION = "nothing varied over seeds or patients"
-"""How the reason of a value without an interval begins that is the same for every seed and patient."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ class Estimate:
     patients: int
     images: int
     per_seed: Float[np.ndarray, " s"]
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,7 @@ class Uncertainty:
 
     standard_error: float
     df: float
-    reason: str = ""
+    reason: Reason = NOTHING
     spread: Spread | None = None
 
 
@@ -223,7 +222,7 @@ def uncertainty(part: Evaluated) -> Uncertainty:
         return Uncertainty(float("nan"), float("nan"), reason)
     spread = two_way(part.values, part.contributions)
     if np.isnan(spread.variance) or len(part.patients) < 2:
-        return Uncertainty(float("nan"), float("nan"), "it rests on a single patient: no variance over patients")
+        return Uncertainty(float("nan"), float("nan"), because(Code.SINGLE_PATIENT))
     return sure_of(spread)
 
 
@@ -276,28 +275,28 @@ def uncertainty_seeds(
 ) -> Uncertainty:
     """How sure the mean of one number per seed is (see `estimate_seeds`)."""
     missing = int(np.isnan(values).sum())
-    reason = f"undefined for {missing} of {len(values)} seeds" if missing else _too_few(len(values))
+    few = _too_few(len(values))
+    reason = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) if missing else few
     if reason:
         return Uncertainty(float("nan"), float("nan"), reason)
     between = values.var(ddof=1) / len(values)
     within = 0.0 if standard_errors is None else float(standard_errors.mean()) ** 2
     if np.isnan(within):
-        return Uncertainty(float("nan"), float("nan"), "the standard error of a seed is not known")
+        return Uncertainty(float("nan"), float("nan"), because(Code.UNKNOWN_ERROR))
     nothing = np.array(0.0)
     return sure_of(_joined(np.array(between), np.array(within), nothing, len(values) - 1, np.array(np.inf)))
 
 
-def _too_few(seeds: int) -> str:
+def _too_few(seeds: int) -> Reason:
     if not seeds:
-        return "no seed was kept"
-    plural = "s" if seeds > 1 else ""
-    return f"{seeds} seed{plural}: no interval is drawn under {MINIMUM_SEEDS}" if seeds < MINIMUM_SEEDS else ""
+        return because(Code.NO_SEED)
+    return because(Code.FEW_SEEDS, seeds=seeds, least=MINIMUM_SEEDS) if seeds < MINIMUM_SEEDS else NOTHING
 
 
 def sure_of(spread: Spread) -> Uncertainty:
     """The standard error and degrees of freedom of a spread, or why there is none."""
     if float(spread.variance) <= ROUNDING:
-        return Uncertainty(float("nan"), float("nan"), f"{NO_VARIATION}: no interval can be made")
+        return Uncertainty(float("nan"), float("nan"), because(Code.NO_VARIATION))
     return Uncertainty(float(np.sqrt(spread.variance)), float(spread.df), spread=spread)
 
 

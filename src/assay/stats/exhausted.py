@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay.core.measures import better, range_of
-from assay.stats.format import number
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.rows import OF_THE_MODEL, Row, belongs, ends, numeric, text_of
 
 EXHAUSTED = "scale exhausted"
@@ -24,14 +24,14 @@ def with_ends_of_scale(contrasts: Sequence[Row], estimates: Sequence[Row]) -> li
     """Contrasts with the column `exhausted`, and with "scale exhausted" in place of "equivalent" where it is set."""
     marked: list[dict[str, Any]] = []
     for row in contrasts:
-        where = end_of_scale(row, estimates)
+        where = str(end_of_scale(row, estimates))
         equivalent = row.get("conclusion") == "equivalent"
         marked.append({**row, "exhausted": where, **({"conclusion": EXHAUSTED} if where and equivalent else {})})
     return marked
 
 
-def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> str:
-    """End of the scale at which every value behind a contrast lies, such as `within .10 of 1`; empty elsewhere.
+def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
+    """Return the end of the scale at which every value behind a contrast is, as a code; nothing elsewhere.
 
     The values are those of both recipes, at every budget or dose that is compared. Chance is an end for what is
     equivalent alone: an interval may also hold chance for want of data.
@@ -39,7 +39,7 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> str:
     sides = [_values(contrast, estimates, side) for side in ("a", "b")]
     rows = [row for side in sides for row in side]
     if not all(sides):
-        return ""
+        return NOTHING
     margin = numeric(contrast, "margin")
     margin = 0.0 if math.isnan(margin) else margin
     low, high = range_of(text_of(contrast, "measure"))
@@ -47,10 +47,10 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> str:
     for end in (low, high):
         near = max(margin, NEAR_WORST * (high - low)) if end == worst and math.isfinite(high - low) else margin
         if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
-            return f"within {number(near)} of {end:g}"
+            return because(Code.NEAR_END_OF_SCALE, margin=near, end=end)
     if contrast.get("conclusion") == "equivalent" and all(_at_chance(row) for row in rows):
-        return "at chance"
-    return ""
+        return because(Code.AT_CHANCE)
+    return NOTHING
 
 
 def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:

@@ -26,9 +26,9 @@ def number(value: float, places: int = 2) -> str:
     """A number with so many decimals and no leading zero: .84, -.02, 1.30, 12; an undefined one is `undefined`."""
     if not math.isfinite(value):
         return "undefined" if math.isnan(value) else ("-" if value < 0 else "") + "infinite"
-    text = f"{abs(value):.{places}f}"
-    sign = "-" if value < 0 and float(text) != 0 else ""
-    return sign + (text[1:] if text.startswith("0.") else text)
+    digits = f"{abs(value):.{places}f}"
+    sign = "-" if value < 0 and float(digits) != 0 else ""
+    return sign + (digits.removeprefix("0") if places else digits)
 
 
 def with_interval(value: float, low: float, high: float, unit: str = "", places: int | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.core.reasons import Code, because
 from assay.stats.metrics import Metric, undefined
 
 Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
@@ -129,7 +130,7 @@ def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray
     there = ~np.isnan(lesion_score)
     score = np.sort(lesion_score[there])
     if not len(score):
-        return undefined("no lesion")
+        return undefined(Code.NO_LESION)
     whole = np.sort(np.broadcast_to(floor[:, None], lesion_score.shape)[there])
     at = score[::-1]
     # A lesion whose score is its image's floor is taken off as soon as it is counted.
@@ -138,8 +139,7 @@ def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray
     if len(enough):
         return Metric(float(at[enough[0]]))
     return undefined(
-        f"a sensitivity of {level:g} is not reached: {found.max() / len(score):.3g} of {len(score)} lesions are found "
-        "at most at one threshold, the others only where whole images are predicted"
+        because(Code.UNREACHED_SENSITIVITY, level=level, most=float(found.max() / len(score)), lesions=len(score))
     )
 
 
@@ -250,13 +250,10 @@ def partial_area(curve: FreeResponse, most: float) -> Metric:
     if not most > 0:
         raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")
     if np.isnan(curve.sensitivity).any():
-        return undefined("no lesion")
+        return undefined(Code.NO_LESION)
     if np.isnan(curve.false_positives).any():
-        return undefined("no image to count false positives on")
+        return undefined(Code.NO_FALSE_POSITIVE_IMAGE)
     if (beyond := curve.false_positives[-1]) > most / 100:
-        return undefined(
-            f"{beyond:.2g} false positives an image stand above the highest threshold, so that the curve does not "
-            "begin at 0"
-        )
+        return undefined(because(Code.CURVE_BEGINS_LATE, false_positives=float(beyond)))
     at = np.minimum(curve.false_positives[::-1], most)
     return Metric(float((curve.sensitivity[::-1] * np.diff(np.append(at, most))).sum() / most))

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from assay.core import measures as registry
 from assay.core.errors import SpecError, unknown_name
 from assay.core.map_grid import AT_NATIVE, REGIONS, MapGrid
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats import influence, maps, metrics
 from assay.stats.influence import Answers, Computed, widened
 from assay.stats.maps import Empty
@@ -48,10 +49,10 @@ def at_cut(answers: Answers) -> Answers:
     return replace(answers, logits=beyond(answers.logits, answers.cut)[:, None], target=target, cut=1)
 
 
-def _fault(answers: Answers) -> str:
+def _fault(answers: Answers) -> Reason:
     if 0 < answers.cut < answers.classes:
-        return ""
-    return f"no class lies at or above {answers.cut}, from which images count as positive: there are {answers.classes}"
+        return NOTHING
+    return because(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes)
 
 
 def _auroc(answers: Answers) -> Metric:
@@ -71,7 +72,7 @@ def _at(level: int, positive: bool, answers: Answers) -> Metric:
     if fault := _fault(answers):
         return undefined(fault)
     if answers.specific is None or np.isnan(answers.specific[:, level]).any():
-        return undefined("no threshold was chosen: no validation image lies below the cut")
+        return undefined(Code.NO_CUT_THRESHOLD)
     called, above = _graded_at_least(answers, level).astype(np.int64), (answers.target >= answers.cut).astype(np.int64)
     return metrics.sensitivity(called, above) if positive else metrics.specificity(called, above)
 
@@ -135,17 +136,17 @@ class Terms(NamedTuple):
 
     over: Float[np.ndarray, " n"]
     under: Float[np.ndarray, " n"]
-    reason: str
+    reason: Reason
 
 
-def _mean(values: Float[np.ndarray, " n"], among: np.ndarray, reason: str) -> Terms:
+def _mean(values: Float[np.ndarray, " n"], among: np.ndarray, reason: Reason) -> Terms:
     return Terms(np.where(among, values, 0.0), among.astype(np.float64), reason)
 
 
 # --- overlap at p = .5 ----------------------------------------------------------------------------------------------
 
-_NO_LESION = "no image with a lesion"
-_NO_FREE = "no lesion-free image"
+_NO_LESION = because(Code.NO_LESION_IMAGE)
+_NO_FREE = because(Code.NO_LESION_FREE_IMAGE)
 
 
 def _overlap(score: maps.Overlap, empty: Empty, answers: Answers) -> Terms:
@@ -164,7 +165,7 @@ def _surface(name: str, answers: Answers) -> Terms:
     """Over images where every recipe that is compared has both surfaces, where it is known which these are."""
     values = answers.maps[name].astype(np.float64)
     among = ~np.isnan(values) & answers.maps.get("shared", True)
-    return _mean(values, among, "no image in which every recipe compared has both surfaces")
+    return _mean(values, among, because(Code.NO_SURFACES))
 
 
 # --- lesions found, healthy images called ----------------------------------------------------------------------------
@@ -175,13 +176,13 @@ def _lesions(level: float | None, answers: Answers) -> Terms:
     threshold = _threshold(answers, level)
     hits = maps.lesion_hits(answers.maps["lesion_score"], answers.maps["floor"], threshold)
     found, there = np.nansum(hits, axis=1), (~np.isnan(hits)).sum(axis=1)
-    return _unless_censored(Terms(found, there * 1.0, "no lesion"), threshold, level, answers)
+    return _unless_censored(Terms(found, there * 1.0, because(Code.NO_LESION)), threshold, level, answers)
 
 
 def _stray(answers: Answers) -> Terms:
     """The mean number, over all images, of components that hold no pixel of a lesion."""
     stray = answers.maps["stray"][:, _HALF]
-    return _mean(stray.astype(np.float64), np.ones(len(stray), dtype=bool), "no images")
+    return _mean(stray.astype(np.float64), np.ones(len(stray), dtype=bool), because(Code.NO_IMAGES))
 
 
 def _lesion_free_called(level: float | None, answers: Answers) -> Terms:
@@ -210,14 +211,14 @@ def _unless_censored(terms: Terms, threshold: np.ndarray, level: float | None, a
         return terms
     nothing = np.zeros(len(threshold))
     if "operating" not in answers.maps:
-        return Terms(nothing, nothing, "no threshold was set on validation lesions: the model came without")
-    return Terms(nothing, nothing, f"censored: no threshold finds {level:.0%} of the validation lesions")
+        return Terms(nothing, nothing, because(Code.NO_LESION_THRESHOLD))
+    return Terms(nothing, nothing, because(Code.UNREACHED_VALIDATION_SENSITIVITY, level=level or 0.0))
 
 
 # --- calibration of pixels -------------------------------------------------------------------------------------------
 
 
-def _calibration(regions: tuple[str, ...], reason: str, answers: Answers) -> Terms:
+def _calibration(regions: tuple[str, ...], reason: Reason, answers: Answers) -> Terms:
     """The l1 calibration error of the pixels of some regions, each bin's gap signed as that of the set."""
     kept, among = answers.maps, [REGIONS.index(name) for name in regions]
     gap = (kept["bin_claimed"] - kept["bin_came"])[:, among].sum(axis=1)
@@ -353,12 +354,12 @@ def _map_measures() -> Iterator[Computed]:
     for score in ("top_mean", "half_area"):
         yield from _ranked(score)
     yield Computed(registry.MEASURES["free-response-area"], _response_area, _response_rows, maps=True)
-    for name, regions, reason in (
-        ("pixel-calibration-error", REGIONS, "no images"),
-        ("pixel-calibration-error-boundary", ("boundary",), "no pixel near the outline of a lesion"),
-        ("pixel-calibration-error-background", ("background",), "no pixel away from lesions"),
+    for name, regions, code in (
+        ("pixel-calibration-error", REGIONS, Code.NO_IMAGES),
+        ("pixel-calibration-error-boundary", ("boundary",), Code.NO_BOUNDARY_PIXEL),
+        ("pixel-calibration-error-background", ("background",), Code.NO_BACKGROUND_PIXEL),
     ):
-        yield _ratio(name, partial(_calibration, regions, reason))
+        yield _ratio(name, partial(_calibration, regions, because(code)))
     yield from (_outlined(name, native=True) for name in _OUTLINED)
 
 
@@ -442,13 +443,13 @@ def value(name: str, answers: Answers) -> Metric:
     chosen = measure(name)
     if not np.isfinite(answers.logits).all():
         bad = int((~np.isfinite(answers.logits)).any(axis=1).sum())
-        return undefined(f"the model's answer is not finite for {bad} of {len(answers.target)} images")
+        return undefined(because(Code.NOT_FINITE, count=bad, images=len(answers.target)))
     if chosen.maps and not answers.maps:
-        return undefined(f"{name} is for segmentation, and the model says one thing of an image")
+        return undefined(because(Code.NEEDS_MAPS, measure=name))
     if chosen.native and f"{AT_NATIVE}truth" not in answers.maps:
-        return undefined("no masks at native size: crops, and images that are not single files, have none")
+        return undefined(Code.NO_NATIVE_MASKS)
     if chosen.binary and answers.classes != 2:
-        return undefined(f"{name} is for two classes, and there are {answers.classes}")
+        return undefined(because(Code.NEEDS_TWO_CLASSES, measure=name, classes=answers.classes))
     return chosen.value(answers)
 
 

@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import logsumexp, softmax
 from scipy.stats import rankdata
 
+from assay.core.reasons import NOTHING, Code, Reason, because
+
 # What metrics take and give: scores and probabilities from logits, a value or the reason why there is none.
 
 
@@ -16,7 +18,7 @@ class Metric(NamedTuple):
     """A value, or NaN and the reason why there is none."""
 
     value: float
-    reason: str = ""
+    reason: Reason = NOTHING
 
     @property
     def defined(self) -> bool:
@@ -24,9 +26,9 @@ class Metric(NamedTuple):
         return not self.reason
 
 
-def undefined(reason: str) -> Metric:
-    """No value, and why."""
-    return Metric(float("nan"), reason)
+def undefined(reason: Reason | Code) -> Metric:
+    """Return a metric without a value, and why."""
+    return Metric(float("nan"), because(reason) if isinstance(reason, Code) else reason)
 
 
 # --- from logits to what the metrics take ---------------------------------------------------------------------------
@@ -55,29 +57,29 @@ def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "
     return logsumexp(wide[..., cut:], axis=-1) - logsumexp(wide[..., :cut], axis=-1)
 
 
-def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> str:
-    """Why a ranking of two classes is undefined, or the empty string. Raises ValueError on shapes and codes."""
+def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> Reason:
+    """Return why a ranking of two classes is undefined, if it is. Raises ValueError on shapes and codes."""
     if score.ndim != 1 or score.shape != target.shape:
         raise ValueError(f"scores have shape {score.shape} and targets {target.shape}: give one of each per image")
     if not np.isin(target, (0, 1)).all():
         raise ValueError(f"targets hold {sorted(set(target.tolist()) - {0, 1})[:5]}: a binary target is 0 or 1")
     if not len(target):
-        return "no images"
+        return because(Code.NO_IMAGES)
     if reason := _not_finite(score):
         return reason
     missing = [name for code, name in ((1, "positive"), (0, "negative")) if not (target == code).any()]
-    return f"no image of the {missing[0]} class" if missing else ""
+    return because(Code.ABSENT_CLASS, kind=missing[0]) if missing else NOTHING
 
 
-def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> str:
-    """Why a metric of class probabilities is undefined, or the empty string. Raises ValueError on shapes and codes."""
+def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> Reason:
+    """Return why a metric of class probabilities is undefined, if it is. Raises ValueError on shapes and codes."""
     if logits.ndim != 2 or len(logits) != len(target):
         raise ValueError(f"logits have shape {logits.shape} and targets {target.shape}: give [n, k] and [n]")
     classes = max(logits.shape[1], 2)
     if len(target) and not ((target >= 0) & (target < classes)).all():
         raise ValueError(f"targets lie in {target.min()}..{target.max()}: {classes} classes are coded 0..{classes - 1}")
     if not len(target):
-        return "no images"
+        return because(Code.NO_IMAGES)
     return _not_finite(logits)
 
 
@@ -87,10 +89,10 @@ def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
         raise ValueError(f"predictions have shape {predicted.shape} and targets {target.shape}: give one per image")
 
 
-def _not_finite(values: np.ndarray) -> str:
+def _not_finite(values: np.ndarray) -> Reason:
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     bad = len(values) - int(np.count_nonzero(finite))
-    return f"the model's answer is not finite for {bad} of {len(values)} images" if bad else ""
+    return because(Code.NOT_FINITE, count=bad, images=len(values)) if bad else NOTHING
 
 
 # What a model's answers are worth: pure functions of scores or logits, and targets.
@@ -164,7 +166,7 @@ def auroc(
     positive = target == 1
     pairs = opposite[positive].sum()
     if pairs == 0:
-        return undefined("no fold holds both classes")
+        return undefined(Code.NO_FOLD_WITH_BOTH_CLASSES)
     return Metric(float(right[positive].sum() / pairs))
 
 
@@ -181,7 +183,7 @@ def macro_auroc(
     for label in range(two_columns(logits).shape[-1]):
         one = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
         if not one.defined:
-            return undefined(f"class {label} against the rest: {one.reason}")
+            return undefined(because(Code.ONE_CLASS_AGAINST_REST, label=label) + one.reason)
         values.append(one.value)
     return Metric(float(np.mean(values)))
 
@@ -243,22 +245,22 @@ def predictions(
 def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Share of rows whose class was called rightly. Range 0..1. Undefined without images."""
     check_same_shape(predicted, target)
-    return _share(predicted == target, np.ones(len(target), dtype=bool), "no images")
+    return _share(predicted == target, np.ones(len(target), dtype=bool), because(Code.NO_IMAGES))
 
 
 def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Share of positives that were called positive. Range 0..1. Undefined without a positive."""
     check_same_shape(predicted, target)
-    return _share(predicted == 1, target == 1, "no image of the positive class")
+    return _share(predicted == 1, target == 1, because(Code.ABSENT_CLASS, kind="positive"))
 
 
 def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
     """Share of negatives that were called negative. Range 0..1. Undefined without a negative."""
     check_same_shape(predicted, target)
-    return _share(predicted == 0, target == 0, "no image of the negative class")
+    return _share(predicted == 0, target == 0, because(Code.ABSENT_CLASS, kind="negative"))
 
 
-def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwise: str) -> Metric:
+def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwise: Reason) -> Metric:
     return Metric(float(right[among].mean())) if among.any() else undefined(otherwise)
 
 
@@ -269,11 +271,11 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
     """
     check_same_shape(predicted, target)
     if not len(target):
-        return undefined("no images")
+        return undefined(Code.NO_IMAGES)
     # E of (a - b)^2 over independent draws from the two marginals, without building the table.
     expected = predicted.var() + target.var() + (predicted.mean() - target.mean()) ** 2
     if expected == 0:
-        return undefined("all images have and were given one grade")
+        return undefined(Code.ONE_GRADE)
     return Metric(float(1 - ((predicted - target) ** 2).mean() / expected))
 
 

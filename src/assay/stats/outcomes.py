@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.stats.estimate import CONFIDENCE, Uncertainty, covariance, moved, uncertainty
 from assay.stats.metrics import Metric, undefined
 from assay.stats.panel import Evaluated
@@ -133,11 +134,7 @@ def _ratios(
         value = ratio(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
         if value.defined and of == _INCREASE and not least.get(below, 1.0) > 0:
             known = not math.isnan(least[below])
-            value = undefined(
-                "the interval of what the baseline's error increases by holds 0"
-                if known
-                else "no interval tells whether the baseline's error increases"
-            )
+            value = undefined(Code.BASELINE_NEAR_ZERO if known else Code.BASELINE_UNKNOWN)
         found.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
     return found + [
         _mean([one for one in found if _place(one) == place], whole=place not in alone)
@@ -151,17 +148,17 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _mean(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> dict[str, Any]:
     """The mean over families; undefined unless the whole of them have a baseline."""
-    reason = next((row["reason"] for row in rows if row["reason"]), "")
+    reason = next((found for row in rows if (found := reason_of(row))), NOTHING)
     value = Metric(float(np.mean([row["value"] for row in rows])), reason)
     if not whole:
-        value = undefined("not every family has a baseline at all severities")
+        value = undefined(Code.FAMILY_WITHOUT_BASELINE)
     return {**_row(rows[0], EVERY, rows[0]["group"], value), "measure": rows[0]["measure"]}
 
 
 def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
     gone = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
     named = {"factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
-    return {**like, **gone, **named, "value": ratio.value, "reason": ratio.reason}
+    return {**like, **gone, **named, "value": ratio.value, "reason": str(ratio.reason)}
 
 
 def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
@@ -175,9 +172,9 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
     _alike(error, baseline)
     below = float(baseline.sum())
     if np.isnan(error).any() or np.isnan(below):
-        return undefined("an error is undefined")
+        return undefined(Code.UNDEFINED_ERROR)
     if not below > 0:
-        return undefined("the baseline makes no error")
+        return undefined(Code.BASELINE_WITHOUT_ERROR)
     return Metric(float(error.sum()) / below)
 
 
@@ -190,9 +187,9 @@ def relative_corruption_error(increase: Float[np.ndarray, " s"], baseline: Float
     _alike(increase, baseline)
     below = float(baseline.sum())
     if np.isnan(increase).any() or np.isnan(below):
-        return undefined("an error is undefined")
+        return undefined(Code.UNDEFINED_ERROR)
     if not below > 0:
-        return undefined("the baseline's error does not increase")
+        return undefined(Code.BASELINE_NOT_WORSE)
     return Metric(float(increase.sum()) / below)
 
 
@@ -221,13 +218,13 @@ POINTS = 72
 class Joint:
     """The 95 % region of two measures: its outline [points, 2], open, with their correlation and degrees of freedom.
 
-    reason: why there is no region; empty where there is one.
+    reason: why there is no region, if so.
     """
 
     outline: Float[np.ndarray, "points 2"]
     correlation: float
     df: float
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def joint(across: Evaluated, up: Evaluated) -> Joint:
@@ -235,10 +232,10 @@ def joint(across: Evaluated, up: Evaluated) -> Joint:
     sure = uncertainty(across), uncertainty(up)
     reason = sure[0].reason or sure[1].reason
     if not reason and not np.array_equal(across.seeds, up.seeds):
-        reason = "the two measures do not rest on the same seeds"
+        reason = because(Code.OTHER_SEEDS)
     df = min(sure[0].df, sure[1].df)
     if not reason and df <= 1:
-        reason = "too few seeds or patients for two measures together"
+        reason = because(Code.TOO_FEW_FOR_TWO)
     if reason:
         return Joint(np.zeros((0, 2)), math.nan, math.nan, reason)
     correlation = correlated(across, up, sure)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
 
@@ -102,7 +103,7 @@ class Evaluated:
     """A measure per seed, with the contribution of each patient to each.
 
     values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted.
-    bounds: what the values cannot leave. reason: why the measure is undefined, or empty.
+    bounds: what the values cannot leave. reason: why the measure is undefined, if it is.
     """
 
     values: Float[np.ndarray, " s"]
@@ -111,7 +112,7 @@ class Evaluated:
     seeds: Int[np.ndarray, " s"]
     images: int
     bounds: tuple[float, float]
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def evaluate(panel: Panel, name: str) -> Evaluated:
@@ -123,7 +124,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
     patients = np.unique(panel.patient)
     values = np.full(len(panel.scores), np.nan)
     contributions = np.zeros((len(values), len(patients)))
-    reasons: list[str] = []
+    reasons: list[Reason] = []
     images = [len(panel.target)]
     for position in range(len(values)):
         answers, patient = panel.answers(position)
@@ -144,12 +145,12 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
     )
 
 
-def _undefined_seeds(reasons: list[str], seeds: int) -> str:
+def _undefined_seeds(reasons: list[Reason], seeds: int) -> Reason:
     if not seeds:
-        return "no seed was kept"
+        return because(Code.NO_SEED)
     if not reasons or len(reasons) == seeds:
-        return reasons[0] if reasons else ""
-    return f"undefined for {len(reasons)} of {seeds} seeds: {reasons[0]}"
+        return reasons[0] if reasons else NOTHING
+    return because(Code.UNDEFINED_SEEDS, count=len(reasons), seeds=seeds) + reasons[0]
 
 
 def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> Evaluated:
@@ -174,7 +175,7 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
         seeds,
         max(part.images for part in parts),
         _bounds(parts, spread),
-        reasons[0] if reasons else "",
+        reasons[0] if reasons else NOTHING,
     )
 
 

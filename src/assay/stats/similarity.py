@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 from scipy.stats import rankdata
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import holm
 from assay.stats.estimate import CONFIDENCE, MINIMUM_SEEDS
 
@@ -52,16 +53,17 @@ def centred(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     return found / math.sqrt((found**2).sum() / len(found)) if found.size else found
 
 
-def undefined_for(features: Float[np.ndarray, "n d"]) -> str:
-    """Why a representation cannot be likened to any; empty where it can."""
+def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
+    """Return why a representation cannot be compared with any, if it cannot."""
     if len(features) < FEWEST:
-        return f"{len(features)} images, at least {FEWEST} are needed"
+        return because(Code.FEW_IMAGES, images=len(features), least=FEWEST)
     if not np.isfinite(features).all():
-        return "activations that are not finite numbers"
+        return because(Code.NOT_FINITE_ACTIVATIONS)
     x = centred(features)
     if not x.size:
-        return "the layer is constant"
-    return "" if np.isfinite(_usable(_own([x]), _rows([x])))[0] else "all images lie equally far apart"
+        return because(Code.CONSTANT_LAYER)
+    usable = bool(np.isfinite(_usable(_own([x]), _rows([x])))[0])
+    return NOTHING if usable else because(Code.EQUAL_DISTANCES)
 
 
 def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
@@ -301,7 +303,7 @@ class Likeness:
     sign_flip_p: float = math.nan
     sign_flip_min_p: float = math.nan
     seeds: int = 0
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
@@ -335,13 +337,13 @@ def beyond_seeds(
         between_seeds(across), between_seeds(own), between_seeds(others), between_seeds(apart), seeds=seeds
     )
     if seeds < MINIMUM_SEEDS:
-        few = "two are needed to tell seeds apart" if seeds < 2 else f"no interval is drawn under {MINIMUM_SEEDS}"
-        return replace(found, reason=f"{seeds} seed{'' if seeds == 1 else 's'}: {few}")
+        code = Code.FEW_SEEDS_TO_COMPARE if seeds < 2 else Code.FEW_SEEDS
+        return replace(found, reason=because(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
     if math.isnan(found.below):
-        return replace(found, reason="undefined for some seeds")
+        return replace(found, reason=because(Code.SOME_SEEDS_UNDEFINED))
     error = _jackknife(apart)
     if error <= ROUNDING:
-        return replace(found, standard_error=error, reason="nothing varied between seeds")
+        return replace(found, standard_error=error, reason=because(Code.NO_VARIATION_BETWEEN_SEEDS))
     reach = float(stats.t.ppf(1 - ALPHA / 2, seeds - 1)) * error
     flipped, least = _sign_flip(apart)
     return replace(

@@ -38,6 +38,12 @@ from assay.store.files import (
 from assay.store.migrations import migrated, unversioned
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
 
+
+def measurement_row(found: Measurement) -> Row:
+    """Return a measurement as a row of `schema.MEASUREMENTS`, its reason in stored form."""
+    return {**{name: getattr(found, name) for name in MEASUREMENTS}, "reason": str(found.reason)}
+
+
 # Where a study's records lie, and whether anything can be written there.
 
 
@@ -339,7 +345,7 @@ class RunFolder:
 
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
         """Keep what one probe found about one model."""
-        rows = [{name: getattr(found, name) for name in MEASUREMENTS} for found in measurements]
+        rows = [measurement_row(found) for found in measurements]
         write_rows(self.unit("probes", id) / "measurements.parquet", tuple(MEASUREMENTS), rows)
         self.write_record("probes", id, record)
 

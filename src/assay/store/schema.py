@@ -136,7 +136,7 @@ _ERROR = (_number("standard_error", "standard error"), _number("df", "degrees of
 _SEEDS = _count("seeds", "training seeds behind the value")
 _PATIENTS = _count("patients", "patients behind the value; 0 where the data name none")
 _IMAGES = _count("images", "images behind the value")
-_REASON = Column("reason", "why the value is undefined or doubtful; empty otherwise")
+_REASON = Column("reason", "why the value is undefined or doubtful, codes with fields as JSON; empty otherwise")
 _P = _number("p", "p value, uncorrected")
 _HOLM = _number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
 _SIGN_FLIPS = (
@@ -198,22 +198,44 @@ CONTRASTS = Table(
             "at matched clean performance, JSON: level, its environment (clean), training rows of a and of b, and all "
             "trained amounts; empty otherwise",
         ),
-        Column("exhausted", "end of the scale at which all values behind the comparison are; empty otherwise"),
+        Column("exhausted", "end of the scale at which all values behind the comparison are, a code as JSON; or empty"),
         _REASON,
     ),
     ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
 )
 
-SENTENCES = Table(
-    "sentences",
-    "sentence of the page",
+FINDINGS = Table(
+    "findings",
+    "finding: an answer, a limit, a caution or one comparison",
     (
-        Column("part", "answer, doubt or limit"),
-        Column("text", "the sentence"),
+        Column("id", "stable identifier: kind and subject"),
+        Column("kind", "contrast, family, matched, reliance, fall, caution, ...: see `assay.stats.findings.Kind`"),
+        Column("part", "part of the page: answer, limit, doubt or comparison"),
         Column("light", "ok, warn, bad or none"),
-        Column("evidence", "id of the contrast, or name of the table, that its numbers come from"),
+        Column("recipe", "recipe, where it is of one"),
+        Column("axis", "axis along which recipes differ"),
+        Column("a", "of a comparison, level of the recipe that is compared"),
+        Column("b", "of a comparison, level of the recipe that it is compared against"),
+        Column("measure", "measure"),
+        Column("environment", "test environment"),
+        Column("factor", "factor that the measure is of"),
+        Column("layer", "layer that the measure is of"),
+        _number("value", "estimate: a difference, a fall or a value"),
+        *_INTERVAL,
+        _number("level", "level of the interval"),
+        _number("p", "p value after Holm's correction within its family"),
+        Column(
+            "decision",
+            "of a comparison: higher, lower, higher-small, lower-small, equivalent, inconclusive, scale-dependent, "
+            "exhausted or undefined",
+        ),
+        _SEEDS,
+        Column("reason", "JSON: codes with fields: why there is no value, or what a limit or a caution is"),
+        Column("table", "evidence: table of the run folder"),
+        Column("row", "evidence: id of the row of contrasts"),
+        Column("details", "JSON: what else a sentence of it needs, by kind"),
     ),
-    ("part", "light", "text"),
+    ("part", "light", "id", "decision"),
 )
 
 ESTIMATES = Table(
@@ -587,7 +609,7 @@ PROVENANCE = Table(
 TABLES = {
     table.name: table
     for table in (
-        CONTRASTS, SENTENCES, ESTIMATES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
+        CONTRASTS, FINDINGS, ESTIMATES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
         FREE_RESPONSE, CURVES, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS, DOSE_COUNTS,
         VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
     )

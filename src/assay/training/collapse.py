@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.models.untyped import singular_values
 
 # Collapse, found by what a model does: it is then called so, counted, and kept out of means.
@@ -39,8 +40,8 @@ def collapse_reason(
     logits: Float[Tensor, "n k"],
     losses: Sequence[LossBeside] = (),
     slow: Callable[[], bool] = lambda: False,
-) -> str | None:
-    """Why a model counts as collapsed, or None.
+) -> Reason:
+    """Return why a model counts as collapsed, if it does.
 
     Args:
         features, logits: Of the validation images.
@@ -51,20 +52,20 @@ def collapse_reason(
     """
     spread = float((logits.amax(0) - logits.amin(0)).max())
     if spread < CONSTANT_LOGIT:
-        return f"constant output: the logits of the validation images differ by at most {spread:.1e}"
+        return because(Code.COLLAPSED_CONSTANT_OUTPUT, spread=spread)
     embedding = features.double()
     varies = spread_of(embedding)
     if varies <= ONE_POINT:
-        return f"one embedding for all: it varies by {varies:.1e} of its length"
+        return because(Code.COLLAPSED_ONE_EMBEDDING, share=varies)
     enough = len(embedding) >= FEWEST
     rank = effective_rank(embedding)
     if enough and embedding.shape[1] > 1 and rank < RANK_ONE:
-        return f"embedding of rank one: its effective rank is {rank:.3f}"
+        return because(Code.COLLAPSED_RANK_ONE, rank=rank)
     variation = distance_variation(embedding)
     if enough and variation < EQUAL_DISTANCES:
-        return f"all distances equal: between validation images they vary by {variation:.1e} of their mean"
+        return because(Code.COLLAPSED_EQUAL_DISTANCES, share=variation)
     stuck = _stuck(losses)
-    return None if stuck is not None and slow() else stuck
+    return NOTHING if stuck and slow() else stuck
 
 
 def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
@@ -125,13 +126,13 @@ def distance_variation(features: Float[Tensor, "n d"]) -> float:
     return float(distances.std(correction=0)) / mean if mean > 0 else 0.0
 
 
-def _stuck(losses: Sequence[LossBeside]) -> str | None:
+def _stuck(losses: Sequence[LossBeside]) -> Reason:
     """Losses that mine their triplets can be 0 for a constant and 0 for a good embedding: those tell nothing."""
     telling = [pair for pair in losses if pair.constant > 0]
     if not telling or any(abs(pair.actual - pair.constant) > NO_BETTER * pair.constant for pair in telling):
-        return None
+        return NOTHING
     mean = sum(pair.actual for pair in telling) / len(telling)
-    return f"no better than a constant in training: the loss stands at {mean:.4f}, as for one embedding for all"
+    return because(Code.COLLAPSED_STUCK, loss=mean)
 
 
 # Watching a training that looks at no label: what its features are like from epoch to epoch, and when to stop.
@@ -153,12 +154,12 @@ class Collapsed(Exception):
         curve: A row per epoch until then.
     """
 
-    def __init__(self, reason: str, curve: Sequence[Mapping[str, float | int]]) -> None:
+    def __init__(self, reason: Reason, curve: Sequence[Mapping[str, float | int]]) -> None:
         super().__init__(reason, curve)
         self.reason, self.curve = reason, tuple(curve)
 
     def __str__(self) -> str:
-        return self.reason
+        return str(self.reason)
 
 
 def figures(
@@ -204,16 +205,13 @@ def knn_accuracy(
     return float((votes.sum(1).argmax(1) == targets).double().mean())
 
 
-def collapse_of(curve: Sequence[Figures]) -> str:
-    """Why a training is to be stopped, from the rows of its curve; empty where it is not, or not yet."""
+def collapse_of(curve: Sequence[Figures]) -> Reason:
+    """Return why to stop a training, from the rows of its curve; nothing where it goes on."""
     last = curve[-PATIENCE:]
     if len(last) < PATIENCE or not all(map(_dead, last)):
-        return ""
+        return NOTHING
     row = last[-1]
-    return (
-        f"the features collapsed: after epoch {row['epoch']} their effective rank is {row['rank']:.3f} and they vary "
-        f"by {row['spread']:.1e} of their length; stopped. Try a lower learning rate, or another loss"
-    )
+    return because(Code.COLLAPSED_FEATURES, epoch=int(row["epoch"]), rank=row["rank"], spread=row["spread"])
 
 
 def _dead(row: Figures) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from assay.core import registry
 from assay.core.errors import SpecError
 from assay.core.files import content_hash
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.data.dataset import Batch
 from assay.maps.summary import Streamed, lesion_logits
@@ -29,7 +30,6 @@ from assay.shifts.environment import Environment
 from assay.spec.schema import WORST_GROUP, RecipeSpec
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS
-from assay.stats.rows import LOUD, SILENT
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import (
     CONSTANT_LOGIT,
@@ -514,11 +514,11 @@ class Verdict:
     selected_epoch: int
     threshold: float | None
     yardstick: float
-    collapsed: str | None
+    collapsed: Reason
     finite: bool = True
     validated: Float[Tensor, "n k"] | None = None
     operating: tuple[float, ...] = ()
-    finding: str = ""
+    finding: Reason = NOTHING
 
 
 @torch.no_grad()
@@ -536,7 +536,7 @@ def finish(run: Run) -> Verdict:
         return _judge_maps(run, selected)
     seen = read_all(run.network, run.validation, run.recipe.batch_size)
     if not bool(seen.logits.isfinite().all() and seen.features.isfinite().all()):
-        return Verdict(selected, None, math.nan, None, finite=False)
+        return Verdict(selected, None, math.nan, NOTHING, finite=False)
     return _judge(run, seen, selected)
 
 
@@ -544,7 +544,7 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     network = as_network(run.network)
     trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
     if not bool(trained_on.isfinite().all()):
-        return Verdict(selected, None, math.nan, None, finite=False)
+        return Verdict(selected, None, math.nan, NOTHING, finite=False)
     targets = run.validation.target.cpu()
     own = cast(nn.Linear | GradeHead, network.head)
     head = fit_head(trained_on, run.training.target, own.out_features)
@@ -609,27 +609,28 @@ def _judge_maps(run: Run, selected: int) -> Verdict:
     for batch in run.validation.in_order(run.recipe.batch_size):
         logits = lesion_logits(network.read(batch.images).logits)
         if not bool(logits.isfinite().all()):
-            return Verdict(selected, None, math.nan, None, finite=False)
+            return Verdict(selected, None, math.nan, NOTHING, finite=False)
         assert batch.masks is not None
         columns.append(logits, batch.masks[:, 0])
         spread = max(spread, float(logits.max() - logits.min()))
     found = columns.columns()
     reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
-    constant = f"constant output: the logits differ by at most {spread:.1e} between places"
-    collapsed = constant if spread < CONSTANT_LOGIT else None
+    collapsed = because(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NOTHING
     operating = tuple(one.value for one in reached)
     return Verdict(
         selected, None, math.nan, collapsed, operating=operating, finding=_extreme(found["half_area"], found["pixels"])
     )
 
 
-def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> str:
-    """What is said of a network that calls no pixel lesion, or nearly all of every image. It has not collapsed: it may
-    rank pixels well.
+def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> Reason:
+    """Return whether a network predicts no lesion pixel, or nearly all of every image.
+
+    It has not collapsed: it may rank pixels well.
     """
     if not area.any():
-        return f"{SILENT} in any of {len(area)} validation images at p = .5"
-    return f"{LOUD} in each of {len(area)} validation images at p = .5" if (area > 0.9 * pixels).all() else ""
+        return because(Code.PREDICTS_NOTHING, images=len(area))
+    everywhere = bool((area > 0.9 * pixels).all())
+    return because(Code.PREDICTS_EVERYTHING, images=len(area)) if everywhere else NOTHING
 
 
 # The only training loop: deterministic, checkpointed, resumed bit for bit in the middle of an epoch.
@@ -687,27 +688,27 @@ class Fitted:
             epoch 0.
         threshold: On the positive probability, None unless there are two classes.
         yardstick: Validation log-loss of a logistic head refitted on the frozen features, NaN for dense outputs.
-        collapsed: The reason, or None.
+        collapsed: The reason, if it has.
         selected_epoch: Counted from 1.
         mitigation: Whose group labels were used for training and for selection, and what the mitigation says of itself,
             in plain values.
         validated: Logits of the validation rows in the order of their table, on the CPU; None for dense outputs.
         operating: Of dense outputs the logit of lesion at which each share in `LEVELS` of the validation lesions is
             found, NaN where none does.
-        finding: What is to be known of a training that is none of collapsed or diverged; empty where there is nothing.
+        finding: What to know about a training that neither collapsed nor diverged.
     """
 
     network: nn.Module
     curve: tuple[Mapping[str, float | int], ...]
     threshold: float | None
     yardstick: float
-    collapsed: str | None
+    collapsed: Reason
     selected_epoch: int
     steps: int
     mitigation: Mapping[str, Any]
     validated: Float[Tensor, "n k"] | None
     operating: tuple[float, ...] = ()
-    finding: str = ""
+    finding: Reason = NOTHING
 
 
 def fit(

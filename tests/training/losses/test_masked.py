@@ -276,7 +276,7 @@ def test_features_that_die_end_the_training(tmp_path) -> None:
     run.train_step()
     run.close_epoch()
     run.train_step()
-    with pytest.raises(Collapsed, match="the features collapsed"):
+    with pytest.raises(Collapsed, match="collapsed-features"):
         run.close_epoch()
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from assay.core.reasons import Code, because
 from assay.data.cache import ArrayCache
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
@@ -45,27 +46,27 @@ def verdict_with(tmp_path: Path) -> Any:
 
 def test_a_network_that_calls_nothing_is_told_so_and_has_not_collapsed(verdict_with: Any) -> None:
     found = verdict_with(0.01, 20.0)
-    assert found.finding == "calls no pixel lesion in any of 12 validation images at p = .5"
-    assert found.collapsed is None
+    assert found.finding == because(Code.PREDICTS_NOTHING, images=12)
+    assert not found.collapsed
     assert found.finite
 
 
 def test_one_that_calls_nearly_everything_is_told_so_too(verdict_with: Any) -> None:
     found = verdict_with(0.01, -20.0)
-    assert found.finding == "calls over nine tenths of the pixels lesion in each of 12 validation images at p = .5"
-    assert found.collapsed is None
+    assert found.finding == because(Code.PREDICTS_EVERYTHING, images=12)
+    assert not found.collapsed
 
 
 def test_one_that_calls_some_pixels_is_not() -> None:
     pixels = np.full(2, 100)
-    assert _extreme(np.array([0, 1]), pixels) == ""
-    assert _extreme(np.array([90, 100]), pixels) == ""
-    assert _extreme(np.array([91, 100]), pixels).endswith("in each of 2 validation images at p = .5")
+    assert not _extreme(np.array([0, 1]), pixels)
+    assert not _extreme(np.array([90, 100]), pixels)
+    assert _extreme(np.array([91, 100]), pixels) == because(Code.PREDICTS_EVERYTHING, images=2)
 
 
 def test_one_that_says_the_same_everywhere_has_collapsed(verdict_with: Any) -> None:
     found = verdict_with(0.0, 20.0)
-    assert found.collapsed == "constant output: the logits differ by at most 0.0e+00 between places"
+    assert found.collapsed == because(Code.COLLAPSED_CONSTANT_MAPS, spread=0.0)
     assert all(math.isnan(logit) for logit in found.operating)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.errors import DataError, SpecError
+from assay.core.reasons import Code, Field, Reason, because
 from assay.core.types import FactorTable, Places, rows_of
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
@@ -494,24 +495,23 @@ def _near_copies(table: FactorTable, detail: np.ndarray, kept: np.ndarray, cache
     return [Pair(*pair) for pair in found]
 
 
-def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Return a sentence for every pair of different patients; those with contradicting labels come first."""
-    told: list[tuple[bool, str]] = []
-    unnamed = without_patients(listing.warnings)
-    what = "are different images, nearly the same" if unnamed else "of different patients are nearly the same image"
+def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
+    """Return a reason for every pair of different patients; those with contradicting labels come first."""
+    found: list[tuple[bool, Reason]] = []
+    named = int(not without_patients(listing.warnings))
     for pair in pairs:
         if table.patient[pair.first] == table.patient[pair.second]:
             continue
         labels = [table.classes[int(table.target[at])] for at in (pair.first, pair.second)]
-        text = (
-            f"{listing.word}s {listing.numbers[pair.first]} and {listing.numbers[pair.second]} {what} "
-            f"(likeness {pair.likeness:.3f})"
-        )
+        first, second = (int(listing.numbers[at]) for at in (pair.first, pair.second))
+        numbers = {"first": first, "second": second, "likeness": float(pair.likeness), "named": named}
+        same: dict[str, Field] = {"word": listing.word, **numbers}
         contradict = labels[0] != labels[1]
+        reason = because(Code.NEAR_COPIES, **same)
         if contradict:
-            text = f"{text}, and their labels contradict: {' and '.join(labels)}"
-        told.append((not contradict, text))
-    return tuple(text for _, text in sorted(told, key=lambda one: one[0]))
+            reason = because(Code.CONTRADICTING_COPIES, labels=tuple(labels), **same)
+        found.append((not contradict, reason))
+    return tuple(reason for _, reason in sorted(found, key=lambda one: one[0]))
 
 
 def _put_together(pairs: Sequence[Pair]) -> str:

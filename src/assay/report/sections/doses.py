@@ -14,6 +14,8 @@ from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.layout import ROWS, Evidence, decisive, is_overall, some_levels
 from assay.report.rows import Tables, coordinates, distinct, mapping, numeric, whole
 from assay.report.sections.reliance import TRAINED
+from assay.report.sentences.names import amounts, equivalence_interval
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.wording import (
     column_places,
@@ -24,7 +26,7 @@ from assay.report.wording import (
     plural,
 )
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONFOUNDER, amounts, equivalence_interval, over_doses
+from assay.stats.rows import CONFOUNDER, over_doses
 from assay.store import schema
 from assay.store.files import Row
 
@@ -287,7 +289,7 @@ def _half_dose(evidence: Evidence, row: Row, greatest: float) -> Mark:
     """
     level = evidence.outline.level(row)
     if row["reason"]:
-        return Mark(level, math.nan, reason=row["reason"])
+        return Mark(level, math.nan, reason=reason_words(row["reason"]))
     value, low, high = (math.inf if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
     ends = (math.nan, math.nan) if row["beyond"] == "low" else (low, high)
     own = numeric(row, "greatest")
@@ -339,7 +341,7 @@ def _in_words(row: Row) -> str:
         "lower": f"{row['a']} {less}, than {row['b']}{scales}",
         "depends on the scale": "depends on the scale: shown on one, or with opposite signs",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))} ({equivalence_interval(row)})",
-        "undefined": f"undefined: {row['reason'] or 'no value'}",
+        "undefined": f"undefined: {reason_words(row['reason']) or 'no value'}",
     }
     equal = amounts(row)
     return (said.get(row["conclusion"]) or str(row["conclusion"])) + (f" ({equal})" if equal else "")
@@ -354,10 +356,10 @@ def half_doses(evidence: Evidence) -> Sheet | None:
                 words(row["recipe"]),
                 words(row["environment"]),
                 words(measure_name(row["measure"])),
-                words(row["text"], row["reason"]),
+                words(row["text"], reason_words(row["reason"])),
                 figure(numeric(row, "margin")),
                 amount(whole(row, "seeds")),
-                words(row["reason"] or "–"),
+                words(reason_words(row["reason"]) or "–"),
             ),
             first=evidence.outline.shown(row, evidence.outline.dosed, CONFOUNDER),
         )
@@ -486,7 +488,7 @@ def _changes(evidence: Evidence, rows: Sequence[Row], levels: Sequence[str], whe
 def _mark(evidence: Evidence, row: Row) -> Mark:
     seeds = tuple((int(seed), float(value)) for seed, value in mapping(row["per_seed"]).items())
     ends = (numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
-    return Mark(evidence.outline.level(row), *ends, seeds, reason=row["reason"])
+    return Mark(evidence.outline.level(row), *ends, seeds, reason=reason_words(row["reason"]))
 
 
 def _limits(marks: Sequence[Mark], more: Sequence[float], within: tuple[float, float]) -> tuple[float, float]:

@@ -26,10 +26,11 @@ from assay.report.layout import (
     worst_groups,
 )
 from assay.report.rows import Tables, coordinates, distinct, mapping, numeric
+from assay.report.sentences.names import named
+from assay.report.sentences.reasons import place_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, sheet, words
 from assay.report.wording import column_places, held_words, higher_is_better, measure_name, recipe_head
 from assay.stats.exhausted import EXHAUSTED
-from assay.stats.findings import named
 from assay.stats.format import count, in_words, listed
 from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import CONFOUNDER, DOSES, MATCHED, over_doses
@@ -379,7 +380,7 @@ def _of_group(row: Row | None, places: int) -> Cell:
     if row is None:
         return Cell(NONE, "", True)
     cell = estimated(row, places)
-    return Cell(cell.text, cell.sort, True, f"in {row['environment']}: {row['reason']}")
+    return Cell(cell.text, cell.sort, True, f"in {row['environment']}: {place_words(row['reason'])}")
 
 
 # What each start is, as a table: where its weights come from, how it scales images, what it was trained on.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from assay.core.reasons import Code, reason_of
 from assay.report.account import by_place, tied
 from assay.report.drawing import Reference
 from assay.report.figures import HALF, Figure, chance, curves, plot_of, slice_note, strips
@@ -219,7 +220,7 @@ def table(evidence: Evidence) -> Sheet | None:
     names = [name for name in ATTENDED if any(row["measure"] == name for row in chosen)]
     lines, total = by_place(evidence, chosen, ("recipe", "factor"), "measure", names)
     heads = (recipe_head(evidence.tables), "explainer", *map(measure_name, names), "seeds", "patients", "images")
-    failing = distinct(row["factor"] for row in chosen if FAILS in row["reason"])
+    failing = distinct(row["factor"] for row in chosen if Code.FAILS_SANITY in reason_of(row))
     failed = f"By some recipe {listed(failing)} failed it." if failing else "None failed it."
     note = (
         "Scores against lesion masks are 0 to 1; a map that knows nothing scores the lesions' share of the image. An "
@@ -233,7 +234,7 @@ def table(evidence: Evidence) -> Sheet | None:
 
 def _called(name: str, rows: Sequence[Row]) -> str:
     """The explainer, marked where it fails by any recipe."""
-    return f"{name} (fails sanity)" if any(FAILS in row["reason"] for row in rows) else name
+    return f"{name} (fails sanity)" if any(Code.FAILS_SANITY in reason_of(row) for row in rows) else name
 
 
 def _beside(blind: tuple[Reference, ...], prior: Sequence[Row]) -> tuple[Reference, ...]:
@@ -253,7 +254,7 @@ def _attribution_title(groups: Sequence[tuple[str, Sequence[Row]]], prior: Seque
     clear = [
         name
         for name, rows in groups
-        if not any(FAILS in row["reason"] for row in rows)
+        if not any(Code.FAILS_SANITY in reason_of(row) for row in rows)
         and all(numeric(row, "low") > numeric(row, "chance") and numeric(row, "low") > centre for row in rows)
     ]
     if not clear:

@@ -11,6 +11,7 @@ from assay.report.drawing import Mark, Panel, Plot, Reference, limits, short_nam
 from assay.report.figures import FULL, HALF, Figure, curves, drawn, plot_of, slice_note
 from assay.report.layout import Evidence, some_levels
 from assay.report.rows import distinct, numeric
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, figure, probability, sheet, sort_key, words
 from assay.report.wording import column_places, measure_name, recipe_head
 from assay.stats.format import in_words, listed, with_interval
@@ -118,7 +119,7 @@ def _across(level: str, row: Row) -> Mark:
     """CKA across recipes, with the interval of how far it lies below the seeds' own."""
     grey = _baseline(row)
     ends = (grey - numeric(row, "high"), grey - numeric(row, "low"))
-    return Mark(level, numeric(row, "value"), *ends, at=row["layer"], reason=row["reason"])
+    return Mark(level, numeric(row, "value"), *ends, at=row["layer"], reason=reason_words(row["reason"]))
 
 
 def maps(evidence: Evidence) -> Figure | None:
@@ -193,9 +194,9 @@ def _line(recipe: str, against: str, where: str, found: dict[str, Row], places: 
         figure(numeric(main, "value")),
         figure(numeric(main, "within")),
         figure(numeric(main, "against_within")),
-        Cell(NONE if math.isnan(below) else apart, sort_key(below), True, main["reason"]),
+        Cell(NONE if math.isnan(below) else apart, sort_key(below), True, reason_words(main["reason"])),
         probability(numeric(main, "p_holm")),
-        words(main["conclusion"] or NONE, main["reason"]),
+        words(main["conclusion"] or NONE, reason_words(main["reason"])),
         *(_second(found.get(name)) for name in SECOND),
         figure(numeric(main, "seeds"), 0),
         figure(numeric(main, "images"), 0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.report.rows import Tables, numeric, whole
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, sheet, words
 from assay.stats.format import with_interval
 from assay.store import schema
@@ -31,7 +32,7 @@ def table(tables: Tables) -> Sheet | None:
     factors the study draws itself.
     """
     rows = tables.shortcuts
-    lines = [Line((*map(words, texts(row)), *counts(row), words(row["reason"] or NONE))) for row in rows]
+    lines = [Line((*map(words, texts(row)), *counts(row), words(reason_words(row["reason"]) or NONE))) for row in rows]
     return sheet("shortcuts", CAPTION, HEADS, lines, (rows, schema.SHORTCUTS), meaning(rows)) if rows else None
 
 

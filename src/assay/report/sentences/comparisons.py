@@ -1,0 +1,196 @@
+"""English of comparisons between recipes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from assay.core.reasons import reason_of
+from assay.report.sentences.names import (
+    equivalence_interval,
+    half_widths,
+    label,
+    named,
+    place,
+    shown,
+    value_of,
+    where,
+)
+from assay.report.sentences.reasons import reason_words
+from assay.stats.compare import NONINFERIORITY_ALPHA
+from assay.stats.exhausted import EXHAUSTED
+from assay.stats.findings import Comparison, Family, Matched, Value
+from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
+from assay.stats.rows import (
+    FIRST_SIGN_UNDER,
+    MATCHED,
+    SHOWN,
+    Row,
+    numeric,
+    over_doses,
+    text_of,
+    under_seeds,
+)
+
+MATCHING = {"matched-fit": "at matched fit", MATCHED: "where both are equally good without a dose"}
+"""How comparisons are made that accompany one at equal budget or of all amounts -> its words."""
+
+
+def family(found: Family) -> str:
+    """Return how many comparisons of an axis showed what, and the leading one."""
+    main = found.leading.row
+    told = f"{place(main)}, {difference(found.leading)}"
+    if found.link == "alone":
+        return told
+    of = f"Of {count(found.count, 'comparison')} of {in_words(found.axis)}"
+    of += f" with {found.against}" if found.against else ""
+    led = told[:1].lower() + told[1:]
+    if found.link == "first":
+        return f"{of}, none could be tested; the first: {led}"
+    alike = f", {found.equivalent} showed equivalence" if found.equivalent else ""
+    alike += f", {found.exhausted} had no room for one ({EXHAUSTED})" if found.exhausted else ""
+    alike += f", {found.undefined} could not be tested" if found.undefined and not found.shown else ""
+    sure = main.get("conclusion") in SHOWN
+    ways = f", {listed([MATCHING[way] for way in found.ways])} alone" if found.shown and not sure else ""
+    links = {"only": ": ", "surest": "; the surest: ", "one": "; one of them: ", "nearest": "; the nearest to it: "}
+    return f"{of}, {found.shown or 'none'} showed a difference{ways}{alike}{links[found.link]}{led}"
+
+
+def matched(found: Matched) -> str:
+    """Return a comparison at matched fit or performance, which accompanies the leading one."""
+    row = found.comparison.row
+    opens = f"{place(row)}," if row.get("at") == MATCHED else "At matched fit"
+    return f"{opens} {_short(found.comparison, same=found.same)}"
+
+
+def difference(found: Comparison) -> str:
+    """Return what a comparison found, with both recipes' values, its interval, its p and the seeds it rests on."""
+    row = found.row
+    called, there = label(row), where(text_of(row, "environment"))
+    a, b = _sides(row)
+    values = _both(found.sides) if found.sides else ""
+    tested = f"difference {', '.join(_decided(row))}{both_scales(row)}, {seeds_of(row)}"
+    if over_doses(row) and row.get("conclusion") in _OVER_DOSES:
+        changes = _OVER_DOSES[str(row["conclusion"])].format(a=a, b=b)
+        return f"{called}{there} {changes}{_within(found)}: {tested}.{first_sign(row)}"
+    if under_seeds(row):
+        sides = f"{values}, " if values else ""
+        return f"{called} of {a} against {b}{there}: {sides}difference {value_of(row)}, not tested."
+    numbers = f"{values} ({tested})" if values else tested
+    conclusion = row.get("conclusion")
+    if conclusion in SHOWN:
+        return f"{a} had a {conclusion} {called} than {b}{there}{_within(found)}: {numbers}.{first_sign(row)}"
+    if conclusion == "equivalent":
+        margin = number(numeric(row, "margin"))
+        return f"{a} and {b} were equivalent in {called}{there} within {margin}: {numbers}."
+    if conclusion == EXHAUSTED:
+        return f"{called} of {a} and {b}{there} leaves no room for a difference{_exhausted(row)}: {numbers}."
+    if conclusion == "not shown":
+        return f"a difference in {called} between {a} and {b}{there} was not shown{_not_worse(row, a)}: {numbers}."
+    return f"the comparison of {a} with {b} in {called}{there} is undefined: {_why(row)}."
+
+
+def _short(found: Comparison, *, same: bool) -> str:
+    """Return what a comparison found, next to the leading one: `still` where both found the same."""
+    row = found.row
+    a, b = _sides(row)
+    still = "still " if same else ""
+    if under_seeds(row):
+        return f"the difference in {label(row)} between {a} and {b} was {value_of(row)}: not tested."
+    if row.get("conclusion") == "undefined":
+        return f"the comparison of {a} with {b} is undefined: {_why(row)}."
+    verdicts = {
+        "higher": f"{a} {still}higher{_within(found)}",
+        "lower": f"{a} {still}lower{_within(found)}",
+        "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
+        EXHAUSTED: f"no room for a difference{_exhausted(row)}",
+    }
+    ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")
+    value, tested = _decided(row)
+    return f"the difference in {label(row)} between {a} and {b} was {value} ({tested}): {ending}."
+
+
+def _why(row: Row) -> str:
+    return reason_words(reason_of(row)) or "no value"
+
+
+def corrected(row: Row) -> str:
+    """Return the p-value within its family; the interval next to it is of this comparison alone."""
+    return f"{p_value(numeric(row, 'p_holm'))} after correction"
+
+
+def _decided(row: Row) -> tuple[str, str]:
+    """Return the difference, and the p of the test that its conclusion rests on, either of them with the interval."""
+    if row.get("conclusion") == "equivalent":
+        return number(numeric(row, "value"), decimals(numeric(row, "standard_error"))), equivalence_interval(row)
+    return value_of(row), corrected(row)
+
+
+def _both(sides: Sequence[Value]) -> str:
+    """`.912 [.902, .920] against .901 [.890, .911]`: both with the decimals that they have in common."""
+    places = common_decimals(half_widths(sides))
+    return " against ".join(shown(side, places) for side in sides)
+
+
+def _exhausted(row: Row) -> str:
+    """` (scale exhausted: all values lie within .10 of 1)`."""
+    return f" ({EXHAUSTED}: all values lie {reason_words(row.get('exhausted'))})"
+
+
+def _within(found: Comparison) -> str:
+    """`, but by less than .02 (90 % interval ...)`: of a shown difference that is also shown to be under the margin."""
+    row = found.row
+    if not found.small:
+        return ""
+    tested = (
+        f"{p_value(numeric(row, 'noninferiority_p'))}, one-sided"
+        if found.small == "noninferiority"
+        else equivalence_interval(row)
+    )
+    return f", but by less than {number(numeric(row, 'margin'))} ({tested})"
+
+
+def _not_worse(row: Row, a: str) -> str:
+    """`, but arcface was not worse by .05 or more (p = .01, one-sided)`, where the one-sided test shows it."""
+    p = numeric(row, "noninferiority_p")
+    if not p < NONINFERIORITY_ALPHA:
+        return ""
+    return f", but {a} was not worse by {number(numeric(row, 'margin'))} or more ({p_value(p)}, one-sided)"
+
+
+_OVER_DOSES: Mapping[str, str] = {
+    "higher": "was higher with {a} than with {b}",
+    "lower": "was lower with {a} than with {b}",
+    "depends on the scale": "differs between {a} and {b} or not, depending on the scale",
+}
+"""Conclusion on a dose-response -> the words between the change that is compared and its numbers."""
+
+
+def both_scales(row: Row) -> str:
+    """` (.02 plain, .30 probit)`: the p-values of the two scales of a dose-response, before correction."""
+    if not over_doses(row) or math.isnan(numeric(row, "plain_p")):
+        return ""
+    plain, probit = (_bare_p(numeric(row, name)) for name in ("plain_p", "probit_p"))
+    return f" ({plain} plain, {probit} probit, before it)"
+
+
+def _bare_p(p: float) -> str:
+    """A p-value without its letter: `.02`, `< .001`."""
+    _, _, value = p_value(p).partition(" ")
+    return value.removeprefix("= ")
+
+
+def seeds_of(row: Row) -> str:
+    """Return how many seeds a comparison rests on."""
+    return count(int(numeric(row, "seeds")), "seed") if not math.isnan(numeric(row, "seeds")) else "no seed"
+
+
+def first_sign(row: Row) -> str:
+    """` With 3 seeds this is a first sign, ...`, after a difference that is shown on so few; else empty."""
+    few = row.get("conclusion") in SHOWN and numeric(row, "seeds") < FIRST_SIGN_UNDER
+    return f" With {seeds_of(row)} this is a first sign: see it again with more before building on it." if few else ""
+
+
+def _sides(row: Row) -> tuple[str, str]:
+    axis = text_of(row, "axis")
+    return named(axis, text_of(row, "a")), named(axis, text_of(row, "b"))

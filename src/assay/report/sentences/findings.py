@@ -1,0 +1,74 @@
+"""English of findings: the one place where what was found becomes a sentence."""
+
+from __future__ import annotations
+
+from assay.core.reasons import Code, Reason
+from assay.report.sentences import comparisons, performance, reliance
+from assay.report.sentences.cautions import sizes as detectable
+from assay.report.sentences.names import label, sentence_case, where
+from assay.report.sentences.reasons import cause_words, reason_words
+from assay.stats.findings import (
+    AtChance,
+    Comparison,
+    Fall,
+    FalsePositives,
+    Family,
+    Finding,
+    Kind,
+    Matched,
+    Reliance,
+    WorstGroup,
+)
+from assay.stats.format import listed
+
+LIMIT = "What this does not show: "
+"""How every limit begins."""
+
+
+def sentence(one: Finding) -> str:
+    """Return a finding as one sentence of a page or a terminal."""
+    match one.details:
+        case Comparison() as found:
+            return sentence_case(comparisons.difference(found))
+        case Family() as found:
+            return comparisons.family(found)
+        case Matched() as found:
+            return comparisons.matched(found)
+        case Reliance() as found:
+            return reliance.reliance(one, found)
+        case Fall() as found:
+            return performance.fall(one, found)
+        case AtChance() as found:
+            return performance.at_chance(found)
+        case WorstGroup() as found:
+            return performance.worst_group(one, found)
+        case FalsePositives() as found:
+            return performance.false_positives(found)
+        case None:
+            return f"{LIMIT}{limit(one)}." if one.kind == Kind.LIMIT else _caution(one)
+
+
+def limit(one: Finding) -> str:
+    """Return a limit without its opening and its stop, so that several make one sentence."""
+    if Code.LIMIT_INCONCLUSIVE not in one.reason:
+        return reason_words(one.reason)
+    first, *rest = one.reason.causes
+    sizes = [cause for cause in rest if cause.code == Code.DETECTABLE]
+    parts = [cause_words(cause) for cause in rest if cause.code == Code.NOTHING_DETECTABLE]
+    if len(sizes) == 1:
+        parts.insert(0, f"a difference of {detectable(dict(sizes[0].fields))}")
+    elif sizes:
+        parts.insert(0, f"a difference {listed(list(map(cause_words, sizes)))}")
+    reach = f"; the design would find, four times in five, {', and '.join(parts)}" if parts else ""
+    return cause_words(first) + reach
+
+
+def _caution(one: Finding) -> str:
+    """Return a caution; of an exhausted scale with the comparison that comes first."""
+    spent = one.reason.first(Code.SCALE_EXHAUSTED)
+    if spent is None:
+        return reason_words(one.reason) + (": no value" if one.reason.codes == (Code.UNDEFINED_COMPARISONS,) else "")
+    row = {"measure": one.measure, "factor": one.factor, "at": spent["at"], "doses": spent["doses"]}
+    ends = Reason(one.reason.causes[1:])
+    called = label(row) + where(one.environment)
+    return f"{cause_words(spent)}; the first: {called}, all values {reason_words(ends)}"

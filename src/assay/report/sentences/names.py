@@ -1,0 +1,133 @@
+"""English of what sentences have in common: recipes, places, values with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from assay.core.measures import label_of
+from assay.stats.findings import Held, Value
+from assay.stats.format import common_decimals, decimals, in_words, listed, number, p_value, with_interval
+from assay.stats.rows import CONFOUNDER, DOSES, MATCHED, Row, mapping, numeric, over_doses, text_of
+
+NAMED = 6
+"""More recipes than this are counted in a sentence instead of named."""
+
+
+def measure_words(name: str) -> str:
+    """Return the name of a measure in a sentence."""
+    return label_of(name)
+
+
+def label(row: Row) -> str:
+    """Return what a comparison is of: its measure, of a factor; of a dose-response, the change in it."""
+    called, factor = measure_words(text_of(row, "measure")), text_of(row, "factor")
+    of = f" of {in_words(factor)}" if factor else ""
+    if over_doses(row):
+        doses = text_of(row, "doses")
+        return f"the change in {called}{of} from p = 0" + (f" to {doses}" if doses else "")
+    return called + of
+
+
+def where(environment: str) -> str:
+    """Return ` in reversed`, or nothing."""
+    return f" in {environment}" if environment else ""
+
+
+def named(axis: str, level: str) -> str:
+    """Return a level as a sentence names it: by itself where it is a loss, else after its axis."""
+    return level if axis == "loss" or not axis else f"{in_words(axis)} {level}"
+
+
+def several(names: Sequence[str], of: int, axis: str) -> str:
+    """Return `every loss`, `supcon and triplet`, `association none and tag`, `37 of 46 recipes`."""
+    if len(names) == of > 2:
+        return f"every {in_words(axis)}" if axis else f"all {of:,} recipes"
+    if len(names) > NAMED:
+        return f"{len(names):,} of {of:,} recipes"
+    return listed([named(axis, names[0]), *names[1:]]) if names else ""
+
+
+def shown(value: Value, places: int | None = None) -> str:
+    """Return a value with its interval. places: decimals in common with others."""
+    return with_interval(value.value, value.low, value.high, value.unit, places)
+
+
+def half_widths(values: Sequence[Value]) -> list[float]:
+    """Return half of each interval's width."""
+    return [(value.high - value.low) / 2 for value in values]
+
+
+def spread(values: Sequence[Value], axis: str = "") -> str:
+    """Return the least and the greatest value with their recipes: `.50 [.42, .58] (supcon) to .53 [.44, .62] (...)`."""
+    low = min(values, key=lambda one: one.value)
+    high = max(values, key=lambda one: one.value)
+    places = common_decimals(half_widths([low, high]))
+    ends = [shown(one, places) for one in (low, high)]
+    if low.name == high.name:
+        return ends[0]
+    return f"{ends[0]} ({named(axis, low.name)}) to {ends[1]} ({named(axis, high.name)})"
+
+
+def opening(held: Held, text: str) -> str:
+    """Return a text after what is held: `At epochs 16, every loss ...`; `Trained with tag at p = 1, ...`."""
+    levels = dict(held.levels)
+    dose = (CONFOUNDER, "p") if "p" in levels else ()
+    others = [f"{in_words(axis)} {value}" for axis, value in levels.items() if axis not in dose]
+    parts = [f"at {listed(others)}"] if others else []
+    mark = f" with {levels[CONFOUNDER]}" if CONFOUNDER in levels else ""
+    parts += [f"trained{mark} at p = {levels['p']}"] if dose else []
+    return f"{sentence_case(', '.join(parts))}, {text}" if parts else text
+
+
+def sentence_case(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def chance_words(level: float) -> str:
+    """Return `, where chance is .50`, or nothing where chance is not one level."""
+    return "" if math.isnan(level) else f", where chance is {number(level)}"
+
+
+def value_of(row: Row, places: int | None = None) -> str:
+    """Return the value of a row with its interval. A measure that says what it is a share of needs no unit."""
+    unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit, places)
+
+
+def equivalence_interval(row: Row) -> str:
+    """Return the interval and p-value that decide on equivalence: `90 % interval [-.04, .04], p = .02 for ...`."""
+    low, high = numeric(row, "equivalence_low"), numeric(row, "equivalence_high")
+    places = decimals((high - low) / 2)
+    ends = f"[{number(low, places)}, {number(high, places)}]"
+    level = f"{100 * numeric(row, 'equivalence_level'):.3g} %"
+    return f"{level} interval {ends}, {p_value(numeric(row, 'equivalence_p'))} for equivalence after correction"
+
+
+def amounts(row: Row) -> str:
+    """Return `AUROC .84 in clean: random with 640 rows, natural with about 120 rows`; empty where nothing was matched.
+
+    About: between two amounts that were trained.
+    """
+    equal = mapping(row.get("equal"))
+    if not equal:
+        return ""
+    sides = [
+        f"{text_of(row, side)} with {'' if equal[side] in equal['trained'] else 'about '}{equal[side]:.0f} rows"
+        for side in ("a", "b")
+    ]
+    measure = measure_words(text_of(row, "measure"))
+    return f"{measure} {number(equal['level'])} in {equal['clean']}: {', '.join(sides)}"
+
+
+def place(row: Row) -> str:
+    """Return what a comparison held equal, to open a sentence."""
+    if row.get("at") == "matched-fit":
+        return "At matched fit"
+    fixed = [f"{in_words(axis)} {value}" for axis, value in mapping(row.get("where")).items()]
+    if row.get("at") == MATCHED:
+        parts = [part for part in (amounts(row), listed(fixed)) if part]
+        return "Where both are equally good without a dose" + (f" ({'; '.join(parts)})" if parts else "")
+    opens = "Over the doses" if row.get("at") == DOSES else "At equal budget"
+    return opens + (f" ({listed(fixed)})" if fixed else "")

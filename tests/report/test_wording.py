@@ -1,0 +1,170 @@
+"""English of results is made in one place: every code has its words, and nothing else reads or makes sentences."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import assay
+from assay.core.reasons import NOTHING, Cause, Code, Reason, because, read, stated, together
+from assay.report.sentences.reasons import WORDS, reason_words
+
+SOURCE = Path(assay.__file__).parent
+ROOMS = ("stats", "analysis", "report", "training", "execution", "probes", "store", "study", "cli")
+"""Rooms that results pass through."""
+ENGLISH = {"reason", "reasons", "sentence", "sentences", "statement", "conclusion", "caption", "said", "told", "text"}
+"""Names and columns that hold, or once held, English of results."""
+READING = {
+    "startswith",
+    "endswith",
+    "removeprefix",
+    "removesuffix",
+    "partition",
+    "rpartition",
+    "split",
+    "find",
+    "index",
+}
+PASSED_ON = (
+    Code.STATED,
+    Code.LEAST_EIGENVALUE_ZERO,
+    Code.PERCENTILE_EIGENVALUE_ZERO,
+    Code.UPPER_PERCENTILE_EIGENVALUE_ZERO,
+)
+"""Codes that reach `because` through a variable."""
+ALLOWED = {
+    "report/page.py",  # escapes signs of Markdown
+    "report/sheets.py",  # escapes cells of CSV
+    "report/account.py",  # the last line of a traceback
+    "execution/progress.py",  # the same, on the terminal
+    "execution/device.py",
+    "cli/__init__.py",  # messages of typer
+    "cli/inspect.py",  # folds help texts
+}
+"""Files that look into texts for another purpose, each with its reason."""
+
+
+def named(node: ast.AST) -> str:
+    """The name that an expression ends in: `row["reason"]` and `found.reason` are `reason`."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+        case ast.Call(func=func, args=[_, ast.Constant(value=str(name)), *_]) if named(func) in ("text_of", "get"):
+            return name
+        case _:
+            return ""
+
+
+def reads_english(tree: ast.AST) -> list[tuple[int, str]]:
+    """Every place that takes English apart: string methods, `in`, comparisons and regular expressions."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=value, attr=method)) if (
+                method in READING and named(value) in ENGLISH
+            ):
+                found.append((node.lineno, f"{named(value)}.{method}"))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=args) if any(
+                named(one) in ENGLISH for one in args
+            ):
+                found.append((node.lineno, "re"))
+            case ast.Compare(left=ast.Constant(value=str(text)), ops=[ast.In() | ast.NotIn()], comparators=[where]) if (
+                named(where) in ENGLISH
+            ):
+                found.append((node.lineno, f"{text!r} in {named(where)}"))
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[ast.Constant(value=str(text))]) if (
+                named(left) in ("reason", "statement", "sentence", "caption") and text
+            ):
+                found.append((node.lineno, f"{named(left)} == {text!r}"))
+            case _:
+                pass
+    return found
+
+
+def test_nothing_parses_a_reason_a_label_or_a_sentence() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)}:{line} {what}"
+        for room in ROOMS
+        for file in sorted((SOURCE / room).rglob("*.py"))
+        if str(file.relative_to(SOURCE)) not in ALLOWED
+        for line, what in reads_english(ast.parse(file.read_text()))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'row["reason"].startswith("no seed")',
+        '"not converged" in row["reason"]',
+        're.search("the widest", one.text)',
+        'text_of(row, "reason").partition("; ")',
+        'found.reason == "no lesion"',
+    ],
+)
+def test_the_search_finds_what_it_looks_for(code: str) -> None:
+    assert reads_english(ast.parse(code))
+
+
+def test_rooms_of_results_make_no_reason_of_words() -> None:
+    """A reason is a code: a text given as `reason=` or to `undefined` would be a sentence made there."""
+    wrong: list[str] = []
+    for room in ("training", "probes", "stats", "analysis", "execution"):
+        for file in sorted((SOURCE / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not isinstance(node, ast.Call):
+                    continue
+                given = [key.value for key in node.keywords if key.arg == "reason"]
+                given += node.args[1:2] if named(node.func) == "undefined" else []
+                given += node.args[:1] if named(node.func) in ("untested", "stated") else []
+                texts = [one for one in given if isinstance(one, (ast.JoinedStr, ast.Constant))]
+                wrong += [f"{file.relative_to(SOURCE)}:{one.lineno}" for one in texts]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_code_has_words() -> None:
+    assert set(WORDS) == set(Code)
+
+
+def test_templates_are_of_the_fields_that_their_codes_are_given() -> None:
+    """Fields that a template names, against the keywords of every call of `because` with its code."""
+    given: dict[str, set[str]] = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and named(node.func) == "because" and node.args:
+                names = {key.arg or "**" for key in node.keywords}
+                for code in re.findall(r"Code\.([A-Z_]+)", ast.unparse(node.args[0])):
+                    given.setdefault(code, set()).update(names)
+    for code, words in WORDS.items():
+        names = given.get(code.name, set())
+        if isinstance(words, str) and "**" not in names:
+            asked = {name for _, name, _, _ in string.Formatter().parse(words) if name}
+            assert asked <= names or code in PASSED_ON, code
+
+
+def test_a_reason_is_stored_and_read_again() -> None:
+    both = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + because(Code.LIMIT_ENVIRONMENTS, names=("same", "a, b"))
+    assert read(str(both)) == both
+    assert read(both) is both
+    assert str(NOTHING) == ""
+    assert read("") == read(None) == NOTHING
+    assert not NOTHING
+    assert read("words of a plug-in") == stated("words of a plug-in")
+    assert read('[{"code": "of-another-version"}]').codes == (Code.STATED,)
+
+
+def test_reasons_together_are_each_there_once() -> None:
+    few = because(Code.FEW_SEEDS, seeds=2, least=3)
+    assert together([few, NOTHING, few, because(Code.NO_LESION)]) == few + because(Code.NO_LESION)
+    assert Reason((Cause(Code.NO_LESION),)).first(Code.NO_LESION) is not None
+
+
+def test_what_explains_follows_a_colon_and_what_is_apart_a_semicolon() -> None:
+    undefined = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + because(Code.CONSTANT_LAYER)
+    assert reason_words(undefined) == "undefined for 1 of 4 seeds: the layer is constant"
+    apart = because(Code.CONSTANT_LAYER) + because(Code.NO_LESION)
+    assert reason_words(apart) == "the layer is constant; no lesion"
