@@ -274,7 +274,10 @@ class DataSpec(Frozen):
         if self.fit != "pad" and (
             self.mask or self.boxes or self.pixel_size or self.masked_set or self.table.casefold().endswith(".json")
         ):
-            raise ValueError(f"fit: {self.fit} is for images alone: masks, boxes and mm per pixel follow `pad` only")
+            raise ValueError(
+                f"fit: {self.fit} is for images alone: masks, boxes and mm per pixel follow `pad` only; save images "
+                "and masks as squares beforehand and leave `fit` out"
+            )
         if self.fit == "pad" and self.crop_share < 1:
             raise ValueError("crop_share is for `fit: crop` and `fit: squash`; `pad` keeps the whole image")
         return self
