@@ -10,6 +10,7 @@ from assay.core.errors import SpecError
 from assay.spec.document import Document, dotted, plain
 from assay.spec.issues import Issues
 from assay.spec.parse import parse_study
+from assay.spec.schema import FactorSpec
 
 
 class Mine:
@@ -81,3 +82,9 @@ def test_a_mistake_that_is_inherited_is_told_where_it_is_written(study: dict[str
         "environments.train.association.texture[1] = 2\n"
         "  expected a number from -1 to 1 (Somers' D of the factor given the target)"
     )
+
+
+def test_levels_of_a_factor_need_a_kind_that_has_levels() -> None:
+    FactorSpec(kind="ordinal", levels=("a", "b"))
+    with pytest.raises(ValueError, match="levels are for `kind: categorical` or, in their order, `kind: ordinal`"):
+        FactorSpec(levels=("a", "b"))

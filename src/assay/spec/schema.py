@@ -141,6 +141,8 @@ class FactorSpec(Frozen):
 
     @model_validator(mode="after")
     def _high_levels(self) -> FactorSpec:
+        if self.levels and self.kind == "continuous":
+            raise ValueError("levels are for `kind: categorical` or, in their order, `kind: ordinal`")
         stray = [level for level in self.high if self.levels and level not in self.levels]
         if stray:
             raise invalid(*(issue(("high",), one, "not one of the levels", names=self.levels) for one in stray))

@@ -209,8 +209,8 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
     if spec.fit != "pad" and listing.masks is not None:
         raise SpecError(
-            f"data.fit: {spec.fit} is for images alone, and the masks of these follow `pad` only; save images and masks "
-            "as squares beforehand and leave `fit` out"
+            f"data.fit: {spec.fit} is for images alone, and the masks of these follow `pad` only; save images and "
+            "masks as squares beforehand and leave `fit` out"
         )
     facts = facts_of(listing.images, cache)
     masks = None if listing.masks is None else mask_facts(listing.masks, cache)
