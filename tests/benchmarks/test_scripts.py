@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.shifts.catalogue import DISTORTIONS
+from assay.shifts.distortions.base import GROUPS
 
 pytestmark = pytest.mark.acceptance
 
@@ -41,7 +41,7 @@ FIRST_CELLS = {
     "cka_pairs": ["tiny"] * 4,
     "maps": ["overlap and lesion-free", "surfaces", "calibration", "all columns"] * 2,
     "attribution": ["32"] * 3,
-    "distortions": [f"`{name}`" for name in DISTORTIONS],
+    "distortions": [f"`{name}`" for names in GROUPS.values() for name in names],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip
 

@@ -45,7 +45,7 @@ def z(images: Tensor, random: np.random.RandomState) -> Tensor:
 
 def counted(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
     photons = (60, 25, 12, 5, 3)[severity - 1]
-    return common.ShotNoise(severity).counted(planes(random.poisson(pixels(images) * photons)))
+    return common.ShotNoise(severity=severity).counted(planes(random.poisson(pixels(images) * photons)))
 
 
 def impulses(images: Tensor, severity: int, _: np.random.RandomState) -> Tensor:
@@ -54,59 +54,59 @@ def impulses(images: Tensor, severity: int, _: np.random.RandomState) -> Tensor:
     random = np.random.default_rng(0)
     struck, white = random.random(shape) <= share, random.random(shape) <= 0.5
     u = np.where(struck, np.where(white, share / 4, 0.75 * share), 0.99)
-    return common.ImpulseNoise(severity).struck(images, planes(u))
+    return common.ImpulseNoise(severity=severity).struck(images, planes(u))
 
 
 def moved(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
     cosine, sine = angle(random.uniform(-45, 45))
-    return common.MotionBlur(severity).changed(images, {"cosine": cosine, "sine": sine})
+    return common.MotionBlur(severity=severity).changed(images, {"cosine": cosine, "sine": sine})
 
 
 def snowed(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
     noisy = planes(random.normal(size=images.shape[2:]))
-    return common.Snow(severity).snowed(images, noisy, *angle(random.uniform(-135, -45)))
+    return common.Snow(severity=severity).snowed(images, noisy, *angle(random.uniform(-135, -45)))
 
 
 def behind_glass(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
     (height, width), (far, times) = images.shape[2:], ((1, 2), (2, 1), (2, 3), (3, 2), (4, 2))[severity - 1]
     count = times * (height - 2 * far) * (width - 2 * far)
     steps = np.stack([random.randint(-far, far, size=(2,)) for _ in range(count)])
-    return common.GlassBlur(severity).behind(images, torch.as_tensor(steps)[None])
+    return common.GlassBlur(severity=severity).behind(images, torch.as_tensor(steps)[None])
 
 
 def bent(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
     far, size = 0.005 * images.shape[2], images.shape[2:]
     across, down = (planes(random.uniform(-far, far, size=size) / far) for _ in range(2))
-    return common.ElasticTransform(severity).bent(images, across, down)
+    return common.ElasticTransform(severity=severity).bent(images, across, down)
 
 
 def clouded(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
     u = random.uniform(-1, 1, size=64 * 64 - 1)
-    return common.Fog(severity).clouded(images, torch.as_tensor(u)[None].float())
+    return common.Fog(severity=severity).clouded(images, torch.as_tensor(u)[None].float())
 
 
 def splashed(images: Tensor, severity: int, random: np.random.RandomState) -> Tensor:
-    return common.Spatter(severity).splashed(images, planes(random.normal(size=images.shape[2:])))
+    return common.Spatter(severity=severity).splashed(images, planes(random.normal(size=images.shape[2:])))
 
 
 MADE: dict[str, Made] = {
-    "gaussian-noise": lambda images, s, r: common.GaussianNoise(s).noisy(images, z(images, r)),
-    "speckle-noise": lambda images, s, r: common.SpeckleNoise(s).noisy(images, z(images, r)),
+    "gaussian-noise": lambda images, s, r: common.GaussianNoise(severity=s).noisy(images, z(images, r)),
+    "speckle-noise": lambda images, s, r: common.SpeckleNoise(severity=s).noisy(images, z(images, r)),
     "shot-noise": counted,
     "impulse-noise": impulses,
-    "gaussian-blur": lambda images, s, _: common.GaussianBlur(s).changed(images, NOTHING),
-    "defocus-blur": lambda images, s, _: common.DefocusBlur(s).changed(images, NOTHING),
+    "gaussian-blur": lambda images, s, _: common.GaussianBlur(severity=s).changed(images, NOTHING),
+    "defocus-blur": lambda images, s, _: common.DefocusBlur(severity=s).changed(images, NOTHING),
     "glass-blur": behind_glass,
     "motion-blur": moved,
-    "zoom-blur": lambda images, s, _: common.ZoomBlur(s).changed(images, NOTHING),
+    "zoom-blur": lambda images, s, _: common.ZoomBlur(severity=s).changed(images, NOTHING),
     "snow": snowed,
     "fog": clouded,
     "spatter": splashed,
-    "brightness": lambda images, s, _: common.Brightness(s).changed(images, NOTHING),
-    "contrast": lambda images, s, _: common.Contrast(s).changed(images, NOTHING),
-    "saturate": lambda images, s, _: common.Saturate(s).changed(images, NOTHING),
+    "brightness": lambda images, s, _: common.Brightness(severity=s).changed(images, NOTHING),
+    "contrast": lambda images, s, _: common.Contrast(severity=s).changed(images, NOTHING),
+    "saturate": lambda images, s, _: common.Saturate(severity=s).changed(images, NOTHING),
     "elastic-transform": bent,
-    "pixelate": lambda images, s, _: common.Pixelate(s).changed(images, NOTHING),
-    "jpeg-compression": lambda images, s, _: common.JpegCompression(s).changed(images, NOTHING),
+    "pixelate": lambda images, s, _: common.Pixelate(severity=s).changed(images, NOTHING),
+    "jpeg-compression": lambda images, s, _: common.JpegCompression(severity=s).changed(images, NOTHING),
 }
 """Family -> one image under it at a severity, made from the reference's draws."""

@@ -14,11 +14,13 @@ from skimage.color import rgb2hed
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries
-from assay.shifts.catalogue import DISTORTIONS, SEVERITIES
+from assay.shifts.distortions.base import GROUPS, SEVERITIES
 from assay.shifts.distortions.common import ShotNoise, Spatter, box_means
 from assay.shifts.distortions.medical import absorbed, densities
 from assay.shifts.intervention import Draws, draw
 from assay.testing.data import pictures
+
+DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)
 
 ROWS = np.array([3, 0, 2**31 + 5], dtype=np.int64)
 ALL = np.ones(len(ROWS), dtype=bool)
@@ -101,7 +103,7 @@ def test_extreme_images_stay_finite() -> None:
 def test_counts_of_photons_have_the_moments_of_a_poisson_distribution() -> None:
     images = torch.full((1, 1, 200, 200), 0.2)
     for severity, photons in zip(SEVERITIES, (60, 25, 12, 5, 3), strict=True):
-        distortion = ShotNoise(severity)
+        distortion = ShotNoise(severity=severity)
         counts = distortion.changed(images, distortion.draw(Draws(0, "x", ROWS[:1]), (1, 200, 200))) * photons
         mean = 0.2 * photons
         assert abs(float(counts.mean()) - mean) < 5 * (mean / counts.numel()) ** 0.5
@@ -130,7 +132,7 @@ def test_what_is_drawn_is_named_by_family_and_not_by_severity() -> None:
 def test_an_image_without_drops_stays_as_it_is() -> None:
     images = scene(32, 1)
     for severity in SEVERITIES:
-        assert torch.equal(Spatter(severity).splashed(images, torch.full((1, 1, 32, 32), -2.0)), images)
+        assert torch.equal(Spatter(severity=severity).splashed(images, torch.full((1, 1, 32, 32), -2.0)), images)
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)

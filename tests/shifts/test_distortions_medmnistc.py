@@ -51,7 +51,7 @@ def test_gaussian_blur_of_one_sigma_agrees_given_where_its_kernel_ends() -> None
 @pytest.mark.parametrize(("name", "severity"), cases("xray-under-exposure"))
 def test_under_exposure_is_as_much_darker_on_average_over_its_noise(name: str, severity: str) -> None:
     seeds = {"seed": torch.arange(DRAWS) * 7919 + 1, "dither": torch.arange(DRAWS)}
-    made = UnderExposure(int(severity)).changed(GREY.expand(DRAWS, -1, -1, -1).contiguous(), seeds)
+    made = UnderExposure(severity=int(severity)).changed(GREY.expand(DRAWS, -1, -1, -1).contiguous(), seeds)
     apart = levels_apart(made.double().mean(dim=0, keepdim=True).float(), REFERENCE[f"{name} {severity}"])
     grey = REFERENCE["grey"][::2]
     uncut = (grey >= 30) & (grey <= 225)  # there noise meets neither black nor white
@@ -61,9 +61,9 @@ def test_under_exposure_is_as_much_darker_on_average_over_its_noise(name: str, s
 
 def confounded(name: str, constant: float) -> Tensor:
     if name == "gamma":
-        return Gamma(constant).changed(GREY, NOTHING)
+        return Gamma(gamma=constant).changed(GREY, NOTHING)
     pivot = (luminance(IMAGES).mean() * 255).round().item() / 255  # of whole levels, as Pillow takes it
-    return Contrast(constant, pivot).changed(IMAGES, NOTHING)
+    return Contrast(factor=constant, pivot=pivot).changed(IMAGES, NOTHING)
 
 
 @pytest.mark.parametrize(("name", "constant"), cases("gamma", "contrast-confounder"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.shifts.drawn_again import MADE, levels_apart, planes
 
-from assay.shifts.catalogue import COMMON, SEVERITIES
+from assay.shifts.distortions.base import GROUPS, SEVERITIES
 
 REFERENCE = np.load(Path(__file__).with_name("reference_distortions.npz"))
 IMAGES = planes(REFERENCE["picture"]) / 255
@@ -42,4 +42,4 @@ def test_agrees_with_the_reference(name: str, severity: int) -> None:
 
 
 def test_every_published_family_but_frost_is_compared() -> None:
-    assert set(COMMON) - set(WITHIN) == {"frost"}
+    assert set(GROUPS["common"]) - set(WITHIN) == {"frost"}

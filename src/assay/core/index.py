@@ -115,6 +115,8 @@ def index_text() -> str:
             "mitigation",
             "finetuning",
             "probe",
+            "intervention",
+            "distortion",
             "explainer",
         )
     }

@@ -311,8 +311,7 @@ def own_code_refused(refused: bool = True) -> Generator[None]:
 
 @cache
 def _import_catalogues(own_code: bool) -> None:
-    for own in ("data", "shifts"):
-        importlib.import_module(f"assay.{own}.catalogue")
+    importlib.import_module("assay.data.catalogue")
     for point in entry_points(group="assay.catalogue"):
         if own_code and not point.value.startswith("assay."):
             _name_own_code(point.value, f"the entry point '{point.name}' of an installed package")

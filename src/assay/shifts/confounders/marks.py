@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from assay.core.errors import SpecError
+from assay.core.registry import component
 from assay.shifts.confounders.drawing import (
     ADVANCE,
     BLACK,
@@ -44,6 +46,27 @@ from assay.shifts.confounders.drawing import (
 from assay.shifts.confounders.kernels import at_hand, stamp
 from assay.shifts.intervention import Draws, Parameters
 
+# Arguments that marks share. Shares of an edge hold at every image size.
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Opacity = Annotated[
+    float, Field(ge=0, le=1, description="how far pixels move to the mark's own colour: 0 (nothing changes) to 1")
+]
+X = Annotated[float, Field(ge=0, le=1, description="middle, as a share of the width from the left")]
+Y = Annotated[float, Field(ge=0, le=1, description="middle, as a share of the height from the top")]
+Jitter = Annotated[
+    float, Field(ge=0, le=1, description="largest shift of the middle along each axis, as a share of the shorter side")
+]
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-/+ #"
+
+
+def _writable(text: str) -> str:
+    strange = sorted(set(text) - set(_LETTERS))
+    if strange:
+        raise ValueError(f"no strokes for {' '.join(map(repr, strange))}: use capitals, digits, space, : . - / + and #")
+    return text
+
+
 # The text tag: the first intervention, kept to the byte.
 
 _R = (
@@ -57,20 +80,29 @@ _R = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@component(
+    "intervention", "tag", summary="a bright letter or box at a stated place, the laterality marker of a radiograph"
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
     """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
 
-    See `TagParams` for units. The centre is drawn within `jitter` of (x, y) and then moved as little as needed for the
+    The centre is drawn within `jitter` of (x, y) and then moved as little as needed for the
     tag to lie within the image. Colour images get it in every channel. A tag is 7 : 5, at least one pixel each way.
     """
 
-    size: float
-    x: float
-    y: float
-    contrast: float
-    jitter: float
-    shape: Literal["letter", "rectangle"]
+    size: Annotated[float, Field(gt=0, description="height of the tag, as a share of the image's shorter side")] = 0.11
+    x: Annotated[Share, Field(description="centre, as a share of the width from the left")] = 0.85
+    y: Annotated[Share, Field(description="centre, as a share of the height from the top")] = 0.12
+    contrast: Annotated[
+        float, Field(gt=0, le=1, description="how far its pixels move from what they are to white (0 to 1)")
+    ] = 0.6
+    jitter: Annotated[
+        Share, Field(description="largest shift of the centre along each axis, as a share of the shorter side")
+    ] = 0.04
+    shape: Annotated[
+        Literal["letter", "rectangle"], Field(description="`letter`, an R, or `rectangle`, a filled box of its outline")
+    ] = "letter"
 
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raises SpecError when the tag is larger than the image."""
@@ -138,17 +170,18 @@ class Tag:
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
 
 
-@dataclass(frozen=True)
+@component("intervention", "laterality-marker", summary="a lead letter L or R, smooth, turned", version=2)
+@dataclass(frozen=True, kw_only=True)
 class LateralityMarker(Mark):
-    """A lead letter, L or R, slightly turned, as it is laid on the detector. See `LateralityMarkerParams` for units."""
+    """A lead letter, L or R, slightly turned, as it is laid on the detector."""
 
-    opacity: float
-    size: float
-    x: float
-    y: float
-    jitter: float
-    tilt: float
-    letter: Literal["L", "R", "either"]
+    opacity: Opacity = 0.9
+    size: Annotated[float, Field(gt=0, le=1, description="height of the letter, as a share of the shorter side")] = 0.1
+    x: X = 0.12
+    y: Y = 0.14
+    jitter: Jitter = 0.04
+    tilt: Annotated[float, Field(ge=0, le=180, description="largest turn either way, in degrees")] = 12.0
+    letter: Annotated[Literal["L", "R", "either"], Field(description="which letter; `either`: drawn by row")] = "L"
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most 1."""
@@ -182,17 +215,28 @@ class LateralityMarker(Mark):
         return self.size * min(shape[1:])
 
 
-@dataclass(frozen=True)
+@component(
+    "intervention", "text-line", summary="a line of text burnt into the pixels, with digits drawn by row", version=3
+)
+@dataclass(frozen=True, kw_only=True)
 class TextLine(Mark):
-    """A line of text burnt into the pixels; every # of it is a digit of the row's own. See `TextLineParams`."""
+    """A line of text burnt into the pixels; every # of it is a digit of the row's own."""
 
-    opacity: float
-    text: str
-    size: float
-    x: float
-    y: float
-    jitter: float
-    ink: Literal["white", "black"]
+    opacity: Opacity = 0.9
+    text: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=40,
+            description="capitals, digits, space and : . - / +; every # becomes a digit of the row's own",
+        ),
+        AfterValidator(_writable),
+    ] = "ID ####### ##:##"
+    size: Annotated[float, Field(gt=0, le=1, description="height of a letter, as a share of the shorter side")] = 0.045
+    x: X = 0.36
+    y: Y = 0.95
+    jitter: Jitter = 0.0
+    ink: Annotated[Ink, Field(description="colour of the letters")] = "white"
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when the line is wider than the image."""
@@ -284,17 +328,15 @@ def mirrored(x: Tensor, side: Tensor, width: int) -> Tensor:
     return torch.where(side.view(-1, *[1] * (x.ndim - 1)) == 1, width - x, x)
 
 
-@dataclass(frozen=True)
+@component("intervention", "chest-drain", summary="a tube with a radio-opaque stripe", version=2)
+@dataclass(frozen=True, kw_only=True)
 class ChestDrain(Mark):
-    """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole.
+    """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole."""
 
-    See `ChestDrainParams` for units.
-    """
-
-    opacity: float
-    width: float
-    side: Side
-    jitter: float
+    opacity: Opacity = 0.9
+    width: Annotated[float, Field(gt=0, le=0.5, description="of the tube, as a share of the shorter side")] = 0.035
+    side: Annotated[Side, Field(description="the edge from which it enters; `either`: drawn by row")] = "either"
+    jitter: Annotated[Share, Field(description="largest shift of entry, bend and tip, as a share of the edge")] = 0.06
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -331,14 +373,15 @@ class ChestDrain(Mark):
         ]
 
 
-@dataclass(frozen=True)
+@component("intervention", "pacemaker", summary="a metal case with a lead to the heart", version=2)
+@dataclass(frozen=True, kw_only=True)
 class Pacemaker(Mark):
-    """A metal case below a collar bone, with its header and a lead to the heart. See `PacemakerParams` for units."""
+    """A metal case below a collar bone, with its header and a lead to the heart."""
 
-    opacity: float
-    size: float
-    side: Side
-    jitter: float
+    opacity: Opacity = 0.95
+    size: Annotated[float, Field(gt=0, le=0.5, description="width of the case, as a share of the shorter side")] = 0.15
+    side: Annotated[Side, Field(description="the side of the image on which it lies; `either`: drawn by row")] = "right"
+    jitter: Jitter = 0.04
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most a half."""
@@ -393,13 +436,16 @@ class Pacemaker(Mark):
         return Layer(curve(points, thick), within, strength=0.85)
 
 
-@dataclass(frozen=True)
+@component("intervention", "electrode", summary="electrodes on the chest, with their wires", version=2)
+@dataclass(frozen=True, kw_only=True)
 class Electrode(Mark):
-    """Adhesive electrodes on the chest, each with its snap and a wire out of the image. See `ElectrodeParams`."""
+    """Adhesive electrodes on the chest, each with its snap and a wire out of the image."""
 
-    opacity: float
-    count: int
-    size: float
+    opacity: Opacity = 0.9
+    count: Annotated[int, Field(ge=1, le=30, description="number of electrodes")] = 4
+    size: Annotated[float, Field(gt=0, le=0.5, description="diameter of the pad, as a share of the shorter side")] = (
+        0.075
+    )
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: what lies outside is cut off."""
@@ -440,17 +486,20 @@ _THIN = 0.004  # radius of a line, as a share of the shorter side
 _CROSS = 0.03  # half of a calliper's cross, as a share of the shorter side
 
 
-@dataclass(frozen=True)
+@component("intervention", "ruler", summary="a graduated scale along one edge", version=2)
+@dataclass(frozen=True, kw_only=True)
 class Ruler(Mark):
-    """A graduated scale along one edge of the image; every fifth and tenth mark is longer. See `RulerParams`."""
+    """A graduated scale along one edge of the image; every fifth and tenth mark is longer."""
 
-    opacity: float
-    side: Literal["left", "right", "top", "bottom"]
-    length: float
-    marks: int
-    size: float
-    jitter: float
-    ink: Ink
+    opacity: Opacity = 0.9
+    side: Annotated[Literal["left", "right", "top", "bottom"], Field(description="the edge at which it lies")] = "right"
+    length: Annotated[
+        float, Field(gt=0, le=1, description="from the first mark to the last, as a share of the edge")
+    ] = 0.8
+    marks: Annotated[int, Field(ge=1, le=200, description="number of intervals between marks")] = 20
+    size: Annotated[float, Field(gt=0, le=1, description="longest mark, as a share of the shorter side")] = 0.06
+    jitter: Annotated[Share, Field(description="largest shift along the edge, as a share of the shorter side")] = 0.05
+    ink: Annotated[Ink, Field(description="white, as on a scan, or black, as on a photograph")] = "white"
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when neighbouring marks would fall into one pixel."""
@@ -505,16 +554,19 @@ class Ruler(Mark):
         }[self.side]
 
 
-@dataclass(frozen=True)
+@component("intervention", "calliper", summary="two crosses joined by a dotted line", version=2)
+@dataclass(frozen=True, kw_only=True)
 class Calliper(Mark):
-    """Two crosses joined by a dotted line, as a reader measures a lesion on the screen. See `CalliperParams`."""
+    """Two crosses joined by a dotted line, as a reader measures a lesion on the screen."""
 
-    opacity: float
-    length: float
-    x: float
-    y: float
-    jitter: float
-    ink: Ink
+    opacity: Opacity = 0.9
+    length: Annotated[
+        float, Field(gt=0, le=2, description="largest distance of the crosses, share of the shorter side")
+    ] = 0.4
+    x: X = 0.5
+    y: Y = 0.5
+    jitter: Jitter = 0.05
+    ink: Annotated[Ink, Field(description="colour of the lines")] = "white"
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it; one that is longer than the image is cut off at its edges."""
@@ -555,17 +607,20 @@ _LEAST, _MOST = 0.85, 1.15  # half axis of a pen's ring, in units of its radius
 _WOBBLE = 0.03  # of the ring, as a share of its half axes
 
 
-@dataclass(frozen=True)
+@component("intervention", "surgical-pen", summary="strokes of a violet skin marker around the lesion", version=3)
+@dataclass(frozen=True, kw_only=True)
 class SurgicalPen(Mark):
-    """Strokes of a violet skin marker around the lesion, with gaps. See `SurgicalPenParams` for units."""
+    """Strokes of a violet skin marker around the lesion, with gaps."""
 
-    opacity: float
-    radius: float
-    width: float
-    strokes: int
-    x: float
-    y: float
-    jitter: float
+    opacity: Opacity = 0.7
+    radius: Annotated[
+        float, Field(gt=0, le=1, description="half axes of the ring, share of the shorter side, +-15 %")
+    ] = 0.38
+    width: Annotated[float, Field(gt=0, le=0.5, description="of the line, as a share of the shorter side")] = 0.025
+    strokes: Annotated[int, Field(ge=1, le=60, description="number of arcs; a quarter of each is a gap")] = 4
+    x: X = 0.5
+    y: Y = 0.5
+    jitter: Jitter = 0.05
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: what lies outside is cut off."""
@@ -605,14 +660,19 @@ class SurgicalPen(Mark):
         return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
 
 
-@dataclass(frozen=True)
+@component("intervention", "hair", summary="dark, bent hairs over the image", version=2)
+@dataclass(frozen=True, kw_only=True)
 class Hair(Mark):
-    """Dark, bent, tapering hairs scattered over the image. See `HairParams` for units."""
+    """Dark, bent, tapering hairs scattered over the image."""
 
-    opacity: float
-    count: int
-    width: float
-    length: float
+    opacity: Opacity = 0.85
+    count: Annotated[int, Field(ge=1, le=200, description="number of hairs")] = 15
+    width: Annotated[
+        float, Field(gt=0, le=0.2, description="of a hair at its root, as a share of the shorter side")
+    ] = 0.009
+    length: Annotated[
+        float, Field(gt=0, le=2, description="largest extent along each axis, share of the shorter side")
+    ] = 0.6
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -641,16 +701,16 @@ _GREEN = (0.06, 0.64, 0.53)
 _DARK_GREEN = (0.05, 0.16, 0.15)
 
 
-@dataclass(frozen=True)
+@component("intervention", "collimation-border", summary="black outside a rectangle")
+@dataclass(frozen=True, kw_only=True)
 class CollimationBorder(Mark):
-    """Black outside a rectangle that the collimator left, each side at a width of its own.
+    """Black outside a rectangle that the collimator left, each side at a width of its own."""
 
-    See `CollimationBorderParams` for units.
-    """
-
-    opacity: float
-    width: float
-    softness: float
+    opacity: Opacity = 1.0
+    width: Annotated[
+        float, Field(gt=0, lt=0.5, description="largest width, share of the shorter side; 30-100 % of it")
+    ] = 0.1
+    softness: Annotated[Share, Field(description="width of the penumbra, as a share of the shorter side")] = 0.015
 
     def check(self, shape: Shape) -> None:
         """Every image keeps something: `width` is below a half."""
@@ -667,14 +727,19 @@ class CollimationBorder(Mark):
         return [Layer(Frame(parameters["left"], right, parameters["top"], bottom, softness), whole(shape), BLACK)]
 
 
-@dataclass(frozen=True)
+@component("intervention", "vignette", summary="darkness outside a round field of view")
+@dataclass(frozen=True, kw_only=True)
 class Vignette(Mark):
-    """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it. See `VignetteParams`."""
+    """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it."""
 
-    opacity: float
-    radius: float
-    softness: float
-    jitter: float
+    opacity: Opacity = 0.95
+    radius: Annotated[float, Field(gt=0, le=2, description="of the field of view, as a share of the shorter side")] = (
+        0.55
+    )
+    softness: Annotated[float, Field(ge=0, le=2, description="width of its edge, as a share of the shorter side")] = (
+        0.18
+    )
+    jitter: Jitter = 0.03
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -694,13 +759,16 @@ class Vignette(Mark):
         return [Layer(outside, whole(shape), BLACK)]
 
 
-@dataclass(frozen=True)
+@component("intervention", "scope-inset", summary="the green panel of an endoscope's position", version=2)
+@dataclass(frozen=True, kw_only=True)
 class ScopeInset(Mark):
-    """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn. See `ScopeInsetParams`."""
+    """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn."""
 
-    opacity: float
-    size: float
-    corner: Literal["lower left", "lower right", "upper left", "upper right"]
+    opacity: Opacity = 1.0
+    size: Annotated[float, Field(gt=0, le=0.5, description="edge of the panel, as a share of the shorter side")] = 0.28
+    corner: Annotated[
+        Literal["lower left", "lower right", "upper left", "upper right"], Field(description="where it lies")
+    ] = "lower left"
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it: `size` is at most a half."""

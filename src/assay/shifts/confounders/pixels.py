@@ -6,20 +6,30 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, ClassVar, Literal
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int, UInt8
 from PIL import Image
+from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn import functional
 
 from assay.core.errors import SpecError
+from assay.core.registry import component
 from assay.shifts.confounders import kernels
 from assay.shifts.confounders.drawing import AT_ONCE, COMPILED, Shape, luminance, normals, pieces, uniforms
 from assay.shifts.confounders.kernels import at_hand
 from assay.shifts.intervention import Draws, Parameters
+
+
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not 0 <= values[0] <= values[-1] <= 1 or any(b < a for a, b in pairwise(values)):
+        raise ValueError("quantiles must not fall and must lie within 0 to 1, such as [0, 0.2, 0.5, 1]")
+    return values
+
 
 # What all changes of the whole image share, and how a result is made the same in any batch.
 
@@ -84,7 +94,8 @@ _ORDER = 3
 _TERMS = tuple((i, j) for i in range(_ORDER + 1) for j in range(_ORDER + 1) if 1 <= i + j <= _ORDER)
 
 
-@dataclass(frozen=True)
+@component("intervention", "bias-field", summary="smoothly uneven brightness, as of an MR coil")
+@dataclass(frozen=True, kw_only=True)
 class BiasField(Change):
     """Smoothly uneven brightness: pixels times exp(amplitude f), with f a polynomial of degree 3 that stays in -1..1.
 
@@ -92,7 +103,9 @@ class BiasField(Change):
     of their sizes. Van Leemput et al. 1999 model the field of a coil in this way. Differentiable.
     """
 
-    amplitude: float
+    amplitude: Annotated[
+        float, Field(ge=0, le=5, description="largest natural logarithm of the factor; 0 changes nothing")
+    ] = 0.7
     at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
@@ -126,14 +139,15 @@ class BiasField(Change):
         return (images * field.exp_()).clamp_(0, 1)
 
 
-@dataclass(frozen=True)
+@component("intervention", "gamma", summary="a power of the grey value")
+@dataclass(frozen=True, kw_only=True)
 class Gamma(Change):
     """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay.
 
     Differentiable; below 1 the gradient at black is infinite.
     """
 
-    gamma: float
+    gamma: Annotated[float, Field(ge=0.1, le=10, description="exponent; above 1 darker, 1 changes nothing")] = 0.7
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -147,15 +161,18 @@ class Gamma(Change):
         return images if self.gamma == 1 else settled(images.double() ** self.gamma)
 
 
-@dataclass(frozen=True)
+@component("intervention", "contrast", summary="a flatter or steeper tone curve")
+@dataclass(frozen=True, kw_only=True)
 class Contrast(Change):
     """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing.
 
     Differentiable but where it cuts.
     """
 
-    factor: float
-    pivot: float
+    factor: Annotated[float, Field(ge=0, le=10, description="slope; below 1 flatter, 1 changes nothing")] = 0.7
+    pivot: Annotated[float, Field(ge=0, le=1, description="the grey value that stays, black to white being 0 to 1")] = (
+        0.5
+    )
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -171,7 +188,8 @@ class Contrast(Change):
         return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
 
 
-@dataclass(frozen=True)
+@component("intervention", "scanner-histogram", summary="grey values of another scanner")
+@dataclass(frozen=True, kw_only=True)
 class ScannerHistogram(Change):
     """The grey values of another scanner: each image's histogram moved towards a stated one.
 
@@ -182,8 +200,18 @@ class ScannerHistogram(Change):
     is. Ranks pass no gradient: that of a grey result is 1 - strength.
     """
 
-    strength: float
-    quantiles: tuple[float, ...]
+    strength: Annotated[
+        float, Field(ge=0, le=1, description="share of the way to the target's histogram; 0 changes nothing")
+    ] = 0.3
+    quantiles: Annotated[
+        tuple[float, ...],
+        Field(
+            min_length=2,
+            max_length=101,
+            description="the target's grey values at even steps of rank, darkest to brightest",
+        ),
+        AfterValidator(_rising),
+    ] = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -227,14 +255,15 @@ def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]
 # Lossy compression.
 
 
-@dataclass(frozen=True)
+@component("intervention", "jpeg", summary="the traces of JPEG compression")
+@dataclass(frozen=True, kw_only=True)
 class Jpeg(Change):
     """The image saved as JPEG and read again, by Pillow's libjpeg; colours at half resolution (4:2:0).
 
     Done on the processor, image by image and with 8 bits, as the format has it. quality: 1 to 100. No gradient flows.
     """
 
-    quality: int
+    quality: Annotated[int, Field(ge=1, le=100, description="libjpeg's quality; lower is stronger")] = 30
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError for images that are neither grey nor RGB."""
@@ -271,7 +300,8 @@ _BLACK = _HU_LOW * (_WATER - _LESS) / 1000 + _WATER
 _SPAN = _HU_SPAN * (_WATER - _LESS) / 1000  # from the attenuation of black to that of white
 
 
-@dataclass(frozen=True)
+@component("intervention", "poisson-noise", summary="the noise of a scan with fewer photons")
+@dataclass(frozen=True, kw_only=True)
 class PoissonNoise(Change):
     """The noise of a scan with fewer photons, as the published study of confounders made it.
 
@@ -284,8 +314,14 @@ class PoissonNoise(Change):
     whole numbers, so no gradient flows.
     """
 
-    photons: float
-    levels: int
+    photons: Annotated[
+        float,
+        Field(ge=100, le=1e12, description="expected photons per pixel before the patient (N0); fewer is stronger"),
+    ] = 1.5e7
+    levels: Annotated[
+        Literal[0, 256],
+        Field(description="grey levels to which the result is cut, as in the published code; 0: not at all"),
+    ] = 256
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -307,14 +343,17 @@ class PoissonNoise(Change):
         return noisy.clamp_(0, 1).mul_(top).floor_().float().div_(top) if self.levels else settled(noisy)
 
 
-@dataclass(frozen=True)
+@component("intervention", "gaussian-noise", summary="independent Gaussian noise in every pixel")
+@dataclass(frozen=True, kw_only=True)
 class GaussianNoise(Change):
     """Independent Gaussian noise in every pixel and channel, cut at black and white.
 
     sigma: standard deviation in units of the range black to white. Differentiable.
     """
 
-    sigma: float
+    sigma: Annotated[
+        float, Field(ge=0, le=1, description="standard deviation, black to white being 1; 0 changes nothing")
+    ] = 0.03
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -481,7 +520,8 @@ def _fast(length: int, reach: int) -> int:
 # Loss of fine detail: low-pass filters, blur, a coarser grid.
 
 
-@dataclass(frozen=True)
+@component("intervention", "low-pass", summary="frequencies beyond a cutoff taken away, sharply or as a Gaussian")
+@dataclass(frozen=True, kw_only=True)
 class LowPass(Change):
     """Frequencies beyond `cutoff` taken away in the Fourier plane: a centred disc, or a Gaussian.
 
@@ -490,8 +530,18 @@ class LowPass(Change):
     it takes the image as periodic, so opposite edges run into each other. Differentiable.
     """
 
-    cutoff: float
-    filter: Literal["ideal", "gaussian"]
+    cutoff: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=2,
+            description="share of the Nyquist frequency; lower is stronger, from 1.42 on `ideal` changes nothing",
+        ),
+    ] = 0.49
+    filter: Annotated[
+        Literal["ideal", "gaussian"],
+        Field(description="a disc in the Fourier plane, or a Gaussian that falls to 61 % at the cutoff"),
+    ] = "ideal"
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""
@@ -510,7 +560,8 @@ class LowPass(Change):
         return settled(filtered(images.double(), kept))
 
 
-@dataclass(frozen=True)
+@component("intervention", "blur", summary="a Gaussian blur")
+@dataclass(frozen=True, kw_only=True)
 class Blur(Change):
     """A Gaussian blur in space; the image is mirrored at its edges.
 
@@ -518,7 +569,9 @@ class Blur(Change):
     four standard deviations, with sum 1. Differentiable.
     """
 
-    sigma: float
+    sigma: Annotated[
+        float, Field(ge=0, le=0.2, description="standard deviation, as a share of the shorter side; 0 changes nothing")
+    ] = 0.01
     at_once: ClassVar[int] = COMPILED
 
     def check(self, shape: Shape) -> None:
@@ -539,14 +592,15 @@ class Blur(Change):
         return smoothed(images, [weight / total for weight in weights], "reflect").clamp_(0, 1)
 
 
-@dataclass(frozen=True)
+@component("intervention", "resample", summary="a coarser resolution, brought back to size")
+@dataclass(frozen=True, kw_only=True)
 class Resample(Change):
     """The image at a coarser resolution, brought back to its size: antialiased bilinear down, bilinear up.
 
     factor: how many times coarser, 1 changes nothing; at least one pixel is left. Differentiable.
     """
 
-    factor: float
+    factor: Annotated[float, Field(ge=1, le=64, description="how many times coarser; 1 changes nothing")] = 2.0
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it."""

@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
+from pydantic import Field
 from torch import Tensor
 
-from assay.core.errors import SpecError
-from assay.core.registry import build
+from assay.core.errors import SpecError, unknown_name
+from assay.core.registry import build, entries
 from assay.data.dataset import Images
 from assay.shifts.confounders.drawing import Shape, uniforms
 from assay.shifts.confounders.pixels import Change, settled
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import Drawn, Draws, Parameters, draw
 from assay.shifts.sampling import TEST_SEED
+
+# Families of distortions and their groups.
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "common": (
+        "gaussian-noise",
+        "shot-noise",
+        "impulse-noise",
+        "speckle-noise",
+        "gaussian-blur",
+        "defocus-blur",
+        "glass-blur",
+        "motion-blur",
+        "zoom-blur",
+        "snow",
+        "frost",
+        "fog",
+        "spatter",
+        "brightness",
+        "contrast",
+        "saturate",
+        "elastic-transform",
+        "pixelate",
+        "jpeg-compression",
+    ),
+    "retinal": (
+        "retinal-defocus",
+        "retinal-illumination",
+        "retinal-artefacts",
+    ),
+    "endoscopy": (
+        "endoscopy-specular",
+        "endoscopy-bubbles",
+        "endoscopy-smoke",
+    ),
+    "dermoscopy": (
+        "dermoscopy-hair",
+        "dermoscopy-ruler",
+        "dermoscopy-gel",
+    ),
+    "xray": (
+        "xray-noise",
+        "xray-grid",
+        "xray-under-exposure",
+    ),
+    "microscopy": ("microscopy-stain",),
+}
+"""Families that are named together, in the order of their measurements. `common`: those of ImageNet-C (Hendrycks and
+Dietterich 2019), its four for validation among them."""
+
+
+def families_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Resolve names of families and groups to families, each once, in this order. A dotted path is itself.
+
+    Raises:
+        SpecError: A name is neither; the text gives the nearest.
+    """
+    every = [entry.name for entry in entries("distortion")]
+    unknown = [name for name in names if name not in GROUPS and name not in every and ":" not in name]
+    if unknown:
+        raise SpecError(unknown_name("distortion", unknown[0], [*GROUPS, *every]))
+    return tuple(dict.fromkeys(family for name in names for family in GROUPS.get(name, (name,))))
+
 
 # What all distortions share: a severity from a table, draws by row, nothing at all at severity 0.
 
@@ -27,7 +93,7 @@ T = TypeVar("T")
 _NUDGE = 2.0**-34
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distortion(Change):
     """Implements `Intervention`: drawn by row first, then applied deterministically, on the images' device.
 
@@ -38,7 +104,7 @@ class Distortion(Change):
     severity: 0 to 5; at 0 the given images come back.
     """
 
-    severity: int
+    severity: Annotated[int, Field(ge=0, le=5, description="0 (nothing changes), 1 (least) to 5 (most)")] = 3
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it, unless a family says otherwise."""
