@@ -100,26 +100,7 @@ def index_text() -> str:
         package = importlib.import_module(f"assay.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
-    own = {
-        key: entry
-        for key, entry in declared().items()
-        if entry.target.startswith("assay.")
-        and entry.kind
-        in (
-            "loss",
-            "architecture",
-            "initialisation",
-            "optimiser",
-            "schedule",
-            "augmentation",
-            "mitigation",
-            "finetuning",
-            "probe",
-            "intervention",
-            "distortion",
-            "explainer",
-        )
-    }
+    own = {key: entry for key, entry in declared().items() if entry.target.startswith("assay.")}
     return _lines(index_of(own), 4) + "\n"
 
 

@@ -280,13 +280,6 @@ def component(
     return declare
 
 
-def register(
-    kind: ComponentKind, name: str, target: str, params: type[Params] = Params, *, summary: str, version: int = 1
-) -> None:
-    """Declare a component apart from its code, as rooms do that are not yet converted."""
-    _declared[kind, name] = Entry(kind, name, target, lambda: Arguments(params), summary, version)
-
-
 def declared() -> Mapping[tuple[str, str], Entry]:
     """Return all components whose code has been imported."""
     return _declared
@@ -311,7 +304,6 @@ def own_code_refused(refused: bool = True) -> Generator[None]:
 
 @cache
 def _import_catalogues(own_code: bool) -> None:
-    importlib.import_module("assay.data.catalogue")
     for point in entry_points(group="assay.catalogue"):
         if own_code and not point.value.startswith("assay."):
             _name_own_code(point.value, f"the entry point '{point.name}' of an installed package")

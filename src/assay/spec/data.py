@@ -10,6 +10,7 @@ from typing import Any, cast
 from assay.core.errors import SpecError
 from assay.core.files import filled, is_file, is_folder
 from assay.core.registry import build, lookup
+from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.spec.document import Keys, mapping_of
 from assay.spec.issues import Issues, validated
@@ -32,9 +33,8 @@ def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
     """Return the factors that are known without importing a phantom.
 
     Returns:
-        Factor name -> factor: the columns that `factors:` declares, or what the Params of a phantom or dataset hold as
-        `FACTORS` (of the class, or a property where arguments decide them), and `LESION` where masks decide the target.
-        None for a phantom or dataset that does not declare them there.
+        Factor name -> factor: the columns that `factors:` declares, or the traits of a phantom or dataset, and
+        `LESION` where masks decide the target. None for a phantom or dataset whose arguments decide them.
     """
     named = data.phantom or data.dataset
     if named is None:
@@ -46,16 +46,16 @@ def declared_factors(data: DataSpec) -> dict[str, Factor] | None:
                 for name, spec in data.factors.items()
             },
         }
-    params = lookup(named.kind, named.name).params
-    if not hasattr(params, "FACTORS"):
+    traits = lookup(named.kind, named.name).traits
+    if not isinstance(traits, DataTraits) or traits.factors is None:
         return None
-    declared = cast(tuple[Factor, ...], getattr(params.model_validate(dict(named.params)), "FACTORS", ()))
-    return {factor.name: factor for factor in declared}
+    return {factor.name: factor for factor in traits.factors}
 
 
 def has_grades(data: DataSpec) -> bool:
-    """Return whether the classes of a public set are grades, in their order, by its Params (`ordered`)."""
-    return data.dataset is not None and bool(getattr(lookup("dataset", data.dataset.name).params, "ordered", False))
+    """Return whether the classes of a public set are grades, in their order, by its traits."""
+    traits = None if data.dataset is None else lookup("dataset", data.dataset.name).traits
+    return isinstance(traits, DataTraits) and traits.ordered
 
 
 def has_order(data: DataSpec) -> bool:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from assay.core.registry import build
-from assay.data.catalogue import CHEST
 from assay.data.dataset import Phantom, Rendered
+from assay.data.phantoms.chest import FACTORS as CHEST
 from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom
 from assay.data.phantoms.chest_anatomy import anatomy, frame
 from assay.data.phantoms.drawing import Grid

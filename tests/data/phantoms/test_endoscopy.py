@@ -13,9 +13,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.registry import build
-from assay.data.catalogue import ENDOSCOPY
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Grid
+from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
 from assay.data.phantoms.endoscopy import EndoscopyPhantom, view
 from assay.data.phantoms.endoscopy_anatomy import SHADOW
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow

@@ -14,9 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.registry import build
-from assay.data.catalogue import FOOT
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Grid, draw_depth
+from assay.data.phantoms.foot import FACTORS as FOOT
 from assay.data.phantoms.foot import SHADOW, SIDE, FootPhantom
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow

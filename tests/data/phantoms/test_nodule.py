@@ -11,8 +11,8 @@ from torch import Tensor
 
 from assay.core.errors import AssayError
 from assay.core.registry import build
-from assay.data.catalogue import NODULE
 from assay.data.dataset import Phantom, Rendered
+from assay.data.phantoms.nodule import FACTORS as NODULE
 from assay.data.phantoms.nodule import FEEDER, FIELD, HIGH, LOW, SPICULE, NodulePhantom
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
-from assay.data.catalogue import CHEST as FACTORS
+from assay.core.registry import component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
     DrawnPhantom,
@@ -37,6 +40,35 @@ from assay.data.phantoms.chest_anatomy import (
 )
 from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
 from assay.data.phantoms.noise import soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
+
+FACTORS = (
+    Factor(
+        "mass", "categorical", "core", levels=("absent", "present"), high=("present",), description="a mass in a lung"
+    ),
+    Factor("size", "continuous", unit="mm", range=(29.0, 67.0), description="diameter of the circle of equal area"),
+    Factor(
+        "contrast",
+        "continuous",
+        range=(0.2, 0.5),
+        description="attenuation that the mass adds, the whole chest's being 1",
+    ),
+    Factor("edge", "continuous", range=(0.0, 1.0), description="0 sharp to 1 ill-defined"),
+    Factor(
+        "side", "categorical", levels=("right", "left"), high=("left",), description="the patient's side of the mass"
+    ),
+    Factor("zone", "ordinal", levels=("upper", "middle", "lower"), description="third of the lung with the mass"),
+    Factor("sex", "categorical", levels=("F", "M"), high=("M",), description="breasts, width of the thorax"),
+    Factor("age", "continuous", unit="years", range=(20.0, 90.0), description="bone, cartilage, aorta, lung marks"),
+    Factor(
+        "view", "categorical", levels=("PA", "AP"), high=("AP",), description="heart, shoulder blades, collar bones"
+    ),
+    Factor(
+        "scanner", "categorical", levels=("computed", "direct"), high=("direct",), description="grain, sharpness, tone"
+    ),
+    Factor("habitus", "continuous", range=(0.0, 1.0), description="0 slender to 1 heavy"),
+    Factor("exposure", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+)
+
 
 # From attenuation to grey levels: scatter, exposure, the scanner's tone curve and grain.
 
@@ -335,6 +367,12 @@ class _Patients:
     blur: Float[np.ndarray, "n"]
 
 
+@component(
+    "phantom",
+    "chest",
+    DataTraits(factors=FACTORS),
+    summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
+)
 class ChestPhantom(DrawnPhantom[_Patients]):
     """Frontal chest radiographs of 400 mm a side, 64 to 512 px, bright where much is absorbed.
 
@@ -380,7 +418,20 @@ class ChestPhantom(DrawnPhantom[_Patients]):
         pixels=64 * 64 * 32,
     )
 
-    def __init__(self, *, grain: float = 0.014, vessels: float = 1.0, bones: float = 1.0, texture: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        grain: Annotated[
+            float, Field(ge=0, le=0.3, description="noise in the mediastinum on the computed scanner, of grey 1")
+        ] = 0.014,
+        vessels: Annotated[
+            float, Field(ge=0, le=2, description="attenuation of hila and vessels, 1 normal, 0 none")
+        ] = 1.0,
+        bones: Annotated[float, Field(ge=0, le=2, description="attenuation of all bone, 1 normal, 0 none")] = 1.0,
+        texture: Annotated[
+            float, Field(ge=0, le=3, description="strength of the lung's own texture, 1 normal, 0 none")
+        ] = 1.0,
+    ) -> None:
         self._grain = grain
         self._vessels = vessels
         self._bones = bones

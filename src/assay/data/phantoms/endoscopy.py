@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
-from assay.data.catalogue import ENDOSCOPY as FACTORS
+from assay.core.registry import component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, direction, drawn_by_assay
 from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
@@ -24,6 +28,24 @@ from assay.data.phantoms.endoscopy_anatomy import (
     wall,
 )
 from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, white_noise, zoom_gain
+
+FACTORS = (
+    Factor("lesion", "categorical", "core", levels=("absent", "present"), high=("present",), description="a polyp"),
+    Factor("size", "continuous", range=(0.14, 0.62), description="diameter of the circle of equal area, image side 1"),
+    Factor("shape", "continuous", range=(0.0, 1.0), description="0 flat over 0.5 sessile to 1 on a stalk"),
+    Factor("contrast", "continuous", range=(0.0, 1.0), description="colour against the mucosa, 0 none"),
+    Factor("texture", "continuous", range=(0.0, 1.0), description="surface, 0 smooth to 1 lobulated"),
+    Factor("position_x", "continuous", range=(-0.2, 0.2), description="to the right of the middle, image side 1"),
+    Factor("position_y", "continuous", range=(-0.2, 0.2), description="below the middle, image side 1"),
+    Factor("count", "ordinal", levels=("one", "two", "three"), description="polyps where there are any"),
+    Factor("hue", "continuous", range=(-1.0, 1.0), description="mucosa, -1 pale to 1 red"),
+    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+    Factor("folds", "continuous", range=(0.0, 1.0), description="depth of the folds, 0 none"),
+    Factor("distance", "continuous", range=(0.0, 1.0), description="0 close to the wall to 1 down the lumen"),
+    Factor("bubbles", "continuous", range=(0.0, 1.0), description="0 none to 1 many"),
+    Factor("highlights", "continuous", range=(0.0, 1.0), description="share of the wet surface that glints"),
+)
+
 
 # A video endoscope: a lamp beside the lens, colours that saturate, a view with its corners cut, and grain.
 
@@ -288,6 +310,12 @@ class _Scenes:
     growths: Polyps
 
 
+@component(
+    "phantom",
+    "endoscopy",
+    DataTraits(factors=FACTORS),
+    summary="colour frames of a bowel from within, 64 to 512 px, with one to three polyps or without",
+)
 class EndoscopyPhantom(DrawnPhantom[_Scenes]):
     """Colour images of a bowel from within, 64 to 512 px, as a video endoscope shows it.
 
@@ -336,7 +364,17 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
         pixels_elsewhere=2**23,
     )
 
-    def __init__(self, *, grain: float = 0.015, vessels: float = 1.0, film: float = 0.4) -> None:
+    def __init__(
+        self,
+        *,
+        grain: Annotated[float, Field(ge=0, le=0.3, description="the camera's noise at 256 px, of grey 1")] = 0.015,
+        vessels: Annotated[
+            float, Field(ge=0, le=2, description="how plain vessels under the mucosa are, 1 normal, 0 none")
+        ] = 1.0,
+        film: Annotated[
+            float, Field(ge=0, le=1, description="share of images with yellow mucus or stool on the wall")
+        ] = 0.4,
+    ) -> None:
         self._grain = grain
         self._vessels = vessels
         self._film = film

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
-from assay.data.catalogue import FOOT as FACTORS
+from assay.core.registry import component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
     DrawnPhantom,
@@ -52,6 +56,47 @@ from assay.data.phantoms.foot_anatomy import (
     ulcers,
 )
 from assay.data.phantoms.noise import spread, uniforms, white_noise
+
+FACTORS = (
+    Factor(
+        "lesion",
+        "categorical",
+        "core",
+        levels=("absent", "present"),
+        high=("present",),
+        description="an ulcer on the foot",
+    ),
+    Factor(
+        "size",
+        "continuous",
+        range=(0.03, 0.24),
+        description="diameter of the circle of equal area, of the largest ulcer, image side 1",
+    ),
+    Factor("contrast", "continuous", range=(0.45, 1.0), description="0 the colour of the skin around to 1 of a wound"),
+    Factor("slough", "continuous", range=(0.0, 1.0), description="share of the bed under yellow slough"),
+    Factor("rim", "continuous", range=(0.0, 1.0), description="0 no rim to 1 a broad pale one"),
+    Factor("irregularity", "continuous", range=(0.0, 1.0), description="0 a smooth to 1 a ragged outline"),
+    Factor("position_x", "continuous", range=(-1.0, 1.0), description="-1 left to 1 right on the foot"),
+    Factor("position_y", "continuous", range=(-1.0, 1.0), description="-1 top to 1 bottom of the foot"),
+    Factor("count", "ordinal", levels=("one", "two", "three"), description="how many ulcers"),
+    Factor("skin_tone", "continuous", range=(0.0, 1.0), description="0 lightest to 1 darkest"),
+    Factor(
+        "background",
+        "categorical",
+        levels=("white", "coloured", "none"),
+        high=("coloured", "none"),
+        description="the cloth under the foot",
+    ),
+    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dim to 1 glaring"),
+    Factor(
+        "view",
+        "categorical",
+        levels=("sole", "heel", "side", "top"),
+        high=("side", "top"),
+        description="from where the foot is seen",
+    ),
+)
+
 
 # Light on a foot and around it, and the camera: relief, shadow, shine, white balance, exposure and grain.
 
@@ -499,6 +544,12 @@ class _Photographs:
     nuisance: Int[np.ndarray, "n"]
 
 
+@component(
+    "phantom",
+    "foot",
+    DataTraits(factors=FACTORS),
+    summary="photographs of feet, 64 to 512 px, of known skin, view and light, with one to three ulcers or none",
+)
 class FootPhantom(DrawnPhantom[_Photographs]):
     """Colour photographs of feet, 64 to 512 px a side, with up to three ulcers whose every feature is a factor.
 
@@ -555,11 +606,21 @@ class FootPhantom(DrawnPhantom[_Photographs]):
     def __init__(
         self,
         *,
-        padded: float = 0.5,
-        marks: float = 1.0,
-        clutter: float = 1.0,
-        texture: float = 1.0,
-        grain: float = 0.008,
+        padded: Annotated[
+            float, Field(ge=0, le=1, description="share of photographs with black at the right or the bottom")
+        ] = 0.5,
+        marks: Annotated[
+            float, Field(ge=0, le=1.5, description="how often callus, pressure marks, stains, scabs: 1 normal")
+        ] = 1.0,
+        clutter: Annotated[
+            float, Field(ge=0, le=1.5, description="how often things stand about in the room, 1 normal, 0 never")
+        ] = 1.0,
+        texture: Annotated[
+            float, Field(ge=0, le=3, description="strength of the skin's grain and wrinkles, 1 normal, 0 none")
+        ] = 1.0,
+        grain: Annotated[
+            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+        ] = 0.008,
     ) -> None:
         self._padded = padded
         self._marks = marks

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
 from assay.core.errors import DataError
-from assay.data.catalogue import FUNDUS as FACTORS
+from assay.core.registry import component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
     DrawnPhantom,
@@ -42,6 +46,31 @@ from assay.data.phantoms.fundus_anatomy import (
     tree,
 )
 from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, white_noise
+
+FACTORS = (
+    Factor(
+        "grade",
+        "ordinal",
+        "core",
+        levels=("0", "1", "2", "3", "4"),
+        description="international scale: 0 none, 1 mild, 2 moderate, 3 severe, 4 proliferative",
+    ),
+    Factor("microaneurysms", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
+    Factor("haemorrhages", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
+    Factor("exudates", "continuous", range=(0.0, 1.0), description="hard ones, fewest to most that the grade allows"),
+    Factor("cotton_wool", "continuous", range=(0.0, 1.0), description="spots, fewest to most that the grade allows"),
+    Factor("new_vessels", "continuous", range=(0.0, 1.0), description="tufts, fewest to most that the grade allows"),
+    Factor("lesion_size", "continuous", range=(0.7, 1.5), description="of all lesions, 1 usual"),
+    Factor("lesion_contrast", "continuous", range=(0.5, 1.0), description="of all lesions, 0 none"),
+    Factor("centrality", "continuous", range=(0.0, 1.0), description="lesions 0 far from to 1 near the fovea"),
+    Factor("side", "categorical", levels=("left", "right"), high=("right",), description="which eye"),
+    Factor("camera", "categorical", levels=("round", "cut"), high=("cut",), description="field of view and colours"),
+    Factor("pigment", "continuous", range=(0.0, 1.0), description="0 blond to 1 dark fundus"),
+    Factor("cup", "continuous", range=(0.2, 0.8), description="diameter of the cup over the disc's"),
+    Factor("calibre", "continuous", range=(0.8, 1.25), description="width of all vessels, 1 usual"),
+    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+)
+
 
 # Two fundus cameras: uneven light, haze, stray light at the border, colours, grain and the mask of the field.
 
@@ -171,6 +200,12 @@ class Photographs:
     nuisance: Int[np.ndarray, "n"]
 
 
+@component(
+    "phantom",
+    "fundus",
+    DataTraits(factors=FACTORS),
+    summary="photographs of the back of the eye, 64 to 512 px, with counted lesions of five kinds and grade 0 to 4",
+)
 class FundusPhantom(DrawnPhantom[Photographs]):
     """Colour photographs of the back of the eye, 64 to 512 px, of a known grade of diabetic retinopathy.
 
@@ -203,12 +238,24 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     def __init__(
         self,
         *,
-        scars: float = 0.06,
-        flaws: float = 1.0,
-        blur: float = 1.0,
-        texture: float = 1.0,
-        grain: float = 0.008,
-        eyes: int = 1,
+        scars: Annotated[
+            float, Field(ge=0, le=1, description="share of images with scars of laser, whatever the grade")
+        ] = 0.06,
+        flaws: Annotated[
+            float, Field(ge=0, le=2, description="haze, stray light, smears on the lens: 1 normal, 0 never")
+        ] = 1.0,
+        blur: Annotated[
+            float, Field(ge=0, le=3, description="how far pictures are out of focus, 1 normal, 0 never")
+        ] = 1.0,
+        texture: Annotated[
+            float, Field(ge=0, le=3, description="mottling and vessels of the choroid, 1 normal, 0 none")
+        ] = 1.0,
+        grain: Annotated[
+            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+        ] = 0.008,
+        eyes: Annotated[
+            Literal[1, 2], Field(description="a patient's photographs: of one eye, or of both, of the same camera")
+        ] = 1,
     ) -> None:
         self.images_per_patient = eyes
         alone = ("with one eye a patient (eyes: 1) no two images of a study have anything in common",)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
-from assay.data.catalogue import NODULE as FACTORS
+from assay.core.registry import component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
 from assay.data.dataset import PixelScale, Rendered
 from assay.data.phantoms.base import (
     DrawnPhantom,
@@ -23,6 +27,24 @@ from assay.data.phantoms.base import (
 )
 from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
 from assay.data.phantoms.noise import soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
+
+FACTORS = (
+    Factor("margin", "continuous", "core", range=(0.0, 1.0), description="0 smooth to 1 spiculated"),
+    Factor(
+        "texture",
+        "categorical",
+        levels=("solid", "part-solid", "ground-glass"),
+        high=("part-solid", "ground-glass"),
+        description="how dense the nodule is",
+    ),
+    Factor("size", "continuous", unit="mm", range=(6.0, 18.0), description="diameter of the circle of equal area"),
+    Factor("contrast", "continuous", unit="HU", range=(550.0, 950.0), description="solid part over parenchyma"),
+    Factor("position_x", "continuous", unit="mm", range=(-6.0, 6.0), description="to the right of the middle"),
+    Factor("position_y", "continuous", unit="mm", range=(-6.0, 6.0), description="below the middle"),
+    Factor("elongation", "continuous", range=(1.0, 1.6), description="long over short axis, at equal area"),
+    Factor("vessel", "categorical", levels=("none", "attached"), high=("attached",), description="a feeding vessel"),
+)
+
 
 # A pulmonary nodule: an uneven ellipse, solid or part-solid or ground-glass, with spicules and a feeding vessel.
 
@@ -434,6 +456,12 @@ class _Patches:
     nuisance: Int[np.ndarray, "n"]
 
 
+@component(
+    "phantom",
+    "nodule",
+    DataTraits(factors=FACTORS),
+    summary="CT-like lung patches, 32 to 256 px, with one nodule of known margin, texture, size, contrast and shape",
+)
 class NodulePhantom(DrawnPhantom[_Patches]):
     """CT-like lung patches of 48 mm a side, 32 to 256 px, in the window -1000 to 400 HU.
 
@@ -477,11 +505,17 @@ class NodulePhantom(DrawnPhantom[_Patches]):
     def __init__(
         self,
         *,
-        noise: float = 22.0,
-        dose: float = 0.8,
-        vessels: float = 1.0,
-        parenchyma: float = 20.0,
-        wall: float = 0.5,
+        noise: Annotated[
+            float, Field(ge=0, le=200, description="HU, standard deviation of the scanner's noise at middle dose")
+        ] = 22.0,
+        dose: Annotated[
+            float, Field(ge=0, le=3, description="spread of dose: noise lies between 1/(1+dose) and 1+dose times")
+        ] = 0.8,
+        vessels: Annotated[float, Field(ge=0, le=2, description="density of vessels, 1 normal, 0 none")] = 1.0,
+        parenchyma: Annotated[
+            float, Field(ge=0, le=100, description="HU, standard deviation of the lung's own texture")
+        ] = 20.0,
+        wall: Annotated[float, Field(ge=0, le=1, description="share of patches that show the chest wall")] = 0.5,
     ) -> None:
         self._noise = noise
         self._dose = dose

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from types import MappingProxyType
+from typing import Annotated, Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
-from assay.data.catalogue import FINDINGS, TASKS, Anatomy, Task, radiology_factors
+from assay.core.registry import component
+from assay.core.types import Factor
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, drawn_by_assay
 from assay.data.phantoms.chest import ChestPhantom
@@ -15,10 +23,86 @@ from assay.data.phantoms.drawing import Grid
 from assay.data.phantoms.nodule import NodulePhantom
 from assay.data.phantoms.noise import uniforms
 
+# The classes of the radiology-like phantom: tasks on chest radiographs and on CT patches.
+#
+# None of them is what studies on these phantoms ask for: no chest holds a mass, no nodule has a spiculated margin.
+# Neither are sex, view and scanner among them, which studies tie to a target: they vary freely within every class.
+
+Anatomy = Literal["both", "chest", "ct"]
+
+FINDINGS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "clear": {},
+        "congested": {"vessels": 2.0},
+        "oligaemic": {"vessels": 0.2},
+        "interstitial": {"texture": 2.2},
+        "osteopenic": {"bones": 0.35},
+    }
+)
+"""Diffuse findings of a chest, as arguments of the chest phantom."""
+AGES = {"young": (0.0, 0.3), "middle": (0.35, 0.65), "old": (0.7, 1.0)}
+HABITUS = {"slender": (0.0, 0.45), "heavy": (0.55, 1.0)}
+TEXTURES = {"solid": (0.0, 0.5), "part-solid": (0.5, 0.75), "ground-glass": (0.75, 1.0)}
+VESSELS = {"free": (0.0, 0.5), "fed": (0.5, 1.0)}
+SIZES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A class. phantom: what draws it. finding: of a chest. within: factor -> the part of its marginal, as shares."""
+
+    phantom: Literal["chest", "ct"]
+    name: str
+    finding: str = ""
+    within: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+
+
+def _chest() -> tuple[Task, ...]:
+    return tuple(
+        Task("chest", f"chest-{finding}-{age}-{habitus}", finding, {"age": AGES[age], "habitus": HABITUS[habitus]})
+        for finding, age, habitus in product(FINDINGS, AGES, HABITUS)
+    )
+
+
+def _ct() -> tuple[Task, ...]:
+    return tuple(
+        Task(
+            "ct",
+            f"ct-{texture}-{vessel}-{size + 1}",
+            within={
+                "texture": TEXTURES[texture],
+                "vessel": VESSELS[vessel],
+                "size": (size / SIZES, (size + 1) / SIZES),
+            },
+        )
+        for texture, vessel, size in product(TEXTURES, VESSELS, range(SIZES))
+    )
+
+
+TASKS: Mapping[Anatomy, tuple[Task, ...]] = MappingProxyType(
+    {"both": (*_chest(), *_ct()), "chest": _chest(), "ct": _ct()}
+)
+"""The classes by what is shown: thirty of the chest, thirty of CT, or all sixty."""
+
+
+def radiology_factors(anatomy: Anatomy) -> tuple[Factor, ...]:
+    """The phantom's one factor."""
+    levels = tuple(task.name for task in TASKS[anatomy])
+    high = levels[len(levels) // 2 :]
+    return (
+        Factor("kind", "categorical", "core", levels=levels, high=high, description="finding, build and age; nodule"),
+    )
+
+
 _HELD = {"mass": 0.0, "margin": 0.0}
 """Factors that studies ask for, as shares of their marginals: no mass, no spicules."""
 
 
+@component(
+    "phantom",
+    "radiology",
+    summary="chest radiographs without a mass and CT patches with smooth nodules, 64 to 256 px, of up to 60 classes",
+)
 class RadiologyPhantom(DrawnPhantom[PhantomRows]):
     """Chest radiographs without a mass and CT patches with smooth nodules, 64 to 256 px (32 to 256 for CT alone).
 
@@ -28,7 +112,13 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
     are empty: the classes are of whole images. Less difficulty fades every kind toward the first one of the same seed.
     """
 
-    def __init__(self, *, anatomy: Anatomy = "both") -> None:
+    def __init__(
+        self,
+        *,
+        anatomy: Annotated[
+            Anatomy, Field(description="chest radiographs, ct patches, or both: 30, 30 or 60 classes")
+        ] = "both",
+    ) -> None:
         self._anatomy: Anatomy = anatomy
         self.design = PhantomDesign(
             card=drawn_by_assay(

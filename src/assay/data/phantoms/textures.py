@@ -6,18 +6,83 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
+from assay.core.registry import component
 from assay.core.seeds import row_seed
-from assay.data.catalogue import LAWS, Law, natural_factors
+from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, direction, drawn_by_assay
 from assay.data.phantoms.drawing import Grid, Windows, column, take
 from assay.data.phantoms.noise import lattice_bits, spline_zoom, spread, uniforms, white_noise
+
+# Kinds of the natural-like phantom: which law draws each.
+
+Family = Literal["leaves", "noise", "fractal"]
+
+MOST = 60
+"""How many kinds there are at most: twenty of each family."""
+
+EXPONENTS = (2.0, 2.7, 3.3, 4.0)
+"""Of the density of leaves' radii, r^-a: the higher, the more small leaves."""
+FIGURES = ("disc", "ellipse", "square", "triangle", "bar")
+SLOPES = (1.2, 1.8, 2.4, 3.0)
+"""Of the power spectrum of noise, f^-a: the higher, the smoother."""
+FORMS = ("plain", "streaks", "folds", "bands", "patches")
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What draws a kind. number: its place in the family. form, exponent: of leaves and noise; empty for a fractal."""
+
+    family: Family
+    number: int
+    form: str = ""
+    exponent: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Such as `leaves-disc-2.7`, `noise-folds-1.8` or `fractal-07`."""
+        return f"{self.family}-{self.form}-{self.exponent:.1f}" if self.form else f"{self.family}-{self.number:02d}"
+
+
+def _law(kind: int) -> Law:
+    """Families take turns; within one, five forms and four exponents meet in all twenty ways."""
+    number = kind // 3
+    if kind % 3 == 2:
+        return Law("fractal", number)
+    if kind % 3 == 1:
+        return Law("noise", number, FORMS[number % 5], SLOPES[number % 4])
+    return Law("leaves", number, FIGURES[number % 5], EXPONENTS[number % 4])
+
+
+LAWS = tuple(_law(kind) for kind in range(MOST))
+"""All kinds in their order."""
+
+
+def natural_factors(classes: int) -> tuple[Factor, ...]:
+    """The phantom's factors with so many kinds, the first ones of `LAWS`."""
+    levels = tuple(law.name for law in LAWS[:classes])
+    return (
+        Factor(
+            "kind",
+            "categorical",
+            "core",
+            levels=levels,
+            high=levels[classes // 2 :],
+            description="the law that draws it",
+        ),
+        Factor("scale", "continuous", range=(0.7, 1.4), description="how near the scene is seen"),
+        Factor("contrast", "continuous", range=(0.4, 1.0), description="spread of grey levels"),
+        Factor("illumination", "continuous", range=(0.0, 1.0), description="how uneven the light is"),
+    )
+
 
 # Random fields whose power falls as f^-a, as that of natural images does (Field 1987, a near 2), and forms of them.
 
@@ -331,6 +396,11 @@ def _filled(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]
 # The natural-like phantom: grey pictures of named laws that have the statistics of natural images and no anatomy.
 
 
+@component(
+    "phantom",
+    "natural",
+    summary="natural-like pictures, 32 to 256 px, of up to 60 kinds: dead leaves, power-law noise, fractals",
+)
 class NaturalPhantom(DrawnPhantom[PhantomRows]):
     """Grey pictures, 32 to 256 px, of `classes` kinds: dead leaves, noise of power-law spectra, fractals.
 
@@ -340,7 +410,13 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
     the kind fades it toward the picture that the first kind shows for the same seed.
     """
 
-    def __init__(self, *, classes: int = 60) -> None:
+    def __init__(
+        self,
+        *,
+        classes: Annotated[
+            int, Field(ge=2, le=MOST, description="kinds: dead leaves, noise and fractals in turn")
+        ] = MOST,
+    ) -> None:
         self.design = PhantomDesign(
             card=drawn_by_assay(
                 "natural-like phantom",

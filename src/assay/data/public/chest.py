@@ -4,21 +4,102 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.registry import Role, component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.table import Problem, Table, Unreadable, inside, number, read_table, refuse
-from assay.data.parameters import ChexpertParams, MimicParams, MinedParams, NihParams, Policy
 from assay.data.public.tables import SPLIT, Column, Finder, Part, Rows, Sides, TableSet, file_of, found_in, load_tables
 from assay.spec.schema import DataSpec
+
+# Arguments and factors.
+
+Policy = Literal["refuse", "negative", "positive", "drop"]
+
+SEX = Factor("sex", "categorical", levels=("F", "M"), high=("M",), description="as the table says")
+AGE = Factor("age", "continuous", unit="years", range=(0.0, 120.0))
+VIEWS = ("PA", "AP", "lateral", "LL", "RL")
+VIEW = Factor("view", "categorical", levels=VIEWS, high=("AP",), description="AP: mostly at the bedside")
+NIH_FACTORS = (
+    Factor("view", "categorical", levels=("PA", "AP"), high=("AP",), description="AP: mostly at the bedside"),
+    SEX,
+    AGE,
+    Factor("follow_up", "continuous", description="number of the visit, 0 the first"),
+)
+MIMIC_FACTORS = (Factor("view", "categorical", high=("AP",), description="AP: mostly at the bedside"),)
+
+
+def refuse_several(finding: str, against: str) -> None:
+    """Refuse several findings in one argument.
+
+    Raises:
+        ValueError: One finding is not compared with one other.
+    """
+    for name in (finding, against):
+        if "|" in name or "," in name:
+            raise ValueError(f"'{name}' is several findings; multi-label targets are not built yet: name one finding")
+    if finding == against:
+        raise ValueError(f"finding and against are both '{finding}'; name two different ones")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NihArguments:
+    """Arguments of `nih`: one named finding against No Finding or another one."""
+
+    folder: Annotated[
+        str, Role("folder"), Field(min_length=1, description="the folder that holds the table and the images")
+    ]
+    finding: Annotated[str, Field(min_length=1, description="the positive class, such as Mass")]
+    against: Annotated[str, Field(min_length=1, description="the negative class: No Finding, or another finding")] = (
+        "No Finding"
+    )
+    alone: Annotated[bool, Field(description="leave out images that show other findings beside")] = False
+    table: Annotated[str, Field(description="the table of images")] = "Data_Entry_2017.csv"
+
+    def __post_init__(self) -> None:
+        """Refuse several findings."""
+        refuse_several(self.finding, self.against)
+
+
+_MEANS = "negative, positive, left out, or an error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinedArguments:
+    """Arguments of `chexpert`, whose findings are 1, 0, -1 (uncertain) or blank (not mentioned)."""
+
+    folder: Annotated[
+        str, Role("folder"), Field(min_length=1, description="the folder that holds the tables and the images")
+    ]
+    finding: Annotated[str, Field(min_length=1, description="the positive class, such as Edema")]
+    against: Annotated[
+        str, Field(description="the negative class: another finding or No Finding; empty: finding is 0")
+    ] = ""
+    uncertain: Annotated[Policy, Field(description=f"what -1 means: {_MEANS}")] = "refuse"
+    blank: Annotated[Policy, Field(description=f"what an empty cell means: {_MEANS}")] = "refuse"
+
+    def __post_init__(self) -> None:
+        """Refuse several findings."""
+        refuse_several(self.finding, self.against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MimicArguments(MinedArguments):
+    """Arguments of `mimic`."""
+
+    labels: Annotated[Literal["chexpert", "negbio"], Field(description="which labeller read the reports")] = "chexpert"
+
 
 # Which radiographs of a set with many findings are positive and which negative: one finding against one other.
 
@@ -27,7 +108,7 @@ PRESENT, ABSENT, UNCERTAIN, BLANK = 1, 0, -1, -2
 _SIDE = {"negative": ABSENT, "positive": PRESENT}
 
 
-def check_findings(known: Sequence[str], asked: NihParams | MinedParams) -> None:
+def check_findings(known: Sequence[str], asked: NihArguments | MinedArguments) -> None:
     """Check that the set has the findings. Raises SpecError with the nearest name."""
     for place, name in (("finding", asked.finding), ("against", asked.against)):
         if name and name not in known:
@@ -69,7 +150,7 @@ def compared(
     return Sides(codes, (against, finding), tuple(facts))
 
 
-def mined(params: MinedParams, state: Callable[[str], np.ndarray]) -> Sides:
+def mined(params: MinedArguments, state: Callable[[str], np.ndarray]) -> Sides:
     """Compute the classes of a set whose labels were mined with uncertainty.
 
     Without `against`, the negatives are the rows whose finding is absent, and the meaning of blank labels must be
@@ -106,7 +187,7 @@ def _settled(finding: str, state: np.ndarray, kind: int, policy: Policy, word: s
     return np.where(doubtful, _SIDE[policy], state) if policy in _SIDE else state
 
 
-def _told(params: MinedParams, state: Callable[[str], np.ndarray]) -> list[str]:
+def _told(params: MinedArguments, state: Callable[[str], np.ndarray]) -> list[str]:
     """Count the labels that each policy touched, for the card."""
     doubts = [(params.finding, UNCERTAIN, "uncertain", params.uncertain)]
     if params.against:
@@ -149,7 +230,7 @@ def _years(cell: str) -> str:
     return f"{years:g}" if 0 <= years <= OLDEST else "NA"
 
 
-def _with_lists(rows: Rows, root: Path, asked: NihParams, skip_bad_rows: bool) -> Rows:
+def _with_lists(rows: Rows, root: Path, asked: NihArguments, skip_bad_rows: bool) -> Rows:
     """Add the official split where both lists are there, and count the ages that no one has."""
     wrong = sum(age == "NA" for age in rows.table.column("age", "data.dataset"))
     told = (f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing",)
@@ -164,7 +245,7 @@ def _with_lists(rows: Rows, root: Path, asked: NihParams, skip_bad_rows: bool) -
     return rows.with_column(SPLIT.name, named, *(told if wrong else ()))
 
 
-def _nih_sides(asked: NihParams, table: Table) -> Sides:
+def _nih_sides(asked: NihArguments, table: Table) -> Sides:
     labels = [frozenset(part.strip() for part in cell.split("|")) for cell in table.column("labels", "data.dataset")]
     known = frozenset(NIH_FINDINGS)
     wrong = {at: _strange(found - known) for at, found in enumerate(labels) if not found <= known}
@@ -196,7 +277,6 @@ NIH = TableSet(
             "the official test list holds more findings an image than the other",
         ),
     ),
-    params=NihParams,
     parts=(Part(("Data_Entry_2017.csv",)),),
     columns={
         "image": Column("Image Index"),
@@ -207,7 +287,7 @@ NIH = TableSet(
         "sex": Column("Patient Gender|Patient Sex"),
         "view": Column("View Position"),
     },
-    factors=NihParams.FACTORS,
+    factors=NIH_FACTORS,
     sides=_nih_sides,
     check=partial(check_findings, NIH_FINDINGS),
     hint="name the table of images",
@@ -217,10 +297,16 @@ NIH = TableSet(
 )
 
 
-def load_nih(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, table: str, **arguments: Any) -> Dataset:
-    """Load NIH ChestX-ray14 by this table; see `load_tables`."""
-    known = replace(NIH, parts=(Part((table,)),))
-    return load_tables(known, spec, cache, skip_bad_rows, table=table, **arguments)
+@component(
+    "dataset",
+    "nih",
+    DataTraits(factors=NIH_FACTORS),
+    summary="NIH ChestX-ray14 with its Data_Entry_2017.csv: one finding against another or No Finding",
+)
+def load_nih(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: NihArguments) -> Dataset:
+    """Load NIH ChestX-ray14 by the table that is asked for; see `load_tables`."""
+    known = replace(NIH, parts=(Part((asked.table,)),))
+    return load_tables(known, spec, cache, skip_bad_rows, asked)
 
 
 # CheXpert (Irvin et al. 2019) as it is published: `train.csv`, `valid.csv`, `<side>/patientN/studyN/viewN_*.jpg`.
@@ -238,7 +324,7 @@ def _patient(path: str) -> str:
     return found[1] if found else ""
 
 
-def _mined_sides(asked: MinedParams, table: Table) -> Sides:
+def _mined_sides(asked: MinedArguments, table: Table) -> Sides:
     """The classes of the rows by the stated policies, and rows whose labels are none of 1, 0, -1 and blank."""
     read = {name: states(table.column(name, "data.dataset")) for name in (asked.finding, asked.against) if name}
     wrong = {
@@ -278,7 +364,6 @@ CHEXPERT = TableSet(
             "AP is mostly at the bedside: view goes with severity",
         ),
     ),
-    params=ChexpertParams,
     parts=(Part(("train.csv",), "train"), Part(("valid.csv",), "test")),
     columns={
         "image": Column("Path"),
@@ -289,7 +374,7 @@ CHEXPERT = TableSet(
         "sex": Column("Sex", cell=lambda sex: _SEX.get(sex, sex)),
         "age": Column("Age"),
     },
-    factors=ChexpertParams.FACTORS,
+    factors=(VIEW, SEX, AGE),
     sides=_mined_sides,
     check=partial(check_findings, CHEXPERT_FINDINGS),
     findings=CHEXPERT_FINDINGS,
@@ -311,7 +396,7 @@ def _files(kind: str) -> tuple[str, ...]:
     return f"mimic-cxr-2.0.0-{kind}.csv.gz", f"mimic-cxr-*-{kind}.csv", f"mimic-cxr-*-{kind}.csv.gz"
 
 
-def _labelled(rows: Rows, root: Path, asked: MimicParams, skip_bad_rows: bool) -> Rows:
+def _labelled(rows: Rows, root: Path, asked: MimicArguments, skip_bad_rows: bool) -> Rows:
     """Add the labels of each image's study, and the split where its table is there."""
     known, images = rows.table, rows.table.column("image", "data.dataset")
     patients, studies, names = (known.column(name, "data.dataset") for name in ("patient", "study", "dicom"))
@@ -369,7 +454,6 @@ MIMIC = TableSet(
             "sex and age are not part of the set",
         ),
     ),
-    params=MimicParams,
     parts=(Part(_files("metadata")),),
     columns={
         "image": Column(
@@ -383,7 +467,7 @@ MIMIC = TableSet(
         "dicom": Column("dicom_id"),
         "view": Column("ViewPosition"),
     },
-    factors=MimicParams.FACTORS,
+    factors=MIMIC_FACTORS,
     sides=_mined_sides,
     check=partial(check_findings, MIMIC_FINDINGS),
     hint="put it there as published",
@@ -392,5 +476,24 @@ MIMIC = TableSet(
     extend=_labelled,
 )
 
-load_chexpert: Callable[..., Dataset] = partial(load_tables, CHEXPERT)
-load_mimic: Callable[..., Dataset] = partial(load_tables, MIMIC)
+
+@component(
+    "dataset",
+    "chexpert",
+    DataTraits(factors=(VIEW, SEX, AGE)),
+    summary="CheXpert with its train.csv; what uncertain and blank labels mean is stated",
+)
+def load_chexpert(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: MinedArguments) -> Dataset:
+    """Load CheXpert; see `load_tables`."""
+    return load_tables(CHEXPERT, spec, cache, skip_bad_rows, asked)
+
+
+@component(
+    "dataset",
+    "mimic",
+    DataTraits(factors=MIMIC_FACTORS),
+    summary="MIMIC-CXR-JPG with its tables of labels, metadata and split; uncertain and blank labels as stated",
+)
+def load_mimic(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: MimicArguments) -> Dataset:
+    """Load MIMIC-CXR-JPG; see `load_tables`."""
+    return load_tables(MIMIC, spec, cache, skip_bad_rows, asked)

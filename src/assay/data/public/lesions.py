@@ -5,16 +5,18 @@ The target is whether the mask shows a lesion. Patients are not named, so every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from assay.core.errors import SpecError
 from assay.core.files import is_folder
+from assay.core.registry import Role, component
+from assay.core.traits import DataTraits
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT, KnownSet
 from assay.data.dataset import Dataset
@@ -24,10 +26,13 @@ from assay.data.files.folder import BY_MASK
 from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.tables import SPLIT, directory
-from assay.data.retina_parameters import IdridSegParams
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
+SetFolder = Annotated[
+    str, Role("folder"), Field(min_length=1, description="the folder into which the set was unpacked")
+]
+WITH_LESION = DataTraits(factors=(LESION,))
 _FRAMES = "frames of one patient or video may lie on both sides of a split: patients are not given"
 _ENDOSCOPY = "many frames carry a green inset of the scope's position, burnt-in text and black corners"
 
@@ -190,16 +195,58 @@ def endotect(images: str, masks: str) -> Layout:
     return Layout(about, (Part(images, masks),))
 
 
+@component(
+    "dataset",
+    "endotect",
+    WITH_LESION,
+    summary="the test set of EndoTect 2020: 200 polyps and 20 lesion-free frames, masks in RGB",
+)
 def load_endotect(
-    spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: str, images: str, masks: str
+    spec: DataSpec,
+    cache: ArrayCache,
+    skip_bad_rows: bool,
+    *,
+    folder: SetFolder,
+    images: Annotated[str, Field(min_length=1, description="the folder of images in it")] = "images",
+    masks: Annotated[str, Field(min_length=1, description="the folder of masks in it")] = "masks",
 ) -> Dataset:
     """EndoTect 2020's test set, see `load_pairs`."""
     return load_pairs(endotect(images, masks), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder)
 
 
-def load_idrid_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arguments: Any) -> Dataset:
-    """IDRiD's segmentation part with the kinds that `IdridSegParams` asks for, see `load_pairs`."""
-    asked = IdridSegParams.model_validate(arguments)
+Outlined = Literal["microaneurysms", "haemorrhages", "exudates", "cotton_wool", "optic_disc"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdridSegArguments:
+    """Arguments of `idrid-seg`: masks of these kinds of lesion, each its own label or one for all.
+
+    Raises:
+        ValueError: A kind is repeated.
+    """
+
+    folder: SetFolder
+    kinds: Annotated[
+        tuple[Outlined, ...],
+        Field(min_length=1, description="what counts as a lesion; exudates are hard, cotton_wool is soft exudates"),
+    ] = ("microaneurysms", "haemorrhages", "exudates", "cotton_wool")
+    together: Annotated[bool, Field(description="all of them are one kind, lesion")] = False
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that is repeated."""
+        twice = [kind for kind in dict.fromkeys(self.kinds) if self.kinds.count(kind) > 1]
+        if twice:
+            raise ValueError(f"kinds names {', '.join(twice)} more than once; name each once")
+
+
+@component(
+    "dataset",
+    "idrid-seg",
+    WITH_LESION,
+    summary="IDRiD, segmentation: masks of four kinds of lesion and the optic disc, the makers' split as a factor",
+)
+def load_idrid_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: IdridSegArguments) -> Dataset:
+    """IDRiD's segmentation part with the kinds that are asked for, see `load_pairs`."""
     kinds = {kind: IDRID_SEG.kinds[kind] for kind in asked.kinds}
     layout = replace(IDRID_SEG, kinds=kinds, together=asked.together)
     return load_pairs(layout, "IDRiD, segmentation", spec, cache, skip_bad_rows, folder=asked.folder)
@@ -236,11 +283,53 @@ def load_pairs(
     return from_files(listing.drop(problems)[0], spec, cache, skip_bad_rows)
 
 
-load_kvasir_seg: Callable[..., Dataset] = partial(load_pairs, KVASIR_SEG, "Kvasir-SEG")
-load_hyperkvasir_seg: Callable[..., Dataset] = partial(load_pairs, HYPERKVASIR_SEG, "HyperKvasir, segmented")
-load_dfuc2022: Callable[..., Dataset] = partial(load_pairs, DFUC2022, "DFUC 2022")
-load_fuseg: Callable[..., Dataset] = partial(load_pairs, FUSEG, "FUSeg")
-load_isic_seg: Callable[..., Dataset] = partial(load_pairs, ISIC_SEG, "ISIC 2018, task 1")
+@component(
+    "dataset", "kvasir-seg", WITH_LESION, summary="Kvasir-SEG: polyps in images/ and masks/ (lossy JPEG, cut at half)"
+)
+def load_kvasir_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
+    """Load Kvasir-SEG; see `load_pairs`."""
+    return load_pairs(KVASIR_SEG, "Kvasir-SEG", spec, cache, skip_bad_rows, folder=folder)
+
+
+@component(
+    "dataset",
+    "hyperkvasir-seg",
+    WITH_LESION,
+    summary="the segmented part of HyperKvasir: polyps in segmented-images/{images,masks}",
+)
+def load_hyperkvasir_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
+    """Load HyperKvasir, segmented; see `load_pairs`."""
+    return load_pairs(HYPERKVASIR_SEG, "HyperKvasir, segmented", spec, cache, skip_bad_rows, folder=folder)
+
+
+@component(
+    "dataset", "dfuc2022", WITH_LESION, summary="DFUC 2022: diabetic foot ulcers in DFUC2022_train_{images,masks}"
+)
+def load_dfuc2022(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
+    """Load DFUC 2022; see `load_pairs`."""
+    return load_pairs(DFUC2022, "DFUC 2022", spec, cache, skip_bad_rows, folder=folder)
+
+
+@component(
+    "dataset",
+    "fuseg",
+    WITH_LESION,
+    summary="FUSeg: foot ulcers in {train,validation}/{images,labels}, the makers' split as a factor",
+)
+def load_fuseg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
+    """Load FUSeg; see `load_pairs`."""
+    return load_pairs(FUSEG, "FUSeg", spec, cache, skip_bad_rows, folder=folder)
+
+
+@component(
+    "dataset",
+    "isic-seg",
+    WITH_LESION,
+    summary="ISIC 2018, task 1: skin lesions in ISIC2018_Task1-2_*_Input and ISIC2018_Task1_*_GroundTruth",
+)
+def load_isic_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
+    """Load ISIC 2018, task 1; see `load_pairs`."""
+    return load_pairs(ISIC_SEG, "ISIC 2018, task 1", spec, cache, skip_bad_rows, folder=folder)
 
 
 def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:

@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image, ImageDraw
+from pydantic import Field
 from scipy import ndimage
 
 from assay.core.errors import DataError, SpecError
+from assay.core.registry import Role, component
+from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
@@ -25,7 +28,6 @@ from assay.data.files.decode import Labels, decode_images, decode_masks, facts_o
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.masks import Listing
 from assay.data.files.table import Problem, Table, Unreadable, chosen, factor_column, patient_codes, refuse
-from assay.data.parameters import LidcParams
 from assay.data.public.ct import SliceHeader, headers_of, hounsfield
 from assay.data.public.tables import directory
 from assay.spec.schema import DataSpec, FactorSpec
@@ -442,51 +444,106 @@ ABOUT = KnownSet(
 )
 
 
-def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arguments: Any) -> Dataset:
+def _rated(name: str, what: str) -> Factor:
+    return Factor(name, "continuous", range=(1.0, 5.0), description=f"mean of the readers' ratings, {what}")
+
+
+FACTORS = (
+    Factor("diameter_mm", "continuous", unit="mm", description="largest extent in a slice, mean of the readers"),
+    _rated("subtlety", "1 hard to see to 5 obvious"),
+    _rated("sphericity", "1 linear to 5 round"),
+    _rated("margin", "1 poorly to 5 sharply defined"),
+    _rated("lobulation", "1 none to 5 marked"),
+    _rated("spiculation", "1 none to 5 marked"),
+    _rated("texture", "1 ground-glass to 5 solid"),
+    Factor("calcified", "continuous", range=(0.0, 1.0), description="share of readers who saw calcium"),
+    Factor("readers", "continuous", range=(1.0, 4.0), description="how many of up to four outlined it"),
+    Factor("slice_thickness", "continuous", unit="mm"),
+    Factor("pixel_size", "continuous", unit="mm", description="of the scan, before resampling"),
+    Factor("manufacturer", "categorical"),
+    Factor("kernel", "categorical", description="the scanner's reconstruction kernel"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LidcArguments:
+    """Arguments of `lidc`: malignant against benign nodules of 3 mm and more.
+
+    Raises:
+        ValueError: The window is empty.
+    """
+
+    folder: Annotated[
+        str,
+        Role("folder"),
+        Field(min_length=1, description="the folder that holds series of DICOM slices and the readers' XML"),
+    ]
+    readers: Annotated[int, Field(ge=1, le=4, description="a nodule needs the outlines of so many readers")] = 1
+    indeterminate: Annotated[
+        Literal["drop", "benign", "malignant"], Field(description="what becomes of a mean malignancy of exactly 3")
+    ] = "drop"
+    field_mm: Annotated[float, Field(ge=10, le=200, description="mm, side of the square patch around the nodule")] = (
+        50.0
+    )
+    low: Annotated[float, Field(ge=-2000, le=4000, description="HU that becomes black")] = -1000.0
+    high: Annotated[float, Field(ge=-2000, le=4000, description="HU that becomes white")] = 400.0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty window."""
+        if self.low >= self.high:
+            raise ValueError(f"the window runs from {self.low:g} to {self.high:g} HU; low must lie below high")
+
+
+@component(
+    "dataset",
+    "lidc",
+    DataTraits(factors=FACTORS),
+    summary="LIDC-IDRI from XML and DICOM: patches of nodules, malignancy, masks and ratings as the readers agree",
+)
+def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: LidcArguments) -> Dataset:
     """One row a nodule, malignant or benign by the mean of its readers' ratings; mask by at least half of its readers.
 
-    The arguments are those of `LidcParams`; the rule that joins outlines of several readers stands in `lidc_consensus`.
+    The rule that joins outlines of several readers stands in `lidc_consensus`.
     The patch is cut from the slice with the largest agreed area, centred on it, `field_mm` wide, `spec.size` px. Raises
     SpecError when there is no XML or no nodule, DataError with all entries that cannot be used.
     """
-    params = LidcParams.model_validate(arguments)
-    root = directory(params.folder)
+    root = directory(asked.folder)
     found = entries_of(root, cache)
     if not found.entries and not found.problems:
         raise SpecError(f"data.dataset.folder: {root.name}/ holds no XML of LIDC readers; give the folder of the set")
-    used, facts = _ruled(params, found.entries)
+    used, facts = _ruled(asked, found.entries)
     usable = [entry for entry in used if not entry.what]
     problems = [*found.problems, *(Problem(e.number, e.name, e.what, e.remedy) for e in used if e.what)]
     table = chosen(_table(usable), spec.where)
     kept = {entry.number: entry for entry in usable}
-    listing = _listing(params, spec, [kept[number] for number in table.numbers], table, facts, found.notes)
+    listing = _listing(asked, spec, [kept[number] for number in table.numbers], table, facts, found.notes)
     listing, _ = listing.drop(problems)
     listing, entries = _readable(listing, kept, cache)
     if not len(listing):
         refuse(listing.where, listing.problems, listing.word)
         raise DataError(f"{root.name} gives no nodules; {', '.join(facts)}")
-    return assemble(listing, _pixels(params, spec, entries, cache), spec, cache, skip_bad_rows)
+    return assemble(listing, _pixels(asked, spec, entries, cache), spec, cache, skip_bad_rows)
 
 
-def _ruled(params: LidcParams, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+def _ruled(asked: LidcArguments, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     """The nodules that the stated rules leave, and how many each rule took away."""
-    few = [entry for entry in entries if entry.nodule.readers < params.readers]
-    rest = [entry for entry in entries if entry.nodule.readers >= params.readers]
+    few = [entry for entry in entries if entry.nodule.readers < asked.readers]
+    rest = [entry for entry in entries if entry.nodule.readers >= asked.readers]
     rated = [entry for entry in rest if not np.isnan(entry.nodule.rating("malignancy"))]
-    kept = [entry for entry in rated if params.indeterminate != "drop" or entry.nodule.rating("malignancy") != 3]
+    kept = [entry for entry in rated if asked.indeterminate != "drop" or entry.nodule.rating("malignancy") != 3]
     counts = (
-        (len(few), f"outlined by fewer than {params.readers} readers"),
+        (len(few), f"outlined by fewer than {asked.readers} readers"),
         (len(rest) - len(rated), "without a rating of malignancy"),
         (len(rated) - len(kept), "of mean malignancy 3"),
     )
     facts = [f"{count:,} nodules {what} were left out" for count, what in counts if count]
-    middle = "" if params.indeterminate == "drop" else f", exactly 3 is {params.indeterminate}"
+    middle = "" if asked.indeterminate == "drop" else f", exactly 3 is {asked.indeterminate}"
     return kept, [f"malignant over a mean malignancy of 3, benign under 3{middle}", *facts]
 
 
-def _malignant(params: LidcParams, entry: Entry) -> int:
+def _malignant(asked: LidcArguments, entry: Entry) -> int:
     mean = entry.nodule.rating("malignancy")
-    return int(mean > 3 or (mean == 3 and params.indeterminate == "malignant"))
+    return int(mean > 3 or (mean == 3 and asked.indeterminate == "malignant"))
 
 
 def _table(entries: Sequence[Entry]) -> Table:
@@ -515,34 +572,34 @@ def _row(entry: Entry) -> dict[str, str]:
 
 
 def _listing(
-    params: LidcParams,
+    asked: LidcArguments,
     spec: DataSpec,
     entries: Sequence[Entry],
     table: Table,
     facts: Sequence[str],
     notes: tuple[str, ...],
 ) -> Listing:
-    factors, columns = _factors(params.FACTORS, table)
+    factors, columns = _factors(FACTORS, table)
     single = sum(entry.nodule.readers == 1 for entry in entries)
     warnings = (*notes, *((f"{single:,} nodules rest on a single reader",) if single else ()))
-    scale = PixelScale("HU", params.low, params.high, params.field_mm / spec.size)
+    scale = PixelScale("HU", asked.low, asked.high, asked.field_mm / spec.size)
     return Listing(
         title="LIDC-IDRI",
-        where=directory(params.folder).name + "/",
+        where=directory(asked.folder).name + "/",
         word="item",
         numbers=table.numbers,
         names=tuple(entry.name for entry in entries),
         images=tuple(entry.path for entry in entries),
         masks=None,
-        target=np.array([_malignant(params, entry) for entry in entries], dtype=np.int64),
+        target=np.array([_malignant(asked, entry) for entry in entries], dtype=np.int64),
         classes=CLASSES,
         patient=patient_codes([entry.header.patient for entry in entries]),
         factors=factors,
         columns=columns,
         facts=(
             *facts,
-            f"patches of {params.field_mm:g} mm from the slice with the largest area that half of the readers outline",
-            f"{params.low:g} to {params.high:g} HU",
+            f"patches of {asked.field_mm:g} mm from the slice with the largest area that half of the readers outline",
+            f"{asked.low:g} to {asked.high:g} HU",
         ),
         warnings=warnings,
         about=replace(ABOUT, scale=scale),
@@ -568,9 +625,9 @@ def _readable(listing: Listing, kept: Mapping[int, Entry], cache: ArrayCache) ->
     return short, entries
 
 
-def _pixels(params: LidcParams, spec: DataSpec, entries: Sequence[Entry], cache: ArrayCache) -> Pixels:
-    patches = [_patch(params, spec, entry) for entry in entries]
-    window = (params.low, params.high)
+def _pixels(asked: LidcArguments, spec: DataSpec, entries: Sequence[Entry], cache: ArrayCache) -> Pixels:
+    patches = [_patch(asked, spec, entry) for entry in entries]
+    window = (asked.low, asked.high)
     sources: list[Callable[[], np.ndarray | bytes]] = [
         partial(_image, entry, patch, *window) for entry, patch in zip(entries, patches, strict=True)
     ]
@@ -586,10 +643,10 @@ def _pixels(params: LidcParams, spec: DataSpec, entries: Sequence[Entry], cache:
     )
 
 
-def _patch(params: LidcParams, spec: DataSpec, entry: Entry) -> Patch:
+def _patch(asked: LidcArguments, spec: DataSpec, entry: Entry) -> Patch:
     rows, columns = pixels(entry.codes)
     x, y = float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
-    return Patch(x, y, entry.header.row_mm, entry.header.column_mm, params.field_mm, spec.size)
+    return Patch(x, y, entry.header.row_mm, entry.header.column_mm, asked.field_mm, spec.size)
 
 
 def _image(entry: Entry, patch: Patch, low: float, high: float) -> np.ndarray:

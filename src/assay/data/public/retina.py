@@ -4,26 +4,64 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from assay.core.errors import SpecError
+from assay.core.registry import Role, component
+from assay.core.traits import DataTraits
+from assay.core.types import Factor
+from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT, KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.table import Table, Unreadable, number, read_table, shown
 from assay.data.public.tables import Column, Part, Rows, Sides, TableSet, directory, finder, load_tables, place_of
-from assay.data.retina_parameters import (
-    GRADES,
-    OEDEMA,
-    DiaretdbParams,
-    EyepacsParams,
-    GradedParams,
-    IdridParams,
-    Messidor2Params,
+from assay.spec.schema import DataSpec
+
+# Arguments and factors.
+
+GRADES = ("0", "1", "2", "3", "4")
+EYE = Factor("eye", "categorical", levels=("left", "right"), high=("right",), description="as the file's name says")
+OEDEMA = "macular_edema"
+IDRID_FACTORS = (Factor(OEDEMA, "ordinal", levels=("0", "1", "2"), description="risk of macular oedema"),)
+MESSIDOR2_FACTORS = (
+    Factor(OEDEMA, "categorical", levels=("0", "1"), high=("1",), description="adjudicated macular oedema"),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradedArguments:
+    """Arguments of a set with a grade of diabetic retinopathy, 0 to 4, for each photograph."""
+
+    folder: Annotated[
+        str, Role("folder"), Field(min_length=1, description="the folder that holds the table and the images")
+    ]
+    cut: Annotated[
+        Annotated[int, Field(ge=1, le=4)] | None,
+        Field(description="two classes in the place of five: grades below it, and from it on (2: referable)"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiaretdbArguments:
+    """Arguments of `diaretdb1`: which finding a photograph shows or not."""
+
+    folder: Annotated[
+        str,
+        Role("folder"),
+        Field(min_length=1, description="the folder that holds ddb1_fundusimages and ddb1_groundtruth"),
+    ]
+    finding: Annotated[
+        Literal["exudates", "cotton_wool", "haemorrhages", "microaneurysms"],
+        Field(description="which kind of lesion makes the positive class"),
+    ] = "exudates"
+    agreement: Annotated[float, Field(gt=0, le=1, description="share of the four experts that any place needs")] = 0.75
+
 
 # Photographs with a grade of diabetic retinopathy, 0 to 4: classes are all five, or two at a cut.
 
@@ -32,7 +70,7 @@ _UNGRADABLE = "ungradable"
 _SCALE = "grades follow the international scale, by readers whose agreement is limited: see the makers' own figures"
 
 
-def _sides(asked: GradedParams, table: Table) -> Sides:
+def _sides(asked: GradedArguments, table: Table) -> Sides:
     """The grades as classes, whether or not they occur. Ungradable photographs are left out and counted."""
     cells = table.column("grade", "data.dataset")
     numbers = [number(cell) for cell in cells]
@@ -65,13 +103,12 @@ def _eye(part: int) -> Callable[[str], str]:
     return lambda name: found[part] if (found := _EYE.fullmatch(name)) else ""
 
 
-EYEPACS: TableSet[GradedParams] = TableSet(
+EYEPACS: TableSet[GradedArguments] = TableSet(
     title="EyePACS",
     about=_about(
         "both eyes' photographs of many cameras; the training part holds 35,126", "Kaggle's rules of the competition",
         "EyePACS (Kaggle 2015)", "one reader an image: labels are noisy", "many are dark, blurred or out of frame",
     ),
-    params=EyepacsParams,
     parts=(Part(("trainLabels.csv",)),),
     columns={
         "image": Column("image"),
@@ -79,29 +116,27 @@ EYEPACS: TableSet[GradedParams] = TableSet(
         "grade": Column("level"),
         "eye": Column("image", cell=_eye(2)),
     },
-    factors=EyepacsParams.FACTORS,
+    factors=(EYE,),
     sides=_sides,
 )  # fmt: skip
-APTOS: TableSet[GradedParams] = TableSet(
+APTOS: TableSet[GradedArguments] = TableSet(
     title="APTOS 2019",
     about=_about(
         "photographs of Aravind's clinics; the training part holds 3,662", "Kaggle's rules of the competition",
         "APTOS 2019 (Kaggle)", "some stand in it twice, under other grades too",
         "size and framing tell the grade in part: cameras differ between clinics",
     ),
-    params=GradedParams,
     parts=(Part(("train.csv",)),),
     columns={"image": Column("id_code"), "patient": Column("id_code"), "grade": Column("diagnosis")},
     sides=_sides,
     warnings=(OWN_PATIENT,),
 )  # fmt: skip
-IDRID: TableSet[GradedParams] = TableSet(
+IDRID: TableSet[GradedArguments] = TableSet(
     title="IDRiD",
     about=_about(
         "516 photographs of one clinic and camera, 413 to train and 103 to test", "CC BY 4.0",
         "IDRiD (Porwal et al. 2018)", "more severe than a population: an eye clinic's patients",
     ),
-    params=IdridParams,
     parts=tuple(
         Part(
             (f"2. Groundtruths/{letter}. IDRiD_Disease Grading_{word} Labels.csv",),
@@ -116,7 +151,7 @@ IDRID: TableSet[GradedParams] = TableSet(
         "grade": Column("Retinopathy grade"),
         OEDEMA: Column("Risk of macular edema"),
     },
-    factors=IdridParams.FACTORS,
+    factors=IDRID_FACTORS,
     sides=_sides,
     below=("B. Disease Grading", "B.%20Disease%20Grading"),
     needed="2. Groundtruths",
@@ -128,7 +163,7 @@ IDRID: TableSet[GradedParams] = TableSet(
 # Messidor-2: grades by adjudication; the two eyes of a patient by the set's own list of pairs, where that is there.
 
 
-def _paired(rows: Rows, root: Path, asked: GradedParams, skip_bad_rows: bool) -> Rows:
+def _paired(rows: Rows, root: Path, asked: GradedArguments, skip_bad_rows: bool) -> Rows:
     """Name the patients by the list of pairs."""
     stems, grades = (rows.table.column(name, "data.dataset") for name in ("patient", "grade"))
     graded = [stem for stem, grade in zip(stems, grades, strict=True) if grade != _UNGRADABLE]
@@ -162,14 +197,13 @@ def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str,
     return pairs, (*(told if unpaired else ()), *(lost if read.problems else ()))
 
 
-MESSIDOR2: TableSet[GradedParams] = TableSet(
+MESSIDOR2: TableSet[GradedArguments] = TableSet(
     title="Messidor-2",
     about=_about(
         "1,748 photographs of 874 examinations, graded by adjudication", "for research, never to be passed on",
         "Messidor-2 (Decenciere et al. 2014), grades of Krause et al. 2018",
         "the two origins differ in look and severity",
     ),
-    params=Messidor2Params,
     parts=(Part(("messidor_data.csv",)),),
     columns={
         "image": Column("image_id|id_code"),
@@ -181,17 +215,16 @@ MESSIDOR2: TableSet[GradedParams] = TableSet(
         ),
         OEDEMA: Column("adjudicated_dme"),
     },
-    factors=Messidor2Params.FACTORS,
+    factors=MESSIDOR2_FACTORS,
     sides=_sides,
     extend=_paired,
 )  # fmt: skip
-DDR: TableSet[GradedParams] = TableSet(
+DDR: TableSet[GradedArguments] = TableSet(
     title="DDR",
     about=_about(
         "13,673 photographs of 147 hospitals, of which 1,151 are ungradable", "for research",
         "DDR (Li et al. 2019)", "patients are not told",
     ),
-    params=GradedParams,
     parts=tuple(
         Part((f"{part}.txt",), split, part, header=("name", "grade"))
         for part, split in (("train", "train"), ("valid", "validation"), ("test", "test"))
@@ -207,11 +240,60 @@ DDR: TableSet[GradedParams] = TableSet(
     warnings=(OWN_PATIENT,),
 )  # fmt: skip
 
-load_eyepacs: Callable[..., Dataset] = partial(load_tables, EYEPACS)
-load_aptos: Callable[..., Dataset] = partial(load_tables, APTOS)
-load_idrid: Callable[..., Dataset] = partial(load_tables, IDRID)
-load_messidor2: Callable[..., Dataset] = partial(load_tables, MESSIDOR2)
-load_ddr: Callable[..., Dataset] = partial(load_tables, DDR)
+
+@component(
+    "dataset",
+    "eyepacs",
+    DataTraits(factors=(EYE,), ordered=True),
+    summary="EyePACS: trainLabels.csv, <n>_left.jpeg and <n>_right.jpeg of patient n, grade 0 to 4",
+)
+def load_eyepacs(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
+    """Load EyePACS; see `load_tables`."""
+    return load_tables(EYEPACS, spec, cache, skip_bad_rows, asked)
+
+
+@component(
+    "dataset",
+    "aptos",
+    DataTraits(factors=(), ordered=True),
+    summary="APTOS 2019: train.csv with id_code and diagnosis, grades 0 to 4",
+)
+def load_aptos(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
+    """Load APTOS 2019; see `load_tables`."""
+    return load_tables(APTOS, spec, cache, skip_bad_rows, asked)
+
+
+@component(
+    "dataset",
+    "idrid",
+    DataTraits(factors=IDRID_FACTORS, ordered=True),
+    summary="IDRiD, disease grading: grades 0 to 4 and macular oedema, the makers' split as a factor",
+)
+def load_idrid(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
+    """Load the grades of IDRiD; see `load_tables`."""
+    return load_tables(IDRID, spec, cache, skip_bad_rows, asked)
+
+
+@component(
+    "dataset",
+    "messidor2",
+    DataTraits(factors=MESSIDOR2_FACTORS, ordered=True),
+    summary="Messidor-2, messidor_data.csv: adjudicated grades 0 to 4 of the gradable images",
+)
+def load_messidor2(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
+    """Load Messidor-2; see `load_tables`."""
+    return load_tables(MESSIDOR2, spec, cache, skip_bad_rows, asked)
+
+
+@component(
+    "dataset",
+    "ddr",
+    DataTraits(factors=(), ordered=True),
+    summary="DDR: {train,valid,test}.txt beside folders of images, grades 0 to 4 of the gradable ones",
+)
+def load_ddr(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
+    """Load DDR; see `load_tables`."""
+    return load_tables(DDR, spec, cache, skip_bad_rows, asked)
 
 
 # DIARETDB1 (Kauppi et al. 2007): photographs of the retina with maps of where experts saw what; no grades.
@@ -225,7 +307,7 @@ _FOUND: Mapping[str, str] = {
 """Our word -> the folder of DIARETDB1's maps of it."""
 
 
-def _marked(asked: DiaretdbParams, table: Table) -> Sides:
+def _marked(asked: DiaretdbArguments, table: Table) -> Sides:
     """Positive are photographs in which enough of the experts marked the finding anywhere."""
     root = place_of(DIARETDB1, directory(asked.folder))
     maps = root / "ddb1_groundtruth" / _FOUND[asked.finding]
@@ -257,7 +339,6 @@ DIARETDB1 = TableSet(
         "DIARETDB1 (Kauppi et al. 2007)",
         ("few images, most of them ill",),
     ),
-    params=DiaretdbParams,
     parts=(Part(("ddb1_fundusimages",), header=("name",)),),
     columns={"image": Column("name"), "patient": Column("name")},
     sides=_marked,
@@ -268,4 +349,11 @@ DIARETDB1 = TableSet(
     find=lambda root: finder(root / "ddb1_fundusimages", 0),
     warnings=(OWN_PATIENT,),
 )
-load_diaretdb1: Callable[..., Dataset] = partial(load_tables, DIARETDB1)
+
+
+@component(
+    "dataset", "diaretdb1", summary="DIARETDB1: whether a kind of lesion was marked by enough of its four experts"
+)
+def load_diaretdb1(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: DiaretdbArguments) -> Dataset:
+    """Load DIARETDB1; see `load_tables`."""
+    return load_tables(DIARETDB1, spec, cache, skip_bad_rows, asked)

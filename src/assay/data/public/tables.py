@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file, is_folder
-from assay.core.registry import Params
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
@@ -43,7 +42,16 @@ Finder = Callable[[str], Path]
 """Image's name -> its file. Raises Unreadable."""
 
 
-Asked = TypeVar("Asked", bound=Params)
+class Published(Protocol):
+    """Arguments of a public set."""
+
+    @property
+    def folder(self) -> str:
+        """The folder of the set."""
+        ...
+
+
+Asked = TypeVar("Asked", bound=Published)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,6 @@ class TableSet(Generic[Asked]):
     Args:
         title: Name of the set.
         about: Summary, license, source and known faults.
-        params: Arguments of the set.
         parts: Tables; the first must be there, unless each has a folder of images.
         columns: Common name -> column of the tables.
         sides: Classes of the chosen rows. Raises SpecError or DataError.
@@ -172,7 +179,6 @@ class TableSet(Generic[Asked]):
 
     title: str
     about: KnownSet
-    params: type[Asked]
     parts: tuple[Part, ...]
     columns: Mapping[str, Column]
     sides: Callable[[Asked, Table], Sides]
@@ -193,7 +199,7 @@ class TableSet(Generic[Asked]):
 
 
 def load_tables(
-    known: TableSet[Any], spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, **arguments: Any
+    known: TableSet[Asked], spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, asked: Asked
 ) -> Dataset:
     """Load a set that is described by its tables.
 
@@ -203,7 +209,6 @@ def load_tables(
         SpecError: A missing file, an argument that does not fit the set, or a label whose meaning was not stated.
         DataError: Bad rows, all of them.
     """
-    asked = known.params.model_validate(arguments)
     if known.check:
         known.check(asked)
     rows = rows_of(known, directory(asked.folder), asked, skip_bad_rows)
