@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,27 @@ def test_nothing_heavy_is_imported_to_answer(arguments: list[str], says: str) ->
     assert says in text
     assert "assay.cli" in modules
     assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [(["--help"], 0.3), (["list"], 0.5), (["run", "refused.yaml"], 0.5)],
+    ids=["help", "list", "refused"],
+)
+def test_an_answer_takes_little_processor_time(arguments: list[str], most: float, tmp_path: Path) -> None:
+    """The least of five runs, in seconds, beside the time that an empty interpreter takes on this machine."""
+    (tmp_path / "refused.yaml").write_text(REFUSED)
+    empty = min(seconds_of(["-c", "import json, pydantic"], tmp_path) for _ in range(5))
+    spent = min(seconds_of(["-m", "assay", *arguments], tmp_path) for _ in range(5))
+    assert spent < most * max(1.0, empty / 0.15), f"{spent:.2f} s, where importing pydantic takes {empty:.2f} s"
+
+
+def seconds_of(arguments: list[str], folder: Path) -> float:
+    """Processor time of a process, user and system."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_nothing_heavy_is_imported_to_refuse_a_spec(tmp_path: Path) -> None:
