@@ -22,13 +22,14 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_yaml
-from assay.spec.parse import parse_study, read_study
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
 
 def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str | None, json: bool) -> None:
     """Print a study's YAML as it is written, or with --json its grid as it would run."""
+    from assay.spec.parse import parse_study, read_study
+
     if json:
         spec = parse_study(name, overrides=sets, seeds=seeds, scale=scale)
         values = spec.model_dump(mode="json", exclude_defaults=True)

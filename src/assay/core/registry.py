@@ -35,7 +35,6 @@ from pydantic import (
     create_model,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import SpecError, unknown_name
@@ -72,7 +71,7 @@ class Role:
             return core_schema.no_info_before_validator_function(self._named, handler(source))
         return handler(source)
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The JSON schema of the value with the role."""
         return {**handler(schema), "role": [self.name, self.of]}
 
@@ -543,9 +542,14 @@ def _indexed() -> Mapping[tuple[str, str], Entry]:
     return {(entry.kind, entry.name): entry for entry in made}
 
 
+@cache
+def _reader_of(traits: type[Traits]) -> TypeAdapter[Traits]:
+    return TypeAdapter(traits)
+
+
 def _entry(kind: ComponentKind, name: str, body: Mapping[str, Any]) -> Entry:
     traits = TRAITS.get(kind, Traits)
-    known = TypeAdapter(traits).validate_python(body["traits"]) if "traits" in body else traits()
+    known = _reader_of(traits).validate_python(body["traits"]) if "traits" in body else traits()
     return Entry(
         kind,
         name,
