@@ -53,10 +53,10 @@ def rising(bits: int) -> int:
 def descending(
     bits: Int[np.ndarray, "h w"], logits: Float[np.ndarray, "h w"], least: float, count: int
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return the `count` logits that are at least `least`, greatest first, and where each lies.
+    """Return the `count` logits that are at least `least`, greatest first, and the position of each.
 
     A place is the index into the image with one pixel of margin on every side, [h + 2, w + 2], laid flat. Equal logits
-    stand in the order of their places; 0.0 stands before -0.0.
+    are in the order of their places; 0.0 precedes -0.0.
     """
     keys, places = np.empty((2, count), np.uint32), np.empty((2, count), np.int32)
     n = 0
@@ -237,7 +237,7 @@ MOST_CONTACTS = 3
 def count_components(
     logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], thresholds: Float[np.ndarray, " t"]
 ) -> Int[np.ndarray, "b t 5"]:
-    """`COUNTS` at every threshold; docs/reference/maps.md says what each is. Logits and thresholds are float32."""
+    """Compute `COUNTS` at every threshold (see docs/reference/maps.md). Logits and thresholds are float32."""
     counts = np.zeros((len(logits), len(thresholds), len(COUNTS)), np.int32)
     runs = empty_runs(*logits.shape[1:])
     contacts = np.empty((5, MOST_CONTACTS * logits[0].size), np.int32)
@@ -267,7 +267,7 @@ def _count_all(
 
 @compiled
 def _count_runs(runs: Runs, counts: Int[np.ndarray, "t 5"]) -> None:
-    """What would be counted if no two runs touched."""
+    """Count as if no two runs touched."""
     for run in range(1, runs.first[-1]):
         if runs.level[run] > 0:
             at = counts[runs.level[run] - 1]
@@ -310,7 +310,7 @@ def _order_by_level(
 def _join_downwards(
     runs: Runs, pairs: Int[np.ndarray, "2 c"], starts: Int[np.ndarray, " t+1"], counts: Int[np.ndarray, "t 5"]
 ) -> None:
-    """Take from the counts of separate runs what joining them changes."""
+    """Correct the counts of separate runs for joins."""
     parent, hit = -runs.pixels[: runs.first[-1]], runs.hit
     met, cleared, largest = 0, 0, 0
     for threshold in range(len(counts) - 1, -1, -1):

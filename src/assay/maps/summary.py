@@ -28,7 +28,7 @@ from assay.maps.surfaces import surfaces
 
 
 class Exact(NamedTuple):
-    """What is exact at every threshold; see docs/reference/maps.md for each."""
+    """Scores that are exact at every threshold (see docs/reference/maps.md)."""
 
     area_score: Float[np.ndarray, "b a"]
     top_mean: Float[np.ndarray, " b"]
@@ -158,8 +158,8 @@ def calibration_bins(
 
     Bin k holds k / bins <= p < (k + 1) / bins, the last one 1 too.
 
-    A pixel is boundary when a pixel of the other kind lies within `boundary` px of it, center to center. So a boundary
-    is as wide outside a lesion as inside, and where the frame of the image cuts a lesion there is none.
+    A pixel is boundary when a pixel of the other kind is within `boundary` px of it, center to center. So a boundary is
+    as wide outside a lesion as inside, and where the frame of the image cuts a lesion there is none.
     """
     shape = (len(logits), len(REGIONS), bins)
     found = Bins(np.zeros(shape, np.int32), np.zeros(shape, np.float64), np.zeros(shape, np.int32))
@@ -275,7 +275,7 @@ DEFAULT_GRID = MapGrid()
 COLUMNS_VERSION = 2
 """Rises when the columns of a map are others than before, so that a model is read again."""
 PADDING: Mapping[str, float] = {"lesion_score": np.nan, "lesion_area": 0}
-"""Columns with one entry per lesion -> what stands where an image has fewer lesions than another."""
+"""Columns with one entry per lesion -> padding for images with fewer lesions."""
 
 
 def summarise(
@@ -284,7 +284,7 @@ def summarise(
     grid: MapGrid = DEFAULT_GRID,
     pixel_size: Float[np.ndarray, "b 2"] | None = None,
 ) -> Columns:
-    """Per-image columns of a batch of maps; docs/reference/maps.md says what each is.
+    """Per-image columns of a batch of maps (see docs/reference/maps.md).
 
     logits: log-odds of any lesion against the background. labels: 0 is background, all else lesion.
     pixel_size: height and width of each image's pixels in mm, after any resizing; surfaces are then measured in mm, and
@@ -397,7 +397,7 @@ def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> Non
 KINDS_VERSION = 2
 """Rises when other columns are kept of several kinds, so that a model is read again."""
 OF_KINDS = ("truth", "predicted", "hit", "lesions", "found", "stray")
-"""What is counted of each kind; the columns are named `kind_truth` and so on."""
+"""Counts per kind; the columns are named `kind_truth` and so on."""
 
 
 def count_kinds(
@@ -405,10 +405,11 @@ def count_kinds(
     labels: Integer[Tensor, "b h w"] | Bool[Tensor, "b h w"],
     covered: float = DEFAULT_GRID.covered,
 ) -> dict[str, np.ndarray]:
-    """`OF_KINDS` of every image and kind, int32 [b, k - 1]; docs/reference/maps.md says what each is.
+    """`OF_KINDS` of every image and kind, int32 [b, k - 1]; docs/reference/maps.md defines each.
 
     Args:
-        logits: Of background and k - 1 kinds; a pixel is called what has its greatest logit, of equal ones the first.
+        logits: Of background and k - 1 kinds; a pixel is assigned the kind of the greatest logit, the first among
+            equals.
         covered: Share of a lesion's pixels that must be called its kind for it to be found.
     """
     called, true = logits.argmax(dim=1).cpu().numpy(), labels.cpu().numpy()
@@ -419,7 +420,7 @@ def count_kinds(
 def _of_kind(
     there: Bool[np.ndarray, "b h w"], said: Bool[np.ndarray, "b h w"], covered: float
 ) -> tuple[Int[np.ndarray, " b"], ...]:
-    """`OF_KINDS` of every image for one kind. Lesions and what is called are components, 8-connected, of the kind."""
+    """`OF_KINDS` of every image for one kind. Lesions and predictions are components, 8-connected, of the kind."""
     both = there & said
     area, hit, image = _components(there, both)
     needed = np.maximum(np.ceil(covered * area - ROUNDING), 1)
@@ -480,7 +481,7 @@ def at_native(
 
     Args:
         probabilities: Of background and k - 1 kinds of lesion, at the size of the labels. A pixel is called lesion
-            where they leave at most half to the background, and of several kinds it is called what is likeliest.
+            where they leave at most half to the background, and of several kinds the likeliest is assigned.
         millimetres: How many a pixel is wide and high, NaN where that is unknown; 1 to measure surfaces in px.
     """
     called: Bool[np.ndarray, "h w"] = (probabilities[0] <= 0.5).cpu().numpy()
