@@ -124,7 +124,7 @@ class Flip:
 @component("augmentation", "shift", summary="move by whole pixels, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """Move by whole pixels, up to `pixels` along each axis; what comes into view repeats the edge."""
+    """Move by whole pixels, up to `pixels` along each axis; revealed pixels repeat the edge."""
 
     pixels: Annotated[
         int, Field(ge=0, le=512, description="largest shift along each axis, in pixels; edges are repeated")
@@ -150,7 +150,7 @@ class Shift:
 @component("augmentation", "affine", summary="rotate, scale and move, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """Rotate, scale and move about the center, bilinear (label maps: nearest); what comes into view is the edge's."""
+    """Rotate, scale and move about the center, bilinear (label maps: nearest); revealed pixels repeat the edge."""
 
     degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, in degrees")] = 10.0
     scale: Annotated[float, Field(ge=0, lt=1, description="largest change of scale either way, as a share")] = 0.1

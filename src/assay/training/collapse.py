@@ -29,7 +29,7 @@ _PAIRED = 512  # images whose pairwise distances are looked at
 
 @dataclass(frozen=True, slots=True)
 class LossBeside:
-    """A training batch's loss, and what the same loss gives when every image has the batch's mean embedding."""
+    """A training batch's loss, and the value of the same loss when every image has the batch's mean embedding."""
 
     actual: float
     constant: float
@@ -69,12 +69,12 @@ def collapse_reason(
 
 
 def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
-    """Return whether a training whose loss stands at a constant's is on its way, and has not collapsed.
+    """Return whether a training whose loss equals that of a constant is on its way, and has not collapsed.
 
     Args:
-        tells: Whether it tells apart what it is to tell apart: with labels `tells_classes`, without them
-            `tells_images`. The embedding must not have shrunk either: standardized by a head, what is left of a
-            collapsed one may tell the classes as well.
+        tells: Whether it separates its targets: with labels `tells_classes`, without them `tells_images`. The embedding
+            must not have shrunk either: standardized by a head, the remains of a collapsed one may tell the classes as
+            well.
         before: The features of the same images before training.
     """
     return tells and spread_of(features) > SHRUNK * spread_of(before)
@@ -168,7 +168,7 @@ def figures(
     neighbours: Float[Tensor, "m d"],
     their_targets: Int[Tensor, "m"],
 ) -> Figures:
-    """What an epoch's row of the curve tells of the validation images' features: `rank` (effective rank, 1 to d; 0
+    """Entries of an epoch's row of the curve about the validation images' features: `rank` (effective rank, 1 to d; 0
     where nothing varies), `spread` (distance from the mean over the mean's length) and `knn_accuracy`.
 
     Args:

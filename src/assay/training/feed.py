@@ -96,7 +96,7 @@ def batch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
 
 
 def _whole(environment: Environment, device: torch.device) -> Tensor:
-    """Read in chunks, so that no second copy of the set stands in memory."""
+    """Read in chunks, to avoid a second copy of the set in memory."""
     whole = torch.empty((len(environment), *environment.images.shape), device=device)
     for start in range(0, len(environment), _CHUNK):
         index = np.arange(start, min(start + _CHUNK, len(environment)))
@@ -130,7 +130,7 @@ def read_all(network: nn.Module, feed: Feed, size: int, most: int | None = None)
 def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) -> float | None:
     """Return the threshold on the positive probability that maximizes sensitivity + specificity (Youden 1950).
 
-    It lies halfway between two neighboring scores, so that no validation image sits on it; of several that are equally
+    It is halfway between two neighboring scores, so that no validation image sits on it; of several that are equally
     good, the one nearest to 0.5. None for more than two classes, or when a class is absent: it is then not defined.
     """
     positive = targets.cpu().numpy() == 1

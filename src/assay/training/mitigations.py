@@ -59,7 +59,7 @@ class Grouping:
         return tuple(f"{target}, {level}" for target in self.classes for level in self.levels)
 
     def of(self, table: FactorTable, what: str) -> Int[np.ndarray, "n"]:
-        """Return the group of every row, int64. `what` says in messages whose rows these are.
+        """Return the group of every row, int64. `what` names the rows in messages.
 
         Raises:
             DataError: For rows without a value, or with a level that the rows behind the grouping do not have.
@@ -119,7 +119,7 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a mitigation may know of a training before it begins.
+    """Information on a training that is available to a mitigation before it begins.
 
     rows: training rows. drawn: how many of them an epoch sees (whole batches).
     grouping, groups: how the rows whose labels the mitigation asked for are put into groups, and the group of each
@@ -167,23 +167,23 @@ class Mitigation:
         return (epochs,)
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Objective:
-        """What training minimizes, made of the recipe's own loss. Built under seeded library draws."""
+        """Objective of the training, made from the recipe's loss. Built under seeded library draws."""
         return inner
 
     def augmentations(self) -> tuple[tuple[str, Augmentation], ...]:
-        """What is done to training images before the recipe's own augmentations, each with its name."""
+        """Transformation of training images before the recipe's own augmentations, each with its name."""
         return ()
 
     def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> Int[np.ndarray, "m"]:
         """Return the positions of training rows in the order that an epoch sees them, at least `drawn` of them.
 
         Args:
-            found: What the phase before this one found; empty in the first.
+            found: Results of the previous phase; empty in the first.
         """
         return batch_order(setting.seed, epoch, setting.rows)
 
     def find(self, logits: Float[Tensor, "n k"], target: Int[Tensor, "n"]) -> tuple[int, ...]:
-        """What a finished phase hands to the next: positions of training rows. On the CPU."""
+        """Results that a finished phase hands to the next: positions of training rows. On the CPU."""
         return ()
 
     def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead | None:
@@ -198,7 +198,7 @@ class Mitigation:
 class MitigatedObjective(Objective):
     """The recipe's own loss in another's hands: subclasses define `mitigated`, which trains; evaluation is the loss's.
 
-    What the inner loss needs and does it does still.
+    It keeps the requirements and behavior of the inner loss.
     """
 
     def __init__(self, inner: Objective) -> None:
@@ -265,7 +265,7 @@ def groups_in(batch: Batch) -> Int[Tensor, "b"]:
 
 
 class _Reversal(torch.autograd.Function):
-    """The identity, whose gradient is -strength times what comes back."""
+    """The identity, whose gradient is multiplied by -strength."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, strength: float) -> Tensor:
@@ -283,7 +283,7 @@ def reversed_gradient(values: Float[Tensor, "b d"], strength: float) -> Float[Te
 
 
 class Guesser(nn.Module):
-    """One hidden layer from features (and the class, where it is told) to the levels of a factor."""
+    """One hidden layer from features (and the class, where it is given) to the levels of a factor."""
 
     def __init__(self, width: int, hidden: int, levels: int) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ class Adversarial(MitigatedObjective):
     Down the gradient the guesser learns to guess, and the encoder to leave it nothing to guess by.
 
     Args:
-        told: The number of classes where the guesser is told the class, else 0.
+        told: The number of classes where the guesser receives the class, else 0.
     """
 
     def __init__(
@@ -342,8 +342,8 @@ class DomainAdversarial(Mitigation):
 
     The paper assumes that domain and class are not tied: where they are, features without the factor are features
     without part of the class. `given_target` tells the guesser the class (as in Li et al., *Deep Domain Generalization
-    via Conditional Invariant Adversarial Networks*, ECCV 2018), so that only what the class does not explain goes.
-    Groups may be empty; what is guessed is the level alone.
+    via Conditional Invariant Adversarial Networks*, ECCV 2018), to remove only variation that the class does not
+    explain. Groups may be empty; only the level is predicted.
     """
 
     group_labels: Rows = "training"
@@ -387,9 +387,9 @@ class DomainAdversarial(Mitigation):
 
 @dataclass(frozen=True)
 class RandomIntervention:
-    """An intervention as an augmentation: each image gets it with one probability, with parameters drawn anew.
+    """An intervention as an augmentation: each image gets it with one probability, with parameters redrawn.
 
-    Neither the class nor what the image already shows has a say. An image that shows it may get a second one.
+    Neither the class nor the content of the image matters. An image that shows it may get a second one.
     """
 
     name: str
@@ -419,8 +419,8 @@ class RandomIntervention:
 class ConfounderAugmentation(Mitigation):
     """Breaks the tie between a marking and the class by putting the marking on images of every class.
 
-    With probability q, images of a class whose share p of the rows bears it bear it with p + (1 - p) q: the classes
-    differ by (1 - q) times what they did. Only what can be put on pixels can be treated so. Uses no group labels.
+    With probability q, images of a class whose share p of the rows bears it bear it with p + (1 - p) q: the difference
+    between classes is multiplied by (1 - q). Only pixel interventions can be treated so. Uses no group labels.
     """
 
     def __init__(
@@ -443,7 +443,7 @@ class ConfounderAugmentation(Mitigation):
         self.probability = probability
 
     def augmentations(self) -> tuple[tuple[str, Augmentation], ...]:
-        """Return the intervention, before the recipe's own: it lies in the image, and is moved and flipped with it."""
+        """Return the intervention, before the recipe's own: it is moved and flipped with the image."""
         return ((f"confounder {self.name}", RandomIntervention(self.name, self.intervention, self.probability)),)
 
 
@@ -471,7 +471,7 @@ class Labels:
         return self.trained if self.asked == "training" else None
 
     def account(self) -> dict[str, Any]:
-        """What the record of a training says: the factor, whose labels were used for what, and rows per group."""
+        """Entries of the record of a training: the factor, the uses of labels, and rows per group."""
         used = {"training": self.asked, "selection": "none" if self.selected is None else "validation"}
         if self.grouping is None:
             return {"group_labels": used}

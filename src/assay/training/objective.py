@@ -1,4 +1,4 @@
-"""What training minimises: a module that may have parameters, buffers and a schedule of its own.
+"""Objective of training: a module that may have parameters, buffers and a schedule of its own.
 
 The loop runs the network and hands over its outputs, so that the networks of many models can be run as one and each
 objective sees its own slice. Objectives are checkpointed with the network.
@@ -17,7 +17,7 @@ from assay.models.classifier import Network, Outputs
 
 @dataclass(frozen=True, slots=True)
 class LossContext:
-    """What a loss is built with, as its one positional argument: feature width, classes, training images per class.
+    """Inputs for building a loss, as its one positional argument: feature width, classes, training images per class.
 
     Attributes:
         dense: Whether there are logits for each pixel. classes are then those of a pixel, 0 being background, and
@@ -32,7 +32,7 @@ class LossContext:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands: `step` of `steps`, counted from 0; `epoch` of `epochs`."""
+    """Progress of training: `step` of `steps`, counted from 0; `epoch` of `epochs`."""
 
     step: int
     steps: int
@@ -75,7 +75,7 @@ class Objective(nn.Module):
         return None
 
     def supervised(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """What training minimises: the loss, and that of each auxiliary head times their weight."""
+        """Objective of training: the loss, and that of each auxiliary head times their weight."""
         total = self.loss(outputs, batch, progress)
         for logits in outputs.auxiliary:
             one = Outputs(features=outputs.features, logits=logits)

@@ -131,7 +131,7 @@ class OneCycle:
     end: Last = 4e-6
 
     def __call__(self, step: int, steps: int) -> float:
-        """The peak lies on step warmup * steps - 1, the end on the last step."""
+        """The peak is at step warmup * steps - 1, the end on the last step."""
         peak = self.warmup * steps - 1
         if step < peak:
             return _cosine(self.start, 1.0, step / peak)

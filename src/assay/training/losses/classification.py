@@ -300,7 +300,7 @@ def cumulative(logits: Float[Tensor, "b k"]) -> tuple[Float[Tensor, "b j"], Floa
 
 
 def coral(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
-    """Of each image the sum over j of the log-loss of whether its grade lies above j, in nats; at least 0.
+    """Of each image the sum over j of the log-loss of whether its grade is above j, in nats; at least 0.
 
     Cao, Mirjalili and Raschka, *Rank consistent ordinal regression for neural networks with application to age
     estimation*, Pattern Recognition Letters 2020, equation 4 with all importances 1.

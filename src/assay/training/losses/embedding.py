@@ -1,10 +1,10 @@
 """Objectives that shape an embedding: a loss of pairs, triplets or class directions, and how the head is had.
 
-The builders are what a spec names; `library` holds those whose loss comes from pytorch-metric-learning. Under `head:
+The builders are named by specs; `library` holds those whose loss comes from pytorch-metric-learning. Under `head:
 after` the network's own head is never trained: a linear head is fitted on the frozen features after the last step, for
 ArcFace and the normalized softmax too, whose class directions (and whatever projection there was) are thrown away; so
 every loss is judged by the same yardstick. Under `head: joint` the network's head is trained along by cross-entropy and
-is what gives the logits.
+gives the logits.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Options:
     """Arguments of every embedding loss: how the head is trained and what the loss is applied to.
 
     Raises:
-        ValueError: An argument has no effect beside the others.
+        ValueError: An argument has no effect given the others.
     """
 
     head: Annotated[

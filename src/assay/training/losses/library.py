@@ -50,7 +50,7 @@ class TripletOptions(Options):
     """Arguments of `triplet`.
 
     Raises:
-        ValueError: An argument has no effect beside the others.
+        ValueError: An argument has no effect given the others.
     """
 
     margin: Annotated[
@@ -173,10 +173,10 @@ def normalised_softmax(context: LossContext, *, options: Options, scale: Scale =
 
 @dataclass(frozen=True, kw_only=True)
 class SupConTerm:
-    """The supervised contrastive term beside cross-entropy.
+    """The supervised contrastive term in addition to cross-entropy.
 
     Raises:
-        ValueError: An argument has no effect beside the others.
+        ValueError: An argument has no effect given the others.
     """
 
     weight: Annotated[float, Field(ge=0, description="weight of the supervised contrastive term")] = 1.0

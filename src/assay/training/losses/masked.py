@@ -29,7 +29,7 @@ HEAD_WIDTH = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Masked(Outputs):
-    """Of images of which the network saw some patches: what it made of these, and which ones it did not see.
+    """Of images of which the network saw some patches: its outputs, and the hidden patches.
 
     Attributes:
         tokens: Of class token and registers, then of the patches that were seen, after the last norm.
@@ -57,9 +57,9 @@ class MaskedAutoencoder(Objective):
     standardized first (He et al., *Masked Autoencoders Are Scalable Vision Learners*, CVPR 2022); at least 0, and about
     1 of a decoder that says gray everywhere.
 
-    Which patches are hidden is drawn anew at each step in training; in evaluation each row has its own for good. The
-    decoder is thrown away; what is kept is a common vision transformer. A patch that is the same everywhere is to be
-    told as 0. Raises SpecError at the start for a network that is no plain vision transformer of timm.
+    Which patches are hidden is redrawn at each step in training; in evaluation each row has its own for good. The
+    decoder is thrown away; the rest is a common vision transformer. A patch that is the same everywhere is
+    reconstructed as 0. Raises SpecError at the start for a network that is no plain vision transformer of timm.
     """
 
     fits_head = False
@@ -105,7 +105,7 @@ class MaskedAutoencoder(Objective):
         self.decoder.to(device)
 
     def read(self, network: Network, batch: Batch) -> Outputs:
-        """What the network makes of the patches that it is shown."""
+        """Output of the network for the visible patches."""
         transformer = _transformer(network)
         grid = transformer.grid(batch.images.shape[2], batch.images.shape[3])
         order = self._order(batch, grid[0] * grid[1])
@@ -174,7 +174,7 @@ def standardised(values: Float[Tensor, "b p n"]) -> Float[Tensor, "b p n"]:
 
 
 def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "p {width}"]:
-    """Where each patch lies: sines and cosines of its row in the first half of the dimensions, of its column in the
+    """Position of each patch: sines and cosines of its row in the first half of the dimensions, of its column in the
     second, at wavelengths from 2 pi to 10,000 times as much (Vaswani et al. 2017).
 
     Args:

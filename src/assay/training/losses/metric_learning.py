@@ -1,7 +1,7 @@
-"""The losses that pytorch-metric-learning computes, each set up to be what its paper writes.
+"""The losses that pytorch-metric-learning computes, each configured as in its paper.
 
-The one module that imports the library, for which it is imported where a loss of it is built. Three things are told to
-it wherever they matter, through its own extension points: mean over the terms that the definition names (its default
+The one module that imports the library, for which it is imported where a loss of it is built. It receives three inputs
+wherever they matter, through its own extension points: mean over the terms that the definition names (its default
 leaves out the terms that are 0), distances without cancellation, and a gradient that is finite everywhere. Where a
 definition is undefined on a batch, it gives 0, connected to the graph.
 """
@@ -131,11 +131,11 @@ class ClassDirections:
 
 
 class ArcFaceLoss(ClassDirections, losses.ArcFaceLoss):
-    """The library's, with directions that can be drawn anew."""
+    """The library's, with directions that can be redrawn."""
 
 
 class NormalizedSoftmaxLoss(ClassDirections, losses.NormalizedSoftmaxLoss):
-    """The library's, with directions that can be drawn anew."""
+    """The library's, with directions that can be redrawn."""
 
 
 def pairwise_contrastive(*, margin: float, normalise: bool) -> LibraryLoss:

@@ -302,7 +302,7 @@ def weight_at(progress: Progress, of: Schedule) -> float:
 
 
 class Sum(Objective):
-    """The sum of losses, each times its weight in the epoch at hand. What each needs and does it does still.
+    """The sum of losses, each times its weight in the epoch at hand. Requirements and behavior of each are kept.
 
     Raises SpecError for a loss that sees several views of an image, or that never trains the network's head.
     """
@@ -385,7 +385,7 @@ def cross_entropy_dice(
 ) -> Sum:
     """w * cross-entropy + (1 - w) * `dice`, w being `weight`, or `weight_at` the epoch under a schedule; at least 0.
 
-    On a target without lesion cross-entropy's part pushes down every lesion pixel, Dice's does what its smoothing says.
+    On a target without lesion cross-entropy's part pushes down every lesion pixel, Dice follows its smoothing.
     """
     share = partial(weight_at, of=mix)
     dice = {"reduce": reduce, "background": background, "smoothing": smoothing}

@@ -250,7 +250,8 @@ class Taught(TwoViews):
     """With a teacher: `averaged` is a copy of network and projection, made when training starts.
 
     Args:
-        momentum: What a step keeps of the teacher's weights, at first; under `rising` it rises to 1 by half a cosine.
+        momentum: Initial share of the teacher's weights that a step keeps; under `rising` it rises to 1 by half a
+            cosine.
     """
 
     def __init__(self, projection: nn.Module, *, momentum: float, rising: bool) -> None:
@@ -320,9 +321,9 @@ class Moco(Taught):
     `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
 
     queue: how many keys are kept, unit vectors, drawn at random at first; a training step puts its own in the place of
-    the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches.
-    The network runs on the second views too, which have no part in its loss. In training an image is not told from keys
-    of its own that are left of earlier steps: of few images a queue holds many such, of the published millions none.
+    the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches. The
+    network runs on the second views too, which have no part in its loss. In training an image is not contrasted with
+    its own keys that are left of earlier steps: of few images a queue holds many such, of the published millions none.
     """
 
     keys: Tensor
