@@ -28,7 +28,7 @@ from assay.models.weights import load_into, set_strides, start_of
 # What training leaves on disk: written whole or not at all, read back without running any code in it.
 
 WEIGHTS_FILE = "weights.safetensors"
-"""What a unit calls its trained weights."""
+"""Name of a unit's trained weights."""
 _NAME = "checkpoint.pt"
 _DIGEST = hashlib.sha256().digest_size
 _FORMAT = "assay-network-1"
@@ -37,7 +37,7 @@ _FORMAT = "assay-network-1"
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, strings and plain containers: to a temporary file, flushed, then renamed.
 
-    The first bytes are the SHA-256 of the rest, which is what `torch.save` writes.
+    The first bytes are the SHA-256 of the rest, as written by `torch.save`.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -78,7 +78,7 @@ def remove_checkpoint(folder: Path) -> None:
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a network as safetensors, whole; the same network is the same bytes.
 
-    Epsilons of batch norms, and what a start from a file did to the trunk, are kept in the metadata.
+    Epsilons of batch norms, and the report of a start from a file, are kept in the metadata.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     own = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
@@ -89,7 +89,7 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
 
 
 def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> Mapping[str, str]:
-    """Load what `save_weights` wrote into a network of the same recipe (`empty_network`); returns the metadata.
+    """Load the output of `save_weights` into a network of the same recipe (`empty_network`); returns the metadata.
 
     Args:
         parts: Load these children of the network alone, and leave the others as they are.
@@ -155,7 +155,7 @@ def deterministic(threads: int) -> Generator[None]:
     """A fixed number of threads and deterministic kernels for this block, where the library has them.
 
     Sums on a CPU depend on the number of threads. Filling fresh memory, which torch adds to its deterministic mode, is
-    left off: it guards against reading what was never written and costs a pass over every activation.
+    left off: it guards against reading unwritten memory and costs a pass over every activation.
     """
     before = (
         torch.get_num_threads(),

@@ -30,11 +30,11 @@ from assay.spec.schema import RecipeSpec, readout_of
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a network says about a batch: pooled features and logits (per class, or per class and pixel).
+    """Output of a network for a batch: pooled features and logits (per class, or per class and pixel).
 
     Attributes:
         auxiliary: The same logits from further heads, which training looks at too (deep supervision); the loss of each
-            counts `auxiliary_weight` beside the 1 of the main one's.
+            counts `auxiliary_weight`, that of the main one 1.
     """
 
     features: Float[Tensor, "b d"]
@@ -50,7 +50,7 @@ class Outputs:
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Of numbers over the batch; what counts or names places stays."""
+    """Average numbers over the batch; counts and places stay."""
     return values.mean(0, keepdim=True).expand_as(values) if values.is_floating_point() else values
 
 
@@ -84,7 +84,7 @@ _STEEPEST = 1e-5
 """The largest slope, in nats per row, at which a fit that stopped early counts: rounding alone can end one there."""
 
 L2 = 1.0
-"""Penalty on the weights of standardized features: L2 / 2 times their squared norm, beside the summed log-loss."""
+"""Penalty on the weights of standardized features: L2 / 2 times their squared norm, added to the summed log-loss."""
 
 
 class HeadNotFitted(AssayError):
@@ -190,7 +190,7 @@ class GradeHead(nn.Module):
     `corn`: P(y > j | y >= j) = sigmoid(w_j . f + b_j), whose products fall with j. Shi, Cao and Raschka, *Deep neural
     networks for rank-consistent ordinal regression based on conditional probabilities*, PAA 2023.
     `regression`: a score w . f + b on the scale of the grades, sigmoid(slope * (score - cut_j)); slope 1 and cuts
-    halfway between the grades until `settle` learns them. A score is called the grade between whose cuts it lies.
+    halfway between the grades until `settle` learns them. A score is called the grade whose cuts enclose it.
     """
 
     slope: Tensor
@@ -272,9 +272,9 @@ def learned_cuts(
 ) -> tuple[float, Float[np.ndarray, " j"]]:
     """Slope and cuts of the logistic model P(y > j) = sigmoid(slope * (score - cut_j)), by maximum likelihood.
 
-    The sum over images and cuts of the log-loss, beside it half of the squared slope per standard deviation of the
-    score, and of each cut half an image above and half below at the mean score: a grade without images has a cut too,
-    which is its neighbour's. Cuts never fall. A constant score keeps slope 1 and cuts halfway between the grades.
+    The sum over images and cuts of the log-loss, plus half of the squared slope per standard deviation of the score,
+    and of each cut half an image above and half below at the mean score: a grade without images has a cut too, which is
+    its neighbour's. Cuts never fall. A constant score keeps slope 1 and cuts halfway between the grades.
     """
     spread = float(score.std())
     if not spread > 0:
@@ -313,7 +313,7 @@ WEIGHTS = "initial-weights"
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureContext:
-    """What an architecture is built with, as its one positional argument.
+    """Inputs for building an architecture, as its one positional argument.
 
     Attributes:
         channels, size: Of the images (side in pixels).
@@ -328,7 +328,7 @@ class ArchitectureContext:
 
 
 class InputScaling(nn.Module):
-    """Images in [0, 1] to what the trunk expects: gray repeated to fill its channels, then (x - mean) / sd.
+    """Scale images in [0, 1] to the trunk's input: gray repeated to fill its channels, then (x - mean) / sd.
 
     The constants are buffers, so that they travel with the weights.
     """
@@ -352,7 +352,7 @@ class InputScaling(nn.Module):
             )
 
     def words(self) -> str:
-        """What is done to an image x, as it is said in the record."""
+        """Description of the scaling of an image x, for the record."""
         mean, sd = (", ".join(f"{float(value):.6g}" for value in buffer.flatten()) for buffer in (self.mean, self.sd))
         return f"(x - ({mean})) / ({sd})"
 
@@ -365,10 +365,10 @@ class WithTrunk(nn.Module):
     """A network whose trunk can start from published weights: of a classifier all but its head, else the encoder.
 
     Attributes:
-        architecture: What its recipe calls it.
-        input_hint: What to say when nothing tells how the images of its published weights were scaled; empty where the
-            network's own scaling is theirs.
-        start: What became of the weights file that the trunk was loaded from; None after a random start.
+        architecture: Its name in the recipe.
+        input_hint: Hint for the user when it is unknown how the images of its published weights were scaled; empty
+            where the network's own scaling is theirs.
+        start: Report on the weights file that the trunk was loaded from; None after a random start.
     """
 
     architecture: str = ""
@@ -383,15 +383,14 @@ class WithTrunk(nn.Module):
 
     @property
     def drawn(self) -> tuple[str, ...]:
-        """Names of the parts beside the trunk that have weights: they are drawn from the seed, whatever the start."""
+        """Names of the parts other than the trunk with weights: they are drawn from the seed, whatever the start."""
         beside = ((name, part) for name, part in self.named_children() if part is not self.trunk)
         return tuple(name for name, part in beside if any(True for _ in part.parameters()))
 
     def published(self) -> tuple[nn.Module, tuple[str, ...]]:
-        """Return the module whose tensors published weights name, and the names of what they hold beside it: the trunk
-        itself.
+        """Return the module whose tensors published weights name, and the names of their other parts: the trunk itself.
 
-        Where it is another module, `take` brings what was loaded into it to the trunk.
+        Where it is another module, `take` copies its loaded weights to the trunk.
         """
         return self.trunk, ()
 
@@ -455,7 +454,7 @@ def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
 
 
 def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int, seed: int = 0) -> nn.Module:
-    """Return the network of a recipe before its initialization is applied: what kept weights are loaded into."""
+    """Return the network of a recipe before its initialization is applied: the target for loading kept weights."""
     if classes < 2:
         raise SpecError(f"a classification network needs at least 2 classes, the data have {classes}")
     context = ArchitectureContext(channels=channels, size=size, classes=classes, seed=seed)
@@ -489,7 +488,7 @@ def initialise_by_name(
     """Redraw every layer's weights by torch's own law, from a generator keyed by the layer's name.
 
     Args:
-        law: Of a library, called with each layer afterward; what it leaves alone keeps torch's.
+        law: Of a library, called with each layer afterward; layers that it leaves alone keep torch's.
     """
     for name, layer in named_layers(module, prefix):
         reset = getattr(layer, "reset_parameters", None)
@@ -501,7 +500,7 @@ def initialise_by_name(
 
 
 def as_network(module: nn.Module) -> Network:
-    """Return a module seen through the `Network` protocol. Raises TypeError with what it lacks."""
+    """Return a module seen through the `Network` protocol. Raises TypeError with the missing parts."""
     missing = [name for name in ("width", "head", "layers", "read") if not hasattr(module, name)]
     if missing:
         raise TypeError(f"{type(module).__name__} is not a Network: it lacks {', '.join(missing)}")
@@ -509,7 +508,7 @@ def as_network(module: nn.Module) -> Network:
 
 
 def _check_size(network: nn.Module, label: str, context: ArchitectureContext) -> None:
-    """One blank image through the network, so that what does not fit is refused before training."""
+    """One blank image through the network, to refuse mismatches before training."""
     training = network.training
     blank = torch.zeros(1, context.channels, context.size, context.size)
     try:

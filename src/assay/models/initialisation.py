@@ -106,13 +106,13 @@ FileHash = Annotated[
 )
 @dataclass(frozen=True, kw_only=True)
 class FromFile(Reading):
-    """Weights from a file: the trunk is loaded, all that stands beside it in the file is named in the log and left out.
+    """Weights from a file: the trunk is loaded, everything else in the file is named in the log and left out.
 
-    layout: how the file names its layers; `auto` finds it. prefix: what stands before the trunk's keys; found when
-    None. leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues.
-    input: how images are scaled for these weights; `auto` takes what the file's metadata say (`input`), else leaves
-    timm's own configuration, or refuses where that does not describe such files. Metadata `bn_eps` sets the epsilon of
-    every batch norm.
+    layout: how the file names its layers; `auto` finds it. prefix: prefix of the trunk's keys; found when None.
+    leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues. input: how
+    images are scaled for these weights; `auto` takes the file's metadata (`input`), else leaves timm's own
+    configuration, or refuses where that does not describe such files. Metadata `bn_eps` sets the epsilon of every batch
+    norm.
     """
 
     path: Annotated[
@@ -165,7 +165,7 @@ class FromFile(Reading):
 
 
 def _epsilon(file: WeightsFile) -> float:
-    """What the metadata say batch norms add to a variance. Raises WeightsError."""
+    """Epsilon of batch norms according to the metadata. Raises WeightsError."""
     try:
         found = float(file.metadata["bn_eps"])
     except ValueError:
@@ -208,13 +208,12 @@ class RandomStatistics(Reading):
     """Random weights with the means and variances of pretrained layers (Raghu et al. 2019, `Mean Var`).
 
     Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor
-    that it stands in. Running statistics of batch norms start afresh: they describe activations, which random weights
-    do not have in common with the pretrained ones. Images are scaled as the pretrained weights want them.
+    that contains it. Running statistics of batch norms start afresh: they describe activations, which random weights do
+    not have in common with the pretrained ones. Images are scaled as the pretrained weights want them.
 
     Attributes:
         path: The weights file; empty takes the weights that timm publishes.
-        source: Empty; where a study names one of its own, a `FromSource` stands in the place of this. The others as in
-            `FromFile`.
+        source: Empty; where a study names one of its own, a `FromSource` replaces this. The others as in `FromFile`.
     """
 
     path: Annotated[str, Field(description="the weights file; left out: the weights that timm publishes")] = ""
@@ -363,7 +362,7 @@ def _hub_answers() -> bool:
 
 @component("finetuning", "full", summary="everything is trained, at one learning rate")
 class FineTuning:
-    """Everything is trained, at one learning rate. A class that inherits changes what it says it does.
+    """Everything is trained, at one learning rate. Subclasses state their changes.
 
     Attributes:
         steps: Whether there are any.
@@ -374,7 +373,7 @@ class FineTuning:
     fits_head: bool = False
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
-        """What the learning rate is multiplied by; 0 keeps a parameter as it was, and none that is not named is."""
+        """Multiplier of the learning rate; 0 keeps a parameter as it was, and none that is not named is."""
         return {}
 
 
@@ -424,7 +423,7 @@ class LastLayers(FineTuning):
     ] = 1
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
-        """0 for what lies before them. `layers` beyond what there is trains everything."""
+        """0 before them. `layers` beyond their number trains everything."""
         kept = depths(network)[: -self.layers]
         return {parameter: 0.0 for part in kept for parameter in part}
 
@@ -451,8 +450,8 @@ class DiscriminativeRates(FineTuning):
 
 def depths(network: nn.Module) -> tuple[tuple[nn.Parameter, ...], ...]:
     """Return the trunk's parameters in parts, from shallow to deep: up to the end of each of the network's `layers`, in
-    the order in which modules were registered, which in these networks is that of the computation. What follows the
-    last layer belongs to it; a layer without parameters of its own ends no part.
+    the order in which modules were registered, which in these networks is that of the computation. Modules after the
+    last layer belong to it; a layer without parameters of its own ends no part.
     """
     named = [(name, parameter) for name, parameter in network.named_parameters() if name.startswith("trunk.")]
     position = {name: place for place, (name, _) in enumerate(named)}

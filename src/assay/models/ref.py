@@ -1,4 +1,4 @@
-"""References to models that can be probed: what a model is called, takes and gives, and how it is loaded."""
+"""References to models that can be probed: a model's name, inputs, outputs and loader."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Model:
 
 
 Unit = Literal["trials", "sources", "models"]
-"""The folder of a run folder in which a model's record lies."""
+"""The folder of a run folder that contains a model's record."""
 
 
 class ModelRef(Protocol):
@@ -82,7 +82,7 @@ class ModelRef(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """Where its record lies."""
+        """Path of its record."""
         ...
 
     @property

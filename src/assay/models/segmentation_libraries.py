@@ -94,14 +94,14 @@ def input_hint(name: str) -> str:
 
 
 def size_setting(name: str, side: int) -> dict[str, Any]:
-    """What timm must be told of the images' side, for networks that are built for one size."""
+    """Argument of timm for the images' side, for networks that are built for one size."""
     fixed = name.startswith(_TIMM) and bool(configuration_of(name.removeprefix(_TIMM)).get("fixed_input_size", False))
     return {"img_size": side} if fixed else {}
 
 
 def published_form(encoder: nn.Module, in_chans: int, setting: Mapping[str, Any]) -> tuple[nn.Module, tuple[str, ...]]:
-    """Return the network that published weights of an encoder name, without what the encoder lacks; and the names of
-    that.
+    """Return the network that published weights of an encoder name, without tensors that the encoder lacks; and their
+    names.
 
     Args:
         setting: See `size_setting`. For one of the library's own encoders, a copy.
@@ -154,7 +154,7 @@ def repeated(kernel: Tensor, channels: int) -> Tensor:
 
 
 def widen(encoder: nn.Module, channels: int) -> None:
-    """Let an encoder's first convolution see more channels, with weights drawn anew by torch's own law."""
+    """Let an encoder's first convolution see more channels, with weights redrawn by torch's own law."""
     stem = cast(nn.Conv2d, encoder.get_submodule(first_convolution(encoder)))
     stem.in_channels = channels
     stem.weight = nn.Parameter(stem.weight.new_empty(stem.weight.shape[0], channels, *stem.kernel_size))
@@ -206,7 +206,7 @@ _STRIDE = 32
 _LIBRARY, _LAWS = cast(Any, smp), cast(Any, initialization)
 """Without types of their own."""
 _CANNOT = (AssertionError, AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-"""What the libraries raise for parts that do not go together."""
+"""Errors of the libraries for incompatible parts."""
 _LIBRARY_LAW = ("deeplabv3", "deeplabv3plus")
 """Networks whose decoder and head the library leaves as torch draws them."""
 
@@ -262,7 +262,7 @@ def w_net(
 
 
 class _Parts:
-    """What the library assembled, taken apart.
+    """Parts of a network that the library assembled.
 
     Args:
         setting: See `size_setting`.

@@ -22,13 +22,13 @@ from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, 
 # Segmentation networks: input scaling, an encoder, a decoder, and a head that makes logits for every pixel.
 
 Maps = Sequence[Tensor]
-"""What an encoder gives: maps [b, d, h, w] from shallow to deep; the images themselves may stand first."""
+"""Output of an encoder: maps [b, d, h, w] from shallow to deep; the images themselves may stand first."""
 
 
 class Stages(nn.ModuleList):
     """The places where probes read an encoder's maps, from shallow to deep. The maps pass unchanged.
 
-    Maps that are the encoder's own input, or have no channels (both are what some libraries begin with), are no stages.
+    Maps that are the encoder's own input, or have no channels (as the first ones of some libraries), are no stages.
     """
 
     def __init__(self, count: int) -> None:
@@ -47,7 +47,7 @@ def own_maps(images: Tensor, maps: Maps) -> list[Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a pass says of images whose sides are multiples of the stride.
+    """Output of a pass for images whose sides are multiples of the stride.
 
     Attributes:
         deepest: The encoder's last map. logits, and each of auxiliary: [b, k, h, w] at the size of the images.
@@ -100,7 +100,7 @@ class Segmenter(WithTrunk):
 
 
 class EncoderDecoder(Segmenter):
-    """A `Segmenter` with one encoder (its trunk), one decoder (maps -> one map), a head, and what brings the head's
+    """A `Segmenter` with one encoder (its trunk), one decoder (maps -> one map), a head, and a resampling of the head's
     logits to the size of the images.
 
     Probed layers: `stages.0` and so on, the encoder's maps; then `decoder`.
@@ -179,10 +179,10 @@ def small_unet(
     """Return a U-Net (Ronneberger et al. 2015) of four stages at 1/2, 1/4, 1/8 and 1/16 of the size.
 
     The stages have 1, 2, 4 and 6 times `width` channels, 8-16-32-48 by default: two 3x3 convolutions each, the first
-    with stride 2; 84,714 parameters for gray images and 2 classes. On the way up the map is doubled (nearest), put
-    beside the stage's and convolved once. Logits of a 1x1 convolution at half the size are doubled bilinearly. Batch
-    norm and ReLU follow every 3x3 convolution. Weights follow torch's own law. Images of any size: a side that is no
-    multiple of 16 is continued (see `Segmenter`).
+    with stride 2; 84,714 parameters for gray images and 2 classes. On the way up the map is doubled (nearest),
+    concatenated with the stage's and convolved once. Logits of a 1x1 convolution at half the size are doubled
+    bilinearly. Batch norm and ReLU follow every 3x3 convolution. Weights follow torch's own law. Images of any size: a
+    side that is no multiple of 16 is continued (see `Segmenter`).
     """
     widths = [width * multiple for multiple in _MULTIPLES]
     network = EncoderDecoder(
@@ -254,7 +254,7 @@ def tiled(
 ) -> Float[Tensor, "b k h w"]:
     """Logits of images, from square tiles of side `tile` that share `overlap` pixels with the next, `batch` at once.
 
-    Each pixel is taken from one tile, in which it lies at least half of the overlap away from every border that is not
+    Each pixel is taken from one tile, in which it is at least half of the overlap away from every border that is not
     the image's own, and tiles lie on the grid of the network's stride. So the result is that of one pass, up to
     rounding, where half of the overlap is at least `reach(network)`. A network that looks at the whole image (group or
     instance norm, global pooling, attention) has no reach: its tiles say something else than one pass does.
@@ -341,7 +341,7 @@ def _strips(channels: int, sides: list[int], stride: int, draws: torch.Generator
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Along one axis: what a tile sees of the image, what it decides, and where that lies in the tile."""
+    """Along one axis: the part of the image that a tile sees, the part that it decides, and its place in the tile."""
 
     seen: slice
     kept: slice

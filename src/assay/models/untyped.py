@@ -36,7 +36,7 @@ def go_back(loss: Tensor) -> None:
 def seed_torch(value: int) -> None:
     """Set torch's global generators, of the CPU and of the GPUs in use.
 
-    `torch.manual_seed` would also note, with a stack trace each time, what to do should a GPU be used later.
+    `torch.manual_seed` would also note, with a stack trace each time, advice for later use of a GPU.
     """
     torch.default_generator.manual_seed(value)
     if torch.cuda.is_initialized():

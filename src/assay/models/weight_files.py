@@ -45,7 +45,7 @@ def shape(value: Tensor) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what went wrong."""
+    """Return the first line of an error."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -110,8 +110,8 @@ def to_torch_axes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def fold_biases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Biases of a ResNet's convolutions taken into the batch norms that follow them.
 
-    Batch norm subtracts the mean of what it is given, so W x + b with the mean m is W x with the mean m - b: the same
-    network, both in evaluation and in training, where the batch's own mean takes the bias away.
+    Batch norm subtracts the mean of its input, so W x + b with the mean m is W x with the mean m - b: the same network,
+    both in evaluation and in training, where the batch's own mean takes the bias away.
 
     Raises:
         WeightsError: If a bias has no batch norm after it.
@@ -134,10 +134,10 @@ def fold_biases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def keras_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], tuple[str, ...]]:
-    """Tensors as they lie in the file, no metadata, and the names of what stands beside the weights.
+    """Tensors as they lie in the file, no metadata, and the names of everything else.
 
-    The name `conv1_conv/kernel:0` becomes `conv1_conv.kernel`. Kernels keep Keras's order of axes.
-    Raises WeightsError: the file is truncated, or it names no layers (`.keras`, `.weights.h5`).
+    The name `conv1_conv/kernel:0` becomes `conv1_conv.kernel`. Kernels keep Keras's order of axes. Raises WeightsError:
+    the file is truncated, or it names no layers (`.keras`, `.weights.h5`).
     """
     try:
         with _opened(path) as file:
@@ -184,7 +184,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PICKLES = (b"PK", b"\x80")
 """How a file of `torch.save` begins: an archive, or, before 2020, a pickle."""
 _NAMED = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Can only create", "Can only build")
-"""What torch says of a pickle that names something which could be run."""
+"""Errors of torch for a pickle that names something which could be run."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class WeightsFile:
     """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
 
     Attributes:
-        beside: What stood beside the weights in the file and was not read, such as an optimiser's state.
+        beside: Entries of the file other than weights, not read, such as an optimiser's state.
     """
 
     path: Path
@@ -204,9 +204,9 @@ class WeightsFile:
 def read_weights(path: Path, sha256: str = "") -> WeightsFile:
     """Tensors of a safetensors file, of a PyTorch file that holds tensors and plain containers alone, or of Keras HDF5.
 
-    Which of them it is, is told by its first bytes. A checkpoint that nests its weights under `state_dict`,
-    `model_state_dict`, `model`, `network` or `net` is unwrapped. Names in Keras files are written with dots.
-    Raises WeightsError: missing file, another checksum, truncated or unreadable content, a pickle with code in it.
+    The format is recognized by its first bytes. A checkpoint that nests its weights under `state_dict`,
+    `model_state_dict`, `model`, `network` or `net` is unwrapped. Names in Keras files are written with dots. Raises
+    WeightsError: missing file, another checksum, truncated or unreadable content, a pickle with code in it.
     """
     if not path.is_file():
         raise WeightsError(
@@ -283,7 +283,7 @@ def _holds_more(error: Exception) -> bool:
 
 
 def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Tensors without content, of complex numbers, or with some that are not finite: never what training wrote."""
+    """Tensors without content, of complex numbers, or with some that are not finite: never written by training."""
     for what, wrong in (
         ("without content", [key for key, value in tensors.items() if value.is_meta]),
         ("of complex numbers", [key for key, value in tensors.items() if value.is_complex()]),
@@ -390,7 +390,7 @@ def reachable(url: str, patience: float = CONNECTING) -> bool:
 
 
 def _connect(url: str, sha256: str, path: Path, there: str) -> None:
-    """there: the SHA-256 of the file that lies at the path and is another; empty for none."""
+    """there: the SHA-256 of the file at the path if it differs; empty for none."""
     if not _is_address(url):
         raise WeightsError(
             f"'{url}' is no address to download from; expected https:// or http://, a host, and a number if it has a "
@@ -404,7 +404,7 @@ def _connect(url: str, sha256: str, path: Path, there: str) -> None:
 
 
 def _put(path: Path, sha256: str) -> str:
-    """What to do with a file that was fetched by hand."""
+    """Advice for a file that was fetched by hand."""
     return f"put it at {path} (SHA-256 {sha256}); or give its path with initialisation: {{file: {{path: ...}}}}"
 
 
@@ -420,7 +420,7 @@ def _download(url: str, part: Path, size: int | None, put: str) -> None:
     """Download into a part file, behind the bytes that it holds.
 
     Args:
-        put: What to do with a file fetched by hand.
+        put: Advice for a file fetched by hand.
     """
     here = part.stat().st_size if part.is_file() else 0
     try:
@@ -453,14 +453,14 @@ def _beyond(error: Exception) -> bool:
 _INPUTS = {((0.5,), (0.5,)): "x*2-1", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)): (
     "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]"
 )}  # fmt: skip
-"""(mean, sd) per channel -> what the file's metadata say, which `initialisation: file` understands."""
+"""(mean, sd) per channel -> entry of the file's metadata, which `initialisation: file` understands."""
 
 
 def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
     """Write the trunk of kept weights under the names that its tensors have in its architecture; no head.
 
     Args:
-        kept: What `save_weights` wrote.
+        kept: Output of `save_weights`.
         path: A .safetensors file, replaced if it is there.
         about: For its metadata, beside `input` (how images x in [0, 1] were scaled) and `bn_eps` where batch norms have
             another epsilon than 1e-5.
@@ -493,7 +493,7 @@ def _input(tensors: Mapping[str, Tensor], path: Path) -> str:
 
 
 def _same(values: Tensor, wanted: Sequence[float]) -> bool:
-    """One number stands for all channels."""
+    """One number represents all channels."""
     return len(wanted) in (1, len(values)) and torch.allclose(values, torch.tensor(wanted).expand(len(values)))
 
 
@@ -508,7 +508,7 @@ class KnownWeights:
 
     Attributes:
         file: Its usual name.
-        what: Architecture and what it was trained on.
+        what: Architecture and training data.
         obtain: How to get it.
     """
 

@@ -121,12 +121,11 @@ POSITIONS = "pos_embed"
 
 
 def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors with position embeddings for the trunk's grid of patches, and what was done, as `14x14 to
-    4x4`.
+    """Return the tensors with position embeddings for the trunk's grid of patches, and the change, as `14x14 to 4x4`.
 
     They are resampled as timm does when it loads its own weights at another size: bicubic, antialiased, those of prefix
     tokens as they are. Left as they are, with nothing said, when they fit, and where the grid that they were learned on
-    cannot be told: it is square in all weights that timm publishes.
+    is unknown: it is square in all weights that timm publishes.
     """
     here, given = trunk.state_dict().get(POSITIONS), tensors.get(POSITIONS)
     grid: tuple[int, int] | None = getattr(getattr(trunk, "patch_embed", None), "grid_size", None)
@@ -159,11 +158,11 @@ class Layout:
     name: as it is said in the record. mark: a key of every such file, without its prefix; empty for timm's own layout,
         whose mark is the first key of the network. rename: a key, without its prefix, to timm's. convert: values that
         timm's network stores otherwise, under timm's names. heads: names of layers on top.
-    epsilon: of every batch norm, if it is not what timm builds. stride_first: ResNets whose blocks stride in the first
+    epsilon: of every batch norm, if it differs from timm's. stride_first: ResNets whose blocks stride in the first
         convolution (He et al. 2016), not in the 3x3 one as timm's do. stem_stride: of the first convolution.
-    input_hint: what to say when the file's input scaling is asked for; empty where timm's configuration of the
+    input_hint: hint when the file's input scaling is unknown; empty where timm's configuration of the
         architecture describes such files.
-    by_name: never chosen by what is in a file, since files do not show it.
+    by_name: never chosen by a file's content, since files do not show it.
     """
 
     name: str
@@ -279,7 +278,7 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 
 SLUGS: Mapping[str, str] = {"monai-resnet": "MONAI ResNet"}
-"""What a spec calls the layouts that files do not show."""
+"""Names in specs of layouts that files do not show."""
 
 
 # A weights file matched to a trunk: its layout and prefix found, every key accounted for.
@@ -299,7 +298,8 @@ class Match:
     """Tensors by the trunk's own keys.
 
     Attributes:
-        left_out: Names of what the file holds beside the trunk, each with its number of tensors when it is a group.
+        left_out: Names of what the file holds in addition to the trunk, each with its number of tensors when it is a
+            group.
         positions: As `fitted_positions` says it.
     """
 
@@ -341,11 +341,11 @@ def match(
     Args:
         heads: Names of the layers on top that the trunk does without.
         prefix, layout: Taken as given unless None or `auto`.
-        leave_out: Names of parts that the file may hold beside, over those that are known (heads, projections, momentum
-            copies, queues).
-        architecture: What the recipe calls the trunk's network. Counters of batch-norm batches may be missing: they
-            decide nothing. Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and what
-            network the file looks like.
+        leave_out: Names of further parts that the file may hold, in addition to those that are known (heads,
+            projections, momentum copies, queues).
+        architecture: Name of the trunk's network in the recipe. Counters of batch-norm batches may be missing: they
+            decide nothing. Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and the most
+            similar network.
     """
     if prefix and not prefix.endswith("."):
         prefix = f"{prefix}."
@@ -398,7 +398,7 @@ def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) 
 
 
 def _nearest(file: WeightsFile, found: Sequence[_Candidate], wanted: Sequence[str], prefix: str | None) -> _Candidate:
-    """What to compare the trunk with when nothing fits, so that the misfit is short."""
+    """Candidate for comparison with the trunk when nothing fits, so that the misfit is short."""
     if prefix and not any(key.startswith(prefix) for key in file.tensors):
         raise WeightsError(
             f"weights file '{file.path}': no key begins with '{prefix}'; the first is '{next(iter(file.tensors), '')}'"
@@ -417,7 +417,7 @@ def _converted(file: WeightsFile, chosen: _Candidate) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What may stand beside the trunk: heads by their timm names, other copies of it, what the user names.
+    """Names allowed in addition to the trunk: heads by their timm names, other copies of it, names given by the user.
 
     Attributes:
         own: The trunk's keys, which a copy has too.
@@ -497,7 +497,7 @@ def refuse_misfit(
 
 
 def _like(file: WeightsFile) -> tuple[str, ...]:
-    """What network the file looks like, as half a sentence; nothing when it cannot be known."""
+    """Phrase that names the most similar network; nothing when it cannot be known."""
     likeness = looks_like(file.tensors)
     return (f"the file looks like {likeness}",) if likeness else ()
 
@@ -525,16 +525,16 @@ def _hangs_on_size(key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What became of a weights file: said in the log, kept with the trained weights.
+    """Report on a weights file: printed in the log, kept with the trained weights.
 
     Attributes:
         file: Its name, or where it was published.
         layout: How its keys are named.
-        prefix: What stood before them.
+        prefix: Prefix of the keys.
         loaded: Number of tensors.
         left_out: Parts of the file that are not in the trunk, by name.
-        drawn: Parts of the network beside the trunk, which are drawn from the seed.
-        scaling: What happens to an image in [0, 1].
+        drawn: Parts of the network other than the trunk, drawn from the seed.
+        scaling: Scaling of an image in [0, 1].
         epsilon: Of the batch norms, when the file's network has another than the architecture.
         strides: Of the convolutions that stride otherwise than the architecture's.
         positions: How position embeddings of another image size were resampled, `14x14 to 4x4` patches; empty when they
@@ -558,7 +558,7 @@ class Start:
 
 
 def start_of(network: nn.Module) -> Start | None:
-    """What became of the weights file that a network was loaded from; None after a random start."""
+    """Report on the weights file that a network was loaded from; None after a random start."""
     start = getattr(network, "start", None)
     return start if isinstance(start, Start) else None
 
@@ -574,7 +574,7 @@ def load_into(module: nn.Module, file: WeightsFile) -> None:
 
 
 def load_trunk(trunk: nn.Module, found: Match) -> dict[str, int]:
-    """Copy a matched file into a trunk and make the trunk compute what the file's network computes.
+    """Copy a matched file into a trunk and make the trunk compute the same as the file's network.
 
     Returns:
         The strides that were changed, by the name of the convolution.
@@ -645,7 +645,7 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """(x - mean) / sd of an image x in [0, 1] with channels red, green, blue. One number stands for all channels.
+    """(x - mean) / sd of an image x in [0, 1] with channels red, green, blue. One number represents all channels.
 
     Attributes:
         words: As it is said in the record.
@@ -671,10 +671,10 @@ _METADATA = {"x*2-1": "symmetric", "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.2
 
 
 def scaling_of(name: str, file: WeightsFile, hint: str, what: str) -> Scaling | None:
-    """Return the scaling of that name; for `auto` what the file's metadata say, or None where the network's own holds.
+    """Return the scaling of that name; for `auto` that of the file's metadata, or None where the network's own holds.
 
     Args:
-        hint: What to set where nothing says it; empty where the network's own scaling is that of such files.
+        hint: Setting to suggest if it is unknown; empty where the network's own scaling is that of such files.
         what: The file's layout, as it is said in an error.
 
     Raises:
