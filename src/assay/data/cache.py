@@ -32,7 +32,7 @@ _REASONS = {
 
 
 ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
-"""What to do where the cache cannot be written."""
+"""Remedy if the cache cannot be written."""
 
 
 def default_cache_root() -> Path:
@@ -45,7 +45,7 @@ def default_cache_root() -> Path:
 
 
 Told = Callable[[str, int, int], None]
-"""Hears how far something long has come: what is done, how many of it are, and how many there will be."""
+"""Callback for the progress of something long: the step, how many of it are, and how many there will be."""
 
 
 def untold(what: str, done: int, of: int) -> None:
@@ -57,11 +57,11 @@ class ArrayCache:
     """Arrays by key, one `.npy` file each under `root`.
 
     A file appears under its name only when it is complete and flushed. Its key must hold all that decides its content:
-    what is found under a key with the right shape and type is taken as it is. Beside it lies its SHA-256,
+    an array under a key with the right shape and type is taken as it is. Its SHA-256 is stored next to it,
     `<key>.sha256`, which `check_opened` and `damaged_arrays` compare.
 
     Attributes:
-        told: Hears of images while they are read into it.
+        told: Callback for images while they are read into it.
     """
 
     root: Path
@@ -79,7 +79,7 @@ class ArrayCache:
 
         Args:
             key: Letters, digits, `.`, `_`, `-`.
-            fill: Gets a zeroed array of `shape` and `dtype`; what it raises is passed on and leaves nothing behind.
+            fill: Gets a zeroed array of `shape` and `dtype`; its errors are passed on and leaves nothing behind.
             beside: A file of notes under `root` that `fill` leaves (see `write_notes`), without which the array does
                 not count as built. Two processes that ask at once: the second waits and reuses. A truncated file, or
                 one of another shape or type, is built again.
@@ -186,7 +186,7 @@ def writing(path: Path) -> Generator[None]:
 
 
 def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
-    """Return the mapped array if the file is whole and is what was asked for, else None."""
+    """Return the mapped array if the file is whole and matches the request, else None."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):

@@ -1,4 +1,4 @@
-"""What must be known of a set before a number from it is believed: counts computed, license and faults stated."""
+"""Facts about a set that readers need before they trust a number from it: counts, license and known faults."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def card_of(
 
     Args:
         title: The set's or the folder's name.
-        known: What is known of it.
+        known: Facts about it.
         native: int64 [n, 2], width and height before decoding.
         shape: (channels, height, width) after.
         deep: 16 bit. facts end the summary; warnings join the known faults.
@@ -140,7 +140,7 @@ def card_of(
 
 
 def known_set(title: str, header: Sequence[str]) -> KnownSet | None:
-    """What is known of a folder of this name whose table has these columns."""
+    """Facts about a folder of this name whose table has these columns."""
     known = KNOWN.get(title)
     return known if known is not None and set(known.columns) <= set(header) else None
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PixelScale:
-    """What a pixel value in 0..1 means: `low` to `high` in `unit` (HU for CT), and mm per pixel where known."""
+    """Meaning of a pixel value in 0 to 1: `low` to `high` in `unit` (HU for CT), and mm per pixel where known."""
 
     unit: str = ""
     low: float = 0.0
@@ -33,7 +33,7 @@ class PixelScale:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a user must know of a dataset before believing a number from it."""
+    """Facts that users need about a dataset before they trust a number from it."""
 
     name: str
     summary: str
@@ -82,8 +82,8 @@ class Masks(Protocol):
 
 @runtime_checkable
 class Lesions(Protocol):
-    """Where lesions of several kinds lie, aligned with the images. It is what heat-maps are held against; nothing is
-    trained on it. Kinds may overlap, as those of `Masks` cannot.
+    """Where lesions of several kinds lie, aligned with the images. Heat maps are compared with it; nothing is trained
+    on it. Kinds may overlap, as those of `Masks` cannot.
     """
 
     @property
@@ -108,8 +108,8 @@ class DrawnLesions(Lesions, Protocol):
 
 
 class NativeMasks(Protocol):
-    """Label maps at the size of the files, for metrics at native size. `assay.data.files.fitting.placed` says where
-    an image of a native size lies in the square.
+    """Label maps at the size of the files, for metrics at native size. `assay.data.files.fitting.placed` says where an
+    image of a native size is in the square.
     """
 
     @property
@@ -118,12 +118,12 @@ class NativeMasks(Protocol):
         ...
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """Return the label map of one image, read from its file anew."""
+        """Return the label map of one image, read again from its file."""
         ...
 
 
 class Crops(NativeMasks, Protocol):
-    """What can be had of a dataset's files at native resolution: masks, and windows of the photographs."""
+    """Parts of a dataset's files at native resolution: masks, and windows of the photographs."""
 
     @property
     def touched(self) -> Bool[np.ndarray, "n h w"]:
@@ -143,7 +143,7 @@ class Crops(NativeMasks, Protocol):
 
 @dataclass(frozen=True)
 class BoxedLesions:
-    """`Lesions` given as boxes: a pixel is lesion where its middle lies in a box, and of a box too small for that the
+    """`Lesions` given as boxes: a pixel is lesion where its middle is in a box, and of a box too small for that the
     nearest is.
 
     Attributes:
@@ -214,7 +214,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a phantom yields: float32 images in [0, 1] and the lesion masks."""
+    """Output of a phantom: float32 images in [0, 1] and the lesion masks."""
 
     images: Float[Tensor, "n c h w"]
     masks: Bool[Tensor, "n 1 h w"]
@@ -224,22 +224,22 @@ class Rendered:
 class Phantom(Protocol):
     """A generator whose factors we set: (factor values, nuisance seed) -> image, mask.
 
-    The same nuisance seed with one factor changed gives the same image outside what that factor may touch, and a row's
+    The same nuisance seed with one factor changed gives the same image outside the region of that factor, and a row's
     pixels depend neither on its batch nor on its neighbors.
     """
 
     @property
     def factors(self) -> tuple[Factor, ...]:
-        """What can be set, each with its range or levels."""
+        """Factors, each with its range or levels."""
         ...
 
     @property
     def card(self) -> Card:
-        """What to know before believing a number from it."""
+        """Caveats on numbers from it."""
         ...
 
     def scale(self, size: int) -> PixelScale:
-        """What pixels mean at this image size."""
+        """Meaning of pixels at this image size."""
         ...
 
     def quantile(self, factor: str, u: Float[np.ndarray, "n"]) -> np.ndarray:
@@ -322,7 +322,7 @@ class TellsKinds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a training step sees. Images are float32 in [0, 1]; `row` tells which images they are.
+    """Input of a training step. Images are float32 in [0, 1]; `row` tells which images they are.
 
     Attributes:
         masks: Label maps, 0 background.
@@ -345,11 +345,11 @@ LOW_HALF, HIGH_HALF = "low half", "high half"
 
 @dataclass(frozen=True)
 class Levels:
-    """What a factor's values are grouped by.
+    """Grouping of a factor's values.
 
     Attributes:
         names: Of the levels.
-        values: What a row of each level holds, ascending; empty where the factor is halved at `cut`, values at which
+        values: Values in the rows of each level, ascending; empty where the factor is halved at `cut`, values at which
             belong to the low half.
     """
 
@@ -375,7 +375,7 @@ def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> Levels:
 
     A factor with levels has them all, also those that do not occur. Numbers are levels by themselves where there are
     two of them (0 and 1). Any others are halved: the low half goes up to the median, or up to the greatest value below
-    the median where no value lies above it, so that both halves have rows unless all values are one.
+    the median where no value is above it, so that both halves have rows unless all values are one.
     """
     if factor.levels:
         return Levels(factor.levels, tuple(float(code) for code in range(len(factor.levels))))

@@ -189,7 +189,7 @@ class _Searched:
 
     @classmethod
     def of(cls, detail: np.ndarray, rows: np.ndarray) -> _Searched:
-        """Compute what all comparisons share."""
+        """Compute the shared inputs of all comparisons."""
         raw = {window: _coefficients(detail, rows, window) for window in _FIRST_WINDOWS}
         turned = [_turned(raw[_WHOLE], turn) for turn in range(len(_ORIENTATIONS))]
         mean = np.mean([one.mean(axis=0) for one in turned], axis=0)

@@ -32,11 +32,11 @@ def split(table: FactorTable, spec: SplitSpec, seed: int, fold: int = 0) -> Spli
     """Training, validation and test rows; no patient is in two of them.
 
     By `folds`: fold `fold` is tested, the next one (cyclically) is validation, the others train. By `column`: as the
-    table says; where it names no validation, patients are drawn from training for it. Else by the shares. What is drawn
+    table says; where it names no validation, patients are drawn from training for it. Else by the shares. The draw
     depends on the seed and on the patients' codes and labels, not on the order of rows.
 
     Raises:
-        SpecError: For a wrong spec, DataError when there are too few patients or a patient lies across the column's
+        SpecError: For a wrong spec, DataError when there are too few patients or a patient is across the column's
             values.
     """
     if spec.column:
@@ -87,7 +87,7 @@ def _complete(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy
 
 
 def _cure(table: FactorTable, name: str) -> str:
-    """Return what else helps where images without a lesion are too few to be in every part."""
+    """Return further remedies where images without a lesion are too few to be in every part."""
     if table.classes != LESION.levels or name != LESION.levels[0]:
         return ""
     return (
@@ -99,9 +99,9 @@ def _cure(table: FactorTable, name: str) -> str:
 def _deal(table: FactorTable, shares: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     """Which part each row falls into, int64 [n].
 
-    Patients alike in their counts per class are shuffled and dealt out in whole rounds, so that each part gets its
-    share of every kind of patient exactly; those left over go, the largest first, where they bring images per class
-    and patients per kind (which classes a patient has) nearest to the shares.
+    Patients alike in their counts per class are shuffled and distributed in whole rounds, so that each part gets its
+    share of every kind of patient exactly; those left over go, the largest first, where they bring images per class and
+    patients per kind (which classes a patient has) nearest to the shares.
     """
     patients, member, counts = _patients(table)
     order = np.argsort(row_uniform(seed, purpose, patients), kind="stable")

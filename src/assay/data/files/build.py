@@ -60,7 +60,7 @@ class FileCrops:
     """See `Crops`.
 
     Attributes:
-        digests: What names the content of every image and mask.
+        digests: Digests of the content of every image and mask.
         native: Width and height of each.
     """
 
@@ -131,7 +131,7 @@ class Cut:
     """`Images` of windows of files, decoded when first read.
 
     Attributes:
-        windows, places: Top, left, bottom, right in pixels of the square: what is cut, and where it is put.
+        windows, places: Top, left, bottom, right in pixels of the square: the cut-out and its position.
     """
 
     crops: FileCrops
@@ -192,7 +192,7 @@ class Pixels:
     """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
 
     Attributes:
-        detail: What near copies are found by, of every image.
+        detail: Descriptors of every image, for finding near copies.
         crops: Where windows of the same images can be cut from.
     """
 
@@ -302,7 +302,7 @@ def _none_left(listing: Listing) -> None:
 def _masks(
     listing: Listing, pixels: Pixels, kept: np.ndarray
 ) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str]]:
-    """Return the masks, and what the card says and warns of them.
+    """Return the masks, and their notes and warnings on the card.
 
     Raises:
         DataError: If none shows a lesion.
@@ -423,7 +423,7 @@ def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
 
 
 def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
-    """Row hashes, kept in the cache under the name of what they were taken from."""
+    """Row hashes, kept in the cache under the name of their source."""
     array = decoded.array
     name = f"{_origin(array)}-hashes"
 

@@ -40,7 +40,7 @@ _EXPORT = "export it as PNG with one number per kind"
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A label map, uint8 [h, w], 0 background, and what was noted about it (`UNIT`)."""
+    """A label map, uint8 [h, w], 0 background, and notes about it (`UNIT`)."""
 
     values: UInt8[np.ndarray, "h w"]
     notes: tuple[str, ...] = ()
@@ -48,12 +48,12 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What the values of a set's masks mean.
+    """Meaning of the values of a set's masks.
 
     Attributes:
         kinds: Names of the labels from 1 on.
-        labels: Value in a file -> label, 0 for background; empty where masks are of one kind, told by brightness.
-        inverted: Of one kind, lesion is what is dark.
+        labels: Value in a file -> label, 0 for background; empty where masks are of one kind, given by brightness.
+        inverted: Of one kind, dark pixels are lesion.
     """
 
     kinds: tuple[str, ...] = ONE_KIND
@@ -62,16 +62,16 @@ class Meaning:
 
     @property
     def digest(self) -> str:
-        """What names this meaning in a cache."""
+        """Name of this meaning in a cache."""
         return content_hash([MASK_VERSION, dict(self.labels), self.inverted])
 
 
 ONE = Meaning()
-"""Masks of one kind, told by brightness."""
+"""Masks of one kind, given by brightness."""
 
 
 def meaning_of(spec: DataSpec) -> Meaning:
-    """What a spec says of its masks' values."""
+    """Declaration of a spec on its masks' values."""
     if not spec.mask_values:
         return Meaning(inverted=spec.mask_inverted)
     return numbered(spec.mask_values)
@@ -134,8 +134,8 @@ def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _of_lossy(grey: np.ndarray, range_: int) -> np.ndarray:
-    """Lesion is what lies above half. Up to a sixteenth of the range is black; what goes higher and not above half is
-    refused, and so is a value between, where it fills more of the mask than an edge can: a fiftieth.
+    """Lesion is what is above half. Up to a sixteenth of the range is black; values between that and half are refused,
+    and so is a value between, where it fills more of the mask than an edge can: a fiftieth.
     """
     low, high, largest = range_ // 16, range_ - range_ // 16, int(grey.max())
     if low < largest <= range_ // 2:
@@ -149,9 +149,9 @@ def _of_lossy(grey: np.ndarray, range_: int) -> np.ndarray:
 
 
 def _several(pixels: np.ndarray, grey: np.ndarray, range_: int) -> str:
-    """What shows that a lossless mask holds several kinds, or another one than 0 and the range's end; else empty.
+    """Evidence that a lossless mask holds several kinds, or another one than 0 and the range's end; else empty.
 
-    Edges may be smooth, and values near both ends come from a JPEG that was saved anew: a value in between counts only
+    Edges may be smooth, and values near both ends come from a JPEG that was saved again: a value in between counts only
     where it fills a square of 3 x 3 px.
     """
     if int(grey.max()) <= range_ // 2:
@@ -206,7 +206,7 @@ VANISHED = "vanished"
 
 Channels = Literal["auto", "grey", "colour"]
 Failures = dict[int, tuple[str, str]]
-"""Position -> what is wrong with the file, and what to do."""
+"""Position -> error of the file, and its remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Decoded:
     """An array of all files, with zeros where one failed.
 
     Attributes:
-        notes: What was changed on the way -> positions of files.
+        notes: Change made while reading -> positions of files.
         boxes: Top, left, height and width in the square of every image; None where each fills it, and for masks.
         peaks: Position -> greatest value that its file stores, of those whose header says no range.
         bits: How many of 16 bits these values take in all files together; they were stretched to all 16.
@@ -229,7 +229,7 @@ class Decoded:
 
 
 class _Filled(NamedTuple):
-    """What is to be known of one file: what was changed on the way, and where the image lies in the square."""
+    """What is to be known of one file: what was changed on the way, and where the image is in the square."""
 
     notes: tuple[str, ...]
     box: Box | None = None
@@ -255,7 +255,7 @@ def decode_images(
 
     Args:
         sources: Per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3].
-        digests: What names their content.
+        digests: Names of their content.
         channels: `grey` takes the luminance (Rec. 601) of color images, `colour` repeats gray ones; `auto` is color if
             any image has differing channels.
         changes: `DataSpec.preprocessing`.
@@ -279,7 +279,7 @@ def decode_masks(
     """Return all masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, and `VANISHED`.
 
     Args:
-        digests: What names the masks' content and what their values mean.
+        digests: Names of the masks' content and of the meaning of their values.
     """
 
     def one(at: int, out: np.ndarray) -> _Filled:
@@ -345,7 +345,7 @@ def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
     """Stretch 16-bit files to the whole range where none of the set uses it, such as 12-bit content.
 
     The number of bits is that of the greatest value in any such file, so that images stay comparable. Files whose
-    header says what range they show, and 8-bit ones, stay as they are.
+    header declares the displayed range, and 8-bit ones, stay as they are.
     """
     if not decoded.peaks:
         return decoded
@@ -372,7 +372,7 @@ def _fill(
     one: Callable[[int, np.ndarray], _Filled],
     cache: ArrayCache,
 ) -> Decoded:
-    """Get or build the array `name`; what failed, what was changed and where images lie is kept beside it."""
+    """Get or build the array `name`; what failed, what was changed and where images lie is kept next to it."""
     beside = f"{name}.notes.json"
 
     def fill(array: np.ndarray) -> None:
@@ -446,7 +446,7 @@ def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
     """One fact a file, in order. Files that were looked at before, unchanged since, are not read again.
 
     Args:
-        paths: Existing files. What is remembered lies in the cache, one file of notes per folder; to lose it costs only
+        paths: Existing files. What is remembered is in the cache, one file of notes per folder; to lose it costs only
             time.
     """
     by_folder: dict[str, list[int]] = {}

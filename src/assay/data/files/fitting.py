@@ -33,7 +33,7 @@ _TOUCHING = np.ones((3, 3), dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a scaled image lies in the square."""
+    """Where a scaled image is in the square."""
 
     top: int
     left: int
@@ -52,7 +52,7 @@ class Box:
 
 
 def placed(height: int, width: int, size: int) -> Box:
-    """Where an image of this native height and width lies in a square of `size` px."""
+    """Where an image of this native height and width is in a square of `size` px."""
     longer = max(height, width)
     tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
     return Box((size - tall) // 2, (size - wide) // 2, tall, wide)
@@ -67,7 +67,7 @@ class Framing:
 
     @property
     def label(self) -> str:
-        """What names it in a cache; empty for the default."""
+        """Its name in a cache; empty for the default."""
         return "" if self == PAD else f"fit {self.fit} {self.share:g}"
 
     def kept(self, pixels: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ class Framing:
         return np.ascontiguousarray(pixels[top : top + tall, left : left + wide])
 
     def placed(self, height: int, width: int, size: int) -> Box:
-        """Return where an image of this native height and width lies in a square of `size` px."""
+        """Return where an image of this native height and width is in a square of `size` px."""
         return placed(height, width, size) if self.fit == "pad" else Box(0, 0, size, size)
 
 
@@ -102,8 +102,8 @@ def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any]
     """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above.
 
     Args:
-        box: Where they are to lie, of pixels that were decoded at a part of their file's size; else what `placed`
-            gives.
+        box: Where they are to lie, of pixels that were decoded at a part of their file's size; else the result of
+            `placed`.
     """
     box = box or placed(pixels.shape[0], pixels.shape[1], size)
     small = resized(pixels, box.width, box.height)
@@ -175,7 +175,7 @@ def touched(labels: UInt8[np.ndarray, "h w"], size: int) -> Bool[np.ndarray, "si
 
 
 def _seen_in(native: int, fitted: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fitted pixel in which the middle of each native one lies; twice, since it may lie between two."""
+    """Return the fitted pixel in which the middle of of each native one; twice, since it may be between two."""
     middle = (2 * np.arange(native) + 1) * fitted
     return (middle - 1) // (2 * native), middle // (2 * native)
 
@@ -231,7 +231,7 @@ def unfitted(maps: Float[Tensor, "k size size"], height: int, width: int) -> Flo
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Where a patch lies: its center in pixels (the middle of the pixel in column 0 is at 0.5), its side in mm.
+    """Position of a patch: its center in pixels (the middle of the pixel in column 0 is at 0.5), its side in mm.
 
     Attributes:
         row_mm, column_mm: The distance between rows and between columns.
@@ -253,7 +253,7 @@ class Patch:
 
 
 def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray:
-    """Return the patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535; what lies beyond the slice is
+    """Return the patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535; what is beyond the slice is
     black.
 
     Resampled by an antialiasing triangle filter.
@@ -266,7 +266,7 @@ def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray
 
 
 def cut_mask(mask: np.ndarray, patch: Patch) -> np.ndarray:
-    """Return the mask's patch, uint8 [size, size] of 0 and 1: 1 where at least half of what the filter sees is lesion.
+    """Return the mask's patch, uint8 [size, size] of 0 and 1: 1 where at least half of the filter's support is lesion.
 
     A lesion too small for that keeps the pixels that it covers most, so that it never vanishes.
 

@@ -1,4 +1,4 @@
-"""List the images of a folder: with a CSV, beside masks, or one folder per class."""
+"""List the images of a folder: with a CSV, with masks, or with one folder per class."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ from assay.spec.schema import DataSpec, FactorSpec
 
 BY_MASK = "present where the mask shows a lesion"
 SHOWN = 6
-"""Of the values of a column the first are told, and the others counted."""
+"""Messages name the first values of a column and count the others."""
 TABLE = "table"
 """The column that tells the tables of a study apart, where there are several."""
 
 
 def _asked(spec: DataSpec, table: Table) -> str:
-    """Of each condition what was asked, and what there is."""
+    """Requested and available values of each condition."""
     told: list[str] = []
     for name, wanted in spec.where.items():
         there = sorted({str(value) for value in table.column(name, "data.where")})
@@ -75,7 +75,7 @@ _PATIENT_WORDS = frozenset({"pid", "mrn", "person", "case", "study", "individual
 
 
 def list_table(spec: DataSpec) -> Listing:
-    """Return a CSV or a COCO file beside images.
+    """Return a CSV or a COCO file next to images.
 
     Raises:
         SpecError: For a wrong spec; single bad rows come as problems.
@@ -134,8 +134,8 @@ def list_table(spec: DataSpec) -> Listing:
 
 
 def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
-    """Where a column `lesion` of absent and present, or of no and yes, is the target of images with masks, it is what
-    the masks say, and a factor by which environments can choose as well. Other meanings of the word are free.
+    """Where a column `lesion` of absent and present, or of no and yes, is the target of images with masks, it is
+    derived from the masks, and a factor by which environments can choose as well. Other meanings of the word are free.
     """
     plain = listing.classes in (LESION.levels, (f"not {LESION.name}", LESION.name))
     if spec.target != LESION.name or listing.masks is None or listing.target is None or not plain:
@@ -349,7 +349,7 @@ def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:
 
 
 def _others(target: Target) -> str:
-    """How the labels are written: `not x` and `x` are what 0 and 1 are called."""
+    """How the labels are written: 0 and 1 are named `not x` and `x`."""
     return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
 
 
@@ -383,7 +383,7 @@ def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Seq
 
 
 def _unnamed(spec: DataSpec, table: Table) -> tuple[str, ...]:
-    """What is to be known of images without a patient, where each counts as a patient of its own."""
+    """Note on images without a patient, where each counts as a patient of its own."""
     if not spec.patient or spec.unnamed != "own":
         return ()
     blank = sum(absent(cell) for cell in table.column(spec.patient, "data.patient"))
@@ -449,7 +449,7 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
 
 
 def _kind(cells: Sequence[str], comma: bool) -> FactorSpec | None:
-    """Numbers or levels; None for what names rows or things."""
+    """Numbers or levels; None for names of rows or things."""
     present = [cell for cell in cells if not absent(cell)]
     values = set(present)
     numbers = [number(value, comma) for value in values]

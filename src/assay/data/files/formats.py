@@ -157,7 +157,7 @@ def _first(value: Any) -> float:
 
 
 def is_nifti(data: bytes) -> bool:
-    """Return whether a file, or what it holds in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
+    """Return whether a file, or its content in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
     head = data
     if data[:2] == b"\x1f\x8b":
         try:
@@ -168,7 +168,7 @@ def is_nifti(data: bytes) -> bool:
 
 
 def nifti_header(data: bytes) -> Header:
-    """Size and kind of a NIfTI slice. Axes of length 1 are dropped; what remains must be two.
+    """Size and kind of a NIfTI slice. Axes of length 1 are dropped; two must remain.
 
     Raises Unreadable for a volume: 3-D images are not built yet, and no slice is chosen for the user.
     """
@@ -187,7 +187,7 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
 
     The first axis runs to the right and the second upwards, as in a RAS slice seen from below. 8-bit values without a
     scale stay; others span cal_min to cal_max where the header gives them, else the slice's own minimum to maximum,
-    which is noted since it loses what is equal between files.
+    which is noted since it loses equality between files.
     """
     image = _nifti(data)
     values = np.squeeze(np.asarray(image.dataobj)).T[::-1]

@@ -166,7 +166,7 @@ def _digest(path: Path) -> str:
 
 
 def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache) -> np.ndarray:
-    """One array of the archive, unpacked into the cache piece by piece, so that it never lies in memory whole."""
+    """One array of the archive, unpacked into the cache piece by piece, so that it never is in memory whole."""
     with archive.open(f"{name}.npy") as stream:
         shape, dtype = _array_header(stream)
         size = math.prod(shape) * dtype.itemsize
@@ -207,8 +207,8 @@ def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = Fal
 
     Args:
         skip_bad_rows: Leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises
-            DataError with all bad rows at once, SpecError for what the spec gets wrong, StoreError when the cache
-            cannot be written.
+            DataError with all bad rows at once, SpecError for errors of the spec, StoreError when the cache cannot be
+            written.
     """
     given = [name for name in _PLACES if getattr(spec, name)]
     if len(given) != 1 or spec.phantom is not None:

@@ -64,7 +64,7 @@ MaskAt = Path | Drawn | None
 
 
 def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[Fact | None]:
-    """What is known of each mask that is a file, None for the others."""
+    """Header of each mask that is a file, None for the others."""
     at = [position for position, mask in enumerate(masks) if isinstance(mask, Path)]
     found = iter(facts_of([mask for mask in masks if isinstance(mask, Path)], cache))
     facts: list[Fact | None] = [None] * len(masks)
@@ -83,7 +83,7 @@ def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Call
 
 
 def mask_digests(masks: Sequence[MaskAt], facts: Sequence[Fact | None], native: Int[np.ndarray, "n 2"]) -> list[str]:
-    """What names the content of every mask, but for what its values mean."""
+    """Name of the content of every mask, without the meaning of its values."""
     return [
         fact.digest if fact is not None else f"{_text(mask)} {width}x{height}"
         for mask, fact, (width, height) in zip(masks, facts, native.tolist(), strict=True)
@@ -115,7 +115,7 @@ def _text(mask: MaskAt) -> str:
 
 
 def doubtful(decoded: Decoded, rows: Int[np.ndarray, "n"]) -> dict[int, tuple[str, str]]:
-    """Positions (of `rows`) whose mask goes up to 1 where masks of other rows go beyond: what, and what to do."""
+    """Positions (of `rows`) whose mask goes up to 1 where masks of other rows go beyond: the problem and its remedy."""
     unit = set(decoded.notes.get(UNIT, ()))
     others = [at for at in rows.tolist() if at not in unit and decoded.array[at].any()]
     if not others:
@@ -376,7 +376,7 @@ def _meaning(
 
 
 def _table(path: Path, images: Sequence[Mapping[str, Any]]) -> Table:
-    """What the file says of its images as text, so that `where`, factors and patients are read as of any table."""
+    """Entries of the file on its images as text, so that `where`, factors and patients are read as of any table."""
     header = tuple(dict.fromkeys([FILE_NAME, *(name for image in images for name in image)]))
     rows = tuple(tuple(_cell(image.get(name)) for name in header) for image in images)
     return Table(path.name, header, rows, tuple(range(1, len(rows) + 1)))
@@ -420,8 +420,8 @@ def _pixels(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h w
 
 
 def filled(points: Float[np.ndarray, "k 2"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels whose center lies inside a polygon of points (x, y); the pixel of column j and row i has its
-    center at (j + .5, i + .5). A polygon around no center takes the pixel in its middle, if that lies in the image.
+    """Return the pixels whose center is inside a polygon of points (x, y); the pixel of column j and row i has its
+    center at (j + .5, i + .5). A polygon around no center takes the pixel in its middle, if that is in the image.
     """
     mask = np.zeros((height, width), dtype=np.bool_)
     x, y = points.T
@@ -442,7 +442,7 @@ def filled(points: Float[np.ndarray, "k 2"], height: int, width: int) -> Bool[np
 # Boxes of lesions by kind, from a table beside the images'. Heat-maps are held against them; nothing is trained on.
 
 EDGES = ("x0", "y0", "x1", "y1")
-"""Columns of a table of boxes beside `image` and `kind`: left, top, right and bottom edge in px of the file."""
+"""Columns of a table of boxes in addition to `image` and `kind`: left, top, right and bottom edge in px of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,12 +514,12 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".jp2", ".dcm", ".dicom", ".nii", ".gz")
 )
 UNMASKED = "name one, or write data.unmasked: lesion-free or leave-out"
-"""What to do with an image that has no mask: whether it shows a lesion is never guessed."""
+"""Treatment of an image that has no mask: whether it shows a lesion is never guessed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Images and their masks, and how many other files lie beside the images."""
+    """Images and their masks, and the number of other files next to the images."""
 
     images: tuple[Path, ...]
     names: tuple[str, ...]
@@ -534,7 +534,7 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
     masks.
 
     Args:
-        suffix: What a mask's stem has more than its image's, in any case; without it a file is the mask of no image,
+        suffix: Text of a mask's stem that its image's lacks, in any case; without it a file is the mask of no image,
             or, if all have masks, passed over.
         first: The number of the first image.
     """
@@ -595,7 +595,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The folder that holds the masks of a kind, and what a mask's stem has more than its image's."""
+    """The folder that holds the masks of a kind, and the text of a mask's stem that its image's lacks."""
 
     folder: str
     suffix: str
@@ -616,8 +616,8 @@ def paired_by_kind(
     """Return the images of a folder, each with the label map of its masks: kinds are 1 and so on in their order, or all
     1 where they are taken together. An image without a file of a kind shows none of it.
 
-    In a lossless file lesion is what is not 0, and a lossy one is read as any other mask. Where kinds overlap, the one
-    with fewer pixels in the image is seen.
+    In a lossless file nonzero pixels are lesion, and a lossy one is read as any other mask. Where kinds overlap, the
+    one with fewer pixels in the image is seen.
 
     Args:
         first: The number of the first image.
@@ -700,14 +700,14 @@ class Listing:
 
     Attributes:
         where: How messages call the table or folder.
-        word: What a row is called there.
+        word: Word for a row there.
         numbers: Row numbers as the file shows them.
         names: Image names for messages.
         target: int64 [n] into `classes`; None when the masks decide it (any lesion or none).
         meaning: Of the masks' values.
         facts: half-sentences for the card, such as how the classes were found.
-        warnings: What a user should know.
-        about: What is known of a public set; without it the title and the header tell whether the set is a known one.
+        warnings: Warnings for the user.
+        about: Facts on a public set; without it the title and the header tell whether the set is a known one.
         boxes: Of lesions, where a table of them is named.
         lost: Number of a row that was left out as bad -> its class code, -1 where its label could not be read.
     """
@@ -771,7 +771,7 @@ class Listing:
 def row_masks(
     folder: Path, spec: DataSpec, table: Table, names: Sequence[str], coco: Coco | None
 ) -> tuple[list[MaskAt] | None, list[Problem]]:
-    """Return the masks, None for a row without one where the spec says what that means; None where no row has any."""
+    """Return the masks, None for a row without one where the spec defines that case; None where no row has any."""
     if coco is not None and spec.mask:
         raise SpecError(f"data.mask: the outlines stand in {spec.table}; leave it out")
     if not has_masks(spec):

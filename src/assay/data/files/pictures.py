@@ -28,11 +28,11 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; what was changed on the way; lossy.
+    """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; changes made while reading; lossy.
 
     Attributes:
         palette: Of a mask whose pixels are indices into a palette, the colors that they show.
-        peak: The greatest value that a 16-bit file stores, where no header says what range it shows; None where the
+        peak: The greatest value that a 16-bit file stores, where no header declares the displayed range; None where the
             range is known.
     """
 
@@ -95,7 +95,7 @@ def finite(values: np.ndarray) -> None:
 # Named preprocessing of retinal photographs: cut to the field of view, and colors beside the local mean.
 
 _DARK = 0.06
-"""Of the brightest level of the image: what is darker in every channel counts as outside the field of view."""
+"""Of the brightest level of the image: darker pixels in every channel counts as outside the field of view."""
 _FILLED = 0.02
 """Share of a row or column within the field of view from which it counts: burned-in text and dust have less."""
 _OF_RADIUS, _KEPT, _GAIN = 1 / 30, 0.9, 4.0

@@ -1,4 +1,4 @@
-"""Read one image file, whatever its name says: its content decides what it is.
+"""Read one image file, whatever its name says: its content decides the format.
 
 Two steps, so that 50,000 files can be planned before one is decoded: `examine` reads the header, `read_picture` and
 `read_stored` the pixels. Gray stays gray, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
@@ -43,7 +43,7 @@ class _Format:
 
 
 def examine(data: bytes) -> Header:
-    """What a file's header says. Raises Unreadable for a file that holds no single usable image."""
+    """Content of a file's header. Raises Unreadable for a file that holds no single usable image."""
     header = _attempt(_format(data).header, data)
     if header.frames > 1:
         raise Unreadable(f"it holds {header.frames} frames", "save the one frame that is meant as a file of its own")

@@ -1,4 +1,4 @@
-"""Check what leaving out bad rows did to the classes of a set."""
+"""Check the effect of skipped rows on the classes of a set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNEQUAL = 0.01
 
 
 def contradicting(classes: Sequence[str], here: int, there: int) -> str:
-    """What to add to a message on two rows of one image whose labels differ."""
+    """Addition to a message on two rows of one image whose labels differ."""
     here_named, there_named = (classes[code] if code >= 0 else "none" for code in (here, there))
     return f" under another label ('{there_named}' there, '{here_named}' here)"
 

@@ -50,7 +50,7 @@ class Problem:
 
 
 class Unreadable(Exception):
-    """A file that cannot be used as an image or a mask: what is wrong, and what to do."""
+    """A file that cannot be used as an image or a mask: the problem and its remedy."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")
@@ -73,7 +73,7 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
 
     Args:
         where: The table or folder.
-        word: What a row is called there (`line` of a table, `file` of a folder).
+        word: Word for a row there (`line` of a table, `file` of a folder).
     """
     if not problems:
         return
@@ -169,8 +169,8 @@ def read_table(path: Path, image: str) -> Table:
         image: The column that names a row in messages. Blank lines are passed over.
 
     Raises:
-        DataError: If the file as a whole cannot be read (not text, no header, a header that stands twice); single bad
-            rows come as `problems`.
+        DataError: If the file as a whole cannot be read (not text, no header, a repeated header); single bad rows come
+            as `problems`.
     """
     text = _text(path)
     first = text.splitlines()[0] if text.strip() else ""
@@ -204,7 +204,7 @@ def _numbered(reader: Reader) -> Iterator[_Read]:
 
 
 def _refuse_swallowed(path: Path, rows: Sequence[_Read], physical: Sequence[str], separator: str) -> None:
-    """Raise DataError where a stray quotation mark joins rows into one cell: of the lines that a row takes beside its
+    """Raise DataError where a stray quotation mark joins rows into one cell: of the lines that a row takes after its
     first, at least half have as many separators as the header.
     """
     within = len(rows[0].cells) - 1
@@ -302,7 +302,7 @@ class Target:
 
 
 Wrong = dict[int, tuple[str, str]]
-"""Position in a column -> what is wrong with the cell, and what to do."""
+"""Position in a column -> problem of the cell, and its remedy."""
 
 
 def problems_of(table: Table, names: Sequence[str], wrong: Wrong) -> list[Problem]:
