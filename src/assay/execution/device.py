@@ -1,4 +1,4 @@
-"""Where networks compute: chosen when a study is run, noted beside its records, and part of no spec and no hash.
+"""Where networks compute: chosen when a study is run, recorded next to its records, and part of no spec and no hash.
 
 Torch is imported by the functions that ask it, so that a wrong word is refused at once.
 """

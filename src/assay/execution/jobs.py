@@ -441,7 +441,7 @@ def population_of(
         device: Device that renders a phantom.
         all_tested: Make every row of files a test row.
         fresh: Open it again, since its files may have been edited; what was opened before is dropped.
-        told: Hears of images while they are read.
+        told: Callback for images while they are read.
     """
     if fresh:
         _populations.clear()
