@@ -91,9 +91,9 @@ class Attribution:
     their mean area. Where one kind or size is asked about, pixels of other lesions do not count.
 
     Sanity (Adebayo et al. 2018): `sanity-rank-correlation` and `sanity-ssim` of maps of the first `sanity_images` with
-    those of the network with layers drawn anew, `group` cascading from the last layer on or a stage alone
-    (independent), `level` the earliest layer of them; without both, all layers. An explainer whose maps correlate by
-    half or more with those of a network in which nothing is left of what was learned fails, and its scores say so.
+    those of the network with layers redrawn, `group` cascading from the last layer on or a stage alone (independent),
+    `level` the earliest layer of them; without both, all layers. An explainer whose maps correlate by half or more with
+    those of a network in which nothing is left of what was learned fails, and its scores say so.
 
     Faithfulness: `deletion` and `insertion` (see `areas`; `chance` is that of a map that knows nothing) and
     `sensitivity-n` (see `sensitivities`; `level` the share of cells), where pixels are replaced by `replacement`. They
@@ -108,10 +108,10 @@ class Attribution:
     without any lesion with the share of the map on them; `attributed-effect` is what additive explainers say that the
     lesions add, in the same unit.
 
-    environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target; or a
-    test environment. The unit of what removal does is of neutral rows either way. Standard errors are over patients.
-    NaN with the reason: no masks, no image with a lesion, a network that gives logits of pixels, an explainer that does
-    not support the network (with what does), a heat-map with NaN.
+    environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target; or a test
+    environment. The unit of what removal does is of neutral rows either way. Standard errors are over patients. NaN
+    with the reason: no masks, no image with a lesion, a network that gives logits of pixels, an explainer that does not
+    support the network (with what does), a heat-map with NaN.
     """
 
     scope: ClassVar[Scope] = "neutral"

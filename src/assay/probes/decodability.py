@@ -64,7 +64,7 @@ class Task:
 
 
 def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return the fold [n] of each row: patients in an order drawn from (seed, patient), dealt out in turn."""
+    """Return the fold [n] of each row: patients in an order drawn from (seed, patient), distributed in turn."""
     codes, position = np.unique(patient, return_inverse=True)
     order = np.argsort(row_uniform(seed, "decodability-folds", codes), kind="stable")
     dealt = np.empty(len(codes), dtype=np.int64)

@@ -71,7 +71,7 @@ class Shown:
                 yield Part("", size, np.append(third == rank, False)[number - 1])
 
     def thirds(self) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, "n h w"]]:
-        """Which third by area each lesion lies in, and which lesion, from 1, each pixel belongs to.
+        """Which third by area each lesion is in, and which lesion, from 1, each pixel belongs to.
 
         A lesion is what touches, of whatever kind. Lesions of one area lie in one third.
         """
@@ -224,9 +224,9 @@ class Localised(NamedTuple):
     """Scores of each image, 0 to 1, NaN where undefined; `area` is what each of them is by chance.
 
     Attributes:
-        mass: The part of the map's sum that lies in the mask (Arras et al. 2022).
-        rank: Of as many of the greatest pixels as the mask has, the share that lies in it (the same).
-        pointing: 1 where the greatest pixel lies in it (Zhang et al. 2018, without a tolerance).
+        mass: The part of the map's sum that is in the mask (Arras et al. 2022).
+        rank: Of as many of the greatest pixels as the mask has, the share that is in it (the same).
+        pointing: 1 where the greatest pixel is in it (Zhang et al. 2018, without a tolerance).
         precision: The average precision of the pixels, the mask being the truth.
         area: The mask's share of the pixels that count.
     """

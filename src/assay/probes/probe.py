@@ -106,7 +106,7 @@ class Keeping(Protocol):
     """A probe that also keeps activations of a sample of images, so that models can be compared without being read."""
 
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
-        """What is kept beside its measurements; None where nothing is."""
+        """What is kept next to its measurements; None where nothing is."""
         ...
 
 

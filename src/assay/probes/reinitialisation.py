@@ -1,4 +1,4 @@
-"""Which layers' trained values matter: each layer is put back to where it started, or dealt anew, and the rest kept.
+"""Which layers' trained values matter: each layer is put back to where it started, or permuted, and the rest kept.
 
 After Zhang, Bengio and Singer (2022), Are all layers created equal?
 """
@@ -33,7 +33,7 @@ from assay.stats.measures import influence_of
 CHANGE = "weight-change"
 START, RANDOM = "start", "random"
 REST = "(rest)"
-"""Stands behind a layer that holds other probed layers: what of it lies in none of them."""
+"""Stands behind a layer that holds other probed layers: what of it is in none of them."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,15 @@ class _Sample:
 class Reinitialisation:
     """Implements `Probe`. What is claimed is that the answers rest on values that training gave a layer.
 
-    Per probed layer (and whatever of the network lies in none, such as its head; layer "" is the whole network):
+    Per probed layer (and whatever of the network is in none, such as its head; layer "" is the whole network):
 
     `auroc-lost-to-start`, `accuracy-lost-to-start`: what the trained network has beyond the same network with this
     layer as it was before training, buffers too. Near 0: what it started from, such as pretrained values, would have
     done. `auroc-lost-to-random`, `accuracy-lost-to-random`: the same where the trained values of each of the layer's
-    parameters are dealt out anew among its places (their law stays, and the norms' running statistics; nothing that was
+    parameters are permuted among its places (their law stays, and the norms' running statistics; nothing that was
     learned but that). Near 0: any values of that law would do. AUROC is macro over several classes; accuracy is at the
-    threshold that validation chose.
-    Errors are over patients, paired. `weight-change`: length of the difference of a layer's parameters to those before
-    training over the length of those, 0 where nothing was trained.
+    threshold that validation chose. Errors are over patients, paired. `weight-change`: length of the difference of a
+    layer's parameters to those before training over the length of those, 0 where nothing was trained.
 
     A layer is put back alone: that two layers stand in for each other is not seen. On a sample of `images` rows that is
     the same for every model; environment: as `representation` has it. NaN with the reason: one class only, a start of
@@ -171,7 +170,7 @@ def _parameters(network: nn.Module, keys: Sequence[str]) -> list[Tensor]:
 def _lost(
     model: Model, to: str, layer: str, keys: Sequence[str], sample: _Sample, start: nn.Module | None = None
 ) -> Iterator[Measurement]:
-    """What the trained network has beyond the one with that layer as it was, or dealt anew."""
+    """What the trained network has beyond the one with that layer as it was, or permuted."""
     place = replace(sample.place, layer=layer, n=len(sample.table))
     ranking = "auroc" if sample.trained.classes == 2 else "auroc-macro"
     names: Mapping[str, str] = {f"auroc-lost-to-{to}": ranking, f"accuracy-lost-to-{to}": "accuracy"}

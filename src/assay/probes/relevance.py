@@ -79,12 +79,12 @@ class Convolution:
 )
 class Lrp:
     """Implements `Explainer`: layer-wise relevance propagation (Bach et al. 2015). What a unit has of the log-odds is
-    dealt out among its inputs, layer by layer, until it lies on the pixels, summed over the channels.
+    distributed among its inputs, layer by layer, until it lies on the pixels, summed over the channels.
 
     The rules, those of Montavon et al. (2019) for networks of convolutions: at linear layers the epsilon rule, by
     weight times input, z over z + epsilon of it; at convolutions, their batch norm taken in, the z-plus rule, by the
     positive products of weight and input alone; at the first of them the box rule, whose zero is the pixel that says
-    least, between 0 and 1. Pooled means and sums of two branches are dealt out by what each adds, maxima to the
+    least, between 0 and 1. Pooled means and sums of two branches are distributed by what each adds, maxima to the
     greatest. Biases of convolutions take nothing.
 
     So a map's sum is the sum over logits of (logit - bias of the head) times the log-odds' gradient by it: with one or

@@ -59,11 +59,11 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
     `group="low to high"` (or the reverse): images whose own value is nearer to the low end, moved to the high end from
     where they are. An effect is the mean change of the logit (positive minus negative; for several classes the log-odds
     of each against the rest, named by `level`), after minus before, high minus low where there is no direction, in
-    units of the within-class standard deviation of the logit on neutral images, so that models of different logit
-    scale compare. A flip is a change of the class called at the model's threshold. Where none flips and hardly
-    any logit lies within a within-class standard deviation of the threshold or beyond it (`BORDER`), the rate is
-    undefined: it could not tell a factor that is used from one that is not. Standard errors are over patients
-    and include the error of the unit.
+    units of the within-class standard deviation of the logit on neutral images, so that models of different logit scale
+    compare. A flip is a change of the class called at the model's threshold. Where none flips and hardly any logit is
+    within a within-class standard deviation of the threshold or beyond it (`BORDER`), the rate is undefined: it could
+    not tell a factor that is used from one that is not. Standard errors are over patients and include the error of the
+    unit.
     """
     neutral = scene.neutral()
     spread = within_class_spread(log_odds(reading.read(neutral).logits), neutral.table.target)

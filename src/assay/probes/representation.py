@@ -228,7 +228,7 @@ def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
 def separation(
     features: Float[np.ndarray, "n d"], group: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
 ) -> Scalar:
-    """Return the share of a representation's variance that lies between groups, up to 1: 1 - (W / (n - g)) / (T / (n -
+    """Return the share of a representation's variance that is between groups, up to 1: 1 - (W / (n - g)) / (T / (n -
     1)).
 
     W and T are the summed squared distances to the group's mean and to the mean of all, over all units; g counts the
@@ -302,15 +302,14 @@ class Representation:
     `procrustes-to-untrained`, `rsa-to-untrained` and `neighbours-to-untrained` as second opinions. See `similarity`.
 
     environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target (of files
-    without ties all of them, whatever they are mixed of); `(independent)`, where on
-    phantoms the target is a coin's, so that there is no class to separate; or a test environment.
-    NaN with the reason: a constant layer, under 4 images, a ratio to an eigenvalue of 0, a factor of one level. Where
-    there are fewer images than units, `effective-rank` and `rankme` say so; the others are debiased or undefined.
+    without ties all of them, whatever they are mixed of); `(independent)`, where on phantoms the target is a coin's, so
+    that there is no class to separate; or a test environment. NaN with the reason: a constant layer, under 4 images, a
+    ratio to an eigenvalue of 0, a factor of one level. Where there are fewer images than units, `effective-rank` and
+    `rankme` say so; the others are debiased or undefined.
 
     maps: the number of images on which `condition-number-maps` is computed, of both networks, from activations that are
-    flattened in place of pooled: 0 for none.
-    kept: of these images, the number whose activations are kept beside the measurements, so that models can be
-    compared with each other later; none of 0.
+    flattened in place of pooled: 0 for none. kept: of these images, the number whose activations are kept next to the
+    measurements, so that models can be compared with each other later; none of 0.
     """
 
     scope: ClassVar[Scope] = "neutral"
