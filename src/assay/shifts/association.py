@@ -174,7 +174,7 @@ def _placements(values: np.ndarray, of: np.ndarray) -> tuple[float, Float[np.nda
 
 
 def _share_below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the share of `ordered` that lies below each value, ties counted half."""
+    """Return the share of `ordered` that is below each value, ties counted half."""
     both = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     return both / (2 * len(ordered))
 
@@ -499,7 +499,7 @@ class Cells:
         share: Each class's share of all rows.
         weights: `Column.weights` of every factor.
         bins: The bin of every factor, by cell.
-        upper: Whether that bin lies in the upper half, by factor and cell. target.
+        upper: Whether that bin is in the upper half, by factor and cell. target.
         cell: Class and cell of every row.
     """
 

@@ -139,7 +139,7 @@ def _ssim(first: Float64[Tensor, "b c h w"], second: Float64[Tensor, "b c h w"])
 
 
 def _windowed(images: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b c h-10 w-10"]:
-    """Gaussian means over every window that lies within the image."""
+    """Gaussian means over every window that is within the image."""
     steps = torch.arange(_WINDOW, dtype=torch.float64, device=images.device) - (_WINDOW - 1) / 2
     weights = torch.exp(-0.5 * (steps / _SIGMA) ** 2)
     weights = weights / weights.sum()

@@ -214,5 +214,5 @@ class PickedNative:
         return self.masks.sizes[self.positions]
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """Return the label map of one image, read from its file anew."""
+        """Return the label map of one image, read again from its file."""
         return self.masks.read_one(int(self.positions[position]))

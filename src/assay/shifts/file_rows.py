@@ -143,7 +143,7 @@ class LesionFreeCrops:
         return self._found[row]
 
     def _frame(self, row: int) -> Box:
-        """Where the photograph lies in the square, without black padding of its own."""
+        """Where the photograph is in the square, without black padding of its own."""
         assert self.dataset.native is not None
         width, height = self.dataset.native[row].tolist()
         box = placed(height, width, self.dataset.images.shape[1])

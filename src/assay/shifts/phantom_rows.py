@@ -222,7 +222,7 @@ class RenderedMasks:
 
 @dataclass(frozen=True)
 class RenderedLesions:
-    """`DrawnLesions` of a phantom. Masks are asked for once a model, of few images, and drawn anew each time."""
+    """`DrawnLesions` of a phantom. Masks are asked for once a model, of few images, and redrawn each time."""
 
     renderer: Renderer
     phantom: TellsKinds

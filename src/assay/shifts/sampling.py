@@ -149,7 +149,7 @@ def _numbered(outer: Int[np.ndarray, "n"], inner: Int[np.ndarray, "n"]) -> Int[n
 
 
 def _spread(group: Int[np.ndarray, "n"], *order: np.ndarray) -> Float[np.ndarray, "n"]:
-    """Where each row stands in its group, as a share in (0, 1): in the order of it groups are dealt out evenly."""
+    """Where each row stands in its group, as a share in (0, 1): in the order of it groups are distributed evenly."""
     sorted_ = np.lexsort((*reversed(order), group))
     sizes = np.unique(group, return_counts=True)[1]
     rank = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -290,7 +290,7 @@ def drawn(
 
     Args:
         shape: (channels, height, width) of the squares.
-        boxes: Where each row's picture lies in its own, None where it fills it.
+        boxes: Where each row's picture is in its own, None where it fills it.
 
     Raises:
         SpecError: If an intervention has the name of a factor, UnfitError with all that do not fit the images.
