@@ -426,7 +426,7 @@ def images_of(count: int, channels: int, size: int) -> Tensor:
 
 def spots(count: int, channels: int, size: int, per_pixel: bool) -> tuple[Tensor, Tensor]:
     """Dim noise; every second image has a bright square on a quarter of its area. The target is whether it has one, or
-    whether a pixel lies in one.
+    whether a pixel is in one.
     """
     images, inside = 0.5 * images_of(count, channels, size), torch.zeros(count, size, size)
     inside[1::2, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1

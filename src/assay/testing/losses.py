@@ -102,7 +102,7 @@ class LossConformance(NamedComponent):
     Proven: one finite number and finite gradients on any batch (a single image, a single class, no two of a class, all
     features equal or zero); the gradient is that of the value; the order of a batch does not matter; it is computed in
     float32 under autocast and draws nothing at random; it trains the head just when `fits_head` says so; its parameters
-    can be drawn anew, and it is rebuilt from its spec and state; it teaches a tiny network two classes.
+    can be redrawn, and it is rebuilt from its spec and state; it teaches a tiny network two classes.
     """
 
     kind: ClassVar[ComponentKind] = "loss"

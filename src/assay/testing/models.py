@@ -395,7 +395,7 @@ class ArchitectureConformance(NamedComponent):
                 )
 
     def empty(self, size: int = 0) -> nn.Module:
-        """Return the network before its initialisation: what kept weights are loaded into."""
+        """Return the network before its initialisation: the target for loading kept weights."""
         size = size or self.sizes[0]
         return empty_network(self.recipe, channels=self.channels[0], size=size, classes=CLASSES, seed=2)
 
