@@ -19,11 +19,11 @@ AT_NATIVE = "native_"
 
 @dataclass(frozen=True, slots=True)
 class MapGrid:
-    """What decides the columns that a map of logits becomes; kept beside them, since they cannot be read without it.
+    """What decides the columns that a map of logits becomes; kept next to them, since they cannot be read without it.
 
     thresholds: logits, ascending. A pixel is predicted where its logit is at least the threshold. They are logits and
         not probabilities, since a network trained with Dice answers with probabilities that are 0 and 1 in float32.
-    areas: minimum areas of a component, as shares of the image's pixels, ascending; 0 stands for any pixel.
+    areas: minimum areas of a component, as shares of the image's pixels, ascending; 0 represents any pixel.
     covered: share of a lesion's pixels that must be predicted for it to be found, above 0 and at most 1.
     top: share of the image's pixels over which the score `top_mean` is the mean, above 0 and at most 1.
     surface_threshold: the logit at which surfaces are compared.

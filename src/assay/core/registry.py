@@ -252,9 +252,9 @@ def component(
 ) -> Callable[[Made], Made]:
     """Declare a class or function as a component that specs can name.
 
-    Its arguments are its keyword-only parameters, with types, ranges and descriptions
-    (`Annotated[float, Field(gt=0, description="...")] = 1.0`). A keyword-only parameter whose type is a dataclass
-    stands for the dataclass's fields; what compares arguments is checked in its `__post_init__`, by ValueError.
+    Its arguments are its keyword-only parameters, with types, ranges and descriptions (`Annotated[float, Field(gt=0,
+    description="...")] = 1.0`). A keyword-only parameter whose type is a dataclass represents the dataclass's fields;
+    what compares arguments is checked in its `__post_init__`, by ValueError.
 
     Args:
         kind: What it is.

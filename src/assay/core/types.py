@@ -63,7 +63,7 @@ class Places:
     Attributes:
         numbers: Of every row, as `where` counts them (a header is line 1).
         where: The table or folder.
-        word: What a row is called there, such as `line`.
+        word: Word for a row there, such as `line`.
     """
 
     where: str
