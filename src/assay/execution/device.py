@@ -28,7 +28,7 @@ def choose_device(asked: str) -> str:
     """`cpu` or `cuda:N`. `auto` is the first GPU that torch sees, else the processor.
 
     Raises:
-        SpecError: For a word that names no device, and for a GPU that is not there, with what is.
+        SpecError: For a word that names no device, and for a missing GPU, with the available devices.
     """
     if not is_device(asked):
         raise SpecError(f"device '{asked}': expected {DEVICES}")
@@ -48,7 +48,7 @@ def choose_device(asked: str) -> str:
 
 
 def device_name(device: str) -> str:
-    """What a record calls a device: `cpu`, or `cuda:0 (NVIDIA H200)`."""
+    """Name of a device in records: `cpu`, or `cuda:0 (NVIDIA H200)`."""
     if device == PROCESSOR:
         return device
     import torch

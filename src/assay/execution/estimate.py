@@ -1,4 +1,4 @@
-"""How long a study will take on this machine: what workers will do is timed before anything is trained."""
+"""How long a study will take on this machine: the work is timed before anything is trained."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def after_units(trials: int) -> float:
 def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) -> Mapping[str, tuple[float, float]]:
     """Trial id -> expected seconds of one worker to train it, and to probe it.
 
-    Each recipe is timed on made-up images, with its own loss, augmentation and optimizer, as a worker would run it.
-    What is wrong with a user's own part is left to the trial that fails by it, whose time is then not known.
+    Each recipe is timed on made-up images, with its own loss, augmentation and optimizer, as a worker would run it. An
+    error in a user's own part is left to the trial that fails by it, whose time is then not known.
     """
     trained_on, validated_on = _training_images(plan.spec.data, population)
     timer = _Timer(inputs_of(population, plan.spec.data, plan.spec.task), trained_on, device)

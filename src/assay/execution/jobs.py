@@ -45,7 +45,7 @@ from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, f
 # What is kept of a training: its curve, what its record says of the validation rows, and how that is read back.
 
 CURVE = "curve.parquet"
-"""What a unit calls its curve."""
+"""Name of a unit's curve."""
 
 
 def of_validation(fitted: Fitted, target: np.ndarray) -> dict[str, Any]:
@@ -131,15 +131,15 @@ images are drawn apart from its trials', or one that is trained on theirs.
 STOPPED = "stopped"
 """In the record of a training that was stopped, since its features had collapsed, and left no network."""
 WITHOUT_START = "without_start"
-"""In the record of what could not start: the id of the source that is of no use."""
+"""In the record of a unit that could not start: the id of the source that is of no use."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a study's records and the shared cache lie, how bad rows are treated, and what code of the user's it has.
+    """Where a study's records and the shared cache lie, how bad rows are treated, and the user's own code.
 
     Attributes:
-        code: As `own_code` told it when the study was planned.
+        code: As reported by `own_code` when the study was planned.
     """
 
     root: Path
@@ -220,7 +220,7 @@ class TrainJob:
         return self._record(fitted, len(training), validation.table.target)
 
     def _check_data(self, population: Population) -> None:
-        """What is trained on must be what the name says.
+        """Training data must match their name.
 
         Raises:
             DataError: If files were edited since.
@@ -407,7 +407,7 @@ class ProbeJob:
 
 
 def kept_read(outputs: dict[str, np.ndarray]) -> Read:
-    """Return what a reading kept; activations are not."""
+    """Return the kept results of a reading; activations are not kept."""
     logits = outputs.pop("logits")
     return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
 
@@ -440,7 +440,7 @@ def population_of(
         place: The run folder and the cache.
         device: Device that renders a phantom.
         all_tested: Make every row of files a test row.
-        fresh: Open it again, since its files may have been edited; what was opened before is dropped.
+        fresh: Open it again, since its files may have been edited; data opened before are dropped.
         told: Callback for images while they are read.
     """
     if fresh:

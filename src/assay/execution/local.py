@@ -27,14 +27,14 @@ from assay.execution.tasks import Context, Event, Executor, Job, Observer, Outco
 # glibc would give each large block back to the system and have it zeroed anew, a fifth of the time of a step.
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
-"""Variables with which a new process keeps what it has freed."""
+"""Environment variables that make a new process keep freed memory."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for the same in a process that has begun
 
 
 @contextmanager
 def keeping_memory() -> Generator[None]:
-    """This process keeps what it has freed, as workers do, where its C library can be told so; afterward it keeps no
-    more than glibc grows to by itself.
+    """Make this process keep freed memory, as workers do, where its C library allows it; afterward it keeps no more
+    than glibc grows to by itself.
     """
     tell = getattr(ctypes.CDLL(None), "mallopt", None)
     if tell is None:
@@ -56,12 +56,12 @@ def keeping_memory() -> Generator[None]:
 
 REPORT_EVERY = 0.25
 ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)
-"""A terminal and a scheduler send them to the whole process group; what they ask for is the parent's to carry out."""
+"""A terminal and a scheduler send them to the whole process group; the parent acts on them."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Stop:
-    """Asks all workers to stop: a pipe that nobody reads, so that what is sent once is seen by each of them."""
+    """Asks all workers to stop: a pipe that nobody reads, so each worker sees a signal that is sent once."""
 
     def __init__(self) -> None:
         self.seen_by_workers, self._ours = multiprocessing.get_context("spawn").Pipe(duplex=False)
@@ -85,7 +85,7 @@ class Stop:
 
 @dataclass
 class Worker:
-    """A worker process, the pipe to it, and what it is doing."""
+    """A worker process, the pipe to it, and its current task."""
 
     process: SpawnProcess
     pipe: Connection
@@ -188,7 +188,7 @@ def _without_script() -> Generator[None]:
 
 
 def _work(pipe: Connection, stop: Connection) -> None:
-    """What a worker process does until its pipe closes."""
+    """Main loop of a worker process until its pipe closes."""
     for number in ASKS_TO_STOP:
         signal.signal(number, signal.SIG_IGN)  # the parent decides what it means
     _die_with_parent()
@@ -404,7 +404,7 @@ def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Gen
 
 
 def executor_for(workers: int | None, device: str, heard: Callable[[], None] | None = None) -> tuple[Executor, int]:
-    """What runs the tasks, and how many at once: as suits the device unless told; with 0 this process alone.
+    """Executor of the tasks, and the number of workers: by default as suits the device; with 0 this process alone.
 
     Args:
         heard: Is called at the first interrupt.

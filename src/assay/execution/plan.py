@@ -49,7 +49,7 @@ class Source:
     """One source of one seed.
 
     Attributes:
-        id: The hash of what decides its weights, its own start included.
+        id: The hash of all inputs of its weights, its own start included.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Source:
 
     @property
     def label(self) -> str:
-        """What progress and messages call it."""
+        """Name in progress and messages."""
         fold = f", fold {self.training.fold}" if self.training.fold else ""
         return f"source {self.name}, seed {self.training.seed}{fold}"
 
@@ -109,9 +109,9 @@ def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
     """Refuse a source that could not be taken up, or whose images could be the study's test images. Raises SpecError.
 
-    What a network was pretrained on counts as training rows. Phantoms draw training rows that no test has, and the
-    study's own training images are none of its tests; other images from files would have to be kept apart from the
-    study's test patients, which nothing here can know.
+    Pretraining images count as training rows. Phantoms draw training rows that no test has, and the study's own
+    training images are none of its tests; other images from files would have to be kept apart from the study's test
+    patients, which nothing here can know.
     """
     for name, images in sources.items():
         if images.phantom is None and not spec.sources[name].own:
@@ -131,8 +131,8 @@ def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: P
     `wanted`.
 
     Args:
-        wanted: ids. What a missing source itself starts from is wanted too. A source without its record is missing even
-            where nothing is left to start from it: the tables show the record.
+        wanted: ids. The sources of a missing source are wanted too. A source without its record is missing even where
+            nothing is left to start from it: the tables show the record.
     """
     missing: list[Source] = []
     ids = set(wanted)
@@ -163,7 +163,7 @@ class SourceJob:
     """Trains a source once, in the cache that runs share, and leaves its record in the run folder.
 
     Attributes:
-        start: The source that it starts from. One that collapsed or diverged is a result; what starts from it ends
+        start: The source that it starts from. One that collapsed or diverged is a result; units that start from it end
             alike.
     """
 
@@ -201,7 +201,7 @@ class SourceJob:
             self._take(shared.folder)
 
     def _take(self, shared: RunFolder) -> None:
-        """Copy what the cache has of it, but its weights, into the run folder."""
+        """Copy its files in the cache, except its weights, into the run folder."""
         id, folder = self.source.id, self.place.folder
         unit = shared.unit("sources", id)
         for name in (CURVE, PROVENANCE):
@@ -232,7 +232,7 @@ class StartedJob:
 
 
 def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
-    """Return the record of what starts from a source that is of no use; empty where it is of use, or there is none."""
+    """Return the record of a unit that starts from an unusable source; empty where it is of use, or there is none."""
     record = folder.record("sources", start.id) if start else {"status": "done"}
     if start is None or record["status"] == "done":
         return {}
@@ -261,7 +261,7 @@ def _leave(
 class Trial:
     """One recipe x training environment x seed (x fold), and the point of the grid that it belongs to.
 
-    id: the hash of what decides its weights. Points that differ in nothing that is trained (a tag of any size on no
+    id: the hash of all inputs of its weights. Points that differ in nothing that is trained (a tag of any size on no
         image) have trials of the same id: trained once, and tested in the environments of each point.
     """
 
@@ -271,7 +271,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """What progress and messages call it."""
+        """Name in progress and messages."""
         fold = f", fold {self.training.fold}" if self.training.fold else ""
         return f"{self.point.label}, seed {self.training.seed}{fold}"
 
@@ -297,7 +297,7 @@ class Plan:
 
     Attributes:
         readings: (label of the point, trial id, environment name) -> reading id.
-        sources: Each id once, after what it starts from.
+        sources: Each id once, after its own sources.
     """
 
     spec: StudySpec

@@ -26,11 +26,11 @@ DOUBT = 0.02  # the expectation weighs as much as this share of the work that wa
 
 
 Stage = Callable[[str], None]
-"""Hears what is done next where nothing can be counted."""
+"""Callback for the next step where nothing can be counted."""
 
 
 def telling(quietly: bool) -> Stage:
-    """Return a stage told as a line on standard error; nothing when quiet."""
+    """Return a callback that prints a stage on standard error; nothing when quiet."""
     return (lambda _: None) if quietly else lambda text: print(text, file=sys.stderr, flush=True)
 
 
@@ -66,8 +66,8 @@ def display_for(
 class Counter:
     """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far.
 
-    Training and probing are judged apart, each by what is finished and by how far the running tasks have come; until a
-    kind has shown much of itself, its expectation counts as well.
+    Training and probing are judged apart, each by its finished tasks and the progress of running ones; until a kind has
+    shown much of itself, its expectation counts as well.
     """
 
     tasks: dict[str, Task]
@@ -104,7 +104,7 @@ class Counter:
         return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in kinds) / at_once)
 
     def _left(self, kind: Sequence[Task]) -> float:
-        """What the tasks that are not done were expected to take, less what of it is behind them."""
+        """Expected seconds of the unfinished tasks, less the time already spent on them."""
         waiting = [task for task in kind if task.id not in self.finished and task.id not in self.lost]
         return sum(task.cost * (1 - self._share(task)) for task in waiting)
 
@@ -136,7 +136,7 @@ class Counter:
         return ", ".join([*parts, STOPPING if self.stopping() else f"about {duration(self.seconds_left())} left"])
 
     def last_line(self) -> str:
-        """How it ended: what is done of all, what failed, the time it took, and what comes next."""
+        """Summary at the end: tasks done and failed, time, and the next command."""
         took = f"in {duration(time.monotonic() - self.started)}"
         done = [f"{done} of {of} {what}" for what, (done, of) in self._counts().items()]
         failed = [f"{self.failed} failed"] if self.failed else []
@@ -144,7 +144,7 @@ class Counter:
         return f"{', '.join([*done, *failed])} {took}" + ("; now the comparisons and the page" if whole else "")
 
     def _counts(self) -> dict[str, tuple[int, int]]:
-        """What tasks are counted as -> how many are done, and of how many."""
+        """Unit of counting of tasks -> how many are done, and of how many."""
         found: dict[str, tuple[int, int]] = {}
         for task in self.tasks.values():
             done, of = found.get(task.counted, (0, 0))
@@ -225,7 +225,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """The counts, and what each worker is doing, redrawn in place."""
+    """The counts and the task of each worker, redrawn in place."""
 
     def __init__(self, counter: Counter) -> None:
         self.counter = counter
@@ -256,7 +256,7 @@ class LiveDisplay:
 
 
 def failure_line(event: Event) -> str:
-    """Return the task and the last line of what went wrong."""
+    """Return the task and the last line of its error."""
     last = event.text.strip().splitlines()[-1] if event.text.strip() else "no reason given"
     return f"failed: {event.task.label}: {last}"
 
@@ -264,12 +264,12 @@ def failure_line(event: Event) -> str:
 # How far the reading of images has come: a line that redraws itself on a terminal, a line now and then elsewhere.
 
 FIRST_AFTER = 1.0
-"""Seconds after which it is said that images are read; what is read sooner needs no words."""
+"""Seconds after which it is said that images are read; shorter reads are not announced."""
 
 
 @dataclass
 class Reading:
-    """What was heard last, and when what is being done began."""
+    """The last event, and the start time of the current step."""
 
     what: str = ""
     done: int = 0

@@ -1,4 +1,4 @@
-"""What an executor runs: tasks that name the tasks they need. It knows nothing of what a task does."""
+"""Tasks for an executor; each names the tasks that it needs. The executor is independent of their content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """What a running job may use: tell how far it is (a share of 0..1 and a word), and see whether it should stop."""
+    """Interface for a running job: tell how far it is (a share of 0..1 and a word), and see whether it should stop."""
 
     report: Callable[[float, str], None]
     should_stop: Callable[[], bool]
@@ -42,11 +42,11 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """One job with its name, what must be done before it, and its expected cost in seconds.
+    """One job with its name, its prerequisites, and its expected cost in seconds.
 
     Attributes:
         first: It comes before all that is not, when both are ready.
-        counted: What it is counted as, as said after a number.
+        counted: Unit of counting, as written after a number.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Executor(Protocol):
     """Runs tasks whose needs are met until none is left. A failed task's dependants are skipped, the rest go on."""
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
-        """Run all that can be run and tell the observer what happens.
+        """Run all that can be run and report events to the observer.
 
         Raises FullError at the first task that finds no room to write: the others would be lost like it.
         """
@@ -97,7 +97,7 @@ class Executor(Protocol):
 
 
 def turn(task: Task) -> tuple[bool, float, str]:
-    """What ready tasks are sorted by: the lowest comes first."""
+    """Sort key of ready tasks: the lowest comes first."""
     return not task.first, -task.cost, task.id
 
 
@@ -125,7 +125,7 @@ class Queue:
         return chosen
 
     def finish(self, id: str) -> None:
-        """A task is done; what needs it may start."""
+        """Record a finished task; tasks that need it may start."""
         self.finished.add(id)
 
     def fail(self, id: str) -> list[Task]:
