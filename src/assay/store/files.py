@@ -52,7 +52,7 @@ def read_json(path: Path, *, damaged: str = REMADE) -> Any:
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
 
     Args:
-        damaged: What to do about a file that holds no JSON.
+        damaged: Remedy for a file that holds no JSON.
     """
     try:
         return json.loads(_content(path, missing="restore it from a copy, or run the study again"))
@@ -100,7 +100,7 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def _content(path: Path, missing: str) -> bytes:
-    """Raises StoreError where the system does not let it be read, which says nothing against what it holds."""
+    """Raises StoreError where the system does not let it be read, which is no evidence against its content."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

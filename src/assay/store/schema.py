@@ -2,9 +2,9 @@
 
     runs/<study>/
       study.json                       canonical spec, name, schema version
-      stated.json                      which comparisons were stated before results existed; never made anew
+      stated.json                      which comparisons were stated before results existed; never rewritten
       plan.json                        the units that were planned when it was last run, with schema version
-      described.json                   what the tables need of the data, so that a report needs the folder alone
+      described.json                   data entries that the tables need, so that a report needs the folder alone
       sources/<id>/                    one start that the study trained; its weights lie in the cache
         curve.parquet  record.json
       trials/<id>/                     one trained model
@@ -70,7 +70,7 @@ class Column:
 
     Args:
         name: Name in the file.
-        meaning: What a value of it is, in a few words.
+        meaning: Meaning of a value, in a few words.
         type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
         head: Heading where the table is printed; the name where empty.
     """
@@ -87,10 +87,10 @@ class Table:
 
     Args:
         name: Name of its file under `tables/`, and of `assay results --table`.
-        row: What one row is of, as it continues "one row for every".
+        row: Completion of "one row for every".
         columns: Columns in the order of the file.
         shown: Names of the columns that `assay results` prints for reading, in that order.
-        note: What holds for the whole table, as a sentence.
+        note: A sentence that applies to the whole table.
     """
 
     name: str
@@ -614,7 +614,7 @@ TABLES = {
         VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
     )
 }  # fmt: skip
-"""Every table by name, what is asked for most first."""
+"""Every table by name, the most requested first."""
 
 # --- Tables of one model that was trained elsewhere -------------------------------------------------------------------
 
