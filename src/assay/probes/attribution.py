@@ -1,4 +1,4 @@
-"""Where heat-maps lie: on the lesion or beside it. What they lie on is attended, which is not to say used."""
+"""Measure the position of heat maps: on the lesion or elsewhere. Marked regions are attended, not necessarily used."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from assay.shifts.environment import Environment, Scene
 from assay.spec.grid import label
 
 OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
-"""What is measured of every explainer."""
+"""Measures of every explainer."""
 CENTRE = "centre-prior"
 """The name of a map that says: in the middle."""
 
@@ -79,7 +79,7 @@ def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, A
     version=2,
 )
 class Attribution:
-    """Implements `Probe`. What is claimed is where a map lies (*attended*); it says nothing of what is used.
+    """Implements `Probe`. The claim is the position of a map (*attended*), not use.
 
     Of up to `images` images that show a lesion, each explainer maps the log-odds of the image's own class (the class of
     its target, whatever the model calls it). Each map is scored against the lesion's mask by `mass-accuracy`,
@@ -93,25 +93,25 @@ class Attribution:
     Sanity (Adebayo et al. 2018): `sanity-rank-correlation` and `sanity-ssim` of maps of the first `sanity_images` with
     those of the network with layers redrawn, `group` cascading from the last layer on or a stage alone (independent),
     `level` the earliest layer of them; without both, all layers. An explainer whose maps correlate by half or more with
-    those of a network in which nothing is left of what was learned fails, and its scores say so.
+    those of a network without learned values fails, and its scores say so.
 
     Faithfulness: `deletion` and `insertion` (see `areas`; `chance` is that of a map that knows nothing) and
     `sensitivity-n` (see `sensitivities`; `level` the share of cells), where pixels are replaced by `replacement`. They
     are left out where `faithfulness` is false.
 
-    Beside attribution stands what is used: `erasure-effect`, what the log-odds lose when a lesion is painted over, in
-    within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and size;
-    `erasure-effect-over-elsewhere`, their difference; and of phantoms that can draw the image without its lesions
+    In addition to attribution, use is measured: `erasure-effect`, the loss of log-odds when a lesion is painted over,
+    in within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and
+    size; `erasure-effect-over-elsewhere`, their difference; and of phantoms that can draw the image without its lesions
     `lesion-effect`, by kind drawn again without, by size see `removed`. `lesion-effect-small-over-large` and
-    `erasure-effect-small-over-large` are what the small lesions of an image cost less what its large ones do: the
+    `erasure-effect-small-over-large` are the effect of an image's small lesions minus that of its large ones: the
     interaction of recipes with size is a contrast by them. `removal-agreement` correlates, over images, the loss
-    without any lesion with the share of the map on them; `attributed-effect` is what additive explainers say that the
-    lesions add, in the same unit.
+    without any lesion with the share of the map on them; `attributed-effect` is the contribution of the lesions
+    according to additive explainers, in the same unit.
 
     environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target; or a test
-    environment. The unit of what removal does is of neutral rows either way. Standard errors are over patients. NaN
-    with the reason: no masks, no image with a lesion, a network that gives logits of pixels, an explainer that does not
-    support the network (with what does), a heat-map with NaN.
+    environment. The unit of removal effects is of neutral rows either way. Standard errors are over patients. NaN with
+    the reason: no masks, no image with a lesion, a network that gives logits of pixels, an explainer that does not
+    support the network (naming those that do), a heat-map with NaN.
     """
 
     scope: ClassVar[Scope] = "neutral"
@@ -176,7 +176,7 @@ class Attribution:
         return own if isinstance(gone, Reason) else (*own, Request(gone))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """What the answers lose with the lesion, the center prior, then each explainer."""
+        """Loss of the answers without the lesion, the center prior, then each explainer."""
         environment = self.looked_at(scene)
         place = Measurement("", 0.0, environment=environment.name)
         found = shown(environment, self.images)

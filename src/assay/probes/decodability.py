@@ -30,7 +30,7 @@ from assay.stats.similarity import varying
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Some rows of an environment, what a decoder is fitted to there, and what it is then judged by.
+    """Some rows of an environment, the decoder's target there, and its criterion.
 
     Attributes:
         rows: Positions [m].
@@ -159,7 +159,7 @@ PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
 def held_out(
     features: Float[np.ndarray, "n d"], wanted: Float[np.ndarray, "n c"], fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n c"]:
-    """What a decoder fitted on all other folds says of each row, for each of c wanted columns.
+    """Prediction for each row by a decoder fitted on all other folds, for each of c wanted columns.
 
     Features are standardized by the fitting rows' mean and standard deviation; features that are constant there are
     left out. The penalty is chosen per column on the fitting rows by generalized cross-validation (Golub, Heath and
@@ -328,7 +328,7 @@ def _combined(space: Space, group: str, task: Task, answers: list[_Answered], pa
 TRAINED, UNTRAINED, PIXELS = "trained", "untrained", "pixels"
 INDEPENDENT = "independent"
 SIDE = 8
-"""Raw pixels are averaged to this many squares a side, the reference of what needs no network."""
+"""Raw pixels are averaged to this many squares a side, the reference without a network."""
 
 
 @component(
@@ -338,22 +338,21 @@ SIDE = 8
     version=2,
 )
 class Decodability:
-    """Implements `Probe`. What is claimed is encoding: a factor that can be decoded need not be used.
+    """Implements `Probe`. The claim is encoding: a factor that can be decoded need not be used.
 
     Measures `decodability` of each factor from each of the model's layers on held-out patients, as an AUROC in 0..1,
     chance .5: the probability that the decoder ranks an image that has the quality above one that has not. The quality
     of a continuous or ordinal factor is to lie in its upper half, of a categorical one to have the level (mean over
     levels). One scale for all kinds, so that factors compare; R2 would depend on each factor's spread.
 
-    group: `trained`; and as references `untrained` (the same network before training, where the model says how to
-    build it), `shuffled` (the trained layer, the factor's values permuted) and `pixels` (8 x 8 averages, no layer).
+    group: `trained`; and as references `untrained` (the same network before training, where the model says how to build
+    it), `shuffled` (the trained layer, the factor's values permuted) and `pixels` (8 x 8 averages, no layer).
     environment: `independent` (the scene's own, where factors and target are independent as far as the data allow) or
     the name of a test environment. Only on a phantom's independent rows is a factor free of the target by how they are
     drawn; on all others it is fitted and tested within each class and the mean taken, and `unit` says "AUROC within
-    class".
-    folds: patients are dealt into so many, by the model's seed; pairs of images are compared within a fold only.
-    Decoders are ridge regressions (`ridge.held_out`). n counts the images with a value; those without are counted by a
-    measurement `missing`. Standard errors are over patients, with the decoders held.
+    class". folds: patients are dealt into so many, by the model's seed; pairs of images are compared within a fold
+    only. Decoders are ridge regressions (`ridge.held_out`). n counts the images with a value; those without are counted
+    by a measurement `missing`. Standard errors are over patients, with the decoders held.
 
     NaN with the reason: a factor that is constant or that fewer patients have than folds, a constant layer.
     """

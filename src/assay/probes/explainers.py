@@ -47,10 +47,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Subject:
-    """A network as explainers see it, in eval mode; what is explained is the log-odds of one class of each image.
+    """A network as explainers see it, in eval mode; the explained quantity is the log-odds of one class of each image.
 
     Attributes:
-        steps: The modules that gave a tensor, in the order in which they ended (parts before what holds them).
+        steps: The modules that gave a tensor, in the order in which they ended (parts before their containers).
     """
 
     network: nn.Module
@@ -89,7 +89,7 @@ class Explainer(Protocol):
     additive: bool
 
     def refusal(self, subject: Subject) -> str:
-        """Why the method cannot explain this network, and what can; empty where it can."""
+        """Why the method cannot explain this network, and alternatives; empty if it can."""
         ...
 
     def explain(
@@ -129,7 +129,7 @@ def slopes_at(
 ) -> tuple[Tensor, Tensor]:
     """Return a layer's output and the gradient of each image's log-odds by it.
 
-    What follows is handed a copy, so that a step that works in place leaves the output as it was.
+    Later steps receive a copy, so that a step that works in place leaves the output as it was.
     """
     kept: list[Tensor] = []
 
@@ -166,7 +166,7 @@ INSTEAD = "use gradient, integrated-gradients, smoothgrad or occlusion"
 
 
 class _OfALayer:
-    """What explainers by the maps of one layer share."""
+    """Base of explainers that use the maps of one layer."""
 
     additive: ClassVar[bool] = False
 
@@ -287,13 +287,13 @@ class AttentionRollout:
     """Implements `Explainer`: how much of each patch reaches the network's feature, were attention all that moves it
     (Abnar and Zuidema 2020).
 
-    Every block hands on half of a token as it is and half of what the token attends to, the mean over the heads; the
-    product over the blocks says where each token of the last one comes from. The map is the row of the class token, or
-    the mean row of the patches where the feature is their mean, brought to the image's size by linear interpolation.
-    What comes from class token and registers lies nowhere in the image; pixels at an edge that fill no patch have 0.
+    Every block hands on half of a token as it is and half of its attention, the mean over the heads; the product over
+    the blocks says where each token of the last one comes from. The map is the row of the class token, or the mean row
+    of the patches where the feature is their mean, brought to the image's size by linear interpolation. Contributions
+    of class token and registers have no place in the image; pixels at an edge that fill no patch have 0.
 
     It is **not of a class**: the head, the values that are attended to and their signs play no part, so that an image
-    has one map whatever is asked, also in a network that ignores it. Set it beside explainers that know the class.
+    has one map whatever is asked, also in a network that ignores it. Compare it with explainers that know the class.
     """
 
     additive: ClassVar[bool] = False
@@ -323,7 +323,7 @@ class AttentionRollout:
 def rolled_out(attention: Sequence[Float[Tensor, "b heads t t"]]) -> Float[Tensor, "b t t"]:
     """Return the product over blocks, the last at the left, of (A + I) / 2, A being the mean over heads; rows sum to 1.
 
-    What comes from where: row i is the shares of the first block's tokens in token i after the last block.
+    Origin of contributions: row i is the shares of the first block's tokens in token i after the last block.
     """
     one = torch.eye(attention[0].shape[-1], dtype=attention[0].dtype, device=attention[0].device)
     total = one.expand(len(attention[0]), -1, -1)
@@ -358,7 +358,7 @@ def replaced(images: Float[Tensor, "b c h w"], by: Replacement) -> Float[Tensor,
 # Explainers made of the gradient by the pixels.
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
-"""What guided backpropagation knows how to pass."""
+"""Modules that guided backpropagation supports."""
 
 
 @component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
@@ -486,8 +486,8 @@ class GuidedBackprop:
     """Implements `Explainer`: the gradient, of which every rectifier lets only the positive part back; then its
     greatest size over the channels (Springenberg et al. 2015).
 
-    Rectifiers are what runs as `nn.ReLU` or `nn.ReLU6`; one that is called as a function is not seen. A class for which
-    nothing but negative evidence reaches the head has a map of zeros.
+    Rectifiers are modules that run as `nn.ReLU` or `nn.ReLU6`; one that is called as a function is not seen. A class
+    for which nothing but negative evidence reaches the head has a map of zeros.
     """
 
     additive: ClassVar[bool] = False
@@ -512,7 +512,7 @@ def _guide(module: nn.Module, given: object, output: Tensor) -> Tensor:
 
 
 class _Guided(torch.autograd.Function):
-    """The identity, whose gradient comes back without its negative part. The rectifier then takes what it takes."""
+    """The identity, whose gradient comes back without its negative part. The rectifier then acts on its input."""
 
     @staticmethod
     def forward(ctx: object, values: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class Shown:
     def thirds(self) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, "n h w"]]:
         """Which third by area each lesion is in, and which lesion, from 1, each pixel belongs to.
 
-        A lesion is what touches, of whatever kind. Lesions of one area lie in one third.
+        A lesion is a connected region, of any kinds. Lesions of one area lie in one third.
         """
         number, lesions = _numbered(self.lesion)
         area = np.bincount(number.ravel(), minlength=lesions + 1)[1:]
@@ -201,7 +201,7 @@ class Sample:
 
     @torch.no_grad()
     def lost(self, changed: Float[np.ndarray, "n c h w"], subject: Subject) -> Float[np.ndarray, " n"]:
-        """What the log-odds of each image's own class lose when the image is changed to this."""
+        """Loss of the log-odds of each image's own class when the image is changed to this."""
         found: list[Tensor] = []
         for rows, pixels, own in self.batches():
             other = tensor_of(changed[rows]).to(pixels.device)
@@ -221,7 +221,7 @@ MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-pr
 
 
 class Localised(NamedTuple):
-    """Scores of each image, 0 to 1, NaN where undefined; `area` is what each of them is by chance.
+    """Scores of each image, 0 to 1, NaN where undefined; `area` is the chance level of each.
 
     Attributes:
         mass: The part of the map's sum that is in the mask (Arras et al. 2022).
@@ -249,7 +249,7 @@ def localised(
         ignored: Pixels that do not count, such as lesions that are not asked about. Where values tie, the mean over all
             their orders is given (of precision: they enter together), so that a map that is the same everywhere, 0 too,
             scores its area in all. NaN for a map with NaN, for a mask that is empty, and for one that leaves nothing
-            beside it.
+            outside it.
     """
     flat = len(maps), maps.shape[1] * maps.shape[2]
     size = np.abs(maps, dtype=np.float32).reshape(flat)
@@ -285,7 +285,7 @@ def _scored(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Flo
 def _beside(
     size: Float[np.ndarray, " p"], part: Int[np.ndarray, " p"], values: Float[np.ndarray, " l"]
 ) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " m"]]:
-    """Pixels beside the mask with each of its values, and those above the value before and below each one."""
+    """Pixels outside the mask with each of its values, and those above the value before and below each one."""
     most = len(values)
     tied, between = np.zeros(most, np.int64), np.zeros(most + 1, np.int64)
     for p in range(len(size)):
@@ -326,7 +326,7 @@ def _down(
 
     Args:
         times: Pixels of the mask with each value.
-        tied: Pixels beside it with that value.
+        tied: Pixels outside it with that value.
         between: Those above the value before and below this one; the last, above all.
     """
     lesion, hits, seen = times.sum(), 0, between[-1]

@@ -36,17 +36,16 @@ class Performance:
 
     Per environment, measures `auroc`, `average-precision`, `sensitivity`, `specificity`, `accuracy` (these three at the
     model's threshold, .5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal
-    mass). With several classes `auroc-macro` (the unweighted mean over classes) stands in place of the first four, and
-    `auroc` and `average-precision` are given for each class against the rest, named by `level`; of a model of grades
-    (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.measures`.
-    Per group of a factor (its levels, or the halves below and above the median of the neutral rows) AUROC, with
-    `factor` and `level`; per group x class `accuracy`, with the class in `group`.
-    `group="worst environment"`: the worst of each measure over environments. `group="worst group"`: per environment,
-    the lowest accuracy over group x class and the lowest AUROC over groups, among those of at least `smallest_group`
-    images. `reason` then says which one it was.
+    mass). With several classes `auroc-macro` (the unweighted mean over classes) replaces the first four, and `auroc`
+    and `average-precision` are given for each class against the rest, named by `level`; of a model of grades
+    (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.measures`. Per group of a factor
+    (its levels, or the halves below and above the median of the neutral rows) AUROC, with `factor` and `level`; per
+    group x class `accuracy`, with the class in `group`. `group="worst environment"`: the worst of each measure over
+    environments. `group="worst group"`: per environment, the lowest accuracy over group x class and the lowest AUROC
+    over groups, among those of at least `smallest_group` images. `reason` then says which one it was.
 
-    Standard errors are over patients. An environment in which a class has no image gives NaN with the reason for what
-    needs both; such values are left out of the worst.
+    Standard errors are over patients. An environment in which a class has no image gives NaN with the reason for
+    measures that need both; such values are left out of the worst.
     """
 
     scope: ClassVar[Scope] = "tests"
@@ -146,7 +145,7 @@ def _overall(answers: Answers, table: FactorTable, environment: str) -> list[Mea
 
 
 def _of_grades(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
-    """What only grades have; of thresholds at the cut, only what was chosen on validation."""
+    """Measures of grades only; of thresholds at the cut, only those chosen on validation."""
     if answers.classes == 2:
         return []
     at_cut = [one.name for one in OF_GRADES if one.name == "auroc-referable" or answers.specific is not None]

@@ -35,10 +35,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a model said about an environment: logits [n, k] and, per requested layer, activations [n, d].
+    """Outputs of a model for an environment: logits [n, k] and, per requested layer, activations [n, d].
 
     Attributes:
-        maps: Of a segmentation, what is kept of each image's map (docs/reference/maps.md); logits are then (0, z), z
+        maps: Of a segmentation, the statistics of each image's map (docs/reference/maps.md); logits are then (0, z), z
             being the greatest log-odds of lesion against background of any pixel. Empty otherwise.
     """
 
@@ -49,7 +49,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What layers said of a sample of images: the images' row numbers, and per layer pooled activations, float32."""
+    """Activations of layers for sampled images: row numbers, and per layer pooled activations, float32."""
 
     row: Int[np.ndarray, " n"]
     layers: dict[str, np.ndarray]
@@ -78,9 +78,10 @@ SourceOfImages = Annotated[
     ),
 ]
 Scope = Literal["tests", "neutral"]
-"""What a probe looks at: the study's test environments, or only what a scene derives from them when their ties are cut.
-A new environment to test on leaves the records of the latter valid; an environment that its arguments name
-(role `environment`) is looked at too."""
+"""Scope of a probe: the study's test environments, or only those that a scene derives from them with ties cut. A new
+environment to test on leaves the records of the latter valid; an environment that its arguments name (role
+`environment`) is looked at too.
+"""
 
 
 class Probe(Protocol):
@@ -97,7 +98,7 @@ class Probe(Protocol):
         ...
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Return its measurements. What is undefined is NaN with the reason."""
+        """Return its measurements. Undefined values are NaN with the reason."""
         ...
 
 
@@ -106,7 +107,7 @@ class Keeping(Protocol):
     """A probe that also keeps activations of a sample of images, so that models can be compared without being read."""
 
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
-        """What is kept next to its measurements; None where nothing is."""
+        """Data kept next to its measurements; None where nothing is."""
         ...
 
 

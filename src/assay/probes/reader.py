@@ -36,7 +36,7 @@ from assay.stats.similarity import varying
 
 @dataclass
 class SharedAnswers:
-    """What one network said of every image so far.
+    """Outputs of one network for every image so far.
 
     Attributes:
         of: Names of the environments that these images stand in.
@@ -68,9 +68,9 @@ def hashes_of(images: Images, at_once: int) -> UInt64[np.ndarray, "n"]:
 
 
 def answers_apart(network: nn.Module, images: Images) -> bool:
-    """Return whether a network, in eval mode, gives every image logits of its own: the first image gets the same beside
-    the second and beside the last. Not so for one that normalizes by the batch, draws at random or gives maps; nor is
-    it known of fewer than three images.
+    """Return whether a network, in eval mode, gives every image logits of its own: the first image gets the same next
+    to the second and next to the last. Not so for one that normalizes by the batch, draws at random or gives maps; nor
+    is it known of fewer than three images.
     """
     if len(images) < 3:
         return False
@@ -158,8 +158,8 @@ class LayerError(AssayError):
 def pooled(activation: Tensor) -> Float[Tensor, "b d"]:
     """One feature vector per image.
 
-    A map [b, d, h, w] (or with more spatial axes) is averaged over space, tokens [b, t, d] over tokens, a vector
-    [b, d] stays. Position within the image is therefore not decodable from a map beyond what its mean carries.
+    A map [b, d, h, w] (or with more spatial axes) is averaged over space, tokens [b, t, d] over tokens, a vector [b, d]
+    stays. Position within the image is therefore not decodable from a map beyond its mean.
     """
     if activation.ndim == 3:
         return activation.mean(dim=1)
@@ -171,9 +171,9 @@ def pooled(activation: Tensor) -> Float[Tensor, "b d"]:
 class Recorder:
     """A context in which forward hooks write the pooled activations of `layers` into arrays of `n` rows; more are cut.
 
-    Pooling happens inside the hook, so an in-place operation that follows does not change what is kept, and memory
-    holds one batch of maps at most. Hooks are removed on leaving. Raises LayerError for an unknown layer, one that
-    gives no tensor, and one that runs never or more than once in a pass.
+    Pooling happens inside the hook, so an in-place operation that follows does not change kept maps, and memory holds
+    one batch of maps at most. Hooks are removed on leaving. Raises LayerError for an unknown layer, one that gives no
+    tensor, and one that runs never or more than once in a pass.
 
     Args:
         network: the network that is read.
@@ -310,7 +310,7 @@ def _flattened(
 
 
 def answers_of(reading: Reading, environment: Environment) -> Answers:
-    """What the model says of the images of an environment, called as it calls them."""
+    """Outputs of the model for the images of an environment, called as it calls them."""
     model = reading.model
     logits = reading.read(environment).logits
     return Answers(
@@ -332,7 +332,7 @@ def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
 
 
 def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """What `level` says of each column of `log_odds`: nothing with two classes, else the class."""
+    """Result of `level` for each column of `log_odds`: nothing with two classes, else the class."""
     return classes if len(classes) > 2 else ("",)
 
 
@@ -380,23 +380,23 @@ class ModelReading:
     """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b], or of pixels [b, k, h,
     w].
 
-    On a processor, where several environments are read without layers, an image that stands in more than one of them
-    (as under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends
-    on the pixels alone and not on what else is read. A network that does not answer every image by itself, and one that
-    gives maps, is read environment by environment.
+    On a processor, where several environments are read without layers, an image that is in more than one of them (as
+    under p and under p = 0) is put through once. Batches are then filled up to one size, so that an answer depends on
+    the pixels alone and not on other images. A network that does not answer every image by itself, and one that gives
+    maps, is read environment by environment.
 
     Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
-    a map of logits the image's logit is the greatest log-odds of lesion, and beside it the columns of
-    `assay.maps.summary` are kept; the map itself is not. Activations are pooled over space by the mean (`Recorder`).
-    The module is read in eval mode and left exactly as it was found: weights, buffers, gradients, hooks and the mode of
-    each submodule. It must stand on `model.device`.
+    a map of logits the image's logit is the greatest log-odds of lesion, and the columns of `assay.maps.summary` are
+    kept; the map itself is not. Activations are pooled over space by the mean (`Recorder`). The module is read in eval
+    mode and left exactly as it was found: weights, buffers, gradients, hooks and the mode of each submodule. It must
+    stand on `model.device`.
 
     Raises ReadingError for logits of a wrong shape, for NaN or infinity in logits or layers, for an environment that
     nobody requested, for two different environments of one name, for known answers that do not fit their environment.
 
     Args:
-        requests: What all probes together will read. The layers asked of an environment by different probes are
-            collected in one pass, the first time that one of them reads it.
+        requests: All readings that the probes require together. The layers asked of an environment by different probes
+            are collected in one pass, the first time that one of them reads it.
         known: Answers that were kept earlier, by environment name, of the trained network. A request whose logits and
             layers are all known causes no forward pass.
     """
@@ -434,14 +434,14 @@ class ModelReading:
         return self._answers[key]
 
     def logits(self, images: object) -> Float[np.ndarray, "n k"]:
-        """Logits for images that belong to no environment. Read anew by every call."""
+        """Logits for images that belong to no environment. Read again by every call."""
         if not isinstance(images, Images):
             raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
         logits = self._pass(self.model.network, images, (), "images of a design").logits
         return paired(logits, max(2, logits.shape[1]), "images of a design")
 
     def answered(self) -> dict[str, Read]:
-        """What the trained network said about every environment read so far, by name."""
+        """Outputs of the trained network for every environment read so far, by name."""
         return {name: read for (name, untrained), read in self._answers.items() if not untrained}
 
     def _register(self, request: Request) -> None:
@@ -612,7 +612,7 @@ def _same_rows(a: Environment, b: Environment) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """measurements: probe name -> what it found. reads: environment name -> what the trained network said of it.
+    """measurements: probe name -> its measurements. reads: environment name -> outputs of the trained network.
 
     Attributes:
         sampled: Probe name -> the activations that it keeps, of probes that keep any.
@@ -631,7 +631,7 @@ def run_probes(
     """Read a model once on all that the probes ask for, and measure.
 
     Args:
-        known: Answers of this model kept earlier, by environment name; what they cover is not read again.
+        known: Answers of this model kept earlier, by environment name; images that they cover are not read again.
     """
     requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
     reading = ModelReading(model, chain.from_iterable(requests.values()), known)

@@ -33,12 +33,12 @@ from assay.stats.measures import influence_of
 CHANGE = "weight-change"
 START, RANDOM = "start", "random"
 REST = "(rest)"
-"""Stands behind a layer that holds other probed layers: what of it is in none of them."""
+"""Suffix of a layer that holds other probed layers: its remainder outside them."""
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """The images that every network answers, and what the trained one says of them."""
+    """The images that every network answers, and the outputs of the trained one."""
 
     images: PickedImages
     table: FactorTable
@@ -52,12 +52,12 @@ class _Sample:
     summary="which layers' trained values matter: what is lost when a layer is put back to its start, or dealt anew",
 )
 class Reinitialisation:
-    """Implements `Probe`. What is claimed is that the answers rest on values that training gave a layer.
+    """Implements `Probe`. The claim is that the answers rest on values that training gave a layer.
 
     Per probed layer (and whatever of the network is in none, such as its head; layer "" is the whole network):
 
-    `auroc-lost-to-start`, `accuracy-lost-to-start`: what the trained network has beyond the same network with this
-    layer as it was before training, buffers too. Near 0: what it started from, such as pretrained values, would have
+    `auroc-lost-to-start`, `accuracy-lost-to-start`: the advantage of the trained network over the same network with
+    this layer as it was before training, buffers too. Near 0: the initial values, such as pretrained ones, would have
     done. `auroc-lost-to-random`, `accuracy-lost-to-random`: the same where the trained values of each of the layer's
     parameters are permuted among its places (their law stays, and the norms' running statistics; nothing that was
     learned but that). Near 0: any values of that law would do. AUROC is macro over several classes; accuracy is at the
@@ -170,7 +170,7 @@ def _parameters(network: nn.Module, keys: Sequence[str]) -> list[Tensor]:
 def _lost(
     model: Model, to: str, layer: str, keys: Sequence[str], sample: _Sample, start: nn.Module | None = None
 ) -> Iterator[Measurement]:
-    """What the trained network has beyond the one with that layer as it was, or permuted."""
+    """Advantage of the trained network over the one with that layer as it was, or permuted."""
     place = replace(sample.place, layer=layer, n=len(sample.table))
     ranking = "auroc" if sample.trained.classes == 2 else "auroc-macro"
     names: Mapping[str, str] = {f"auroc-lost-to-{to}": ranking, f"accuracy-lost-to-{to}": "accuracy"}

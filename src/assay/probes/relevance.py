@@ -21,16 +21,16 @@ from assay.models.untyped import named_layers
 from assay.probes.explainers import INSTEAD, Hook, Step, Subject, gradient, hooked
 
 AS_THEY_ARE = (nn.Identity, nn.Dropout, InputScaling)
-"""What leaves every place where it is."""
+"""Modules that keep every place."""
 KEEPING = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, FastAdaptiveAvgPool)
-"""What gives no bias and scales with its input, so that its gradient hands relevance on without loss."""
+"""Modules without bias that scale with their input, so that its gradient hands relevance on without loss."""
 HOLDING: tuple[type[nn.Module], ...] = (
     nn.Sequential,
     Classifier,
     SelectAdaptivePool2d,
     *(getattr(of, name) for of in (of_timm, of_torchvision) for name in ("ResNet", "BasicBlock", "Bottleneck")),
 )
-"""What runs its parts one after the other, or adds what two of them give, and does nothing else."""
+"""Modules that only run their parts in sequence, or add the outputs of two of them."""
 WHICH = (
     "small-cnn, resnet18, the plain ResNets of timm and torchvision, and nn.Sequential of convolutions (each with its "
     "batch norm behind it), ReLU, pooling and linear layers"
@@ -78,17 +78,17 @@ class Convolution:
     "explainer", "lrp", summary="the log-odds dealt out layer by layer by rules that keep its sum (Bach et al. 2015)"
 )
 class Lrp:
-    """Implements `Explainer`: layer-wise relevance propagation (Bach et al. 2015). What a unit has of the log-odds is
-    distributed among its inputs, layer by layer, until it lies on the pixels, summed over the channels.
+    """Implements `Explainer`: layer-wise relevance propagation (Bach et al. 2015). The relevance of a unit is
+    distributed among its inputs, layer by layer, down to the pixels, summed over the channels.
 
     The rules, those of Montavon et al. (2019) for networks of convolutions: at linear layers the epsilon rule, by
     weight times input, z over z + epsilon of it; at convolutions, their batch norm taken in, the z-plus rule, by the
     positive products of weight and input alone; at the first of them the box rule, whose zero is the pixel that says
-    least, between 0 and 1. Pooled means and sums of two branches are distributed by what each adds, maxima to the
+    least, between 0 and 1. Pooled means and sums of two branches are distributed by each addend, maxima to the
     greatest. Biases of convolutions take nothing.
 
     So a map's sum is the sum over logits of (logit - bias of the head) times the log-odds' gradient by it: with one or
-    two classes the log-odds without the head's biases. What reaches a unit without any positive product is lost.
+    two classes the log-odds without the head's biases. Relevance of a unit without any positive product is lost.
     epsilon: in units of a linear layer's output.
     """
 
@@ -142,8 +142,8 @@ class Lrp:
 
 
 def _worth(made: Tensor, value: Tensor, share_of: Tensor) -> Tensor:
-    """Return a step's value, whose gradient is that of `made` times value / share_of: relevance over activation is what
-    comes back through the network, and a sum of two branches then deals it out by what each adds.
+    """Return a step's value, whose gradient is that of `made` times value / share_of: relevance over activation is the
+    gradient in the network, and a sum of two branches then distributes it by the addends.
     """
     ratio = torch.where(share_of == 0, 0.0, value / torch.where(share_of == 0, 1.0, share_of)).detach()
     scaled = made * ratio
@@ -169,7 +169,7 @@ def _in_the_box(
     bounds: Float[Tensor, "2 i h w"],
     relevance: Float[Tensor, "b o u v"],
 ) -> Float[Tensor, "b i h w"]:
-    """Return the box rule: what black (bounds[0]) and white (bounds[1]) pixels would add at least is not counted."""
+    """Return the box rule: the least contribution between black (bounds[0]) and white (bounds[1]) is not counted."""
     weight = first.weight().detach()
     parts = (values, weight), (-bounds[:1].expand_as(values), weight.clamp(min=0))
     parts = (*parts, (-bounds[1:].expand_as(values), weight.clamp(max=0)))
@@ -209,7 +209,7 @@ def _convolutions(subject: Subject) -> list[Convolution]:
 
 
 def _without_rule(subject: Subject) -> str:
-    """What of a network has no rule; empty where all has."""
+    """Modules of a network without a rule; empty if all have one."""
     return next(_faults(subject), "")
 
 

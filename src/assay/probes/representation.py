@@ -125,9 +125,7 @@ def condition(values: Float[np.ndarray, " d"]) -> Scalar:
 
 
 def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
-    """Return the 90th percentile of the eigenvalues over the 10th, from 1 on: what a single dead direction does not
-    decide.
-    """
+    """Return the 90th percentile of the eigenvalues over the 10th, from 1 on: robust to a single dead direction."""
     low, high = (float(np.percentile(values, percentile)) for percentile in PERCENTILES)
     return _ratio(values, low, high, Code.PERCENTILE_EIGENVALUE_ZERO)
 
@@ -214,7 +212,7 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
 
 
 def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
-    """Distances to the two nearest, taken anew from the differences: from squares they would be rounded off."""
+    """Distances to the two nearest, computed again from the differences: from squares they would be rounded off."""
     distances = squared_distances(x)
     np.fill_diagonal(distances, np.inf)
     places = np.argpartition(distances, 2, axis=1)[:, :3]
@@ -268,7 +266,7 @@ Layers = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The images on which a model's layers are described: which rows of the environment, and what is known of them."""
+    """The images on which a model's layers are described: which rows of the environment, and their known factors."""
 
     index: np.ndarray
     table: FactorTable
@@ -287,7 +285,7 @@ class _Rows:
     version=2,
 )
 class Representation:
-    """Implements `Probe`. What is claimed is geometry: it says nothing of what is encoded or used.
+    """Implements `Probe`. The claim is geometry, not encoding or use.
 
     On activations pooled to one vector per image (maps by their mean over space, see `Recorder`), of a sample of
     `images` rows of one environment that is the same for every model, since most of these numbers change with n.

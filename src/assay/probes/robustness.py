@@ -1,4 +1,4 @@
-"""How much of what a model can do is left when its images are distorted."""
+"""Measure performance under distortions of the images."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class Robustness:
     """Implements `Probe` on one test environment, under each family of distortions at each severity.
 
     environment: the test environment whose images are distorted, the first of the study where it is empty. families:
-    names of families and of groups of them (docs/reference/distortions.md), or dotted paths to one's own. severities:
-    1 to 5, the published ones.
+    names of families and of groups of them (docs/reference/distortions.md), or dotted paths to one's own. severities: 1
+    to 5, the published ones.
 
     Measures, with `factor` the family and `level` the severity, and with `level` empty the mean over severities:
     `distorted-error` (share of images called wrongly, at the model's threshold), `distorted-error-increase` (that minus
     the error on clean images), `accuracy-kept` (accuracy over that on clean images), `stability` (share of images
     called as the same image is called clean, rightly or not), `distorted-auroc` (`distorted-auroc-macro` with several
-    classes) and `distorted-calibration-error`. The first two are what corruption error and relative corruption error
+    classes) and `distorted-calibration-error`. Corruption error and relative corruption error use the first two as they
     are made of, as ratios to a baseline recipe (`assay.stats.outcomes`).
 
     Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
@@ -163,7 +163,7 @@ class Robustness:
 
 
 def _of_answers(answers: Answers) -> dict[str, str]:
-    """What is called what: measure of the probe -> measure of performance."""
+    """Names: measure of the probe -> measure of performance."""
     ranking = {"distorted-auroc": "auroc"} if answers.classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
     return {**ranking, "distorted-calibration-error": "calibration-error"}
 

@@ -27,15 +27,15 @@ from assay.stats.influence import Answers
 
 
 class OfMaps:
-    """Measures of what is kept of maps, of every test environment and by group.
+    """Measures of kept map statistics, of every test environment and by group.
 
     Attributes:
         overall: Measures of an environment.
         grouped: Those of each group of a factor (its levels, or the halves below and above the median of the neutral
             rows), with `factor` and `level`.
         by_kind: Those of each kind of lesion, named by `level`, where there are several. n: the images that a measure
-            is of. Standard errors are over patients. NaN with the reason where an environment or a group lacks what a
-            measure is of, and for a model that gives no maps.
+            is of. Standard errors are over patients. NaN with the reason where an environment or a group lacks the
+            subject of a measure, and for a model that gives no maps.
     """
 
     scope: ClassVar[Scope] = "tests"
@@ -130,10 +130,10 @@ def _in_millimetres(found: Measurement, environment: Environment) -> Measurement
 class Segmentation(OfMaps):
     """Implements `Probe`: overlap under every convention for empty masks, surfaces, lesions found, calibration.
 
-    `dice` is the mean over images that show a lesion. What each other measure is stands in docs/reference/probes.md.
-    native: also overlap and surfaces at the size of each image's file, named `dice-native` and so on: probabilities are
-    scaled back from the study's square and compared with the mask as it came. NaN with the reason in environments whose
-    images have no such size.
+    `dice` is the mean over images that show a lesion. docs/reference/probes.md defines the other measures. native: also
+    overlap and surfaces at the size of each image's file, named `dice-native` and so on: probabilities are scaled back
+    from the study's square and compared with the mask as it came. NaN with the reason in environments whose images have
+    no such size.
     """
 
     overall: tuple[str, ...] = (
@@ -192,7 +192,7 @@ class Segmentation(OfMaps):
 )
 class LesionFree(OfMaps):
     """Implements `Probe`: false positives in images without a lesion, at p = .5 and at matched sensitivity, and how
-    well images with a lesion are told from those without by several scores of the map.
+    well images with a lesion are distinguished from those without by several scores of the map.
     """
 
     overall: tuple[str, ...] = (
@@ -214,7 +214,7 @@ class LesionFree(OfMaps):
 
 
 def answers_of(reading: Reading, environment: Environment) -> Answers:
-    """Return a model's answers about an environment, with what is kept of its maps and its operating thresholds."""
+    """Return a model's answers about an environment, with statistics of its maps and operating thresholds."""
     read, model = reading.read(environment), reading.model
     threshold = 0.5 if model.threshold is None else model.threshold
     maps = dict(read.maps)
@@ -232,7 +232,7 @@ USUAL = ("contrast", "size", "position_x", "position_y")
 FOUND, SCORE = "found", "lesion-logit"
 UNIT = MEASURES[SCORE].unit
 PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-90"}
-"""What is measured where lesions were -> the measure that it is of maps beside the masks of the lesions."""
+"""Measure where lesions were -> the corresponding measure of maps compared with the masks of the lesions."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Painted:
     """The images that are read, the same rows in each: as they are, with a factor set, and without their lesions.
 
     Attributes:
-        gone: The images without lesions beside the masks with them; None where the phantom cannot take lesions away.
+        gone: The images without lesions, with the masks of these; None where the phantom cannot take lesions away.
     """
 
     own: Environment
@@ -258,13 +258,12 @@ class Painting:
     its neutral marginal and everything else is held; `factor` and `level` name which, and where.
 
     `found`: the share of lesions of which at least half is called at the logit at which the model finds 90 % of its
-    validation lesions. Censored where no logit does.
-    `lesion-logit`: how far the logit at which half of a lesion is called lies from that of the same image as it was, in
-    units of the standard deviation of that logit over the images as they were (of several lesions, their mean).
-    `place-called`: the same images without their lesion: the share of the former lesion's pixels that are called lesion
-    at p >= .5, mean over images. `place-found`: the share of former lesions that would still count as found. A model
-    that looks at the lesion gives 0; one that looks at where lesions are wont to be, or at what goes with them, does
-    not.
+    validation lesions. Censored where no logit does. `lesion-logit`: how far the logit at which half of a lesion is
+    called differs from that of the same image as it was, in units of the standard deviation of that logit over the
+    images as they were (of several lesions, their mean). `place-called`: the same images without their lesion: the
+    share of the former lesion's pixels that are called lesion at p >= .5, mean over images. `place-found`: the share of
+    former lesions that would still count as found. A model that looks at the lesion gives 0; one that looks at where
+    lesions usually are, or at associated features, does not.
 
     NaN with the reason for images from files, models without logits of pixels, a phantom without the factor.
     """
