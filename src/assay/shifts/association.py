@@ -231,7 +231,7 @@ def achieved(
 
 
 def _held(factor: Factor, column: np.ndarray, values: np.ndarray) -> str:
-    """`solid`, `35 years`, `part-solid or ground-glass`: what all rows have where none counts for more than another."""
+    """`solid`, `35 years`, `part-solid or ground-glass`: the common level where all rows count equally."""
     if not len(values) or (values != values[0]).any():
         return ""
     return " or ".join(factor.text(float(value)) for value in np.unique(column))
@@ -408,7 +408,7 @@ def maximise(
     """Return the largest total of 0 <= mass <= capacity with balance @ mass = 0.
 
     Among near-equal totals the one in which the most thinned cell is thinned least: an amount t with mass >= t x
-    capacity is rewarded by 1 % of what it adds. Always solvable, since mass 0 is balanced.
+    capacity is rewarded by 1% of its addition. Always solvable, since mass 0 is balanced.
     """
     open_cells = np.flatnonzero(capacity > 0)
     out = np.zeros(len(capacity))
@@ -453,10 +453,10 @@ Amount = float | Shares
 
 @dataclass(frozen=True)
 class Column:
-    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and what is asked.
+    """A factor to be tied: its numbers without NaN, level codes if it is categorical, and the requested tie.
 
     Attributes:
-        halves: What its lower and its upper half are called.
+        halves: Names of its lower and upper half.
     """
 
     name: str
@@ -471,7 +471,7 @@ class Column:
         return self.amount.positive - self.amount.negative if isinstance(self.amount, Shares) else self.amount
 
     def weights(self, sign: Float[np.ndarray, "k"]) -> Float[np.ndarray, "2 k"]:
-        """What the rule gives every class in the lower and in the upper half; 1 is what it has in a half untied."""
+        """Weight of every class in the lower and the upper half by the rule; 1 is the weight without a tie."""
         if isinstance(self.amount, Shares):
             upper = np.where(sign > 0, self.amount.positive, self.amount.negative)
             return np.stack([2 - 2 * upper, 2 * upper])
@@ -513,7 +513,7 @@ class Cells:
 
     @cached_property
     def weight(self) -> Float[np.ndarray, "k cells"]:
-        """What the rule gives a class in a cell."""
+        """Weight of a class in a cell by the rule."""
         return rule_weight(self.weights, self.upper)
 
     @cached_property
@@ -529,7 +529,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """The class and the halves where rows are fewest for what is asked."""
+    """The class and the halves where rows are fewest for the request."""
 
     target: int
     upper: tuple[bool, ...]
@@ -563,7 +563,7 @@ def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], b
 def rule_weight(
     weights: Float[np.ndarray, "f 2 k"], upper: Bool[np.ndarray, "f cells"]
 ) -> Float[np.ndarray, "k cells"]:
-    """Return the phantom's rule: the product over factors of what the half of a cell gives a class."""
+    """Return the phantom's rule: the product over factors of a class's weight in the half of a cell."""
     out = np.ones((weights.shape[2], upper.shape[1]))
     for halves, above in zip(weights, upper, strict=True):
         out *= halves[above.astype(np.int64)].T
@@ -597,7 +597,7 @@ def quotas(cells: Cells, mass: Float[np.ndarray, "cells"]) -> Int[np.ndarray, "k
 
 
 def short_cell(cells: Cells, least: int) -> Short:
-    """Where rows are fewest compared with what `least` rows of the smallest class would need."""
+    """Cell with the fewest rows compared with the need of `least` rows of the smallest class would need."""
     patterns = list(product((False, True), repeat=len(cells.upper)))
     found: list[tuple[float, Short]] = []
     for pattern in patterns:
@@ -613,7 +613,7 @@ def short_cell(cells: Cells, least: int) -> Short:
 def strength_to_be_had(
     target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int, least: int
 ) -> str:
-    """In words, how strongly the factors can be tied: the nearest possible strength, or per cent of what is asked."""
+    """In words, how strongly the factors can be tied: the nearest possible strength, or percent of the request."""
 
     def possible(asked: Sequence[Column]) -> bool:
         cells = cut(target, classes, asked, bins)
@@ -768,7 +768,7 @@ def _levels(table: FactorTable, name: str) -> Int[np.ndarray, "n"] | None:
 
 
 def _halves(factor: Factor) -> tuple[str, str]:
-    """What the lower and the upper half of a factor are called: `sex F` and `sex M`; `low size` and `high size`."""
+    """Names of the lower and the upper half of a factor: `sex F` and `sex M`; `low size` and `high size`."""
     if factor.kind != "categorical":
         return f"low {factor.name}", f"high {factor.name}"
     sides = ([level for level in factor.levels if (level in factor.high) is up] for up in (False, True))

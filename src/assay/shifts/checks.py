@@ -51,7 +51,7 @@ def proxies(table: FactorTable) -> list[Proxy]:
 
 
 def _strongest(factor: Factor, table: FactorTable) -> Proxy | None:
-    """Two classes are told by one figure, that of the last; of several the first that is told."""
+    """Two classes are given by one figure, that of the last; of several the first that is given."""
     classes = range(len(table.classes)) if len(table.classes) > 2 else (1,)
     for k in classes:
         of = table.target == k
@@ -110,7 +110,7 @@ class Visibility:
 
 
 def visibility(before: Float[Tensor, "b c h w"], after: Float[Tensor, "b c h w"]) -> Visibility:
-    """How far images in [0, 1] differ from what they were.
+    """Measure the change of images in [0, 1].
 
     Raises:
         ValueError: If their shapes differ.

@@ -109,7 +109,7 @@ class LesionFreeCrops:
         )
 
     def told(self, table: FactorTable) -> tuple[str, ...]:
-        """What to know of the crops of these rows before some are left out."""
+        """Notes on the crops of these rows before some are left out."""
         lesions = table.take(table.columns[LESION.name] > 0)
         with_one = lesions.take(self.has_window(lesions))
         left = len(lesions) - len(with_one)
@@ -122,7 +122,7 @@ class LesionFreeCrops:
         return (*told, by)
 
     def shown(self, table: FactorTable) -> tuple[FactorTable, Images, Masks]:
-        """Return the rows as what their crops are: lesion-free."""
+        """Return the rows labeled as their crops are: lesion-free."""
         windows = np.array([self._window(row) for row in table.row.tolist()], dtype=np.int64).reshape(-1, 4)
         frames = [self._frame(row) for row in table.row.tolist()]
         places = [[f.top, f.left, f.top + f.height, f.left + f.width] for f in frames]
@@ -218,7 +218,7 @@ class FileRows:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What the masks tell from background; empty without masks."""
+        """Kinds of the masks other than background; empty without masks."""
         return () if self.dataset.masks is None else self.dataset.masks.kinds
 
     @property
@@ -233,12 +233,12 @@ class FileRows:
 
     @property
     def card(self) -> Card:
-        """What to know of the data before believing a number from it."""
+        """Caveats on numbers from the data."""
         return self.dataset.card
 
     @property
     def scale(self) -> PixelScale:
-        """What pixels mean."""
+        """Meaning of pixels."""
         return self.dataset.scale
 
     @property
@@ -247,8 +247,8 @@ class FileRows:
         return 1 if self.all_tested else self.data.split.folds or 1
 
     def identity(self, environment: EnvironmentSpec, groups: str = "") -> dict[str, Any]:
-        """What of the data decides training: content, decoding, split, and the columns that the environment and the
-        recipe use.
+        """Inputs of training in the data: content, decoding, split, and the columns that the environment and the recipe
+        use.
         """
         used = {*environment.association, *environment.where, groups}
         used |= {name for tie in environment.association.values() for name in tie.given}
@@ -267,7 +267,7 @@ class FileRows:
         }
 
     def test_identity(self, environment: EnvironmentSpec, seed: int, fold: int) -> dict[str, Any]:
-        """Return what determines training, the whole factor table, lesion boxes and, of k-fold data, seed and fold."""
+        """Return the inputs of training, the whole factor table, lesion boxes and, of k-fold data, seed and fold."""
         boxed = self.dataset.lesions
         return {
             **self.identity(environment),
@@ -452,7 +452,7 @@ class FileRows:
 
     @cached_property
     def _placed(self) -> dict[str, str]:
-        """Where pictures lie in their squares, as what decides interventions and distortions beside the pixels."""
+        """Places of pictures in their squares, which decide interventions and distortions together with the pixels."""
         boxes = self.dataset.boxes
         return (
             {} if boxes is None else {"placed": hashlib.sha256(np.ascontiguousarray(boxes).tobytes()).hexdigest()[:16]}

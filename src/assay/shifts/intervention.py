@@ -112,7 +112,7 @@ class Drawn:
         return out
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
-        """Where each of these images may differ from what it was; nowhere for an unmarked row."""
+        """Mask of the possible changes of each of these images; nowhere for an unmarked row."""
         channels, height, width = self.shape
         where = torch.zeros(len(index), 1, height, width, dtype=torch.bool)
         for box, some in by_box(self.boxes, index, self.shape):
@@ -228,7 +228,7 @@ class ChangedImages:
 
 @dataclass(frozen=True)
 class ChangedLesions:
-    """`DrawnLesions` of images with interventions: what is drawn without a kind of lesion bears them too."""
+    """`DrawnLesions` of images with interventions: images drawn without a kind of lesion have them too."""
 
     lesions: DrawnLesions
     changes: Sequence[Drawn]
@@ -313,7 +313,7 @@ class OwnIntervention:
         return {name: draws.uniform(name) for name in self._names}
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
-        """What the function makes of the images, cut at black and white."""
+        """Output of the function for the images, cut at black and white."""
         return self._called(images.clone(), parameters).to(images.dtype).clamp(0, 1)
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
@@ -328,7 +328,7 @@ class OwnIntervention:
 
     @property
     def _names(self) -> tuple[str, ...]:
-        """What is drawn; a number that nothing uses where there is none, since it tells how many rows there are."""
+        """Drawn parameters; a number that nothing uses where there is none, since it tells how many rows there are."""
         return self.drawn or ("unused",)
 
     def _called(self, images: Tensor, parameters: Parameters) -> Any:
@@ -357,7 +357,7 @@ def intervention(function: Function | None = None, *, local: bool = False) -> Ma
 
     images: float32 [b, c, h, w] in [0, 1], a copy. drawn: every further positional argument is a number in [0, 1) per
     row, float32 [b, 1, 1, 1], named by seed, intervention, argument and row. argument: keyword-only with a type and a
-    default, checked when a study is read. What is returned is cut at 0 and 1.
+    default, checked when a study is read. The result is clipped to [0, 1].
 
     Args:
         local: The function lays paint over some pixels, whatever these hold; the mask is then found on a black and a

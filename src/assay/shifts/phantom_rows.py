@@ -48,7 +48,7 @@ _PIXELS = 2**22  # pixels of a call: a phantom divides them further as suits it,
 
 @dataclass(frozen=True)
 class Renderer:
-    """A phantom at one image size on one device, with the cache that keeps what it rendered."""
+    """A phantom at one image size on one device, with the cache that keeps rendered images."""
 
     component: Component
     size: int
@@ -89,7 +89,7 @@ class Renderer:
     def key(self, what: str, rows: Content) -> str:
         """Return the name in the cache: phantom with its version, size, content of the rows, and the kind of device.
 
-        Devices round differently in the last bit: a processor never reads what a GPU rendered.
+        Devices round differently in the last bit: a CPU never reads images that a GPU rendered.
         """
         kind = "" if self.device == "cpu" else f"-{self.device.partition(':')[0]}"
         made_of = {"phantom": self.component.model_dump(), "size": self.size, "rows": rows.content}
@@ -110,7 +110,7 @@ class Renderer:
 
 @dataclass(frozen=True)
 class Content:
-    """What decides a phantom's pixels but for the phantom and the size.
+    """Inputs that decide a phantom's pixels, except the phantom and the size.
 
     Attributes:
         without: A kind of lesion that is left out.
@@ -222,7 +222,7 @@ class RenderedMasks:
 
 @dataclass(frozen=True)
 class RenderedLesions:
-    """`DrawnLesions` of a phantom. Masks are asked for once a model, of few images, and redrawn each time."""
+    """`DrawnLesions` of a phantom. Masks are asked for once a model, of few images, and drawn again each time."""
 
     renderer: Renderer
     phantom: TellsKinds

@@ -23,7 +23,7 @@ from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 # Training, validation and test rows of a seed and fold: seeds redraw the first two, test rows stay.
 
 TEST_SEED = derive(0, "test")
-"""What decides the test rows, whatever the seed of a trial."""
+"""Inputs that decide the test rows, whatever the seed of a trial."""
 
 ROWS_VERSION = 3
 """Enters every identity: raised when the rows that a spec and a seed lead to are others than before."""
@@ -32,9 +32,9 @@ ROWS_VERSION = 3
 def parts(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Split:
     """Positions in the table. By patient always; raises as `split` does.
 
-    By folds, every seed deals patients anew, and each is tested once a seed. By a column, test rows are those that it
-    names. By shares, test patients are drawn once for all seeds, and each seed divides the others anew. Patients with
-    a row that `test_only` wants are test patients whatever divides the others.
+    By folds, every seed assigns patients again, and each is tested once a seed. By a column, test rows are those that
+    it names. By shares, test patients are drawn once for all seeds, and each seed divides the others anew. Patients
+    with a row that `test_only` wants are test patients whatever divides the others.
     """
     if spec.test_only:
         return _with_held(table, spec, seed, fold)
@@ -149,7 +149,7 @@ def _numbered(outer: Int[np.ndarray, "n"], inner: Int[np.ndarray, "n"]) -> Int[n
 
 
 def _spread(group: Int[np.ndarray, "n"], *order: np.ndarray) -> Float[np.ndarray, "n"]:
-    """Where each row stands in its group, as a share in (0, 1): in the order of it groups are distributed evenly."""
+    """Rank of each row in its group, as a share in (0, 1): in the order of it groups are distributed evenly."""
     sorted_ = np.lexsort((*reversed(order), group))
     sizes = np.unique(group, return_counts=True)[1]
     rank = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -162,7 +162,7 @@ def _spread(group: Int[np.ndarray, "n"], *order: np.ndarray) -> Float[np.ndarray
 
 UNLIKE = 0.4
 """How often two classes next to each other trade their second images. Of five classes, .68 of the patients have two
-images of one class then, which is what grades of Messidor-2 have where each is as frequent; of two classes, .80.
+images of one class then, as do grades of Messidor-2 where each is as frequent; of two classes, .80.
 """
 
 
@@ -351,7 +351,7 @@ def _tied_share(tie: AssociationSpec, table: FactorTable) -> Float[np.ndarray, "
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a phantom: a class, named `target`, or the level of a factor, and the factor that defines it.
+    """Request to a phantom: a class, named `target`, or the level of a factor, and the factor that defines it.
 
     Attributes:
         levels: Those of the core factor where it is the target itself, else empty.
@@ -420,7 +420,7 @@ def draw_rows(
     coin's.
 
     Raises:
-        SpecError: For unknown names, for `given` that goes round in a circle and for a choice of what differs within a
+        SpecError: For unknown names, for `given` that goes round in a circle and for a choice of differences within a
             patient's pair, AssociationError for a tied factor that `where` holds constant.
     """
     associations = ties(phantom, question, environment)

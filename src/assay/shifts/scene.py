@@ -19,7 +19,7 @@ from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 NEUTRAL = "(neutral)"
 INDEPENDENT = "(independent)"
-"""Names of what a scene makes by itself; in parentheses, so that no environment of a spec has them."""
+"""Names of environments that a scene makes by itself; in parentheses, so that no environment of a spec has them."""
 
 ENDS = ("low", "high")
 
@@ -49,8 +49,8 @@ class Tests:
     def shared(self) -> dict[str, InterventionSpec]:
         """Interventions that every test environment puts on all of its images by `share: 1`, with the same arguments.
 
-        Shares by class, as a dose has them, are no such thing even where all are 1: images that others are told against
-        would change from dose to dose.
+        Shares by class, as a dose has them, are no such thing even where all are 1: images that others are compared
+        with would change from dose to dose.
         """
         common: dict[str, InterventionSpec] = _common([test.interventions for test in self.specs.values()])
         tied = {name for test in self.specs.values() for name in test.association}
@@ -67,7 +67,7 @@ class Tests:
 
     @property
     def disagreements(self) -> tuple[str, ...]:
-        """What two test environments state differently of one factor or intervention, in sentences."""
+        """Differences between two test environments in the statements of one factor or intervention, in sentences."""
         said: list[str] = []
         arguments: dict[str, tuple[str, Any]] = {}
         levels: dict[str, tuple[str, Any]] = {}
@@ -86,11 +86,10 @@ class Tests:
 
     @property
     def neutral(self) -> EnvironmentSpec:
-        """The environment in which nothing is tied, with what all test environments have in common.
-
-        What all test environments agree on stays: a difficulty, a restriction to some values, or an intervention on all
-        images, that every one of them has is a property of the study and not a shift. Every factor that any test ties
-        is stated with strength 0, since files need it to choose rows.
+        """The environment in which nothing is tied, with the common settings of all test environments. Common settings
+        stay: a difficulty, a restriction to some values, or an intervention on all images, that every one of them has
+        is a property of the study and not a shift. Every factor that any test ties is stated with strength 0, since
+        files need it to choose rows.
         """
         tests = list(self.specs.values())
         factors = sorted(set(self.ties) - set(self.interventions))
@@ -108,7 +107,8 @@ class Tests:
         )
 
     def described(self, name: str, neutral: EnvironmentSpec) -> dict[str, Any]:
-        """Return the part of an environment's identity that the spec decides; for `(neutral)` with what can be changed.
+        """Return the part of an environment's identity that the spec decides; for `(neutral)` with the possible
+        changes.
 
         Args:
             neutral: The environment from which the scene makes its neutral rows.
