@@ -1,4 +1,4 @@
-"""Suites that say what a dataset, a phantom, an intervention, an architecture, a loss, a probe or a store must be.
+"""Suites that specify what a dataset, a phantom, an intervention, an architecture, a loss, a probe or a store must be.
 
 Inherit one in a test file of your own, say which component it is about, and run pytest:
 

@@ -45,7 +45,7 @@ class DatasetConformance:
     Proven: position i is row i of the table, the images and the masks; targets and patients are codes, every factor has
     its column; images are float32 in [0, 1], masks are label maps of their size; reading follows the index and gives
     memory of its own; no exact copy is shared by two patients; loading again, from another cache too, gives the same;
-    the card counts what there is.
+    the card counts the images.
     """
 
     def make(self, folder: Path, cache: ArrayCache) -> Dataset:
@@ -178,8 +178,8 @@ class PhantomConformance:
     """Define `make`; say with `reach_mm`, or by overriding `may_touch`, how far a change of a factor may reach.
 
     Proven: factors, marginals and groups keep the protocol; images and masks are sane at every size; a row's pixels do
-    not depend on its batch; a changed factor touches only what it may, is visible at difficulty 1 and invisible at 0;
-    wrong requests are refused in words that name the factor, what was given and what is allowed.
+    not depend on its batch; a changed factor changes only its own region, is visible at difficulty 1 and invisible at
+    0; wrong requests are refused in words that name the factor, the given and the allowed values.
     """
 
     def make(self) -> Phantom:
@@ -281,7 +281,7 @@ class PhantomConformance:
             self.check_purity(phantom, factor, seed, 24, 64 if 64 in self.sizes else self.sizes[-1])
 
     def check_purity(self, phantom: Phantom, factor: Factor, seed: int, count: int, size: int) -> None:
-        """Redraw one factor and compare: equal outside what it may touch, and not everywhere equal within."""
+        """Redraw one factor and compare: equal outside its region, and not everywhere equal within."""
         values, nuisance = draw_phantom(phantom, count, seed)
         changed = {**values, factor.name: opposite(phantom, factor.name, seed, count)}
         before, after = phantom.render(values, nuisance, size, {}), phantom.render(changed, nuisance, size, {})
@@ -457,8 +457,8 @@ class InterventionConformance(NamedComponent):
 
     Proven, on gray and color images, square or not: images keep their shape, type and range, and the given ones are not
     touched; the same pixels every time, whatever the state of global generators; a row's pixels depend neither on its
-    batch nor on its neighbors; unmarked rows, and all rows when it is off, are exactly what they were; the mask covers
-    every pixel that differs.
+    batch nor on its neighbors; unmarked rows, and all rows when it is off, are unchanged; the mask covers every pixel
+    that differs.
     """
 
     kind: ClassVar[ComponentKind] = "intervention"

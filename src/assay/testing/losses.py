@@ -38,7 +38,7 @@ class NamedComponent:
         return Component(kind=self.kind, name=self.name, params=self.params)
 
     def test_a_study_can_name_it(self) -> None:
-        """It is found by its name, says in a line what it is, and its arguments are checked and written as JSON."""
+        """It is found by its name, has a one-line summary, and its arguments are checked and written as JSON."""
         self.built(*self.positional())
         entry = lookup(self.kind, self.name)
         assert entry.summary.strip(), f"{self.kind} '{self.name}' has no docstring: `assay list` shows its first line"
@@ -47,7 +47,7 @@ class NamedComponent:
         assert Component.model_validate(written) == self.component
 
     def positional(self) -> tuple[Any, ...]:
-        """What the component is built with besides its own arguments."""
+        """Inputs of the component other than its own arguments."""
         return ()
 
 
@@ -90,7 +90,7 @@ def lesions(images: int) -> Tensor:
 
 
 class LossConformance(NamedComponent):
-    """Set `name` and `params`, and say what the loss promises:
+    """Set `name` and `params`, and declare the promises of the loss:
 
     - `needs_positive`, `needs_negative`: it is 0 on a batch without two images of one class, without two classes.
     - `needs_distance`: it is 0 when all features are equal.

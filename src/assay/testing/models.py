@@ -175,7 +175,7 @@ def same_state(first: nn.Module, second: nn.Module) -> bool:
 
 
 def _drain(heard: Connection) -> None:
-    """Read what is said, so that the speaker does not wait for a listener."""
+    """Drain the pipe, so that the sender does not wait for a listener."""
     try:
         while heard.poll(0.05):
             heard.recv()
@@ -193,9 +193,9 @@ MOST_STEPS = 150
 
 
 class ArchitectureConformance(NamedComponent):
-    """Set `name` and `params`, and say what the architecture promises:
+    """Set `name` and `params`, and declare the promises of the architecture:
 
-    - `sizes`: sides of images in pixels that it takes, the first being what most tests use.
+    - `sizes`: sides of images in pixels that it takes, the first is used by most tests.
     - `smallest`: every smaller side is refused (1 where it takes any).
     - `channels`: numbers of channels that it takes.
     - `rate`: the learning rate at which Adam teaches it within 150 steps; transformers want a smaller one.
@@ -203,7 +203,7 @@ class ArchitectureConformance(NamedComponent):
     - `shapes`: with `per_pixel`, heights and widths of images that a network of the first size takes too.
 
     Proven: features, logits and probed layers have the shapes that `Network` promises, for gray and color images of
-    each size, and features are what a layer pools to; the same seed gives the same weights, another seed others,
+    each size, and features are a layer's pooled output; the same seed gives the same weights, another seed others,
     whatever the global random state, and the trunk does not depend on the number of classes; in evaluation an image's
     answer is repeatable, the same alone as in a batch, and changes nothing; gradients reach every parameter, and at
     most 150 steps teach it to see a bright square; a step repeated is the same bit for bit; weights come back from a
@@ -260,7 +260,7 @@ class ArchitectureConformance(NamedComponent):
             self.check_outputs(self.make().eval(), images)
 
     def check_outputs(self, network: nn.Module, images: Tensor) -> None:
-        """Shapes and types of what it says, and that `forward` says the same."""
+        """Check shapes and types of its output, and that `forward` returns the same."""
         with torch.no_grad():
             outputs, logits = read(network, images), network(images)
         pixels = tuple(images.shape[2:]) if self.per_pixel else ()

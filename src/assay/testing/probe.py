@@ -294,7 +294,7 @@ class ProbeConformance(NamedComponent):
         return self.built()
 
     def world(self, n: int, missing: Mapping[str, float] | None = None) -> World:
-        """What is looked at: n images, of which some lack a factor's value (factor -> share)."""
+        """Inputs: n images, of which some lack a factor's value (factor -> share)."""
         return World(n=n, missing=missing or {})
 
     def model(self, network: nn.Module, seed: int = 0) -> Model:
@@ -307,7 +307,7 @@ class ProbeConformance(NamedComponent):
         return Model(watched, layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
 
     def measured(self, network: nn.Module, world: World | None = None, seed: int = 0) -> list[Measurement]:
-        """What the probe finds about the network."""
+        """Findings of the probe about the network."""
         result = run_probes(self.model(network, seed), world or self.world(120), {self.name: self.make()})
         return result.measurements[self.name]
 

@@ -33,7 +33,7 @@ from assay.store.schema import SCHEMA_VERSION
 # temporary name of `core.files.write_whole`, and its failures are tested with the files that use it.
 
 FAILURES = {"full": errno.ENOSPC, "read-only": errno.EROFS, "forbidden": errno.EACCES}
-"""What a step can fail with."""
+"""Errors of a step."""
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _CHANGES = ("os.rename", "os.mkdir", "os.link", "os.symlink", "os.truncate")
@@ -45,7 +45,7 @@ MOST_STEPS = 500
 """File operations after which work is taken to have no end."""
 
 Work = Callable[[Path], None]
-"""What writes into a folder. A function of a module, so that another process can be told of it."""
+"""Writer into a folder. A function of a module, so that another process can be told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +150,19 @@ Writer = Callable[[RunFolder, str], None]
 
 
 def outputs_of(id: str) -> dict[str, np.ndarray]:
-    """What a model said about five images; another id, other numbers."""
+    """Outputs of a model for five images; another id, other numbers."""
     draw = np.random.default_rng(len(id))
     numbers = {name: draw.integers(0, 9, 5) for name in ("row", "patient", "target", "fold")}
     return {**numbers, "logits": draw.standard_normal((5, 3)).astype(np.float32)}
 
 
 def measurements_of(id: str) -> list[Measurement]:
-    """Return a number and what could not be had."""
+    """Return a number and an undefined value."""
     return [Measurement("auroc", 1 / len(id), n=10), undefined("auroc", "one class only — ça", environment="it's")]
 
 
 def sampled_of(id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Row numbers of five images and what two layers said of them; the later name first."""
+    """Row numbers of five images and the activations of two layers; the later name first."""
     draw = np.random.default_rng(len(id))
     layers = {"trunk.two": draw.standard_normal((5, 3)), "a/one é": draw.standard_normal((5, 1))}
     return draw.integers(0, 99, 5), {name: values.astype(np.float32) for name, values in layers.items()}
@@ -222,11 +222,11 @@ class StoreConformance:
 
     The layout on disk is the contract (`docs/reference/run-folder.md`), since a run folder is read without Assay; so a
     store of one's own is a `RunFolder` that writes otherwise. Proven, by stopping a writer before each of its file
-    operations: the marker is last, so that a torn write is an absent unit and never a damaged one, the units beside
-    it are untouched, and what is left can be cleaned up and written again to the same bytes; a full disk and a
-    read-only folder are one sentence. Further: what is written comes back, the same content is the same bytes, writing
-    twice is writing the last, processes that write at once leave whole units, tables count only with their stamp, and
-    records of an unknown schema are refused in words.
+    operations: the marker is last, so that a torn write is an absent unit and never a damaged one, other units are
+    untouched, and what is left can be cleaned up and written again to the same bytes; a full disk and a read-only
+    folder are one sentence. Further: written content comes back, the same content is the same bytes, writing twice is
+    writing the last, processes that write at once leave whole units, tables count only with their stamp, and records of
+    an unknown schema are refused in words.
     """
 
     store: ClassVar[Store] = RunFolder
