@@ -45,7 +45,7 @@ def _device(text: str) -> str:
 
 
 def _whole(text: str, least: int, most: int) -> int:
-    """Return an option's whole number. Raises typer.BadParameter with what was given and what is allowed."""
+    """Return an option's whole number. Raises typer.BadParameter with the given and the allowed values."""
     try:
         number = int(text) if "_" not in text else least - 1
     except ValueError:
@@ -80,7 +80,7 @@ RUNS = Path("runs")
 FULL = 74
 """The exit code of a run that found no room to write: EX_IOERR of sysexits.h."""
 FAULT = 70
-"""The exit code of what nobody foresaw: EX_SOFTWARE of sysexits.h."""
+"""Exit code of unforeseen errors: EX_SOFTWARE of sysexits.h."""
 
 
 def _print_version(wanted: bool) -> None:

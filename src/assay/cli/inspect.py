@@ -80,7 +80,7 @@ FREE_SPACE = 2 * 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: how it stands, and what to do when it does not stand well."""
+    """One check: its result, and the remedy if it fails."""
 
     light: Light
     what: str

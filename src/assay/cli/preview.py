@@ -98,7 +98,7 @@ POWER_HEAD = "What a contrast can detect with 80 % power"
 LEFT_OUT = 5
 """Rows that were left out and are named."""
 APART = 3
-"""Up to so many comparisons of one measure are each told why nothing can be said of them."""
+"""Up to so many comparisons of one measure each state why nothing can be computed."""
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ def _picture(folder: Path, row: Row) -> str:
 
 
 def _side_by_side(tables: Sequence[str]) -> str:
-    """Tables beside each other while there is room; one that is wider than the page scrolls by itself."""
+    """Tables side by side while there is room; one that is wider than the page scrolls by itself."""
     return f'<div class="tables">{"".join(tables)}</div>' if tables else ""
 
 

@@ -1,4 +1,4 @@
-"""`assay results`, `assay report` and `assay clean`: what a run folder holds."""
+"""`assay results`, `assay report` and `assay clean`: the contents of a run folder."""
 
 from __future__ import annotations
 

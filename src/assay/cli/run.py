@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """source: a built-in name or a YAML file. workers: None for as many as suit. device: what `choose_device` takes."""
+    """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`."""
 
     source: str
     sets: tuple[str, ...]
