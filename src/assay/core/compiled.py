@@ -12,8 +12,8 @@ Made = TypeVar("Made")
 
 
 def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """Return the same function as machine code, compiled at its first call and kept on disk: beside the module, else in
-    the user's cache or in NUMBA_CACHE_DIR; where nothing can be written, in this process alone.
+    """Return the same function as machine code, compiled at its first call and kept on disk: next to the module, else
+    in the user's cache or in NUMBA_CACHE_DIR; where nothing can be written, in this process alone.
 
     Sums are done in the order that is written, so that results are the same on every processor of a kind.
     """

@@ -51,7 +51,7 @@ class WeightsError(AssayError):
 
 
 class StoreError(AssayError):
-    """A run folder cannot be read or written. What was written earlier is undamaged."""
+    """A run folder cannot be read or written. Earlier content is undamaged."""
 
 
 class FullError(StoreError):
@@ -64,7 +64,7 @@ _ELSEWHERE = {
     "jtt": "just-train-twice", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
     "mae": "masked-autoencoder", "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
 }  # fmt: skip
-"""What some call by another name, in the way of ours."""
+"""Synonyms of our names."""
 
 
 _LONGEST = 200
@@ -88,7 +88,7 @@ def cut(text: str, longest: int = 60) -> str:
 
 
 def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
-    """One sentence for an unknown name, with the nearest valid one or, failing that, what is allowed."""
+    """One sentence for an unknown name, with the nearest valid one or, failing that, the allowed values."""
     near = nearest(given, allowed)
     hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
     return f"unknown {what} '{cut(given)}': {hint}"
@@ -101,18 +101,18 @@ def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:
 
 
 def or_else(told: str, also: str) -> str:
-    """Return a sentence and what else can be done, whether or not the sentence ends in a question."""
+    """Return a sentence and an alternative, whether or not the sentence ends in a question."""
     return f"{told} {also[0].upper()}{also[1:]}" if told.endswith("?") else f"{told}; {also}"
 
 
 # Counts of many classes told in few: the most frequent by name, the rest as one number.
 
 MOST = 12
-"""So many classes are told one by one, the rest of them in one entry."""
+"""Number of classes that are listed one by one; the rest share one entry."""
 
 
 def foremost(rows: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the classes to tell by name, in their own order, and those that are told together.
+    """Return the classes to tell by name, in their own order, and those that are listed together.
 
     Args:
         rows: Class -> how many rows it has. Up to `most` classes are all named. Of more it is `most` - 1: the last,
@@ -127,5 +127,5 @@ def foremost(rows: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, ...]
 
 
 def others(names: tuple[str, ...]) -> str:
-    """What classes that are told together are called: `49 others`."""
+    """Name of classes that are listed together: `49 others`."""
     return f"{len(names)} others"

@@ -32,7 +32,7 @@ _REASONS = {
 }
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What every later write fails with too."""
+"""Errors that every later write meets too."""
 
 
 def not_written(text: str, error: OSError) -> StoreError:
@@ -45,9 +45,10 @@ _WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk, and rename it.
+    """Let `write` fill a temporary file next to `path`, flush it to disk, and rename it.
 
-    Raises StoreError with one sentence when the disk is full or may not be written; what stood at `path` is untouched.
+    Raises StoreError with one sentence when the disk is full or may not be written; earlier content of `path` is
+    untouched.
     """
     temporary = path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
@@ -177,7 +178,7 @@ def is_folder(path: Path) -> bool:
 
 
 def begins_with_variable(text: str) -> bool:
-    """Return whether what a path means is up to the machine that it is read on."""
+    """Return whether the meaning of a path depends on the machine that it is read on."""
     return _NAMED.match(text) is not None
 
 
@@ -209,7 +210,7 @@ def file_hash(path: Path) -> str:
 
 
 def file_state(path: Path) -> tuple[int, int, int, int]:
-    """What changes when a file is edited or replaced: size, times of its content and its entry (ns), inode.
+    """Fingerprint of a file, changed by edits and replacement: size, times of its content and its entry (ns), inode.
 
     Raises OSError.
     """

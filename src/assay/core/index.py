@@ -36,7 +36,7 @@ def _schema_of(model: type[Params]) -> dict[str, Any]:
 
 
 def _plain(schema: Any, parts: Mapping[str, Any]) -> Any:
-    """Return a schema with its references resolved, and without what the reader does not need."""
+    """Return a schema with its references resolved, and without parts that the reader does not need."""
     if isinstance(schema, list):
         return [_plain(one, parts) for one in cast("list[Any]", schema)]
     if not isinstance(schema, dict):

@@ -63,7 +63,7 @@ class Measure:
 
     @property
     def label(self) -> str:
-        """Name for readers, as it stands within a sentence."""
+        """Name for readers, for use within a sentence."""
         return self.display or self.name.replace("-", " ")
 
 

@@ -50,7 +50,7 @@ INDEX = Path(__file__).parent.parent / "index.json"
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What an argument is for, where that decides how a study is read.
+    """Role of an argument, where that decides how a study is read.
 
     Attributes:
         name: `folder`: the path of a folder. `file`: that of a file. `sha256`: the hash of the file whose path is
@@ -58,7 +58,7 @@ class Role:
             another thing and a moved one is the same. `environment`: the name of a test environment, unless it is the
             default; a study that lacks it is refused, and the images tested there are part of a probe's name.
             `component`, `components`: another component, or a list of them, of kind `of`, with its arguments. `code`:
-            what of the code of the components in argument `of` enters hashes, found when left out.
+            the part of the code of the components in argument `of` enters hashes, found when left out.
         of: An argument or a kind, see `name`.
     """
 
@@ -180,7 +180,7 @@ class Entry:
 
     Attributes:
         target: `module:attribute` of the code.
-        arguments: Returns what it takes. Of an indexed component it holds names, types, ranges and defaults alone.
+        arguments: Returns its arguments. Of an indexed component it holds names, types, ranges and defaults alone.
         version: Rises when the output changes.
         traits: Facts about it that other parts need before it is built; None for a dotted path, of which none is known.
         varies: Trait -> argument that decides it, with the trait for each of the argument's values.
@@ -254,11 +254,11 @@ def component(
 
     Its arguments are its keyword-only parameters, with types, ranges and descriptions (`Annotated[float, Field(gt=0,
     description="...")] = 1.0`). A keyword-only parameter whose type is a dataclass represents the dataclass's fields;
-    what compares arguments is checked in its `__post_init__`, by ValueError.
+    comparisons of arguments are checked in its `__post_init__`, by ValueError.
 
     Args:
-        kind: What it is.
-        name: What specs call it; unique within its kind.
+        kind: Its kind.
+        name: Name in specs; unique within its kind.
         traits: Facts about it that other parts need before it is built, of the kind's class of traits.
         summary: One line for `assay list`.
         version: Rises when its output changes; enters the names of trials.
@@ -399,7 +399,8 @@ def own_code(document: str) -> tuple[tuple[str, str], ...]:
     """Return the modules of the dotted paths in a study's JSON text, each with the hash of its file.
 
     Raises:
-        SpecError: For one that was edited since this process imported it: what runs would not be what is named.
+        SpecError: For one that was edited since this process imported it: the running code would differ from the named
+            one.
     """
     found = {module: known for module, known in _imported.items() if f'"{module}:' in document}
     for module, known in found.items():
@@ -526,7 +527,7 @@ def _nested(name: str, error: ValidationError) -> ValueError:
 
 
 def code_of(kind: ComponentKind, component: Mapping[str, Any]) -> str:
-    """What of a nested component's code enters a hash: a version other than 1, or the hash of a dotted path's file."""
+    """Part of a nested component's code in a hash: a version other than 1, or the hash of a dotted path's file."""
     ((name, _),) = component.items()
     entry = lookup(kind, name)
     return entry.source_hash or (str(entry.version) if entry.version != 1 else "")

@@ -29,8 +29,8 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
         rows: int64 [n].
 
     Returns:
-        float64 [n]. A row keeps its number whatever rows stand beside it, so that the images marked at one dose are
-        among those marked at a higher one.
+        float64 [n]. A row keeps its number regardless of other rows, so that the images marked at one dose are among
+        those marked at a higher one.
     """
     key = np.uint64(derive(seed, purpose))
     with np.errstate(over="ignore"):
