@@ -14,6 +14,7 @@ from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
 from assay.analysis.pictures import Gallery
 from assay.analysis.tables import without_home
 from assay.core.measures import MEASURES, range_of
+from assay.core.reasons import Reason, read, stated
 from assay.core.traits import Task
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
@@ -44,13 +45,13 @@ class DataDescription:
         environments: Rows of `schema.ENVIRONMENTS`.
         pictures: Rows of `schema.PICTURES`.
         facts: What the provenance says of the data.
-        cautions: Sentences on leakage and on what an environment could not have.
+        cautions: Reasons: leakage, and properties that an environment could not have.
     """
 
     environments: tuple[Row, ...]
     pictures: tuple[Row, ...]
     facts: Mapping[str, str]
-    cautions: tuple[str, ...]
+    cautions: tuple[Reason, ...]
 
 
 def analyse_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
@@ -69,7 +70,7 @@ def analyse_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
         "findings": list(finding_rows(measured, plan.request.task)),
         "environments": described.environments,
         "pictures": described.pictures,
-        "cautions": [{"text": text} for text in (*plan.doubts, *described.cautions)],
+        "cautions": [{"reason": str(one)} for one in (*map(stated, plan.doubts), *described.cautions)],
         "provenance": _provenance_rows(folder, plan, record, described),
     }
     with folder.tables_made_of(plan.stamp):
@@ -182,7 +183,7 @@ def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Popu
                 tuple(_read(values["environments"])),
                 tuple(_read(values["pictures"])),
                 values["facts"],
-                tuple(values["cautions"]),
+                tuple(map(read, values["cautions"])),
             )
     found = describe_data(folder, plan, population())
     values = {
@@ -191,7 +192,7 @@ def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Popu
         "environments": _written(found.environments),
         "pictures": _written(found.pictures),
         "facts": dict(found.facts),
-        "cautions": list(found.cautions),
+        "cautions": [str(one) for one in found.cautions],
     }
     write_json(path, values, sort_keys=False)
     return found
@@ -210,7 +211,7 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     leakage = tuple(population.dataset.leakage) if population.dataset else ()
     notes = tuple(dict.fromkeys(note for found in (*shown, *_neutral(scene, plan)) for note in found.notes))
     rows = [row for found in shown for row in environment_rows_of(found.name, "", found, found.table)]
-    return DataDescription(tuple(rows), tuple(pictures), facts_of(population.card), (*leakage, *notes))
+    return DataDescription(tuple(rows), tuple(pictures), facts_of(population.card), (*leakage, *map(read, notes)))
 
 
 def _neutral(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:

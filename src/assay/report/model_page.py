@@ -157,7 +157,7 @@ def collect_model(root: Path) -> ModelContent:
         title=f"What has {facts['model']} learned?",
         meta=_meta(found),
         answer=tuple(sentences(found.findings)),
-        cautions=tuple(row["text"] for row in found.cautions),
+        cautions=tuple(reason_words(row["reason"]) for row in found.cautions),
         first=_first(found),
         gallery=gallery(root, Evidence(tables, outline(tables))),
         sections=sections,

@@ -668,8 +668,8 @@ MODEL_FINDINGS = Table(
 CAUTIONS = Table(
     "cautions",
     "caution about the model, its preprocessing or its images",
-    (Column("text", "the caution"),),
-    ("text",),
+    (Column("reason", "caution as codes with fields, JSON"),),
+    ("reason",),
 )
 
 MODEL_TABLES = {
