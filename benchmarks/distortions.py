@@ -21,7 +21,7 @@ import torch
 from _shared import Page, parser
 
 from assay.core.registry import build
-from assay.shifts.catalogue import COMMON, DISTORTIONS, SEVERITIES
+from assay.shifts.distortions.base import GROUPS, SEVERITIES
 from assay.shifts.intervention import draw
 
 ASKED = 5.0
@@ -74,7 +74,7 @@ def main() -> None:
         f"{asked.images} colour images of {asked.size} px on {asked.device}, one thread.",
     )
     ours = {}
-    for name in DISTORTIONS:
+    for name in (name for names in GROUPS.values() for name in names):
         ours[name] = seconds(name, images, asked.repetitions)
         other = f"{theirs[name] * 1e3:.2f}" if name in theirs else ""
         ratio = f"{theirs[name] / ours[name]:.1f}" if name in theirs else ""
@@ -82,10 +82,11 @@ def main() -> None:
     if not theirs:
         page.close()
         return
-    one, two = (sum(times[name] for name in COMMON) / len(COMMON) for times in (theirs, ours))
-    each = float(np.exp(np.mean([np.log(theirs[name] / ours[name]) for name in COMMON])))
+    common = GROUPS["common"]
+    one, two = (sum(times[name] for name in common) / len(common) for times in (theirs, ours))
+    each = float(np.exp(np.mean([np.log(theirs[name] / ours[name]) for name in common])))
     page.close(
-        f"On average over the {len(COMMON)}: {one * 1e3:.2f} against {two * 1e3:.2f} ms, {one / two:.1f} times as fast "
+        f"On average over the {len(common)}: {one * 1e3:.2f} against {two * 1e3:.2f} ms, {one / two:.1f} times as fast "
         f"(asked: {ASKED:g}); the ratios' geometric mean is {each:.1f}."
     )
 
