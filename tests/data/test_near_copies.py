@@ -17,6 +17,7 @@ from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
 from assay.data.near_copies import Pair, details, near_pairs, not_looked_for, together
 from assay.data.splits import split
+from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import DataSpec
 
 SIDE = 160
@@ -149,7 +150,7 @@ def test_pairs_do_not_depend_on_the_size_of_the_study_and_are_counted_rightly(tm
     assert small.leakage == large.leakage
     assert small.near_copies == large.near_copies
     # Row 35 is a copy of row 0, which has another label.
-    assert all("and their labels contradict: " in text for text in small.leakage)
+    assert all("and their labels contradict: " in reason_words(one) for one in small.leakage)
 
 
 def test_contradicting_labels_come_first(tmp_path: Path) -> None:
@@ -219,6 +220,7 @@ def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:
 
 def test_patients_that_are_not_named_are_not_said_to_differ(tmp_path: Path) -> None:
     said = loaded(folder_of(tmp_path / "set", copies=3), tmp_path / "cache", patient="").leakage
+    said = [reason_words(one) for one in said]
     assert len(said) == 3
     assert all("are different images, nearly the same (likeness" in text for text in said)
     assert not any("patient" in text for text in said)

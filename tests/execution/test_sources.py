@@ -310,7 +310,7 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "the statistics of a source and of a file": (
         {"recipe": {"initialisation": {"random-statistics": {"source": "large", "prefix": "model."}}}},
-        "a source says all of prefix itself; leave it out, or `source`",
+        "a source defines prefix itself; leave it out, or `source`",
     ),
     "the name of an initialisation": (
         {"sources": {"random": LARGE}},

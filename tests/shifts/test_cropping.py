@@ -17,6 +17,7 @@ from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
 from assay.data.files.fitting import placed
 from assay.data.files.load import load_dataset
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.file_rows import BLACK, LEAST_SIDE, FileRows, largest_window
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
@@ -221,6 +222,6 @@ def test_a_study_says_what_its_crops_are(tmp_path: Path) -> None:
         }
     )
     files_ = population(folder)
-    told = cautions(study, files_, Looked.at(study, files_))
+    told = [reason_words(one) for one in cautions(study, files_, Looked.at(study, files_))]
     assert [text for text in told if text.startswith("'crops': ")] != []
     assert not [text for text in told if "levels of 'lesion'" in text]  # to train on lesions alone is what it says

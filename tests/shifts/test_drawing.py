@@ -163,7 +163,7 @@ def test_where_changes_nothing_but_its_own_factor():
         (
             lambda: rows(where={"size": {"min": 40}}),
             SpecError,
-            "no value of 'size' that the phantom draws is allowed by {'min': 40}",
+            "no value of 'size' that the phantom draws is allowed by {'min': 40.0}",
         ),
         (lambda: rows(where={"size": 50}), SpecError, "'size' goes from 4 to 30 mm; given [50.0]"),
     ],

@@ -15,7 +15,6 @@ from assay.core.registry import build
 from assay.shifts.confounders.drawing import CHARACTERS, line, normals, strokes, uniforms, whole
 from assay.shifts.confounders.pixels import poisson_quantile
 from assay.shifts.intervention import draw
-from assay.spec.schema import Component
 
 
 def drawn(name, shape, params=None, count=1, seed=0):
@@ -411,4 +410,4 @@ def test_what_cannot_be_is_refused_in_one_sentence():
 )  # fmt: skip
 def test_arguments_out_of_range_are_refused_before_anything_is_built(name, params, text):
     with pytest.raises(ValidationError, match=text):
-        Component(kind="intervention", name=name, params=params)
+        build("intervention", name, params)

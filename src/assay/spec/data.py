@@ -134,7 +134,7 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
         The section, or None where anything is wrong with it.
     """
     before = len(issues.found)
-    given = mapping_of(value)
+    given = mapping_of({} if value is None else value)
     named = [name for name in SOURCES if (given or {}).get(name)]
     if given is not None and len(named) != 1:
         what = f"images come from {' and '.join(named)}" if named else "nothing says where images come from"
