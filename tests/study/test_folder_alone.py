@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import assay
 from assay.core.errors import SpecError, StoreError
 from assay.execution import jobs
 from assay.execution.tasks import Event, Observer, Outcome, Task
-from assay.store.files import read_json, write_json
+from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import EARLIER, RunFolder, working_in
 from assay.study.records import stamp, stored_study, unnamed
 from assay.study.run import UNFINISHED, rebuild
@@ -138,8 +137,8 @@ def test_clean_goes_by_what_was_run_and_not_by_the_data_of_today(copied: Path) -
 
 
 def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
-    plan = read_json(copied / "plan.json")
-    write_json(copied / "plan.json", {**plan, "trials": [], "probes": [], "readings": []})
+    plan = read_checked_json(copied / "plan.json")
+    write_checked_json(copied / "plan.json", {**plan, "trials": [], "probes": [], "readings": []})
     with pytest.raises(StoreError, match="names none of the 3 units here, so nothing is cleaned"):
         unnamed(copied)
 
@@ -154,8 +153,8 @@ def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
     ],
 )
 def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: dict[str, object], text: str) -> None:
-    study = read_json(copied / "study.json")
-    (copied / "study.json").write_text(json.dumps({**study, **change}))
+    study = read_checked_json(copied / "study.json")
+    write_checked_json(copied / "study.json", {**study, **change})
     with pytest.raises(StoreError, match=text) as told:
         rebuild(copied)
     assert "\n" not in str(told.value)
