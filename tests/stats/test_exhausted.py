@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from tests.stats.sentences import contrast, estimate, verdict
 
+from assay.core.reasons import Code, because
 from assay.report.sentences.reasons import reason_words
 from assay.stats.exhausted import EXHAUSTED, with_ends_of_scale
+from assay.stats.findings import decided, small_by
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
@@ -83,3 +85,11 @@ def test_matched_fit_is_judged_by_every_budget() -> None:
     row = equal("auroc", where="{}", at="matched-fit")
     assert with_ends_of_scale([row], pair("auroc", 0.97, 0.96))[0]["conclusion"] == EXHAUSTED
     assert with_ends_of_scale([row], [*pair("auroc", 0.97, 0.96), *early])[0]["conclusion"] == "equivalent"
+
+
+def test_a_difference_at_the_end_of_the_scale_is_not_called_smaller_than_the_margin() -> None:
+    row = {"measure": "dice", "conclusion": "lower", "noninferiority_p": 0.001, "equivalence_p": 0.001}
+    assert small_by(row) == "noninferiority"
+    spent = {**row, "exhausted": str(because(Code.AT_CHANCE, value=0.01))}
+    assert small_by(spent) == ""
+    assert decided(spent) == "lower"

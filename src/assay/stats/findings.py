@@ -358,10 +358,11 @@ def decided(row: Row) -> Decided:
 def small_by(row: Row) -> Literal["", "equivalence", "noninferiority"]:
     """Return the test by which a difference that is shown is also under the margin, or empty.
 
-    Of a worse recipe that is equivalence or non-inferiority: the two are one of a difference to the worse.
+    Of a worse recipe that is equivalence or non-inferiority: the two are one of a difference to the worse. Empty where
+    the scale is exhausted: recipes at the end of a measure cannot differ by more than the margin.
     """
     conclusion, good = row.get("conclusion"), better(text_of(row, "measure"))
-    if conclusion not in SHOWN:
+    if conclusion not in SHOWN or text_of(row, "exhausted"):
         return ""
     if good and conclusion != good and numeric(row, "noninferiority_p") < NONINFERIORITY_ALPHA:
         return "noninferiority"

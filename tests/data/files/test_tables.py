@@ -243,7 +243,7 @@ def test_where_that_cannot_be(tmp_path: Path) -> None:
         load(folder, where={"age": {"from": 1}})
     with pytest.raises(SpecError) as caught:
         load(folder, where={"age": 100})
-    told = "no row fits data.where: age 100 was asked, the column has 0, 1, 2, 3, 4, 5 and 2 more"
+    told = "no row fits data.where: age [100] was asked, the column has 0, 1, 2, 3, 4, 5 and 2 more"
     assert str(caught.value) == f"data.table: data.csv gives no images: {told}"
 
 

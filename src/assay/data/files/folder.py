@@ -65,8 +65,7 @@ def _asked(spec: DataSpec, table: Table) -> str:
     for name, wanted in spec.where.items():
         there = sorted({str(value) for value in table.column(name, "data.where")})
         more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
-        alone = wanted[0] if isinstance(wanted, tuple) and len(wanted) == 1 else wanted
-        told.append(f"{name} {show(alone)} was asked, the column has {', '.join(there[:SHOWN])}{more}")
+        told.append(f"{name} {show(wanted)} was asked, the column has {', '.join(there[:SHOWN])}{more}")
     return "; ".join(told)
 
 
