@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from assay.core.reasons import Code, because
-from assay.report.sentences.reasons import reason_words
+from assay.core.reasons import NOTHING, Code, because
 from assay.stats import maps
 from assay.stats.maps import EMPTY, Empty, FreeResponse
 
@@ -109,7 +108,7 @@ def test_lesions_are_found_up_to_their_scores_but_not_by_predicting_all() -> Non
 @pytest.mark.parametrize(("level", "threshold"), [(0.25, 2), (0.26, 0.5), (0.5, 0.5), (0.75, -1), (0.1, 2)])
 def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
     found = maps.threshold_at(LESIONS, FLOOR, level)
-    assert found == (threshold, "")
+    assert found == (threshold, NOTHING)
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value)) >= level
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value + 1e-6)) < level
 
@@ -117,10 +116,7 @@ def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
 def test_a_sensitivity_that_only_a_map_of_lesion_alone_reaches_is_censored() -> None:
     found = maps.threshold_at(LESIONS, FLOOR, 0.8)
     assert not found.defined
-    assert reason_words(found.reason) == (
-        "a sensitivity of 0.8 is not reached: 0.75 of 4 lesions are found at most at one threshold, "
-        "the others only where whole images are predicted"
-    )
+    assert found.reason == because(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.75, lesions=4)
 
 
 def test_a_map_that_is_constant_reaches_nothing() -> None:
@@ -203,16 +199,14 @@ def test_a_curve_that_does_not_begin_at_none_has_no_area() -> None:
     sure = np.array([[1, 1]] * 2 + [[0, 0]] * 98)
     curve = maps.free_response(sure, np.array([[5.0]]), np.array([-5.0]), np.array([0.0, 1.0]))
     assert maps.partial_area(curve, 2).value == pytest.approx(0.99)
-    assert reason_words(maps.partial_area(curve, 1).reason) == (
-        "0.02 false positives an image stand above the highest threshold, so that the curve does not begin at 0"
-    )
+    assert maps.partial_area(curve, 1).reason == because(Code.CURVE_BEGINS_LATE, false_positives=0.02)
 
 
 def test_curves_that_are_not_defined() -> None:
     none = np.full((2, 1), NAN)
     assert maps.partial_area(maps.free_response(STRAY, none, FLOOR, THRESHOLDS), 1).reason == because(Code.NO_LESION)
     without = maps.free_response(STRAY[:0], LESIONS, FLOOR, THRESHOLDS)
-    assert reason_words(maps.partial_area(without, 1).reason) == "no image to count false positives on"
+    assert maps.partial_area(without, 1).reason == because(Code.NO_FALSE_POSITIVE_IMAGE)
     with pytest.raises(ValueError, match="components are counted at 4 thresholds and 3 are given"):
         maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS[:3])
     with pytest.raises(ValueError, match="give a number above 0"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from assay.report.sentences.reasons import reason_words
+from assay.core.reasons import Code, because
 from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, conclusions
 
 
@@ -31,7 +31,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.value == pytest.approx(found.within)
     assert found.below == 0
     assert math.isnan(found.p)
-    assert reason_words(found.reason) == "nothing varied between seeds"
+    assert found.reason == because(Code.NO_VARIATION_BETWEEN_SEEDS)
     assert conclusions([found])[0][1] == "undefined"
 
 
@@ -88,11 +88,11 @@ def test_it_seldom_cries_wolf_and_covers_what_is_there(seeds: int, spread: int) 
 def test_nothing_is_claimed_under_three_seeds() -> None:
     draw = np.random.default_rng(5)
     for seeds, reason in (
-        (1, "1 seed: two are needed to tell seeds apart"),
-        (2, "2 seeds: no interval is drawn under 3"),
+        (1, because(Code.FEW_SEEDS_TO_COMPARE, seeds=1, least=2)),
+        (2, because(Code.FEW_SEEDS, seeds=2, least=3)),
     ):
         found = compared(models(seeds, 0, 3, draw), models(seeds, 3, 3, draw))
-        assert reason_words(found.reason) == reason
+        assert found.reason == reason
         assert math.isnan(found.p)
         assert math.isnan(found.value) == (seeds == 1)
 
@@ -102,7 +102,7 @@ def test_a_seed_without_a_value_leaves_none() -> None:
     a[2] = math.nan
     found = compared(a, models(4, 0, 3, np.random.default_rng(7)))
     assert math.isnan(found.value)
-    assert reason_words(found.reason) == "undefined for some seeds"
+    assert found.reason == because(Code.SOME_SEEDS_UNDEFINED)
     assert math.isnan(between_seeds(np.ones((1, 1))))
 
 

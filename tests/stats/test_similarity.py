@@ -13,7 +13,7 @@ from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
-from assay.report.sentences.reasons import reason_words
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats import similarity
 from assay.stats.similarity import (
     cka,
@@ -161,17 +161,17 @@ def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
 @pytest.mark.parametrize(
     ("features", "reason"),
     [
-        (np.full((30, 5), 0.1, np.float32), "the layer is constant"),
-        (np.random.default_rng(0).normal(size=(3, 5)), "3 images, at least 4 are needed"),
-        (np.eye(30), "all images lie equally far apart"),
-        (np.where(np.eye(30) > 0, np.nan, 0.5), "activations that are not finite numbers"),
-        (np.where(np.eye(30) > 0, np.inf, 0.5), "activations that are not finite numbers"),
+        (np.full((30, 5), 0.1, np.float32), because(Code.CONSTANT_LAYER)),
+        (np.random.default_rng(0).normal(size=(3, 5)), because(Code.FEW_IMAGES, images=3, least=4)),
+        (np.eye(30), because(Code.EQUAL_DISTANCES)),
+        (np.where(np.eye(30) > 0, np.nan, 0.5), because(Code.NOT_FINITE_ACTIVATIONS)),
+        (np.where(np.eye(30) > 0, np.inf, 0.5), because(Code.NOT_FINITE_ACTIVATIONS)),
     ],
     ids=["collapsed", "few", "equidistant", "nan", "infinite"],
 )
-def test_says_why_it_is_undefined(features: np.ndarray, reason: str) -> None:
+def test_says_why_it_is_undefined(features: np.ndarray, reason: Reason) -> None:
     other = np.random.default_rng(1).normal(size=(len(features), 4))
-    assert reason_words(undefined_for(features)) == reason
+    assert undefined_for(features) == reason
     assert math.isnan(cka(features, other))
     assert math.isnan(cka(other, features))
     assert math.isnan(rsa(features, other))
@@ -181,7 +181,7 @@ def test_says_why_it_is_undefined(features: np.ndarray, reason: str) -> None:
 def test_dead_and_constant_units_change_nothing() -> None:
     x, y = pair(40, 5, 6)
     dead = np.concatenate([x, np.zeros((40, 3)), np.full((40, 2), 1e6)], axis=1)
-    assert undefined_for(dead) == ""
+    assert undefined_for(dead) == NOTHING
     for measure in MEASURES:
         assert measure(dead, y) == pytest.approx(measure(x, y), abs=1e-9)
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from assay.core.errors import StoreError
+from assay.core.reasons import reason_of
 from assay.core.types import Measurement, undefined
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind, remove_unit
@@ -255,7 +256,8 @@ class StoreConformance:
                 np.testing.assert_array_equal(found[name], column)
                 assert found[name].dtype == column.dtype
         elif kind == "probes":
-            found = [repr(Measurement(**row)) for row in folder.measurements(id)]  # NaN is equal to NaN so
+            rows = folder.measurements(id)
+            found = [repr(Measurement(**{**row, "reason": reason_of(row)})) for row in rows]  # NaN is equal to NaN so
             assert found == [repr(expected) for expected in measurements_of(id)]
             assert folder.has_sampled(id)
             sampled, (row, layers) = folder.sampled(id), sampled_of(id)
