@@ -18,6 +18,7 @@ from assay.cli.preview import Found, text_lines
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Card
 from assay.execution.plan import make_plan
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
 
@@ -76,7 +77,7 @@ def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(f
         made = {point.label: population.training(point.train, 0)[0] for point in spec.points}
         sizes = [len(environment) for environment in made.values()]
         assert (len(set(sizes)) == 1) == ("rows" in train)
-        return make_preview(spec, population, tmp_path / name).doubts
+        return tuple(map(reason_words, make_preview(spec, population, tmp_path / name).doubts))
 
     letters = "confounder 'tag' writes letters 2 px high, under 7 px: they are spots rather than letters"
     text, also = doubts("found")
