@@ -111,6 +111,8 @@ def test_results_are_the_tables_of_the_run_folder(table: str, ask: Asking, run_c
     rows = read_rows(run_copy / "tables" / f"{table}.parquet")
     assert rows
     told = json.loads(ask("results", "small", "--table", table, "--json").out, parse_constant=_refused)
+    if table == "findings":
+        assert all(row.pop("sentence") for row in told)  # English, which the table has not
     assert [list(row) for row in told] == [list(row) for row in rows]
     assert all(
         value is None or value == there[key]

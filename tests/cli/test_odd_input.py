@@ -170,14 +170,18 @@ def test_catalogues_of_other_packages_are_named_and_can_be_refused(tmp_path: Pat
     (tmp_path / "other_catalogue.py").write_text("print('it runs')\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "assay", "show", "nodule-loss", "--json"]
-    with_it, without = (
-        subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=True)
-        for more in ([], ["--no-own-code"])
+    other = ["--set", "recipe.loss=other-loss"]  # no name of Assay's own: one of the other package, perhaps
+    with_it, without, own = (
+        subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=False)
+        for more in (other, [*other, "--no-own-code"], [])
     )
+    assert own.returncode == 0
+    assert "other_catalogue" not in own.stderr + own.stdout
     assert "importing other_catalogue, which the entry point 'other' of an installed package names" in with_it.stderr
     assert "it runs" in with_it.stdout
     assert "it runs" not in without.stdout
-    assert without.stderr == ""
+    assert "other_catalogue" not in without.stderr
+    assert "unknown loss 'other-loss'" in without.stderr
 
 
 @pytest.mark.parametrize(

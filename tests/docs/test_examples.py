@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.cli import main
+from assay.core import measures
 from assay.core.registry import build
 from assay.execution.local import InProcess
 from assay.spec.parse import parse_study
@@ -65,13 +67,19 @@ def study_of(block: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The modules that the how-to pages write, where Python finds them."""
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The modules that the how-to pages write, where Python finds them; what they register is forgotten."""
     for page in PAGES:
         for block in blocks(page, "python"):
             if found := re.match(r'"""(\w+\.py)"""', block):
                 (tmp_path / found[1]).write_text(block, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    registries = (measures._declared, measures._compared)
+    before = [dict(registry) for registry in registries]
+    yield
+    for registry, names in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(names)
 
 
 @pytest.fixture

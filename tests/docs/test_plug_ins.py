@@ -113,7 +113,7 @@ BROKEN = [
         "add-a-probe.md",
         '    scope: ClassVar[Scope] = "tests"\n',
         "",
-        ("test_says_what_it_looks_at", "scope is None: set the class attribute `scope` to one of tests, neutral"),
+        ("test_says_what_it_looks_at", "probe 'my_probes:ShareOfPositives' is no probe: the class has no scope"),
     ),
 ]
 
