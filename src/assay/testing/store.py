@@ -256,8 +256,8 @@ class StoreConformance:
                 np.testing.assert_array_equal(found[name], column)
                 assert found[name].dtype == column.dtype
         elif kind == "probes":
-            rows = folder.measurements(id)
-            found = [repr(Measurement(**{**row, "reason": reason_of(row)})) for row in rows]  # NaN is equal to NaN so
+            rows: list[dict[str, Any]] = [{**row, "reason": reason_of(row)} for row in folder.measurements(id)]
+            found = [repr(Measurement(**row)) for row in rows]  # NaN is equal to NaN so
             assert found == [repr(expected) for expected in measurements_of(id)]
             assert folder.has_sampled(id)
             sampled, (row, layers) = folder.sampled(id), sampled_of(id)
