@@ -9,6 +9,7 @@ demo: environment
 test: .venv/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/pyright
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance" -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
